@@ -1,0 +1,153 @@
+"""The artifact envelope: a canonical header signed by the sender around a payload sealed to the recipient.
+
+Wire form of the head object (version 1)::
+
+    "TMB" 0x01 | u32 header length | header (RFC 8785) | u32 signature length | signature | sealed payload (if one chunk)
+
+The signature covers the header, the header lists the SHA-256 of every sealed chunk, and each chunk is sealed with the header's
+address part as HPKE context: nothing can be exchanged between artifacts, runs, recipients or positions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from storage.canonical import NotCanonical, canonical, parse
+from storage.errors import CodedError
+from storage.identity import SigningKey, VerifyKey
+
+MAGIC = b"TMB\x01"
+DOMAIN = "artifact"
+PROTOCOL_VERSION = 1
+
+
+class MalformedEnvelope(CodedError):
+    code = "TMB-ENV-001"
+    cause = "An artifact's envelope is truncated, oversized or not canonical."
+    remedy = "The artifact is left in place for audit; ask the sender to check its store for damage."
+
+
+class MisaddressedArtifact(CodedError):
+    code = "TMB-ENV-002"
+    cause = "An artifact's signed header does not belong to the address or run where it was found."
+    remedy = "Somebody copied or replayed it; it is left in place for audit and must not be used."
+
+
+class AlteredPayload(CodedError):
+    code = "TMB-ENV-003"
+    cause = "An artifact's sealed bytes do not have the hash that its signed header states."
+    remedy = "The bytes were altered in the store or on the way; it is left in place for audit."
+
+
+class ForeignBinding(CodedError):
+    code = "TMB-ENV-004"
+    cause = "An artifact was made under another agreement or manifest than this party's."
+    remedy = "Compare `tombolo agreement check` at both parties; both must hold the same terms and amendments."
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where an artifact lies in its sender's store."""
+
+    recipient: str
+    agreement: str
+    run: str
+    round: int
+    step: str
+    message: str
+
+    def prefix(self) -> str:
+        """``to-<recipient>/<agreement>/<run>/<round>/<step>/<message>``."""
+        return f"to-{self.recipient}/{self.agreement}/{self.run}/{self.round:06d}/{self.step}/{self.message}"
+
+    def head(self) -> str:
+        return f"{self.prefix()}/head"
+
+    def chunk(self, index: int) -> str:
+        return f"{self.prefix()}/{index:06d}"
+
+
+@dataclass(frozen=True)
+class Header:
+    """What the sender signs. ``binding`` is the digest of the agreement (before) or of the run's manifest (after joining)."""
+
+    address: Address
+    sender: str
+    binding: str
+    schema: tuple[tuple[str, str], ...]
+    rows: int
+    created: str
+    chunks: tuple[tuple[str, int], ...]  # (SHA-256 of the sealed bytes, rows)
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "version": PROTOCOL_VERSION,
+            **asdict(self.address),
+            "sender": self.sender,
+            "binding": self.binding,
+            "schema": [list(column) for column in self.schema],
+            "rows": self.rows,
+            "created": self.created,
+            "chunks": [list(chunk) for chunk in self.chunks],
+        }
+
+    def digest(self) -> str:
+        return hashlib.sha256(canonical(self.document())).hexdigest()
+
+
+def seal_context(address: Address, sender: str, binding: str, schema: tuple[tuple[str, str], ...], chunk: int) -> bytes:
+    """HPKE ``info`` of one chunk: all of the header that a retry of the same sending would repeat."""
+    columns = [list(column) for column in schema]
+    document = {"version": PROTOCOL_VERSION, **asdict(address), "sender": sender, "binding": binding, "schema": columns}
+    return canonical({**document, "chunk": chunk})
+
+
+def write_head(header: Header, signing: SigningKey, inline: bytes) -> bytes:
+    """The head object: header, signature, and the sealed payload where it is a single chunk."""
+    body = canonical(header.document())
+    signature = signing.sign(DOMAIN, body)
+    return b"".join((MAGIC, struct.pack(">I", len(body)), body, struct.pack(">I", len(signature)), signature, inline))
+
+
+def read_head(data: bytes, verify: VerifyKey) -> tuple[Header, bytes]:
+    """Verify and parse a head object; returns the header and the inline sealed payload.
+
+    Raises MalformedEnvelope or SignatureRefused; nothing of an unverified header is used but its bytes.
+    """
+    if data[:4] != MAGIC:
+        raise MalformedEnvelope("Unknown format or version.")
+    try:
+        (length,) = struct.unpack_from(">I", data, 4)
+        body = data[8 : 8 + length]
+        (signed,) = struct.unpack_from(">I", data, 8 + length)
+    except struct.error:
+        raise MalformedEnvelope("Truncated.") from None
+    start = 12 + length
+    signature, inline = data[start : start + signed], data[start + signed :]
+    if len(body) != length or len(signature) != signed:
+        raise MalformedEnvelope("Truncated.")
+    verify.verify(signature, DOMAIN, body)
+    try:
+        return _header(parse(body, limit=1 << 22)), inline
+    except (NotCanonical, KeyError, TypeError, ValueError):
+        raise MalformedEnvelope("The header is not canonical or lacks a field.") from None
+
+
+def _header(document: dict[str, Any]) -> Header:
+    if document["version"] != PROTOCOL_VERSION:
+        raise MalformedEnvelope("Unknown protocol version.")
+    address = Address(*(document[name] for name in ("recipient", "agreement", "run", "round", "step", "message")))
+    if not isinstance(address.round, int) or not isinstance(document["rows"], int):
+        raise MalformedEnvelope("A number in the header is not one.")
+    return Header(
+        address=address,
+        sender=document["sender"],
+        binding=document["binding"],
+        schema=tuple((str(name), str(kind)) for name, kind in document["schema"]),
+        rows=document["rows"],
+        created=document["created"],
+        chunks=tuple((str(sha), int(rows)) for sha, rows in document["chunks"]),
+    )

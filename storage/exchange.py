@@ -1,0 +1,167 @@
+"""Sending and receiving artifacts through one object store per party: seal, sign, write once; list, verify, open, book."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+
+from storage.books import Books, Entry
+from storage.envelope import (
+    Address,
+    AlteredPayload,
+    ForeignBinding,
+    Header,
+    MalformedEnvelope,
+    MisaddressedArtifact,
+    read_head,
+    seal_context,
+    write_head,
+)
+from storage.identity import SealKey, SigningKey, UnsealKey, VerifyKey
+from storage.errors import CodedError
+from storage.schema import ForeignSchema, Message, admit, assemble, describe
+from storage.stores.base import KeyTaken, Store
+
+CHUNK_BYTES = 64 << 20
+_MAX_CHUNKS = 100_000
+
+
+@dataclass(frozen=True)
+class Peer:
+    """What is known of another party: its pinned verification key, where its store is read, and its sealing key."""
+
+    name: str
+    verify: VerifyKey
+    seal: SealKey
+    store: Store
+
+
+@dataclass(frozen=True)
+class Self:
+    """This party's side of an exchange: its store (written by nobody else) and the private halves of its keys."""
+
+    name: str
+    signing: SigningKey
+    unseal: UnsealKey
+    store: Store
+
+
+class Exchange:
+    """Artifacts between this party and its peers under one binding (agreement digest, or a run's manifest digest).
+
+    Sending is create-only. An address that this party has used already is *adopted*: the stored artifact counts as sent,
+    because fresh encryptions never repeat byte for byte. Receiving verifies signature, address, binding, hashes and schema
+    before anything is decoded; a failure raises a coded error and leaves the artifact where it is.
+    """
+
+    def __init__(self, me: Self, peers: Mapping[str, Peer], agreement: str, run: str, binding: str, books: Books) -> None:
+        self.me, self.peers, self.agreement, self.run, self.binding, self.books = me, peers, agreement, run, binding, books
+        self.chunk_bytes = CHUNK_BYTES
+
+    def address(self, message: str, recipient: str, round: int, step: str) -> Address:
+        return Address(recipient, self.agreement, self.run, round, step, message)
+
+    def send(self, message: Message, recipient: str, round: int, columns: Mapping[str, Any]) -> int:
+        """Send one artifact; returns its bytes on the wire. Raises UndeclaredColumn before anything is written."""
+        table = assemble(message, columns)
+        address = self.address(message.name, recipient, round, message.step)
+        schema = tuple((name, kind) for name, kind in describe(table))
+        store, size, chunks, inline = self.me.store, 0, [], b""
+        slices = self._slices(table)
+        for index, part in enumerate(slices, start=1):
+            info = seal_context(address, self.me.name, self.binding, schema, index)
+            sealed = self.peers[recipient].seal.seal(_ipc(part), info)
+            if len(slices) == 1:
+                inline = sealed
+            else:
+                sealed = _put_or_adopt(store, address.chunk(index), sealed)
+                size += len(sealed)
+            chunks.append((hashlib.sha256(sealed).hexdigest(), part.num_rows))
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        header = Header(address, self.me.name, self.binding, schema, table.num_rows, now, tuple(chunks))
+        head = _put_or_adopt(store, address.head(), write_head(header, self.me.signing, inline))
+        size += len(head)
+        self.books.book_sent(self._entry(recipient, address, head, size, table.num_rows, schema, now))
+        return size
+
+    def fetch(self, message: Message, sender: str, round: int) -> pa.Table | None:
+        """Receive one artifact, or None while it is not there. Raises coded errors on anything that is not exactly right."""
+        peer = self.peers[sender]
+        address = self.address(message.name, self.me.name, round, message.step)
+        if address.head() not in peer.store.list(address.head()):
+            return None
+        head = peer.store.get(address.head())
+        header, inline = read_head(head, peer.verify)
+        self._check(header, address, sender)
+        tables, size = [], len(head)
+        for index, (sha256, rows) in enumerate(header.chunks, start=1):
+            sealed = inline if len(header.chunks) == 1 else peer.store.get(address.chunk(index))
+            size += 0 if len(header.chunks) == 1 else len(sealed)
+            if hashlib.sha256(sealed).hexdigest() != sha256:
+                raise AlteredPayload(f"Chunk {index} of {address.prefix()}.", party=sender)
+            info = seal_context(address, sender, self.binding, header.schema, index)
+            part = _table(self.me.unseal.open(sealed, info))
+            if part.num_rows != rows:
+                raise ForeignSchema(f"Chunk {index} of {address.prefix()} has another row count than signed.", party=sender)
+            tables.append(admit(message, part))
+        table = pa.concat_tables(tables) if len(tables) > 1 else tables[0]
+        if table.num_rows != header.rows:
+            raise ForeignSchema(f"{address.prefix()} has another row count than signed.", party=sender)
+        self.books.book_received(self._entry(sender, address, head, size, header.rows, header.schema, header.created))
+        return table
+
+    def _check(self, header: Header, address: Address, sender: str) -> None:
+        if header.address != address or header.sender != sender:
+            raise MisaddressedArtifact(f"Found at {address.prefix()}.", party=sender)
+        if header.binding != self.binding:
+            theirs, ours = header.binding[:16], self.binding[:16]
+            raise ForeignBinding(f"Digest {theirs}... at {sender}, {ours}... at {self.me.name}.", party=sender)
+        if not 1 <= len(header.chunks) <= _MAX_CHUNKS:
+            raise MalformedEnvelope(f"{address.prefix()} lists no chunk or too many.", party=sender)
+
+    def _slices(self, table: pa.Table) -> list[pa.Table]:
+        per_row = max(1, table.nbytes // max(1, table.num_rows))
+        rows = max(1, self.chunk_bytes // per_row)
+        return [table.slice(start, rows) for start in range(0, max(1, table.num_rows), rows)]
+
+    def _entry(
+        self, peer: str, address: Address, head: bytes, size: int, rows: int, schema: tuple[tuple[str, str], ...], at: str
+    ) -> Entry:
+        sha256 = hashlib.sha256(head).hexdigest()
+        return Entry(peer, address.prefix(), address.message, sha256, size, rows, tuple(k for _, k in schema), at)
+
+
+def _put_or_adopt(store: Store, key: str, data: bytes) -> bytes:
+    """Write once; where this party has written the key before, what is stored there stands."""
+    try:
+        store.put(key, data)
+    except KeyTaken:
+        return store.get(key)
+    return data
+
+
+def _ipc(table: pa.Table) -> bytes:
+    sink = io.BytesIO()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue()
+
+
+def _table(data: bytes) -> pa.Table:
+    """Decode an Arrow stream from a verified sender; anything odd in it is a coded error, never a crash."""
+    try:
+        table = pa.ipc.open_stream(pa.BufferReader(data)).read_all()
+        table.validate(full=True)
+    except CodedError:
+        raise
+    except Exception as error:  # pyarrow raises many kinds on malformed input; all of them mean the same here
+        raise ForeignSchema(f"The payload is not a readable Arrow table ({type(error).__name__}).") from None
+    if table.nbytes > 2 * len(data) + 4096:
+        raise ForeignSchema("The payload grows when it is decoded.")
+    return table
