@@ -1,0 +1,177 @@
+"""Paillier keys: generation, validation, wire form, and decryption of single ciphertexts.
+
+Paillier, EUROCRYPT 1999, with g = n + 1. Keys are made with p = q = 3 mod 4 and gcd(p - 1, q - 1) = 2 so that the short-exponent
+obfuscation of Damgard, Jurik and Nielsen (2010, section 4.2) applies; any such key also works in python-paillier (``phe``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import sys
+from functools import cached_property
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import gmpy2
+from gmpy2 import mpz
+
+from fl_tasks.crypto.errors import InvalidCiphertext, MalformedKey, WeakKey
+
+if TYPE_CHECKING:
+    from fl_tasks.crypto.vector import CipherVector
+
+MIN_BITS, MAX_BITS, TEST_BITS = 2048, 4096, 1024
+_PUBLIC_V1, _PRIVATE_V1 = 1, 129
+_SMALL_PRIMES = prod(p for p in range(3, 1 << 13, 2) if gmpy2.is_prime(p))
+
+
+def _testing() -> bool:
+    """Whether small keys are allowed: the switch is set and this process belongs to a pytest run."""
+    pytest_runs = "pytest" in sys.modules or "PYTEST_CURRENT_TEST" in os.environ or "PYTEST_VERSION" in os.environ
+    return os.environ.get("TOMBOLO_TEST_KEYS") == "1" and pytest_runs
+
+
+def _check_size(bits: int) -> None:
+    floor = TEST_BITS if _testing() else MIN_BITS
+    if not floor <= bits <= MAX_BITS:
+        raise WeakKey(f"This key has {bits} bits.")
+
+
+class PublicKey:
+    """A Paillier public key n. Raises :class:`WeakKey` or :class:`MalformedKey` for a modulus that cannot be one."""
+
+    def __init__(self, n: int) -> None:
+        self.n = mpz(n)
+        self.bits: int = self.n.bit_length()
+        _check_size(self.bits)
+        if self.n % 2 == 0 or gmpy2.gcd(self.n, _SMALL_PRIMES) != 1:
+            raise MalformedKey("The modulus has a small factor.")
+        self.nsquare = self.n * self.n
+        self.width: int = (2 * self.bits + 7) // 8
+        self.residue_width: int = (self.bits + 7) // 8
+
+    @cached_property
+    def key_id(self) -> str:
+        """The first 16 hex digits of SHA-256 of n."""
+        return hashlib.sha256(self.n.to_bytes(self.residue_width, "big")).hexdigest()[:16]
+
+    def signed(self, residue: mpz) -> int:
+        """The integer in (-n/2, n/2) that a residue modulo n stands for."""
+        return int(residue - self.n if residue > self.n >> 1 else residue)
+
+    def to_bytes(self) -> bytes:
+        """Version byte, then n big-endian without leading zeros."""
+        return bytes([_PUBLIC_V1]) + bytes(self.n.to_bytes(self.residue_width, "big"))
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> PublicKey:
+        """Read and validate a peer's key. Raises :class:`WeakKey` or :class:`MalformedKey`."""
+        if len(data) < 2 or data[0] != _PUBLIC_V1 or data[1] == 0:
+            raise MalformedKey("Unknown version, or not in canonical form.")
+        _check_size(8 * len(data) - 8 - 8 + int(data[1]).bit_length())
+        public = cls(int.from_bytes(data[1:], "big"))
+        if gmpy2.is_power(public.n) or gmpy2.is_prime(public.n):
+            raise MalformedKey("The modulus is not a product of two different primes.")
+        return public
+
+    def to_phe(self) -> Any:
+        """The same key as a ``phe.PaillierPublicKey``."""
+        from phe import PaillierPublicKey
+
+        return PaillierPublicKey(int(self.n))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, PublicKey) and self.n == other.n
+
+    def __hash__(self) -> int:
+        return hash(self.n)
+
+    def __repr__(self) -> str:
+        return f"PublicKey({self.key_id}, {self.bits} bits)"
+
+
+class PrivateKey:
+    """A Paillier private key. Raises :class:`WeakKey` or :class:`MalformedKey` if p and q do not make one."""
+
+    def __init__(self, p: int, q: int) -> None:
+        self._p, self._q = sorted((mpz(p), mpz(q)))
+        if self._p < 3 or self._p == self._q or not (gmpy2.is_prime(self._p) and gmpy2.is_prime(self._q)):
+            raise MalformedKey("The factors are not two different primes.")
+        self.public = PublicKey(int(self._p * self._q))
+        if gmpy2.gcd(self.public.n, (self._p - 1) * (self._q - 1)) != 1:
+            raise MalformedKey("n and phi(n) have a common factor.")
+        self._p2, self._q2 = self._p * self._p, self._q * self._q
+        self._hp = gmpy2.invert(self._lift(self.public.n + 1, self._p, self._p2), self._p)
+        self._hq = gmpy2.invert(self._lift(self.public.n + 1, self._q, self._q2), self._q)
+        self._p_inverse = gmpy2.invert(self._p, self._q)
+
+    @staticmethod
+    def _lift(c: mpz, prime: mpz, square: mpz) -> mpz:
+        """L(c^(prime - 1) mod prime^2) of Paillier's section 7, by a constant-time power."""
+        return (gmpy2.powmod_sec(c % square, prime - 1, square) - 1) // prime
+
+    def residue(self, ciphertext: mpz) -> mpz:
+        """Decrypt one ciphertext to its residue in [0, n), by the Chinese remainder theorem."""
+        if not 0 < ciphertext < self.public.nsquare:
+            raise InvalidCiphertext
+        mp = self._lift(ciphertext, self._p, self._p2) * self._hp % self._p
+        mq = self._lift(ciphertext, self._q, self._q2) * self._hq % self._q
+        return mp + self._p * ((mq - mp) * self._p_inverse % self._q)
+
+    def decrypt(self, vector: CipherVector) -> list[int]:
+        """The signed integers in (-n/2, n/2) that a vector encrypts; see :func:`fl_tasks.crypto.vector.decrypt`."""
+        from fl_tasks.crypto.vector import decrypt
+
+        return decrypt(self, vector)
+
+    def to_bytes(self) -> bytes:
+        """Version byte, then p and q big-endian, each of half the length. Secret: store it sealed only."""
+        width = (max(self._p.bit_length(), self._q.bit_length()) + 7) // 8
+        return b"".join([bytes([_PRIVATE_V1]), self._p.to_bytes(width, "big"), self._q.to_bytes(width, "big")])
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> PrivateKey:
+        """Read :meth:`to_bytes`. Raises :class:`WeakKey` or :class:`MalformedKey`."""
+        half, odd = divmod(len(data) - 1, 2)
+        if len(data) < 3 or data[0] != _PRIVATE_V1 or odd or half * 16 > MAX_BITS + 16:
+            raise MalformedKey("Unknown version, or not in canonical form.")
+        return cls(int.from_bytes(data[1 : 1 + half], "big"), int.from_bytes(data[1 + half :], "big"))
+
+    def to_phe(self) -> Any:
+        """The same key as a ``phe.PaillierPrivateKey``."""
+        from phe import PaillierPrivateKey
+
+        return PaillierPrivateKey(self.public.to_phe(), int(self._p), int(self._q))
+
+    @classmethod
+    def from_phe(cls, key: Any) -> PrivateKey:
+        """Take over a ``phe.PaillierPrivateKey``. Raises :class:`WeakKey` or :class:`MalformedKey`."""
+        return cls(int(key.p), int(key.q))
+
+    def __repr__(self) -> str:
+        return f"PrivateKey(of {self.public!r})"
+
+
+def _prime(bits: int) -> mpz:
+    """A random prime = 3 mod 4 with its two top bits set."""
+    while True:
+        candidate = mpz(secrets.randbits(bits)) | (mpz(3) << (bits - 2)) | 3
+        if gmpy2.gcd(candidate, _SMALL_PRIMES) == 1 and gmpy2.is_prime(candidate, 40):
+            return candidate
+
+
+def generate(bits: int = MIN_BITS) -> PrivateKey:
+    """A fresh key of exactly ``bits`` bits. Raises :class:`WeakKey` for sizes outside 2048 to 4096."""
+    _check_size(bits)
+    if bits % 16:
+        raise WeakKey("The size must be a multiple of 16.")
+    while True:
+        p, q = _prime(bits // 2), _prime(bits // 2)
+        if (
+            abs(p - q).bit_length() > bits // 2 - 100
+            and gmpy2.gcd(p - 1, q - 1) == 2
+            and gmpy2.gcd(p * q, (p - 1) * (q - 1)) == 1
+        ):
+            return PrivateKey(int(p), int(q))
