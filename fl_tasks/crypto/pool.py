@@ -54,10 +54,14 @@ class Pool:
         self.local = local
         self.key_id = private.public.key_id if private is not None and local and executor is not None else None
 
+    def pays(self, total_us: float) -> bool:
+        """Whether work that takes so long in one process is worth shipping."""
+        return self.executor is not None and total_us >= _WORTH_SHIPPING_US
+
     def split(self, count: int, cost_us: float) -> list[slice]:
         """Slices of ``range(count)`` worth a task each; a single one if the work is too small to ship."""
         total = count * cost_us
-        if self.executor is None or total < _WORTH_SHIPPING_US:
+        if not self.pays(total):
             return [slice(0, count)]
         pieces = min(count, max(self.workers, min(4 * self.workers, int(total / _CHUNK_US))))
         bounds = [count * i // pieces for i in range(pieces + 1)]

@@ -1,0 +1,72 @@
+"""Several small signed integers in one Paillier plaintext: 63 slots of 32 bits, 51 of 40 or 31 of 64 at 2048 bits.
+
+Packed plaintexts add slot by slot, also under encryption, as long as every slot's **sum** s stays in -2^(b-1) <= s < 2^(b-1) for slots
+of b bits: with k summands, each must be within 2^(b-1)/k. A sum that leaves its slot disturbs the next one and cannot be
+detected from the slot alone: choose the slot width by :func:`check_slots` before encrypting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fl_tasks.crypto.errors import MalformedPacking, NoHeadroom, OutOfRange
+from fl_tasks.crypto.paillier import PublicKey
+
+
+def slots_per_ciphertext(public: PublicKey, slot_bits: int) -> int:
+    """How many slots fit so that the packed value stays within (-n/2, n/2). Slots are whole bytes of 8 to 256 bits."""
+    if slot_bits % 8 or not 8 <= slot_bits <= 256:
+        raise NoHeadroom("Slots are whole bytes of 8 to 256 bits.")
+    return (public.bits - 2) // slot_bits
+
+
+def check_slots(slot_bits: int, bound: float, summands: int) -> None:
+    """Refuse slots that ``summands`` values of magnitude at most ``bound`` could overflow. Raises :class:`NoHeadroom`."""
+    if bound * summands >= 2.0 ** (slot_bits - 1):
+        raise NoHeadroom(f"{summands} values at this bound do not fit a slot of {slot_bits} bits.")
+
+
+def _offset(slots: int, slot_bits: int) -> int:
+    """Half a slot's range in each of ``slots`` slots: what makes all digits non-negative."""
+    return int.from_bytes((bytes(slot_bits // 8 - 1) + b"\x80") * slots, "little")
+
+
+def pack(values: Sequence[int] | npt.NDArray[np.integer[Any]], slot_bits: int, public: PublicKey) -> list[int]:
+    """Signed integers in, signed packed plaintexts out; the first value sits in the lowest slot, the last one is padded with 0.
+
+    Raises :class:`OutOfRange` if a value does not fit its slot.
+    """
+    slots, width, half = slots_per_ciphertext(public, slot_bits), slot_bits // 8, 1 << (slot_bits - 1)
+    plain = values.tolist() if isinstance(values, np.ndarray) else [int(value) for value in values]
+    try:
+        digits = [(value + half).to_bytes(width, "little") for value in plain]
+    except OverflowError:
+        raise OutOfRange(f"A value does not fit a slot of {slot_bits} bits.") from None
+    packed = []
+    for start in range(0, len(digits), slots):
+        part = digits[start : start + slots]
+        packed.append(int.from_bytes(b"".join(part), "little") - _offset(len(part), slot_bits))
+    return packed
+
+
+def unpack(packed: Sequence[int], slot_bits: int, count: int, public: PublicKey) -> list[int]:
+    """The ``count`` signed integers in packed plaintexts (sums of results of :func:`pack`), decrypted and signed.
+
+    Raises :class:`MalformedPacking` if the number of plaintexts does not match or one does not decompose.
+    """
+    slots, width, half = slots_per_ciphertext(public, slot_bits), slot_bits // 8, 1 << (slot_bits - 1)
+    if len(packed) != -(-count // slots):
+        raise MalformedPacking(f"{len(packed)} plaintexts for {count} values in slots of {slot_bits} bits.")
+    values: list[int] = []
+    for value in packed:
+        held = min(slots, count - len(values))
+        try:
+            digits = (int(value) + _offset(held, slot_bits)).to_bytes(held * width, "little")
+        except OverflowError:
+            raise MalformedPacking from None
+        values.extend(int.from_bytes(digits[i : i + width], "little") - half for i in range(0, len(digits), width))
+    return values
