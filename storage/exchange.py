@@ -52,6 +52,14 @@ class Self:
     store: Store
 
 
+@dataclass(frozen=True)
+class Receipt:
+    """A verified and opened artifact: its table and the SHA-256 of its head object."""
+
+    table: pa.Table
+    sha256: str
+
+
 class Exchange:
     """Artifacts between this party and its peers under one binding (agreement digest, or a run's manifest digest).
 
@@ -90,7 +98,7 @@ class Exchange:
         self.books.book_sent(self._entry(recipient, address, head, size, table.num_rows, schema, now))
         return size
 
-    def fetch(self, message: Message, sender: str, round: int) -> pa.Table | None:
+    def fetch(self, message: Message, sender: str, round: int) -> Receipt | None:
         """Receive one artifact, or None while it is not there. Raises coded errors on anything that is not exactly right."""
         peer = self.peers[sender]
         address = self.address(message.name, self.me.name, round, message.step)
@@ -114,7 +122,7 @@ class Exchange:
         if table.num_rows != header.rows:
             raise ForeignSchema(f"{address.prefix()} has another row count than signed.", party=sender)
         self.books.book_received(self._entry(sender, address, head, size, header.rows, header.schema, header.created))
-        return table
+        return Receipt(table, hashlib.sha256(head).hexdigest())
 
     def _check(self, header: Header, address: Address, sender: str) -> None:
         if header.address != address or header.sender != sender:

@@ -1,0 +1,259 @@
+"""What a role program sees of a run: send, receive, rounds, checkpoints and the secrets that make a replay repeat itself.
+
+A role is a plain function over a :class:`Session`. It may be stopped anywhere and run again: artifacts are immutable, receives
+return the same bytes, a sending whose address is taken is adopted, and whatever others depend on is drawn from
+:meth:`Session.prf`, which gives the same bytes to the same run, round and transcript.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Executor
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from fl_tasks.checkpoints import Checkpoints, State
+from fl_tasks.crypto.pool import open_pool
+from fl_tasks.crypto.prf import Prf
+from fl_tasks.waiting import Wait, Watch
+from storage.errors import CodedError
+from storage.exchange import Exchange
+from storage.private import PrivateArea
+from storage.schema import ARBITER, GUEST, HOST, Contract, Message
+
+if TYPE_CHECKING:
+    from contracts.terms import Terms
+
+Progress = Callable[[Mapping[str, Any]], None]
+log = logging.getLogger("tombolo")
+
+
+def log_progress(facts: Mapping[str, Any]) -> None:
+    """The default progress: one log line of the facts a role reports."""
+    log.info(" ".join(f"{name}={value:.6g}" if isinstance(value, float) else f"{name}={value}" for name, value in facts.items()))
+
+
+@dataclass(frozen=True)
+class Secrets:
+    """What this party alone, each pair of data parties, and all data parties together know in one run (32 bytes each)."""
+
+    own: bytes
+    pairs: Mapping[str, bytes]
+    common: bytes | None
+
+
+class Session:
+    """One party's view of one stage of a run.
+
+    ``round`` is 0 before the first training round. All names are party names; ``roles`` is in the agreement's order.
+    """
+
+    def __init__(
+        self,
+        *,
+        me: str,
+        roles: Mapping[str, str],
+        terms: Terms,
+        params: Mapping[str, Any],
+        exchange: Exchange,
+        contract: Contract,
+        stage: str,
+        run_area: PrivateArea,
+        secrets: Secrets,
+        watch: Watch,
+        progress: Progress = log_progress,
+        leg_end: int | None = None,
+        workers: int | None = None,
+    ) -> None:
+        self.me, self.roles, self.role, self.run = me, dict(roles), roles[me], exchange.run
+        self.terms, self.params, self.stage = terms, dict(params), stage
+        self.run_area, self.area = run_area, run_area.area(stage)
+        self.round = 0
+        self._exchange, self._contract, self._secrets = exchange, contract, secrets
+        self._watch, self._progress, self._workers = watch, progress, workers
+        self._leg_end = math.inf if leg_end is None else leg_end
+        self._checkpoints = Checkpoints(self.area)
+        self._stack = ExitStack()
+        self._pool: Executor | None = None
+        self._transcript = hashlib.sha256(f"{exchange.binding}/{stage}".encode()).digest()
+        self._labels: set[tuple[str | int, ...]] = set()
+
+    def __enter__(self) -> Session:
+        self._watch.check_aborts(self.me)
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        self._stack.close()
+        if isinstance(error, CodedError):
+            error.at(self.me, self.stage)
+
+    # -- who is here ------------------------------------------------------------------------------------------------------
+
+    def _with_role(self, *roles: str) -> list[str]:
+        return [party for party, role in self.roles.items() if role in roles]
+
+    @property
+    def guest(self) -> str:
+        return self._with_role(GUEST)[0]
+
+    @property
+    def hosts(self) -> list[str]:
+        return self._with_role(HOST)
+
+    @property
+    def arbiter(self) -> str | None:
+        return next(iter(self._with_role(ARBITER)), None)
+
+    @property
+    def data_parties(self) -> list[str]:
+        """Hosts in the agreement's order, then the guest: the chain of the white paper's figure."""
+        return [*self.hosts, self.guest]
+
+    # -- messages ---------------------------------------------------------------------------------------------------------
+
+    def send(self, name: str, to: str | Iterable[str] | None = None, /, **columns: Any) -> None:
+        """Send message ``name`` to one party, several, or everybody whose role it is declared for.
+
+        Open columns take scalars, lists or arrays; protected columns take Arrow arrays of their storage type (ciphertexts as
+        fixed-size binary) or numpy uint64 for values under a 64-bit pad. Raises UndeclaredColumn before a byte is written.
+        """
+        message = self._message(name)
+        wrapped = {key: _protect(message, key, value) for key, value in columns.items()}
+        for recipient in self._recipients(message, to):
+            self._exchange.send(message, recipient, self.round, wrapped)
+
+    def receive(self, name: str, frm: str) -> pa.Table:
+        """Wait for message ``name`` of this round from one party. Raises Waiting, PeerSilent, PeerAborted or what is wrong with it."""
+        message = self._message(name)
+        address = self._exchange.address(message.name, self.me, self.round, message.step)
+        receipt = self._watch.until(lambda: self._exchange.fetch(message, frm, self.round), frm, message.name, address.head())
+        self._transcript = hashlib.sha256(self._transcript + bytes.fromhex(receipt.sha256)).digest()
+        return receipt.table
+
+    def receive_all(self, name: str) -> dict[str, pa.Table]:
+        """Message ``name`` of this round from every other party whose role sends it, in the agreement's order."""
+        senders = self._message(name).senders()
+        return {party: self.receive(name, party) for party, role in self.roles.items() if role in senders and party != self.me}
+
+    @staticmethod
+    def values(table: pa.Table, name: str) -> pa.Array:
+        """A received column as an array of its storage type."""
+        array = table.column(name).combine_chunks()
+        if isinstance(array, pa.ChunkedArray):
+            array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], array.type)
+        return array.storage
+
+    @staticmethod
+    def scalar(table: pa.Table, name: str) -> Any:
+        """The single value of a received column; a wrong length is the sender's fault."""
+        array = Session.values(table, name)
+        if len(array) != 1:
+            from storage.schema import ForeignSchema
+
+            raise ForeignSchema(f"Column {name} holds {len(array)} values where one belongs.")
+        return array[0].as_py()
+
+    def _message(self, name: str) -> Message:
+        message = self._contract[name]
+        return replace(message, step=f"{self.stage}.{message.step}")
+
+    def _recipients(self, message: Message, to: str | Iterable[str] | None) -> list[str]:
+        if self.role not in message.senders():
+            raise ValueError(f"{self.role} does not send {message.name}")
+        declared = [party for party in self._with_role(*message.recipients()) if party != self.me]
+        wanted = declared if to is None else [to] if isinstance(to, str) else list(to)
+        if not set(wanted) <= set(declared):
+            raise ValueError(f"{message.name} is not declared for {sorted(set(wanted) - set(declared))}")
+        return wanted
+
+    # -- rounds and checkpoints -------------------------------------------------------------------------------------------
+
+    @property
+    def latest(self) -> State | None:
+        """The state of the last finished round, with its number under ``round``."""
+        return self._checkpoints.latest()
+
+    def rounds(self, limit: int) -> Iterator[int]:
+        """The rounds still to do, up to ``limit`` and to the end of this leg; ends after a checkpoint that says ``stopped``."""
+        while True:
+            state = self._checkpoints.latest()
+            done = state["round"] if state else 0
+            if (state and state.get("stopped")) or done >= min(limit, self._leg_end):
+                return
+            self._enter(done + 1)
+            yield self.round
+            if (self._checkpoints.latest() or {}).get("round") != self.round:
+                raise RuntimeError(f"round {self.round} ended without a checkpoint")
+
+    def checkpoint(self, state: State) -> State:
+        """Keep the round's state (arrays, numbers, strings, lists of numbers); returns what is kept: the first writer's."""
+        return self._checkpoints.put(self.round, state)
+
+    def finished(self, limit: int) -> bool:
+        """Whether training is over: the last checkpoint says ``stopped`` or is that of the last round."""
+        state = self.latest
+        return bool(state) and (bool(state.get("stopped")) or state["round"] >= limit)
+
+    def keep(self, name: str, data: bytes) -> bytes:
+        """Keep a private object of this run and stage; returns what is kept: the first writer's."""
+        return self.area.keep(name, data)
+
+    def _enter(self, round: int) -> None:
+        self.round = round
+        self._transcript = hashlib.sha256(self._checkpoints.digest() + f"{self.stage}/{round}".encode()).digest()
+        self._labels.clear()
+
+    # -- secrets ----------------------------------------------------------------------------------------------------------
+
+    def prf(self, *labels: str | int) -> Prf:
+        """This party's own randomness for one purpose, repeatable under replay: bound to run, stage, round and transcript.
+
+        Labels may be used once per round, so that no mask is ever used twice.
+        """
+        if labels in self._labels:
+            raise RuntimeError(f"labels {labels} were used in this round")
+        self._labels.add(labels)
+        return Prf(Prf(self._secrets.own).derive(self.run, self.stage, self.round, self._transcript.hex(), *labels))
+
+    def pair(self, other: str) -> Prf:
+        """Randomness that this party and ``other`` (two data parties) share and nobody else knows, for this stage and round."""
+        return Prf(Prf(self._secrets.pairs[other]).derive(self.run, self.stage, self.round))
+
+    def common(self) -> Prf:
+        """Randomness that all data parties share and the arbiter does not know, for this stage and round."""
+        if self._secrets.common is None:
+            raise RuntimeError("the arbiter has no common secret")
+        return Prf(Prf(self._secrets.common).derive(self.run, self.stage, self.round))
+
+    # -- progress and work ------------------------------------------------------------------------------------------------
+
+    def report(self, **facts: Any) -> None:
+        """Tell the log or the progress display what this party may know: a round, a loss, a count."""
+        self._progress({"stage": self.stage, "party": self.me, **facts})
+
+    @property
+    def pool(self) -> Executor | None:
+        """The executor for heavy ciphertext work, opened at first use; None where one worker is all there is."""
+        if self._pool is None:
+            self._pool = self._stack.enter_context(open_pool(self._workers))
+        return self._pool
+
+
+def _protect(message: Message, name: str, value: Any) -> Any:
+    """Put an array of the right storage type under its declared protection; plain values stay plain and are refused later."""
+    declared = message.columns.get(name)
+    if declared is None or declared.open or isinstance(value, pa.ExtensionArray):
+        return value
+    if declared.base == "uint64" and getattr(value, "dtype", None) == "uint64":
+        value = pa.array(value)
+    fits = isinstance(value, pa.FixedSizeBinaryArray) if declared.base == "fixed" else isinstance(value, pa.Array)
+    return declared.wrap(value) if fits else value
+
+
+__all__ = ["Progress", "Secrets", "Session", "Wait", "log_progress"]

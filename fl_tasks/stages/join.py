@@ -1,0 +1,291 @@
+"""Join stage: from an invitation to a manifest that every party has signed, before any data is touched.
+
+Messages: the initiator's invitation; every party's join (a fresh sealing key for this run, and who approved); every party's
+signature over the manifest, which is a function of the invitation and the joins alone; then seeds among the data parties.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from contracts.manifest import Invitation, Join, Manifest
+from fl_tasks.session import Progress, log_progress
+from fl_tasks.waiting import Wait, Watch
+from fl_tasks.workplace import Workplace
+from storage.canonical import canonical, parse
+from storage.errors import CodedError
+from storage.exchange import Exchange
+from storage.identity import UnsealKey, decode_key, encode_key
+from storage.schema import ARBITER, DATA, EVERYONE, GUEST, HOST, Contract, Message, Public
+
+MANIFEST_DOMAIN = "manifest"
+_RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")
+_SEED = Public("binary", "a random seed that both draw masks from; independent of all data")
+
+HANDSHAKE = Contract(
+    "handshake",
+    Message(
+        "invitation",
+        GUEST,
+        (HOST, ARBITER),
+        {"document": Public("binary", "what is to be run, with which parameters")},
+        learns="that a run is proposed, by whom, with which parameters",
+        step="invite",
+    ),
+    Message(
+        "join",
+        EVERYONE,
+        EVERYONE,
+        {"document": Public("binary", "a fresh public key and the approver's name")},
+        learns="that the sender takes part, its public sealing key of this run, and who approved",
+        step="join",
+    ),
+    Message(
+        "manifest_signature",
+        EVERYONE,
+        EVERYONE,
+        {"signature": Public("binary", "a signature over the public manifest")},
+        learns="that the sender agrees to the manifest",
+        step="sign",
+    ),
+)
+SEEDS = Contract(
+    "seeds",
+    Message("pair_seed", DATA, DATA, {"seed": _SEED}, learns="a shared random seed", step="pair"),
+    Message("common_seed", GUEST, HOST, {"seed": _SEED}, learns="a shared random seed", step="common"),
+)
+
+
+class BadRunId(CodedError):
+    code = "TMB-RUN-003"
+    cause = "A run id may hold letters, digits, dot, dash and underscore only, 200 at most."
+    remedy = "Choose another run id."
+
+
+class BadInvitation(CodedError):
+    code = "TMB-RUN-004"
+    cause = "An invitation does not fit this party's agreement."
+    remedy = "Compare `tombolo agreement check` at both parties, and the parameters with the allowed ranges."
+
+
+class NoInvitation(CodedError):
+    code = "TMB-RUN-005"
+    cause = "No party has invited to this run."
+    remedy = "The guest starts a run; its id is the same at every party."
+
+
+class BadJoin(CodedError):
+    code = "TMB-RUN-006"
+    cause = "A party's join answers another invitation or names another party or run."
+    remedy = "That party must join again in a new run."
+
+
+def invite(
+    place: Workplace,
+    run: str,
+    kind: str = "train",
+    choices: Mapping[str, Any] | None = None,
+    as_of: str | None = None,
+    model: str | None = None,
+    resumes: Mapping[str, Any] | None = None,
+) -> Invitation:
+    """Propose a run to every peer; repeated calls for one run id return the invitation that was sent first."""
+    if not _RUN.fullmatch(run) or ".." in run:
+        raise BadRunId(party=place.me)
+    now = datetime.now(UTC).replace(microsecond=0)
+    proposed = Invitation(
+        run=run,
+        kind=kind,
+        agreement=place.agreement.name,
+        agreement_digest=place.agreement.digest,
+        initiator=place.me,
+        parameters=place.terms.choose(choices or {}),
+        as_of=as_of or now.isoformat(),
+        created=now.isoformat(),
+        expires=(now + timedelta(seconds=place.terms.deadlines.run)).isoformat(),
+        model=model,
+        resumes=dict(resumes) if resumes else None,
+    )
+    stored = place.run_area(run).keep("invitation", canonical(proposed.document()))
+    invitations = _invitations(place)
+    for peer in place.peers:
+        invitations.send(_invitation_of(run), peer, 0, {"document": stored})
+    return Invitation.from_document(parse(stored))
+
+
+@dataclass(frozen=True)
+class Summons:
+    """A run that waits for this party to join: its id and kind."""
+
+    run: str
+    kind: str
+
+
+def pending(place: Workplace) -> list[Summons]:
+    """Runs that this party is invited to and has not joined, oldest first.
+
+    An invitation that cannot be accepted (altered, made under another agreement) is listed as a training run all the same: its
+    join fails with the reason, where people look. Invitations older than a run may last are not listed.
+    """
+    guest = _guest(place)
+    if place.me == guest:
+        return []
+    store, prefix = place.peers[guest], f"to-{place.me}/{place.agreement.name}/invitations/000000/invite."
+    oldest = datetime.now(UTC) - timedelta(seconds=place.terms.deadlines.run)
+    found = []
+    for key in store.list(prefix):
+        run = key.removeprefix(prefix).split("/")[0]
+        modified = store.stat(key).modified
+        if not _RUN.fullmatch(run) or modified < oldest or place.run_area(run).get("manifest") is not None:
+            continue
+        try:
+            invited = _fetch_invitation(place, run)
+            if invited is not None and datetime.now(UTC) < invited.expires_at:
+                found.append((modified, Summons(run, invited.kind)))
+        except CodedError:
+            found.append((modified, Summons(run, "train")))
+    return [summons for _, summons in sorted(found, key=lambda pair: (pair[0], pair[1].run))]
+
+
+def invitation(place: Workplace, run: str) -> Invitation:
+    """The invitation to one run. Raises :class:`NoInvitation`, or what is wrong with it."""
+    if not _RUN.fullmatch(run) or ".." in run:
+        raise BadRunId(party=place.me)
+    stored = place.run_area(run).get("invitation")
+    if stored is not None:
+        return Invitation.from_document(parse(stored))
+    found = None if place.me == _guest(place) else _fetch_invitation(place, run)
+    if found is None:
+        raise NoInvitation(f"Run {run}.", party=place.me)
+    return Invitation.from_document(parse(place.run_area(run).keep("invitation", canonical(found.document()))))
+
+
+def join(
+    place: Workplace, run: str, wait: Wait, approver: str = "automatic", progress: Progress = log_progress
+) -> dict[str, Any]:
+    """Take part in a run. Returns participants, approvers and the manifest's digest. Repeating it changes nothing."""
+    invited = invitation(place, run)
+    exchange, area, watch = place.handshake(run), place.run_area(run), place.watch(run, wait)
+    secret = _run_secret(place, run)
+    mine = Join(
+        run=run,
+        party=place.me,
+        invitation_digest=invited.digest,
+        seal=encode_key(UnsealKey(decode_key(secret["unseal"])).public().raw),
+        approver=approver,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    stored = area.keep("join", canonical(mine.document()))
+    _send_to_all(exchange, HANDSHAKE["join"], {"document": stored})
+    joins = [Join.from_document(parse(stored))]
+    joins += [_read_join(place, invited, exchange, watch, peer) for peer in place.peers]
+    manifest = Manifest.build(invited, joins)
+    _sign(place, exchange, watch, manifest)
+    area.keep("manifest", canonical(manifest.document()))
+    if place.role != ARBITER:
+        _share_seeds(place, run, wait)
+    progress({"stage": "join", "party": place.me, "manifest": manifest.digest[:16]})
+    approvers = {one.party: one.approver for one in manifest.joins}
+    return {"run": run, "kind": invited.kind, "manifest": manifest.digest, "approvers": approvers}
+
+
+def _run_secret(place: Workplace, run: str) -> dict[str, str]:
+    fresh = {"unseal": encode_key(UnsealKey.new().raw), "prf": secrets.token_hex(32)}
+    secret: dict[str, str] = parse(place.run_area(run).keep("secret", canonical(fresh)))
+    return secret
+
+
+def _read_join(place: Workplace, invited: Invitation, exchange: Exchange, watch: Watch, peer: str) -> Join:
+    key = exchange.address("join", place.me, 0, HANDSHAKE["join"].step).head()
+    receipt = watch.until(lambda: exchange.fetch(HANDSHAKE["join"], peer, 0), peer, "join", key)
+    joined = Join.from_document(parse(receipt.table.column("document")[0].as_py()))
+    if (joined.party, joined.run, joined.invitation_digest) != (peer, invited.run, invited.digest):
+        raise BadJoin(party=peer)
+    return joined
+
+
+def _sign(place: Workplace, exchange: Exchange, watch: Watch, manifest: Manifest) -> None:
+    """Exchange signatures over the manifest's digest and keep them all."""
+    signed = bytes.fromhex(manifest.digest)
+    area, message = place.run_area(manifest.invitation.run), HANDSHAKE["manifest_signature"]
+    mine = area.keep(f"signatures/{place.me}", place.keys.signing.sign(MANIFEST_DOMAIN, signed))
+    _send_to_all(exchange, message, {"signature": mine})
+    for peer in place.peers:
+        key = exchange.address(message.name, place.me, 0, message.step).head()
+        receipt = watch.until(lambda peer=peer: exchange.fetch(message, peer, 0), peer, message.name, key)  # type: ignore[misc]
+        signature = receipt.table.column("signature")[0].as_py()
+        place.agreement.members[peer].verify.verify(signature, MANIFEST_DOMAIN, signed)
+        area.keep(f"signatures/{peer}", signature)
+
+
+def _share_seeds(place: Workplace, run: str, wait: Wait) -> None:
+    """Every two data parties come to share a seed; the guest's further seed goes to every host (never to the arbiter)."""
+    exchange, area, watch = place.exchange(run), place.run_area(run), place.watch(run, wait)
+    data = [party for party, role in place.roles.items() if role != ARBITER]
+    guest, own = _guest(place), area.area("own-seeds")
+
+    def drawn(name: str) -> bytes:
+        return own.keep(name, secrets.token_bytes(32))
+
+    def received(name: str, peer: str) -> bytes:
+        message = SEEDS[name]
+        key = exchange.address(name, place.me, 0, message.step).head()
+        receipt = watch.until(lambda: exchange.fetch(message, peer, 0), peer, name, key)
+        seed: bytes = receipt.table.column("seed")[0].as_py()
+        if len(seed) != 32:
+            raise BadJoin("A seed has a wrong length.", party=peer)
+        return seed
+
+    later, earlier = data[data.index(place.me) + 1 :], data[: data.index(place.me)]
+    pairs = {peer: drawn(peer) for peer in later}
+    for peer, seed in pairs.items():
+        exchange.send(SEEDS["pair_seed"], peer, 0, {"seed": seed})
+    if place.me == guest:
+        common = drawn("common")
+        for peer in data:
+            if peer != guest:
+                exchange.send(SEEDS["common_seed"], peer, 0, {"seed": common})
+    pairs |= {peer: received("pair_seed", peer) for peer in earlier}
+    if place.me != guest:
+        common = received("common_seed", guest)
+    area.keep("seeds", canonical({"pairs": {peer: seed.hex() for peer, seed in pairs.items()}, "common": common.hex()}))
+
+
+def _send_to_all(exchange: Exchange, message: Message, columns: Mapping[str, Any]) -> None:
+    for peer in exchange.peers:
+        exchange.send(message, peer, 0, columns)
+
+
+def _invitations(place: Workplace) -> Exchange:
+    """Invitations of all runs lie side by side, so that a peer finds new ones with one short listing."""
+    return place.handshake("invitations")
+
+
+def _invitation_of(run: str) -> Message:
+    message = HANDSHAKE["invitation"]
+    return Message(message.name, message.sender, message.to, message.columns, message.learns, step=f"invite.{run}")
+
+
+def _guest(place: Workplace) -> str:
+    return next(party for party, role in place.roles.items() if role == GUEST)
+
+
+def _fetch_invitation(place: Workplace, run: str) -> Invitation | None:
+    """The guest's invitation to one run, checked against the agreement; None where there is none."""
+    guest = _guest(place)
+    receipt = _invitations(place).fetch(_invitation_of(run), guest, 0)
+    if receipt is None:
+        return None
+    found = Invitation.from_document(parse(receipt.table.column("document")[0].as_py()))
+    if (found.run, found.agreement, found.initiator) != (run, place.agreement.name, guest):
+        raise BadInvitation("It names another run, agreement or initiator.", party=guest)
+    if found.agreement_digest != place.agreement.digest:
+        raise BadInvitation(f"Digest {found.agreement_digest[:16]}..., ours is {place.agreement.digest[:16]}....", party=guest)
+    if place.terms.choose(found.parameters) != found.parameters:
+        raise BadInvitation("Its parameters are not complete.", party=guest)
+    return found

@@ -1,0 +1,175 @@
+"""One party at work on one agreement: its settings, keys, stores and the sessions of its runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from contracts.agreement import Agreement
+from contracts.manifest import Manifest
+from contracts.settings import AgreementSettings, PartySettings
+from contracts.terms import Terms
+from fl_tasks.aborts import published_abort
+from fl_tasks.crypto.prf import Prf
+from fl_tasks.session import Progress, Secrets, Session, log_progress
+from fl_tasks.waiting import Wait, Watch
+from storage.books import Books
+from storage.canonical import parse
+from storage.errors import CodedError
+from storage.exchange import Exchange, Peer, Self
+from storage.identity import PartyKeys, SealKey, UnsealKey, decode_key
+from storage.private import PrivateArea
+from storage.schema import Contract
+from storage.stores.base import Store
+from storage.stores.opening import open_store
+
+
+class NotJoined(CodedError):
+    code = "TMB-RUN-001"
+    cause = "This party has not joined the run."
+    remedy = "Run the join task first; it keeps the manifest that all parties signed."
+
+
+@dataclass
+class Workplace:
+    """Everything one party needs to take part in one agreement's runs."""
+
+    party: PartySettings
+    agreement: Agreement
+    keys: PartyKeys
+    store: Store
+    peers: Mapping[str, Store]
+
+    @classmethod
+    def open(cls, agreement: str, settings: Path | None = None) -> Workplace:
+        """Read settings, keys and the verified agreement, and open the stores (without touching them)."""
+        party = PartySettings.load(settings)
+        contract = Agreement.load(party.federations / agreement)
+        keys = party.load_keys()
+        contract.require_member(party.party, keys)
+        others = [name for name in contract.members if name != party.party]
+        peers = {name: open_store(party.peers.get(name, contract.members[name].store)) for name in others}
+        return cls(party, contract, keys, open_store(party.store), peers)
+
+    @property
+    def me(self) -> str:
+        return self.party.party
+
+    @property
+    def role(self) -> str:
+        return self.roles[self.me]
+
+    @property
+    def roles(self) -> dict[str, str]:
+        return self.agreement.roles()
+
+    @property
+    def terms(self) -> Terms:
+        return self.agreement.terms
+
+    @property
+    def settings(self) -> AgreementSettings:
+        """What this party settled for this agreement: its tables, consent list, suite, split."""
+        return self.party.for_agreement(self.agreement.name)
+
+    @cached_property
+    def private(self) -> PrivateArea:
+        """This party's private area of the agreement."""
+        return PrivateArea(self.store, self.keys.vault, self.agreement.name)
+
+    def run_area(self, run: str) -> PrivateArea:
+        return self.private.area("runs", run)
+
+    def books(self, run: str) -> Books:
+        return Books(self.run_area(run).area("books"))
+
+    # -- what a run was agreed to be ----------------------------------------------------------------------------------------
+
+    def manifest(self, run: str) -> Manifest:
+        """The manifest that every party signed; raises :class:`NotJoined`."""
+        stored = self.run_area(run).get("manifest")
+        if stored is None:
+            raise NotJoined(f"Run {run}.", party=self.me)
+        return Manifest.from_document(parse(stored))
+
+    def params(self, run: str) -> dict[str, Any]:
+        """The run's parameters, all of them, as the manifest has them."""
+        return dict(self.manifest(run).invitation.parameters)
+
+    # -- exchanges and sessions ---------------------------------------------------------------------------------------------
+
+    def handshake(self, run: str) -> Exchange:
+        """The exchange before a manifest exists: long-term sealing keys, bound to the agreement's digest."""
+        peers = {name: self._peer(name, self.agreement.members[name].seal) for name in self.peers}
+        me = Self(self.me, self.keys.signing, self.keys.sealing, self.store)
+        return Exchange(me, peers, self.agreement.name, run, self.agreement.digest, self.books(run))
+
+    def exchange(self, run: str) -> Exchange:
+        """The exchange of a joined run: this run's sealing keys, bound to the manifest's digest."""
+        manifest, secret = self.manifest(run), self._secret(run)
+        seals = {join.party: SealKey(decode_key(join.seal)) for join in manifest.joins}
+        peers = {name: self._peer(name, seals[name]) for name in self.peers}
+        me = Self(self.me, self.keys.signing, UnsealKey(decode_key(secret["unseal"])), self.store)
+        return Exchange(me, peers, self.agreement.name, run, manifest.digest, self.books(run))
+
+    def _peer(self, name: str, seal: SealKey) -> Peer:
+        return Peer(name, self.agreement.members[name].verify, seal, self.peers[name])
+
+    def _secret(self, run: str) -> dict[str, str]:
+        stored = self.run_area(run).get("secret")
+        if stored is None:
+            raise NotJoined(f"Run {run}.", party=self.me)
+        secret: dict[str, str] = parse(stored)
+        return secret
+
+    def watch(self, run: str, wait: Wait) -> Watch:
+        """Deadlines and aborts of one run."""
+        limits, stored = self.terms.deadlines, self.run_area(run).get("manifest")
+        expires = Manifest.from_document(parse(stored)).invitation.expires_at if stored else None
+        deadline = limits.message if stored else limits.join
+        handshake = self.handshake(run)
+        return Watch(wait, deadline, expires, self.run_area(run), lambda: published_abort(handshake))
+
+    def session(
+        self,
+        run: str,
+        contract: Contract,
+        stage: str,
+        wait: Wait,
+        progress: Progress = log_progress,
+        leg_end: int | None = None,
+    ) -> Session:
+        """A session of one stage of a joined run."""
+        return Session(
+            me=self.me,
+            roles=self.roles,
+            terms=self.terms,
+            params=self.params(run),
+            exchange=self.exchange(run),
+            contract=contract,
+            stage=stage,
+            run_area=self.run_area(run),
+            secrets=self._secrets(run),
+            watch=self.watch(run, wait),
+            progress=progress,
+            leg_end=leg_end,
+            workers=self.party.workers,
+        )
+
+    def _secrets(self, run: str) -> Secrets:
+        seeds = self.run_area(run).get("seeds")
+        shared: dict[str, Any] = parse(seeds) if seeds else {"pairs": {}, "common": None}
+        pairs = {name: bytes.fromhex(seed) for name, seed in shared["pairs"].items()}
+        common = bytes.fromhex(shared["common"]) if shared["common"] else None
+        return Secrets(Prf(bytes.fromhex(self._secret(run)["prf"])).derive("own"), pairs, common)
+
+    def docs(self, run: str) -> Path:
+        """This party's private folder for what a person reads of a run (validation pages, model card)."""
+        base = os.environ.get("TOMBOLO_DOCS")
+        folder = (Path(base) if base else self.party.folder / "docs") / self.agreement.name / run
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return folder
