@@ -1,0 +1,145 @@
+"""A real federation for tests: parties with keys, a signed agreement, directory stores and tables; stages run in threads."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+
+from contracts.agreement import Agreement
+from fl_tasks.session import Session
+from fl_tasks.stages.join import invite, join
+from fl_tasks.waiting import Wait
+from fl_tasks.workplace import Workplace
+from storage.identity import PartyKeys
+from storage.schema import ARBITER, GUEST, Contract
+
+FOREVER = Wait(math.inf)
+TEST_PARAMETERS = {"key_bits": 1024}
+
+
+def quiet(_: Mapping[str, Any]) -> None:
+    """Progress for tests: none."""
+
+
+@dataclass
+class Federation:
+    """Parties of one agreement on this machine; ``root`` holds a folder per party and the signed agreement."""
+
+    root: Path
+    name: str
+    parties: dict[str, str]
+    results: dict[str, Any] = field(default_factory=dict)
+
+    def settings(self, party: str) -> Path:
+        return self.root / party / "party.yaml"
+
+    def place(self, party: str) -> Workplace:
+        """A fresh workplace, as a new task process would open it."""
+        return Workplace.open(self.name, self.settings(party))
+
+    @property
+    def guest(self) -> str:
+        return next(party for party, role in self.parties.items() if role == GUEST)
+
+    @property
+    def data_parties(self) -> list[str]:
+        return [party for party, role in self.parties.items() if role != ARBITER]
+
+    def run_all(self, work: Callable[[str], Any], parties: list[str] | None = None) -> dict[str, Any]:
+        """Call ``work(party)`` for all parties at once, in threads; the first error is raised after all have ended."""
+        names = parties or list(self.parties)
+        with ThreadPoolExecutor(len(names)) as pool:
+            futures = {name: pool.submit(work, name) for name in names}
+        return {name: future.result() for name, future in futures.items()}
+
+    def start(self, run: str = "run-1", kind: str = "train", model: str | None = None, **choices: Any) -> str:
+        """Invite and join at every party."""
+        invite(self.place(self.guest), run, kind, {**choices}, model=model)
+        self.run_all(lambda party: join(self.place(party), run, FOREVER, progress=quiet))
+        return run
+
+    def stage(self, stage: Callable[..., Any], run: str, parties: list[str] | None = None, **options: Any) -> dict[str, Any]:
+        """Run one stage function at every party at once."""
+        return self.run_all(lambda party: stage(self.place(party), run, FOREVER, progress=quiet, **options), parties)
+
+    def roles(
+        self, run: str, contract: Contract, stage: str, programs: Mapping[str, Callable[[Session], Any]], **options: Any
+    ) -> dict[str, Any]:
+        """Run role programs (by role) over sessions of one stage."""
+
+        def work(party: str) -> Any:
+            with self.place(party).session(run, contract, stage, FOREVER, quiet, **options) as session:
+                return programs[session.role](session)
+
+        return self.run_all(work)
+
+
+_KEYS: dict[str, PartyKeys] = {}
+_KEYS_LOCK = threading.Lock()
+
+
+def party_keys(party: str) -> PartyKeys:
+    """Keys are the same for one name throughout a test process."""
+    with _KEYS_LOCK:
+        return _KEYS.setdefault(party, PartyKeys.new(party))
+
+
+def federation(
+    root: Path,
+    tables: Mapping[str, pa.Table],
+    roles: Mapping[str, str] | None = None,
+    protocol: str = "logistic-arbiter",
+    label: str | None = "label",
+    parameters: Mapping[str, Any] | None = None,
+    **terms: Any,
+) -> Federation:
+    """Lay out a federation under ``root``: ``tables`` by party (id column ``id``); ``roles`` defaults to guest, hosts in the order
+    of the tables, and an arbiter called notary. ``terms`` overrides top-level terms."""
+    if roles is None:
+        roles = {party: ("guest" if index == 0 else "host") for index, party in enumerate(tables)} | {"notary": "arbiter"}
+    document = {
+        "schema": "tombolo.terms/1",
+        "name": "trial",
+        "parties": {party: {"role": role} for party, role in roles.items()},
+        "task": {"protocol": protocol, "label": {"column": label}, "parameters": {**TEST_PARAMETERS, **(parameters or {})}},
+        "alignment": {"id": [{"column": "id", "canonical": "text"}], "minimum_intersection": 20},
+        "scores": [next(party for party, role in roles.items() if role == "guest")],
+        **terms,
+    }
+    shared = root / "federations" / "trial"
+    shared.mkdir(parents=True)
+    (shared / "agreement.yaml").write_text(yaml.safe_dump(document, sort_keys=False))
+    for party in roles:
+        folder = root / party
+        folder.mkdir()
+        party_keys(party).save(folder / "keys.json")
+        agreement: dict[str, Any] = {}
+        if party in tables:
+            pq.write_table(tables[party], folder / "table.parquet")
+            agreement["table"] = {"source": "parquet", "path": "table.parquet"}
+        settings = {
+            "party": party,
+            "keys": "file:./keys.json",
+            "store": f"file://{folder / 'store'}",
+            "federations": "../federations",
+            "inline_seconds": 10,
+            "workers": 1,
+            "agreements": {"trial": agreement},
+        }
+        (folder / "party.yaml").write_text(yaml.safe_dump(settings))
+    _pin_and_sign(root, shared, roles)
+    return Federation(root, "trial", dict(roles))
+
+
+def _pin_and_sign(root: Path, shared: Path, roles: Mapping[str, str]) -> None:
+    """First amendment pins every party's keys and store; everybody signs."""
+    Agreement.pin_all(shared, {party: (party_keys(party), f"file://{root / party / 'store'}") for party in roles})
