@@ -1,0 +1,49 @@
+"""A store in memory: for tests, and for trying things in one process."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime
+
+from storage.stores.base import KeyMissing, KeyTaken, Stat, check_key
+
+
+class MemoryStore:
+    """Objects in a dictionary, safe for threads."""
+
+    def __init__(self, name: str = "unnamed") -> None:
+        self._name = name
+        self._objects: dict[str, tuple[bytes, datetime]] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def url(self) -> str:
+        return f"memory://{self._name}"
+
+    def put(self, key: str, data: bytes) -> None:
+        check_key(key)
+        with self._lock:
+            if key in self._objects:
+                raise KeyTaken(key)
+            self._objects[key] = (bytes(data), datetime.now(UTC))
+
+    def get(self, key: str) -> bytes:
+        return self._find(key)[0]
+
+    def list(self, prefix: str = "") -> list[str]:
+        with self._lock:
+            return sorted(key for key in self._objects if key.startswith(prefix))
+
+    def delete(self, key: str) -> None:
+        with self._lock:
+            self._objects.pop(check_key(key), None)
+
+    def stat(self, key: str) -> Stat:
+        data, modified = self._find(key)
+        return Stat(len(data), modified)
+
+    def _find(self, key: str) -> tuple[bytes, datetime]:
+        try:
+            return self._objects[check_key(key)]
+        except KeyError:
+            raise KeyMissing(key) from None
