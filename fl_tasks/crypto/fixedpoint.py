@@ -18,7 +18,10 @@ _INT64_LIMIT = 2.0**63
 
 
 def encode(values: npt.ArrayLike, bits: int) -> npt.NDArray[np.int64]:
-    """Round ``values * 2**bits`` to int64, half to even; same shape. Raises :class:`OutOfRange` for NaN, infinity or overflow."""
+    """Round ``values * 2**bits`` to int64, half to even; same shape.
+
+    Raises :class:`OutOfRange` for NaN, infinity or overflow.
+    """
     scaled = np.asarray(values, dtype=np.float64) * 2.0**bits
     if not np.isfinite(scaled).all():
         raise OutOfRange("A value is NaN or infinite.")

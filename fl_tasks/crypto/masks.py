@@ -1,7 +1,8 @@
 """One-time pads modulo n: what the key holder decrypts for somebody else is uniform to it.
 
-The owner adds a uniform residue to its encrypted result (``vector.add_plain(masks)``, then ``rerandomise_full``), the key holder decrypts
-and returns residues, and the owner subtracts: perfect secrecy as long as a mask is never used twice.
+The owner adds a uniform residue to its encrypted result (``vector.add_plain(masks)``, then ``rerandomise_full``), the
+key holder decrypts and returns residues, and the owner subtracts: perfect secrecy as long as a mask is never used
+twice.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Products X^T [[d]] of a plain integer matrix and an encrypted vector by bucket sums (Pippenger 1976), exact.
 
-A column's integers are written in signed digits of w bits. For each digit position the ciphertexts are multiplied into one bucket per
-digit value; the product of bucket_k^k then takes two multiplications per bucket instead of a power per row. For 24-bit integers and 100,000
-rows that is a little over two modular multiplications per element. Negative digits have buckets of their own: one inversion per column.
+A column's integers are written in signed digits of w bits. For each digit position the ciphertexts are multiplied
+into one bucket per digit value; the product of bucket_k^k then takes two multiplications per bucket instead of a
+power per row. For 24-bit integers and 100,000 rows that is a little over two modular multiplications per element.
+Negative digits have buckets of their own: one inversion per column.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ _INTEGER_LIMIT = 1 << 62
 def plan(count: int, largest: int) -> tuple[int, int, float]:
     """The cheapest way to multiply ``count`` ciphertexts by integers up to ``largest`` in magnitude.
 
-    Returns the window in bits, the number of windows and the expected multiplications; a window of 0 stands for a plain power per
-    ciphertext, which wins for a handful of rows.
+    Returns the window in bits, the number of windows and the expected multiplications; a window of 0 stands for a
+    plain power per ciphertext, which wins for a handful of rows.
     """
     bits = largest.bit_length()
     best = (0, 1, 1.1 * bits * count)
@@ -122,8 +123,9 @@ def _task(n: int, token: str | bytes, start: int, stop: int, columns: bytes) -> 
 def transposed_product(x: npt.NDArray[np.int64], vector: CipherVector, pool: Pool | None = None) -> CipherVector:
     """X^T [[d]] for x of shape (rows, columns) and a vector of ``rows`` ciphertexts: ``columns`` ciphertexts.
 
-    Deterministic: re-randomise before sending; a column of zeros gives the trivial ciphertext 1. Raises :class:`WrongShape` for a
-    matrix that does not fit and :class:`OutOfRange` for integers of 2^62 and above. The pool's workers see columns of x.
+    Deterministic: re-randomise before sending; a column of zeros gives the trivial ciphertext 1. Raises
+    :class:`WrongShape` for a matrix that does not fit and :class:`OutOfRange` for integers of 2^62 and above. The
+    pool's workers see columns of x.
     """
     if x.ndim != 2 or x.dtype != np.int64 or len(x) != len(vector):
         raise WrongShape(f"A matrix of {x.shape} {x.dtype} for {len(vector)} ciphertexts.")

@@ -1,9 +1,10 @@
 """Random encryptions of zero, which hide the plaintext of a Paillier ciphertext.
 
-The quick kind is h_n^r for a short r (Damgard, Jurik, Nielsen 2010, section 4.2): h_n = (-y^2)^n is fixed per key, its powers are
-tabulated, and r has 256 bits, which a generic discrete logarithm search breaks in 2^128 steps. Every party derives y from n by hashing,
-so that nobody needs to trust the key holder's choice. The holder of the private key can attack short exponents: what is sent *to the
-key holder* after computing on its ciphertexts is refreshed with the full kind, r^n for r uniform in Z_n*.
+The quick kind is h_n^r for a short r (Damgard, Jurik, Nielsen 2010, section 4.2): h_n = (-y^2)^n is fixed per key,
+its powers are tabulated, and r has 256 bits, which a generic discrete logarithm search breaks in 2^128 steps. Every
+party derives y from n by hashing, so that nobody needs to trust the key holder's choice. The holder of the private
+key can attack short exponents: what is sent *to the key holder* after computing on its ciphertexts is refreshed with
+the full kind, r^n for r uniform in Z_n*.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ def short_zeros(public: PublicKey, count: int) -> list[Any]:
 
 
 def full_zeros(public: PublicKey, count: int) -> list[Any]:
-    """``count`` encryptions of zero r^n with r uniform in Z_n*, as numbers modulo n^2; about 11 ms each at 2048 bits."""
+    """``count`` encryptions of zero r^n with r uniform in Z_n*, as numbers modulo n^2; 11 ms each at 2048 bits."""
     units: list[Any] = []
     while len(units) < count:
         r = mpz(secrets.randbelow(int(public.n)))

@@ -1,8 +1,8 @@
 """Several small signed integers in one Paillier plaintext: 63 slots of 32 bits, 51 of 40 or 31 of 64 at 2048 bits.
 
-Packed plaintexts add slot by slot, also under encryption, as long as every slot's **sum** s stays in -2^(b-1) <= s < 2^(b-1) for slots
-of b bits: with k summands, each must be within 2^(b-1)/k. A sum that leaves its slot disturbs the next one and cannot be
-detected from the slot alone: choose the slot width by :func:`check_slots` before encrypting.
+Packed plaintexts add slot by slot, also under encryption, as long as every slot's **sum** s stays in -2^(b-1) <= s <
+2^(b-1) for slots of b bits: with k summands, each must be within 2^(b-1)/k. A sum that leaves its slot disturbs the
+next one and cannot be detected from the slot alone: choose the slot width by :func:`check_slots` before encrypting.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def slots_per_ciphertext(public: PublicKey, slot_bits: int) -> int:
 
 
 def check_slots(slot_bits: int, bound: float, summands: int) -> None:
-    """Refuse slots that ``summands`` values of magnitude at most ``bound`` could overflow. Raises :class:`NoHeadroom`."""
+    """Raise :class:`NoHeadroom` if ``summands`` values of magnitude at most ``bound`` could overflow a slot."""
     if bound * summands >= 2.0 ** (slot_bits - 1):
         raise NoHeadroom(f"{summands} values at this bound do not fit a slot of {slot_bits} bits.")
 
@@ -36,7 +36,7 @@ def _offset(slots: int, slot_bits: int) -> int:
 
 
 def pack(values: Sequence[int] | npt.NDArray[np.integer[Any]], slot_bits: int, public: PublicKey) -> list[int]:
-    """Signed integers in, signed packed plaintexts out; the first value sits in the lowest slot, the last one is padded with 0.
+    """Signed integers in, signed packed plaintexts out; the first value sits in the lowest slot of the first.
 
     Raises :class:`OutOfRange` if a value does not fit its slot.
     """

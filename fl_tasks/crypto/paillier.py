@@ -1,7 +1,8 @@
 """Paillier keys: generation, validation, wire form, and decryption of single ciphertexts.
 
-Paillier, EUROCRYPT 1999, with g = n + 1. Keys are made with p = q = 3 mod 4 and gcd(p - 1, q - 1) = 2 so that the short-exponent
-obfuscation of Damgard, Jurik and Nielsen (2010, section 4.2) applies; any such key also works in python-paillier (``phe``).
+Paillier, EUROCRYPT 1999, with g = n + 1. Keys are made with p = q = 3 mod 4 and gcd(p - 1, q - 1) = 2 so that the
+short-exponent obfuscation of Damgard, Jurik and Nielsen (2010, section 4.2) applies; any such key also works in
+python-paillier (``phe``).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Spreading ciphertext work over processes, or over any ``concurrent.futures`` executor such as Dask's.
 
-Work travels as flat buffers. A private key never travels as an argument: it reaches the workers of a local pool once, through their
-initializer, and a foreign executor never gets one. Small work runs in the calling process.
+Work travels as flat buffers. A private key never travels as an argument: it reaches the workers of a local pool once,
+through their initializer, and a foreign executor never gets one. Small work runs in the calling process.
 """
 
 from __future__ import annotations
@@ -105,8 +105,8 @@ def open_pool(
 ) -> Iterator[Pool]:
     """A pool of ``workers`` processes (default: all processors), or a wrapping of a given executor.
 
-    ``private`` is given to the processes so that :func:`fl_tasks.crypto.vector.decrypt` can use them; it is ignored with a given
-    executor, whose workers may be anywhere. The given executor is not shut down.
+    ``private`` is given to the processes so that :func:`fl_tasks.crypto.vector.decrypt` can use them; it is ignored
+    with a given executor, whose workers may be anywhere. The given executor is not shut down.
     """
     count = default_workers() if workers is None else workers
     if executor is not None:

@@ -1,6 +1,7 @@
 """Keyed pseudo-random streams: the same key and labels give the same numbers on every machine and on every replay.
 
-A sub-key is HMAC-SHA256(key, labels) with every label typed and length-prefixed; a stream is AES-256 in counter mode under a sub-key.
+A sub-key is HMAC-SHA256(key, labels) with every label typed and length-prefixed; a stream is AES-256 in counter mode
+under a sub-key.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Blinded points in the prime-order group ristretto255 (RFC 9496), as flat buffers of 32-byte encodings.
 
-The group has no cofactor, so an exponentiated point says nothing about its input beyond the Diffie-Hellman problem. libsodium's calls
-release the interpreter lock: vectors are spread over threads, and a secret scalar never leaves the process.
+The group has no cofactor, so an exponentiated point says nothing about its input beyond the Diffie-Hellman problem.
+libsodium's calls release the interpreter lock: vectors are spread over threads, and a secret scalar never leaves the
+process.
 """
 
 from __future__ import annotations
@@ -24,15 +25,16 @@ _WORTH_THREADS = 2_000
 
 
 def hash_to_group(data: bytes, domain: bytes | str) -> bytes:
-    """A point whose discrete logarithm nobody knows: SHA-512 of the length-prefixed domain and the data, then Elligator twice."""
+    """A point whose discrete logarithm nobody knows: SHA-512 of the prefixed domain and the data, mapped."""
     label = domain.encode() if isinstance(domain, str) else domain
     digest = hashlib.sha512(len(label).to_bytes(8, "big") + label + data).digest()
     return bytes(rbcl.crypto_core_ristretto255_from_hash(digest))
 
 
-def hash_all(items: Iterable[bytes], domain: bytes | str) -> bytes:
-    """The flat buffer of :func:`hash_to_group` of every item, in order."""
-    return b"".join([hash_to_group(item, domain) for item in items])
+def hash_all(items: Iterable[bytes], domain: bytes | str, pool: Pool | None = None) -> bytes:
+    """The flat buffer of :func:`hash_to_group` of every item, in order (about 20 us each)."""
+    listed = list(items)
+    return _spread(len(listed), lambda i: hash_to_group(listed[i], domain), pool)
 
 
 def random_scalar(stream: Stream) -> bytes:
@@ -50,21 +52,27 @@ def invert(scalar: bytes) -> bytes:
     return bytes(rbcl.crypto_core_ristretto255_scalar_invert(scalar))
 
 
-def _each(points: bytes | memoryview, function: Callable[[bytes], bytes], pool: Pool | None) -> bytes:
-    """Apply a function to every point of a flat buffer, in threads if that is worth it."""
-    data = bytes(points)
-    if len(data) % POINT_BYTES:
-        raise InvalidPoint("The buffer is not a whole number of points.")
+def _spread(count: int, function: Callable[[int], bytes], pool: Pool | None) -> bytes:
+    """The results for 0 to ``count`` - 1, joined; in threads if that is worth it."""
 
     def run(start: int, stop: int) -> bytes:
-        return b"".join([function(data[i : i + POINT_BYTES]) for i in range(start, stop, POINT_BYTES)])
+        return b"".join([function(i) for i in range(start, stop)])
 
-    count, workers = len(data) // POINT_BYTES, (pool or INLINE).workers
+    workers = (pool or INLINE).workers
     if workers == 1 or count < _WORTH_THREADS:
-        return run(0, len(data))
-    bounds = [count * i // workers * POINT_BYTES for i in range(workers + 1)]
+        return run(0, count)
+    bounds = [count * i // workers for i in range(workers + 1)]
     with ThreadPoolExecutor(workers) as threads:
         return b"".join(threads.map(run, bounds[:-1], bounds[1:]))
+
+
+def _each(points: bytes | memoryview, function: Callable[[bytes], bytes], pool: Pool | None) -> bytes:
+    """Apply a function to every point of a flat buffer."""
+    data = bytes(points)
+    count, rest = divmod(len(data), POINT_BYTES)
+    if rest:
+        raise InvalidPoint("The buffer is not a whole number of points.")
+    return _spread(count, lambda i: function(data[i * POINT_BYTES : (i + 1) * POINT_BYTES]), pool)
 
 
 def exponentiate(points: bytes | memoryview, scalar: bytes, pool: Pool | None = None) -> bytes:

@@ -1,13 +1,15 @@
 """Vectors of Paillier ciphertexts as one flat buffer, and the exact arithmetic on what they encrypt.
 
-Sums, signs, scalings and permutations are deterministic: a vector derived by them from a peer's ciphertexts must be re-randomised before
-it leaves the party (:meth:`CipherVector.rerandomise`, or :meth:`CipherVector.rerandomise_full` if it goes to the key holder).
+Sums, signs, scalings and permutations are deterministic: a vector derived by them from a peer's ciphertexts must be
+re-randomised before it leaves the party (:meth:`CipherVector.rerandomise`, or :meth:`CipherVector.rerandomise_full`
+if it goes to the key holder).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from operator import index
 from typing import Any
 
 import gmpy2
@@ -29,19 +31,12 @@ _public = lru_cache(maxsize=8)(PublicKey)
 
 def _integers(values: Integers) -> list[int]:
     """Plain Python integers; floats are refused because they would be rounded silently."""
-    if isinstance(values, np.ndarray):
-        if values.dtype.kind not in "iuO" or values.ndim != 1:
-            raise WrongShape("Plain operands must be one-dimensional and integers.")
-        return [int(v) for v in values.tolist()] if values.dtype.kind == "O" else values.tolist()
-    return (
-        [int(v) for v in values]
-        if all(isinstance(v, int | np.integer) or type(v) is type(mpz()) for v in values)
-        else _refuse()
-    )
-
-
-def _refuse() -> list[int]:
-    raise WrongShape("Plain operands must be integers.")
+    if isinstance(values, np.ndarray) and values.ndim != 1:
+        raise WrongShape("Plain operands must be one-dimensional.")
+    try:
+        return [index(value) for value in (values.tolist() if isinstance(values, np.ndarray) else values)]
+    except TypeError:
+        raise WrongShape("Plain operands must be integers.") from None
 
 
 class CipherVector:
@@ -77,14 +72,14 @@ class CipherVector:
     def __len__(self) -> int:
         return len(self._buffer) // self.public.width
 
-    def __getitem__(self, index: int | slice) -> CipherVector:
+    def __getitem__(self, at: int | slice) -> CipherVector:
         """A slice, or the vector of length 1 at an index."""
-        if isinstance(index, int):
-            at = index + len(self) if index < 0 else index
+        if isinstance(at, int):
+            at = at + len(self) if at < 0 else at
             if not 0 <= at < len(self):
                 raise IndexError("ciphertext index out of range")
-            index = slice(at, at + 1)
-        start, stop, step = index.indices(len(self))
+            at = slice(at, at + 1)
+        start, stop, step = at.indices(len(self))
         if step != 1:
             return self.take(np.arange(start, stop, step))
         width = self.public.width
@@ -124,7 +119,7 @@ class CipherVector:
         return self.from_values(self.public, _shift(self.public, self.values(), self._integers(values)))
 
     def times(self, values: Integers, pool: Pool | None = None) -> CipherVector:
-        """Multiply what is encrypted by signed integers. A factor of 0 leaves the trivial ciphertext 1: re-randomise."""
+        """Multiply what is encrypted by signed integers. A factor of 0 leaves the trivial ciphertext 1."""
         plain = self._integers(values)
         bits = max((abs(v).bit_length() for v in plain), default=0)
         pool = pool or INLINE
@@ -142,7 +137,7 @@ class CipherVector:
     def take(self, indices: Sequence[int] | npt.NDArray[np.integer[Any]]) -> CipherVector:
         """The ciphertexts at these positions, in this order."""
         positions = np.asarray(indices, dtype=np.int64)
-        if positions.size and not (0 <= positions.min() and positions.max() < len(self)):
+        if positions.size and (positions.min() < 0 or positions.max() >= len(self)):
             raise WrongShape("An index lies outside the vector.")
         rows = np.frombuffer(self._buffer, dtype=np.uint8).reshape(-1, self.public.width)
         return CipherVector(self.public, rows[positions].tobytes())
@@ -175,8 +170,10 @@ class CipherVector:
 
     @classmethod
     def from_arrow(cls, public: PublicKey, array: pa.Array | pa.ChunkedArray) -> CipherVector:
-        """Take over a peer's column (plain or extension type). Raises :class:`InvalidCiphertext` unless every value c is of the
-        right width with 0 < c < n^2 and gcd(c, n) = 1."""
+        """Take over a peer's column (plain or extension type).
+
+        Raises :class:`InvalidCiphertext` unless every value c is of the right width with 0 < c < n^2 and gcd(c, n) = 1.
+        """
         vector = cls(public, fixed_bytes(array, public.width, InvalidCiphertext))
         n, nsquare, product = public.n, public.nsquare, mpz(1)
         for value in vector.values():
@@ -189,7 +186,7 @@ class CipherVector:
 
 
 def fixed_bytes(array: pa.Array | pa.ChunkedArray, width: int, error: type[Exception]) -> bytes:
-    """The flat bytes of a fixed-size binary array, whatever its offset or extension type; raises ``error`` if it is not one."""
+    """The flat bytes of a fixed-size binary array, whatever its offset or type; raises ``error`` if it is not one."""
     if isinstance(array, pa.ChunkedArray):
         return b"".join([fixed_bytes(chunk, width, error) for chunk in array.chunks])
     storage = array.storage if isinstance(array, pa.ExtensionArray) else array
@@ -252,7 +249,10 @@ def _full(n: int, count: int) -> bytes:
 
 
 def zeros(public: PublicKey, count: int, pool: Pool | None = None) -> CipherVector:
-    """Fresh encryptions of zero with short exponents (about 0.12 ms each at 2048 bits)."""
+    """Fresh encryptions of zero with short exponents (about 0.12 ms each at 2048 bits).
+
+    Made ahead of use and used once, ``zeros(...).add_plain(values)`` is an encryption that costs a few microseconds.
+    """
     pool = pool or INLINE
     parts = pool.split(count, _ENCRYPT_US)
     return CipherVector(public, b"".join(pool.map(_short, [(int(public.n), part.stop - part.start) for part in parts])))

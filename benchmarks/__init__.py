@@ -1,0 +1,1 @@
+"""Performance runs against peers and limits; not tests."""
