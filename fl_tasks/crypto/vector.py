@@ -26,7 +26,7 @@ from fl_tasks.crypto.pool import INLINE, Pool, held_key
 Integers = Sequence[int] | npt.NDArray[np.int64]
 _ENCRYPT_US, _FULL_US, _SCALE_US, _DECRYPT_US = 120.0, 11_000.0, 8.0, 3_000.0
 
-_public = lru_cache(maxsize=8)(PublicKey)
+cached_public = lru_cache(maxsize=8)(PublicKey)
 
 
 def _integers(values: Integers) -> list[int]:
@@ -226,7 +226,7 @@ def inverses(values: Sequence[Any], modulus: mpz) -> list[Any]:
 
 
 def _scaled(n: int, buffer: bytes, factors: list[int]) -> bytes:
-    public = _public(n)
+    public = cached_public(n)
     values, modulus = CipherVector(public, buffer).values(), public.nsquare
     negative = [i for i, factor in enumerate(factors) if factor < 0]
     for i, inverse in zip(negative, inverses([values[i] for i in negative], modulus), strict=True):
@@ -239,12 +239,12 @@ def _scaled(n: int, buffer: bytes, factors: list[int]) -> bytes:
 
 
 def _short(n: int, count: int) -> bytes:
-    public = _public(n)
+    public = cached_public(n)
     return bytes(CipherVector.from_values(public, short_zeros(public, count)).buffer)
 
 
 def _full(n: int, count: int) -> bytes:
-    public = _public(n)
+    public = cached_public(n)
     return bytes(CipherVector.from_values(public, full_zeros(public, count)).buffer)
 
 

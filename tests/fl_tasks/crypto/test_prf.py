@@ -66,10 +66,11 @@ def test_permutations_are_uniform():
 
 def test_signs_are_balanced():
     signs = PRF.stream("signs").signs(10_001)
-    assert signs.dtype == np.int8 and set(signs.tolist()) == {-1, 1}
+    assert signs.dtype == np.int8
+    assert set(signs.tolist()) == {-1, 1}
     assert abs(int(signs.sum(dtype=np.int64))) < 500
 
 
 def test_short_keys_are_refused():
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="16 bytes"):
         Prf(b"short")

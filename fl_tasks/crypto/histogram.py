@@ -1,0 +1,111 @@
+"""Sums of ciphertexts per feature bin, the inner loop of boosted trees, and their compression before decryption.
+
+Features with few bins share a pass: the rows are first multiplied into one bucket per *combination* of their bins,
+and the buckets are then multiplied up per feature. Three features of 16 bins cost little more than one as long as
+there are many more rows than combinations.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import gmpy2
+import numpy as np
+import numpy.typing as npt
+from gmpy2 import mpz
+
+from fl_tasks.crypto.errors import WrongShape
+from fl_tasks.crypto.packing import slots_per_ciphertext
+from fl_tasks.crypto.pool import INLINE, Pool
+from fl_tasks.crypto.vector import CipherVector, cached_public
+
+_MULTIPLY_US = 7.0
+
+
+def share_passes(rows: int, sizes: Sequence[int]) -> list[list[int]]:
+    """Which features share a pass over the rows, by their bins: small ones are grouped while that saves work."""
+    groups: list[list[int]] = []
+    combinations = 1
+    for feature in sorted(range(len(sizes)), key=lambda f: sizes[f]):
+        members = len(groups[-1]) if groups else 0
+        grown = combinations * sizes[feature] * (members + 1) - (combinations * members if members > 1 else 0)
+        if groups and grown < rows:
+            groups[-1].append(feature)
+            combinations *= sizes[feature]
+        else:
+            groups.append([feature])
+            combinations = sizes[feature]
+    return groups
+
+
+def _pass(values: list[Any], codes: npt.NDArray[np.int64], sizes: list[int], modulus: mpz) -> list[list[Any]]:
+    """The bin products of the features of one pass; ``codes`` has shape (rows, features)."""
+    joint: dict[int, Any] = {}
+    for value, key in zip(values, np.ravel_multi_index(tuple(codes.T), sizes).tolist(), strict=True):
+        held = joint.get(key)
+        joint[key] = value if held is None else held * value % modulus
+    if len(sizes) == 1:
+        return [[joint.get(b, mpz(1)) for b in range(sizes[0])]]
+    sums = [[mpz(1)] * size for size in sizes]
+    for key, product in joint.items():
+        for feature, b in enumerate(np.unravel_index(key, sizes)):
+            sums[feature][b] = sums[feature][b] * product % modulus
+    return sums
+
+
+def _block(n: int, buffer: bytes, codes: bytes, sizes: list[int]) -> bytes:
+    """All features' bins over one block of rows; ``codes`` are int64, row-major."""
+    public = cached_public(n)
+    values = CipherVector(public, buffer).values()
+    bins = np.frombuffer(codes, dtype="<i8").reshape(len(values), len(sizes))
+    sums: list[list[Any]] = [[]] * len(sizes)
+    for group in share_passes(len(values), sizes):
+        found = _pass(values, bins[:, group], [sizes[f] for f in group], public.nsquare)
+        for feature, products in zip(group, found, strict=True):
+            sums[feature] = products
+    return bytes(CipherVector.from_values(public, [product for products in sums for product in products]).buffer)
+
+
+def bin_sums(
+    bins: npt.NDArray[np.integer[Any]], sizes: Sequence[int], vector: CipherVector, pool: Pool | None = None
+) -> list[CipherVector]:
+    """For each feature, the encrypted sums of the rows in each of its bins.
+
+    ``bins`` has shape (rows, features) with values in [0, sizes[feature]). Deterministic, and an empty bin is the
+    trivial ciphertext 1: re-randomise before sending. Raises :class:`WrongShape`. The pool's workers see the bins.
+    """
+    codes = np.ascontiguousarray(bins, dtype=np.int64)
+    if codes.ndim != 2 or codes.shape != (len(vector), len(sizes)):
+        raise WrongShape(f"Bins of shape {codes.shape} for {len(vector)} ciphertexts and {len(sizes)} features.")
+    if codes.size and (codes.min() < 0 or (codes.max(axis=0) >= np.array(sizes)).any()):
+        raise WrongShape("A bin lies outside its feature's number of bins.")
+    pool, public = pool or INLINE, vector.public
+    parts = pool.split(len(vector), _MULTIPLY_US * len(share_passes(len(vector), sizes)))
+    tasks = [
+        (int(public.n), bytes(vector[part].buffer), codes[part].astype("<i8").tobytes(), list(sizes)) for part in parts
+    ]
+    blocks = [CipherVector(public, block) for block in pool.map(_block, tasks)]
+    total = blocks[0]
+    for block in blocks[1:]:
+        total = total + block
+    ends = np.cumsum([0, *sizes]).tolist()
+    return [total[start:stop] for start, stop in itertools.pairwise(ends)]
+
+
+def compress(vector: CipherVector, slot_bits: int) -> CipherVector:
+    """Put several encrypted integers into one ciphertext, the first in the lowest slot, by Horner's rule.
+
+    Decrypt and read with :func:`fl_tasks.crypto.packing.unpack`. Every plaintext must lie in -2^(b-1) <= m < 2^(b-1)
+    for slots of b bits.
+    """
+    slots, modulus, shift = slots_per_ciphertext(vector.public, slot_bits), vector.public.nsquare, mpz(1) << slot_bits
+    values, packed = vector.values(), []
+    for start in range(0, len(values), slots):
+        part = values[start : start + slots]
+        held = part[-1]
+        for value in reversed(part[:-1]):
+            held = gmpy2.powmod(held, shift, modulus) * value % modulus
+        packed.append(held)
+    return CipherVector.from_values(vector.public, packed)
