@@ -1,0 +1,1 @@
+"""Trained models: their metrics, registry, card, and the plain models they are compared with."""

@@ -1,0 +1,133 @@
+"""The model card: what was trained, with whom, on what, how good it is, and its loss by round as a picture; Markdown and SVG."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 640, 320, 76, 18, 22, 46
+_PROTOCOLS = {
+    "linear": "vertical linear regression with an arbiter",
+    "logistic-arbiter": "vertical logistic regression, exact, with an arbiter",
+    "logistic-guest": "vertical logistic regression, exact, keys at the guest",
+    "logistic-taylor": "vertical logistic regression, Taylor form, with an arbiter",
+}
+
+
+def loss_picture(losses: Sequence[float], title: str = "Training loss") -> str:
+    """An SVG line of the loss after each round (1, 2, ...). ``losses`` must not be empty."""
+    low, high = min(losses), max(losses)
+    pad = (high - low or abs(high) or 1.0) * 0.06
+    low, high = low - pad, high + pad
+    plot_width, plot_height = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
+    last = max(2, len(losses))
+
+    def x(round: float) -> float:
+        return _LEFT + (round - 1) / (last - 1) * plot_width
+
+    def y(loss: float) -> float:
+        return _TOP + (high - loss) / (high - low) * plot_height
+
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}" height="{_HEIGHT}" '
+        f'role="img" aria-label="{_text(title)}: {losses[0]:.4g} after round 1, {losses[-1]:.4g} after round {len(losses)}">',
+        "<style>text{font:12px system-ui,sans-serif;fill:#444}.grid{stroke:#ddd}.line{fill:none;stroke:#1565c0;stroke-width:2}"
+        ".dot{fill:#1565c0}</style>",
+        f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="#fff"/>',
+    ]
+    for step in range(5):
+        value = low + (high - low) * step / 4
+        parts.append(f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y(value):.1f}" y2="{y(value):.1f}"/>')
+        parts.append(f'<text x="{_LEFT - 8}" y="{y(value) + 4:.1f}" text-anchor="end">{value:.4g}</text>')
+    for round in _marks(last):
+        parts.append(f'<text x="{x(round):.1f}" y="{_HEIGHT - _BOTTOM + 18}" text-anchor="middle">{round}</text>')
+    points = [(x(round), y(loss)) for round, loss in enumerate(losses, start=1)]
+    parts.append(f'<polyline class="line" points="{" ".join(f"{a:.1f},{b:.1f}" for a, b in points)}"/>')
+    parts += [f'<circle class="dot" cx="{a:.1f}" cy="{b:.1f}" r="2.5"/>' for a, b in points]
+    parts.append(f'<text x="{_LEFT + plot_width / 2:.0f}" y="{_HEIGHT - 8}" text-anchor="middle">round</text>')
+    parts.append(f'<text x="{_LEFT}" y="14">{_text(title)}</text></svg>')
+    return "\n".join(parts) + "\n"
+
+
+def _marks(last: int) -> Iterable[int]:
+    step = max(1, -(-last // 10))
+    return range(1, last + 1, step)
+
+
+def card(record: Mapping[str, Any], picture: str | None) -> str:
+    """The card of one party's registry record; ``picture`` is the file name of the loss curve beside it."""
+    part, run = record.get("part"), record["version"]
+    lines = [
+        f"# Model {record['agreement']}, version {run}",
+        "",
+        f"Trained by {len(record['parties'])} organisations together: {_PROTOCOLS.get(record['protocol'], record['protocol'])}. "
+        f"This card is written by **{_md(record['party'])}** ({record['role']}) and describes its own part only.",
+        "",
+        "## Quality on held-out rows",
+        "",
+        f"Measured by the label holder on {record['evaluation']['rows']} aligned rows that were not trained on.",
+        "",
+        *_table(("metric", "value"), ((name, f"{value:.4f}") for name, value in record["evaluation"]["metrics"].items())),
+        "",
+        f"Gate of the agreement: {_gate(record.get('quality'))}.",
+        "",
+    ]
+    if picture:
+        lines += ["## Loss by round", "", f"![Training loss by round]({picture})", ""]
+    lines += ["## How it was trained", "", *_table(("parameter", "value"), _parameters(record)), ""]
+    if part:
+        own = [str(name) for name in part["names"]]
+        lines += [
+            "## This party's part",
+            "",
+            f"{len(own)} encoded columns, {part['rounds']} rounds: {', '.join(f'`{_md(name)}`' for name in own)}.",
+            "Weights stay in this party's registry; other parties hold theirs, and nobody holds all.",
+            "",
+        ]
+    lines += [
+        "## Who and under which terms",
+        "",
+        *_table(("party", "role", "joined by"), _parties(record)),
+        "",
+        *_table(
+            ("document", "digest"),
+            (("agreement", f"`{record['agreement_digest']}`"), ("manifest of the run", f"`{record['manifest_digest']}`")),
+        ),
+        "",
+        f"Published {record['published']}.",
+        "",
+        "## Limits of use",
+        "",
+        "A linear score over standardised columns. It is valid for rows of the population that was aligned, at the parties named, "
+        "with tables prepared as they were for training; watch the drift of its scores. A part alone predicts nothing useful.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    return [f"| {' | '.join(head)} |", "|---" * len(head) + "|", *(f"| {' | '.join(row)} |" for row in rows)]
+
+
+def _parameters(record: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    return (("protocol", record["protocol"]), *((name, f"{value}") for name, value in sorted(record["parameters"].items())))
+
+
+def _parties(record: Mapping[str, Any]) -> Iterable[tuple[str, str, str]]:
+    return ((_md(party), one["role"], _md(one["approver"])) for party, one in record["parties"].items())
+
+
+def _gate(quality: Mapping[str, Any] | None) -> str:
+    if quality is None:
+        return "none"
+    bound = f"at least {quality['minimum']:g}" if quality.get("minimum") is not None else f"at most {quality['maximum']:g}"
+    return f"{quality['metric']} {bound}, passed"
+
+
+def _md(text: str) -> str:
+    """A name of a column or a peer, with what Markdown or HTML would act on blanked out."""
+    return "".join(letter if letter.isprintable() and letter not in "|`<>[]" else " " for letter in str(text))
+
+
+def _text(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")

@@ -1,0 +1,61 @@
+"""The registry of published models: one create-only record per version in the party's private area, readable by it alone.
+
+A version is named by the training run that made it, the same string at every party; each party's record holds that party's part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from fl_tasks.workplace import Workplace
+from storage.canonical import canonical, parse
+from storage.errors import CodedError
+from storage.private import PrivateArea
+
+SCHEMA = "tombolo.model/1"
+_LARGEST = 1 << 26
+
+
+class NoSuchModel(CodedError):
+    code = "TMB-MODEL-007"
+    cause = "This party has not published the named model version."
+    remedy = "List the versions that exist; publish the training run at every party before predicting with it."
+
+
+def _models(place: Workplace) -> PrivateArea:
+    return place.private.area("models")
+
+
+def publish_record(place: Workplace, version: str, record: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep a version's record; returns what is kept: the first writer's."""
+    stamped = {"schema": SCHEMA, "version": version, "published": _now(), **record}
+    kept: dict[str, Any] = parse(_models(place).keep(version, canonical(stamped)), _LARGEST)
+    return kept
+
+
+def load(place: Workplace, version: str | None = None) -> dict[str, Any]:
+    """The record of a version, or of the latest one. Raises :class:`NoSuchModel`."""
+    wanted = version or latest_version(place)
+    stored = _models(place).get(wanted) if wanted else None
+    if stored is None:
+        raise NoSuchModel(f"Version {wanted}." if wanted else "No version is published yet.", party=place.me)
+    record: dict[str, Any] = parse(stored, _LARGEST)
+    return record
+
+
+def versions(place: Workplace) -> list[dict[str, Any]]:
+    """All records of this party, oldest first."""
+    records = [load(place, name) for name in _models(place).names()]
+    return sorted(records, key=lambda record: (record["published"], record["version"]))
+
+
+def latest_version(place: Workplace) -> str | None:
+    """The version published last, or None."""
+    records = versions(place)
+    return str(records[-1]["version"]) if records else None
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

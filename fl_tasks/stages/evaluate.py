@@ -1,0 +1,168 @@
+"""Evaluate stage: the label holder measures the model on held-out rows; everybody hears the metrics and applies the gate."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from fl_tasks.models.metrics import Histogram, measure, metric_names, presented
+from fl_tasks.models.part import ModelPart, partial_scores
+from fl_tasks.session import Progress, Session, log_progress
+from fl_tasks.stages.aligned import load_aligned
+from fl_tasks.vertical import scoring
+from fl_tasks.waiting import Wait
+from fl_tasks.workplace import Workplace
+from storage.canonical import canonical, parse
+from storage.errors import CodedError
+from storage.schema import ARBITER, DATA, EVERYONE, GUEST, Contract, Disclosed, Message, Public
+
+_AGGREGATE = "quality of the joint model, an aggregate over the held-out rows"
+CONTRACT = Contract(
+    "evaluation",
+    *scoring.MESSAGES,
+    Message(
+        "metrics",
+        GUEST,
+        EVERYONE,
+        {
+            "name": Public("string", "names of the metrics that the protocol has"),
+            "value": Disclosed("float64", _AGGREGATE, "one value per metric and run"),
+            "rows": Disclosed("int64", "how many held-out rows the aggregate covers", "one count per run"),
+        },
+        learns="the model's quality on held-out rows",
+        step="metrics",
+        limit="aggregates over all held-out rows",
+    ),
+    Message(
+        "score_edges",
+        GUEST,
+        DATA,
+        {"edge": Disclosed("float64", "deciles of held-out scores, to detect drift later", "nine numbers per run")},
+        learns="deciles of the held-out scores",
+        step="metrics",
+        limit="parties that receive scores by the agreement",
+    ),
+    Message(
+        "score_shares",
+        GUEST,
+        DATA,
+        {"share": Disclosed("float64", "shares of held-out scores between the deciles", "ten numbers per run")},
+        learns="how many held-out scores lie between the deciles",
+        step="metrics",
+        limit="parties that receive scores by the agreement",
+    ),
+)
+
+
+class QualityGateFailed(CodedError):
+    code = "TMB-MODEL-002"
+    cause = "The model does not reach the quality that the agreement asks for; it is not published."
+    remedy = "Retrain with other parameters, more rounds or better tables, or agree on another bound."
+
+
+class NoHeldOutRows(CodedError):
+    code = "TMB-MODEL-003"
+    cause = "No aligned row is held out, so the model cannot be evaluated."
+    remedy = "Set `test_fraction` above 0 in the agreement's parameters, or mark rows as test in the split file."
+
+
+class ForeignMetrics(CodedError):
+    code = "TMB-MODEL-004"
+    cause = "The label holder's metrics are not those of the agreed protocol, or not finite."
+    remedy = "Both sides must run the same version; ask the guest."
+
+
+def evaluate(place: Workplace, run: str, wait: Wait, progress: Progress = log_progress) -> dict[str, Any]:
+    """Score the held-out rows, measure, tell everybody, keep the evaluation, and raise :class:`QualityGateFailed` where it is due.
+
+    Returns ``{"metrics": {...}, "rows": n, "quality": "passed" | "no gate"}``; repeating it changes nothing.
+    """
+    with place.session(run, CONTRACT, "evaluate", wait, progress) as session:
+        totals, labels = _held_out_scores(place, run, session)
+        if session.role == GUEST:
+            found = _measured(session, totals, labels)
+            _tell(session, found)
+            evaluation = _stored(session, found)
+        else:
+            evaluation = _stored(session, _heard(session))
+        metrics = {name: float(evaluation["metrics"][name]) for name in metric_names(session.terms.task.protocol)}
+        session.report(**metrics)
+        return {"metrics": metrics, "rows": evaluation["rows"], "quality": _gate(session, metrics)}
+
+
+def _held_out_scores(
+    place: Workplace, run: str, session: Session
+) -> tuple[np.ndarray[Any, Any] | None, np.ndarray[Any, Any] | None]:
+    """Total scores and labels of the held-out rows at the guest; nothing elsewhere."""
+    if session.role == ARBITER:
+        return None, None
+    aligned = load_aligned(place, run)
+    if not aligned.test.any():
+        raise NoHeldOutRows(party=session.me)
+    held_out = aligned.table.filter(aligned.test)
+    part = ModelPart.of_run(place, run)
+    totals = scoring.exchange_scores(session, partial_scores(part, held_out), [session.guest])
+    if session.role != GUEST:
+        return None, None
+    label = session.terms.task.label.column
+    return totals, held_out.column(label).to_numpy().astype(np.float64)
+
+
+def _measured(session: Session, totals: Any, labels: Any) -> dict[str, Any]:
+    protocol = session.terms.task.protocol
+    metrics, scores = measure(protocol, labels, totals), presented(protocol, totals)
+    return {"metrics": metrics, "rows": len(totals), "histogram": Histogram.of(scores).document()}
+
+
+def _tell(session: Session, found: dict[str, Any]) -> None:
+    names = list(found["metrics"])
+    values, rows = [found["metrics"][name] for name in names], [found["rows"]] * len(names)
+    session.send("metrics", name=names, value=values, rows=rows)
+    for party in session.terms.scores:
+        if party != session.me:
+            session.send("score_edges", party, edge=found["histogram"]["edges"])
+            session.send("score_shares", party, share=found["histogram"]["shares"])
+
+
+def _heard(session: Session) -> dict[str, Any]:
+    table = session.receive("metrics", session.guest)
+    names, values, rows = (Session.values(table, name).to_pylist() for name in ("name", "value", "rows"))
+    expected = metric_names(session.terms.task.protocol)
+    if tuple(names) != expected or not all(map(math.isfinite, values)) or len(set(rows)) != 1 or rows[0] < 1:
+        raise ForeignMetrics(party=session.guest)
+    heard: dict[str, Any] = {"metrics": dict(zip(names, values, strict=True)), "rows": rows[0], "histogram": None}
+    if session.me in session.terms.scores:
+        edges = Session.values(session.receive("score_edges", session.guest), "edge").to_pylist()
+        shares = Session.values(session.receive("score_shares", session.guest), "share").to_pylist()
+        sane = len(shares) == len(edges) + 1 and edges == sorted(edges) and all(0 <= share <= 1 for share in shares)
+        if not sane or not all(map(math.isfinite, edges)):
+            raise ForeignMetrics(party=session.guest)
+        heard["histogram"] = {"edges": edges, "shares": shares}
+    return heard
+
+
+def _stored(session: Session, evaluation: dict[str, Any]) -> dict[str, Any]:
+    kept: dict[str, Any] = parse(session.run_area.keep("evaluation", canonical(evaluation)))
+    return kept
+
+
+def _gate(session: Session, metrics: dict[str, float]) -> str:
+    """``passed`` or ``no gate``; raises :class:`QualityGateFailed`. Every party decides by itself from the same numbers."""
+    quality = session.terms.quality
+    if quality is None:
+        return _opened(session, "no gate")
+    value, name = metrics.get(quality.metric), quality.metric
+    if value is None:
+        raise QualityGateFailed(f"Metric {name} does not belong to this protocol.", party=session.me)
+    if quality.minimum is not None and value < quality.minimum:
+        raise QualityGateFailed(f"{name} is {value:.4f}; at least {quality.minimum:g} is agreed.")
+    if quality.maximum is not None and value > quality.maximum:
+        raise QualityGateFailed(f"{name} is {value:.4f}; at most {quality.maximum:g} is agreed.")
+    return _opened(session, "passed")
+
+
+def _opened(session: Session, verdict: str) -> str:
+    """Keep the verdict: the model may be published."""
+    return session.run_area.keep("gate", verdict.encode()).decode()

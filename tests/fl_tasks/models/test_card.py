@@ -1,0 +1,48 @@
+"""The model card: a well-formed picture, every fact in the text, nothing a peer's name could break."""
+
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+
+from fl_tasks.models.card import card, loss_picture
+
+RECORD = {
+    "agreement": "wdbc",
+    "version": "run-7",
+    "published": "2026-01-02T03:04:05.678+00:00",
+    "agreement_digest": "a" * 64,
+    "manifest_digest": "b" * 64,
+    "party": "clinic",
+    "role": "guest",
+    "protocol": "logistic-arbiter",
+    "parameters": {"rounds": 40, "l2": 0.001},
+    "parties": {"clinic": {"role": "guest", "approver": "automatic"}, "laboratory": {"role": "host", "approver": "a|<b>"}},
+    "evaluation": {"rows": 120, "metrics": {"auc": 0.98765, "ks": 0.9}},
+    "quality": {"metric": "auc", "minimum": 0.6, "maximum": None},
+    "part": {"names": ["age", "sex=f"], "rounds": 12},
+}
+
+
+@pytest.mark.parametrize("losses", [[0.69], [0.5, 0.5], [0.69, 0.4, 0.3, 0.25], [1e-9 * k for k in range(1, 200)]])
+def test_the_picture_is_well_formed_and_has_a_dot_per_round(losses):
+    tree = ElementTree.fromstring(loss_picture(losses))
+    space = "{http://www.w3.org/2000/svg}"
+    dots = tree.findall(f"{space}circle")
+    assert len(dots) == len(losses)
+    assert all(0 <= float(dot.get("cx")) <= 640 and 0 <= float(dot.get("cy")) <= 320 for dot in dots)
+    heights = [float(dot.get("cy")) for dot in dots]
+    assert heights == sorted(heights, reverse=losses[-1] > losses[0])
+
+
+def test_the_card_tells_what_the_record_holds():
+    text = card(RECORD, "loss.svg")
+    for fact in ("0.9877", "120 aligned rows", "auc at least 0.6, passed", "| rounds | 40 |", "`sex=f`", "a" * 64, "b" * 64, "loss.svg"):
+        assert fact in text
+    assert "<b>" not in text
+    assert "| laboratory | host | a  b  |" in text
+
+
+def test_an_arbiters_card_has_no_part():
+    text = card({**RECORD, "party": "notary", "role": "arbiter", "part": None}, None)
+    assert "part" not in text.split("## Who")[0].split("## How")[1]
+    assert "Loss by round" not in text
