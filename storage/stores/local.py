@@ -10,6 +10,7 @@ from pathlib import Path
 from storage.stores.base import KeyMissing, KeyTaken, Stat, StoreRefused, StoreUnreachable, check_key
 
 _TEMPORARY = ".tmp-"
+Names = list[str]  # the method ``list`` hides the type inside the class
 
 
 class LocalStore:
@@ -67,7 +68,7 @@ class LocalStore:
         folder, _, start = prefix.rpartition("/")
         if folder:
             check_key(folder)
-        found: list[str] = []
+        found: Names = []
         self._walk(self._folder / folder, f"{folder}/" if folder else "", start, found)
         return sorted(found)
 
@@ -89,7 +90,7 @@ class LocalStore:
     def _path(self, key: str) -> Path:
         return self._folder / check_key(key)
 
-    def _walk(self, folder: Path, prefix: str, start: str, found: list[str]) -> None:
+    def _walk(self, folder: Path, prefix: str, start: str, found: Names) -> None:
         """Collect the keys below ``folder`` whose first name begins with ``start``; links are not followed."""
         try:
             entries = list(os.scandir(folder))

@@ -1,0 +1,163 @@
+"""A store in an S3 bucket, through the ``minio`` client."""
+
+from __future__ import annotations
+
+import random
+import ssl
+import time
+from collections.abc import Callable
+from datetime import UTC
+from pathlib import Path
+from typing import TypeVar
+
+import urllib3
+from minio import Minio
+from minio.error import InvalidResponseError, S3Error, ServerError
+from pydantic import BaseModel, ConfigDict, SecretStr
+
+from storage.stores.base import BadStoreAddress, KeyMissing, KeyTaken, Stat, StoreRefused, StoreUnreachable, check_key
+
+T = TypeVar("T")
+_ATTEMPTS = 4
+_MISSING, _REFUSED = {"NoSuchKey", "NoSuchObject"}, {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
+
+
+class S3Config(BaseModel):
+    """Where a bucket is and who asks. ``prefix`` is put before every key; ``endpoint`` is a host with an optional port."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    endpoint: str
+    bucket: str
+    prefix: str = ""
+    region: str = "us-east-1"
+    access_key: SecretStr
+    secret_key: SecretStr
+    secure: bool = True
+    ca_file: Path | None = None
+    proxy: str | None = None
+
+
+class MinioStore:
+    """Objects in a bucket; creation is conditional (``If-None-Match: *``), which the server must honour (see probe)."""
+
+    def __init__(self, config: S3Config) -> None:
+        self.config = config
+        self._prefix = f"{config.prefix.strip('/')}/" if config.prefix.strip("/") else ""
+        self._client: Minio | None = None
+
+    @property
+    def url(self) -> str:
+        scheme = "https" if self.config.secure else "http"
+        return f"s3://{self.config.bucket}/{self._prefix}?endpoint={scheme}://{self.config.endpoint}"
+
+    @property
+    def client(self) -> Minio:
+        """The minio client, made at first use in this process."""
+        if self._client is None:
+            self._client = connect(self.config)
+        return self._client
+
+    def put(self, key: str, data: bytes) -> None:
+        name = self._prefix + check_key(key)
+        # The public put_object would turn the condition into user metadata; the one private call lives here alone.
+        condition = {"If-None-Match": "*", "Content-Type": "application/octet-stream"}
+        try:
+            self._ask(lambda: self.client._put_object(self.config.bucket, name, data, condition), name, data)  # type: ignore[arg-type]
+        except _Conflict:
+            raise KeyTaken(key) from None
+
+    def get(self, key: str) -> bytes:
+        name = self._prefix + check_key(key)
+
+        def read() -> bytes:
+            response = self.client.get_object(self.config.bucket, name)
+            try:
+                return bytes(response.read())
+            finally:
+                response.close()
+                response.release_conn()
+
+        return self._ask(read, name)
+
+    def list(self, prefix: str = "") -> list[str]:
+        def names() -> list[str]:
+            found = self.client.list_objects(self.config.bucket, prefix=self._prefix + prefix, recursive=True)
+            return sorted((entry.object_name or "").removeprefix(self._prefix) for entry in found)
+
+        return self._ask(names, prefix)
+
+    def delete(self, key: str) -> None:
+        name = self._prefix + check_key(key)
+        self._ask(lambda: self.client.remove_object(self.config.bucket, name), name)
+
+    def stat(self, key: str) -> Stat:
+        name = self._prefix + check_key(key)
+        found = self._ask(lambda: self.client.stat_object(self.config.bucket, name), name)
+        if found.last_modified is None:
+            raise StoreUnreachable(f"{self.url} gives no time of writing.")
+        return Stat(found.size or 0, found.last_modified.astimezone(UTC))
+
+    def _ask(self, call: Callable[[], T], name: str, writing: bytes | None = None) -> T:
+        """Call the server with a few tries on passing trouble; every answer becomes a value or a coded error."""
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                return call()
+            except S3Error as error:
+                trouble = self._translate(error, name)
+                if trouble is not None:
+                    if attempt > 1 and writing is not None and isinstance(trouble, _Conflict) and self._landed(name, writing):
+                        return None  # type: ignore[return-value]  # our own first try got through after all
+                    raise trouble from None
+            except (ServerError, InvalidResponseError, urllib3.exceptions.HTTPError, OSError):
+                pass
+            if attempt < _ATTEMPTS:
+                time.sleep(0.1 * 2**attempt * (0.5 + random.random()))  # noqa: S311 - spreads retries, no secret
+        raise StoreUnreachable(self.url)
+
+    def _translate(self, error: S3Error, name: str) -> Exception | None:
+        """The error to raise for an S3 answer, or None where another try may help."""
+        status = getattr(error.response, "status", 0)
+        if error.code in _MISSING or (status == 404 and error.code != "NoSuchBucket"):
+            return KeyMissing(name)
+        if error.code == "PreconditionFailed" or status == 412:
+            return _Conflict()
+        if error.code in _REFUSED or status == 403:
+            return StoreRefused(self.url)
+        if status >= 500 or status == 409 or error.code == "SlowDown":
+            return None
+        return StoreUnreachable(f"{self.url} answers {error.code}.")
+
+    def _landed(self, name: str, data: bytes) -> bool:
+        response = self.client.get_object(self.config.bucket, name)
+        try:
+            return bytes(response.read()) == data
+        finally:
+            response.close()
+            response.release_conn()
+
+
+class _Conflict(Exception):
+    """The server refused to overwrite."""
+
+
+def connect(config: S3Config) -> Minio:
+    """A minio client for a configuration; the region is always given, because a peer may not ask for it."""
+    try:
+        context = ssl.create_default_context(cafile=str(config.ca_file) if config.ca_file else None)
+    except OSError:
+        raise BadStoreAddress("The certificate authority file cannot be read.") from None
+    timeout = urllib3.Timeout(connect=10, read=120)
+    http: urllib3.PoolManager = (
+        urllib3.ProxyManager(config.proxy, ssl_context=context, timeout=timeout, maxsize=16, retries=False)
+        if config.proxy
+        else urllib3.PoolManager(ssl_context=context, timeout=timeout, maxsize=16, retries=False)
+    )
+    return Minio(
+        config.endpoint,
+        access_key=config.access_key.get_secret_value(),
+        secret_key=config.secret_key.get_secret_value(),
+        secure=config.secure,
+        region=config.region,
+        http_client=http,
+    )

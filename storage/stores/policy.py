@@ -1,0 +1,47 @@
+"""Bucket policies: a peer may list and get what is addressed to it, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from minio import Minio
+
+
+def peer_statements(bucket: str, peer: str, principal: str, prefix: str = "") -> list[dict[str, Any]]:
+    """The two statements that let ``principal`` (an ARN) read ``to-<peer>/`` of a bucket."""
+    folder = f"{prefix.strip('/')}/to-{peer}".lstrip("/")
+    who = {"AWS": [principal]}
+    return [
+        {
+            "Effect": "Allow",
+            "Principal": who,
+            "Action": ["s3:ListBucket"],
+            "Resource": [f"arn:aws:s3:::{bucket}"],
+            "Condition": {"StringLike": {"s3:prefix": [f"{folder}/*"]}},
+        },
+        {
+            "Effect": "Allow",
+            "Principal": who,
+            "Action": ["s3:GetObject"],
+            "Resource": [f"arn:aws:s3:::{bucket}/{folder}/*"],
+        },
+    ]
+
+
+def bucket_policy(bucket: str, peers: Mapping[str, str], prefix: str = "") -> dict[str, Any]:
+    """The policy of a party's bucket for its peers (name to principal ARN)."""
+    statements = [one for peer, arn in peers.items() for one in peer_statements(bucket, peer, arn, prefix)]
+    return {"Version": "2012-10-17", "Statement": statements}
+
+
+def apply(client: Minio, bucket: str, peers: Mapping[str, str], prefix: str = "") -> None:
+    """Put the policy on the bucket through the S3 API; the bucket's owner calls this."""
+    client.set_bucket_policy(bucket, json.dumps(bucket_policy(bucket, peers, prefix)))
+
+
+def ensure_bucket(client: Minio, bucket: str) -> None:
+    """Create the bucket where it does not exist."""
+    if not client.bucket_exists(bucket_name=bucket):
+        client.make_bucket(bucket_name=bucket)

@@ -1,0 +1,21 @@
+"""Proving, not assuming, that a store is create-only."""
+
+from __future__ import annotations
+
+import secrets
+
+from storage.stores.base import KeyTaken, NotCreateOnly, Store
+
+
+def check_create_only(store: Store, prefix: str = "probe") -> None:
+    """Put one key twice; raises :class:`NotCreateOnly` unless the second put is refused and the first bytes stand."""
+    key = f"{prefix}/{secrets.token_hex(12)}"
+    store.put(key, b"first")
+    try:
+        store.put(key, b"second")
+    except KeyTaken:
+        if store.get(key) == b"first":
+            return
+    finally:
+        store.delete(key)
+    raise NotCreateOnly(store.url)
