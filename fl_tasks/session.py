@@ -11,7 +11,6 @@ import hashlib
 import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Executor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from fl_tasks.checkpoints import Checkpoints, State
-from fl_tasks.crypto.pool import open_pool
+from fl_tasks.crypto.pool import Pool, open_pool
 from fl_tasks.crypto.prf import Prf
 from fl_tasks.waiting import Wait, Watch
 from storage.errors import CodedError
@@ -80,7 +79,7 @@ class Session:
         self._leg_end = math.inf if leg_end is None else leg_end
         self._checkpoints = Checkpoints(self.area)
         self._stack = ExitStack()
-        self._pool: Executor | None = None
+        self._pool: Pool | None = None
         self._transcript = hashlib.sha256(f"{exchange.binding}/{stage}".encode()).digest()
         self._labels: set[tuple[str | int, ...]] = set()
 
@@ -238,8 +237,8 @@ class Session:
         self._progress({"stage": self.stage, "party": self.me, **facts})
 
     @property
-    def pool(self) -> Executor | None:
-        """The executor for heavy ciphertext work, opened at first use; None where one worker is all there is."""
+    def pool(self) -> Pool:
+        """The process pool for heavy ciphertext work, opened at first use; it holds no private key."""
         if self._pool is None:
             self._pool = self._stack.enter_context(open_pool(self._workers))
         return self._pool

@@ -35,17 +35,17 @@ class Entry:
 
 
 class Books:
-    """Two books under the run's private area: ``sent/`` and ``received/``, one entry per address."""
+    """Two books under the run's private area: ``sent/`` and ``received/``, one entry per peer and address."""
 
     def __init__(self, area: PrivateArea) -> None:
         self._area = area
 
     def book_sent(self, entry: Entry) -> None:
-        self._area.keep(f"sent/{_name(entry.address)}", canonical(entry.document()))
+        self._area.keep(f"sent/{_name(entry)}", canonical(entry.document()))
 
     def book_received(self, entry: Entry) -> None:
         """Book a receipt; raises :class:`Equivocation` where the address was booked with another hash."""
-        kept = parse(self._area.keep(f"received/{_name(entry.address)}", canonical(entry.document())))
+        kept = parse(self._area.keep(f"received/{_name(entry)}", canonical(entry.document())))
         if kept["sha256"] != entry.sha256:
             raise Equivocation(f"Address {entry.address}.", party=entry.peer)
 
@@ -62,5 +62,5 @@ class Books:
         return totals
 
 
-def _name(address: str) -> str:
-    return hashlib.sha256(address.encode()).hexdigest()
+def _name(entry: Entry) -> str:
+    return hashlib.sha256(f"{entry.peer}/{entry.address}".encode()).hexdigest()

@@ -23,7 +23,7 @@ from storage.identity import PartyKeys
 from storage.schema import ARBITER, GUEST, Contract
 
 FOREVER = Wait(math.inf)
-TEST_PARAMETERS = {"key_bits": 1024}
+TEST_PARAMETERS = {"key_bits": 1024, "rounds": {"default": 40, "min": 1, "max": 200}}
 
 
 def quiet(_: Mapping[str, Any]) -> None:

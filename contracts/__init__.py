@@ -1,0 +1,1 @@
+"""What parties agree on and what each settles for itself: terms, amendments, manifests, party settings. No machine learning."""

@@ -1,0 +1,97 @@
+"""A run's manifest: the invitation and every party's join, in one document that all sign before data is touched."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from storage.canonical import digest
+from storage.errors import CodedError
+
+Moment = Annotated[str, Field(max_length=40)]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class BadManifest(CodedError):
+    code = "TMB-MANIFEST-001"
+    cause = "An invitation, join or manifest is malformed."
+    remedy = "All parties must run the same version of Tombolo; look at the sending party's log."
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def document(self) -> dict[str, Any]:
+        return self.model_dump(mode="json")
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the canonical document."""
+        return digest(self.document())
+
+    @classmethod
+    def from_document(cls, document: Any) -> Self:
+        """Read what a party wrote; raises :class:`BadManifest` without quoting it."""
+        try:
+            return cls.model_validate(document)
+        except ValidationError as error:
+            fields = sorted({".".join(map(str, one["loc"])) for one in error.errors()})
+            raise BadManifest(f"{cls.__name__}: {', '.join(fields) or 'not a document'}.") from None
+
+
+class Resumption(_Document):
+    """The aborted run, and its round, whose checkpoints a new run starts from."""
+
+    run: str = Field(max_length=200)
+    round: int = Field(ge=1)
+
+
+class Invitation(_Document):
+    """What the guest proposes: a run of one kind with all its parameters."""
+
+    run: str = Field(max_length=200)
+    kind: Literal["train", "predict"]
+    agreement: str = Field(max_length=63)
+    agreement_digest: Digest
+    initiator: str = Field(max_length=63)
+    parameters: dict[str, int | float | str | bool | None]
+    as_of: Moment
+    created: Moment
+    expires: Moment
+    model: str | None = Field(None, max_length=200)
+    resumes: Resumption | None = None
+
+    @field_validator("as_of", "created", "expires")
+    @classmethod
+    def _is_a_moment(cls, value: str) -> str:
+        datetime.fromisoformat(value)
+        return value
+
+    @property
+    def expires_at(self) -> datetime:
+        moment = datetime.fromisoformat(self.expires)
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+class Join(_Document):
+    """One party's yes to an invitation: its sealing key for this run, and who approved."""
+
+    run: str = Field(max_length=200)
+    party: str = Field(max_length=63)
+    invitation_digest: Digest
+    seal: str = Field(max_length=4096)
+    approver: str = Field(max_length=200)
+    created: Moment
+
+
+class Manifest(_Document):
+    """The invitation and the joins sorted by party: every party builds the same one by itself."""
+
+    invitation: Invitation
+    joins: tuple[Join, ...]
+
+    @classmethod
+    def build(cls, invitation: Invitation, joins: list[Join]) -> Manifest:
+        return cls(invitation=invitation, joins=tuple(sorted(joins, key=lambda join: join.party)))

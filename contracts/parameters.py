@@ -1,0 +1,132 @@
+"""Training parameters: what the terms allow, and what one run chooses."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from storage.errors import CodedError
+
+Value = int | float | str | bool | None
+
+
+class BadParameter(CodedError):
+    code = "TMB-TERMS-002"
+    cause = "A parameter is unknown, or its value is outside what the terms allow."
+    remedy = "Choose a value within the agreement's range, or amend the terms together."
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the product knows of a parameter: its type, its default, the range that makes sense, and a sentence for the form."""
+
+    kind: type
+    default: Value
+    low: float | None
+    high: float | None
+    title: str
+    description: str
+    protocols: tuple[str, ...] = ("linear", "logistic-taylor", "logistic-guest", "logistic-arbiter")
+
+
+KNOWN: dict[str, Known] = {
+    "rounds": Known(int, 40, 1, 1000, "Rounds", "Most training rounds; training stops earlier when it has converged."),
+    "l2": Known(float, 0.001, 0, 1e6, "L2 penalty", "Weight of the squared-norm penalty; the intercept is not penalised."),
+    "tolerance": Known(float, 1e-5, 0, 1, "Tolerance", "Training stops when no gradient component exceeds this."),
+    "key_bits": Known(int, 2048, 1024, 4096, "Key size", "Bits of the Paillier key."),
+    "test_fraction": Known(float, 0.25, 0, 0.9, "Held-out fraction", "Part of the aligned rows kept for evaluation."),
+    "batch_rows": Known(
+        int, None, 1, None, "Batch rows", "Rows per mini-batch; empty for all rows.", ("linear", "logistic-taylor")
+    ),
+    "step": Known(float, 0.1, 0, 100, "Step size", "Step of mini-batch training.", ("linear", "logistic-taylor")),
+}
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter under some terms: its default, and a range or a list of allowed values; fixed where there is neither."""
+
+    name: str
+    default: Value
+    low: float | None = None
+    high: float | None = None
+    allowed: tuple[Value, ...] | None = None
+
+    @property
+    def fixed(self) -> bool:
+        return self.low is None and self.high is None and self.allowed is None
+
+    def document(self) -> Any:
+        if self.fixed:
+            return self.default
+        if self.allowed is not None:
+            return {"default": self.default, "allowed": list(self.allowed)}
+        return {"default": self.default, "min": self.low, "max": self.high}
+
+    def choose(self, value: Any) -> Value:
+        """The value for a run; raises :class:`BadParameter`."""
+        value = _typed(self.name, value)
+        if self.fixed and value != self.default:
+            raise BadParameter(f"{self.name} is fixed by the terms.")
+        if self.allowed is not None and value not in self.allowed:
+            raise BadParameter(f"{self.name} must be one of {', '.join(map(str, self.allowed))}.")
+        low, high = self.low, self.high
+        if isinstance(value, int | float) and ((low is not None and value < low) or (high is not None and value > high)):
+            raise BadParameter(f"{self.name} must lie between {low} and {high}.")
+        return value
+
+
+def parameters(given: Mapping[str, Any], protocol: str) -> dict[str, Parameter]:
+    """All parameters of a protocol under the terms' ``given`` ones, by name in sorted order; raises :class:`BadParameter`."""
+    known = {name: one for name, one in KNOWN.items() if protocol in one.protocols}
+    unknown = sorted(set(given) - set(known))
+    if unknown:
+        raise BadParameter(f"{protocol} has no {', '.join(unknown)}; it has {', '.join(sorted(known))}.")
+    return {name: _parameter(name, given[name] if name in given else known[name].default) for name in sorted(known)}
+
+
+def choose(allowed: Mapping[str, Parameter], choices: Mapping[str, Any]) -> dict[str, Value]:
+    """Every parameter with its chosen or default value."""
+    unknown = sorted(set(choices) - set(allowed))
+    if unknown:
+        raise BadParameter(f"There is no {', '.join(unknown)}; there is {', '.join(allowed)}.")
+    return {name: one.choose(choices[name]) if name in choices else one.default for name, one in allowed.items()}
+
+
+def _parameter(name: str, given: Any) -> Parameter:
+    if not isinstance(given, Mapping):
+        return Parameter(name, _typed(name, given))
+    if set(given) == {"default", "allowed"} and isinstance(given["allowed"], list) and given["allowed"]:
+        made = Parameter(name, _typed(name, given["default"]), allowed=tuple(_typed(name, one) for one in given["allowed"]))
+    elif set(given) == {"default", "min", "max"}:
+        made = Parameter(name, _typed(name, given["default"]), low=_typed(name, given["min"]), high=_typed(name, given["max"]))  # type: ignore[arg-type]
+    else:
+        raise BadParameter(f"{name} takes a value, or default with min and max, or default with allowed.")
+    made.choose(made.default)
+    return made
+
+
+def _typed(name: str, value: Any) -> Value:
+    """``value`` as the parameter's type within the product's own range."""
+    known = KNOWN[name]
+    if value is None and known.default is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise BadParameter(f"{name} must be a number.")
+    if known.kind is int and value != int(value):
+        raise BadParameter(f"{name} must be a whole number.")
+    typed = known.kind(value)
+    if (known.low is not None and typed < known.low) or (known.high is not None and typed > known.high):
+        raise BadParameter(f"{name} must lie between {known.low} and {known.high}.")
+    if name == "key_bits" and typed not in (2048, 3072, 4096) and not (typed == 1024 and _testing()):
+        raise BadParameter("key_bits must be 2048, 3072 or 4096.")
+    return typed  # type: ignore[no-any-return]
+
+
+def _testing() -> bool:
+    """Whether this is the project's own test run; short keys are allowed nowhere else."""
+    return os.environ.get("TOMBOLO_TEST_KEYS") == "1" and ("pytest" in sys.modules or "PYTEST_VERSION" in os.environ)

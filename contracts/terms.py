@@ -1,0 +1,170 @@
+"""The terms of an agreement: who takes part in what, under which limits."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from contracts.parameters import Parameter, Value, choose, parameters
+from storage.canonical import digest
+from storage.errors import CodedError
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+Protocol = Literal["linear", "logistic-taylor", "logistic-guest", "logistic-arbiter"]
+Missing = Literal["reject", "mean", "median", "zero", "indicator", "level"]
+DIRECTION_WAIVER = "disclose-direction-to-guest"
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PartyTerms(Strict):
+    role: Literal["guest", "host", "arbiter"]
+
+
+class LabelTerms(Strict):
+    column: str
+
+
+class TaskTerms(Strict):
+    protocol: Protocol
+    label: LabelTerms
+    parameters: dict[str, Any] = {}
+    waivers: list[Literal["disclose-direction-to-guest"]] = []
+
+    @model_validator(mode="after")
+    def _parameters_fit(self) -> Self:
+        try:
+            parameters(self.parameters, self.protocol)
+        except CodedError as error:
+            raise ValueError(error.detail) from None
+        return self
+
+
+class IdTerms(Strict):
+    column: str
+    canonical: Literal["text", "phone", "idcard", "date"] = "text"
+
+
+class AlignmentTerms(Strict):
+    id: list[IdTerms] = Field(min_length=1)
+    duplicates: Literal["reject", "keep-latest", "mean"] = "reject"
+    latest_by: str | None = None
+    minimum_intersection: int = Field(100, ge=1)
+
+    @model_validator(mode="after")
+    def _latest_needs_a_column(self) -> Self:
+        if (self.duplicates == "keep-latest") != (self.latest_by is not None):
+            raise ValueError("duplicates: keep-latest needs latest_by, and only it does")
+        return self
+
+
+class ColumnTerms(Strict):
+    kind: Literal["numeric", "categorical"] = "numeric"
+    missing: Missing | None = None
+    clip: float | None = Field(None, gt=0)
+
+
+class TableTerms(Strict):
+    drop: list[str] = []
+    missing: Missing = "reject"
+    columns: dict[str, ColumnTerms] = {}
+
+
+class QualityTerms(Strict):
+    metric: Literal["auc", "ks", "accuracy", "logloss", "rmse", "r2"]
+    minimum: float | None = None
+    maximum: float | None = None
+
+    @model_validator(mode="after")
+    def _one_bound(self) -> Self:
+        if (self.minimum is None) == (self.maximum is None):
+            raise ValueError("give either minimum or maximum")
+        return self
+
+
+class LimitTerms(Strict):
+    minimum_batch: int = Field(256, ge=1)
+    minimum_one_hot_count: int = Field(10, ge=1)
+    maximum_leverage: float = Field(0.1, gt=0, le=1)
+    minimum_row_difference: int = Field(100, ge=0)
+    maximum_rounds_over_runs: int | None = Field(None, ge=1)
+
+
+class DeadlineTerms(Strict):
+    """Seconds: to wait for one message, for a party to join, and for a whole run."""
+
+    message: float = Field(3600, gt=0)
+    join: float = Field(86400, gt=0)
+    run: float = Field(172800, gt=0)
+
+
+class Terms(Strict):
+    """The first half of an agreement; keys and stores are pinned by its amendments."""
+
+    schema_version: Literal["tombolo.terms/1"] = Field(alias="schema")
+    name: Name
+    parties: dict[Name, PartyTerms]
+    task: TaskTerms
+    alignment: AlignmentTerms
+    tables: dict[Name, TableTerms] = {}
+    scores: list[Name] = []
+    quality: QualityTerms | None = None
+    limits: LimitTerms = LimitTerms()  # type: ignore[call-arg]
+    deadlines: DeadlineTerms = DeadlineTerms()  # type: ignore[call-arg]
+    schedule: str | None = None
+    joining: Literal["automatic", "approval"] = "automatic"
+    leg: int = Field(5, ge=1)
+
+    @model_validator(mode="after")
+    def _parties_fit(self) -> Self:
+        roles = [party.role for party in self.parties.values()]
+        if roles.count("guest") != 1 or roles.count("host") < 1 or roles.count("arbiter") > 1:
+            raise ValueError("parties: exactly one guest, at least one host and at most one arbiter are needed")
+        protocol = self.task.protocol
+        if protocol != "logistic-guest" and "arbiter" not in roles:
+            raise ValueError(f"task.protocol: {protocol} needs an arbiter; logistic-guest does without")
+        if protocol == "logistic-guest" and roles.count("host") == 1 and DIRECTION_WAIVER not in self.task.waivers:
+            raise ValueError(
+                f"task.protocol: with one host logistic-guest shows that host's directions to the guest; "
+                f"use logistic-arbiter, or sign the waiver {DIRECTION_WAIVER}"
+            )
+        data = {name for name, party in self.parties.items() if party.role != "arbiter"}
+        for field, names in (("scores", self.scores), ("tables", self.tables)):
+            strangers = sorted(set(names) - data)
+            if strangers:
+                raise ValueError(f"{field}: {', '.join(strangers)} holds no data here; data parties: {', '.join(sorted(data))}")
+        if self.schedule is not None and not re.fullmatch(r"@\w+|(\S+\s+){4}\S+", self.schedule):
+            raise ValueError("schedule: a cron expression of five fields, or @daily and the like")
+        return self
+
+    def parameters(self) -> dict[str, Parameter]:
+        """Every training parameter with its default and what is allowed."""
+        return parameters(self.task.parameters, self.task.protocol)
+
+    def choose(self, choices: Mapping[str, Any]) -> dict[str, Value]:
+        """All parameters of a run from a form's choices; raises BadParameter."""
+        return choose(self.parameters(), choices)
+
+    def roles(self) -> dict[str, str]:
+        """Role by party, in the agreement's order."""
+        return {name: party.role for name, party in self.parties.items()}
+
+    def table(self, party: str) -> TableTerms:
+        return self.tables.get(party, TableTerms())
+
+    def document(self) -> dict[str, Any]:
+        """All fields with explicit defaults; parties as a list, because their order counts and canonical JSON would sort them."""
+        plain = self.model_dump(mode="json", by_alias=True)
+        plain["parties"] = [{"name": name, **party} for name, party in plain["parties"].items()]
+        plain["task"]["parameters"] = {name: one.document() for name, one in self.parameters().items()}
+        return plain
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the canonical terms: what is signed."""
+        return digest(self.document())
