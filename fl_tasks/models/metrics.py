@@ -12,9 +12,9 @@ import numpy.typing as npt
 from storage.errors import CodedError
 
 Floats = npt.NDArray[np.float64]
-CLASSIFICATION = ("auc", "ks", "accuracy", "log_loss")
+CLASSIFICATION = ("auc", "ks", "accuracy", "logloss")
 REGRESSION = ("rmse", "r2")
-HIGHER_IS_BETTER = {"auc": True, "ks": True, "accuracy": True, "log_loss": False, "rmse": False, "r2": True}
+HIGHER_IS_BETTER = {"auc": True, "ks": True, "accuracy": True, "logloss": False, "rmse": False, "r2": True}
 NOTICEABLE_DRIFT = 0.25
 """Population stability index above which a change of scores is called drift (the rule of thumb of credit scoring)."""
 
@@ -47,7 +47,7 @@ def classification(labels: npt.ArrayLike, logits: npt.ArrayLike) -> dict[str, fl
         "auc": float(np.trapezoid(true_rate, false_rate)),
         "ks": float(np.max(true_rate - false_rate)),
         "accuracy": float(np.mean((u > 0) == (y > 0.5))),
-        "log_loss": float(np.mean(np.logaddexp(0.0, u) - y * u)),
+        "logloss": float(np.mean(np.logaddexp(0.0, u) - y * u)),
     }
 
 

@@ -13,6 +13,7 @@ books count.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -58,7 +59,9 @@ CONTRACT = Contract("scoring", *MESSAGES)
 class WrongScoreCount(CodedError):
     code = "TMB-SCORE-001"
     cause = "A party sent scores for another number of rows than were aligned."
-    remedy = "Its aligned table differs from ours; start a new run, and report it with both run ids if it happens again."
+    remedy = (
+        "Its aligned table differs from ours; start a new run, and report it with both run ids if it happens again."
+    )
 
 
 class ScoreOutOfRange(CodedError):
@@ -115,8 +118,8 @@ def _receive(session: Session, own: npt.NDArray[np.float64]) -> npt.NDArray[np.f
     return own + fixedpoint.decode(total.view(np.int64), FRACTION_BITS)
 
 
-def _column(session: Session, message: str, name: str, sender: str, rows: int) -> npt.NDArray[np.generic]:
-    values: npt.NDArray[np.generic] = Session.values(session.receive(message, sender), name).to_numpy(zero_copy_only=False)
+def _column(session: Session, message: str, name: str, sender: str, rows: int) -> npt.NDArray[Any]:
+    values: npt.NDArray[Any] = Session.values(session.receive(message, sender), name).to_numpy(zero_copy_only=False)
     if len(values) != rows:
         raise WrongScoreCount(f"{len(values)} scores for {rows} rows.", party=sender)
     return values

@@ -1,6 +1,6 @@
 """The model card: a well-formed picture, every fact in the text, nothing a peer's name could break."""
 
-import xml.etree.ElementTree as ElementTree
+from xml.etree import ElementTree
 
 import pytest
 
@@ -16,7 +16,10 @@ RECORD = {
     "role": "guest",
     "protocol": "logistic-arbiter",
     "parameters": {"rounds": 40, "l2": 0.001},
-    "parties": {"clinic": {"role": "guest", "approver": "automatic"}, "laboratory": {"role": "host", "approver": "a|<b>"}},
+    "parties": {
+        "clinic": {"role": "guest", "approver": "automatic"},
+        "laboratory": {"role": "host", "approver": "a|<b>"},
+    },
     "evaluation": {"rows": 120, "metrics": {"auc": 0.98765, "ks": 0.9}},
     "quality": {"metric": "auc", "minimum": 0.6, "maximum": None},
     "part": {"names": ["age", "sex=f"], "rounds": 12},
@@ -36,7 +39,16 @@ def test_the_picture_is_well_formed_and_has_a_dot_per_round(losses):
 
 def test_the_card_tells_what_the_record_holds():
     text = card(RECORD, "loss.svg")
-    for fact in ("0.9877", "120 aligned rows", "auc at least 0.6, passed", "| rounds | 40 |", "`sex=f`", "a" * 64, "b" * 64, "loss.svg"):
+    for fact in (
+        "0.9877",
+        "120 aligned rows",
+        "auc at least 0.6, passed",
+        "| rounds | 40 |",
+        "`sex=f`",
+        "a" * 64,
+        "b" * 64,
+        "loss.svg",
+    ):
         assert fact in text
     assert "<b>" not in text
     assert "| laboratory | host | a  b  |" in text

@@ -10,7 +10,9 @@ from sklearn.metrics import accuracy_score, log_loss, mean_squared_error, r2_sco
 
 from fl_tasks.models.metrics import Histogram, UnfitForMetrics, classification, measure, regression, sigmoid
 
-LOGITS = arrays(np.float64, st.integers(2, 60), elements=st.sampled_from([-3.0, -0.5, 0.25, 0.5, 2.0]) | st.floats(-12, 12))
+LOGITS = arrays(
+    np.float64, st.integers(2, 60), elements=st.sampled_from([-3.0, -0.5, 0.25, 0.5, 2.0]) | st.floats(-12, 12)
+)
 
 
 @given(LOGITS, st.randoms(use_true_random=False))
@@ -23,7 +25,7 @@ def test_classification_equals_scikit_learn(logits, random):
         found["ks"] < ks_2samp(logits[labels == 1], logits[labels == 0]).statistic
     )
     assert found["accuracy"] == pytest.approx(accuracy_score(labels, logits > 0))
-    assert found["log_loss"] == pytest.approx(log_loss(labels, sigmoid(logits), labels=[0, 1]), rel=1e-6)
+    assert found["logloss"] == pytest.approx(log_loss(labels, sigmoid(logits), labels=[0, 1]), rel=1e-6)
 
 
 @given(arrays(np.float64, (30, 2), elements=st.floats(-1e3, 1e3, width=32)))

@@ -1,0 +1,237 @@
+"""`tombolo acceptance DATA`: the quality bars of every protocol at full key size, on real tables, as one table of verdicts.
+
+Each case runs all parties as processes (``tombolo simulate``) with 2048-bit keys and compares with the pooled model of the same rows.
+DATA holds ``<name>__<party>.parquet`` tables joined by ``id`` and ``<name>__split.csv.gz`` (id, train) for abalone and default_credit;
+diabetes and WDBC come with scikit-learn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+_OUT = Path(".tombolo/acceptance")
+_KEY_BITS = 2048
+_CLIP = 8.0
+
+
+@dataclass(frozen=True)
+class Tables:
+    """One data set, split over parties: files by party (the guest first), an optional split file, the categorical columns."""
+
+    files: Mapping[str, Path]
+    label: str
+    split: Path | None = None
+    categorical: frozenset[str] = frozenset()
+    rows: Mapping[str, int] = field(default_factory=dict)  # what alignment must find: common, train, test
+
+
+@dataclass(frozen=True)
+class Case:
+    """One protocol on one data set, with the bar that it must reach; ``bar`` is None where the figure is only reported."""
+
+    name: str
+    protocol: str
+    tables: Callable[[Path, Path], Tables]
+    parameters: Mapping[str, Any]
+    bar: float | None
+
+
+def acceptance(
+    data: Annotated[Path, typer.Argument(help="Folder with the tables.")],
+    only: Annotated[str, typer.Option(help="Run only the cases whose name contains this text.")] = "",
+    out: Annotated[Path, typer.Option(help="Folder for stores, logs and results.")] = _OUT,
+) -> None:
+    """Run the quality bars of every protocol at 2048 bits; exit status 1 if any is missed."""
+    import json
+
+    from rich.console import Console
+
+    if not data.is_dir():
+        raise typer.BadParameter(f"there is no folder {data}")
+    console = Console()
+    results = []
+    for case in [case for case in CASES if only in case.name]:
+        console.rule(case.name)
+        results.append(_run(case, data, out, console))
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "report.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    _show(results, console)
+    if not all(result["passed"] for result in results):
+        raise typer.Exit(1)
+
+
+def _run(case: Case, data: Path, out: Path, console: Any) -> dict[str, Any]:
+    """Run one case; whatever happens becomes a result, so that the others still run."""
+    from cli.simulate import simulated
+    from storage.errors import CodedError
+
+    folder = out / case.name
+    try:
+        tables = case.tables(data, out / "tables")
+        agreement = _write_agreement(case, tables, out / "agreements")
+        report = simulated(agreement, dict(tables.files), {}, tables.split, folder, console)
+    except (Exception, CodedError) as error:
+        text = str(error) or type(error).__name__
+        console.print(f"failed: {text}", style="red", highlight=False, markup=False)
+        return {"case": case.name, "bar": _bar(case), "reached": text, "passed": False, "seconds": None}
+    metric, gap = _gap(case, report["metrics"])
+    misaligned = {name: report["rows"][name] for name, wanted in tables.rows.items() if report["rows"][name] != wanted}
+    passed = not misaligned and (case.bar is None or gap < case.bar)
+    reached = f"{metric} {gap:.2e}" + (f", rows {misaligned}" if misaligned else "")
+    return {
+        "case": case.name,
+        "bar": _bar(case),
+        "reached": reached,
+        "passed": passed,
+        "seconds": report["seconds"]["total"],
+        "rounds": report["rounds"],
+        "rows": report["rows"],
+        "metrics": report["metrics"],
+    }
+
+
+def _gap(case: Case, metrics: Mapping[str, Mapping[str, float]]) -> tuple[str, float]:
+    if case.protocol == "linear":
+        federated, pooled = metrics["federated"]["rmse"], metrics["pooled"]["rmse"]
+        return "relative RMSE difference", abs(federated - pooled) / pooled
+    return "AUC difference", abs(metrics["federated"]["auc"] - metrics["pooled"]["auc"])
+
+
+def _bar(case: Case) -> str:
+    if case.bar is None:
+        return "reported"
+    return (
+        f"relative RMSE difference < {case.bar:g}" if case.protocol == "linear" else f"|AUC difference| < {case.bar:g}"
+    )
+
+
+def _show(results: list[dict[str, Any]], console: Any) -> None:
+    from rich.table import Table
+
+    table = Table(title=f"Quality bars at {_KEY_BITS} bits", title_justify="left")
+    for column in ("case", "rows trained on", "rounds", "seconds", "bar", "reached", "verdict"):
+        table.add_column(column, overflow="fold")
+    for result in results:
+        seconds = "" if result["seconds"] is None else f"{result['seconds']:.0f}"
+        rows = f"{result['rows']['train']:,}" if "rows" in result else ""
+        verdict = "[green]passed[/]" if result["passed"] else "[red]FAILED[/]"
+        if result["passed"] and result["bar"] == "reported":
+            verdict = "reported"
+        from rich.markup import escape
+
+        table.add_row(
+            result["case"],
+            rows,
+            str(result.get("rounds", "")),
+            seconds,
+            result["bar"],
+            escape(result["reached"]),
+            verdict,
+        )
+    console.print(table)
+
+
+def _write_agreement(case: Case, tables: Tables, folder: Path) -> Path:
+    """Terms of one case: two-party cases of linear and arbiter-held logistic models get a notary, guest-held ones need none."""
+    import pyarrow.parquet as pq
+    import yaml
+
+    roles = {party: {"role": "guest" if index == 0 else "host"} for index, party in enumerate(tables.files)}
+    if case.protocol != "logistic-guest":
+        roles["notary"] = {"role": "arbiter"}
+    columns = {}
+    for party, file in tables.files.items():
+        names = [name for name in pq.read_schema(file).names if name not in ("id", tables.label)]
+        kinds = {
+            name: {"kind": "categorical"} if name in tables.categorical else {"kind": "numeric", "clip": _CLIP}
+            for name in names
+        }
+        columns[party] = {"columns": kinds}
+    terms = {
+        "schema": "tombolo.terms/1",
+        "name": case.name,
+        "parties": roles,
+        "task": {
+            "protocol": case.protocol,
+            "label": {"column": tables.label},
+            "parameters": {"key_bits": _KEY_BITS, "l2": 1e-3, **case.parameters},
+        },
+        "alignment": {"id": [{"column": "id", "canonical": "text"}], "minimum_intersection": 100},
+        "tables": columns,
+        "scores": [next(iter(tables.files))],
+    }
+    file = folder / case.name / "agreement.yaml"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(yaml.safe_dump(terms, sort_keys=False), encoding="utf-8")
+    return file.parent
+
+
+def _from_folder(
+    name: str, parties: list[str], categorical: set[str], rows: Mapping[str, int]
+) -> Callable[[Path, Path], Tables]:
+    def tables(data: Path, work: Path) -> Tables:
+        import pandas as pd
+
+        work.mkdir(parents=True, exist_ok=True)
+        files = {party: data / f"{name}__{party}.parquet" for party in parties}
+        marks = pd.read_csv(data / f"{name}__split.csv.gz", dtype={"id": str})
+        marks["set"] = marks["train"].map({True: "train", False: "test"})
+        split = work / f"{name}-split.csv"
+        marks[["id", "set"]].to_csv(split, index=False)
+        return Tables(files, "y", split, frozenset(categorical), rows)
+
+    return tables
+
+
+def _from_scikit_learn(loader: str, shares: list[int]) -> Callable[[Path, Path], Tables]:
+    """A bundled data set, its columns dealt to the parties: every party gets the next ``share`` columns, rows shuffled by party."""
+
+    def tables(data: Path, work: Path) -> Tables:
+        import numpy as np
+        import pandas as pd
+        import sklearn.datasets
+
+        work.mkdir(parents=True, exist_ok=True)
+        bunch = getattr(sklearn.datasets, loader)(as_frame=True)
+        frame: Any = bunch.data
+        frame.columns = [str(name).replace(" ", "_") for name in frame.columns]
+        ids = pd.Series([f"P{index:05d}" for index in range(len(frame))], name="id")
+        rng, files, start = np.random.default_rng(7), {}, 0
+        for index, share in enumerate(shares):
+            party = "guest" if index == 0 else f"host{index}"
+            own = pd.concat([ids, frame.iloc[:, start : start + share]], axis=1)
+            if index == 0:
+                own["y"] = bunch.target.astype(float) if loader == "load_diabetes" else bunch.target.astype(int)
+            files[party] = work / f"{loader}-{len(shares)}-{party}.parquet"
+            own.iloc[rng.permutation(len(own))].to_parquet(files[party], index=False)
+            start += share
+        return Tables(files, "y")
+
+    return tables
+
+
+_ABALONE = _from_folder("abalone", ["guest", "host1"], {"sex"}, {"common": 3402, "train": 2609, "test": 793})
+_CREDIT = _from_folder(
+    "default_credit",
+    ["guest", "host1", "host2"],
+    {"SEX", "EDUCATION", "MARRIAGE"},
+    {"common": 24_069, "train": 18_185, "test": 5_884},
+)
+_DIABETES = _from_scikit_learn("load_diabetes", [4, 6])
+_WDBC = _from_scikit_learn("load_breast_cancer", [10, 10, 10])
+
+CASES = (
+    Case("linear-diabetes", "linear", _DIABETES, {"rounds": 60, "tolerance": 1e-9}, 1e-6),
+    Case("linear-abalone", "linear", _ABALONE, {"rounds": 60, "tolerance": 1e-9}, 1e-6),
+    Case("logistic-guest-wdbc", "logistic-guest", _WDBC, {"rounds": 19}, 1e-3),
+    Case("logistic-arbiter-wdbc", "logistic-arbiter", _WDBC, {"rounds": 60}, 1e-3),
+    Case("logistic-guest-default-credit", "logistic-guest", _CREDIT, {"rounds": 10}, 1e-3),
+    Case("logistic-arbiter-default-credit", "logistic-arbiter", _CREDIT, {"rounds": 12}, 1e-3),
+    Case("logistic-taylor-wdbc", "logistic-taylor", _WDBC, {"rounds": 40}, None),
+    Case("logistic-taylor-default-credit", "logistic-taylor", _CREDIT, {"rounds": 12}, None),
+)

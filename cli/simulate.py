@@ -1,0 +1,117 @@
+"""`tombolo simulate`: every party of an agreement as a process on this machine, with directory stores and without Airflow."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from cli.simulation.driver import Outcome
+    from cli.simulation.layout import Layout
+
+
+def simulate(
+    agreement: Annotated[
+        Path, typer.Argument(help="An agreement's folder, or its agreement.yaml; signatures are not needed.")
+    ],
+    data: Annotated[list[str], typer.Option(help="PARTY=FILE (.parquet or .csv); a role stands for its only party.")],
+    out: Annotated[
+        Path, typer.Option(help="Folder for stores, logs and report.json; new, empty or of an earlier simulation.")
+    ],
+    split: Annotated[
+        Path | None, typer.Option(help="Table with the id columns and a column `set`: train or test.")
+    ] = None,
+    set_: Annotated[list[str], typer.Option("--set", help="PARAMETER=VALUE, within what the agreement allows.")] = [],  # noqa: B006
+) -> None:
+    """Train an agreement's model with all parties on this machine, and compare it with the pooled and the guest-alone model."""
+    from rich.console import Console
+
+    from cli.simulation.driver import RunFailed
+    from cli.simulation.layout import Misuse
+    from cli.simulation.report import show
+    from storage.errors import CodedError
+
+    console = Console()
+    try:
+        report = simulated(agreement, _pairs(data, "--data", Path), _pairs(set_, "--set", _value), split, out, console)
+    except Misuse as error:
+        raise typer.BadParameter(str(error)) from None
+    except (RunFailed, CodedError) as error:
+        typer.echo(f"error: {' '.join(str(error).split())}", err=True)
+        raise typer.Exit(1) from None
+    show(report, console)
+    console.print(f"Report: {out / 'report.json'}", highlight=False, soft_wrap=True)
+
+
+def simulated(
+    agreement: Path, data: dict[str, Path], choices: dict[str, Any], split: Path | None, out: Path, console: Any
+) -> dict[str, Any]:
+    """Lay out, run and compare; writes and returns the report. Raises Misuse, RunFailed or a coded error."""
+    from cli.simulation.display import progress
+    from cli.simulation.driver import drive
+    from cli.simulation.layout import lay_out
+    from cli.simulation.report import write
+    from fl_tasks.stages.join import invite
+    from fl_tasks.workplace import Workplace
+    from storage.schema import GUEST
+
+    laid = lay_out(agreement, data, split, out)
+    guest = next(party for party, role in laid.roles.items() if role == GUEST)
+    run = f"simulated-{datetime.now(UTC):%Y%m%dT%H%M%S}"
+    parameters = invite(Workplace.open(laid.agreement, laid.settings[guest]), run, "train", choices).parameters
+    began = time.monotonic()
+    with progress(console, laid.roles, int(parameters["rounds"])) as listen:
+        outcomes = drive(laid.settings, laid.agreement, run, listen)
+    report = _report(laid, guest, run, outcomes, time.monotonic() - began)
+    write(report, out / "report.json")
+    return report
+
+
+def _report(laid: Layout, guest: str, run: str, outcomes: dict[str, Outcome], total: float) -> dict[str, Any]:
+    from cli.simulation.comparison import compare
+    from cli.simulation.report import STAGES, build
+
+    compared = compare(laid.agreement, laid.settings, run)
+    seconds = {stage: max(outcome.seconds.get(stage, 0.0) for outcome in outcomes.values()) for stage in STAGES}
+    trained = outcomes[guest].results["train"]
+    return build(
+        agreement=laid.agreement,
+        protocol=laid.terms.task.protocol,
+        run=run,
+        federated=outcomes[guest].results["evaluate"]["metrics"],
+        pooled=compared.pooled,
+        guest_only=compared.guest_only,
+        rows=compared.rows,
+        rounds=trained["round"],
+        losses=trained.get("loss") or [],
+        seconds={**seconds, "total": total},
+        bytes_sent={party: sum(outcome.bytes_to.values()) for party, outcome in outcomes.items()},
+        artifacts_sent={party: outcome.artifacts for party, outcome in outcomes.items()},
+        parties={
+            party: {"role": laid.roles[party], "start_seconds": outcome.seconds["open"], "cpu_seconds": outcome.cpu}
+            for party, outcome in outcomes.items()
+        },
+    )
+
+
+def _pairs(given: list[str], option: str, convert: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for text in given:
+        name, sign, value = text.partition("=")
+        if not (name and sign and value):
+            raise typer.BadParameter(f"{option} takes NAME=VALUE, not {text!r}")
+        if name in found:
+            raise typer.BadParameter(f"{option} names {name} twice")
+        found[name] = convert(value)
+    return found
+
+
+def _value(text: str) -> Any:
+    """A parameter's value as YAML reads it: a number, a truth value or text."""
+    import yaml
+
+    return yaml.safe_load(text)

@@ -1,0 +1,1 @@
+"""All parties of an agreement on this machine, each in its own process, without Airflow."""

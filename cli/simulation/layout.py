@@ -1,0 +1,124 @@
+"""Lays out an agreement for a simulation: fresh keys, directory stores, settings and a signed copy, all under one folder."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from contracts.agreement import Agreement
+from contracts.reading import read_model
+from contracts.terms import Terms
+from storage.identity import PartyKeys
+from storage.schema import ARBITER
+
+_MARK = ".tombolo-simulation"
+_SOURCES = {".parquet": "parquet", ".pq": "parquet", ".csv": "csv"}
+
+
+class Misuse(Exception):
+    """The command line does not fit the agreement; the text says what is wrong and what is possible."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A laid-out federation: the agreement's name and terms, and each party's settings file."""
+
+    root: Path
+    agreement: str
+    terms: Terms
+    settings: Mapping[str, Path]
+
+    @property
+    def roles(self) -> dict[str, str]:
+        return self.terms.roles()
+
+
+def lay_out(agreement: Path, data: Mapping[str, Path], split: Path | None, out: Path) -> Layout:
+    """Make everything that a simulated run needs. ``data`` maps party or role names to tables. Raises :class:`Misuse`."""
+    source = agreement / "agreement.yaml" if agreement.is_dir() else agreement
+    if not source.is_file():
+        raise Misuse(f"there is no agreement at {source}")
+    terms = read_model(source, Terms)
+    roles = terms.roles()
+    tables = assign(roles, data)
+    for file in [*tables.values(), *([split] if split else [])]:
+        if not file.is_file():
+            raise Misuse(f"there is no table at {file}")
+    _clear(out)
+    folder = out / "federations" / terms.name
+    folder.mkdir(parents=True)
+    shutil.copyfile(source, folder / "agreement.yaml")
+    if (source.parent / "suites").is_dir():
+        shutil.copytree(source.parent / "suites", folder / "suites")
+    settings, pins = {}, {}
+    for party, role in roles.items():
+        home = out / "parties" / party
+        home.mkdir(parents=True, mode=0o700)
+        keys = PartyKeys.new(party)
+        keys.save(home / "keys.json")
+        store = f"file://{(home / 'store').resolve()}"
+        own = {"table": _source(tables[party])} if party in tables else {}
+        if split is not None and role == "guest":
+            own["split"] = str(split.resolve())
+        settings[party] = home / "party.yaml"
+        settings[party].write_text(
+            yaml.safe_dump(_settings(party, store, terms.name, own), sort_keys=False), encoding="utf-8"
+        )
+        pins[party] = (keys, store)
+    Agreement.pin_all(folder, pins)
+    return Layout(out, terms.name, terms, settings)
+
+
+def assign(roles: Mapping[str, str], data: Mapping[str, Path]) -> dict[str, Path]:
+    """Tables by party; a role's name may stand for its only party. Raises :class:`Misuse` where one lacks or does not belong."""
+    holders = [party for party, role in roles.items() if role != ARBITER]
+    tables: dict[str, Path] = {}
+    for name, file in data.items():
+        named = [name] if name in holders else [party for party in holders if roles[party] == name]
+        if len(named) != 1:
+            raise Misuse(f"--data {name}=...: name one of the data parties {', '.join(holders)}")
+        if named[0] in tables:
+            raise Misuse(f"--data names {named[0]} twice")
+        tables[named[0]] = file
+    lacking = [party for party in holders if party not in tables]
+    if lacking:
+        raise Misuse(f"no table for {', '.join(lacking)}: add " + " ".join(f"--data {party}=FILE" for party in lacking))
+    return tables
+
+
+def _source(file: Path) -> dict[str, Any]:
+    """Table settings by the file's ending, a trailing .gz aside."""
+    suffixes = [suffix for suffix in file.suffixes if suffix != ".gz"]
+    kind = _SOURCES.get(suffixes[-1].lower() if suffixes else "")
+    if kind is None:
+        raise Misuse(f"{file}: tables are .parquet or .csv files")
+    return {"source": kind, "path": str(file.resolve())}
+
+
+def _settings(party: str, store: str, agreement: str, own: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "party": party,
+        "keys": "file:./keys.json",
+        "store": store,
+        "federations": "../../federations",
+        "agreements": {agreement: dict(own)},
+    }
+
+
+def _clear(out: Path) -> None:
+    """An empty folder at ``out``; an earlier simulation there gives way, anything else is left alone."""
+    if out.exists() and not out.is_dir():
+        raise Misuse(f"--out {out} is not a folder")
+    if out.is_dir() and any(out.iterdir()):
+        if not (out / _MARK).is_file():
+            raise Misuse(f"--out {out} holds other files; name an empty or new folder")
+        shutil.rmtree(out)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / _MARK).write_text(
+        "This folder was made by `tombolo simulate` and is replaced by the next one.\n", encoding="utf-8"
+    )

@@ -1,0 +1,103 @@
+"""Monitor stage: how a published model does on rows whose labels arrived later, and whether its scores drift; local, no message."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from fl_tasks.models import registry
+from fl_tasks.models.metrics import HIGHER_IS_BETTER, NOTICEABLE_DRIFT, Histogram, UnfitForMetrics, measure
+from fl_tasks.session import Progress, log_progress
+from fl_tasks.stages.predict import stored_predictions
+from fl_tasks.tables.ids import keys_of
+from fl_tasks.tables.source import read
+from fl_tasks.waiting import Wait
+from fl_tasks.workplace import Workplace
+from storage.canonical import canonical, parse
+from storage.errors import CodedError
+
+
+class NothingToMonitor(CodedError):
+    code = "TMB-MODEL-010"
+    cause = "This party holds no scores of the model version that is to be monitored."
+    remedy = "Only a party that receives scores by the agreement can monitor; run a prediction with this version first."
+
+
+def monitor(
+    place: Workplace, run: str, wait: Wait, progress: Progress = log_progress, version: str | None = None
+) -> dict[str, Any]:
+    """Compare stored predictions with labels that arrived and with the scores at publication; book the result under ``run``.
+
+    Uses the latest published version unless ``version`` names one. Where the party's settings name a ``labels_table``, live metrics
+    are computed on the rows that it labels. Returns the stability index, metrics then and now, and ``drift``. Booked once per
+    ``run``: repeating returns what was booked. ``wait`` is unused: monitoring is local. Raises :class:`NothingToMonitor`.
+    """
+    record = registry.load(place, version)
+    area, name = place.private.area("monitoring", record["version"]), run
+    booked = area.get(name)
+    if booked is None:
+        booked = area.keep(name, canonical(_observe(place, record)))
+    found: dict[str, Any] = parse(booked)
+    progress({"stage": "monitor", "party": place.me, "psi": found["psi"], "drift": found["drift"]})
+    return found
+
+
+def history(place: Workplace, version: str) -> list[dict[str, Any]]:
+    """All bookings of one version, in the order of their run ids."""
+    area = place.private.area("monitoring", version)
+    return [{"run": name, **parse(area.get(name) or b"{}")} for name in area.names()]
+
+
+def _observe(place: Workplace, record: dict[str, Any]) -> dict[str, Any]:
+    tables = stored_predictions(place, record["version"])
+    published = record["evaluation"]
+    if not tables or published["histogram"] is None:
+        raise NothingToMonitor(f"Version {record['version']}.", party=place.me)
+    scores = np.concatenate([table.column("score").to_numpy() for table in tables])
+    psi = Histogram.from_document(published["histogram"]).stability(scores)
+    live = _live_metrics(place, record["protocol"], tables)
+    return {
+        "model": record["version"],
+        "predicted_rows": len(scores),
+        "psi": psi,
+        "drift": psi > NOTICEABLE_DRIFT,
+        "at_publication": published["metrics"],
+        **live,
+        "worse": _worse(published["metrics"], live["live"]),
+    }
+
+
+def _live_metrics(place: Workplace, protocol: str, tables: list[pa.Table]) -> dict[str, Any]:
+    """Metrics on the labelled rows; none where no labels are settled, have arrived, or are of one kind only."""
+    source = place.settings.labels_table
+    if source is None:
+        return {"labelled_rows": 0, "live": None}
+    labels = _labels(place, read(source, None, place.party.folder))
+    latest: dict[bytes, float] = {}
+    for table in tables:
+        latest.update(zip(_keys(place, table), table.column("score").to_pylist(), strict=True))
+    known = [key for key in latest if key in labels]
+    y, score = np.array([labels[key] for key in known]), np.array([latest[key] for key in known])
+    try:
+        return {"labelled_rows": len(known), "live": measure(protocol, y, _totals(protocol, score))}
+    except UnfitForMetrics:
+        return {"labelled_rows": len(known), "live": None}
+
+
+def _totals(protocol: str, scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Back from presented scores: logits of probabilities, kept away from 0 and 1 by one part in 10^15."""
+    if protocol == "linear":
+        return scores
+    p = np.clip(scores, 1e-15, 1 - 1e-15)
+    return np.asarray(np.log(p) - np.log1p(-p), dtype=np.float64)
+
+
+def _worse(then: dict[str, float], now: dict[str, float] | None) -> list[str]:
+    """Names of the metrics that are worse than at publication by more than a tenth of their value."""
+    if now is None:
+        return []
+    signs = {name: 1.0 if HIGHER_IS_BETTER[name] else -1.0 for name in now}
+    return sorted(name for name in now if signs[name] * (then[name] - now[name]) > 0.1 * abs(then[name]))

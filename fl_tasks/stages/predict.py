@@ -1,0 +1,95 @@
+"""Predict stage: score the aligned new rows with a published version; the agreed recipients store scores with their own ids."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fl_tasks.models import registry
+from fl_tasks.models.metrics import presented
+from fl_tasks.models.part import ModelPart, partial_scores
+from fl_tasks.session import Progress, log_progress
+from fl_tasks.stages.aligned import Aligned, load_aligned
+from fl_tasks.vertical import scoring
+from fl_tasks.waiting import Wait
+from fl_tasks.workplace import Workplace
+from storage.canonical import canonical, parse
+from storage.errors import CodedError
+from storage.schema import ARBITER
+
+
+class NoVersionNamed(CodedError):
+    code = "TMB-MODEL-009"
+    cause = "The run's manifest names no model version to predict with."
+    remedy = "Publish a model first, or name a published version in the trigger form."
+
+
+def predict(place: Workplace, run: str, wait: Wait, progress: Progress = log_progress) -> dict[str, Any]:
+    """Score this run's aligned rows with the manifest's model version; repeating it changes nothing.
+
+    At a recipient of scores the result is kept in the private area and written as Parquet (own id columns and ``score``:
+    a probability for logistic models, the predicted value for linear ones) into the party's outbox. Returns counts and the path.
+    Raises NoVersionNamed, NoSuchModel and what :mod:`fl_tasks.vertical.scoring` raises.
+    """
+    version = place.manifest(run).invitation.model
+    if not version:
+        raise NoVersionNamed(f"Run {run}.", party=place.me)
+    facts: dict[str, Any] = {"model": version, "rows": None, "scores": None}
+    if place.role == ARBITER:
+        return facts
+    record = registry.load(place, version)
+    aligned = load_aligned(place, run)
+    own = partial_scores(ModelPart.from_document(record["part"]), aligned.table)
+    with place.session(run, scoring.CONTRACT, "predict", wait, progress) as session:
+        totals = scoring.exchange_scores(session, own, session.terms.scores)
+        session.report(rows=len(own))
+    facts["rows"] = len(own)
+    if totals is not None:
+        facts["scores"] = str(_deliver(place, run, version, _scored(place, aligned, totals)))
+    return facts
+
+
+def _scored(place: Workplace, aligned: Aligned, totals: npt.NDArray[np.float64]) -> pa.Table:
+    ids = [key.column for key in place.terms.alignment.id]
+    return aligned.table.select(ids).append_column("score", pa.array(presented(place.terms.task.protocol, totals)))
+
+
+def _deliver(place: Workplace, run: str, version: str, scored: pa.Table) -> Path:
+    """Keep the scores sealed for monitoring, and write what is kept into the outbox, readable by the owner alone."""
+    sink = io.BytesIO()
+    pq.write_table(scored, sink)
+    area = place.private.area("predictions", run)
+    data = area.keep("scores.parquet", sink.getvalue())
+    area.keep("version", canonical({"model": version}))
+    folder = outbox(place)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = folder / f"{run}.parquet"
+    part = folder / f".{run}.{os.getpid()}"
+    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(data)
+    os.replace(part, path)
+    return path
+
+
+def outbox(place: Workplace) -> Path:
+    """The folder beside the party's settings where its predictions of this agreement are written."""
+    return place.party.folder / "predictions" / place.agreement.name
+
+
+def stored_predictions(place: Workplace, version: str) -> list[pa.Table]:
+    """All predictions that this party holds of one model version, in the order of their run ids."""
+    area = place.private.area("predictions")
+    runs = sorted({name.split("/")[0] for name in area.names() if name.endswith("/version")})
+    tables = []
+    for run in runs:
+        data = area.get(f"{run}/scores.parquet")
+        if data is not None and parse(area.get(f"{run}/version") or b"null") == {"model": version}:
+            tables.append(pq.read_table(pa.BufferReader(data)))
+    return tables
