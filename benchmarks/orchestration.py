@@ -1,0 +1,66 @@
+"""What Airflow costs: the demo's stages inside three Airflows against the same agreement on the same tables without Airflow.
+
+``python -m benchmarks.orchestration [--quick] [OUTPUT.json]`` reads the report of the last ``make demo`` and simulates the same run now.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+DEMO = Path(".tombolo/demo")
+AGREEMENT = Path("federations/wdbc")
+GOAL_SECONDS, STRETCH_SECONDS = 60.0, 30.0
+
+
+def measure(demo: dict[str, Any], console: Console) -> dict[str, Any]:
+    """Seconds per stage of both, and the overhead: what all stages together take longer inside Airflow."""
+    from cli.demo.data import write_tables
+    from cli.simulate import simulated
+
+    tables = write_tables(Path(".tombolo/bench/tables"))
+    data = {party: Path(tables[party]) for party in demo["bytes_sent"] if party in tables}
+    simulation = simulated(AGREEMENT, data, {}, None, Path(".tombolo/bench/simulation"), console)
+    stages = {
+        name: {"airflow": demo["seconds"][name], "plain": seconds, "overhead": demo["seconds"][name] - seconds}
+        for name, seconds in simulation["seconds"].items()
+        if name in demo["seconds"]
+    }
+    overhead = stages["total"]["overhead"]
+    return {"stages": stages, "overhead_seconds": overhead, "goal_seconds": GOAL_SECONDS, "reached": overhead < GOAL_SECONDS}
+
+
+def show(found: dict[str, Any], console: Console) -> None:
+    """The figures as a table."""
+    table = Table(title="Orchestration: the demo inside Airflow against a plain simulation", title_justify="left")
+    for column in ("stage", "Airflow, s", "plain, s", "overhead, s"):
+        table.add_column(column, justify="left" if column == "stage" else "right")
+    for name, seconds in found["stages"].items():
+        table.add_row(name, *(f"{seconds[side]:.1f}" for side in ("airflow", "plain", "overhead")))
+    console.print(table)
+    verdict = "reached" if found["reached"] else "missed"
+    console.print(f"Goal: below {GOAL_SECONDS:.0f} s for all stages together ({STRETCH_SECONDS:.0f} s is the stretch): {verdict}.")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("output", nargs="?", type=Path, default=Path(".tombolo/bench/orchestration.json"))
+    parser.add_argument("--quick", action="store_true", help="accepted for uniformity; there is one size")
+    options = parser.parse_args()
+    console, report = Console(), DEMO / "report.json"
+    if not report.is_file():
+        console.print(f"Skipped: there is no {report}; run `make demo` first.")
+        return
+    found = measure(json.loads(report.read_text(encoding="utf-8")), console)
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    options.output.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    show(found, console)
+
+
+if __name__ == "__main__":
+    main()
