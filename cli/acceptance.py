@@ -16,7 +16,7 @@ import typer
 
 _OUT = Path(".tombolo/acceptance")
 _KEY_BITS = 2048
-_CLIP = 8.0
+_CLIP = 5.0
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,9 @@ def _record(place: Workplace, run: str, evaluation: dict[str, Any]) -> dict[str,
         "parameters": dict(manifest.invitation.parameters),
         "parties": {name: {"role": role, "approver": approvers[name]} for name, role in place.roles.items()},
         "evaluation": evaluation,
-        "quality": None if quality is None else {name: getattr(quality, name) for name in ("metric", "minimum", "maximum")},
+        "quality": None
+        if quality is None
+        else {name: getattr(quality, name) for name in ("metric", "minimum", "maximum")},
         "part": part,
     }
 

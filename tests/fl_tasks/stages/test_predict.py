@@ -1,0 +1,110 @@
+"""Prediction and monitoring of new rows with a published version."""
+
+import stat
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from fl_tasks.models.metrics import classification, sigmoid
+from fl_tasks.models.part import ModelPart, partial_scores
+from fl_tasks.models.registry import NoSuchModel, load
+from fl_tasks.stages.align import align
+from fl_tasks.stages.evaluate import evaluate
+from fl_tasks.stages.monitor import NothingToMonitor, history, monitor
+from fl_tasks.stages.predict import NoVersionNamed, predict
+from fl_tasks.stages.publish import publish
+from fl_tasks.stages.validate import validate
+from tests.federation import FOREVER, quiet
+from tests.fl_tasks.stages.trained import sample, settle, trained
+
+PARTIES = ("clinic", "lab", "bank")
+
+
+@pytest.fixture(scope="module")
+def predicted(tmp_path_factory):
+    """Run ``new-1`` has scored 200 new rows for the clinic and the bank; labels arrived at the clinic for half of them."""
+    made = trained(tmp_path_factory.mktemp("predicted"), *PARTIES, scores=["clinic", "bank"])
+    made.stage(evaluate, "run-1")
+    made.stage(publish, "run-1")
+    made.new, made.labels = sample(2, rows=200)
+    for party in PARTIES:
+        table = made.new[party]
+        settle(made, party, "predict_table", table.drop(["label"]) if party == "clinic" else table)
+    made.start("new-1", "predict", model="run-1")
+    for stage in (validate, align):
+        made.stage(stage, "new-1")
+    made.results = made.stage(predict, "new-1")
+    return made
+
+
+def _expected(made):
+    """Probabilities by id, from all parts at once."""
+    totals = {}
+    for party in PARTIES:
+        table = made.new[party]
+        part = ModelPart.from_document(load(made.place(party), "run-1")["part"])
+        for id, u in zip(table.column("id").to_pylist(), partial_scores(part, table), strict=True):
+            totals[id] = totals.get(id, 0.0) + u
+    return {id: float(sigmoid(u)) for id, u in totals.items()}
+
+
+@pytest.mark.parametrize("party", ["clinic", "bank"])
+def test_recipients_have_the_scores_of_the_whole_model_with_their_ids(predicted, party):
+    path = Path(predicted.results[party]["scores"])
+    scored = pq.read_table(path)
+    assert scored.column_names == ["id", "score"]
+    found = dict(zip(*(column.to_pylist() for column in scored.columns), strict=True))
+    assert found == pytest.approx(_expected(predicted), abs=1e-8)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_others_get_none(predicted):
+    for party in ("lab", "notary"):
+        assert predicted.results[party]["scores"] is None
+        assert not list((predicted.root / party).rglob("predictions/**/*.parquet"))
+
+
+def test_predicting_again_changes_nothing(predicted):
+    before = Path(predicted.results["clinic"]["scores"]).read_bytes()
+    Path(predicted.results["clinic"]["scores"]).unlink()
+    assert predicted.stage(predict, "new-1") == predicted.results
+    assert Path(predicted.results["clinic"]["scores"]).read_bytes() == before
+
+
+def test_a_run_must_name_a_version_that_exists(predicted):
+    predicted.start("new-2", "predict", model="run-9")
+    with pytest.raises(NoSuchModel, match="run-9"):
+        predict(predicted.place("lab"), "new-2", FOREVER, quiet)
+    with pytest.raises(NoVersionNamed):
+        predict(predicted.place("lab"), "run-1", FOREVER, quiet)
+
+
+def test_monitoring_without_labels_tells_the_drift(predicted):
+    found = monitor(predicted.place("bank"), "watch-1", FOREVER, quiet)
+    assert found["model"] == "run-1" and found["predicted_rows"] == 200
+    assert 0 <= found["psi"] < 0.25 and not found["drift"]
+    assert found["live"] is None and found["labelled_rows"] == 0
+
+
+def test_monitoring_with_labels_books_live_metrics(predicted):
+    scores = pq.read_table(Path(predicted.results["clinic"]["scores"]))
+    ids, p = scores.column("id").to_pylist()[:100], scores.column("score").to_numpy()[:100]
+    labels = [predicted.labels[id] for id in ids]
+    settle(predicted, "clinic", "labels_table", pa.table({"id": [*ids, "stranger"], "label": [*labels, 1]}))
+    found = monitor(predicted.place("clinic"), "watch-2", FOREVER, quiet)
+    assert found["labelled_rows"] == 100
+    assert found["live"] == pytest.approx(classification(labels, np.log(p / (1 - p))), abs=1e-9)
+    assert found["live"]["auc"] > 0.7
+    settle(predicted, "clinic", "labels_table", pa.table({"id": ids, "label": [1 - label for label in labels]}))
+    assert monitor(predicted.place("clinic"), "watch-2", FOREVER, quiet) == found, "booked once"
+    turned = monitor(predicted.place("clinic"), "watch-3", FOREVER, quiet)
+    assert {"auc", "ks", "accuracy", "logloss"} == set(turned["worse"])
+    assert [one["run"] for one in history(predicted.place("clinic"), "run-1")] == ["watch-2", "watch-3"]
+
+
+def test_who_holds_no_scores_cannot_monitor(predicted):
+    with pytest.raises(NothingToMonitor):
+        monitor(predicted.place("lab"), "watch-1", FOREVER, quiet)
