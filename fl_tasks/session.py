@@ -64,6 +64,7 @@ class Session:
         contract: Contract,
         stage: str,
         run_area: PrivateArea,
+        history: PrivateArea,
         secrets: Secrets,
         watch: Watch,
         progress: Progress = log_progress,
@@ -72,10 +73,10 @@ class Session:
     ) -> None:
         self.me, self.roles, self.role, self.run = me, dict(roles), roles[me], exchange.run
         self.terms, self.params, self.stage = terms, dict(params), stage
-        self.run_area, self.area = run_area, run_area.area(stage)
+        self.run_area, self.area, self.history = run_area, run_area.area(stage), history
         self.round = 0
         self._exchange, self._contract, self._secrets = exchange, contract, secrets
-        self._watch, self._progress, self._workers = watch, progress, workers
+        self._watch, self._progress, self.workers = watch, progress, workers
         self._leg_end = math.inf if leg_end is None else leg_end
         self._checkpoints = Checkpoints(self.area)
         self._stack = ExitStack()
@@ -240,7 +241,7 @@ class Session:
     def pool(self) -> Pool:
         """The process pool for heavy ciphertext work, opened at first use; it holds no private key."""
         if self._pool is None:
-            self._pool = self._stack.enter_context(open_pool(self._workers))
+            self._pool = self._stack.enter_context(open_pool(self.workers))
         return self._pool
 
 

@@ -153,6 +153,7 @@ class Workplace:
             contract=contract,
             stage=stage,
             run_area=self.run_area(run),
+            history=self.private.area("history"),
             secrets=self._secrets(run),
             watch=self.watch(run, wait),
             progress=progress,

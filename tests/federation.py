@@ -16,8 +16,9 @@ import yaml
 
 from contracts.agreement import Agreement
 from fl_tasks.session import Session
+from fl_tasks.stages.abort import abort
 from fl_tasks.stages.join import invite, join
-from fl_tasks.waiting import Wait
+from fl_tasks.waiting import PeerAborted, Wait
 from fl_tasks.workplace import Workplace
 from storage.identity import PartyKeys
 from storage.schema import ARBITER, GUEST, Contract
@@ -55,10 +56,13 @@ class Federation:
         return [party for party, role in self.parties.items() if role != ARBITER]
 
     def run_all(self, work: Callable[[str], Any], parties: list[str] | None = None) -> dict[str, Any]:
-        """Call ``work(party)`` for all parties at once, in threads; the first error is raised after all have ended."""
+        """Call ``work(party)`` for all parties at once, in threads; the error that began it is raised after all have ended."""
         names = parties or list(self.parties)
         with ThreadPoolExecutor(len(names)) as pool:
             futures = {name: pool.submit(work, name) for name in names}
+        errors = [error for error in (future.exception() for future in futures.values()) if error is not None]
+        for error in sorted(errors, key=lambda error: isinstance(error, PeerAborted)):
+            raise error
         return {name: future.result() for name, future in futures.items()}
 
     def start(self, run: str = "run-1", kind: str = "train", model: str | None = None, **choices: Any) -> str:
@@ -69,7 +73,19 @@ class Federation:
 
     def stage(self, stage: Callable[..., Any], run: str, parties: list[str] | None = None, **options: Any) -> dict[str, Any]:
         """Run one stage function at every party at once."""
-        return self.run_all(lambda party: stage(self.place(party), run, FOREVER, progress=quiet, **options), parties)
+        return self.run_all(self._aborting(run, lambda party: stage(self.place(party), run, FOREVER, progress=quiet, **options)), parties)
+
+    def _aborting(self, run: str, work: Callable[[str], Any]) -> Callable[[str], Any]:
+        """As a finally failed task does: tell the peers."""
+
+        def guarded(party: str) -> Any:
+            try:
+                return work(party)
+            except Exception as error:
+                abort(self.place(party), run, error)
+                raise
+
+        return guarded
 
     def roles(
         self, run: str, contract: Contract, stage: str, programs: Mapping[str, Callable[[Session], Any]], **options: Any
@@ -80,7 +96,7 @@ class Federation:
             with self.place(party).session(run, contract, stage, FOREVER, quiet, **options) as session:
                 return programs[session.role](session)
 
-        return self.run_all(work)
+        return self.run_all(self._aborting(run, work))
 
 
 _KEYS: dict[str, PartyKeys] = {}
