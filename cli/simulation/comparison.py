@@ -29,7 +29,7 @@ def compare(agreement: str, settings: Mapping[str, Path], run: str) -> Compariso
 
     from fl_tasks.models.part import ModelPart
     from fl_tasks.models.reference import reference_metrics
-    from fl_tasks.stages.aligned import load_aligned
+    from fl_tasks.stages.aligned import features, label, load_aligned
 
     blocks: dict[str, Any] = {}
     labels, test, protocol, l2, guest = None, None, "", 0.0, ""
@@ -38,11 +38,11 @@ def compare(agreement: str, settings: Mapping[str, Path], run: str) -> Compariso
         if place.role == ARBITER:
             continue
         aligned = load_aligned(place, run)
-        blocks[party] = ModelPart.of_run(place, run).encoder.transform(aligned.table)
+        blocks[party] = ModelPart.of_run(place, run).encoder.transform(features(place, aligned))
         if place.role == GUEST:
             guest, test, protocol = party, aligned.test, place.terms.task.protocol
             l2 = float(place.params(run)["l2"])
-            labels = aligned.table.column(place.terms.task.label.column).to_numpy().astype(np.float64)
+            labels = label(place, aligned)
     assert labels is not None and test is not None
     pooled = reference_metrics(protocol, np.hstack(list(blocks.values())), labels, test, l2)
     alone = reference_metrics(protocol, blocks[guest], labels, test, l2)

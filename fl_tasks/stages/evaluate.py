@@ -10,7 +10,7 @@ import numpy as np
 from fl_tasks.models.metrics import Histogram, measure, metric_names, presented
 from fl_tasks.models.part import ModelPart, partial_scores
 from fl_tasks.session import Progress, Session, log_progress
-from fl_tasks.stages.aligned import load_aligned
+from fl_tasks.stages.aligned import features, label, load_aligned
 from fl_tasks.vertical import scoring
 from fl_tasks.waiting import Wait
 from fl_tasks.workplace import Workplace
@@ -101,13 +101,12 @@ def _held_out_scores(
     aligned = load_aligned(place, run)
     if not aligned.test.any():
         raise NoHeldOutRows(party=session.me)
-    held_out = aligned.table.filter(aligned.test)
+    held_out = features(place, aligned).filter(aligned.test)
     part = ModelPart.of_run(place, run)
     totals = scoring.exchange_scores(session, partial_scores(part, held_out), [session.guest])
     if session.role != GUEST:
         return None, None
-    label = session.terms.task.label.column
-    return totals, held_out.column(label).to_numpy().astype(np.float64)
+    return totals, label(place, aligned)[aligned.test]
 
 
 def _measured(session: Session, totals: Any, labels: Any) -> dict[str, Any]:

@@ -87,6 +87,16 @@ def _live_metrics(place: Workplace, protocol: str, tables: list[pa.Table]) -> di
         return {"labelled_rows": len(known), "live": None}
 
 
+def _labels(place: Workplace, table: pa.Table) -> dict[bytes, float]:
+    """Label by id; rows whose label has not arrived yet are left out."""
+    values = table.column(place.terms.task.label.column).to_pylist()
+    return {key: float(value) for key, value in zip(_keys(place, table), values, strict=True) if value is not None}
+
+
+def _keys(place: Workplace, table: pa.Table) -> list[bytes]:
+    return keys_of(table, place.terms.alignment)
+
+
 def _totals(protocol: str, scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Back from presented scores: logits of probabilities, kept away from 0 and 1 by one part in 10^15."""
     if protocol == "linear":

@@ -16,7 +16,7 @@ from fl_tasks.models import registry
 from fl_tasks.models.metrics import presented
 from fl_tasks.models.part import ModelPart, partial_scores
 from fl_tasks.session import Progress, log_progress
-from fl_tasks.stages.aligned import Aligned, load_aligned
+from fl_tasks.stages.aligned import Aligned, features, load_aligned
 from fl_tasks.vertical import scoring
 from fl_tasks.waiting import Wait
 from fl_tasks.workplace import Workplace
@@ -46,7 +46,7 @@ def predict(place: Workplace, run: str, wait: Wait, progress: Progress = log_pro
         return facts
     record = registry.load(place, version)
     aligned = load_aligned(place, run)
-    own = partial_scores(ModelPart.from_document(record["part"]), aligned.table)
+    own = partial_scores(ModelPart.from_document(record["part"]), features(place, aligned))
     with place.session(run, scoring.CONTRACT, "predict", wait, progress) as session:
         totals = scoring.exchange_scores(session, own, session.terms.scores)
         session.report(rows=len(own))

@@ -5,7 +5,7 @@ import pytest
 
 from fl_tasks.models.metrics import classification
 from fl_tasks.models.part import ModelPart, partial_scores
-from fl_tasks.stages.aligned import load_aligned
+from fl_tasks.stages.aligned import features, label, load_aligned
 from fl_tasks.stages.evaluate import CONTRACT, ForeignMetrics, QualityGateFailed, evaluate
 from fl_tasks.stages.publish import NotEvaluated, publish
 from storage.canonical import parse
@@ -21,10 +21,10 @@ def test_all_parties_hear_the_metrics_of_the_whole_model(tmp_path, hosts):
     for party in made.data_parties:
         place = made.place(party)
         aligned = load_aligned(place, "run-1")
-        held_out = aligned.table.filter(aligned.test)
+        held_out = features(place, aligned).filter(aligned.test)
         totals = totals + partial_scores(ModelPart.of_run(place, "run-1"), held_out)
         if party == "clinic":
-            labels = held_out.column("label").to_numpy()
+            labels = label(place, aligned)[aligned.test]
     expected = classification(labels, totals)
     for party in made.parties:
         assert found[party]["metrics"] == pytest.approx(expected, abs=1e-6)
