@@ -32,7 +32,12 @@ def measure(demo: dict[str, Any], console: Console) -> dict[str, Any]:
         if name in demo["seconds"]
     }
     overhead = stages["total"]["overhead"]
-    return {"stages": stages, "overhead_seconds": overhead, "goal_seconds": GOAL_SECONDS, "reached": overhead < GOAL_SECONDS}
+    return {
+        "stages": stages,
+        "overhead_seconds": overhead,
+        "goal_seconds": GOAL_SECONDS,
+        "reached": overhead < GOAL_SECONDS,
+    }
 
 
 def show(found: dict[str, Any], console: Console) -> None:
@@ -44,7 +49,9 @@ def show(found: dict[str, Any], console: Console) -> None:
         table.add_row(name, *(f"{seconds[side]:.1f}" for side in ("airflow", "plain", "overhead")))
     console.print(table)
     verdict = "reached" if found["reached"] else "missed"
-    console.print(f"Goal: below {GOAL_SECONDS:.0f} s for all stages together ({STRETCH_SECONDS:.0f} s is the stretch): {verdict}.")
+    console.print(
+        f"Goal: below {GOAL_SECONDS:.0f} s for all stages together ({STRETCH_SECONDS:.0f} s is the stretch): {verdict}."
+    )
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,10 @@ import pyarrow as pa
 from fl_tasks.models import registry
 from fl_tasks.models.metrics import HIGHER_IS_BETTER, NOTICEABLE_DRIFT, Histogram, UnfitForMetrics, measure
 from fl_tasks.session import Progress, log_progress
+from fl_tasks.stages.aligned import NoLabel, id_columns
 from fl_tasks.stages.predict import stored_predictions
-from fl_tasks.tables.ids import keys_of
-from fl_tasks.tables.source import read
+from fl_tasks.tables.ids import canonical_ids
+from fl_tasks.tables.source import read_table
 from fl_tasks.waiting import Wait
 from fl_tasks.workplace import Workplace
 from storage.canonical import canonical, parse
@@ -75,8 +77,9 @@ def _live_metrics(place: Workplace, protocol: str, tables: list[pa.Table]) -> di
     source = place.settings.labels_table
     if source is None:
         return {"labelled_rows": 0, "live": None}
-    labels = _labels(place, read(source, None, place.party.folder))
-    latest: dict[bytes, float] = {}
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    labels = _labels(place, read_table(source, place.party.folder, {"as_of": now}, id_columns(place)))
+    latest: dict[str, float] = {}
     for table in tables:
         latest.update(zip(_keys(place, table), table.column("score").to_pylist(), strict=True))
     known = [key for key in latest if key in labels]
@@ -87,14 +90,20 @@ def _live_metrics(place: Workplace, protocol: str, tables: list[pa.Table]) -> di
         return {"labelled_rows": len(known), "live": None}
 
 
-def _labels(place: Workplace, table: pa.Table) -> dict[bytes, float]:
-    """Label by id; rows whose label has not arrived yet are left out."""
-    values = table.column(place.terms.task.label.column).to_pylist()
-    return {key: float(value) for key, value in zip(_keys(place, table), values, strict=True) if value is not None}
+def _labels(place: Workplace, table: pa.Table) -> dict[str, float]:
+    """Label by id; rows whose label has not arrived yet are left out. Raises NoLabel where there is no such column of numbers."""
+    name = place.terms.task.label.column
+    if name not in table.column_names:
+        raise NoLabel(f"Column {name} of labels_table.", party=place.me)
+    try:
+        values = table.column(name).cast(pa.float64()).to_pylist()
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        raise NoLabel(f"Column {name} of labels_table.", party=place.me) from None
+    return {key: value for key, value in zip(_keys(place, table), values, strict=True) if value is not None}
 
 
-def _keys(place: Workplace, table: pa.Table) -> list[bytes]:
-    return keys_of(table, place.terms.alignment)
+def _keys(place: Workplace, table: pa.Table) -> list[str]:
+    return canonical_ids(table, place.terms.alignment, id_columns(place))
 
 
 def _totals(protocol: str, scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

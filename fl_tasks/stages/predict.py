@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from fl_tasks.models import registry
 from fl_tasks.models.metrics import presented
 from fl_tasks.models.part import ModelPart, partial_scores
 from fl_tasks.session import Progress, log_progress
-from fl_tasks.stages.aligned import Aligned, features, load_aligned
+from fl_tasks.stages.aligned import Aligned, features, id_columns, load_aligned
 from fl_tasks.vertical import scoring
 from fl_tasks.waiting import Wait
 from fl_tasks.workplace import Workplace
@@ -57,8 +58,9 @@ def predict(place: Workplace, run: str, wait: Wait, progress: Progress = log_pro
 
 
 def _scored(place: Workplace, aligned: Aligned, totals: npt.NDArray[np.float64]) -> pa.Table:
-    ids = [key.column for key in place.terms.alignment.id]
-    return aligned.table.select(ids).append_column("score", pa.array(presented(place.terms.task.protocol, totals)))
+    return aligned.table.select(id_columns(place)).append_column(
+        "score", pa.array(presented(place.terms.task.protocol, totals))
+    )
 
 
 def _deliver(place: Workplace, run: str, version: str, scored: pa.Table) -> Path:
@@ -67,7 +69,7 @@ def _deliver(place: Workplace, run: str, version: str, scored: pa.Table) -> Path
     pq.write_table(scored, sink)
     area = place.private.area("predictions", run)
     data = area.keep("scores.parquet", sink.getvalue())
-    area.keep("version", canonical({"model": version}))
+    area.keep("made", canonical({"model": version, "at": datetime.now(UTC).isoformat()}))
     folder = outbox(place)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = folder / f"{run}.parquet"
@@ -84,12 +86,11 @@ def outbox(place: Workplace) -> Path:
 
 
 def stored_predictions(place: Workplace, version: str) -> list[pa.Table]:
-    """All predictions that this party holds of one model version, in the order of their run ids."""
-    area = place.private.area("predictions")
-    runs = sorted({name.split("/")[0] for name in area.names() if name.endswith("/version")})
-    tables = []
-    for run in runs:
-        data = area.get(f"{run}/scores.parquet")
-        if data is not None and parse(area.get(f"{run}/version") or b"null") == {"model": version}:
-            tables.append(pq.read_table(pa.BufferReader(data)))
-    return tables
+    """All predictions that this party holds of one model version, oldest first."""
+    area, found = place.private.area("predictions"), []
+    for name in area.names():
+        if name.endswith("/made"):
+            made = parse(area.get(name) or b"null")
+            if made["model"] == version:
+                found.append((made["at"], area.get(name.replace("/made", "/scores.parquet")) or b""))
+    return [pq.read_table(pa.BufferReader(data)) for _, data in sorted(found)]
