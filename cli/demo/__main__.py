@@ -1,0 +1,7 @@
+"""``python -m cli.demo [--keep]``: the demo without the rest of the command line."""
+
+import typer
+
+from cli.demo import demo
+
+typer.run(demo)

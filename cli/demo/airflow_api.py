@@ -1,0 +1,129 @@
+"""A small client of Airflow's public REST API, used as a person would use it: log in, trigger a DAG, look at its tasks."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping
+from typing import Any
+
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+FINISHED = ("success", "failed")
+
+
+class ApiRefused(Exception):
+    """Airflow answered with an error status."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(f"HTTP {status}: {text[:300]}")
+        self.status = status
+
+
+class Airflow:
+    """One Airflow instance under one login."""
+
+    def __init__(self, url: str, user: str, password: str) -> None:
+        self.url, self._login, self._token = url, {"username": user, "password": password}, ""
+
+    def healthy(self) -> bool:
+        """Whether all components of the instance have reported as healthy."""
+        try:
+            health = self._call("GET", "/api/v2/monitor/health", token=False)
+        except (OSError, ValueError, ApiRefused):
+            return False
+        return all(
+            health[part]["status"] == "healthy" for part in ("metadatabase", "scheduler", "triggerer", "dag_processor")
+        )
+
+    def dags(self) -> list[str]:
+        """Ids of the DAGs that can be triggered now."""
+        found = self.get("/api/v2/dags", limit=200)["dags"]
+        return [dag["dag_id"] for dag in found if not dag["is_paused"] and not dag["is_stale"]]
+
+    def import_errors(self) -> list[str]:
+        return [one["stack_trace"] for one in self.get("/api/v2/importErrors")["import_errors"]]
+
+    def trigger(self, dag: str, conf: Mapping[str, Any], run_id: str | None = None) -> str:
+        """Start a DAG run; returns its id."""
+        body: dict[str, Any] = {"conf": dict(conf), "logical_date": None}
+        if run_id:
+            body["dag_run_id"] = run_id
+        started: str = self._call("POST", f"/api/v2/dags/{_quote(dag)}/dagRuns", body)["dag_run_id"]
+        return started
+
+    def run(self, dag: str, run: str) -> dict[str, Any] | None:
+        """A DAG run, or None where there is none (yet)."""
+        try:
+            return self.get(f"/api/v2/dags/{_quote(dag)}/dagRuns/{_quote(run)}")
+        except ApiRefused as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def runs(self) -> list[dict[str, Any]]:
+        """All DAG runs of the instance."""
+        found: list[dict[str, Any]] = self.get("/api/v2/dags/~/dagRuns", limit=100)["dag_runs"]
+        return found
+
+    def tasks(self, dag: str, run: str) -> list[dict[str, Any]]:
+        """The task instances of a run."""
+        path = f"/api/v2/dags/{_quote(dag)}/dagRuns/{_quote(run)}/taskInstances"
+        found: list[dict[str, Any]] = self.get(path, limit=200)["task_instances"]
+        return found
+
+    def xcom(self, dag: str, run: str, task: str, key: str = "return_value") -> Any:
+        """What a task left, or None."""
+        path = f"/api/v2/dags/{_quote(dag)}/dagRuns/{_quote(run)}/taskInstances/{_quote(task)}/xcomEntries/{key}"
+        try:
+            value = self.get(path, deserialize="true")["value"]
+        except ApiRefused as error:
+            if error.status == 404:
+                return None
+            raise
+        return json.loads(value) if isinstance(value, str) and value[:1] in "[{" else value
+
+    def log(self, dag: str, run: str, task: str, attempt: int = 1) -> str:
+        """The text of a task's log."""
+        path = f"/api/v2/dags/{_quote(dag)}/dagRuns/{_quote(run)}/taskInstances/{_quote(task)}/logs/{attempt}"
+        content = self.get(path).get("content", [])
+        return "\n".join(str(line.get("event", line)) if isinstance(line, dict) else str(line) for line in content)
+
+    def get(self, path: str, **query: Any) -> Any:
+        return self._call("GET", f"{path}?{urllib.parse.urlencode(query)}" if query else path)
+
+    def patch(self, path: str, body: Mapping[str, Any]) -> Any:
+        return self._call("PATCH", path, body)
+
+    def post(self, path: str, body: Mapping[str, Any]) -> Any:
+        return self._call("POST", path, body)
+
+    def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None, token: bool = True) -> Any:
+        headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        if token:
+            self._token = self._token or self._call("POST", "/auth/token", self._login, token=False)["access_token"]
+            headers["Authorization"] = f"Bearer {self._token}"
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"{self.url}{path}", data, headers, method=method)
+        try:
+            with _OPENER.open(request, timeout=60) as answer:
+                return json.loads(answer.read() or b"null")
+        except urllib.error.HTTPError as error:
+            raise ApiRefused(error.code, error.read().decode(errors="replace")) from None
+
+    def wait_run(self, dag: str, run: str, seconds: float) -> str:
+        """Wait for a run to end; returns its last state seen."""
+        state, until = "missing", time.monotonic() + seconds
+        while time.monotonic() < until:
+            found = self.run(dag, run)
+            state = found["state"] if found else "missing"
+            if state in FINISHED:
+                break
+            time.sleep(0.5)
+        return state
+
+
+def _quote(text: str) -> str:
+    return urllib.parse.quote(text, safe="")

@@ -1,0 +1,123 @@
+"""Follows one federated run in all parties' Airflows through their REST APIs until it has ended everywhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from cli.demo.airflow_api import FINISHED, Airflow
+from cli.demo.progress import Display
+
+_EVERY = 1.0
+_AFTER_END = 60.0
+
+
+@dataclass
+class Followed:
+    """One run as it went: its DAG run ids, final states and task instances by party, and the guest's losses by round."""
+
+    dag: str
+    runs: Mapping[str, str]
+    states: dict[str, str]
+    tasks: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    losses: list[float] = field(default_factory=list)
+    rounds: int = 0
+
+    @property
+    def succeeded(self) -> bool:
+        return all(state == "success" for state in self.states.values())
+
+    def failures(self) -> list[str]:
+        """One line per failed task: party and task."""
+        return [
+            f"{party}: {task['task_id']}"
+            for party, tasks in self.tasks.items()
+            for task in tasks
+            if task["state"] == "failed" and task["task_id"] != "abort"
+        ]
+
+    def seconds(self, party: str) -> dict[str, float]:
+        """Seconds from the first start to the last end of each stage at one party, and ``total`` over all parties."""
+        spans: dict[str, list[tuple[float, float]]] = {}
+        for task in self.tasks[party]:
+            if task["start_date"] and task["end_date"] and task["state"] == "success":
+                spans.setdefault(task["task_id"].split(".")[0], []).append(
+                    (_at(task["start_date"]), _at(task["end_date"]))
+                )
+        stages = {name: max(end for _, end in span) - min(begin for begin, _ in span) for name, span in spans.items()}
+        every = [task for tasks in self.tasks.values() for task in tasks if task["start_date"] and task["end_date"]]
+        total = max(_at(task["end_date"]) for task in every) - min(_at(task["start_date"]) for task in every)
+        return {**stages, "total": total}
+
+
+def follow(
+    airflows: Mapping[str, Airflow], guest: str, dag: str, runs: Mapping[str, str], show: Display, limit: float
+) -> Followed:
+    """Wait until a run has ended at every party; ``runs`` holds its DAG run id by party (the guest's may have characters that the
+    others' lack). Gives up after ``limit`` seconds, or a minute after one party has failed."""
+    followed = Followed(dag, runs, dict.fromkeys(airflows, "missing"))
+    until, heard = time.monotonic() + limit, set[str]()
+    while time.monotonic() < until:
+        for party, airflow in airflows.items():
+            if followed.states[party] in FINISHED:
+                continue
+            found = airflow.run(dag, runs[party])
+            if found is None:
+                continue
+            followed.states[party] = found["state"]
+            followed.tasks[party] = airflow.tasks(dag, runs[party])
+            if party == guest:
+                _listen(airflow, followed, party, runs[party], heard)
+            show.party(party, _doing(followed, party), *_done(followed.tasks[party]))
+        if all(state in FINISHED for state in followed.states.values()):
+            break
+        if "failed" in followed.states.values():
+            until = min(until, time.monotonic() + _AFTER_END)
+        time.sleep(_EVERY)
+    return followed
+
+
+def _listen(airflow: Airflow, followed: Followed, party: str, run: str, heard: set[str]) -> None:
+    """Read rounds and losses of the guest's legs that have ended since."""
+    ended = {
+        task["task_id"]
+        for task in followed.tasks[party]
+        if task["task_id"].startswith("train.") and task["state"] == "success"
+    }
+    for task in sorted(ended - heard):
+        facts = airflow.xcom(followed.dag, run, task)
+        if isinstance(facts, dict):
+            heard.add(task)
+            followed.rounds = max(followed.rounds, facts["round"])
+            followed.losses = max(followed.losses, list(facts.get("loss") or []), key=len)
+
+
+def _doing(followed: Followed, party: str) -> str:
+    """The tasks at work and, once there are any, rounds and loss."""
+    state, tasks = followed.states[party], followed.tasks[party]
+    if state in FINISHED:
+        text = state
+    else:
+        active = [
+            task
+            for task in tasks
+            if task["state"] in ("running", "deferred", "queued", "up_for_retry", "awaiting_input")
+        ]
+        text = ", ".join(
+            task["task_id"] if task["state"] == "running" else f"{task['task_id']} ({task['state']})" for task in active
+        )
+    loss = f", loss {followed.losses[-1]:.5f}" if followed.losses else ""
+    rounds = f"; round {followed.rounds}{loss}" if followed.rounds else ""
+    return (text or "between tasks") + rounds
+
+
+def _done(tasks: list[dict[str, Any]]) -> tuple[int, int]:
+    wanted = [task for task in tasks if task["state"] != "skipped" and task["task_id"] != "abort"]
+    return sum(task["state"] == "success" for task in wanted), len(wanted)
+
+
+def _at(moment: str) -> float:
+    return datetime.fromisoformat(moment).timestamp()

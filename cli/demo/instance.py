@@ -1,0 +1,111 @@
+"""One party's Airflow as the demo runs it: its folder, its ports, its secrets and its environment."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+import socket
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+USER = "admin"
+
+
+@dataclass(frozen=True)
+class Instance:
+    """Where one party's Airflow lives; ``settings`` is the party settings file that its tasks read."""
+
+    party: str
+    home: Path
+    settings: Path
+    port: int
+    password: str
+
+    @property
+    def url(self) -> str:
+        return f"http://localhost:{self.port}"
+
+    @property
+    def database(self) -> Path:
+        return self.home / "airflow.db"
+
+    def prepare(self) -> None:
+        """Make the home folder and the file that Airflow's simple auth manager reads logins from."""
+        self.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        logins = self.home / "passwords.json"
+        logins.touch(mode=0o600)
+        logins.write_text(json.dumps({USER: self.password, "viewer": self.password}))
+
+    def environment(self, base: Mapping[str, str] = os.environ) -> dict[str, str]:
+        """The environment of this instance's processes: the caller's, less any Airflow settings, plus ours.
+
+        Slim on purpose: three instances share two cores. Secrets are drawn anew for every start.
+        """
+        kept = {
+            name: value
+            for name, value in base.items()
+            if not name.startswith(("AIRFLOW__", "AIRFLOW_", "TOMBOLO_DOCS"))
+        }
+        settings = {
+            "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.database}",
+            "CORE__DAGS_FOLDER": str(REPOSITORY / "dags"),
+            "CORE__PLUGINS_FOLDER": str(REPOSITORY / "plugins"),
+            "CORE__EXECUTOR": "LocalExecutor",
+            "CORE__PARALLELISM": "3",
+            "CORE__LOAD_EXAMPLES": "False",
+            "CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+            "CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
+            "CORE__FERNET_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+            "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin,viewer:viewer",
+            "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self.home / "passwords.json"),
+            "API__HOST": "127.0.0.1",
+            "API__PORT": str(self.port),
+            "API__WORKERS": "1",
+            "API__BASE_URL": self.url,
+            "API__INSTANCE_NAME": self.party.capitalize(),
+            "API__SECRET_KEY": secrets.token_hex(32),
+            "API_AUTH__JWT_SECRET": secrets.token_hex(32),
+            "DAG_PROCESSOR__PARSING_PROCESSES": "1",
+            "DAG_PROCESSOR__REFRESH_INTERVAL": "300",
+            "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "300",
+            "SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
+            "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
+            "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
+            "TRIGGERER__JOB_HEARTBEAT_SEC": "2",
+            "LOGGING__LOGGING_LEVEL": "INFO",
+            "USAGE_DATA_COLLECTION__ENABLED": "False",
+        }
+        return {
+            **kept,
+            "AIRFLOW_HOME": str(self.home),
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(REPOSITORY), kept.get("PYTHONPATH")])),
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", "")]),
+            "NO_PROXY": "localhost,127.0.0.1",
+            "no_proxy": "localhost,127.0.0.1",
+            "TOMBOLO_PARTY": str(self.settings),
+            "PYTHONWARNINGS": "ignore",
+            "GX_ANALYTICS_ENABLED": "false",
+            "OMP_NUM_THREADS": "1",
+            "OPENBLAS_NUM_THREADS": "1",
+            **{f"AIRFLOW__{name}": value for name, value in settings.items()},
+        }
+
+
+def free_ports(count: int, first: int = 8080) -> list[int]:
+    """TCP ports of the loopback interface that nobody listens on, the lowest from ``first`` on."""
+    found: list[int] = []
+    for port in range(first, first + 2000):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        found.append(port)
+        if len(found) == count:
+            return found
+    raise OSError(f"no {count} free ports from {first} on")

@@ -1,0 +1,52 @@
+"""Live progress of the demo: a line per party with its task, rounds and loss; plain lines where there is no terminal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+
+class Display:
+    """What the demo tells while it works."""
+
+    def __init__(self, console: Console, bars: Progress | None, parties: Iterable[str]) -> None:
+        self._console, self._bars, self._began = console, bars, time.monotonic()
+        self._tasks: dict[str, TaskID] = {}
+        self._shown: dict[str, str] = {}
+        if bars is not None:
+            self._tasks = {party: bars.add_task("", total=None, party=party, doing="waiting") for party in parties}
+
+    def say(self, text: str) -> None:
+        """One line for the whole demo."""
+        self._console.print(f"[dim]{time.monotonic() - self._began:5.0f} s[/]  {text}", highlight=False)
+
+    def party(self, party: str, doing: str, done: int | None = None, total: int | None = None) -> None:
+        """What one party does now; repeated calls with the same text cost nothing."""
+        if self._bars is not None:
+            self._bars.update(self._tasks[party], doing=doing, completed=done, total=total)
+        elif self._shown.get(party) != doing:
+            self.say(f"{party}: {doing}")
+        self._shown[party] = doing
+
+
+@contextmanager
+def display(console: Console, parties: Iterable[str]) -> Iterator[Display]:
+    """A display that fits the console."""
+    names = list(parties)
+    if not console.is_terminal:
+        yield Display(console, None, names)
+        return
+    columns: tuple[Any, ...] = (
+        SpinnerColumn(),
+        TextColumn("[bold]{task.fields[party]:<11}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.fields[doing]}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console) as bars:
+        yield Display(console, bars, names)

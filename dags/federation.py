@@ -1,0 +1,41 @@
+"""DAGs of every agreement that this Airflow's party takes part in; the party is named by the settings file in TOMBOLO_PARTY."""
+
+from __future__ import annotations
+
+import logging
+
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk import DAG
+
+from contracts.agreement import Agreement
+from contracts.settings import PartySettings
+from operators.workflow import build_inbox_dag, build_monitor_dag, build_predict_dag, build_training_dag
+from storage.errors import CodedError
+
+settings = PartySettings.load()
+invited_by_others = []
+
+for folder in sorted(path.parent for path in settings.federations.glob("*/agreement.yaml")):
+    try:
+        agreement = Agreement.load(
+            folder, verify=False
+        )  # signatures are verified by every task that acts on the agreement
+        role = agreement.roles().get(settings.party)
+        if role is None:
+            continue
+        dags = [build_training_dag(agreement, settings.party), build_predict_dag(agreement, settings.party)]
+        if settings.party in agreement.terms.scores:
+            dags.append(build_monitor_dag(agreement, settings.party))
+        if role != "guest":
+            invited_by_others.append(agreement.name)
+        globals().update({dag.dag_id: dag for dag in dags})
+    except CodedError as error:  # one bad agreement must not take the others' DAGs away
+        logging.getLogger("tombolo").error("%s", error)
+        with DAG(
+            f"{folder.name}_unusable", description=error.cause, doc_md=f"```\n{error}\n```", tags=["tombolo"]
+        ) as unusable:
+            EmptyOperator(task_id="see_the_dag_docs")
+        globals()[unusable.dag_id] = unusable
+
+if invited_by_others:
+    inbox = build_inbox_dag(settings.party, invited_by_others)

@@ -1,0 +1,123 @@
+"""The base of all federated operators: run a stage, wait inline, defer, replay; say failures with their code."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+from operators.runs import Kind, run_name
+from storage.errors import CodedError
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from fl_tasks.session import Progress
+    from fl_tasks.waiting import Wait, Waiting
+    from fl_tasks.workplace import Workplace
+
+ERROR_KEY = "error"
+TRANSIENT = frozenset({"TMB-STORE-004"})
+_AFTER_DEADLINE = timedelta(minutes=5)
+
+
+class UnexpectedFailure(CodedError):
+    code = "TMB-TASK-001"
+    cause = "A task failed in a way that nobody foresaw."
+    remedy = "Its log names the place in the code; the task is tried again."
+
+
+class FederatedOperator(BaseOperator):
+    """One stage of one run at this party.
+
+    :param agreement: name of the agreement's folder
+    :param run_id: the Airflow run id that the federation's run id is made from
+    :param kind: ``train`` or ``predict``
+
+    A subclass implements :meth:`work`. Every call replays the stage from its last checkpoint, so a retry, a resumed wait and a cleared
+    task are all the same thing. Errors with a code fail the task at once, since trying again would give them again;
+    an unreachable store and anything unforeseen are retried.
+    """
+
+    template_fields: Sequence[str] = ("agreement", "run_id")
+    ui_color = "#e0ecf4"
+    stage: ClassVar[str]
+
+    def __init__(
+        self, *, agreement: str, run_id: str = "{{ dag_run.run_id }}", kind: Kind = "train", **kwargs: Any
+    ) -> None:
+        kwargs.setdefault("retries", 3)
+        kwargs.setdefault("retry_delay", timedelta(seconds=3))
+        super().__init__(**kwargs)
+        self.agreement, self.run_id, self.kind = agreement, run_id, kind
+
+    def work(self, place: Workplace, run: str, wait: Wait, progress: Progress, context: Context) -> Any:
+        """Do the stage; returns the summary that becomes the task's XCom (no data value, no secret)."""
+        raise NotImplementedError
+
+    def execute(self, context: Context) -> Any:
+        return self.resume(context)
+
+    def resume(self, context: Context, event: Any = None) -> Any:
+        """Begin the stage, or go on with it after a deferral; ``event`` says why the trigger fired, which the replay finds itself."""
+        from fl_tasks.waiting import Wait, Waiting
+        from fl_tasks.workplace import Workplace
+
+        try:
+            place = Workplace.open(self.agreement)
+            run = run_name(self.run_id, self.kind)
+            return self.work(place, run, Wait(place.party.inline_seconds), self._progress(context), context)
+        except Waiting as waiting:
+            self._defer(waiting, run)
+        except CodedError as error:
+            self._fail(error, context)
+        except AirflowException:
+            raise
+        except Exception as error:  # its text may hold a data value, so only its kind and place are told
+            self.log.error("%s", "".join(traceback.format_tb(error.__traceback__)))
+            self._fail(UnexpectedFailure(f"{type(error).__name__} in {_place(error)}."), context, transient=True)
+
+    def _defer(self, waiting: Waiting, run: str) -> None:
+        """Free the worker until the awaited artifact or an abort is there; past the deadline the replay itself says who was silent."""
+        from operators.triggers import ArtifactTrigger
+
+        self.log.info("waiting for %s from %s, until %s", waiting.message, waiting.party, waiting.deadline)
+        trigger = ArtifactTrigger(
+            agreement=self.agreement,
+            run=run,
+            party=waiting.party,
+            message=waiting.message,
+            key=waiting.key,
+            deadline=waiting.deadline.isoformat(),
+        )
+        limit = waiting.deadline - datetime.now(UTC) + _AFTER_DEADLINE
+        self.defer(trigger=trigger, method_name="resume", timeout=limit)
+
+    def _fail(self, error: CodedError, context: Context, transient: bool = False) -> None:
+        error.at(step=self.stage)
+        context["ti"].xcom_push(key=ERROR_KEY, value={"code": error.code, "party": error.party, "step": error.step})
+        if transient or error.code in TRANSIENT:
+            raise AirflowException(str(error)) from None
+        raise AirflowFailException(str(error)) from None
+
+    def _progress(self, context: Context) -> Progress:
+        """One log line per report, and the latest round in the task's state."""
+        from fl_tasks.session import log_progress
+
+        state = context.get("task_state_store")
+
+        def report(facts: Mapping[str, Any]) -> None:
+            log_progress(facts)
+            if state is not None and "round" in facts:
+                state.set("progress", {name: facts[name] for name in ("round", "loss") if name in facts})
+
+        return report
+
+
+def _place(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{frames[-1].name}, line {frames[-1].lineno}" if frames else "an unknown place"

@@ -1,0 +1,85 @@
+"""Operators that begin a run: invite, find and read invitations, join."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+
+from operators.base import FederatedOperator
+from operators.runs import dag_of
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from fl_tasks.session import Progress
+    from fl_tasks.waiting import Wait
+    from fl_tasks.workplace import Workplace
+
+
+class InviteOperator(FederatedOperator):
+    """Propose the run to all peers with the parameters of the trigger form; the as-of date defaults to the run's own date."""
+
+    stage = "invite"
+
+    def work(self, place: Workplace, run: str, wait: Wait, progress: Progress, context: Context) -> dict[str, Any]:
+        from fl_tasks.models import registry
+        from fl_tasks.stages.join import invite
+
+        form = context["params"]
+        as_of = form.get("as_of") or context["dag_run"].run_after.isoformat()
+        if self.kind == "predict":
+            model = form.get("model") or registry.load(place)["version"]
+            made = invite(place, run, "predict", as_of=as_of, model=model)
+        else:
+            choices = {name: form[name] for name in place.terms.parameters() if name in form}
+            resumes = {"run": form["resume_run"], "round": form["resume_round"]} if form.get("resume_run") else None
+            made = invite(place, run, "train", choices, as_of=as_of, resumes=resumes)
+        return made.document()
+
+
+class ReadInvitationOperator(FederatedOperator):
+    """Fetch and check the invitation, so that a person can decide on it."""
+
+    stage = "invitation"
+
+    def work(self, place: Workplace, run: str, wait: Wait, progress: Progress, context: Context) -> dict[str, Any]:
+        from fl_tasks.stages.join import invitation
+
+        return invitation(place, run).document()
+
+
+class JoinRunOperator(FederatedOperator):
+    """Take part in the run: exchange run keys and sign the manifest that all parties sign.
+
+    :param approver: who said yes for this party; published to the peers in the signed join
+    """
+
+    stage = "join"
+    template_fields: Sequence[str] = (*FederatedOperator.template_fields, "approver")
+
+    def __init__(self, *, approver: str = "automatic", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.approver = approver
+
+    def work(self, place: Workplace, run: str, wait: Wait, progress: Progress, context: Context) -> dict[str, Any]:
+        from fl_tasks.stages.join import join
+
+        return join(place, run, wait, approver=self.approver, progress=progress)
+
+
+class PendingInvitationsOperator(BaseOperator):
+    """List the runs that wait for this party, as arguments for the operator that triggers their DAGs."""
+
+    def __init__(self, *, agreements: list[str], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.agreements = agreements
+
+    def execute(self, context: Context) -> list[dict[str, str]]:
+        from operators.triggers import invited
+
+        found = invited(self.agreements, self.log.warning)
+        return [
+            {"trigger_dag_id": dag_of(one["agreement"], one["kind"]), "trigger_run_id": one["run"]} for one in found
+        ]

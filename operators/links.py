@@ -1,0 +1,34 @@
+"""Links from a task to the pages that the plugin serves under Airflow's own login."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import attrs
+from airflow.sdk import BaseOperatorLink
+
+if TYPE_CHECKING:
+    from airflow.sdk import BaseOperator
+    from airflow.sdk.types import TaskInstanceKey
+
+PREFIX = "/tombolo"
+
+
+@attrs.define()
+class RunPageLink(BaseOperatorLink):
+    """A link to one part of a run's page."""
+
+    label: str = "Run page"
+    anchor: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.label
+
+    @property
+    def xcom_key(self) -> str:
+        return f"_link_{self.anchor or 'run'}"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        return f"{PREFIX}/runs/{quote(ti_key.dag_id)}/{quote(ti_key.run_id, safe='')}/#{self.anchor}"

@@ -1,0 +1,35 @@
+"""Operator that publishes the model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from operators.base import FederatedOperator
+from operators.links import RunPageLink
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from fl_tasks.session import Progress
+    from fl_tasks.waiting import Wait
+    from fl_tasks.workplace import Workplace
+
+
+class PublishModelOperator(FederatedOperator):
+    """Register this party's part of the model as a version; its assets get an event that downstream DAGs can be scheduled on."""
+
+    stage = "publish"
+    operator_extra_links = (RunPageLink("Model card", "card"),)
+
+    def work(self, place: Workplace, run: str, wait: Wait, progress: Progress, context: Context) -> dict[str, Any]:
+        from fl_tasks.stages.publish import publish
+
+        facts = publish(place, run, wait, progress=progress)
+        announce(self, context, facts)
+        return facts
+
+
+def announce(task: FederatedOperator, context: Context, facts: dict[str, Any]) -> None:
+    """Attach what was made to the events of the task's outlets."""
+    for asset in task.outlets:
+        context["outlet_events"][asset].extra = facts

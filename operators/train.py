@@ -1,0 +1,47 @@
+"""Operator that trains one leg of rounds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk.exceptions import AirflowSkipException, DownstreamTasksSkipped
+
+from operators.base import FederatedOperator
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from fl_tasks.session import Progress
+    from fl_tasks.waiting import Wait
+    from fl_tasks.workplace import Workplace
+
+
+class TrainModelOperator(FederatedOperator):
+    """Train rounds ``leg[0]`` to ``leg[1]`` from the last checkpoint, or all rounds where no leg is given.
+
+    When training is over (converged, or the run's number of rounds is reached), the legs that follow are skipped; at every party alike,
+    since all see the same end.
+    """
+
+    stage = "train"
+
+    def __init__(self, *, leg: tuple[int, int] | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.leg = leg
+
+    def work(self, place: Workplace, run: str, wait: Wait, progress: Progress, context: Context) -> dict[str, Any]:
+        from fl_tasks.stages.train import train
+
+        first, last = self.leg or (1, None)
+        facts = train(place, run, wait, leg_end=last, progress=progress)
+        if facts["finished"] and facts["round"] < first:
+            raise AirflowSkipException("training was over before this leg")
+        later = self._later_legs() if facts["finished"] else []
+        if later:
+            context["ti"].xcom_push(key="return_value", value=facts)
+            raise DownstreamTasksSkipped(tasks=later)
+        return facts
+
+    def _later_legs(self) -> list[str]:
+        following = (task for task in self.get_flat_relatives(upstream=False) if isinstance(task, TrainModelOperator))
+        return sorted(task.task_id for task in following if task.agreement == self.agreement)

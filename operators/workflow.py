@@ -1,0 +1,234 @@
+"""From an agreement to this party's DAGs: training, prediction, monitoring, and the inbox that joins runs others begin."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
+from airflow.sdk import DAG, Asset, AssetWatcher, BaseOperator, Param, TaskGroup
+
+from contracts.agreement import Agreement
+from contracts.parameters import KNOWN, Parameter
+from operators.abort import AbortOperator
+from operators.align import AlignEntitiesOperator
+from operators.evaluate import EvaluateModelOperator
+from operators.join import InviteOperator, JoinRunOperator, PendingInvitationsOperator, ReadInvitationOperator
+from operators.monitor import MonitorOperator
+from operators.predict import PredictOperator
+from operators.publish import PublishModelOperator
+from operators.runs import INBOX, Kind, dag_of
+from operators.train import TrainModelOperator
+from operators.triggers import InvitationTrigger
+from operators.validate import ValidateDataOperator
+
+_START = datetime(2024, 1, 1, tzinfo=UTC)
+_INVITATION = """The guest asks this organisation to take part.
+{% set asked = ti.xcom_pull('invitation') %}
+- run: `{{ asked.run }}` ({{ asked.kind }}), invited by {{ asked.initiator }} at {{ asked.created }}, open until {{ asked.expires }}
+- data as of: {{ asked.as_of }}
+- parameters: {% for name, value in asked.parameters.items() %}{{ name }} = {{ value }}; {% endfor %}
+"""
+
+
+def model_asset(agreement: str, party: str) -> Asset:
+    """The asset that gets an event with every published version; schedule downstream DAGs on it."""
+    return Asset(name=f"{agreement}_model", uri=f"tombolo://{party}/{agreement}/model", group="tombolo")
+
+
+def scores_asset(agreement: str, party: str) -> Asset:
+    """The asset that gets an event with every finished prediction."""
+    return Asset(name=f"{agreement}_scores", uri=f"tombolo://{party}/{agreement}/scores", group="tombolo")
+
+
+def build_training_dag(agreement: Agreement, party: str) -> DAG:
+    """Train, evaluate and publish. At the guest with a trigger form and the agreement's schedule; elsewhere started by the inbox."""
+    form = training_form(agreement) if _guest(agreement, party) else {}
+    with _dag(agreement, party, "train", agreement.terms.schedule, form) as dag:
+        own: dict[str, Any] = {"agreement": agreement.name}
+        validated = ValidateDataOperator(task_id="validate", **own)
+        aligned = AlignEntitiesOperator(task_id="align", **own)
+        with TaskGroup("train") as training:
+            legs = [
+                TrainModelOperator(task_id=f"rounds_{first:03d}_{last:03d}", leg=(first, last), **own)
+                for first, last in legs_of(agreement)
+            ]
+            _chain(legs)
+        evaluated = EvaluateModelOperator(task_id="evaluate", trigger_rule="none_failed", **own)
+        published = PublishModelOperator(task_id="publish", outlets=[model_asset(agreement.name, party)], **own)
+        beginning = _beginning(agreement, party, "train")
+        _chain([*beginning, validated, aligned])
+        aligned >> training >> evaluated >> published
+        _watched([*beginning, validated, aligned, *legs, evaluated, published], own)
+    return dag
+
+
+def build_predict_dag(agreement: Agreement, party: str) -> DAG:
+    """Score new rows of all parties with a published version."""
+    form = prediction_form() if _guest(agreement, party) else {}
+    with _dag(agreement, party, "predict", None, form) as dag:
+        own: dict[str, Any] = {"agreement": agreement.name, "kind": "predict"}
+        tasks = [
+            *_beginning(agreement, party, "predict"),
+            ValidateDataOperator(task_id="validate", **own),
+            AlignEntitiesOperator(task_id="align", **own),
+            PredictOperator(task_id="predict", outlets=[scores_asset(agreement.name, party)], **own),
+        ]
+        _chain(tasks)
+        _watched(tasks, own)
+    return dag
+
+
+def build_monitor_dag(agreement: Agreement, party: str) -> DAG:
+    """Compare a published model with labels that arrived later and watch its scores for drift; for parties that get scores."""
+    with _dag(agreement, party, "monitor", "@daily", {}) as dag:
+        MonitorOperator(task_id="monitor", agreement=agreement.name)
+    return dag
+
+
+def build_inbox_dag(party: str, agreements: Sequence[str]) -> DAG:
+    """Start this party's DAG of every run that it is invited to; woken by a watcher on the guests' stores."""
+    trigger = InvitationTrigger(party=party, agreements=sorted(agreements))
+    invitations = Asset(
+        name="tombolo_invitations",
+        uri=f"tombolo://{party}/invitations",
+        group="tombolo",
+        watchers=[AssetWatcher(name="invitations", trigger=trigger)],
+    )
+    with DAG(
+        INBOX,
+        description="Joins the runs that other parties begin",
+        schedule=[invitations],
+        start_date=_START,
+        catchup=False,
+        tags=["tombolo", party],
+    ) as dag:
+        pending = PendingInvitationsOperator(task_id="pending", agreements=sorted(agreements), retries=2)
+        TriggerDagRunOperator.partial(
+            task_id="begin",
+            logical_date=None,
+            skip_when_already_exists=True,
+            retries=2,
+            retry_delay=timedelta(seconds=3),
+        ).expand_kwargs(pending.output)
+    return dag
+
+
+def legs_of(agreement: Agreement) -> list[tuple[int, int]]:
+    """First and last round of every leg that a run may need under the terms."""
+    rounds = agreement.terms.parameters()["rounds"]
+    most = int(max(value for value in (rounds.high, rounds.default, *(rounds.allowed or ())) if value is not None))
+    size = agreement.terms.leg
+    return [(first, min(first + size - 1, most)) for first in range(1, most + 1, size)]
+
+
+def training_form(agreement: Agreement) -> dict[str, Param]:
+    """Fields of the trigger form: the parameters that the terms leave open, the as-of date, and a run to go on from."""
+    form = {name: _field(one) for name, one in agreement.terms.parameters().items() if not one.fixed}
+    form["as_of"] = _as_of()
+    form["resume_run"] = Param(
+        None,
+        type=["null", "string"],
+        title="Go on from run",
+        description="An aborted run whose checkpoints all parties still hold.",
+        section="Go on from an earlier run",
+    )
+    form["resume_round"] = Param(
+        None,
+        type=["null", "integer"],
+        minimum=1,
+        title="From round",
+        description="The last round of that run to keep.",
+        section="Go on from an earlier run",
+    )
+    return form
+
+
+def prediction_form() -> dict[str, Param]:
+    model = Param(
+        None,
+        type=["null", "string"],
+        title="Model version",
+        description="The training run that published it; empty for the latest version.",
+    )
+    return {"model": model, "as_of": _as_of()}
+
+
+def _as_of() -> Param:
+    return Param(
+        None,
+        type=["null", "string"],
+        format="date-time",
+        title="Data as of",
+        description="Tables are read as of this moment; empty for the run's own date.",
+    )
+
+
+def _field(one: Parameter) -> Param:
+    """A form field that accepts what the terms allow and nothing else."""
+    known = KNOWN[one.name]
+    kind = "integer" if known.kind is int else "number"
+    limits: dict[str, Any] = {"enum": list(one.allowed)} if one.allowed else {}
+    limits |= {name: value for name, value in (("minimum", one.low), ("maximum", one.high)) if value is not None}
+    accepted = kind if one.default is not None else ["null", kind]
+    return Param(
+        one.default, type=accepted, title=known.title, description=known.description, section="Training", **limits
+    )
+
+
+def _dag(agreement: Agreement, party: str, kind: str, schedule: str | None, form: dict[str, Param]) -> DAG:
+    terms, role = agreement.terms, agreement.roles()[party]
+    others = ", ".join(f"{name} ({other})" for name, other in agreement.roles().items() if name != party)
+    begins = kind == "monitor" or role == "guest"
+    return DAG(
+        dag_of(agreement.name, kind),
+        description=f"{terms.task.protocol} with {others}; this is {party} ({role})",
+        schedule=schedule if begins else None,
+        start_date=_START,
+        catchup=False,
+        params=form,
+        tags=["tombolo", party, role],
+        doc_md=None
+        if begins
+        else "Started by the inbox when the guest invites; it is not meant to be triggered by hand.",
+    )
+
+
+def _beginning(agreement: Agreement, party: str, kind: Kind) -> list[BaseOperator]:
+    """Invite and join at the guest; elsewhere join, after a person's approval where the terms ask for one."""
+    own: dict[str, Any] = {"agreement": agreement.name, "kind": kind}
+    if _guest(agreement, party):
+        started_by = "{{ dag_run.triggering_user_name or 'schedule' }}"
+        return [
+            InviteOperator(task_id="invite", **own),
+            JoinRunOperator(task_id="join", approver=started_by, **own),
+        ]
+    if agreement.terms.joining == "automatic":
+        return [JoinRunOperator(task_id="join", **own)]
+    return [
+        ReadInvitationOperator(task_id="invitation", **own),
+        ApprovalOperator(
+            task_id="approve",
+            subject=f"Take part in a run of {agreement.name}?",
+            body=_INVITATION,
+            fail_on_reject=True,
+            execution_timeout=timedelta(seconds=agreement.terms.deadlines.join),
+        ),
+        JoinRunOperator(task_id="join", approver="{{ ti.xcom_pull('approve')['responded_by_user']['name'] }}", **own),
+    ]
+
+
+def _watched(tasks: Sequence[BaseOperator], own: dict[str, Any]) -> None:
+    AbortOperator(task_id="abort", **own).set_upstream(list(tasks))
+
+
+def _chain(tasks: Sequence[BaseOperator]) -> None:
+    for before, after in pairwise(tasks):
+        before >> after
+
+
+def _guest(agreement: Agreement, party: str) -> bool:
+    return agreement.roles()[party] == "guest"
