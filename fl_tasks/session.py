@@ -75,6 +75,7 @@ class Session:
         self.terms, self.params, self.stage = terms, dict(params), stage
         self.run_area, self.area, self.history = run_area, run_area.area(stage), history
         self.round = 0
+        self.last_round = 0
         self._exchange, self._contract, self._secrets = exchange, contract, secrets
         self._watch, self._progress, self.workers = watch, progress, workers
         self._leg_end = math.inf if leg_end is None else leg_end
@@ -181,12 +182,13 @@ class Session:
 
     def rounds(self, limit: int) -> Iterator[int]:
         """The rounds still to do, up to ``limit`` and to the end of this leg; ends after a checkpoint that says ``stopped``."""
+        self.last_round = limit
         while True:
             state = self._checkpoints.latest()
             done = state["round"] if state else 0
             if (state and state.get("stopped")) or done >= min(limit, self._leg_end):
                 return
-            self._enter(done + 1)
+            self.enter(done + 1)
             yield self.round
             if (self._checkpoints.latest() or {}).get("round") != self.round:
                 raise RuntimeError(f"round {self.round} ended without a checkpoint")
@@ -195,16 +197,18 @@ class Session:
         """Keep the round's state (arrays, numbers, strings, lists of numbers); returns what is kept: the first writer's."""
         return self._checkpoints.put(self.round, state)
 
-    def finished(self, limit: int) -> bool:
-        """Whether training is over: the last checkpoint says ``stopped`` or is that of the last round."""
+    @property
+    def finished(self) -> bool:
+        """Whether training is over: the last checkpoint says ``stopped`` or is that of the last round asked for."""
         state = self.latest
-        return bool(state) and (bool(state.get("stopped")) or state["round"] >= limit)
+        return state is not None and (bool(state.get("stopped")) or state["round"] >= self.last_round)
 
     def keep(self, name: str, data: bytes) -> bytes:
         """Keep a private object of this run and stage; returns what is kept: the first writer's."""
         return self.area.keep(name, data)
 
-    def _enter(self, round: int) -> None:
+    def enter(self, round: int) -> None:
+        """Begin a round (or a hop, in a stage without checkpoints): later messages and own randomness belong to it."""
         self.round = round
         self._transcript = hashlib.sha256(self._checkpoints.digest() + f"{self.stage}/{round}".encode()).digest()
         self._labels.clear()

@@ -1,0 +1,8 @@
+"""All messages of the alignment stage."""
+
+from __future__ import annotations
+
+from fl_tasks.alignment import order, ring, salt, two_party
+from storage.schema import Contract
+
+CONTRACT = Contract("alignment", *salt.MESSAGES, *two_party.MESSAGES, *ring.MESSAGES, *order.MESSAGES)

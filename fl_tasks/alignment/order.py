@@ -1,0 +1,62 @@
+"""After the intersection: proof that all data parties hold the same rows in the same order, and which rows are held out."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from fl_tasks.session import Session
+from storage.errors import CodedError
+from storage.schema import DATA, GUEST, HOST, Commitment, Message, Public
+
+MESSAGES = (
+    Message(
+        "order_digest",
+        DATA,
+        DATA,
+        {"hash": Commitment()},
+        learns="whether the sender's aligned ids and their order equal its own",
+        step="6",
+        limit="keyed by a secret of the data parties: no dictionary test for the arbiter or anybody else",
+    ),
+    Message(
+        "split",
+        GUEST,
+        HOST,
+        {"test": Public("bool", "which aligned rows are held out; drawn at random or given by the guest")},
+        learns="which aligned rows are held out for evaluation",
+        step="7",
+    ),
+)
+
+
+class OrderMismatch(CodedError):
+    code = "TMB-ALIGN-008"
+    cause = "Two parties hold different aligned rows, or the same in another order."
+    remedy = "Nothing was trained. Compare id canonicalisation and versions at both parties; then start a new run."
+
+
+def check_order(session: Session, ids: Sequence[str]) -> None:
+    """Compare keyed digests of the aligned ids among the data parties; raises :class:`OrderMismatch`."""
+    key = session.common().derive("order digest")
+    joined = b"".join(len(one.encode()).to_bytes(4, "big") + one.encode() for one in ids)
+    mine = hmac.digest(key, joined, "sha256")
+    session.send("order_digest", hash=pa.array([mine], pa.binary(32)))
+    for party, table in session.receive_all("order_digest").items():
+        if not hmac.compare_digest(session.values(table, "hash")[0].as_py(), mine):
+            raise OrderMismatch(party=party)
+
+
+def share_split(session: Session, test: npt.NDArray[np.bool_] | None, rows: int) -> npt.NDArray[np.bool_]:
+    """The guest's held-out rows at every data party, shape (rows,)."""
+    if test is not None:
+        session.send("split", test=test.tolist())
+        return test
+    received = session.values(session.receive("split", session.guest), "test").to_numpy(zero_copy_only=False)
+    if len(received) != rows:
+        raise OrderMismatch("The split has another length.", party=session.guest)
+    return np.asarray(received, dtype=bool)

@@ -1,0 +1,72 @@
+"""Diffie-Hellman intersection of two data parties over ristretto255 (Meadows 1986; Huberman, Franklin, Hogg 1999).
+
+Each blinds the hashes of its ids with a secret exponent, in a random order; each raises the other's list to its own exponent, keeping
+the order. Equal ids become equal points under both exponents. Both learn the common ids and the size of the other's list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fl_tasks.alignment.salt import joint_salt
+from fl_tasks.crypto import ristretto
+from fl_tasks.session import Session
+from storage.errors import CodedError
+from storage.schema import DATA, BlindedPoint, Message
+
+DOMAIN = b"tombolo/alignment/1/"
+_POINT = ristretto.POINT_BYTES
+MESSAGES = (
+    Message(
+        "blinded_ids",
+        DATA,
+        DATA,
+        {"point": BlindedPoint()},
+        learns="nothing: points under the sender's secret exponent, in random order",
+        step="3",
+    ),
+    Message(
+        "doubly_blinded_ids",
+        DATA,
+        DATA,
+        {"point": BlindedPoint()},
+        learns="which of its own ids the sender has too",
+        step="4",
+        limit="common ids only; lists below the agreed minimum are refused before",
+    ),
+)
+
+
+class WrongListSize(CodedError):
+    code = "TMB-ALIGN-006"
+    cause = "A party's list has another size than it committed to, or points occur twice."
+    remedy = "Stop working with that party until it has explained its log."
+
+
+def common_rows(session: Session, ids: Sequence[str], least: int) -> list[int]:
+    """Positions in ``ids`` of the common ones, in the order that both parties share."""
+    (peer,) = (party for party in session.data_parties if party != session.me)
+    salt, sizes = joint_salt(session, len(ids), least)
+    order = session.prf("order").stream().permutation(len(ids))
+    exponent = ristretto.random_scalar(session.prf("exponent").stream())
+    hashed = ristretto.hash_all([ids[at].encode() for at in order], DOMAIN + salt, session.pool)
+    session.send("blinded_ids", point=ristretto.points_to_arrow(ristretto.exponentiate(hashed, exponent, session.pool)))
+    theirs = _list(session, "blinded_ids", peer, sizes[peer])
+    theirs_twice = ristretto.exponentiate(theirs, exponent, session.pool)
+    session.send("doubly_blinded_ids", point=ristretto.points_to_arrow(theirs_twice))
+    mine_twice = _list(session, "doubly_blinded_ids", peer, len(ids))
+    other = set(split(theirs_twice))
+    common = sorted((token, at) for at, token in enumerate(split(mine_twice)) if token in other)
+    return [int(order[at]) for _, at in common]
+
+
+def _list(session: Session, name: str, peer: str, size: int) -> bytes:
+    points = ristretto.points_from_arrow(session.values(session.receive(name, peer), "point"), session.pool)
+    if len(points) != size * _POINT or len(set(split(points))) != size:
+        raise WrongListSize(party=peer)
+    return points
+
+
+def split(points: bytes) -> list[bytes]:
+    """A flat buffer as single points."""
+    return [points[at : at + _POINT] for at in range(0, len(points), _POINT)]

@@ -1,0 +1,126 @@
+"""Align stage: find the rows that all data parties share, check them, and pin them for all later stages."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from fl_tasks.alignment import ring, two_party
+from fl_tasks.alignment.contract import CONTRACT
+from fl_tasks.alignment.order import check_order, share_split
+from fl_tasks.session import Progress, Session, log_progress
+from fl_tasks.stages.aligned import id_columns, load_aligned, store_aligned
+from fl_tasks.tables.ids import canonical_ids
+from fl_tasks.tables.prepared import Prepared, prepare
+from fl_tasks.tables.source import read_table
+from fl_tasks.waiting import Wait
+from fl_tasks.workplace import Workplace
+from storage.canonical import parse
+from storage.errors import CodedError
+from storage.schema import ARBITER, GUEST
+
+
+class SourceChanged(CodedError):
+    code = "TMB-ALIGN-010"
+    cause = "The table is not the one that was validated in this run."
+    remedy = "Start a new run, which validates the table as it is now."
+
+
+class TooFewCommon(CodedError):
+    code = "TMB-ALIGN-011"
+    cause = "The parties have fewer common ids than agreed."
+    remedy = "Check the id columns and their canonical form at all parties, or agree on a smaller minimum."
+
+
+class RowSetsTooClose(CodedError):
+    code = "TMB-ALIGN-012"
+    cause = "The aligned rows differ in only a few from those of an earlier run; comparing the two models would expose these rows."
+    remedy = "Train on the same rows again, or wait until at least limits.minimum_row_difference rows have changed."
+
+
+class BadSplit(CodedError):
+    code = "TMB-ALIGN-013"
+    cause = "The guest's split file cannot be used."
+    remedy = "Give a Parquet or CSV file with the id columns and a column `set` that says train or test."
+
+
+def align(place: Workplace, run: str, wait: Wait, progress: Progress = log_progress) -> dict[str, Any]:
+    """Take part in the alignment; keeps the aligned table. Returns ``{"rows", "train", "test"}`` (nothing at the arbiter)."""
+    many = sum(role != ARBITER for role in place.roles.values()) > 2
+    with place.session(run, CONTRACT, "align", wait, progress) as session:
+        if session.role == ARBITER:
+            if many:
+                ring.arbiter(session)
+            return {}
+        if place.run_area(run).area("aligned").get("whole") is None:
+            _align(place, session, ring if many else two_party)
+        aligned = load_aligned(place, run)
+        test = int(aligned.test.sum())
+        session.report(rows=len(aligned.test), test=test)
+        return {"rows": len(aligned.test), "train": len(aligned.test) - test, "test": test}
+
+
+def _align(place: Workplace, session: Session, protocol: Any) -> None:
+    predicting = place.manifest(session.run).invitation.kind == "predict"
+    least = 1 if predicting else session.terms.alignment.minimum_intersection
+    prepared = _pinned(place, session.run)
+    rows = protocol.common_rows(session, prepared.ids, least)
+    if len(rows) < least:
+        raise TooFewCommon(f"There are {len(rows)}; at least {least} are agreed.", party=session.me)
+    ids = [prepared.ids[at] for at in rows]
+    check_order(session, ids)
+    if predicting:
+        test = np.zeros(len(ids), dtype=bool)
+    else:
+        _guard_row_sets(place, session, ids)
+        own = _split(place, session, ids) if session.role == GUEST else None
+        test = share_split(session, own, len(ids))
+    store_aligned(place, session.run, prepared.table.take(pa.array(rows, pa.int64())), test)
+
+
+def _pinned(place: Workplace, run: str) -> Prepared:
+    """The table, which must be the validated one."""
+    prepared = prepare(place, run)
+    validated = place.run_area(run).get("validated")
+    if validated is None or parse(validated)["sha256"] != prepared.sha256:
+        raise SourceChanged(party=place.me)
+    return prepared
+
+
+def _split(place: Workplace, session: Session, ids: list[str]) -> npt.NDArray[np.bool_]:
+    """Held-out rows: as the split file says, or a random part."""
+    given = place.settings.split
+    if given is None:
+        held_out = round(float(session.params["test_fraction"]) * len(ids))
+        test = np.zeros(len(ids), dtype=bool)
+        test[session.prf("split").stream().permutation(len(ids))[:held_out]] = True
+        return test
+    from contracts.settings import TableSettings
+
+    kind = "parquet" if given.endswith(".parquet") else "csv"
+    columns = id_columns(place)
+    table = read_table(TableSettings(source=kind, path=given), place.party.folder, {}, columns)
+    if "set" not in table.column_names:
+        raise BadSplit("It has no column `set`.", party=place.me)
+    sets = dict(zip(canonical_ids(table, place.terms.alignment, columns), table.column("set").to_pylist(), strict=True))
+    unknown = sum(sets.get(one) not in ("train", "test") for one in ids)
+    if unknown:
+        raise BadSplit(f"{unknown} aligned ids are in neither set.", party=place.me)
+    return np.array([sets[one] == "test" for one in ids])
+
+
+def _guard_row_sets(place: Workplace, session: Session, ids: list[str]) -> None:
+    """Refuse rows that differ from an earlier run's in some, but too few; keep this run's (as keyed hashes) otherwise."""
+    key = place.keys.vault.derive("row sets")
+    hashes = np.array([hashlib.blake2b(one.encode(), key=key, digest_size=8).digest() for one in ids], dtype="S8")
+    mine = np.unique(hashes.view("<u8"))
+    for name in session.history.names("row-sets/"):
+        earlier = np.frombuffer(session.history.get(name) or b"", dtype="<u8")
+        difference = len(np.setxor1d(mine, earlier, assume_unique=True))
+        if 0 < difference < session.terms.limits.minimum_row_difference:
+            raise RowSetsTooClose(f"They differ in {difference} from run {name.removeprefix('row-sets/')}.", party=session.me)
+    session.history.keep(f"row-sets/{session.run}", mine.tobytes())

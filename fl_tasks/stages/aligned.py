@@ -1,0 +1,91 @@
+"""The aligned table: what alignment pinned in the party's private area, and the only data that later stages read."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from contracts.terms import AlignmentTerms
+from fl_tasks.workplace import Workplace
+from storage.errors import CodedError
+from storage.schema import GUEST
+
+TEST, ID = "__test", "__id"
+_CHUNK_ROWS = 200_000
+
+
+class NotAligned(CodedError):
+    code = "TMB-ALIGN-009"
+    cause = "This run has no aligned table at this party."
+    remedy = "Let the alignment stage of the run finish first."
+
+
+class NoLabel(CodedError):
+    code = "TMB-TABLE-012"
+    cause = "The guest's table lacks the agreed label column, or it does not hold numbers."
+    remedy = "Name the label column as in the terms; recode classes as 0 and 1."
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """Rows in the order that all data parties share. ``test`` marks held-out rows; ``table`` has the party's own columns."""
+
+    table: pa.Table
+    test: npt.NDArray[np.bool_]
+
+    @property
+    def ids(self) -> list[str]:
+        """The party's own spelling of each row's id (composite ones joined by commas)."""
+        return [str(one) for one in self.table.column(ID).to_pylist()]
+
+
+def store_aligned(place: Workplace, run: str, table: pa.Table, test: npt.NDArray[np.bool_]) -> None:
+    """Keep the table (with its ``__id`` column) in chunks; what is kept already stands."""
+    area = place.run_area(run).area("aligned")
+    whole = table.append_column(TEST, pa.array(test))
+    for index, start in enumerate(range(0, max(whole.num_rows, 1), _CHUNK_ROWS)):
+        sink = io.BytesIO()
+        pq.write_table(whole.slice(start, _CHUNK_ROWS), sink, compression="zstd")
+        area.keep(f"part-{index:06d}", sink.getvalue())
+    area.keep("whole", str(whole.num_rows).encode())
+
+
+def load_aligned(place: Workplace, run: str) -> Aligned:
+    """The pinned table; raises :class:`NotAligned`."""
+    area = place.run_area(run).area("aligned")
+    if area.get("whole") is None:
+        raise NotAligned(f"Run {run}.", party=place.me)
+    chunks = [pq.read_table(pa.BufferReader(area.get(name) or b"")) for name in area.names("part-")]
+    whole = pa.concat_tables(chunks)
+    return Aligned(whole.drop_columns([TEST]), whole.column(TEST).to_numpy(zero_copy_only=False).astype(bool))
+
+
+def id_columns(place: Workplace) -> list[str]:
+    """This party's names of the agreed id columns."""
+    terms: AlignmentTerms = place.terms.alignment
+    return [place.settings.rename.get(one.column, one.column) for one in terms.id]
+
+
+def features(place: Workplace, aligned: Aligned) -> pa.Table:
+    """The feature columns: without ids, label, the duplicate policy's column and what the terms drop."""
+    terms = place.terms
+    other = {ID, *id_columns(place), *terms.table(place.me).drop}
+    if terms.alignment.latest_by:
+        other.add(terms.alignment.latest_by)
+    if place.role == GUEST:
+        other.add(terms.task.label.column)
+    return aligned.table.select([name for name in aligned.table.column_names if name not in other])
+
+
+def label(place: Workplace, aligned: Aligned) -> npt.NDArray[np.float64]:
+    """The guest's label column, shape (rows,); raises :class:`NoLabel`."""
+    name = place.terms.task.label.column
+    try:
+        return aligned.table.column(name).cast(pa.float64()).to_numpy().astype(np.float64)
+    except (KeyError, pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        raise NoLabel(f"Column {name}.", party=place.me) from None

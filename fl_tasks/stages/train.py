@@ -1,0 +1,74 @@
+"""Train stage: one leg of rounds of the agreed protocol, from the last checkpoint on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fl_tasks.checkpoints import State
+from fl_tasks.session import Progress, Session, log_progress
+from fl_tasks.stages.aligned import features, label, load_aligned
+from fl_tasks.tables.encoding import Encoder
+from fl_tasks.vertical import arbiter_oracle, guest_held, linear, taylor
+from fl_tasks.vertical.block import Block
+from fl_tasks.waiting import Wait
+from fl_tasks.workplace import Workplace
+from storage.canonical import canonical, parse
+from storage.schema import ARBITER, GUEST
+
+PROTOCOLS = {
+    "linear": linear,
+    "logistic-taylor": taylor,
+    "logistic-guest": guest_held,
+    "logistic-arbiter": arbiter_oracle,
+}
+_LARGEST = 1 << 26
+
+
+def train(
+    place: Workplace, run: str, wait: Wait, progress: Progress = log_progress, leg_end: int | None = None
+) -> dict[str, Any]:
+    """Take part in the rounds up to ``leg_end`` (to the end without one); repeating it goes on where it stopped.
+
+    Returns ``{"round": last finished round, "finished": bool, "loss": [...]}`` (losses only where this party may know them). When
+    training is over, the party's model part is kept in the run's private area.
+    """
+    protocol = PROTOCOLS[place.terms.task.protocol]
+    with place.session(run, protocol.CONTRACT, "train", wait, progress, leg_end) as session:
+        if session.role == ARBITER:
+            state = protocol.arbiter(session)
+        else:
+            encoder, block = _block(place, session)
+            state = protocol.guest(session, block) if session.role == GUEST else protocol.host(session, block)
+            if session.finished:
+                _keep_model(session, encoder, state)
+        finished = session.finished or bool(state.get("stopped"))
+        return {"round": int(state["round"]), "finished": finished, "loss": [float(one) for one in state.get("loss", [])]}
+
+
+def _block(place: Workplace, session: Session) -> tuple[Encoder, Block]:
+    """This party's training rows, encoded; the encoder is fitted once per run on training rows only."""
+    aligned = load_aligned(place, session.run)
+    table, rows = features(place, aligned), ~aligned.test
+    stored = session.area.get("encoder")
+    if stored is None:
+        fitted = Encoder.fit(table, place.terms.table(place.me), rows, place.terms.limits, place.me)
+        stored = session.keep("encoder", canonical(fitted.to_document()))
+    encoder = Encoder.from_document(parse(stored, _LARGEST))
+    target = label(place, aligned)[rows] if session.role == GUEST else None
+    return encoder, Block(encoder.transform(table.filter(rows)), target, tuple(encoder.names))
+
+
+def _keep_model(session: Session, encoder: Encoder, state: State) -> None:
+    """The guest's first weight is the intercept."""
+    guest = session.role == GUEST
+    weights = [float(one) for one in state["w"]]
+    document = {
+        "weights": weights[1:] if guest else weights,
+        "intercept": weights[0] if guest else None,
+        "names": list(encoder.names),
+        "encoder": encoder.to_document(),
+        "loss": [float(one) for one in state.get("loss", [])],
+        "rounds": int(state["round"]),
+        "protocol": session.terms.task.protocol,
+    }
+    session.run_area.keep("model", canonical(document))

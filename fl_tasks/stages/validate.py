@@ -1,0 +1,103 @@
+"""Validate stage: refuse a bad table before anything of it leaves, by our own checks and the party's Great Expectations suite."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fl_tasks.session import Progress, log_progress
+from fl_tasks.stages.aligned import ID, NoLabel, id_columns
+from fl_tasks.tables.encoding import NotFinite
+from fl_tasks.tables.prepared import Prepared, prepare
+from fl_tasks.waiting import Wait
+from fl_tasks.workplace import Workplace
+from storage.canonical import canonical, parse
+from storage.errors import CodedError
+from storage.schema import ARBITER, GUEST
+
+
+class ValidationFailed(CodedError):
+    code = "TMB-VALID-001"
+    cause = "The table does not meet the party's expectation suite."
+    remedy = "The validation page in the party's private area shows the details; mend the table or the suite."
+
+
+class BadSuite(CodedError):
+    code = "TMB-VALID-002"
+    cause = "The expectation suite cannot be read, or names an expectation or a column that does not exist."
+    remedy = 'A suite is JSON: {"name": ..., "expectations": [{"type": ..., "kwargs": {...}}]}; check it against the table.'
+
+
+def validate(place: Workplace, run: str, wait: Wait, progress: Progress = log_progress) -> dict[str, Any]:
+    """Check this party's table and pin its digest. Returns ``{"rows", "expectations", "page"}`` (nothing at the arbiter).
+
+    Raises coded errors that name columns and counts of rows, never a value. ``wait`` is not used: nobody is waited for, but an
+    abort that a peer has published already ends the stage.
+    """
+    place.watch(run, wait).check_aborts(place.me)
+    if place.role == ARBITER:
+        return {}
+    prepared = prepare(place, run)
+    training = place.manifest(run).invitation.kind == "train"
+    if training and place.role == GUEST:
+        _check_label(place, prepared.table)
+    _check_finite(place, prepared.table)
+    found = _check_suite(place, run, prepared) if training else {"expectations": 0, "page": None}
+    facts = {"sha256": prepared.sha256, "rows": prepared.source_rows, "withheld": prepared.withheld}
+    kept = parse(place.run_area(run).keep("validated", canonical(facts)))
+    progress({"stage": "validate", "party": place.me, "rows": kept["rows"], "expectations": found["expectations"]})
+    return {"rows": kept["rows"], **found}
+
+
+def _check_label(place: Workplace, table: pa.Table) -> None:
+    name = place.terms.task.label.column
+    if name not in table.column_names:
+        raise NoLabel(f"Column {name}.", party=place.me)
+    column = table.column(name)
+    if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_boolean(column.type)):
+        raise NoLabel(f"Column {name} is of type {column.type}.", party=place.me)
+    if column.null_count or not np.isfinite(pc.cast(column, pa.float64()).to_numpy()).all():
+        raise NoLabel(f"Column {name} has missing or infinite values.", party=place.me)
+
+
+def _check_finite(place: Workplace, table: pa.Table) -> None:
+    """Infinite values, and NaN in columns without a missing-value policy, are refused before anything is sent."""
+    terms = place.terms.table(place.me)
+    others = {ID, *id_columns(place), *terms.drop}
+    for name in table.column_names:
+        column = table.column(name)
+        if name in others or not pa.types.is_floating(column.type):
+            continue
+        values = column.to_numpy()
+        declared = terms.columns.get(name)
+        policy = (declared.missing if declared else None) or terms.missing
+        bad = np.isinf(values) | (np.isnan(values) if policy == "reject" else False)
+        if bad.any():
+            raise NotFinite(f"Column {name}: {int(bad.sum())} rows.", party=place.me)
+
+
+def _suite_path(place: Workplace) -> Path | None:
+    if place.settings.suite:
+        return place.party.path(place.settings.suite)
+    default = place.agreement.folder / "suites" / f"{place.me}.json"
+    return default if default.exists() else None
+
+
+def _check_suite(place: Workplace, run: str, prepared: Prepared) -> dict[str, Any]:
+    path = _suite_path(place)
+    if path is None:
+        return {"expectations": 0, "page": None}
+    from fl_tasks.tables.expectations import run_suite  # imports Great Expectations: seconds
+
+    page = place.docs(run) / "validation"
+    outcome = run_suite(path, prepared.table.drop_columns([ID]), page)
+    if outcome is None:
+        raise BadSuite(f"{path}.", party=place.me)
+    if outcome.failed:
+        what = "; ".join(f"{one.type} on {one.column or 'the table'}: {one.rows} rows" for one in outcome.failed)
+        raise ValidationFailed(f"{what}. Page: {outcome.page}.", party=place.me)
+    return {"expectations": outcome.count, "page": str(outcome.page)}

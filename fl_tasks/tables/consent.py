@@ -1,0 +1,31 @@
+"""The consent list: ids whose owners did not agree, or asked for erasure, are left out before alignment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from contracts.terms import AlignmentTerms
+from fl_tasks.tables.ids import FORMS, composite
+from fl_tasks.tables.source import Unreadable
+
+
+def withheld(path: Path | None, terms: AlignmentTerms) -> frozenset[str]:
+    """Canonical ids to leave out: one per line, parts of a composite id separated by commas; no list, nobody."""
+    if path is None:
+        return frozenset()
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        raise Unreadable(f"The consent list {path}.") from None
+    found = set()
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            parts = line.split(",") if len(terms.id) > 1 else [line]
+            if len(parts) != len(terms.id):
+                raise Unreadable(f"The consent list {path}, line {number}: {len(terms.id)} parts are needed.")
+            try:
+                spelled = [FORMS[agreed.canonical](part) for agreed, part in zip(terms.id, parts, strict=True)]
+            except ValueError:
+                raise Unreadable(f"The consent list {path}, line {number}: not an id.") from None
+            found.add(spelled[0] if len(spelled) == 1 else composite(spelled))
+    return frozenset(found)

@@ -1,0 +1,68 @@
+"""A party's table, ready for alignment: read, digested, canonical ids, consent applied, one row per id."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from fl_tasks.stages.aligned import ID, id_columns
+from fl_tasks.tables.consent import withheld
+from fl_tasks.tables.ids import canonical_ids, unique
+from fl_tasks.tables.source import read_table
+from fl_tasks.workplace import Workplace
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """``table`` with one row per id and an ``__id`` column in the source's spelling; canonical ``ids``; digest of the source."""
+
+    table: pa.Table
+    ids: list[str]
+    source_rows: int
+    withheld: int
+    sha256: str
+
+
+def read_source(place: Workplace, run: str) -> pa.Table:
+    """The table of this run's kind, as its source has it now."""
+    manifest = place.manifest(run)
+    settings = place.settings.predict_table if manifest.invitation.kind == "predict" else place.settings.table
+    parameters = {"as_of": manifest.invitation.as_of, "run": run}
+    return read_table(settings, place.party.folder, parameters, id_columns(place))
+
+
+def prepare(place: Workplace, run: str) -> Prepared:
+    """Read and prepare this party's table; raises coded errors without values in them."""
+    source = read_source(place, run)
+    terms, columns = place.terms.alignment, id_columns(place)
+    ids = canonical_ids(source, terms, columns)
+    table = source.append_column(ID, _spelled(source, columns))
+    path = place.settings.consent
+    out = withheld(place.party.path(path) if path else None, terms)
+    if out:
+        kept = [at for at, one in enumerate(ids) if one not in out]
+        table, ids = table.take(pa.array(kept, pa.int64())), [ids[at] for at in kept]
+    left_out = source.num_rows - table.num_rows
+    table, ids = unique(table, ids, terms)
+    return Prepared(table, ids, source.num_rows, left_out, digest(source))
+
+
+def digest(table: pa.Table) -> str:
+    """SHA-256 over the table's schema and values, whatever its chunks."""
+    hashed = hashlib.sha256(table.schema.serialize().to_pybytes())
+    for batch in table.combine_chunks().to_batches(max_chunksize=65_536):
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, batch.schema) as writer:
+            writer.write_batch(pa.RecordBatch.from_arrays([pa.concat_arrays([one]) for one in batch.columns], schema=batch.schema))
+        hashed.update(sink.getvalue())
+    return hashed.hexdigest()
+
+
+def _spelled(source: pa.Table, columns: list[str]) -> pa.Array:
+    """Each row's id as the source spells it; composite ones joined by commas."""
+    if len(columns) == 1:
+        return source.column(columns[0])
+    rows = zip(*(source.column(name).to_pylist() for name in columns), strict=True)
+    return pa.array([",".join(row) for row in rows])
