@@ -1,0 +1,1 @@
+"""The ``tombolo`` command: keys, agreements, preflight, local simulation, the demo, acceptance."""

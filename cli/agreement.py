@@ -1,0 +1,127 @@
+"""`tombolo agreement`: check, sign and amend an agreement folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="Check, sign and amend agreements.")
+amendments = typer.Typer(no_args_is_help=True, help="Write the next amendment, for all to sign.")
+app.add_typer(amendments, name="amend")
+Folder = Annotated[Path, typer.Argument(help="The agreement's folder.")]
+
+
+@app.command()
+def check(folder: Folder) -> None:
+    """Show members, digests and signatures; exit status 1 where something is missing or does not verify."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from contracts.agreement import DOMAIN, Agreement
+    from storage.identity import SignatureRefused
+
+    agreement, console = Agreement.load(folder, verify=False), Console()
+    console.print(f"Agreement [bold]{agreement.name}[/bold], digest {agreement.digest}", highlight=False, soft_wrap=True)
+    members = Table("party", "role", "key fingerprint", "store")
+    for name, role in (agreement.roles() or agreement.terms.roles()).items():
+        member = agreement.members.get(name)
+        members.add_row(name, role, member.fingerprint if member else "not pinned yet", member.store if member else "-")
+    console.print(members)
+    signatures, whole = Table("part", "digest", "party", "signature"), bool(agreement.members)
+    for link, member, signature in agreement.signatures():
+        verdict = "missing"
+        if signature is not None:
+            try:
+                member.verify.verify(signature, DOMAIN, bytes.fromhex(link.digest))
+                verdict = "verified"
+            except SignatureRefused:
+                verdict = "WRONG"
+        whole = whole and verdict == "verified"
+        signatures.add_row(link.label, link.digest[:16], member.name, verdict)
+    console.print(signatures)
+    if not whole:
+        raise typer.Exit(1)
+
+
+@app.command()
+def sign(folder: Folder, settings: Annotated[Path | None, typer.Option(help="Party settings file.")] = None) -> None:
+    """Sign whatever of the chain needs this party's signature; send the new files in signatures/ to all."""
+    from contracts.agreement import Agreement
+    from contracts.settings import PartySettings
+
+    signed = Agreement.load(folder, verify=False).sign(PartySettings.load(settings).load_keys())
+    typer.echo(f"Signed: {', '.join(signed)}." if signed else "Nothing here needs this party's signature.")
+
+
+@amendments.command()
+def pin(
+    folder: Folder,
+    keys: Annotated[list[str], typer.Option("--party", help="PARTY=KEYFILE or PARTY=PUBLICFILE (output of keys show).")],
+    store: Annotated[list[str], typer.Option("--store", help="PARTY=ADDRESS where peers read its store.")] = [],  # noqa: B006
+) -> None:
+    """Pin keys and stores: the first amendment pins all parties; later ones rotate a key or move a store."""
+    stores, parties = dict(_pair(one) for one in store), dict(_pair(one) for one in keys)
+    changes = [{"party": party, **_public(Path(file))} for party, file in parties.items()]
+    for change in changes:
+        if change["party"] in stores:
+            change["store"] = stores.pop(change["party"])
+    changes += [{"party": party, "store": address} for party, address in stores.items()]
+    _write(folder, [{"pin": change} for change in changes])
+
+
+@amendments.command("move-store")
+def move_store(
+    folder: Folder,
+    party: Annotated[str, typer.Argument(help="The member whose store moves.")],
+    store: Annotated[str, typer.Argument(help="Its new address, as peers read it.")],
+) -> None:
+    """Move a member's store."""
+    _write(folder, [{"pin": {"party": party, "store": store}}])
+
+
+@amendments.command()
+def join(
+    folder: Folder,
+    party: Annotated[str, typer.Argument(help="The new member.")],
+    role: Annotated[str, typer.Option(help="host or arbiter.")],
+    public: Annotated[Path, typer.Option(help="Its public keys (output of keys show).")],
+    store: Annotated[str, typer.Option(help="Its store's address, as peers read it.")],
+) -> None:
+    """Admit a member."""
+    _write(folder, [{"join": {"party": party, "role": role, **_public(public), "store": store}}])
+
+
+@amendments.command()
+def leave(folder: Folder, party: Annotated[str, typer.Argument(help="The member that leaves.")]) -> None:
+    """Let a member leave."""
+    _write(folder, [{"leave": party}])
+
+
+def _write(folder: Path, changes: list[dict[str, Any]]) -> None:
+    from contracts.agreement import Agreement
+
+    path = Agreement.load(folder, verify=False).write_amendment(changes)
+    typer.echo(f"Wrote {path}. Every member signs it with `tombolo agreement sign`.")
+
+
+def _public(path: Path) -> dict[str, str]:
+    """Public keys from a key file or from the text that `keys show` prints."""
+    from contracts.agreement import public_half
+    from storage.identity import PartyKeys
+
+    text = path.read_text()
+    if text.lstrip().startswith("{"):
+        return public_half(PartyKeys.load(path))
+    lines = dict(line.split(": ", 1) for line in text.splitlines() if ": " in line)
+    if not {"verify", "seal"} <= set(lines):
+        raise typer.BadParameter(f"{path} holds no public keys")
+    return {"verify": lines["verify"].strip(), "seal": lines["seal"].strip()}
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, separator, value = text.partition("=")
+    if not (name and separator and value):
+        raise typer.BadParameter(f"{text}: write PARTY=VALUE")
+    return name, value

@@ -1,0 +1,35 @@
+"""The ``tombolo`` command line. Its modules import what they need when they are called, so that ``--help`` is quick."""
+
+from __future__ import annotations
+
+import typer
+
+from cli import agreement, keys
+from cli.acceptance import acceptance
+from cli.demo import demo, demo_stop
+from cli.errors import errors
+from cli.preflight import preflight
+from cli.simulate import simulate
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app.add_typer(keys.app, name="keys")
+app.add_typer(agreement.app, name="agreement")
+for command in (simulate, preflight, demo, acceptance, errors):
+    app.command()(command)
+app.command("demo-stop")(demo_stop)
+
+
+@app.callback()
+def tombolo() -> None:
+    """Train one model together over data that may not move."""
+
+
+def main() -> None:
+    """Entry point: a coded error becomes one line on standard error and exit status 1."""
+    from storage.errors import CodedError
+
+    try:
+        app()
+    except CodedError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise SystemExit(1) from None

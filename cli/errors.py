@@ -1,0 +1,37 @@
+"""`tombolo errors`: the page of all coded errors, from the classes themselves."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from pkgutil import walk_packages
+from typing import Annotated
+
+import typer
+
+PACKAGES = ("storage", "contracts", "fl_tasks", "operators")
+
+
+def errors(out: Annotated[Path, typer.Option(help="Markdown file to write.")] = Path("docs/errors.md")) -> None:
+    """Write one table row per code: what happened, and what to do."""
+    out.write_text(page())
+    typer.echo(f"Wrote {out}.")
+
+
+def page() -> str:
+    """The Markdown page; imports every module that can define an error."""
+    from storage.errors import REGISTRY
+
+    for package in PACKAGES:
+        for module in walk_packages(import_module(package).__path__, f"{package}."):
+            import_module(module.name)
+    rows = [
+        f"| `{code}` | {one.cause} | {one.remedy} |"
+        for code, one in sorted(REGISTRY.items())
+        if not one.__module__.startswith("tests")
+    ]
+    head = (
+        "# Errors\n\nEvery failure that Tombolo raises on purpose has a code, a cause and a remedy; the text adds the party, the step\n"
+        "and details, never a data value, a key or a secret. `tombolo errors` writes this page.\n\n"
+    )
+    return head + "| code | cause | remedy |\n|---|---|---|\n" + "\n".join(rows) + "\n"

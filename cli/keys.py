@@ -1,0 +1,43 @@
+"""`tombolo keys`: a party's long-lived keys."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="Make and show a party's keys.")
+
+
+@app.command()
+def new(
+    party: Annotated[str, typer.Argument(help="The party's name, as in the agreement.")],
+    out: Annotated[Path, typer.Option(help="Key file to write (mode 0600); an existing one is never overwritten.")],
+) -> None:
+    """Make new keys: signing (Ed25519 and ML-DSA-65), sealing (ML-KEM-768 with X25519), and the party's own vault."""
+    from storage.identity import PartyKeys
+
+    keys = PartyKeys.new(party)
+    keys.save(out)
+    typer.echo(f"Wrote {out}. Keep it secret; the public half for the agreement:")
+    _print_public(keys)
+
+
+@app.command()
+def show(file: Annotated[Path, typer.Argument(help="A key file.")]) -> None:
+    """Print the public half, as an amendment's `pin` takes it."""
+    from storage.identity import PartyKeys
+
+    _print_public(PartyKeys.load(file))
+
+
+def _print_public(keys: object) -> None:
+    from contracts.agreement import public_half
+    from contracts.amendments import fingerprint
+    from storage.identity import PartyKeys
+
+    assert isinstance(keys, PartyKeys)
+    public = public_half(keys)
+    typer.echo(f"party: {keys.party}\nfingerprint: {fingerprint(keys.signing.public())}")
+    typer.echo(f"verify: {public['verify']}\nseal: {public['seal']}")

@@ -1,0 +1,144 @@
+"""`tombolo preflight`: is everything in place for a run? One line per question."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+if TYPE_CHECKING:
+    from contracts.agreement import Agreement
+    from contracts.settings import PartySettings
+    from storage.stores.base import Store
+
+T = TypeVar("T")
+_CLOCK_SECONDS = 30.0
+
+
+def preflight(
+    settings: Annotated[Path | None, typer.Option(help="Party settings file; default: TOMBOLO_PARTY.")] = None,
+    agreement: Annotated[str | None, typer.Option(help="Only this agreement; default: all in the settings.")] = None,
+) -> None:
+    """Check settings, keys, stores, clocks, versions and tables; exit status 1 where one of them fails."""
+    from contracts.settings import PartySettings
+    from storage.stores.opening import open_store
+
+    report = _Report()
+    party = report.ask("settings", lambda: PartySettings.load(settings), lambda one: f"party {one.party}")
+    if party is None:
+        raise typer.Exit(1)
+    report.ask("versions", _versions, str)
+    report.ask("keys", party.load_keys, lambda keys: f"those of {keys.party}")
+    store = report.ask("own store", lambda: _own_store(open_store(party.store, party.folder)), lambda one: one.url)
+    if store is not None:
+        report.ask("clock", lambda: _clock(store), lambda seconds: f"{seconds:+.1f} s against the store")
+    for name in [agreement] if agreement else sorted(party.agreements):
+        _agreement(report, party, name)
+    if report.failures:
+        raise typer.Exit(1)
+
+
+class _Report:
+    """Prints one line per question and counts failures."""
+
+    def __init__(self) -> None:
+        self.failures = 0
+
+    def ask(self, what: str, question: Callable[[], T], answer: Callable[[T], str]) -> T | None:
+        from storage.errors import CodedError
+
+        try:
+            found = question()
+        except CodedError as error:
+            self.failures += 1
+            typer.echo(f"FAIL  {what}: {' '.join(str(error).split())}")
+            return None
+        typer.echo(f"ok    {what}: {answer(found)}")
+        return found
+
+
+def _agreement(report: _Report, party: PartySettings, name: str) -> None:
+    from contracts.agreement import Agreement
+    from storage.stores.opening import open_store
+
+    def load() -> Agreement:
+        found = Agreement.load(party.federations / name)
+        found.require_member(party.party, party.load_keys())
+        return found
+
+    found = report.ask(f"{name}: agreement", load, lambda one: f"digest {one.digest[:16]}, signed by all")
+    if found is None:
+        return
+    for peer, member in found.members.items():
+        if peer != party.party:
+            address = party.peers.get(peer, member.store)
+            report.ask(f"{name}: store of {peer}", lambda a=address: _peer_store(open_store(a, party.folder), party.party), str)  # type: ignore[misc]
+    if found.members[party.party].role != "arbiter":
+        report.ask(f"{name}: table", lambda: _table(party, found), str)
+
+
+def _own_store(store: Store) -> Store:
+    from storage.stores.probe import check_create_only
+
+    check_create_only(store)
+    return store
+
+
+def _peer_store(store: Store, me: str) -> str:
+    """Readable at our prefix, and closed to writing."""
+    from storage.stores.base import StoreRefused
+    from storage.stores.local import LocalStore
+
+    count = len(store.list(f"to-{me}/preflight/"))
+    if isinstance(store, LocalStore):
+        return f"{store.url} is readable (a directory's rights are its owner's business)"
+    key = f"to-{me}/preflight/probe"
+    try:
+        store.put(key, b"")
+    except StoreRefused:
+        return f"{store.url} is readable and not writable ({count} probes)"
+    store.delete(key)
+    raise StoreRefused(f"{store.url} lets us write; its owner must apply the peer policy.")
+
+
+def _clock(store: Store) -> float:
+    from storage.stores.base import StoreUnreachable
+
+    key = f"probe/clock-{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
+    store.put(key, b"")
+    try:
+        seconds = (store.stat(key).modified - datetime.now(UTC)).total_seconds()
+    finally:
+        store.delete(key)
+    if abs(seconds) > _CLOCK_SECONDS:
+        raise StoreUnreachable(f"This machine's clock and the store's differ by {seconds:+.0f} s; set it by NTP.")
+    return seconds
+
+
+def _versions() -> str:
+    def of(package: str) -> str:
+        try:
+            return version(package)
+        except PackageNotFoundError:
+            return "none"
+
+    packages = ", ".join(f"{name} {of(name)}" for name in ("apache-airflow", "pyarrow", "cryptography", "phe"))
+    return f"Python {platform.python_version()}, {packages}"
+
+
+def _table(party: PartySettings, agreement: Agreement) -> str:
+    from fl_tasks.tables.ids import NoIdColumn
+    from fl_tasks.tables.source import read_table
+
+    settings = party.for_agreement(agreement.name)
+    columns = [settings.rename.get(one.column, one.column) for one in agreement.terms.alignment.id]
+    table = read_table(settings.table, party.folder, {"as_of": datetime.now(UTC).isoformat()}, columns)
+    lacking = sorted(set(columns) - set(table.column_names))
+    if lacking:
+        raise NoIdColumn(f"Columns {', '.join(lacking)}.", party=party.party)
+    return f"{table.num_rows} rows, {table.num_columns} columns"
