@@ -1,0 +1,57 @@
+# Tombolo's commands. `make demo` and `make test` are all that a newcomer needs.
+SHELL := /bin/bash
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+RUN := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo up down test lint bench acceptance lock clean
+
+help: ## list the commands
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
+
+install: $(STAMP) ## install everything from the lock file into .venv
+
+$(STAMP): requirements.lock
+	@if [ -z "$(PYTHON)" ]; then echo "Python 3.11 or newer is needed: apt install python3 python3-venv"; exit 1; fi
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
+		{ echo "Python's venv is missing: apt install $$($(PYTHON) -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')"; exit 1; }
+	@[ -x $(RUN) ] || $(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements.lock
+	@pwd > "$$($(RUN) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/tombolo.pth"
+	@printf '#!/bin/sh\nexec "%s/%s" -m cli "$$@"\n' "$$(pwd)" "$(RUN)" > $(VENV)/bin/tombolo && chmod +x $(VENV)/bin/tombolo
+	@touch $(STAMP)
+
+demo: $(STAMP) ## three organisations, three Airflows, one encrypted model
+	$(RUN) -m cli demo
+
+up: $(STAMP) ## the same, and leave the three UIs running
+	$(RUN) -m cli demo --keep
+
+down: ## stop them
+	$(RUN) -m cli demo-stop
+
+test: $(STAMP) ## the whole test suite
+	$(RUN) -m pytest -q -n 2 --dist loadgroup
+
+lint: $(STAMP) ## style, types, layers
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	PYTHONPATH=. $(VENV)/bin/lint-imports --no-cache
+
+bench: $(STAMP) ## performance, as ratios in one run
+	$(RUN) -m benchmarks
+
+acceptance: $(STAMP) ## quality bars on the tables in DATA=folder
+	@[ -n "$(DATA)" ] || { echo "usage: make acceptance DATA=folder"; exit 2; }
+	$(RUN) -m cli acceptance "$(DATA)"
+
+lock: ## write requirements.lock anew (needs uv)
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -q \
+		requirements.in -o requirements.lock --upgrade
+
+clean: ## remove what was built, not your data
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
