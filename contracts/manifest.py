@@ -41,13 +41,6 @@ class _Document(BaseModel):
             raise BadManifest(f"{cls.__name__}: {', '.join(fields) or 'not a document'}.") from None
 
 
-class Resumption(_Document):
-    """The aborted run, and its round, whose checkpoints a new run starts from."""
-
-    run: str = Field(max_length=200)
-    round: int = Field(ge=1)
-
-
 class Invitation(_Document):
     """What the guest proposes: a run of one kind with all its parameters."""
 
@@ -61,7 +54,6 @@ class Invitation(_Document):
     created: Moment
     expires: Moment
     model: str | None = Field(None, max_length=200)
-    resumes: Resumption | None = None
 
     @field_validator("as_of", "created", "expires")
     @classmethod

@@ -67,9 +67,9 @@ class Parameter:
             return {"default": self.default, "allowed": list(self.allowed)}
         return {"default": self.default, "min": self.low, "max": self.high}
 
-    def choose(self, value: Any) -> Value:
+    def choose(self, given: Any) -> Value:
         """The value for a run; raises :class:`BadParameter`."""
-        value = _typed(self.name, value)
+        value = _typed(self.name, given)
         if self.fixed and value != self.default:
             raise BadParameter(f"{self.name} is fixed by the terms.")
         if self.allowed is not None and value not in self.allowed:
@@ -119,12 +119,12 @@ def _typed(name: str, value: Any) -> Value:
         raise BadParameter(f"{name} must be a number.")
     if known.kind is int and value != int(value):
         raise BadParameter(f"{name} must be a whole number.")
-    typed = known.kind(value)
+    typed: int | float = known.kind(value)
     if (known.low is not None and typed < known.low) or (known.high is not None and typed > known.high):
         raise BadParameter(f"{name} must lie between {known.low} and {known.high}.")
     if name == "key_bits" and typed not in (2048, 3072, 4096) and not (typed == 1024 and _testing()):
         raise BadParameter("key_bits must be 2048, 3072 or 4096.")
-    return typed  # type: ignore[no-any-return]
+    return typed
 
 
 def _testing() -> bool:

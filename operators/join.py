@@ -34,8 +34,7 @@ class InviteOperator(FederatedOperator):
             made = invite(place, run, "predict", as_of=as_of, model=model)
         else:
             choices = {name: form[name] for name in place.terms.parameters() if name in form}
-            resumes = {"run": form["resume_run"], "round": form["resume_round"]} if form.get("resume_run") else None
-            made = invite(place, run, "train", choices, as_of=as_of, resumes=resumes)
+            made = invite(place, run, "train", choices, as_of=as_of)
         return made.document()
 
 

@@ -129,21 +129,6 @@ def training_form(agreement: Agreement) -> dict[str, Param]:
     """Fields of the trigger form: the parameters that the terms leave open, the as-of date, and a run to go on from."""
     form = {name: _field(one) for name, one in agreement.terms.parameters().items() if not one.fixed}
     form["as_of"] = _as_of()
-    form["resume_run"] = Param(
-        None,
-        type=["null", "string"],
-        title="Go on from run",
-        description="An aborted run whose checkpoints all parties still hold.",
-        section="Go on from an earlier run",
-    )
-    form["resume_round"] = Param(
-        None,
-        type=["null", "integer"],
-        minimum=1,
-        title="From round",
-        description="The last round of that run to keep.",
-        section="Go on from an earlier run",
-    )
     return form
 
 

@@ -86,7 +86,7 @@ class Column:
         if any(found.params.get(name) != value for name, value in self.params.items()):
             return False
         if self.base == "fixed":
-            return pa.types.is_fixed_size_binary(found.storage_type) and found.storage_type.byte_width <= _MAX_WIDTH
+            return bool(pa.types.is_fixed_size_binary(found.storage_type)) and int(found.storage_type.byte_width) <= _MAX_WIDTH
         return bool(found.storage_type == _BASES[self.base])
 
     def wrap(self, values: Any, **extra: str) -> pa.ExtensionArray:

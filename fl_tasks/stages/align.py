@@ -101,9 +101,9 @@ def _split(place: Workplace, session: Session, ids: list[str]) -> npt.NDArray[np
         return test
     from contracts.settings import TableSettings
 
-    kind = "parquet" if given.endswith(".parquet") else "csv"
     columns = id_columns(place)
-    table = read_table(TableSettings(source=kind, path=given), place.party.folder, {}, columns)
+    source = TableSettings(source="parquet" if given.endswith(".parquet") else "csv", path=given)
+    table = read_table(source, place.party.folder, {}, columns)
     if "set" not in table.column_names:
         raise BadSplit("It has no column `set`.", party=place.me)
     sets = dict(zip(canonical_ids(table, place.terms.alignment, columns), table.column("set").to_pylist(), strict=True))

@@ -86,6 +86,6 @@ def label(place: Workplace, aligned: Aligned) -> npt.NDArray[np.float64]:
     """The guest's label column, shape (rows,); raises :class:`NoLabel`."""
     name = place.terms.task.label.column
     try:
-        return aligned.table.column(name).cast(pa.float64()).to_numpy().astype(np.float64)
+        return np.asarray(aligned.table.column(name).cast(pa.float64()).to_numpy(), dtype=np.float64)
     except (KeyError, pa.ArrowInvalid, pa.ArrowNotImplementedError):
         raise NoLabel(f"Column {name}.", party=place.me) from None

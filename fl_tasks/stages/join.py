@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from contracts.manifest import Invitation, Join, Manifest
 from fl_tasks.session import Progress, log_progress
@@ -88,11 +88,10 @@ class BadJoin(CodedError):
 def invite(
     place: Workplace,
     run: str,
-    kind: str = "train",
+    kind: Literal["train", "predict"] = "train",
     choices: Mapping[str, Any] | None = None,
     as_of: str | None = None,
     model: str | None = None,
-    resumes: Mapping[str, Any] | None = None,
 ) -> Invitation:
     """Propose a run to every peer; repeated calls for one run id return the invitation that was sent first."""
     if not _RUN.fullmatch(run) or ".." in run:
@@ -109,7 +108,6 @@ def invite(
         created=now.isoformat(),
         expires=(now + timedelta(seconds=place.terms.deadlines.run)).isoformat(),
         model=model,
-        resumes=dict(resumes) if resumes else None,
     )
     stored = place.run_area(run).keep("invitation", canonical(proposed.document()))
     invitations = _invitations(place)

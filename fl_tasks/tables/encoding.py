@@ -161,7 +161,7 @@ class Encoder:
 def _column(rows: pa.Table, name: str, spec: TableTerms, limits: LimitTerms) -> Column:
     """One column's fit on training rows."""
     kind = _kind(rows.schema.field(name).type, name)
-    terms = spec.columns.get(name, ColumnTerms(kind=kind))
+    terms = spec.columns.get(name, ColumnTerms(kind=kind, clip=None))
     policy = terms.missing or spec.missing
     if terms.kind == "categorical":
         texts = _texts(rows.column(name), name)
@@ -174,8 +174,10 @@ def _column(rows: pa.Table, name: str, spec: TableTerms, limits: LimitTerms) -> 
         raise UnusableColumn(f"Column {name} holds text; declare it categorical or drop it.")
     values, absent = _numbers(rows.column(name), name)
     present = values[~absent]
-    fill = {"mean": np.mean, "median": np.median, "indicator": np.mean}.get(policy)
-    return Column(name, "numeric", policy, float(fill(present)) if fill and len(present) else 0.0, terms.clip)
+    fill = 0.0
+    if len(present) and policy in ("mean", "indicator", "median"):
+        fill = float(np.median(present) if policy == "median" else np.mean(present))
+    return Column(name, "numeric", policy, fill, terms.clip)
 
 
 def _kind(found: pa.DataType, name: str) -> Any:

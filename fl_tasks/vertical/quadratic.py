@@ -256,7 +256,7 @@ def _step(slope: float, bend: float, gz: float, hz: float, hh: float, trial: flo
 
 def _small_enough(session: Session, state: State) -> float:
     """The tolerance is relative to the first gradient where that exceeds 1, as it does for labels in large units."""
-    return float(session.params["tolerance"]) * max(1.0, state.get("first", 1.0))
+    return float(session.params["tolerance"]) * max(1.0, float(state.get("first", 1.0)))
 
 
 def _batch_rows(session: Session, block: Block) -> int:
