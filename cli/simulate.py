@@ -15,16 +15,10 @@ if TYPE_CHECKING:
 
 
 def simulate(
-    agreement: Annotated[
-        Path, typer.Argument(help="An agreement's folder, or its agreement.yaml; signatures are not needed.")
-    ],
+    agreement: Annotated[Path, typer.Argument(help="An agreement's folder, or its agreement.yaml; signatures are not needed.")],
     data: Annotated[list[str], typer.Option(help="PARTY=FILE (.parquet or .csv); a role stands for its only party.")],
-    out: Annotated[
-        Path, typer.Option(help="Folder for stores, logs and report.json; new, empty or of an earlier simulation.")
-    ],
-    split: Annotated[
-        Path | None, typer.Option(help="Table with the id columns and a column `set`: train or test.")
-    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for stores, logs and report.json; new, empty or of an earlier simulation.")],
+    split: Annotated[Path | None, typer.Option(help="Table with the id columns and a column `set`: train or test.")] = None,
     set_: Annotated[list[str], typer.Option("--set", help="PARAMETER=VALUE, within what the agreement allows.")] = [],  # noqa: B006
 ) -> None:
     """Train an agreement's model with all parties on this machine, and compare it with the pooled and the guest-alone model."""
@@ -76,7 +70,7 @@ def _report(laid: Layout, guest: str, run: str, outcomes: dict[str, Outcome], to
     from cli.simulation.report import STAGES, build
 
     compared = compare(laid.agreement, laid.settings, run)
-    seconds = {stage: max(outcome.seconds.get(stage, 0.0) for outcome in outcomes.values()) for stage in STAGES}
+    seconds = {stage: outcomes[guest].seconds[stage] for stage in STAGES}
     trained = outcomes[guest].results["train"]
     return build(
         agreement=laid.agreement,

@@ -63,9 +63,5 @@ class _Lines:
 
 def _facts(event: Mapping[str, Any]) -> str:
     """Round and loss, or the few numbers that a stage reports."""
-    shown = {
-        name: value for name, value in event.items() if name not in ("event", "stage", "party") and value is not None
-    }
-    return ", ".join(
-        f"{name} {value:.6g}" if isinstance(value, float) else f"{name} {value}" for name, value in shown.items()
-    )[:60]
+    shown = {name: value for name, value in event.items() if name not in ("event", "stage", "party") and value is not None}
+    return ", ".join(f"{name} {value:.6g}" if isinstance(value, float) else f"{name} {value}" for name, value in shown.items())[:60]

@@ -66,9 +66,7 @@ def lay_out(agreement: Path, data: Mapping[str, Path], split: Path | None, out: 
         if split is not None and role == "guest":
             own["split"] = str(split.resolve())
         settings[party] = home / "party.yaml"
-        settings[party].write_text(
-            yaml.safe_dump(_settings(party, store, terms.name, own), sort_keys=False), encoding="utf-8"
-        )
+        settings[party].write_text(yaml.safe_dump(_settings(party, store, terms.name, own), sort_keys=False), encoding="utf-8")
         pins[party] = (keys, store)
     Agreement.pin_all(folder, pins)
     return Layout(out, terms.name, terms, settings)
@@ -119,6 +117,4 @@ def _clear(out: Path) -> None:
             raise Misuse(f"--out {out} holds other files; name an empty or new folder")
         shutil.rmtree(out)
     out.mkdir(parents=True, exist_ok=True)
-    (out / _MARK).write_text(
-        "This folder was made by `tombolo simulate` and is replaced by the next one.\n", encoding="utf-8"
-    )
+    (out / _MARK).write_text("This folder was made by `tombolo simulate` and is replaced by the next one.\n", encoding="utf-8")

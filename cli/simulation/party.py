@@ -40,9 +40,7 @@ def main(settings: str, agreement: str, run: str) -> int:
         for stage in STAGES[invitation(place, run).kind]:
             _tell(events, event="stage", stage=stage)
             began, cpu = time.monotonic(), time.process_time()
-            result = _stage(stage)(
-                place, run, Wait(math.inf), progress=lambda facts: _tell(events, event="facts", **facts)
-            )
+            result = _stage(stage)(place, run, Wait(math.inf), progress=lambda facts: _tell(events, event="facts", **facts))
             seconds, cpu = time.monotonic() - began, time.process_time() - cpu
             _tell(events, event="done", stage=stage, seconds=seconds, cpu=cpu, result=result)
     except Exception as error:

@@ -37,9 +37,7 @@ def loss_picture(losses: Sequence[float], title: str = "Training loss") -> str:
     ]
     for step in range(5):
         value = low + (high - low) * step / 4
-        parts.append(
-            f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y(value):.1f}" y2="{y(value):.1f}"/>'
-        )
+        parts.append(f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y(value):.1f}" y2="{y(value):.1f}"/>')
         parts.append(f'<text x="{_LEFT - 8}" y="{y(value) + 4:.1f}" text-anchor="end">{value:.4g}</text>')
     for round in _marks(last):
         parts.append(f'<text x="{x(round):.1f}" y="{_HEIGHT - _BOTTOM + 18}" text-anchor="middle">{round}</text>')
@@ -69,9 +67,7 @@ def card(record: Mapping[str, Any], picture: str | None) -> str:
         "",
         f"Measured by the label holder on {record['evaluation']['rows']} aligned rows that were not trained on.",
         "",
-        *_table(
-            ("metric", "value"), ((name, f"{value:.4f}") for name, value in record["evaluation"]["metrics"].items())
-        ),
+        *_table(("metric", "value"), ((name, f"{value:.4f}") for name, value in record["evaluation"]["metrics"].items())),
         "",
         f"Gate of the agreement: {_gate(record.get('quality'))}.",
         "",
@@ -130,9 +126,7 @@ def _parties(record: Mapping[str, Any]) -> Iterable[tuple[str, str, str]]:
 def _gate(quality: Mapping[str, Any] | None) -> str:
     if quality is None:
         return "none"
-    bound = (
-        f"at least {quality['minimum']:g}" if quality.get("minimum") is not None else f"at most {quality['maximum']:g}"
-    )
+    bound = f"at least {quality['minimum']:g}" if quality.get("minimum") is not None else f"at most {quality['maximum']:g}"
     return f"{quality['metric']} {bound}, passed"
 
 

@@ -15,9 +15,7 @@ from fl_tasks.models.metrics import measure
 Floats = npt.NDArray[np.float64]
 
 
-def reference_metrics(
-    protocol: str, features: Floats, labels: Floats, test: npt.NDArray[np.bool_], l2: float
-) -> dict[str, float]:
+def reference_metrics(protocol: str, features: Floats, labels: Floats, test: npt.NDArray[np.bool_], l2: float) -> dict[str, float]:
     """Train on the rows that are not ``test`` and measure on those that are; shapes (n, d), (n,), (n,)."""
     fit = _linear if protocol == "linear" else _logistic
     weights, intercept = fit(features[~test], labels[~test], l2)

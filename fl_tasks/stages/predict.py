@@ -58,9 +58,7 @@ def predict(place: Workplace, run: str, wait: Wait, progress: Progress = log_pro
 
 
 def _scored(place: Workplace, aligned: Aligned, totals: npt.NDArray[np.float64]) -> pa.Table:
-    return aligned.table.select(id_columns(place)).append_column(
-        "score", pa.array(presented(place.terms.task.protocol, totals))
-    )
+    return aligned.table.select(id_columns(place)).append_column("score", pa.array(presented(place.terms.task.protocol, totals)))
 
 
 def _deliver(place: Workplace, run: str, version: str, scored: pa.Table) -> Path:

@@ -25,8 +25,8 @@ class NotEvaluated(CodedError):
 def publish(place: Workplace, run: str, wait: Wait, progress: Progress = log_progress) -> dict[str, Any]:
     """Register the run's model as version ``run`` and write its card; repeating it changes nothing.
 
-    Returns the facts of the publication for downstream schedules: agreement, version, metrics, digests, the card's path. No weights.
-    Raises :class:`NotEvaluated`. ``wait`` is unused: publishing is local.
+    Returns the facts of the publication for downstream schedules: agreement, version, metrics, digests, the card's path.
+    No weights. Raises :class:`NotEvaluated`. ``wait`` is unused: publishing is local.
     """
     evaluation = place.run_area(run).get("evaluation")
     if evaluation is None or place.run_area(run).get("gate") is None:
@@ -63,9 +63,7 @@ def _record(place: Workplace, run: str, evaluation: dict[str, Any]) -> dict[str,
         "parameters": dict(manifest.invitation.parameters),
         "parties": {name: {"role": role, "approver": approvers[name]} for name, role in place.roles.items()},
         "evaluation": evaluation,
-        "quality": None
-        if quality is None
-        else {name: getattr(quality, name) for name in ("metric", "minimum", "maximum")},
+        "quality": None if quality is None else {name: getattr(quality, name) for name in ("metric", "minimum", "maximum")},
         "part": part,
     }
 

@@ -59,9 +59,7 @@ CONTRACT = Contract("scoring", *MESSAGES)
 class WrongScoreCount(CodedError):
     code = "TMB-SCORE-001"
     cause = "A party sent scores for another number of rows than were aligned."
-    remedy = (
-        "Its aligned table differs from ours; start a new run, and report it with both run ids if it happens again."
-    )
+    remedy = "Its aligned table differs from ours; start a new run, and report it with both run ids if it happens again."
 
 
 class ScoreOutOfRange(CodedError):
@@ -70,9 +68,7 @@ class ScoreOutOfRange(CodedError):
     remedy = "Look for extreme feature values in the table; declare `clip` for such columns in the agreement."
 
 
-def exchange_scores(
-    session: Session, own: npt.NDArray[np.float64], recipients: Iterable[str]
-) -> npt.NDArray[np.float64] | None:
+def exchange_scores(session: Session, own: npt.NDArray[np.float64], recipients: Iterable[str]) -> npt.NDArray[np.float64] | None:
     """Give every recipient the total score of each row; shape (n,) in the agreed order.
 
     ``own`` is this party's partial score, shape (n,). Returns the totals at a recipient and None elsewhere. Every data party calls

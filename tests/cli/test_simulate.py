@@ -38,9 +38,7 @@ def _tables(folder, rows=420):
     late = (x @ [1.5, -1.0, 1.0, 2.0, 0.5] + rng.logistic(size=rows) > 0).astype(int)
     ids = np.array([f"c{index:04d}" for index in range(rows)])
     bank, insurer = rng.permutation(rows)[:410], rng.permutation(rows)[:400]
-    pq.write_table(
-        pa.table({"customer": ids[bank], "a": x[bank, 0], "b": x[bank, 1], "late": late[bank]}), folder / "bank.parquet"
-    )
+    pq.write_table(pa.table({"customer": ids[bank], "a": x[bank, 0], "b": x[bank, 1], "late": late[bank]}), folder / "bank.parquet")
     columns = {"customer": ids[insurer], **{name: x[insurer, 2 + index] for index, name in enumerate("cde")}}
     pyarrow.csv.write_csv(pa.table(columns), folder / "insurer.csv")
 
@@ -94,9 +92,7 @@ def test_a_bad_table_ends_as_one_line(folder, spoil, code, party):
     result = _simulate(folder)
     assert result.exit_code == 1
     errors = [line for line in result.output.splitlines() if line.startswith("error:")]
-    assert (
-        len(errors) == 1 and code in errors[0] and "TMB-EXCH-004" not in errors[0] and "unexpected" not in errors[0]
-    ), errors
+    assert len(errors) == 1 and code in errors[0] and "TMB-EXCH-004" not in errors[0] and "unexpected" not in errors[0], errors
     assert not (folder / "out" / "report.json").exists()
 
 

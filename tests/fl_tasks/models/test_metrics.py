@@ -10,9 +10,7 @@ from sklearn.metrics import accuracy_score, log_loss, mean_squared_error, r2_sco
 
 from fl_tasks.models.metrics import Histogram, UnfitForMetrics, classification, measure, regression, sigmoid
 
-LOGITS = arrays(
-    np.float64, st.integers(2, 60), elements=st.sampled_from([-3.0, -0.5, 0.25, 0.5, 2.0]) | st.floats(-12, 12)
-)
+LOGITS = arrays(np.float64, st.integers(2, 60), elements=st.sampled_from([-3.0, -0.5, 0.25, 0.5, 2.0]) | st.floats(-12, 12))
 
 
 @given(LOGITS, st.randoms(use_true_random=False))

@@ -31,9 +31,7 @@ def test_all_parties_hear_the_metrics_of_the_whole_model(tmp_path, hosts):
         assert found[party]["rows"] == len(labels)
         assert found[party]["quality"] == "no gate"
     assert expected["auc"] > 0.7
-    histograms = {
-        party: parse(made.place(party).run_area("run-1").get("evaluation"))["histogram"] for party in made.parties
-    }
+    histograms = {party: parse(made.place(party).run_area("run-1").get("evaluation"))["histogram"] for party in made.parties}
     assert histograms["clinic"] == histograms["lab"] and sum(histograms["lab"]["shares"]) == pytest.approx(1)
     assert all(histograms[party] is None for party in made.parties if party not in ("clinic", "lab"))
     assert made.stage(evaluate, "run-1") == found

@@ -38,9 +38,7 @@ def trained(root: Path, *parties: str, protocol: str = "logistic-arbiter", **ter
     """Lay out, join, validate, align and train run ``run-1`` of these data parties and a notary."""
     tables, _ = sample(1, linear=protocol == "linear")
     parameters = {"rounds": 2, "test_fraction": 0.3}
-    made = federation(
-        root, {party: tables[party] for party in parties}, protocol=protocol, parameters=parameters, **terms
-    )
+    made = federation(root, {party: tables[party] for party in parties}, protocol=protocol, parameters=parameters, **terms)
     made.start()
     for stage in (validate, align):
         made.stage(stage, "run-1")

@@ -53,17 +53,12 @@ def test_a_share_shows_nothing_of_the_score(tmp_path):
     shares = {}
 
     def guest(session):
-        return {
-            party: session.values(table, "share").to_numpy()
-            for party, table in session.receive_all("masked_score").items()
-        }
+        return {party: session.values(table, "share").to_numpy() for party, table in session.receive_all("masked_score").items()}
 
     def host(session):
         exchange_scores(session, own[session.me], ["clinic"])
 
-    shares = made.roles("run-1", CONTRACT, "score", {"guest": guest, "host": host, "arbiter": lambda session: None})[
-        "clinic"
-    ]
+    shares = made.roles("run-1", CONTRACT, "score", {"guest": guest, "host": host, "arbiter": lambda session: None})["clinic"]
     for share in shares.values():
         assert len(np.unique(share)) == ROWS
         assert 0.2 < np.mean(share / 2.0**64) < 0.8
