@@ -17,9 +17,7 @@ invited_by_others = []
 
 for folder in sorted(path.parent for path in settings.federations.glob("*/agreement.yaml")):
     try:
-        agreement = Agreement.load(
-            folder, verify=False
-        )  # signatures are verified by every task that acts on the agreement
+        agreement = Agreement.load(folder, verify=False)  # signatures are verified by every task that acts on the agreement
         role = agreement.roles().get(settings.party)
         if role is None:
             continue
@@ -31,9 +29,7 @@ for folder in sorted(path.parent for path in settings.federations.glob("*/agreem
         globals().update({dag.dag_id: dag for dag in dags})
     except CodedError as error:  # one bad agreement must not take the others' DAGs away
         logging.getLogger("tombolo").error("%s", error)
-        with DAG(
-            f"{folder.name}_unusable", description=error.cause, doc_md=f"```\n{error}\n```", tags=["tombolo"]
-        ) as unusable:
+        with DAG(f"{folder.name}_unusable", description=error.cause, doc_md=f"```\n{error}\n```", tags=["tombolo"]) as unusable:
             EmptyOperator(task_id="see_the_dag_docs")
         globals()[unusable.dag_id] = unusable
 

@@ -1,1 +1,1 @@
-"""Airflow operators, triggers and workflows of a federation: waiting, retrying and aborting; no cryptography, no machine learning."""
+"""Airflow operators, triggers and workflows of a federation: waiting, retrying, aborting; no cryptography, no learning."""

@@ -42,7 +42,6 @@ class AbortOperator(FederatedOperator):
 def coded(record: dict[str, Any]) -> CodedError:
     """The error of a failed task, from what the task left behind."""
     import fl_tasks.stages.validate  # noqa: F401 - all stages define their codes when imported
-
     from fl_tasks.stages.abort import TaskFailed
 
     return REGISTRY.get(record["code"], TaskFailed)(party=record["party"], step=record["step"])

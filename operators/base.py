@@ -38,8 +38,8 @@ class FederatedOperator(BaseOperator):
     :param run_id: the Airflow run id that the federation's run id is made from
     :param kind: ``train`` or ``predict``
 
-    A subclass implements :meth:`work`. Every call replays the stage from its last checkpoint, so a retry, a resumed wait and a cleared
-    task are all the same thing. Errors with a code fail the task at once, since trying again would give them again;
+    A subclass implements :meth:`work`. Every call replays the stage from its last checkpoint, so a retry, a resumed wait and a
+    cleared task are all the same thing. Errors with a code fail the task at once, since trying again would give them again;
     an unreachable store and anything unforeseen are retried.
     """
 
@@ -47,9 +47,7 @@ class FederatedOperator(BaseOperator):
     ui_color = "#e0ecf4"
     stage: ClassVar[str]
 
-    def __init__(
-        self, *, agreement: str, run_id: str = "{{ dag_run.run_id }}", kind: Kind = "train", **kwargs: Any
-    ) -> None:
+    def __init__(self, *, agreement: str, run_id: str = "{{ dag_run.run_id }}", kind: Kind = "train", **kwargs: Any) -> None:
         kwargs.setdefault("retries", 3)
         kwargs.setdefault("retry_delay", timedelta(seconds=3))
         super().__init__(**kwargs)
@@ -63,7 +61,7 @@ class FederatedOperator(BaseOperator):
         return self.resume(context)
 
     def resume(self, context: Context, event: Any = None) -> Any:
-        """Begin the stage, or go on with it after a deferral; ``event`` says why the trigger fired, which the replay finds itself."""
+        """Begin the stage, or go on after a deferral; why the trigger fired (``event``) the replay finds out by itself."""
         from fl_tasks.waiting import Wait, Waiting
         from fl_tasks.workplace import Workplace
 
@@ -82,7 +80,7 @@ class FederatedOperator(BaseOperator):
             self._fail(UnexpectedFailure(f"{type(error).__name__} in {_place(error)}."), context, transient=True)
 
     def _defer(self, waiting: Waiting, run: str) -> None:
-        """Free the worker until the awaited artifact or an abort is there; past the deadline the replay itself says who was silent."""
+        """Free the worker until the artifact or an abort is there; past the deadline the replay itself says who was silent."""
         from operators.triggers import ArtifactTrigger
 
         self.log.info("waiting for %s from %s, until %s", waiting.message, waiting.party, waiting.deadline)

@@ -79,6 +79,4 @@ class PendingInvitationsOperator(BaseOperator):
         from operators.triggers import invited
 
         found = invited(self.agreements, self.log.warning)
-        return [
-            {"trigger_dag_id": dag_of(one["agreement"], one["kind"]), "trigger_run_id": one["run"]} for one in found
-        ]
+        return [{"trigger_dag_id": dag_of(one["agreement"], one["kind"]), "trigger_run_id": one["run"]} for one in found]

@@ -14,8 +14,8 @@ def run_name(run_id: str, kind: Kind = "train") -> str:
     """The federation's run id for an Airflow run id; the same string when applied again.
 
     Every party's Airflow must accept it as a manual run's id, and every store as part of a key: other characters become
-    dashes, and ``scheduled__`` and the like, which Airflow keeps for its own runs, lose their underscores. Predictions carry a prefix, so
-    that a training and a prediction of the same moment stay apart.
+    dashes, and ``scheduled__`` and the like, which Airflow keeps for its own runs, lose their underscores. Predictions carry a
+    prefix, so that a training and a prediction of the same moment stay apart.
     """
     name = re.sub(r"[^A-Za-z0-9_.-]", "-", run_id)
     name = re.sub(r"_{2,}", "-", name)

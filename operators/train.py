@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class TrainModelOperator(FederatedOperator):
     """Train rounds ``leg[0]`` to ``leg[1]`` from the last checkpoint, or all rounds where no leg is given.
 
-    When training is over (converged, or the run's number of rounds is reached), the legs that follow are skipped; at every party alike,
-    since all see the same end.
+    When training is over (converged, or the run's number of rounds is reached), the legs that follow are skipped; at every party
+    alike, since all see the same end.
     """
 
     stage = "train"

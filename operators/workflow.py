@@ -45,7 +45,7 @@ def scores_asset(agreement: str, party: str) -> Asset:
 
 
 def build_training_dag(agreement: Agreement, party: str) -> DAG:
-    """Train, evaluate and publish. At the guest with a trigger form and the agreement's schedule; elsewhere started by the inbox."""
+    """Train, evaluate, publish. At the guest with a trigger form and the agreement's schedule; elsewhere started by the inbox."""
     form = training_form(agreement) if _guest(agreement, party) else {}
     with _dag(agreement, party, "train", agreement.terms.schedule, form) as dag:
         own: dict[str, Any] = {"agreement": agreement.name}
@@ -159,9 +159,7 @@ def _field(one: Parameter) -> Param:
     limits: dict[str, Any] = {"enum": list(one.allowed)} if one.allowed else {}
     limits |= {name: value for name, value in (("minimum", one.low), ("maximum", one.high)) if value is not None}
     accepted = kind if one.default is not None else ["null", kind]
-    return Param(
-        one.default, type=accepted, title=known.title, description=known.description, section="Training", **limits
-    )
+    return Param(one.default, type=accepted, title=known.title, description=known.description, section="Training", **limits)
 
 
 def _dag(agreement: Agreement, party: str, kind: str, schedule: str | None, form: dict[str, Param]) -> DAG:
@@ -176,9 +174,7 @@ def _dag(agreement: Agreement, party: str, kind: str, schedule: str | None, form
         catchup=False,
         params=form,
         tags=["tombolo", party, role],
-        doc_md=None
-        if begins
-        else "Started by the inbox when the guest invites; it is not meant to be triggered by hand.",
+        doc_md=None if begins else "Started by the inbox when the guest invites; it is not meant to be triggered by hand.",
     )
 
 

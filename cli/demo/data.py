@@ -1,7 +1,7 @@
 """The demo's tables: scikit-learn's breast cancer data (WDBC), split between a clinic and a laboratory.
 
-The clinic has the label and seven weaker columns, the laboratory the 23 strong ones. Each knows patients that the other does not, and
-they keep them in different order. Some patients are set aside as new ones, to predict for.
+The clinic has the label and seven weaker columns, the laboratory the 23 strong ones. Each knows patients that the other does not,
+and they keep them in different order. Some patients are set aside as new ones, to predict for.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Tables:
 
 
 def write_tables(folder: Path) -> Tables:
-    """Write the parties' tables: the clinic's as Parquet under ``folder/clinic``, the laboratory's as CSV under ``folder/laboratory``."""
+    """Write the parties' tables under ``folder``: the clinic's as Parquet, the laboratory's as CSV."""
     import numpy as np
     import pandas as pd
     from sklearn.datasets import load_breast_cancer

@@ -44,18 +44,14 @@ class Followed:
         spans: dict[str, list[tuple[float, float]]] = {}
         for task in self.tasks[party]:
             if task["start_date"] and task["end_date"] and task["state"] == "success":
-                spans.setdefault(task["task_id"].split(".")[0], []).append(
-                    (_at(task["start_date"]), _at(task["end_date"]))
-                )
+                spans.setdefault(task["task_id"].split(".")[0], []).append((_at(task["start_date"]), _at(task["end_date"])))
         stages = {name: max(end for _, end in span) - min(begin for begin, _ in span) for name, span in spans.items()}
         every = [task for tasks in self.tasks.values() for task in tasks if task["start_date"] and task["end_date"]]
         total = max(_at(task["end_date"]) for task in every) - min(_at(task["start_date"]) for task in every)
         return {**stages, "total": total}
 
 
-def follow(
-    airflows: Mapping[str, Airflow], guest: str, dag: str, runs: Mapping[str, str], show: Display, limit: float
-) -> Followed:
+def follow(airflows: Mapping[str, Airflow], guest: str, dag: str, runs: Mapping[str, str], show: Display, limit: float) -> Followed:
     """Wait until a run has ended at every party; ``runs`` holds its DAG run id by party (the guest's may have characters that the
     others' lack). Gives up after ``limit`` seconds, or a minute after one party has failed."""
     followed = Followed(dag, runs, dict.fromkeys(airflows, "missing"))
@@ -83,9 +79,7 @@ def follow(
 def _listen(airflow: Airflow, followed: Followed, party: str, run: str, heard: set[str]) -> None:
     """Read rounds and losses of the guest's legs that have ended since."""
     ended = {
-        task["task_id"]
-        for task in followed.tasks[party]
-        if task["task_id"].startswith("train.") and task["state"] == "success"
+        task["task_id"] for task in followed.tasks[party] if task["task_id"].startswith("train.") and task["state"] == "success"
     }
     for task in sorted(ended - heard):
         facts = airflow.xcom(followed.dag, run, task)
@@ -101,11 +95,7 @@ def _doing(followed: Followed, party: str) -> str:
     if state in FINISHED:
         text = state
     else:
-        active = [
-            task
-            for task in tasks
-            if task["state"] in ("running", "deferred", "queued", "up_for_retry", "awaiting_input")
-        ]
+        active = [task for task in tasks if task["state"] in ("running", "deferred", "queued", "up_for_retry", "awaiting_input")]
         text = ", ".join(
             task["task_id"] if task["state"] == "running" else f"{task['task_id']} ({task['state']})" for task in active
         )

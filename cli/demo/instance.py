@@ -41,16 +41,27 @@ class Instance:
         logins.touch(mode=0o600)
         logins.write_text(json.dumps({USER: self.password, "viewer": self.password}))
 
-    def environment(self, base: Mapping[str, str] = os.environ) -> dict[str, str]:
-        """The environment of this instance's processes: the caller's, less any Airflow settings, plus ours.
-
-        Slim on purpose: three instances share two cores. Secrets are drawn anew for every start.
-        """
-        kept = {
-            name: value
-            for name, value in base.items()
-            if not name.startswith(("AIRFLOW__", "AIRFLOW_", "TOMBOLO_DOCS"))
+    @staticmethod
+    def shared_environment(base: Mapping[str, str] = os.environ) -> dict[str, str]:
+        """What all processes of the demo get: the caller's environment, less any Airflow settings, plus ours."""
+        kept = {name: value for name, value in base.items() if not name.startswith(("AIRFLOW_", "TOMBOLO_DOCS"))}
+        return {
+            **kept,
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(REPOSITORY), kept.get("PYTHONPATH")])),
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", "")]),
+            "NO_PROXY": "localhost,127.0.0.1",
+            "no_proxy": "localhost,127.0.0.1",
+            "PYTHONWARNINGS": "ignore",
+            "GX_ANALYTICS_ENABLED": "false",
+            "OMP_NUM_THREADS": "1",
+            "OPENBLAS_NUM_THREADS": "1",
         }
+
+    def environment(self) -> dict[str, str]:
+        """The environment of this instance's processes.
+
+        Slim on purpose: three instances share two cores. Secrets are drawn anew at every call.
+        """
         settings = {
             "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.database}",
             "CORE__DAGS_FOLDER": str(REPOSITORY / "dags"),
@@ -81,17 +92,9 @@ class Instance:
             "USAGE_DATA_COLLECTION__ENABLED": "False",
         }
         return {
-            **kept,
+            **self.shared_environment(),
             "AIRFLOW_HOME": str(self.home),
-            "PYTHONPATH": os.pathsep.join(filter(None, [str(REPOSITORY), kept.get("PYTHONPATH")])),
-            "PATH": os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", "")]),
-            "NO_PROXY": "localhost,127.0.0.1",
-            "no_proxy": "localhost,127.0.0.1",
             "TOMBOLO_PARTY": str(self.settings),
-            "PYTHONWARNINGS": "ignore",
-            "GX_ANALYTICS_ENABLED": "false",
-            "OMP_NUM_THREADS": "1",
-            "OPENBLAS_NUM_THREADS": "1",
             **{f"AIRFLOW__{name}": value for name, value in settings.items()},
         }
 

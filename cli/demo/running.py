@@ -69,9 +69,7 @@ def _demo(root: Path, supervisor: Supervisor, console: Console, began: float) ->
         federation = lay_out(root)
         instances = [
             Instance(party, federation.home(party) / "airflow", settings, port, secrets.token_urlsafe(9))
-            for (party, settings), port in zip(
-                federation.settings.items(), free_ports(len(federation.settings)), strict=True
-            )
+            for (party, settings), port in zip(federation.settings.items(), free_ports(len(federation.settings)), strict=True)
         ]
         airflows = start(instances, supervisor, show)
         started = time.monotonic() - began
@@ -120,8 +118,7 @@ def start(instances: list[Instance], supervisor: Supervisor, show: Display) -> d
     for one in instances[1:]:
         copy_database(first, one)
     show.say("starting three Airflows: " + ", ".join(f"{one.party} {one.url}" for one in instances))
-    for one in instances:
-        supervisor.start(one, environments[one.party])
+    supervisor.start({one.party: (one, environments[one.party]) for one in instances})
     airflows = {one.party: Airflow(one.url, USER, one.password) for one in instances}
     for party, airflow in airflows.items():
         show.party(party, "starting")
@@ -174,9 +171,7 @@ def _all_well(airflows: Mapping[str, Airflow]) -> None:
         until = time.monotonic() + 60
         while any(run["state"] not in FINISHED for run in airflow.runs()) and time.monotonic() < until:
             time.sleep(1)
-        bad = [
-            f"{run['dag_id']} {run['dag_run_id']} {run['state']}" for run in airflow.runs() if run["state"] != "success"
-        ]
+        bad = [f"{run['dag_id']} {run['dag_run_id']} {run['state']}" for run in airflow.runs() if run["state"] != "success"]
         if bad:
             raise DemoFailed(f"{party}: {'; '.join(bad)}")
 

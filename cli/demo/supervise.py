@@ -9,10 +9,12 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
-from cli.demo.instance import Instance
+import psutil
+
+from cli.demo.instance import REPOSITORY, Instance
 
 COMPONENTS: Mapping[str, tuple[str, ...]] = {
     "api-server": ("api-server",),
@@ -28,22 +30,45 @@ class DidNotStart(Exception):
 
 
 class Supervisor:
-    """The running components of all instances; ``register`` is the file that a later process stops them by."""
+    """The running components of all instances; ``register`` is the file that a later process stops them by.
+
+    The launcher begins its imports as soon as the supervisor exists, while others still lay out folders.
+    """
 
     def __init__(self, register: Path) -> None:
         self._register = register
-        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._running: dict[str, psutil.Process] = {}
+        self._launcher = self._launch()
+        self._write()
 
-    def start(self, instance: Instance, environment: Mapping[str, str], components: Iterable[str] = COMPONENTS) -> None:
-        """Start components of one instance; their output goes to ``<home>/logs/<component>.log``."""
-        for component in components:
-            self.start_one(instance, environment, component)
+    def start(self, plan: Mapping[str, tuple[Instance, Mapping[str, str]]]) -> None:
+        """Start all components of instances, given with their environments; output goes to ``<home>/logs/<component>.log``."""
+        document = [
+            {
+                "environment": dict(environment),
+                "cwd": str(instance.home),
+                "components": [
+                    {"name": f"{party}/{name}", "arguments": arguments, "log": str(_open_log(instance, name))}
+                    for name, arguments in COMPONENTS.items()
+                ],
+            }
+            for party, (instance, environment) in plan.items()
+        ]
+        assert self._launcher.stdin is not None and self._launcher.stdout is not None
+        self._launcher.stdin.write(json.dumps(document).encode() + b"\n")
+        self._launcher.stdin.flush()
+        for _ in range(sum(len(one["components"]) for one in document)):
+            line = self._launcher.stdout.readline()
+            if not line:
+                raise DidNotStart(f"the launcher ended; see {self._launcher_log}")
+            started = json.loads(line)
+            self._running[started["name"]] = psutil.Process(started["pid"])
+            self._write()
 
-    def start_one(self, instance: Instance, environment: Mapping[str, str], component: str) -> subprocess.Popen[bytes]:
-        log = log_of(instance, component)
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as output:
-            process = subprocess.Popen(
+    def restart(self, instance: Instance, environment: Mapping[str, str], component: str) -> None:
+        """Start one component again by itself."""
+        with _open_log(instance, component).open("ab") as output:
+            self._running[f"{instance.party}/{component}"] = psutil.Popen(
                 [sys.executable, "-m", "airflow", *COMPONENTS[component]],
                 env=dict(environment),
                 cwd=instance.home,
@@ -52,50 +77,70 @@ class Supervisor:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        self._running[f"{instance.party}/{component}"] = process
         self._write()
-        return process
 
-    def process(self, instance: Instance, component: str) -> subprocess.Popen[bytes]:
+    def process(self, instance: Instance, component: str) -> psutil.Process:
         return self._running[f"{instance.party}/{component}"]
 
     def check(self) -> None:
         """Raise :class:`DidNotStart` where a component has ended."""
         for name, process in self._running.items():
-            if process.poll() is not None:
-                raise DidNotStart(f"{name} ended with status {process.returncode}")
+            if not _alive(process):
+                raise DidNotStart(f"{name} has ended")
 
     def stop(self) -> None:
         """End everything that this supervisor started, with all descendants."""
-        _end([(process.pid, _started(process.pid)) for process in self._running.values()])
-        for process in self._running.values():
-            process.wait()
+        launcher = [psutil.Process(self._launcher.pid)] if self._launcher.poll() is None else []
+        _end([*self._running.values(), *launcher])
+        self._launcher.wait()
         self._running.clear()
         self._register.unlink(missing_ok=True)
 
+    @property
+    def _launcher_log(self) -> Path:
+        return self._register.with_suffix(".log")
+
+    def _launch(self) -> subprocess.Popen[bytes]:
+        with self._launcher_log.open("wb") as output:
+            return subprocess.Popen(
+                [sys.executable, "-m", "cli.demo.launcher"],
+                env=Instance.shared_environment(),
+                cwd=REPOSITORY,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=output,
+                start_new_session=True,
+            )
+
     def _write(self) -> None:
-        entries = [{"name": name, "pid": one.pid, "started": _started(one.pid)} for name, one in self._running.items()]
+        running = {**self._running, "launcher": psutil.Process(self._launcher.pid)}
+        entries = []
+        for name, one in running.items():
+            with contextlib.suppress(psutil.Error):
+                entries.append({"name": name, "pid": one.pid, "started": one.create_time()})
         self._register.write_text(json.dumps(entries, indent=1))
 
 
 def stop_registered(register: Path) -> int:
-    """End what an earlier supervisor left running; returns how many processes it had started and still lived."""
+    """End what an earlier supervisor left running; returns how many of its processes still lived."""
     try:
         entries = json.loads(register.read_text())
     except FileNotFoundError:
         return 0
-    alive = [
-        (one["pid"], one["started"]) for one in entries if one["started"] and _started(one["pid"]) == one["started"]
-    ]
-    _end(alive)
+    found = []
+    for one in entries:
+        with contextlib.suppress(psutil.Error):
+            process = psutil.Process(one["pid"])
+            if process.create_time() == one["started"]:  # a process id alone may be somebody else's by now
+                found.append(process)
+    _end(found)
     register.unlink(missing_ok=True)
-    return len(alive)
+    return len(found)
 
 
 def migrate(instance: Instance, environment: Mapping[str, str]) -> None:
     """Create an instance's metadata database."""
-    log = log_of(instance, "migrate")
-    log.parent.mkdir(parents=True, exist_ok=True)
+    log = _open_log(instance, "migrate")
     with log.open("ab") as output:
         done = subprocess.run(
             [sys.executable, "-m", "airflow", "db", "migrate"],
@@ -119,40 +164,31 @@ def log_of(instance: Instance, component: str) -> Path:
     return instance.home / "logs" / f"{component}.log"
 
 
-def _started(pid: int) -> float:
-    """When a process started, 0 where there is none: a process id alone may be somebody else's by now."""
-    import psutil
+def _open_log(instance: Instance, component: str) -> Path:
+    log = log_of(instance, component)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    return log
 
+
+def _alive(process: psutil.Process) -> bool:
     try:
-        return psutil.Process(pid).create_time()
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
     except psutil.Error:
-        return 0.0
+        return False
 
 
-def _end(leaders: list[tuple[int, float]]) -> None:
-    """Terminate processes with their descendants; whoever is left after a grace period is killed."""
-    import psutil
-
+def _end(leaders: list[psutil.Process]) -> None:
+    """Terminate processes; they and their descendants that are left after a grace period are killed."""
     family: dict[int, psutil.Process] = {}
-    for pid, started in leaders:
-        try:
-            leader = psutil.Process(pid)
-            if started and leader.create_time() == started:
-                family |= {one.pid: one for one in (leader, *leader.children(recursive=True))}
-        except psutil.Error:
-            continue
-    for pid, _ in leaders:
-        if pid in family:
-            _signal_group(pid, signal.SIGTERM)
+    for leader in leaders:
+        with contextlib.suppress(psutil.Error):
+            family |= {one.pid: one for one in (leader, *leader.children(recursive=True))}
+    for leader in leaders:
+        if leader.pid in family:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(leader.pid, signal.SIGTERM)
     _, left = psutil.wait_procs(list(family.values()), timeout=_GRACE)
     for one in left:
-        try:
+        with contextlib.suppress(psutil.Error):
             one.kill()
-        except psutil.Error:
-            continue
     psutil.wait_procs(left, timeout=5)
-
-
-def _signal_group(pid: int, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(pid, number)

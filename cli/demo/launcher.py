@@ -1,0 +1,122 @@
+"""Starts the processes of several Airflows from one that has done the heavy imports: two cores do them once, not twelve times.
+
+``python -m cli.demo.launcher``: reads one JSON plan from standard input, a list of instances with ``environment``, ``cwd`` and
+``components`` (name, arguments, log), and writes ``{"name", "pid"}`` per component as JSON lines. It imports what all share, forks
+once per instance, which imports Airflow under its own environment, and forks there once per component. Each component runs
+Airflow's own command line in a session of its own. In production a service manager starts the same commands.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+_SHARED = (
+    "aiosqlite",
+    "alembic",
+    "cadwyn",
+    "cryptography.hazmat.primitives.hpke",
+    "fastapi",
+    "gmpy2",
+    "great_expectations",
+    "httpx",
+    "jinja2",
+    "numpy",
+    "opentelemetry.sdk.trace",
+    "pandas",
+    "pendulum",
+    "pyarrow.parquet",
+    "pydantic",
+    "sqlalchemy.ext.asyncio",
+    "sqlalchemy.orm",
+    "structlog",
+    "uvicorn",
+)
+_PER_INSTANCE = (
+    "airflow.api_fastapi.core_api.app",
+    "airflow.api_fastapi.execution_api.app",
+    "airflow.dag_processing.manager",
+    "airflow.executors.local_executor",
+    "airflow.jobs.scheduler_job_runner",
+    "airflow.jobs.triggerer_job_runner",
+    "operators.workflow",
+    "fl_tasks.stages.predict",
+    "fl_tasks.stages.publish",
+    "fl_tasks.stages.train",
+    "fl_tasks.stages.validate",
+)
+
+
+def main() -> int:
+    """Import, fork, and stay as the parent that reaps."""
+    for module in _SHARED:
+        import_module(module)
+    gc.collect()
+    gc.freeze()
+    plan = json.loads(sys.stdin.readline())
+    instances = [_fork(_instance, one) for one in plan]
+    for pid in instances:
+        os.waitpid(pid, 0)
+    return 0
+
+
+def _instance(one: dict[str, Any]) -> int:
+    os.environ.clear()
+    os.environ.update(one["environment"])
+    os.chdir(one["cwd"])
+    for module in _PER_INSTANCE:
+        import_module(module)
+    gc.collect()
+    gc.freeze()
+    components = []
+    for component in one["components"]:
+        pid = _fork(_component, component)
+        os.write(1, (json.dumps({"name": component["name"], "pid": pid}) + "\n").encode())
+        components.append(pid)
+    for pid in components:
+        os.waitpid(pid, 0)
+    return 0
+
+
+def _component(component: dict[str, Any]) -> int:
+    os.setsid()
+    log = os.open(Path(component["log"]), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    for stream, target in ((os.open(os.devnull, os.O_RDONLY), 0), (log, 1), (log, 2)):
+        os.dup2(stream, target)
+    from airflow import settings
+
+    settings.engine.dispose(close=False)
+    from airflow.__main__ import main as airflow
+
+    sys.argv = ["airflow", *component["arguments"]]
+    airflow()
+    return 0
+
+
+def _fork(work: Any, argument: dict[str, Any]) -> int:
+    """Run ``work`` in a child; returns its process id."""
+    pid = os.fork()
+    if pid:
+        return pid
+    status = 1
+    try:
+        status = work(argument)
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else 1
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
