@@ -103,30 +103,36 @@ class MinioStore:
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 return call()
-            except S3Error as error:
+            except (S3Error, InvalidResponseError) as error:
                 trouble = self._translate(error, name)
                 if trouble is not None:
                     if attempt > 1 and writing is not None and isinstance(trouble, _Conflict) and self._landed(name, writing):
                         return None  # type: ignore[return-value]  # our own first try got through after all
                     raise trouble from None
-            except (ServerError, InvalidResponseError, urllib3.exceptions.HTTPError, OSError):
+            except (ServerError, urllib3.exceptions.HTTPError, OSError):
                 pass
             if attempt < _ATTEMPTS:
                 time.sleep(0.1 * 2**attempt * (0.5 + random.random()))  # noqa: S311 - spreads retries, no secret
         raise StoreUnreachable(self.url)
 
-    def _translate(self, error: S3Error, name: str) -> Exception | None:
-        """The error to raise for an S3 answer, or None where another try may help."""
-        status = getattr(error.response, "status", 0)
-        if error.code in _MISSING or (status == 404 and error.code != "NoSuchBucket"):
+    def _translate(self, error: S3Error | InvalidResponseError, name: str) -> Exception | None:
+        """The error to raise for an S3 answer, or None where another try may help.
+
+        Some servers send errors as text, which the client reports by status alone.
+        """
+        if isinstance(error, S3Error):
+            code, status = error.code or "", getattr(error.response, "status", 0)
+        else:
+            code, status = "", error._code
+        if code in _MISSING or (status == 404 and code != "NoSuchBucket"):
             return KeyMissing(name)
-        if error.code == "PreconditionFailed" or status == 412:
+        if code == "PreconditionFailed" or status == 412:
             return _Conflict()
-        if error.code in _REFUSED or status == 403:
+        if code in _REFUSED or status == 403:
             return StoreRefused(self.url)
-        if status >= 500 or status == 409 or error.code == "SlowDown":
+        if status >= 500 or status == 409 or code == "SlowDown":
             return None
-        return StoreUnreachable(f"{self.url} answers {error.code}.")
+        return StoreUnreachable(f"{self.url} answers {code or status}.")
 
     def _landed(self, name: str, data: bytes) -> bool:
         response = self.client.get_object(self.config.bucket, name)

@@ -1,0 +1,137 @@
+"""One suite for all stores: memory, a directory, and S3 on a real server."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from storage.stores.base import BadKey, KeyMissing, KeyTaken, NotCreateOnly, Store, check_key
+from storage.stores.local import LocalStore
+from storage.stores.memory import MemoryStore
+from storage.stores.probe import check_create_only
+
+S3 = pytest.param("s3", marks=[pytest.mark.s3, pytest.mark.xdist_group("rgw")])
+
+
+@pytest.fixture(params=["memory", "directory", S3])
+def store(request, tmp_path) -> Store:
+    if request.param == "memory":
+        return MemoryStore()
+    if request.param == "directory":
+        return LocalStore(tmp_path / "store")
+    return request.getfixturevalue("gateway").store("ann", prefix=f"test-{os.urandom(6).hex()}")
+
+
+def test_what_is_put_is_got_listed_and_described(store):
+    assert store.list() == [] == store.list("to-ben/")
+    data = {"to-ben/a/1": b"one", "to-ben/a/2": b"", "to-ben/ab": os.urandom(100_000), "to-cy/a/1": b"x", "top": b"y"}
+    for key, value in data.items():
+        store.put(key, value)
+    assert {key: store.get(key) for key in data} == data
+    assert store.list() == sorted(data)
+    assert store.list("to-ben/a") == ["to-ben/a/1", "to-ben/a/2", "to-ben/ab"]
+    assert store.list("to-ben/a/") == ["to-ben/a/1", "to-ben/a/2"]
+    assert store.list("to-b") == ["to-ben/a/1", "to-ben/a/2", "to-ben/ab"]
+    assert store.stat("to-ben/ab").size == 100_000
+    assert abs(store.stat("top").modified - datetime.now(UTC)) < timedelta(seconds=60)
+
+
+def test_nothing_is_overwritten(store):
+    store.put("k/v", b"first")
+    with pytest.raises(KeyTaken):
+        store.put("k/v", b"second")
+    assert store.get("k/v") == b"first"
+    check_create_only(store)
+    assert store.list("probe/") == []
+
+
+def test_missing_objects(store):
+    for ask in (store.get, store.stat):
+        with pytest.raises(KeyMissing):
+            ask("not/there")
+    store.delete("not/there")
+
+
+def test_deleted_objects_are_gone(store):
+    store.put("a/b", b"1")
+    store.delete("a/b")
+    assert store.list("a/") == []
+    store.put("a/b", b"2")
+    assert store.get("a/b") == b"2"
+
+
+def test_a_race_has_one_winner(store):
+    def race(number: int) -> bool:
+        try:
+            store.put("race/key", str(number).encode())
+        except KeyTaken:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        wins = list(pool.map(race, range(24)))
+    assert sum(wins) == 1
+    assert store.get("race/key") == str(wins.index(True)).encode()
+
+
+@pytest.mark.parametrize("key", ["", "/a", "a/", "a//b", "../a", "a/..", "a/./b", "a b", "ä", "a\n", "a" * 901, "a\\b"])
+def test_bad_keys_are_refused(store, key):
+    for ask in (store.get, store.delete, store.stat, lambda key: store.put(key, b"")):
+        with pytest.raises(BadKey):
+            ask(key)
+
+
+@given(st.lists(st.from_regex(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,20}", fullmatch=True), min_size=1, max_size=6))
+def test_good_keys_are_keys(parts):
+    assert check_key("/".join(parts)) == "/".join(parts)
+
+
+def test_a_store_that_overwrites_is_found_out():
+    class Careless(MemoryStore):
+        def put(self, key: str, data: bytes) -> None:
+            self.delete(key)
+            super().put(key, data)
+
+    with pytest.raises(NotCreateOnly):
+        check_create_only(Careless())
+
+
+def test_a_killed_writer_leaves_nothing_to_read(tmp_path):
+    program = (
+        "import sys\nfrom storage.stores.local import LocalStore\nstore = LocalStore(sys.argv[1])\n"
+        "for n in range(10**6):\n    store.put(f'k/{n}', b'x' * 500_000)\n"
+    )
+    for _ in range(3):
+        process = subprocess.Popen([sys.executable, "-c", program, str(tmp_path / "store")], env={**os.environ, "PYTHONPATH": "."})
+        deadline = time.monotonic() + 30
+        while not LocalStore(tmp_path / "store").list("k/") and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.05)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        store = LocalStore(tmp_path / "store")
+        found = store.list()
+        assert found
+        assert all(store.stat(key).size == 500_000 for key in found)
+        for key in found:
+            store.delete(key)
+
+
+def test_links_out_of_a_directory_are_not_followed(tmp_path):
+    (tmp_path / "secret").write_text("secret")
+    store = LocalStore(tmp_path / "store")
+    store.put("a/b", b"1")
+    (tmp_path / "store" / "a" / "link").symlink_to(tmp_path / "secret")
+    (tmp_path / "store" / "folder").symlink_to(tmp_path)
+    assert store.list() == ["a/b"]
+    with pytest.raises(Exception, match="TMB-STORE"):
+        store.get("a/link")

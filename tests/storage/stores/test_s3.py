@@ -1,0 +1,130 @@
+"""What only S3 has: users, policies, and a server that must honour conditional writes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from storage.books import Books
+from storage.exchange import Exchange, Peer, Self
+from storage.identity import PartyKeys
+from storage.private import PrivateArea
+from storage.schema import Message, Public
+from storage.stores.base import BadStoreAddress, KeyMissing, NotCreateOnly, StoreRefused, StoreUnreachable
+from storage.stores.minio import MinioStore, S3Config
+from storage.stores.opening import open_store
+from storage.stores.probe import check_create_only
+from tests.rgw import free_port
+
+pytestmark = [pytest.mark.s3, pytest.mark.xdist_group("rgw")]
+NUMBERS = Message("numbers", "guest", "host", {"value": Public("float64", "test")}, learns="numbers", step="1")
+
+
+def fresh(key: str) -> str:
+    return f"{key}-{os.urandom(4).hex()}"
+
+
+def test_a_peer_reads_its_own_prefix_and_nothing_else(gateway):
+    anns, as_ben = gateway.store("ann"), gateway.store("ann", as_party="ben")
+    mine, other, private = fresh("to-ben/x"), fresh("to-cy/x"), fresh("private/x")
+    for key in (mine, other, private):
+        anns.put(key, b"sealed")
+    assert as_ben.get(mine) == b"sealed"
+    assert mine in as_ben.list("to-ben/")
+    for refused in (
+        lambda: as_ben.put(fresh("to-ben/y"), b"forged"),
+        lambda: as_ben.delete(mine),
+        lambda: as_ben.list("to-cy/"),
+        lambda: as_ben.list("private/"),
+        lambda: as_ben.list(""),
+        lambda: as_ben.get(other),
+        lambda: as_ben.get(private),
+    ):
+        with pytest.raises(StoreRefused) as caught:
+            refused()
+        assert gateway.users["ben"][1] not in str(caught.value)
+    assert anns.get(mine) == b"sealed"
+
+
+def test_wrong_credentials_are_refused_without_showing_them(gateway):
+    config = gateway.config("ann", "ann").model_copy(update={"secret_key": type(gateway.config("ann", "ann").secret_key)("wrong-secret")})
+    with pytest.raises(StoreRefused) as caught:
+        MinioStore(config).list("to-ben/")
+    assert "wrong-secret" not in str(caught.value) + repr(config)
+
+
+def test_artifacts_cross_two_buckets(gateway):
+    keys = {name: PartyKeys.new(name) for name in ("ann", "ben")}
+
+    def exchange(me: str, peer: str) -> Exchange:
+        store = gateway.store(me)
+        other = Peer(peer, keys[peer].signing.public(), keys[peer].sealing.public(), gateway.store(peer, as_party=me))
+        books = Books(PrivateArea(store, keys[me].vault, "agreement", run))
+        return Exchange(Self(me, keys[me].signing, keys[me].sealing, store), {peer: other}, "agreement", run, "b", books)
+
+    run = fresh("run")
+    assert exchange("ben", "ann").fetch(NUMBERS, "ann", 1) is None
+    exchange("ann", "ben").send(NUMBERS, "ben", 1, {"value": [1.0, 2.0]})
+    receipt = exchange("ben", "ann").fetch(NUMBERS, "ann", 1)
+    assert receipt is not None
+    assert receipt.table.column("value").combine_chunks().storage.to_pylist() == [1.0, 2.0]
+
+
+def test_addresses_take_credentials_from_the_environment_only(gateway, monkeypatch, tmp_path):
+    access, secret = gateway.users["ann"]
+    monkeypatch.setenv("ANN_ACCESS_KEY", access)
+    monkeypatch.setenv("ANN_SECRET_KEY", secret)
+    address = f"s3://party-ann/sub?endpoint=http://127.0.0.1:{gateway.port}&credentials=ANN"
+    store, key = open_store(address), fresh("k")
+    store.put(key, b"1")
+    assert gateway.store("ann").get(f"sub/{key}") == b"1"
+    assert secret not in store.url
+    (tmp_path / "c.json").write_text(f'{{"access_key": "{access}", "secret_key": "{secret}"}}')
+    assert open_store(address.replace("=ANN", "=file:c.json"), tmp_path).get(key) == b"1"
+    for bad in (
+        address.replace("=ANN", "=NOBODY"),
+        f"s3://{access}:{secret}@party-ann?endpoint=http://x",
+        "s3://party-ann",
+        address + "&colour=red",
+        "ftp://x/y",
+    ):
+        with pytest.raises(BadStoreAddress) as caught:
+            open_store(bad)
+        assert secret not in str(caught.value)
+
+
+def test_a_server_that_is_not_there_is_a_coded_error():
+    gone = MinioStore(S3Config(endpoint=f"127.0.0.1:{free_port()}", bucket="abc", access_key="a", secret_key="b", secure=False))
+    with pytest.raises(StoreUnreachable):
+        gone.list("x/")
+
+
+def test_rclone_speaks_the_wire_and_is_found_to_overwrite(tmp_path):
+    port = free_port()
+    command = [str(Path(sys.executable).parent / "rclone"), "--config", os.devnull, "serve", "s3"]
+    (tmp_path / "bucket").mkdir()
+    process = subprocess.Popen([*command, "--addr", f"127.0.0.1:{port}", "--auth-key", "accesskeyid,secretaccesskey", str(tmp_path)])
+    try:
+        config = S3Config(endpoint=f"127.0.0.1:{port}", bucket="bucket", access_key="accesskeyid", secret_key="secretaccesskey", secure=False)
+        store, deadline = MinioStore(config), time.monotonic() + 20
+        while time.monotonic() < deadline:
+            try:
+                store.list("")
+                break
+            except StoreUnreachable:
+                time.sleep(0.2)
+        store.put("to-ben/k", b"1")
+        assert store.get("to-ben/k") == b"1"
+        assert store.list("to-ben/") == ["to-ben/k"]
+        with pytest.raises(KeyMissing):
+            store.get("to-ben/other")
+        with pytest.raises(NotCreateOnly):
+            check_create_only(store)
+    finally:
+        process.kill()
+        process.wait()
