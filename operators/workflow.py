@@ -9,7 +9,7 @@ from typing import Any
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
-from airflow.sdk import DAG, Asset, AssetWatcher, BaseOperator, Param, TaskGroup
+from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, AssetWatcher, BaseOperator, CronTriggerTimetable, Param, TaskGroup
 
 from contracts.agreement import Agreement
 from contracts.parameters import KNOWN, Parameter
@@ -83,8 +83,13 @@ def build_predict_dag(agreement: Agreement, party: str) -> DAG:
 
 
 def build_monitor_dag(agreement: Agreement, party: str) -> DAG:
-    """Compare a published model with labels that arrived later and watch its scores for drift; for parties that get scores."""
-    with _dag(agreement, party, "monitor", "@daily", {}) as dag:
+    """Compare a published model with labels that arrived later and watch its scores for drift; for parties that get scores.
+
+    Runs after every prediction and every morning, since labels come when they come.
+    """
+    mornings = CronTriggerTimetable("0 6 * * *", timezone="UTC")
+    schedule = AssetOrTimeSchedule(timetable=mornings, assets=[scores_asset(agreement.name, party)])
+    with _dag(agreement, party, "monitor", schedule, {}) as dag:
         MonitorOperator(task_id="monitor", agreement=agreement.name)
     return dag
 
@@ -162,7 +167,7 @@ def _field(one: Parameter) -> Param:
     return Param(one.default, type=accepted, title=known.title, description=known.description, section="Training", **limits)
 
 
-def _dag(agreement: Agreement, party: str, kind: str, schedule: str | None, form: dict[str, Param]) -> DAG:
+def _dag(agreement: Agreement, party: str, kind: str, schedule: Any, form: dict[str, Param]) -> DAG:
     terms, role = agreement.terms, agreement.roles()[party]
     others = ", ".join(f"{name} ({other})" for name, other in agreement.roles().items() if name != party)
     begins = kind == "monitor" or role == "guest"
