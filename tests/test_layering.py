@@ -1,0 +1,72 @@
+"""The house rules that a program can check: layers, heavy imports, file sizes, error codes and pages made from code."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("dags", "plugins", "operators", "cli", "fl_tasks", "contracts", "storage")
+HEAVY = {"pandas", "sklearn", "great_expectations", "phe", "matplotlib", "scipy", "selenium"}
+LIGHT_STARTS = {"dags", "plugins", "operators", "cli"}
+
+
+def modules(*packages: str) -> list[Path]:
+    return [path for package in packages for path in sorted((ROOT / package).rglob("*.py"))]
+
+
+def imported_at_start(path: Path) -> set[str]:
+    """Top-level package names that a module imports when it is itself imported (not inside functions or TYPE_CHECKING)."""
+    found: set[str] = set()
+    pending = list(ast.parse(path.read_text()).body)
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module.split(".")[0])
+        elif isinstance(node, ast.If) and "TYPE_CHECKING" not in ast.unparse(node.test):
+            pending += node.body + node.orelse
+        elif isinstance(node, ast.Try | ast.ClassDef):
+            pending += node.body
+    return found
+
+
+def test_imports_run_downward():
+    run = subprocess.run([Path(sys.executable).parent / "lint-imports", "--no-cache"], cwd=ROOT, capture_output=True, text=True, env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"})
+    assert run.returncode == 0, run.stdout
+
+
+@pytest.mark.parametrize("path", modules("fl_tasks", "contracts", "storage", "cli"), ids=lambda path: str(path.relative_to(ROOT)))
+def test_only_operators_know_airflow(path):
+    assert "airflow" not in imported_at_start(path)
+
+
+@pytest.mark.parametrize("path", modules(*PACKAGES), ids=lambda path: str(path.relative_to(ROOT)))
+def test_heavy_packages_are_imported_late(path):
+    assert not imported_at_start(path) & HEAVY
+    if path.relative_to(ROOT).parts[0] in LIGHT_STARTS:
+        assert not imported_at_start(path) & {"numpy", "pyarrow"}
+
+
+@pytest.mark.parametrize("path", modules(*PACKAGES, "tests", "benchmarks"), ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_are_one_idea(path):
+    text = path.read_text()
+    assert len(text.splitlines()) <= 400
+    assert not text.strip() or ast.get_docstring(ast.parse(text)), "the first line says what the module is for"
+
+
+def test_the_error_page_is_what_the_classes_say():
+    run = subprocess.run([sys.executable, "-c", "from cli.errors import page; print(page(), end='')"], cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert (ROOT / "docs" / "errors.md").read_text() == run.stdout, "run `tombolo errors`"
+
+
+def test_the_help_is_quick_to_import():
+    program = "import sys, cli.app; print(sorted({n.split('.')[0] for n in sys.modules} & {'airflow','numpy','pyarrow','pandas','cryptography'}))"
+    run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert run.stdout.strip() == "[]", run.stdout + run.stderr
