@@ -29,7 +29,7 @@ def dag_of(agreement: str, kind: str) -> str:
     return f"{agreement}_{kind}"
 
 
-def agreement_of(dag_id: str) -> tuple[str, Kind]:
-    """Agreement and kind of run behind a DAG id; agreement names hold no underscore."""
+def agreement_of(dag_id: str) -> tuple[str, Kind] | None:
+    """Agreement and kind of the runs of a DAG, None where it has none; agreement names hold no underscore."""
     agreement, _, kind = dag_id.partition("_")
-    return agreement, "predict" if kind == "predict" else "train"
+    return (agreement, kind) if kind in ("train", "predict") else None  # type: ignore[return-value]

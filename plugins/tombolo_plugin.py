@@ -39,7 +39,10 @@ def run_folder(dag_id: str, run_id: str) -> Path:
 
     from contracts.settings import PartySettings
 
-    agreement, kind = agreement_of(dag_id)
+    found = agreement_of(dag_id)
+    if found is None:
+        raise HTTPException(404)
+    agreement, kind = found
     run = run_name(run_id, kind)
     base = os.environ.get("TOMBOLO_DOCS") or PartySettings.load().folder / "docs"
     return _inside(Path(base), Path(base) / agreement / run)

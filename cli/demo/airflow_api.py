@@ -28,6 +28,11 @@ class Airflow:
     def __init__(self, url: str, user: str, password: str) -> None:
         self.url, self._login, self._token = url, {"username": user, "password": password}, ""
 
+    def token(self) -> str:
+        """The login's token; fetched at first use."""
+        self._token = self._token or self._call("POST", "/auth/token", self._login, token=False)["access_token"]
+        return self._token
+
     def healthy(self) -> bool:
         """Whether all components of the instance have reported as healthy."""
         try:
@@ -101,8 +106,7 @@ class Airflow:
     def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None, token: bool = True) -> Any:
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         if token:
-            self._token = self._token or self._call("POST", "/auth/token", self._login, token=False)["access_token"]
-            headers["Authorization"] = f"Bearer {self._token}"
+            headers["Authorization"] = f"Bearer {self.token()}"
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self.url}{path}", data, headers, method=method)  # noqa: S310 - our own http address
         try:

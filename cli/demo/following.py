@@ -42,7 +42,7 @@ class Followed:
     def seconds(self, party: str) -> dict[str, float]:
         """Seconds from the first start to the last end of each stage at one party, and ``total`` over all parties."""
         spans: dict[str, list[tuple[float, float]]] = {}
-        for task in self.tasks[party]:
+        for task in sorted(self.tasks[party], key=lambda task: task["start_date"] or ""):
             if task["start_date"] and task["end_date"] and task["state"] == "success":
                 spans.setdefault(task["task_id"].split(".")[0], []).append((_at(task["start_date"]), _at(task["end_date"])))
         stages = {name: max(end for _, end in span) - min(begin for begin, _ in span) for name, span in spans.items()}

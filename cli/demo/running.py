@@ -71,7 +71,7 @@ def _demo(root: Path, supervisor: Supervisor, console: Console, began: float) ->
             Instance(party, federation.home(party) / "airflow", settings, port, secrets.token_urlsafe(9))
             for (party, settings), port in zip(federation.settings.items(), free_ports(len(federation.settings)), strict=True)
         ]
-        airflows = start(instances, supervisor, show)
+        airflows = start(instances, supervisor, show, {one.party: one.environment() for one in instances})
         started = time.monotonic() - began
         training = _federated_run(airflows, federation, "train", {}, supervisor, show)
         prediction = _federated_run(airflows, federation, "predict", {}, supervisor, show)
@@ -92,7 +92,7 @@ def _demo(root: Path, supervisor: Supervisor, console: Console, began: float) ->
             rows=compared.rows,
             rounds=training.rounds,
             losses=training.losses,
-            seconds={**training.seconds(guest), "starting": started, "prediction": prediction.seconds(guest)["total"]},
+            seconds={"starting": started, **training.seconds(guest), "prediction": prediction.seconds(guest)["total"]},
             bytes_sent=_bytes_sent(federation, training.runs, prediction.runs),
             predicted_rows=predicted["rows"],
             airflows={one.party: {"url": one.url, "user": USER, "password": one.password} for one in instances},
@@ -102,9 +102,10 @@ def _demo(root: Path, supervisor: Supervisor, console: Console, began: float) ->
         return report
 
 
-def start(instances: list[Instance], supervisor: Supervisor, show: Display) -> dict[str, Airflow]:
+def start(
+    instances: list[Instance], supervisor: Supervisor, show: Display, environments: Mapping[str, Mapping[str, str]]
+) -> dict[str, Airflow]:
     """Start all instances and wait until every one is healthy and has its DAGs. Raises :class:`DidNotStart`."""
-    environments = {one.party: one.environment() for one in instances}
     for one in instances:
         one.prepare()
     show.say("making the metadata databases")

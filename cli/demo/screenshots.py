@@ -1,0 +1,123 @@
+"""Takes the README's pictures of a demo that is still running: ``python -m cli.demo.screenshots [FOLDER]`` (needs Chromium)."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from cli.demo.airflow_api import Airflow
+from cli.demo.federation import AGREEMENT
+from cli.demo.instance import REPOSITORY
+from cli.demo.running import ROOT
+
+_SIZE = (1500, 920)
+_FLAGS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+    "--force-color-profile=srgb",
+    f"--window-size={_SIZE[0]},{_SIZE[1]}",
+)
+
+
+def pages(run: str) -> dict[str, tuple[str, str, str]]:
+    """Picture's name: party, path, and a text that the page shows when it is ready."""
+    train, at = f"/dags/{AGREEMENT}_train", quote(run, safe="")
+    return {
+        "grid": ("clinic", f"{train}/runs/{at}", "rounds"),
+        "federation": ("clinic", f"{train}/runs/{at}/plugin/federation", "clinic"),
+        "leg-log": ("laboratory", f"{train}/runs/{at}/tasks/train.rounds_001_010", "round=10"),
+        "dags": ("clinic", "/dags", f"{AGREEMENT}_predict"),
+        "inbox": ("notary", "/dags/tombolo_inbox", "begin"),
+    }
+
+
+def take(folder: Path, root: Path = ROOT) -> list[Path]:
+    """Write all pictures; returns their paths."""
+    report = json.loads((root / "report.json").read_text(encoding="utf-8"))
+    folder.mkdir(parents=True, exist_ok=True)
+    taken = []
+    with tempfile.TemporaryDirectory() as profile:
+        browser = _browser(profile)
+        try:
+            for name, (party, path, text) in pages(report["run"]).items():
+                _log_in(browser, report["airflows"][party])
+                browser.get(report["airflows"][party]["url"] + path)
+                _wait(browser, text)
+                if name == "grid":
+                    _open_group(browser)
+                taken.append(folder / f"{name}.png")
+                browser.save_screenshot(str(taken[-1]))
+        finally:
+            browser.quit()
+    return taken
+
+
+def _browser(profile: str) -> Any:
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = "/usr/bin/chromium"
+    for flag in (*_FLAGS, f"--user-data-dir={profile}"):
+        options.add_argument(flag)
+    return webdriver.Chrome(options=options, service=Service("/usr/bin/chromedriver"))
+
+
+def _log_in(browser: Any, airflow: dict[str, str]) -> None:
+    """Put the login token where Airflow's own login page would put it."""
+    token = Airflow(airflow["url"], airflow["user"], airflow["password"]).token()
+    browser.get(f"{airflow['url']}/api/v2/version")
+    browser.delete_all_cookies()
+    browser.add_cookie({"name": "_token", "value": token, "path": "/"})
+
+
+def _wait(browser: Any, text: str, seconds: float = 40) -> None:
+    """Wait for a text on the page or in a frame of it, then for things to settle."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until and not _shows(browser, text):
+        time.sleep(0.5)
+    time.sleep(2)
+
+
+def _shows(browser: Any, text: str) -> bool:
+    from selenium.common.exceptions import WebDriverException
+    from selenium.webdriver.common.by import By
+
+    try:
+        if text in browser.find_element(By.TAG_NAME, "body").text:
+            return True
+        for frame in browser.find_elements(By.TAG_NAME, "iframe"):
+            browser.switch_to.frame(frame)
+            found = text in browser.find_element(By.TAG_NAME, "body").text
+            browser.switch_to.default_content()
+            if found:
+                return True
+    except WebDriverException:
+        browser.switch_to.default_content()
+    return False
+
+
+def _open_group(browser: Any) -> None:
+    """Unfold the task group of the legs."""
+    from selenium.webdriver.common.by import By
+
+    for button in browser.find_elements(By.CSS_SELECTOR, "button[aria-label*='xpand']")[:1]:
+        button.click()
+        time.sleep(2)
+
+
+if __name__ == "__main__":
+    for picture in take(Path(sys.argv[1]) if len(sys.argv) > 1 else REPOSITORY / "docs" / "images"):
+        print(picture)

@@ -1,0 +1,107 @@
+"""The demo's parts: the split of the tables, ports, processes that are stopped with all descendants."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import pytest
+import yaml
+
+from cli.demo.data import CLINIC_COLUMNS, write_tables
+from cli.demo.federation import lay_out
+from cli.demo.instance import Instance, free_ports
+from cli.demo.supervise import stop_registered
+from contracts.agreement import Agreement
+from contracts.settings import PartySettings
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory):
+    return write_tables(tmp_path_factory.mktemp("tables"))
+
+
+def test_each_side_knows_patients_that_the_other_does_not(tables):
+    clinic, laboratory = pd.read_parquet(tables.clinic), pd.read_csv(tables.laboratory)
+    own, theirs = set(clinic["patient"]), set(laboratory["patient"])
+    assert own - theirs and theirs - own and len(own & theirs) > 400
+    common = [patient for patient in clinic["patient"] if patient in theirs]
+    assert common != [patient for patient in laboratory["patient"] if patient in own]
+
+
+def test_labels_and_strong_columns_are_apart(tables):
+    clinic, laboratory = pd.read_parquet(tables.clinic), pd.read_csv(tables.laboratory)
+    assert list(clinic.columns) == ["patient", *CLINIC_COLUMNS, "malignant"]
+    assert not set(laboratory.columns) & {*CLINIC_COLUMNS, "malignant"}
+    assert "malignant" not in pd.read_parquet(tables.clinic_new)
+
+
+def test_new_patients_are_new(tables):
+    known = set(pd.read_parquet(tables.clinic)["patient"]) | set(pd.read_csv(tables.laboratory)["patient"])
+    assert not known & set(pd.read_parquet(tables.outcomes)["patient"])
+    assert set(pd.read_parquet(tables.clinic_new)["patient"]) <= set(pd.read_parquet(tables.outcomes)["patient"])
+
+
+def test_tables_are_the_same_every_time(tables, tmp_path):
+    again = write_tables(tmp_path)
+    pd.testing.assert_frame_equal(pd.read_parquet(tables.clinic), pd.read_parquet(again.clinic))
+    assert tables.laboratory.read_bytes() == again.laboratory.read_bytes()
+
+
+def test_parties_share_an_agreement_and_nothing_else(tmp_path):
+    federation = lay_out(tmp_path / "demo")
+    digests = set()
+    for party, settings in federation.settings.items():
+        loaded = PartySettings.load(settings)
+        agreement = Agreement.load(loaded.federations / "wdbc")
+        agreement.require_member(party, loaded.load_keys())
+        digests.add(agreement.digest)
+        named = yaml.safe_dump(yaml.safe_load(settings.read_text()))
+        assert not any(f"/{other}/" in named for other in federation.settings if other != party)
+    assert len(digests) == 1
+
+
+def test_ports_in_use_are_passed_over():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert port not in free_ports(3, port)
+
+
+def test_logins_and_secrets_are_for_the_owner_alone(tmp_path):
+    instance = Instance("clinic", tmp_path / "airflow", tmp_path / "party.yaml", 8080, "s3cret")
+    instance.prepare()
+    assert (instance.home / "passwords.json").stat().st_mode & 0o077 == 0
+    first, second = instance.environment(), instance.environment()
+    assert first["AIRFLOW__CORE__FERNET_KEY"] != second["AIRFLOW__CORE__FERNET_KEY"]
+    assert first["AIRFLOW__API__HOST"] == "127.0.0.1"
+
+
+def test_stopping_ends_descendants_and_spares_a_reused_process_id(tmp_path: Path):
+    code = "import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']); time.sleep(60)"
+    ours = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+    other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
+    try:
+        until = time.monotonic() + 10
+        while not (children := psutil.Process(ours.pid).children()) and time.monotonic() < until:
+            time.sleep(0.05)
+        register = tmp_path / "processes.json"
+        entries = [
+            {"name": "a", "pid": ours.pid, "started": psutil.Process(ours.pid).create_time()},
+            {"name": "b", "pid": other.pid, "started": 1.0},
+        ]
+        register.write_text(json.dumps(entries))
+        assert stop_registered(register) == 1
+        assert not children[0].is_running() and other.poll() is None
+        assert stop_registered(register) == 0
+    finally:
+        for process in (ours, other):
+            process.kill()
+            process.wait()

@@ -1,0 +1,113 @@
+"""kill -9 of a task, a scheduler and a triggerer in the middle of a round; silent, refusing and aborting peers. Real Airflows."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cli.demo.federation import AGREEMENT, Federation
+from fl_tasks.models.part import ModelPart
+from fl_tasks.stages.align import align
+from fl_tasks.stages.join import invite, join
+from fl_tasks.stages.train import train
+from fl_tasks.stages.validate import validate
+from fl_tasks.workplace import Workplace
+from tests.federation import FOREVER, quiet
+from tests.operators.airflows import ASKED, Three, three_airflows
+
+pytestmark = [pytest.mark.airflow, pytest.mark.slow, pytest.mark.timeout(480), pytest.mark.xdist_group("airflow")]
+DAG, QUESTION = f"{AGREEMENT}_train", f"{ASKED}_train"
+FIRST_LEG, SECOND_LEG = "train.rounds_001_003", "train.rounds_004_006"
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Three]:
+    with three_airflows(tmp_path_factory.mktemp("airflows"), before=undisturbed) as three:
+        yield three
+
+
+def undisturbed(federation: Federation) -> None:
+    """The run to compare with: the same agreement and rows, in threads, without Airflow."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    def work(party: str) -> None:
+        for stage in (join, validate, align, train):
+            stage(Workplace.open(AGREEMENT, federation.settings[party]), "undisturbed", FOREVER, progress=quiet)
+
+    invite(Workplace.open(AGREEMENT, federation.settings["clinic"]), "undisturbed")
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(work, federation.settings))
+
+
+def weights(three: Three, party: str, run: str) -> np.ndarray:
+    return np.asarray(ModelPart.of_run(three.place(party), run).document["weights"])
+
+
+def artifacts(three: Three, party: str, run: str) -> dict[Path, str]:
+    """Everything that a party's store holds of a run, with its hash."""
+    files = [path for path in (three.federation.home(party) / "store").rglob("*") if path.is_file() and run in path.parts]
+    return {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def reached_round(three: Three, party: str, run: str, round: int) -> bool:
+    return any(f"{round:06d}" in path.parts and "private" not in path.parts for path in artifacts(three, party, run))
+
+
+def assert_unharmed(three: Three, run: str, before: dict[str, dict[Path, str]]) -> None:
+    for party in ("clinic", "laboratory"):
+        np.testing.assert_allclose(weights(three, party, run), weights(three, party, "undisturbed"), rtol=0, atol=1e-9)
+    for party, stored in before.items():
+        assert stored, party
+        now = artifacts(three, party, run)
+        assert {path: now[path] for path in stored} == stored
+
+
+def test_killed_task_goes_on_from_its_checkpoint(three: Three) -> None:
+    run = three.airflows["clinic"].trigger(DAG, {}, "killed-task")
+    three.until("second round", lambda: reached_round(three, "clinic", run, 2), 240)
+    before = {party: artifacts(three, party, run) for party in three.airflows}
+    os.kill(three.task("clinic", DAG, run, FIRST_LEG)["pid"], signal.SIGKILL)
+    three.all_succeed(DAG, run)
+    assert three.task("clinic", DAG, run, FIRST_LEG)["try_number"] == 2
+    assert_unharmed(three, run, before)
+
+
+def test_killed_scheduler_and_triggerer(three: Three) -> None:
+    run = three.airflows["clinic"].trigger(DAG, {}, "killed-scheduler")
+    three.until("second round", lambda: reached_round(three, "clinic", run, 2), 240)
+    before = {party: artifacts(three, party, run) for party in three.airflows}
+    scheduler = three.supervisor.process(three.instances["laboratory"], "scheduler")
+    os.kill(scheduler.pid, signal.SIGKILL)
+    three.until("deferred task", lambda: three.task("clinic", DAG, run, SECOND_LEG)["state"] == "deferred")
+    os.kill(three.supervisor.process(three.instances["clinic"], "triggerer").pid, signal.SIGKILL)
+    three.supervisor.restart(three.instances["laboratory"], three.environments["laboratory"], "scheduler")
+    three.supervisor.restart(three.instances["clinic"], three.environments["clinic"], "triggerer")
+    three.all_succeed(DAG, run)
+    assert_unharmed(three, run, before)
+
+
+def test_silent_peer_costs_no_slot_and_is_named_at_the_deadline(three: Three) -> None:
+    run = three.airflows["clinic"].trigger(QUESTION, {}, "silence")
+    three.until("deferred task", lambda: three.task("clinic", QUESTION, run, "join")["state"] == "deferred")
+    three.until("end of the wait", lambda: three.ended("clinic", QUESTION, run, "join"), 90)
+    log = three.airflows["clinic"].log(QUESTION, run, "join", three.task("clinic", QUESTION, run, "join")["try_number"])
+    assert "TMB-EXCH-003" in log and "party laboratory" in log and "Awaited: join" in log
+    assert three.airflows["clinic"].wait_run(QUESTION, run, 60) == "failed"
+
+
+def test_a_person_decides_and_a_refusal_stops_everybody(three: Three) -> None:
+    run = three.airflows["clinic"].trigger(QUESTION, {}, "refusal")
+    for party, answer in (("laboratory", "Approve"), ("notary", "Reject")):
+        three.until("question", lambda party=party: three.task(party, QUESTION, run, "approve")["state"] == "awaiting_input")
+        details = f"/api/v2/dags/{QUESTION}/dagRuns/{run}/taskInstances/approve/-1/hitlDetails"
+        three.airflows[party].patch(details, {"chosen_options": [answer], "params_input": {}})
+    for party in ("clinic", "laboratory"):
+        assert three.airflows[party].wait_run(QUESTION, run, 90) == "failed"
+        assert "TMB-EXCH-004" in three.airflows[party].log(QUESTION, run, "join", 1), party
+    assert b'"approver":"admin"' in (three.place("laboratory", ASKED).run_area(run).get("join") or b"")
