@@ -1,0 +1,143 @@
+"""Attacks on alignment: what an eavesdropper, a peer or an arbiter could try with the messages, and why it fails."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pyarrow as pa
+import pytest
+
+from fl_tasks.alignment import ring, two_party
+from fl_tasks.alignment.contract import CONTRACT
+from fl_tasks.alignment.order import OrderMismatch, check_order
+from fl_tasks.alignment.salt import BrokenCommitment, ListTooSmall
+from fl_tasks.alignment.two_party import DOMAIN, WrongListSize
+from fl_tasks.crypto import ristretto
+from fl_tasks.crypto.errors import InvalidPoint
+from fl_tasks.session import Session
+from tests.federation import Federation, federation
+
+STUB = pa.table({"id": ["a"]})
+IDS = {"clinic": [f"u{n}" for n in range(40)], "lab": [f"u{n}" for n in range(20, 70)], "mill": [f"u{n}" for n in range(10, 50)]}
+
+
+def layout(tmp_path, parties=("clinic", "lab")) -> tuple[Federation, str]:
+    fed = federation(tmp_path, dict.fromkeys(parties, STUB))
+    return fed, fed.start()
+
+
+def intersect(fed: Federation, run: str, protocol, ids=IDS, least: int = 10) -> dict[str, list[int]]:
+    def data(session: Session) -> list[int]:
+        return protocol.common_rows(session, ids[session.me], least)
+
+    def arbiter(session: Session) -> None:
+        if protocol is ring:
+            ring.arbiter(session)
+
+    return fed.roles(run, CONTRACT, "align", {"guest": data, "host": data, "arbiter": arbiter})
+
+
+@pytest.fixture
+def overheard(monkeypatch) -> list[tuple[str, str, str, bytes]]:
+    """Everything that is received by anybody, in the clear: sender, recipient, message, bytes."""
+    heard = []
+    real = Session.receive
+
+    def receive(self, name, frm):
+        table = real(self, name, frm)
+        for column in table.columns:
+            storage = column.combine_chunks()
+            storage = storage.chunk(0).storage if isinstance(storage, pa.ChunkedArray) else storage.storage
+            heard.append((frm, self.me, name, b"".join(str(one).encode() if not isinstance(one, bytes) else one for one in storage.to_pylist())))
+        return table
+
+    monkeypatch.setattr(Session, "receive", receive)
+    return heard
+
+
+@pytest.mark.parametrize(("protocol", "parties"), [(two_party, ("clinic", "lab")), (ring, ("clinic", "lab", "mill"))])
+def test_all_find_the_same_rows_and_a_dictionary_finds_nothing(tmp_path, overheard, protocol, parties):
+    fed, run = layout(tmp_path, parties)
+    rows = intersect(fed, run, protocol)
+    found = {party: [IDS[party][at] for at in rows[party]] for party in parties}
+    common = set.intersection(*(set(IDS[party]) for party in parties))
+    assert len({tuple(one) for one in found.values()}) == 1
+    assert set(found["clinic"]) == common
+    parts = {data for _, _, name, data in overheard if name == "salt_opening" and len(data) == 32}
+    joint = [hashlib.sha256(b"tombolo joint salt\0" + b"".join(order)).digest() for order in _orders(parts)]
+    transcript = b"".join(data for _, _, name, data in overheard if name not in ("salt_opening", "common_positions"))
+    for guess in {one for ids in IDS.values() for one in ids}:
+        assert guess.encode() + b"u" not in transcript
+        for salted in joint:
+            assert ristretto.hash_to_group(guess.encode(), DOMAIN + salted) not in transcript
+        for digest in (hashlib.sha256, hashlib.sha512, hashlib.sha1):
+            assert digest(guess.encode()).digest() not in transcript
+
+
+def _orders(parts: set[bytes]) -> list[tuple[bytes, ...]]:
+    from itertools import permutations
+
+    return list(permutations(parts))
+
+
+def test_two_runs_share_no_point(tmp_path, overheard):
+    fed, run = layout(tmp_path)
+    intersect(fed, run, two_party)
+    first = {data[at : at + 32] for _, _, name, data in overheard if "blinded" in name for at in range(0, len(data), 32)}
+    overheard.clear()
+    intersect(fed, fed.start("run-2"), two_party)
+    second = {data[at : at + 32] for _, _, name, data in overheard if "blinded" in name for at in range(0, len(data), 32)}
+    assert len(first) == len(second) == 2 * (40 + 50) - 20  # the twenty common ids meet in one point each
+    assert not first & second
+
+
+def test_a_tiny_list_cannot_probe(tmp_path, overheard):
+    fed, run = layout(tmp_path)
+    with pytest.raises(ListTooSmall) as caught:
+        intersect(fed, run, two_party, {**IDS, "lab": ["u20"]})
+    assert "lab" in str(caught.value)
+    assert not any("blinded" in name for _, _, name, _ in overheard)
+
+
+def test_a_peer_sees_a_lie_about_the_size(tmp_path, monkeypatch):
+    fed, run = layout(tmp_path)
+    real = Session.send
+
+    def send(self, name, to=None, /, **columns):
+        if name == "salt_opening" and self.me == "lab":
+            columns["size"] += 1
+        real(self, name, to, **columns)
+
+    monkeypatch.setattr(Session, "send", send)
+    with pytest.raises(BrokenCommitment):
+        intersect(fed, run, two_party)
+
+
+@pytest.mark.parametrize("forged", ["identity", "not canonical", "repeated", "short"])
+def test_forged_points_are_refused(tmp_path, monkeypatch, forged):
+    fed, run = layout(tmp_path)
+    real = Session.send
+
+    def send(self, name, to=None, /, **columns):
+        if name == "blinded_ids" and self.me == "lab":
+            points = columns["point"].to_pylist()
+            changed = {"identity": bytes(32), "not canonical": b"\xff" * 32, "repeated": points[1]}.get(forged)
+            points = points[:-1] if forged == "short" else [changed, *points[1:]]
+            columns = {"point": pa.array(points, pa.binary(32))}
+        real(self, name, to, **columns)
+
+    monkeypatch.setattr(Session, "send", send)
+    with pytest.raises(InvalidPoint if forged in ("identity", "not canonical") else WrongListSize):
+        intersect(fed, run, two_party)
+
+
+def test_a_different_order_stops_the_run(tmp_path):
+    fed, run = layout(tmp_path)
+    lists = {"clinic": ["a", "b", "c"], "lab": ["a", "c", "b"]}
+    program = lambda session: check_order(session, lists[session.me])  # noqa: E731
+    with pytest.raises(OrderMismatch):
+        fed.roles(run, CONTRACT, "align", {"guest": program, "host": program, "arbiter": lambda session: None})
+
+
+def test_disclosures_are_these_and_no_more():
+    assert set(CONTRACT.disclosures()) == {"salt_opening.size", "common_positions.position"}

@@ -1,0 +1,127 @@
+"""Attacks on vertical training: what leaves a party is declared, looks uniform, and too little data is refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from contracts.terms import LimitTerms, TableTerms
+from fl_tasks.crypto.masks import residues_from_arrow
+from fl_tasks.crypto.vector import CipherVector, decrypt_residues
+from fl_tasks.session import Session
+from fl_tasks.stages.train import PROTOCOLS
+from fl_tasks.tables.encoding import Encoder, LeverageTooHigh
+from fl_tasks.vertical import arbiter_oracle, linear
+from fl_tasks.vertical.key_holder import own_key
+from tests.federation import FOREVER
+from tests.fl_tasks.vertical.test_linear import data, layout, train
+
+DISCLOSED = {
+    "linear": {"converged.yes", "step.alpha", "step.beta", "step.stop", "loss.loss"},
+    "logistic-taylor": {"converged.yes", "step.alpha", "step.beta", "step.stop", "loss.loss"},
+    "logistic-arbiter": {"converged.yes", "step.restart", "step.stop", "loss.loss"},
+    "logistic-guest": {"columns.count", "turn.beta", "converged.yes", "step.alpha", "step.stop"},
+}
+
+
+@pytest.mark.parametrize("protocol", sorted(PROTOCOLS))
+def test_disclosures_are_pinned(protocol):
+    assert set(PROTOCOLS[protocol].CONTRACT.disclosures()) == DISCLOSED[protocol]
+
+
+@pytest.fixture
+def received(monkeypatch) -> dict[tuple[str, str, int], pa.Table]:
+    """Every received table by recipient, message and round."""
+    found = {}
+    real = Session.receive
+
+    def receive(self, name, frm):
+        found[self.me, f"{name}<{frm}", self.round] = table = real(self, name, frm)
+        return table
+
+    monkeypatch.setattr(Session, "receive", receive)
+    return found
+
+
+def test_what_the_key_holder_decrypts_of_gradients_is_uniform(tmp_path, received):
+    x, y = data()
+    fed = layout(tmp_path, hosts=1)
+    run = fed.start(rounds=4)
+    train(fed, linear, x, y, run)
+    with fed.place("notary").session(run, linear.CONTRACT, "train", FOREVER) as session:
+        key = own_key(session)
+    top = []
+    for (me, name, _), table in received.items():
+        if me == "notary" and name.startswith("masked_gradient"):
+            vector = CipherVector.from_arrow(key.public, Session.values(table, "gradient"))
+            residues = decrypt_residues(key, vector)
+            top += [residue * 16 // int(key.public.n) for residue in residues]
+            assert all(residue > key.public.n >> 200 for residue in residues)  # a bare gradient has 60 bits
+    assert len(top) == 4 * 7
+    assert len(set(top)) >= 8  # spread over the whole range: 28 draws of 16 bins
+
+
+def test_residues_that_hosts_get_back_do_not_fit_anothers_mask(tmp_path, received):
+    x, y = data()
+    fed = layout(tmp_path, hosts=2)
+    run = fed.start(rounds=2)
+    train(fed, linear, x, y, run)
+    with fed.place("notary").session(run, linear.CONTRACT, "train", FOREVER) as session:
+        public = own_key(session).public
+    for (me, name, _), table in received.items():
+        if name.startswith("unmasked_gradient"):
+            assert me != "notary"
+            values = residues_from_arrow(public, Session.values(table, "gradient"))
+            assert all(value > public.n >> 200 for value in values)  # still under the recipient's own mask
+
+
+def test_ciphertexts_never_repeat_between_rounds_or_parties(tmp_path, received):
+    x, y = data(80)
+    fed = layout(tmp_path, "logistic-arbiter", hosts=1)
+    train(fed, arbiter_oracle, x, (y > np.median(y)).astype(float), fed.start(rounds=3))
+    seen: set[bytes] = set()
+    for (_, name, _), table in received.items():
+        for column in ("c", "gradient"):
+            if column in table.column_names and not name.startswith("unmasked"):
+                values = Session.values(table, column).to_pylist()
+                assert not seen & set(values), name
+                assert len(set(values)) == len(values)
+                seen |= set(values)
+    assert len(seen) > 3 * 160
+
+
+def test_the_arbiter_sees_nameless_magnitudes_only(tmp_path, received):
+    """Order and signs of what the arbiter decrypts differ from the rows' in every round."""
+    x, y = data(90)
+    label = (y > np.median(y)).astype(float)
+    fed = layout(tmp_path, "logistic-arbiter", hosts=1)
+    seen = []
+    real = arbiter_oracle.unpack
+
+    def unpack(*words):
+        values = real(*words)
+        seen.append(np.array(values, dtype=float))
+        return values
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(arbiter_oracle, "unpack", unpack)
+        states = train(fed, arbiter_oracle, x, label, fed.start(rounds=3))
+    assert len(seen) == 3
+    for values in seen[1:]:
+        logits = x @ np.concatenate([states["clinic"]["w"][1:], states["lab"]["w"]])
+        assert abs(np.corrcoef(values, logits)[0, 1]) < 0.5
+        assert abs(np.sign(values).mean()) < 0.5
+    assert abs(np.corrcoef(np.abs(seen[1]), np.abs(seen[2]))[0, 1]) < 0.5
+
+
+def test_a_rare_level_and_a_row_of_high_leverage_do_not_get_in():
+    random = np.random.default_rng(0)
+    rare = ["x"] * 3 + ["y"] * 197
+    table = pa.table({"a": random.normal(size=200), "kind": rare})
+    encoder = Encoder.fit(table, TableTerms(), np.ones(200, dtype=bool), LimitTerms(), "lab")
+    assert encoder.names == ("a",)  # three ones, and a complement with three zeros, would show single residuals
+    spiky = random.normal(size=200)
+    spiky[7] = 100.0
+    with pytest.raises(LeverageTooHigh):
+        Encoder.fit(pa.table({"a": spiky}), TableTerms(), np.ones(200, dtype=bool), LimitTerms(), "lab")
