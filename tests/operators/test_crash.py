@@ -51,12 +51,13 @@ def weights(three: Three, party: str, run: str) -> np.ndarray:
 
 def artifacts(three: Three, party: str, run: str) -> dict[Path, str]:
     """Everything that a party's store holds of a run, with its hash."""
-    files = [path for path in (three.federation.home(party) / "store").rglob("*") if path.is_file() and run in path.parts]
+    store = three.federation.home(party) / "store"
+    files = [path for path in store.rglob("[!.]*") if path.is_file() and run in path.parts]
     return {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 def reached_round(three: Three, party: str, run: str, round: int) -> bool:
-    return any(f"{round:06d}" in path.parts and "private" not in path.parts for path in artifacts(three, party, run))
+    return any((three.federation.home(party) / "store").glob(f"to-*/{AGREEMENT}/{run}/{round:06d}"))
 
 
 def assert_unharmed(three: Three, run: str, before: dict[str, dict[Path, str]]) -> None:
