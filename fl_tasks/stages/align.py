@@ -38,7 +38,7 @@ class TooFewCommon(CodedError):
 
 class RowSetsTooClose(CodedError):
     code = "TMB-ALIGN-012"
-    cause = "The aligned rows differ in only a few from those of an earlier run; comparing the two models would expose these rows."
+    cause = "The training rows differ in only a few from those of an earlier run; comparing the two models would expose these rows."
     remedy = "Train on the same rows again, or wait until at least limits.minimum_row_difference rows have changed."
 
 
@@ -76,9 +76,9 @@ def _align(place: Workplace, session: Session, protocol: Any) -> None:
     if predicting:
         test = np.zeros(len(ids), dtype=bool)
     else:
-        _guard_row_sets(place, session, ids)
         own = _split(place, session, ids) if session.role == GUEST else None
         test = share_split(session, own, len(ids))
+        _guard_row_sets(place, session, [one for one, held_out in zip(ids, test, strict=True) if not held_out])
     store_aligned(place, session.run, prepared.table.take(pa.array(rows, pa.int64())), test)
 
 
@@ -92,12 +92,11 @@ def _pinned(place: Workplace, run: str) -> Prepared:
 
 
 def _split(place: Workplace, session: Session, ids: list[str]) -> npt.NDArray[np.bool_]:
-    """Held-out rows: as the split file says, or a random part."""
+    """Held-out rows: as the split file says, or a random part, which is the same in every run as long as the ids are."""
     given = place.settings.split
     if given is None:
-        held_out = round(float(session.params["test_fraction"]) * len(ids))
         test = np.zeros(len(ids), dtype=bool)
-        test[session.prf("split").stream().permutation(len(ids))[:held_out]] = True
+        test[np.argsort(_hashes(place, ids, "split"))[: round(float(session.params["test_fraction"]) * len(ids))]] = True
         return test
     from contracts.settings import TableSettings
 
@@ -114,13 +113,17 @@ def _split(place: Workplace, session: Session, ids: list[str]) -> npt.NDArray[np
 
 
 def _guard_row_sets(place: Workplace, session: Session, ids: list[str]) -> None:
-    """Refuse rows that differ from an earlier run's in some, but too few; keep this run's (as keyed hashes) otherwise."""
-    key = place.keys.vault.derive("row sets")
-    hashes = np.array([hashlib.blake2b(one.encode(), key=key, digest_size=8).digest() for one in ids], dtype="S8")
-    mine = np.unique(hashes.view("<u8"))
+    """Refuse training rows that differ from an earlier run's in some, but too few; keep this run's (as keyed hashes) otherwise."""
+    mine = np.unique(_hashes(place, ids, "row sets"))
     for name in session.history.names("row-sets/"):
         earlier = np.frombuffer(session.history.get(name) or b"", dtype="<u8")
         difference = len(np.setxor1d(mine, earlier, assume_unique=True))
         if 0 < difference < session.terms.limits.minimum_row_difference:
             raise RowSetsTooClose(f"They differ in {difference} from run {name.removeprefix('row-sets/')}.", party=session.me)
     session.history.keep(f"row-sets/{session.run}", mine.tobytes())
+
+
+def _hashes(place: Workplace, ids: list[str], purpose: str) -> npt.NDArray[np.uint64]:
+    """A 64-bit hash per id, keyed by this party's vault."""
+    key = place.keys.vault.derive(purpose)
+    return np.array([int.from_bytes(hashlib.blake2b(one.encode(), key=key, digest_size=8).digest(), "little") for one in ids], "<u8")

@@ -120,7 +120,7 @@ def _latest(table: pa.Table, group: npt.NDArray[np.intp], groups: int, by: str) 
     if by not in table.column_names:
         raise NoIdColumn(f"Column {by}.")
     rank = np.empty(len(group), dtype=np.int64)
-    rank[pc.sort_indices(table, sort_keys=[(by, "ascending")], null_placement="at_start").to_numpy()] = np.arange(len(group))
+    rank[pc.sort_indices(table, sort_keys=[(by, "ascending", "at_start")]).to_numpy()] = np.arange(len(group))
     order = np.lexsort((rank, group))
     last = np.flatnonzero(np.diff(np.append(group[order], groups)))
     return order[last]

@@ -1,0 +1,96 @@
+"""Validation: the party's suite, pages for its people, and nothing of its values anywhere else."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import pyarrow as pa
+import pytest
+
+from fl_tasks.stages.align import SourceChanged, align
+from fl_tasks.stages.aligned import NoLabel
+from fl_tasks.stages.validate import BadSuite, ValidationFailed, validate
+from fl_tasks.tables.encoding import NotFinite
+from tests.federation import federation
+from tests.fl_tasks.stages.test_pipeline import tables
+
+SUITE = {
+    "name": "lab",
+    "expectations": [
+        {"type": "expect_column_to_exist", "kwargs": {"column": "lab_0"}},
+        {"type": "expect_column_values_to_be_between", "kwargs": {"column": "lab_0", "min_value": -50, "max_value": 50}},
+    ],
+}
+
+
+def write_suite(fed, suite) -> None:
+    folder = fed.root / "federations" / "trial" / "suites"
+    folder.mkdir(exist_ok=True)
+    (folder / "lab.json").write_text(json.dumps(suite))
+
+
+@pytest.mark.slow
+def test_a_suite_passes_fails_and_stays_silent_about_values(tmp_path, caplog):
+    caplog.set_level(logging.DEBUG)
+    given = tables()
+    given["lab"] = given["lab"].set_column(1, "lab_0", pa.array([77123.25, *given["lab"].column("lab_0").to_pylist()[1:]]))
+    fed = federation(tmp_path, given)
+    run = fed.start()
+    loose = json.loads(json.dumps(SUITE))
+    loose["expectations"][1]["kwargs"]["max_value"] = 1e6
+    write_suite(fed, loose)
+    results = fed.stage(validate, run)
+    assert results["lab"]["expectations"] == 2
+    assert results["clinic"] == {"rows": 240, "expectations": 0, "page": None}
+    page = fed.place("lab").docs(run) / "validation" / "index.html"
+    assert results["lab"]["page"] == str(page)
+    assert page.exists()
+    write_suite(fed, SUITE)
+    run = fed.start("run-2")
+    with pytest.raises(ValidationFailed) as caught:
+        fed.stage(validate, run)
+    assert "expect_column_values_to_be_between on lab_0: 1 rows" in str(caught.value)
+    assert "77123" not in str(caught.value)
+    assert not [record for record in caplog.records if "77123" in record.getMessage()]
+    with pytest.raises(Exception, match="TMB-EXCH-004"), fed.place("clinic").session(run, {}, "align", None):
+        pass  # the peers have heard
+
+
+@pytest.mark.slow
+def test_a_suite_that_cannot_be_used_is_named(tmp_path):
+    fed = federation(tmp_path, tables())
+    write_suite(fed, {"name": "lab", "expectations": [{"type": "expect_miracles", "kwargs": {}}]})
+    with pytest.raises(BadSuite, match=r"lab\.json"):
+        fed.stage(validate, fed.start())
+
+
+def test_infinite_and_missing_values_and_labels_are_refused_before_anything_leaves(tmp_path):
+    for number, (party, column, value, error) in enumerate(
+        [
+            ("lab", "lab_1", float("inf"), NotFinite),
+            ("lab", "lab_1", float("nan"), NotFinite),
+            ("clinic", "label", None, NoLabel),
+        ]
+    ):
+        given = tables()
+        at = given[party].column_names.index(column)
+        given[party] = given[party].set_column(at, column, pa.array([value, *given[party].column(column).to_pylist()[1:]]))
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        fed = federation(folder, given)
+        with pytest.raises(error) as caught:
+            fed.stage(validate, fed.start())
+        assert party in str(caught.value)
+
+
+def test_a_table_that_changes_after_validation_is_refused(tmp_path):
+    import pyarrow.parquet as pq
+
+    fed = federation(tmp_path, tables())
+    run = fed.start()
+    fed.stage(validate, run)
+    changed = tables(seed=2)["lab"]
+    pq.write_table(changed, tmp_path / "lab" / "table.parquet")
+    with pytest.raises(SourceChanged):
+        fed.stage(align, run)
