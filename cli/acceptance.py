@@ -227,12 +227,12 @@ _CREDIT = _from_folder(
     {"common": 24_069, "train": 18_185, "test": 5_884},
 )
 _DIABETES = _from_scikit_learn("load_diabetes", [4, 6])
-_WDBC = _from_scikit_learn("load_breast_cancer", [6, 12, 12])
+_WDBC = _from_scikit_learn("load_breast_cancer", [4, 13, 13])
 
 CASES = (
     Case("linear-diabetes", "linear", _DIABETES, {"rounds": 60, "tolerance": 1e-9}, 1e-6),
     Case("linear-abalone", "linear", _ABALONE, {"rounds": 60, "tolerance": 1e-9}, 1e-6),
-    Case("logistic-guest-wdbc", "logistic-guest", _WDBC, {"rounds": 23}, 1e-3),
+    Case("logistic-guest-wdbc", "logistic-guest", _WDBC, {"rounds": 25}, 1e-3),
     Case("logistic-arbiter-wdbc", "logistic-arbiter", _WDBC, {"rounds": 60}, 1e-3),
     Case("logistic-guest-default-credit", "logistic-guest", _CREDIT, {"rounds": 10}, 1e-3),
     Case("logistic-arbiter-default-credit", "logistic-arbiter", _CREDIT, {"rounds": 12}, 1e-3),
