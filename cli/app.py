@@ -8,13 +8,14 @@ from cli import agreement, keys
 from cli.acceptance import acceptance
 from cli.demo import demo, demo_stop
 from cli.errors import errors
+from cli.leakage import leakage
 from cli.preflight import preflight
 from cli.simulate import simulate
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(keys.app, name="keys")
 app.add_typer(agreement.app, name="agreement")
-for command in (simulate, preflight, demo, acceptance, errors):
+for command in (simulate, preflight, demo, acceptance, errors, leakage):
     app.command()(command)
 app.command("demo-stop")(demo_stop)
 

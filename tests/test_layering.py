@@ -66,6 +66,15 @@ def test_the_error_page_is_what_the_classes_say():
     assert (ROOT / "docs" / "errors.md").read_text() == run.stdout, "run `tombolo errors`"
 
 
+def test_leakage_tables_are_what_the_protocols_declare():
+    from cli.leakage import PAGES, with_table
+
+    for name in PAGES:
+        text = (ROOT / "docs" / name).read_text()
+        assert "<!-- leakage -->" in text
+        assert with_table(text, name) == text, "run `tombolo leakage`"
+
+
 def test_the_help_is_quick_to_import():
     program = "import sys, cli.app; print(sorted({n.split('.')[0] for n in sys.modules} & {'airflow','numpy','pyarrow','pandas','cryptography'}))"
     run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)

@@ -1,0 +1,33 @@
+"""`tombolo leakage`: the leakage tables of the protocol pages, from the messages that the protocols declare."""
+
+from __future__ import annotations
+
+import re
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+PAGES = {
+    "alignment.md": "fl_tasks.alignment.contract",
+    "protocols/linear.md": "fl_tasks.vertical.linear",
+    "protocols/logistic-arbiter.md": "fl_tasks.vertical.arbiter_oracle",
+    "protocols/logistic-guest.md": "fl_tasks.vertical.guest_held",
+    "protocols/logistic-taylor.md": "fl_tasks.vertical.taylor",
+}
+_TABLE = re.compile(r"(<!-- leakage -->\n).*?(<!-- /leakage -->)", re.DOTALL)
+
+
+def leakage(docs: Annotated[Path, typer.Option(help="Folder of the pages.")] = Path("docs")) -> None:
+    """Write each protocol's table of messages, protections and what their recipients learn into its page."""
+    for name in PAGES:
+        path = docs / name
+        path.write_text(with_table(path.read_text(), name))
+        typer.echo(f"Wrote {path}.")
+
+
+def with_table(text: str, name: str) -> str:
+    """A page with its table between the markers made anew."""
+    table = import_module(PAGES[name]).CONTRACT.leakage_table()
+    return _TABLE.sub(lambda found: found.group(1) + table + found.group(2), text)
