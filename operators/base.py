@@ -48,7 +48,7 @@ class FederatedOperator(BaseOperator):
     stage: ClassVar[str]
 
     def __init__(self, *, agreement: str, run_id: str = "{{ dag_run.run_id }}", kind: Kind = "train", **kwargs: Any) -> None:
-        kwargs.setdefault("retries", 3)
+        kwargs.setdefault("retries", 4)
         kwargs.setdefault("retry_delay", timedelta(seconds=3))
         super().__init__(**kwargs)
         self.agreement, self.run_id, self.kind = agreement, run_id, kind

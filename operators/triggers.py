@@ -9,7 +9,8 @@ from typing import Any
 
 from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TriggerEvent
 
-_FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 0.5, 10.0, 1.3
+_FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 4.0, 10.0, 1.1
+"""The scheduler must have booked the deferral before the task runs again, or it takes the news of it for a crash of the new try."""
 _AGAIN_AFTER = 120.0
 
 
@@ -32,6 +33,8 @@ class ArtifactTrigger(BaseTrigger):
         pause, place = _FIRST_PAUSE, None
         until = datetime.fromisoformat(self.deadline)
         while datetime.now(UTC) <= until:
+            await asyncio.sleep(pause)
+            pause = min(pause * _GROWTH, _LONGEST_PAUSE)
             try:
                 place = place or await asyncio.to_thread(_open, self.agreement)
                 happened = await asyncio.to_thread(self._look, place)
@@ -40,8 +43,6 @@ class ArtifactTrigger(BaseTrigger):
                 happened = None
             if happened:
                 break
-            await asyncio.sleep(pause)
-            pause = min(pause * _GROWTH, _LONGEST_PAUSE)
         else:
             happened = "deadline"
         yield TriggerEvent({"event": happened, "party": self.party, "message": self.message})

@@ -72,7 +72,7 @@ def three_airflows(root: Path, before: Callable[[Federation], None] = lambda _: 
     """Lay out, call ``before``, start, and stop at the end."""
     document = yaml.safe_load((Path(__file__).parents[2] / "federations" / AGREEMENT / "agreement.yaml").read_text())
     task = {**document["task"], "parameters": {"rounds": ROUNDS, "l2": 0.01, "key_bits": 1024, "tolerance": 1e-9}}
-    federation = lay_out(root / "demo", {"task": task, "leg": LEG, "quality": None}, inline_seconds=4)
+    federation = lay_out(root / "demo", {"task": task, "leg": LEG, "quality": None}, inline_seconds=12)
     _split(federation)
     _add_agreement(federation, ASKED, {"task": task, "joining": "approval", "deadlines": {"message": 20, "join": 40, "run": 3600}})
     before(federation)

@@ -8,6 +8,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 
@@ -112,3 +113,30 @@ def test_a_person_decides_and_a_refusal_stops_everybody(three: Three) -> None:
         assert three.airflows[party].wait_run(QUESTION, run, 90) == "failed"
         assert "TMB-EXCH-004" in three.airflows[party].log(QUESTION, run, "join", 1), party
     assert b'"approver":"admin"' in (three.place("laboratory", ASKED).run_area(run).get("join") or b"")
+
+
+def test_pages_are_for_those_who_may_read_the_dag_and_stay_in_their_folder(three: Three) -> None:
+    """After the first run; the page of one run, its files, and nothing beside them."""
+
+    def status(path: str, token: str | None) -> int:
+        url = f"{three.airflows['clinic'].url}/tombolo/runs/{path}"
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        with httpx.Client(trust_env=False) as client:
+            answer = client.get(url, headers=headers)
+        if answer.status_code == 200:
+            assert "default-src 'none'" in answer.headers["content-security-policy"]
+        return answer.status_code
+
+    token = three.airflows["clinic"].token()
+    page = f"{DAG}/killed-task/"
+    assert status(page, None) == 401
+    assert status(page, token) == 200
+    assert status(f"{page}validation/index.html", token) == 200
+    for outside in (
+        "..%2f..%2f..%2fkeys.json",
+        "..%2f..%2f..%2fparty.yaml",
+        "validation/..%2f..%2fother/index.html",
+        "missing.html",
+    ):
+        assert status(page + outside, token) == 404, outside
+    assert status(f"{AGREEMENT}_monitor/killed-task/", token) == 404
