@@ -31,7 +31,7 @@ def page() -> str:
         if not one.__module__.startswith("tests")
     ]
     head = (
-        "# Errors\n\nEvery failure that Tombolo raises on purpose has a code, a cause and a remedy; the text adds the party, the step\n"
-        "and details, never a data value, a key or a secret. `tombolo errors` writes this page.\n\n"
+        "# Errors\n\nEvery failure that Tombolo raises on purpose has a code, a cause and a remedy; the text adds the party,\n"
+        "the step and details, never a data value, a key or a secret. `tombolo errors` writes this page.\n\n"
     )
     return head + "| code | cause | remedy |\n|---|---|---|\n" + "\n".join(rows) + "\n"

@@ -1,7 +1,7 @@
 """Run once beside a party's S3 store: make its bucket, apply the peer policy, and prove that it is create-only.
 
-Reads the owner's credentials as every component does (TOMBOLO_S3_ACCESS_KEY, TOMBOLO_S3_SECRET_KEY), and the peers from TOMBOLO_PEERS:
-``name=ARN`` pairs separated by blanks.
+Reads the owner's credentials as every component does (TOMBOLO_S3_ACCESS_KEY, TOMBOLO_S3_SECRET_KEY), and the peers from
+TOMBOLO_PEERS: ``name=ARN`` pairs separated by blanks.
 """
 
 from __future__ import annotations

@@ -130,7 +130,7 @@ class Session:
             self._exchange.send(message, recipient, self.round, wrapped)
 
     def receive(self, name: str, frm: str) -> pa.Table:
-        """Wait for message ``name`` of this round from one party. Raises Waiting, PeerSilent, PeerAborted or what is wrong with it."""
+        """Wait for message ``name`` of this round. Raises Waiting, PeerSilent, PeerAborted or what is wrong with it."""
         message = self._message(name)
         address = self._exchange.address(message.name, self.me, self.round, message.step)
         receipt = self._watch.until(lambda: self._exchange.fetch(message, frm, self.round), frm, message.name, address.head())

@@ -26,7 +26,7 @@ class Wait:
     inline: float
 
 
-class Waiting(Exception):  # noqa: N818 - not an error: the task is to be resumed when the artifact is there
+class Waiting(Exception):
     """The awaited artifact is not there yet: ``party`` is to write ``key`` into its store before ``deadline``."""
 
     def __init__(self, party: str, message: str, key: str, deadline: datetime) -> None:

@@ -23,8 +23,8 @@ from storage.envelope import (
     seal_context,
     write_head,
 )
-from storage.identity import SealKey, SigningKey, UnsealKey, VerifyKey
 from storage.errors import CodedError
+from storage.identity import SealKey, SigningKey, UnsealKey, VerifyKey
 from storage.schema import ForeignSchema, Message, admit, assemble, describe
 from storage.stores.base import KeyTaken, Store
 

@@ -252,5 +252,3 @@ class PartyKeys:
 
 def _domain(domain: str, data: bytes) -> bytes:
     return b"tombolo signature\0" + domain.encode() + b"\0" + data
-
-

@@ -200,7 +200,9 @@ class Contract(Mapping[str, Message]):
         for message in self.values():
             kinds = ", ".join(f"{name}: {column.kind}" for name, column in message.columns.items())
             ends = ", ".join(message.senders()), ", ".join(message.recipients())
-            rows.append(f"| {message.step} | {message.name} | {ends[0]} | {ends[1]} | {kinds} | {message.learns} | {message.limit} |")
+            rows.append(
+                f"| {message.step} | {message.name} | {ends[0]} | {ends[1]} | {kinds} | {message.learns} | {message.limit} |"
+            )
         return "\n".join(rows) + "\n"
 
 

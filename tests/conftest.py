@@ -1,4 +1,4 @@
-"""Switches of the test run: short Paillier keys are allowed here and nowhere else; in CI nothing may be skipped for want of a package."""
+"""Switches of the test run: short keys are allowed here and nowhere else; in CI nothing may be skipped for want of a package."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 os.environ["TOMBOLO_TEST_KEYS"] = "1"
 
-from tests.rgw import gateway  # noqa: E402, F401 - a fixture for all tests
+from tests.rgw import gateway  # noqa: F401 - a fixture for all tests
 
 
 @pytest.hookimpl(wrapper=True)

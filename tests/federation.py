@@ -73,7 +73,9 @@ class Federation:
 
     def stage(self, stage: Callable[..., Any], run: str, parties: list[str] | None = None, **options: Any) -> dict[str, Any]:
         """Run one stage function at every party at once."""
-        return self.run_all(self._aborting(run, lambda party: stage(self.place(party), run, FOREVER, progress=quiet, **options)), parties)
+        return self.run_all(
+            self._aborting(run, lambda party: stage(self.place(party), run, FOREVER, progress=quiet, **options)), parties
+        )
 
     def _aborting(self, run: str, work: Callable[[str], Any]) -> Callable[[str], Any]:
         """As a finally failed task does: tell the peers."""

@@ -122,5 +122,3 @@ def _points(session: Session, name: str, sender: str, size: int | None) -> bytes
     if (size is not None and count != size) or len(set(split(points))) != count:
         raise WrongListSize(party=sender)
     return points
-
-

@@ -56,9 +56,7 @@ def joint_salt(session: Session, size: int, least: int) -> tuple[bytes, dict[str
         raise ListTooSmall(f"It has {size} ids; at least {least} are agreed.", party=session.me)
     own = session.keep("salt", session.prf("salt").derive("part"))
     session.send("salt_commitment", hash=pa.array([_commitment(own, size)], pa.binary(32)))
-    committed = {
-        party: session.values(table, "hash")[0].as_py() for party, table in session.receive_all("salt_commitment").items()
-    }
+    committed = {party: session.values(table, "hash")[0].as_py() for party, table in session.receive_all("salt_commitment").items()}
     session.send("salt_opening", salt=own, size=size)
     parts, sizes = {session.me: own}, {session.me: size}
     for party, table in session.receive_all("salt_opening").items():

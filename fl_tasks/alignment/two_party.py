@@ -1,7 +1,7 @@
 """Diffie-Hellman intersection of two data parties over ristretto255 (Meadows 1986; Huberman, Franklin, Hogg 1999).
 
-Each blinds the hashes of its ids with a secret exponent, in a random order; each raises the other's list to its own exponent, keeping
-the order. Equal ids become equal points under both exponents. Both learn the common ids and the size of the other's list.
+Each blinds the hashes of its ids with a secret exponent, in a random order; each raises the other's list to its own exponent,
+keeping the order. Equal ids become equal points under both exponents. Both learn the common ids and the size of the other's list.
 """
 
 from __future__ import annotations

@@ -83,9 +83,7 @@ def bin_sums(
         raise WrongShape("A bin lies outside its feature's number of bins.")
     pool, public = pool or INLINE, vector.public
     parts = pool.split(len(vector), _MULTIPLY_US * len(share_passes(len(vector), sizes)))
-    tasks = [
-        (int(public.n), bytes(vector[part].buffer), codes[part].astype("<i8").tobytes(), list(sizes)) for part in parts
-    ]
+    tasks = [(int(public.n), bytes(vector[part].buffer), codes[part].astype("<i8").tobytes(), list(sizes)) for part in parts]
     blocks = [CipherVector(public, block) for block in pool.map(_block, tasks)]
     total = blocks[0]
     for block in blocks[1:]:

@@ -35,9 +35,7 @@ def residues_to_arrow(public: PublicKey, residues: Sequence[int]) -> pa.FixedSiz
     if any(not 0 <= value < public.n for value in residues):
         raise InvalidResidue("A value is not in [0, n).")
     data = b"".join([int(value).to_bytes(public.residue_width, "big") for value in residues])
-    return pa.FixedSizeBinaryArray.from_buffers(
-        pa.binary(public.residue_width), len(residues), [None, pa.py_buffer(data)]
-    )
+    return pa.FixedSizeBinaryArray.from_buffers(pa.binary(public.residue_width), len(residues), [None, pa.py_buffer(data)])
 
 
 def residues_from_arrow(public: PublicKey, array: pa.Array | pa.ChunkedArray) -> list[int]:

@@ -170,9 +170,5 @@ def generate(bits: int = MIN_BITS) -> PrivateKey:
         raise WeakKey("The size must be a multiple of 16.")
     while True:
         p, q = _prime(bits // 2), _prime(bits // 2)
-        if (
-            abs(p - q).bit_length() > bits // 2 - 100
-            and gmpy2.gcd(p - 1, q - 1) == 2
-            and gmpy2.gcd(p * q, (p - 1) * (q - 1)) == 1
-        ):
+        if abs(p - q).bit_length() > bits // 2 - 100 and gmpy2.gcd(p - 1, q - 1) == 2 and gmpy2.gcd(p * q, (p - 1) * (q - 1)) == 1:
             return PrivateKey(int(p), int(q))

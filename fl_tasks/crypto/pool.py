@@ -46,9 +46,7 @@ def held_key() -> PrivateKey:
 class Pool:
     """An executor with what the kernels need to know of it; made by :func:`open_pool`."""
 
-    def __init__(
-        self, executor: Executor | None, workers: int, *, local: bool, private: PrivateKey | None = None
-    ) -> None:
+    def __init__(self, executor: Executor | None, workers: int, *, local: bool, private: PrivateKey | None = None) -> None:
         self.executor = executor
         self.workers = workers
         self.local = local
@@ -100,9 +98,7 @@ INLINE = Pool(None, 1, local=True)
 
 
 @contextmanager
-def open_pool(
-    workers: int | None = None, *, private: PrivateKey | None = None, executor: Executor | None = None
-) -> Iterator[Pool]:
+def open_pool(workers: int | None = None, *, private: PrivateKey | None = None, executor: Executor | None = None) -> Iterator[Pool]:
     """A pool of ``workers`` processes (default: all processors), or a wrapping of a given executor.
 
     ``private`` is given to the processes so that :func:`fl_tasks.crypto.vector.decrypt` can use them; it is ignored

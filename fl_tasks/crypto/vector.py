@@ -110,9 +110,7 @@ class CipherVector:
         if len(self) != len(other):
             raise WrongShape(f"{len(self)} and {len(other)} ciphertexts.")
         modulus = self.public.nsquare
-        return self.from_values(
-            self.public, [a * b % modulus for a, b in zip(self.values(), other.values(), strict=True)]
-        )
+        return self.from_values(self.public, [a * b % modulus for a, b in zip(self.values(), other.values(), strict=True)])
 
     def add_plain(self, values: Integers) -> CipherVector:
         """Add integers (signed, or residues modulo n) to what is encrypted."""
@@ -164,9 +162,7 @@ class CipherVector:
 
     def to_arrow(self) -> pa.FixedSizeBinaryArray:
         """The ciphertexts as a fixed-size binary array over the same memory."""
-        return pa.FixedSizeBinaryArray.from_buffers(
-            pa.binary(self.public.width), len(self), [None, pa.py_buffer(self._buffer)]
-        )
+        return pa.FixedSizeBinaryArray.from_buffers(pa.binary(self.public.width), len(self), [None, pa.py_buffer(self._buffer)])
 
     @classmethod
     def from_arrow(cls, public: PublicKey, array: pa.Array | pa.ChunkedArray) -> CipherVector:

@@ -126,4 +126,6 @@ def _guard_row_sets(place: Workplace, session: Session, ids: list[str]) -> None:
 def _hashes(place: Workplace, ids: list[str], purpose: str) -> npt.NDArray[np.uint64]:
     """A 64-bit hash per id, keyed by this party's vault."""
     key = place.keys.vault.derive(purpose)
-    return np.array([int.from_bytes(hashlib.blake2b(one.encode(), key=key, digest_size=8).digest(), "little") for one in ids], "<u8")
+    return np.array(
+        [int.from_bytes(hashlib.blake2b(one.encode(), key=key, digest_size=8).digest(), "little") for one in ids], "<u8"
+    )

@@ -120,7 +120,7 @@ def _tell(session: Session, found: dict[str, Any]) -> None:
     values, rows = [found["metrics"][name] for name in names], [found["rows"]] * len(names)
     session.send("metrics", name=names, value=values, rows=rows)
     for party in session.terms.scores:
-        if party != session.me:
+        if party != session.me and party in session.roles:
             session.send("score_edges", party, edge=found["histogram"]["edges"])
             session.send("score_shares", party, share=found["histogram"]["shares"])
 

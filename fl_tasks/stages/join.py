@@ -97,17 +97,19 @@ def invite(
     if not _RUN.fullmatch(run) or ".." in run:
         raise BadRunId(party=place.me)
     now = datetime.now(UTC).replace(microsecond=0)
-    proposed = Invitation(
-        run=run,
-        kind=kind,
-        agreement=place.agreement.name,
-        agreement_digest=place.agreement.digest,
-        initiator=place.me,
-        parameters=place.terms.choose(choices or {}),
-        as_of=as_of or now.isoformat(),
-        created=now.isoformat(),
-        expires=(now + timedelta(seconds=place.terms.deadlines.run)).isoformat(),
-        model=model,
+    proposed = Invitation.from_document(
+        {
+            "run": run,
+            "kind": kind,
+            "agreement": place.agreement.name,
+            "agreement_digest": place.agreement.digest,
+            "initiator": place.me,
+            "parameters": place.terms.choose(choices or {}),
+            "as_of": as_of or now.isoformat(),
+            "created": now.isoformat(),
+            "expires": (now + timedelta(seconds=place.terms.deadlines.run)).isoformat(),
+            "model": model or None,
+        }
     )
     stored = place.run_area(run).keep("invitation", canonical(proposed.document()))
     invitations = _invitations(place)
@@ -163,9 +165,7 @@ def invitation(place: Workplace, run: str) -> Invitation:
     return Invitation.from_document(parse(place.run_area(run).keep("invitation", canonical(found.document()))))
 
 
-def join(
-    place: Workplace, run: str, wait: Wait, approver: str = "automatic", progress: Progress = log_progress
-) -> dict[str, Any]:
+def join(place: Workplace, run: str, wait: Wait, approver: str = "automatic", progress: Progress = log_progress) -> dict[str, Any]:
     """Take part in a run. Returns participants, approvers and the manifest's digest. Repeating it changes nothing."""
     invited = invitation(place, run)
     exchange, area, watch = place.handshake(run), place.run_area(run), place.watch(run, wait)

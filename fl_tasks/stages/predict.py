@@ -49,7 +49,7 @@ def predict(place: Workplace, run: str, wait: Wait, progress: Progress = log_pro
     aligned = load_aligned(place, run)
     own = partial_scores(ModelPart.from_document(record["part"]), features(place, aligned))
     with place.session(run, scoring.CONTRACT, "predict", wait, progress) as session:
-        totals = scoring.exchange_scores(session, own, session.terms.scores)
+        totals = scoring.exchange_scores(session, own, [party for party in session.terms.scores if party in session.roles])
         session.report(rows=len(own))
     facts["rows"] = len(own)
     if totals is not None:

@@ -24,9 +24,7 @@ PROTOCOLS = {
 _LARGEST = 1 << 26
 
 
-def train(
-    place: Workplace, run: str, wait: Wait, progress: Progress = log_progress, leg_end: int | None = None
-) -> dict[str, Any]:
+def train(place: Workplace, run: str, wait: Wait, progress: Progress = log_progress, leg_end: int | None = None) -> dict[str, Any]:
     """Take part in the rounds up to ``leg_end`` (to the end without one); repeating it goes on where it stopped.
 
     Returns ``{"round": last finished round, "finished": bool, "loss": [...]}`` (losses only where this party may know them). When

@@ -94,10 +94,8 @@ class Encoder:
     scale: tuple[float, ...]
 
     @classmethod
-    def fit(
-        cls, table: pa.Table, spec: TableTerms, train: npt.NDArray[np.bool_], limits: LimitTerms, party: str
-    ) -> Encoder:
-        """Fit on the ``train`` rows of a table of feature columns. Raises this module's coded errors, never with a value in them."""
+    def fit(cls, table: pa.Table, spec: TableTerms, train: npt.NDArray[np.bool_], limits: LimitTerms, party: str) -> Encoder:
+        """Fit on the ``train`` rows of a table of feature columns. Raises this module's coded errors, without values in them."""
         try:
             return cls._fit(table, spec, train, limits)
         except CodedError as error:
@@ -210,6 +208,8 @@ def _texts(column: pa.ChunkedArray, name: str) -> npt.NDArray[Any]:
 def _guard_leverage(x: Floats, limit: float) -> None:
     """Refuse a training row whose leverage x (X^T X)^+ x^T + 1/n exceeds the limit."""
     inverse = np.linalg.pinv(x.T @ x, hermitian=True)
-    worst = max(float(np.einsum("ij,jk,ik->i", x[at : at + _CHUNK], inverse, x[at : at + _CHUNK]).max()) for at in range(0, len(x), _CHUNK))
+    worst = max(
+        float(np.einsum("ij,jk,ik->i", x[at : at + _CHUNK], inverse, x[at : at + _CHUNK]).max()) for at in range(0, len(x), _CHUNK)
+    )
     if worst + 1 / len(x) > limit:
         raise LeverageTooHigh(f"The highest leverage is {worst:.2f}; at most {limit:g} is agreed.")

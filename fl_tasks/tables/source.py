@@ -90,8 +90,6 @@ def _address(connection: str) -> Any:
             found = BaseHook.get_connection(connection)
         except Exception as error:  # no Airflow here, or it does not know the connection
             raise Unreadable(f"Connection {connection}: {type(error).__name__}.") from None
-        address = sqlalchemy.URL.create(
-            found.conn_type, found.login, found.password, found.host, found.port, found.schema or None
-        )
+        address = sqlalchemy.URL.create(found.conn_type, found.login, found.password, found.host, found.port, found.schema or None)
     kinds = {"postgres": "postgresql+psycopg2", "postgresql": "postgresql+psycopg2"}
     return address.set(drivername=kinds.get(address.drivername, address.drivername))

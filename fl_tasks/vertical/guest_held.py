@@ -2,8 +2,8 @@
 
 Hosts compute encrypted gradients of the guest's residual, and answer each round with the logits of their common direction, of which
 the guest sees the sum over the hosts. The guest takes an exact one-dimensional Newton step along it. Preconditioned conjugate
-gradients (Polak-Ribiere+). Each round shows the guest one direction in the span of the hosts' columns: directions are counted over all
-runs and never reach the number of those columns.
+gradients (Polak-Ribiere+). Each round shows the guest one direction in the span of the hosts' columns: directions are counted
+over all runs and never reach the number of those columns.
 """
 
 from __future__ import annotations

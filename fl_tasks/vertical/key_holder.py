@@ -124,4 +124,3 @@ def serve_gradients(session: Session, key: PrivateKey) -> None:
         masked = CipherVector.from_arrow(key.public, session.values(table, "gradient"))
         residues = decrypt_residues(key, masked)
         session.send("unmasked_gradient", party, gradient=residues_to_arrow(key.public, residues))
-

@@ -1,7 +1,7 @@
 """Vertical regression of a quadratic loss with an arbiter: the white paper's section 3.4, steps 1 to 4, every round.
 
-The loss is ``curvature / (2 n) * sum (u - t)^2 + l2/2 |w|^2`` with ``u = sum_k X_k w_k``: least squares (curvature 1, t = y) and Hardy's
-Taylor form of the logistic loss (curvature 1/4, t = 4 y - 2). One round's residual is taken at a trial point one step ahead; since
+The loss is ``curvature / (2 n) * sum (u - t)^2 + l2/2 |w|^2`` with ``u = sum_k X_k w_k``: least squares (curvature 1, t = y) and
+Hardy's Taylor form of the logistic loss (curvature 1/4, t = 4 y - 2). One round's residual is taken at a trial point one step ahead; since
 the loss is quadratic, that gives the next step of a preconditioned conjugate gradient method from three inner products, whose sums
 over the parties the arbiter learns under zero-sum masks. With ``batch_rows`` the step is a plain one on a batch.
 """
@@ -181,9 +181,7 @@ class Quadratic:
             session.report(round=number, **({"loss": loss[-1]} if loss else {}))
         return state
 
-    def _gradient(
-        self, session: Session, block: Block, key: PublicKey, w: Floats, target: Floats | None, rows: Rows
-    ) -> Floats:
+    def _gradient(self, session: Session, block: Block, key: PublicKey, w: Floats, target: Floats | None, rows: Rows) -> Floats:
         """Steps 1 to 6: this party's X^T (u - t) over ``rows``."""
         chain, me = session.data_parties, session.data_parties.index(session.me)
         own = block.rounded[rows] @ w - (target[rows] if target is not None else 0)
@@ -221,9 +219,7 @@ class Quadratic:
         state: State = session.latest or {"loss": []}
         for number in session.rounds(int(session.params["rounds"])):
             table = session.receive("squared_residuals", session.guest)
-            (squares,) = decode(
-                decrypt(key, vector(session, table, "c", key.public, 1, session.guest)), 2 * RESIDUAL_BITS
-            )
+            (squares,) = decode(decrypt(key, vector(session, table, "c", key.public, 1, session.guest)), 2 * RESIDUAL_BITS)
             serve_gradients(session, key)
             shares = session.receive_all("scalars").values()
             slope, bend, gz, hz, hh, ridge = total((session.values(one, "share") for one in shares), _SCALARS)
@@ -243,8 +239,8 @@ class Quadratic:
 def _step(slope: float, bend: float, gz: float, hz: float, hh: float, trial: float) -> tuple[float, float, float]:
     """Exact step along the direction, share of the old direction, and the loss after the step.
 
-    ``slope`` = g.p, ``bend`` = p.Hp, ``gz`` = g.z, ``hz`` = Hp.z, ``hh`` = Hp.M^-1 Hp; without a direction yet (first round) the trial
-    point itself is taken.
+    ``slope`` = g.p, ``bend`` = p.Hp, ``gz`` = g.z, ``hz`` = Hp.z, ``hh`` = Hp.M^-1 Hp; without a direction yet (first round)
+    the trial point itself is taken.
     """
     if bend <= 0 or gz <= 0:
         return 1.0, 0.0, trial

@@ -48,7 +48,14 @@ def overheard(monkeypatch) -> list[tuple[str, str, str, bytes]]:
         for column in table.columns:
             storage = column.combine_chunks()
             storage = storage.chunk(0).storage if isinstance(storage, pa.ChunkedArray) else storage.storage
-            heard.append((frm, self.me, name, b"".join(str(one).encode() if not isinstance(one, bytes) else one for one in storage.to_pylist())))
+            heard.append(
+                (
+                    frm,
+                    self.me,
+                    name,
+                    b"".join(str(one).encode() if not isinstance(one, bytes) else one for one in storage.to_pylist()),
+                )
+            )
         return table
 
     monkeypatch.setattr(Session, "receive", receive)

@@ -78,11 +78,15 @@ def test_preflight_says_what_is_right_and_what_is_not(tmp_path):
 def test_a_wrong_setting_is_one_clear_line(tmp_path):
     path = tmp_path / "party.yaml"
     path.write_text("party: clinic\nkeyz: file:keys.json\nstore: file:///tmp/x\nfederations: .\n")
-    run = subprocess.run([sys.executable, "-m", "cli", "preflight", "--settings", path], capture_output=True, text=True, env=os.environ)
+    run = subprocess.run(
+        [sys.executable, "-m", "cli", "preflight", "--settings", path], capture_output=True, text=True, env=os.environ
+    )
     assert run.returncode == 1
     assert "party.yaml:2: keyz: unknown field; did you mean keys?" in run.stdout
 
 
-@pytest.mark.parametrize("words", [["--help"], ["keys", "--help"], ["agreement", "amend", "--help"], ["simulate", "--help"], ["demo", "--help"]])
+@pytest.mark.parametrize(
+    "words", [["--help"], ["keys", "--help"], ["agreement", "amend", "--help"], ["simulate", "--help"], ["demo", "--help"]]
+)
 def test_help(words):
     assert call(*words)[0] == 0

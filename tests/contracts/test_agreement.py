@@ -143,7 +143,16 @@ def test_amendments_are_a_chain(folder):
         ({"parties": {"clinic": {"role": "boss"}}}, "guest"),
         ({"scores": ["notary"]}, "holds no data"),
         ({"task": {"protocol": "linear", "label": {"column": "y"}, "parameters": {"roundz": 3}}}, "roundz"),
-        ({"task": {"protocol": "linear", "label": {"column": "y"}, "parameters": {"rounds": {"default": 9, "min": 1, "max": 5}}}}, "between"),
+        (
+            {
+                "task": {
+                    "protocol": "linear",
+                    "label": {"column": "y"},
+                    "parameters": {"rounds": {"default": 9, "min": 1, "max": 5}},
+                }
+            },
+            "between",
+        ),
         ({"task": {"protocol": "linear", "label": {"column": "y"}, "parameters": {"key_bits": 512}}}, "key_bits"),
         ({"schedule": "sometimes"}, "cron"),
         ({"alignment": {"id": [{"column": "id"}], "duplicates": "keep-latest"}}, "latest_by"),

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from contracts.manifest import BadManifest, Invitation, Join, Manifest
 from contracts.parameters import BadParameter, choose, parameters
 
-ALLOWED = parameters({"rounds": {"default": 20, "min": 5, "max": 50}, "l2": {"default": 0.1, "allowed": [0.1, 1.0]}}, "logistic-arbiter")
+ALLOWED = parameters(
+    {"rounds": {"default": 20, "min": 5, "max": 50}, "l2": {"default": 0.1, "allowed": [0.1, 1.0]}}, "logistic-arbiter"
+)
 NOW = "2026-01-01T00:00:00+00:00"
 
 
@@ -26,7 +28,9 @@ def test_a_range_is_kept(rounds):
             choose(ALLOWED, {"rounds": rounds})
 
 
-@given(st.dictionaries(st.sampled_from(sorted(ALLOWED)), st.one_of(st.none(), st.text(), st.booleans(), st.floats(), st.integers())))
+@given(
+    st.dictionaries(st.sampled_from(sorted(ALLOWED)), st.one_of(st.none(), st.text(), st.booleans(), st.floats(), st.integers()))
+)
 def test_choices_are_complete_or_refused(choices):
     try:
         chosen = choose(ALLOWED, choices)
@@ -47,18 +51,21 @@ def test_unknown_fixed_and_foreign_parameters():
 def test_short_keys_are_refused_outside_the_tests():
     program = "from contracts.parameters import parameters; parameters({'key_bits': 1024}, 'linear')"
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
-    for environment in ({**clean, "TOMBOLO_TEST_KEYS": "1"}, {name: value for name, value in clean.items() if name != "TOMBOLO_TEST_KEYS"}):
-        run = subprocess.run([sys.executable, "-c", program], env={**environment, "PYTHONPATH": "."}, capture_output=True, text=True)
+    for environment in (
+        {**clean, "TOMBOLO_TEST_KEYS": "1"},
+        {name: value for name, value in clean.items() if name != "TOMBOLO_TEST_KEYS"},
+    ):
+        run = subprocess.run(
+            [sys.executable, "-c", program], env={**environment, "PYTHONPATH": "."}, capture_output=True, text=True
+        )
         assert run.returncode != 0
         assert "TMB-TERMS-002" in run.stderr
     assert parameters({"key_bits": 1024}, "linear")["key_bits"].default == 1024
 
 
 def invitation(**changes) -> Invitation:
-    document = {
-        "run": "r", "kind": "train", "agreement": "a", "agreement_digest": "0" * 64, "initiator": "clinic", "parameters": {"l2": 0.1},
-        "as_of": NOW, "created": NOW, "expires": NOW, "model": None,
-    }  # fmt: skip
+    document = {"run": "r", "kind": "train", "agreement": "a", "agreement_digest": "0" * 64, "initiator": "clinic"}
+    document |= {"parameters": {"l2": 0.1}, "as_of": NOW, "created": NOW, "expires": NOW, "model": None}
     return Invitation.from_document({**document, **changes})
 
 
@@ -66,7 +73,8 @@ def invitation(**changes) -> Invitation:
 def test_a_manifest_does_not_depend_on_the_order_of_joins(order):
     invited = invitation()
     joins = {
-        name: Join(run="r", party=name, invitation_digest=invited.digest, seal="x", approver="automatic", created=NOW) for name in "abcd"
+        name: Join(run="r", party=name, invitation_digest=invited.digest, seal="x", approver="automatic", created=NOW)
+        for name in "abcd"
     }
     made = Manifest.build(invited, [joins[name] for name in order])
     assert made.digest == Manifest.build(invited, list(joins.values())).digest
@@ -75,7 +83,14 @@ def test_a_manifest_does_not_depend_on_the_order_of_joins(order):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"kind": "steal"}, {"expires": "tomorrow"}, {"agreement_digest": "zz"}, {"extra": 1}, {"run": "x" * 300}, {"parameters": {"l2": [1]}}],
+    [
+        {"kind": "steal"},
+        {"expires": "tomorrow"},
+        {"agreement_digest": "zz"},
+        {"extra": 1},
+        {"run": "x" * 300},
+        {"parameters": {"l2": [1]}},
+    ],
 )
 def test_hostile_invitations_are_refused(changes):
     with pytest.raises(BadManifest):

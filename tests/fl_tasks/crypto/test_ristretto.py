@@ -40,10 +40,7 @@ def test_vectors_of_the_rfc():
 
 
 def test_hash_to_group_is_fixed_and_separated():
-    assert (
-        hash_to_group(b"alice", "tombolo/test").hex()
-        == "10e0dc51bf11219dc3b859699ca6034a18a0046ddfa698b270f5aa9d73b45c38"
-    )
+    assert hash_to_group(b"alice", "tombolo/test").hex() == "10e0dc51bf11219dc3b859699ca6034a18a0046ddfa698b270f5aa9d73b45c38"
     assert hash_to_group(b"alice", b"tombolo/test") == hash_to_group(b"alice", "tombolo/test")
     assert hash_to_group(b"ab", "c") != hash_to_group(b"b", "ca")
     assert hash_all([b"a", b"b"], "d") == hash_to_group(b"a", "d") + hash_to_group(b"b", "d")

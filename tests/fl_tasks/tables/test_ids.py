@@ -49,7 +49,12 @@ def test_composite_keys_do_not_collide(one, other):
 
 @pytest.mark.parametrize(
     ("column", "error"),
-    [(pa.array([1, 2]), NoIdColumn), (pa.array(["a", None]), BadId), (pa.array(["a", "  "]), BadId), (pa.array([1.5, 2.5]), NoIdColumn)],
+    [
+        (pa.array([1, 2]), NoIdColumn),
+        (pa.array(["a", None]), BadId),
+        (pa.array(["a", "  "]), BadId),
+        (pa.array([1.5, 2.5]), NoIdColumn),
+    ],
 )
 def test_bad_id_columns_are_refused_without_their_values(column, error):
     with pytest.raises(error):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -59,7 +60,7 @@ def test_equals_the_closed_form_with_two_hosts(tmp_path):
     assert np.allclose(weights(states, fed), pooled(x, y, 0.01), rtol=1e-6, atol=1e-5)
     assert states["notary"]["stopped"] and states["notary"]["round"] < 25
     losses = states["clinic"]["loss"]
-    assert losses == states["notary"]["loss"] and all(b <= a * (1 + 1e-6) for a, b in zip(losses[1:], losses[2:], strict=False))
+    assert losses == states["notary"]["loss"] and all(b <= a * (1 + 1e-6) for a, b in pairwise(losses[1:]))
     assert states["lab"]["loss"] == []
 
 
@@ -93,6 +94,7 @@ def test_a_kill_in_mid_round_changes_nothing(tmp_path, monkeypatch):
         real(self, name, to, **columns)
 
     monkeypatch.setattr(Session, "send", dying)
+
     def again():
         x_lab = x[:, 3:]
         block = Block(x_lab, None, ("3", "4", "5"))

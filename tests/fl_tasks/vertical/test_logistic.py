@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -54,7 +56,7 @@ def test_guest_held_equals_pooled_within_its_budget(tmp_path, cancer):
     exact, found = pooled(x, y), weights(states, fed)
     assert abs(auc(found, x, y) - auc(exact, x, y)) < 5e-3
     losses = states["clinic"]["loss"]
-    assert all(b < a for a, b in zip(losses, losses[1:], strict=False))
+    assert all(b < a for a, b in pairwise(losses))
     with pytest.raises(DirectionsSpent):
         train(fed, guest_held, x, y, fed.start("run-2", rounds=30))
 

@@ -52,7 +52,9 @@ def test_a_peer_reads_its_own_prefix_and_nothing_else(gateway):
 
 
 def test_wrong_credentials_are_refused_without_showing_them(gateway):
-    config = gateway.config("ann", "ann").model_copy(update={"secret_key": type(gateway.config("ann", "ann").secret_key)("wrong-secret")})
+    config = gateway.config("ann", "ann").model_copy(
+        update={"secret_key": type(gateway.config("ann", "ann").secret_key)("wrong-secret")}
+    )
     with pytest.raises(StoreRefused) as caught:
         MinioStore(config).list("to-ben/")
     assert "wrong-secret" not in str(caught.value) + repr(config)
@@ -108,9 +110,13 @@ def test_rclone_speaks_the_wire_and_is_found_to_overwrite(tmp_path):
     port = free_port()
     command = [str(Path(sys.executable).parent / "rclone"), "--config", os.devnull, "serve", "s3"]
     (tmp_path / "bucket").mkdir()
-    process = subprocess.Popen([*command, "--addr", f"127.0.0.1:{port}", "--auth-key", "accesskeyid,secretaccesskey", str(tmp_path)])
+    process = subprocess.Popen(
+        [*command, "--addr", f"127.0.0.1:{port}", "--auth-key", "accesskeyid,secretaccesskey", str(tmp_path)]
+    )
     try:
-        config = S3Config(endpoint=f"127.0.0.1:{port}", bucket="bucket", access_key="accesskeyid", secret_key="secretaccesskey", secure=False)
+        config = S3Config(
+            endpoint=f"127.0.0.1:{port}", bucket="bucket", access_key="accesskeyid", secret_key="secretaccesskey", secure=False
+        )
         store, deadline = MinioStore(config), time.monotonic() + 20
         while time.monotonic() < deadline:
             try:

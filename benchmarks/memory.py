@@ -1,0 +1,160 @@
+"""Peak memory of a party that takes a large table through validation, alignment and encoding.
+
+``python -m benchmarks.memory [--rows 1000000] [--columns 20] [OUT]``: a guest and a host, a process each, with tables of so many
+rows of which nine tenths are common. The figure is the peak resident size per party; the goal is 4 GiB at a million rows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+PARTIES = ("guest", "host")
+GOAL_GIB = 4.0
+
+
+def write_tables(folder: Path, rows: int, columns: int) -> None:
+    """Tables of random numbers, written in chunks; ids are shared but for one tenth."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    random = np.random.default_rng(1)
+    for index, party in enumerate(PARTIES):
+        (folder / party).mkdir()
+        order = random.permutation(rows) + index * rows // 10
+        writer = None
+        for start in range(0, rows, 100_000):
+            ids = [f"customer-{number:09d}" for number in order[start : start + 100_000]]
+            data = {"id": ids, **{f"x{at}": random.uniform(size=len(ids)) for at in range(columns)}}
+            if party == "guest":
+                data["label"] = random.integers(0, 2, len(ids))
+            chunk = pa.table(data)
+            writer = writer or pq.ParquetWriter(folder / party / "table.parquet", chunk.schema)
+            writer.write_table(chunk)
+        if writer:
+            writer.close()
+
+
+def lay_out(folder: Path) -> None:
+    """Keys, settings and a signed agreement of both parties."""
+    import yaml
+
+    from contracts.agreement import Agreement
+    from storage.identity import PartyKeys
+
+    agreement = folder / "federations" / "memory"
+    agreement.mkdir(parents=True)
+    terms = {
+        "schema": "tombolo.terms/1",
+        "name": "memory",
+        "parties": {party: {"role": party} for party in PARTIES},
+        "task": {
+            "protocol": "logistic-guest",
+            "label": {"column": "label"},
+            "waivers": ["disclose-direction-to-guest"],
+        },
+        "alignment": {"id": [{"column": "id"}]},
+        "deadlines": {"message": 7200},
+    }
+    (agreement / "agreement.yaml").write_text(yaml.safe_dump(terms, sort_keys=False))
+    pins = {}
+    for party in PARTIES:
+        keys = PartyKeys.new(party)
+        keys.save(folder / party / "keys.json")
+        pins[party] = (keys, f"file://{folder / party / 'store'}")
+        settings = {
+            "party": party,
+            "keys": "file:keys.json",
+            "store": f"file://{folder / party / 'store'}",
+            "federations": "../federations",
+            "workers": 1,
+            "agreements": {"memory": {"table": {"source": "parquet", "path": "table.parquet"}}},
+        }
+        (folder / party / "party.yaml").write_text(yaml.safe_dump(settings))
+    Agreement.pin_all(agreement, pins)
+
+
+def work(settings: str) -> None:
+    """One party's process: join, validate, align, encode; prints seconds and peak memory after each."""
+    from fl_tasks.stages.align import align
+    from fl_tasks.stages.aligned import features, load_aligned
+    from fl_tasks.stages.join import join
+    from fl_tasks.stages.validate import validate
+    from fl_tasks.tables.encoding import Encoder
+    from fl_tasks.waiting import Wait
+    from fl_tasks.workplace import Workplace
+
+    place, forever = Workplace.open("memory", Path(settings)), Wait(math.inf)
+
+    def encode(place: Workplace, run: str, wait: Wait) -> None:
+        aligned = load_aligned(place, run)
+        table = features(place, aligned)
+        encoder = Encoder.fit(table, place.terms.table(place.me), ~aligned.test, place.terms.limits, place.me)
+        encoder.transform(table)
+
+    facts = {}
+    for name, stage in {"join": join, "validate": validate, "align": align, "encode": encode}.items():
+        began = time.monotonic()
+        stage(place, "memory", forever)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        facts[name] = {"seconds": round(time.monotonic() - began, 1), "peak_gib": round(peak, 2)}
+    print(json.dumps(facts))
+
+
+def measure(rows: int, columns: int) -> dict[str, object]:
+    """Run both parties; returns what each printed."""
+    from fl_tasks.stages.join import invite
+    from fl_tasks.workplace import Workplace
+
+    with tempfile.TemporaryDirectory(prefix="tombolo-memory-") as name:
+        folder = Path(name)
+        write_tables(folder, rows, columns)
+        lay_out(folder)
+        invite(Workplace.open("memory", folder / "guest" / "party.yaml"), "memory")
+        command = [sys.executable, "-m", "benchmarks.memory", "--party"]
+        running = {
+            party: subprocess.Popen([*command, str(folder / party / "party.yaml")], stdout=subprocess.PIPE, text=True)
+            for party in PARTIES
+        }
+        found = {party: process.communicate()[0] for party, process in running.items()}
+    parties = {party: json.loads(text) for party, text in found.items()}
+    worst = max(stage["peak_gib"] for stages in parties.values() for stage in stages.values())
+    return {"rows": rows, "columns": columns, "peak_gib": worst, "goal_gib": GOAL_GIB, "parties": parties}
+
+
+def main() -> None:
+    """Measure and print a table; write JSON where asked."""
+    from rich.console import Console
+    from rich.table import Table
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--columns", type=int, default=20)
+    parser.add_argument("out", type=Path, nargs="?", default=Path(".tombolo/bench/memory.json"))
+    parser.add_argument("--quick", action="store_true", help="a tenth of the rows")
+    parser.add_argument("--party", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.party:
+        work(options.party)
+        return
+    result = measure(options.rows // 10 if options.quick else options.rows, options.columns)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(result, indent=1))
+    table = Table(f"{result['rows']:,} rows x {result['columns']}", "stage", "seconds", "peak GiB so far")
+    for party, stages in result["parties"].items():  # type: ignore[attr-defined]
+        for stage, facts in stages.items():
+            table.add_row(party, stage, f"{facts['seconds']:.1f}", f"{facts['peak_gib']:.2f}")
+    Console().print(table)
+    print(f"peak {result['peak_gib']} GiB per party, goal {GOAL_GIB} GiB")
+
+
+if __name__ == "__main__":
+    main()
