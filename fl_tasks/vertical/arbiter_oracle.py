@@ -1,9 +1,10 @@
 """Vertical logistic regression with the arbiter as a blind sigmoid: exact loss, and no per-row logit at any data party.
 
 Each round the data parties permute the rows and flip signs by a seed that the arbiter does not know, add up their encrypted
-logits in packed slots, and let the arbiter apply the sigmoid to what it cannot attribute: it sees an unordered multiset of magnitudes. The
-guest undoes order and signs under encryption and subtracts the labels. Optimiser: Bohning's bound as preconditioner (monotone) with
-Nesterov's momentum and gradient restart. There is no line search: its values would let the arbiter link rows across rounds.
+logits in packed slots, and let the arbiter apply the sigmoid to what it cannot attribute: it sees an unordered multiset of
+magnitudes. The guest undoes order and signs under encryption and subtracts the labels. Optimiser: Bohning's bound as
+preconditioner (monotone) with Nesterov's momentum and gradient restart. There is no line search: its values would let the
+arbiter link rows across rounds.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """Vertical regression of a quadratic loss with an arbiter: the white paper's section 3.4, steps 1 to 4, every round.
 
-The loss is ``curvature / (2 n) * sum (u - t)^2 + l2/2 |w|^2`` with ``u = sum_k X_k w_k``: least squares (curvature 1, t = y) and
-Hardy's Taylor form of the logistic loss (curvature 1/4, t = 4 y - 2). One round's residual is taken at a trial point one step ahead; since
-the loss is quadratic, that gives the next step of a preconditioned conjugate gradient method from three inner products, whose sums
-over the parties the arbiter learns under zero-sum masks. With ``batch_rows`` the step is a plain one on a batch.
+The loss is ``curvature / (2 n) * sum (u - t)^2 + l2/2 |w|^2`` with ``u = sum_k X_k w_k``: least squares (curvature 1, t = y)
+and Hardy's Taylor form of the logistic loss (curvature 1/4, t = 4 y - 2). One round's residual is taken at a trial point one
+step ahead; since the loss is quadratic, that gives the next step of a preconditioned conjugate gradient method from three
+inner products, whose sums over the parties the arbiter learns under zero-sum masks. With ``batch_rows`` the step is a plain
+one on a batch.
 """
 
 from __future__ import annotations
