@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
 from contracts.amendments import Amendment, BadAmendment, Member, amend, fingerprint
 from contracts.reading import BadDocument, read_model
@@ -35,7 +36,7 @@ class NotAMember(CodedError):
 class NotPinned(CodedError):
     code = "TMB-AGREE-004"
     cause = "The agreement has no amendment yet that pins keys and stores."
-    remedy = "Collect every party's public keys and write the first one with `tombolo agreement amend FOLDER pin`."
+    remedy = "Collect every party's public keys and write the first one with `tombolo agreement amend pin FOLDER`."
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class Agreement:
             amendment = read_model(path, Amendment)
             if amendment.number != number or path.stem != f"{number:04d}" or amendment.previous != links[-1].digest:
                 raise BadAmendment(f"{path} is not number {number:04d} after {links[-1].digest[:16]}....")
-            members, signers = amend(members, amendment, terms.roles())
+            members, signers = _amended(terms, members, amendment)
             links.append(Link(path.stem, amendment.digest, tuple(signers)))
             if number == 1:
                 links[0] = Link("terms", terms.digest, tuple(signers))
@@ -126,7 +127,11 @@ class Agreement:
         """Write the next amendment, unsigned; raises BadAmendment where the changes do not fit."""
         number = len(self.chain)
         document = {"schema": "tombolo.amendment/1", "number": number, "previous": self.digest, "changes": changes}
-        amend(self.members, Amendment.model_validate(document), self.terms.roles())
+        try:
+            amendment = Amendment.model_validate(document)
+        except ValidationError as error:
+            raise BadAmendment("; ".join(one["msg"].removeprefix("Value error, ") for one in error.errors()) + ".") from None
+        _amended(self.terms, self.members, amendment)
         path = self.folder / "amendments" / f"{number:04d}.yaml"
         path.parent.mkdir(exist_ok=True)
         with path.open("x") as file:
@@ -153,6 +158,16 @@ class Agreement:
             return base64.b64decode(json.loads(path.read_text())["signature"], validate=True)
         except (OSError, ValueError, KeyError, TypeError):
             raise SignatureRefused(f"{path} is not a signature file.", party=member.name) from None
+
+
+def _amended(terms: Terms, members: Mapping[str, Member], amendment: Amendment) -> tuple[dict[str, Member], list[Member]]:
+    """Members and signers after an amendment, which must leave a federation that can still train by the terms."""
+    after, signers = amend(members, amendment, terms.roles())
+    try:
+        terms.task.require_composition(member.role for member in after.values())
+    except ValueError as error:
+        raise BadAmendment(f"Amendment {amendment.number:04d} leaves other parties than the terms allow: {error}.") from None
+    return after, signers
 
 
 def public_half(keys: PartyKeys) -> dict[str, str]:

@@ -31,6 +31,12 @@ class Pin(Strict):
     seal: str | None = None
     store: str | None = None
 
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if self.verify is None and self.seal is None and self.store is None:
+            raise ValueError("a pin gives at least one of verify, seal, store")
+        return self
+
 
 class Admit(Strict):
     """A new member with its role, keys and store."""
@@ -99,6 +105,8 @@ def amend(members: Mapping[str, Member], amendment: Amendment, roles: Mapping[st
     ``roles`` are those of the terms: the first amendment pins all of them. Signers are all members before it and every key
     that it brings in. Raises :class:`BadAmendment`.
     """
+    if not members and any(change.pin is None for change in amendment.changes):
+        raise BadAmendment("The first amendment pins every party and does nothing else.")
     after, signers = dict(members), list(members.values())
     for change in amendment.changes:
         if change.pin is not None:
@@ -119,6 +127,8 @@ def amend(members: Mapping[str, Member], amendment: Amendment, roles: Mapping[st
     lacking = sorted(set(roles) - set(after)) if not members else []
     if lacking:
         raise BadAmendment(f"The first amendment pins every party; it lacks {', '.join(lacking)}.")
+    if len({member.verify.raw for member in after.values()}) != len(after):
+        raise BadAmendment("Two members would have one signing key; one would sign for both.")
     return after, signers
 
 

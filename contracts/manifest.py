@@ -5,12 +5,19 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from storage.canonical import digest
 from storage.errors import CodedError
 
-Moment = Annotated[str, Field(max_length=40)]
+
+def _moment(value: str) -> str:
+    datetime.fromisoformat(value)
+    return value
+
+
+Moment = Annotated[str, Field(max_length=40), AfterValidator(_moment)]
+Run = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,199}$")]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -44,7 +51,7 @@ class _Document(BaseModel):
 class Invitation(_Document):
     """What the guest proposes: a run of one kind with all its parameters."""
 
-    run: str = Field(max_length=200)
+    run: Run
     kind: Literal["train", "predict"]
     agreement: str = Field(max_length=63)
     agreement_digest: Digest
@@ -53,13 +60,7 @@ class Invitation(_Document):
     as_of: Moment
     created: Moment
     expires: Moment
-    model: str | None = Field(None, max_length=200)
-
-    @field_validator("as_of", "created", "expires")
-    @classmethod
-    def _is_a_moment(cls, value: str) -> str:
-        datetime.fromisoformat(value)
-        return value
+    model: Run | None = None
 
     @property
     def expires_at(self) -> datetime:
@@ -70,7 +71,7 @@ class Invitation(_Document):
 class Join(_Document):
     """One party's yes to an invitation: its sealing key for this run, and who approved."""
 
-    run: str = Field(max_length=200)
+    run: Run
     party: str = Field(max_length=63)
     invitation_digest: Digest
     seal: str = Field(max_length=4096)

@@ -17,7 +17,7 @@ Value = int | float | str | bool | None
 class BadParameter(CodedError):
     code = "TMB-TERMS-002"
     cause = "A parameter is unknown, or its value is outside what the terms allow."
-    remedy = "Choose a value within the agreement's range, or amend the terms together."
+    remedy = "Choose a value within the agreement's range, or agree on new terms together."
 
 
 @dataclass(frozen=True)

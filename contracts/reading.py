@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,6 +14,9 @@ from pydantic_core import ErrorDetails
 from storage.errors import CodedError
 
 M = TypeVar("M", bound=BaseModel)
+_MAX_BYTES = 1 << 20
+_MAX_NODES = 100_000
+_PLACE = re.compile(r"[A-Za-z][\w.-]*")
 
 
 class BadDocument(CodedError):
@@ -21,18 +25,56 @@ class BadDocument(CodedError):
     remedy = "Mend the lines named; docs/agreements.md lists every field."
 
 
+class _Loader(yaml.SafeLoader):
+    """Safe loading that reads 1e-5 as a number, which YAML 1.1 takes for text."""
+
+
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789"))
+
+
 def read_yaml(path: Path) -> tuple[Any, yaml.Node | None]:
-    """The document and its node tree (for line numbers); raises :class:`BadDocument`."""
+    """The document and its node tree (for line numbers); raises :class:`BadDocument`.
+
+    A peer may have written the file: its size is bounded, also after its aliases are written out, and no key may stand twice.
+    """
     try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise BadDocument(f"{path} is larger than {_MAX_BYTES} bytes.")
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         raise BadDocument(f"{path} cannot be read.") from None
     try:
-        return yaml.safe_load(text), yaml.compose(text, Loader=yaml.SafeLoader)
+        loader = _Loader(text)
+        tree = loader.get_single_node()
+        if tree is None:
+            return None, None
+        _check_tree(path, tree)
+        return loader.construct_document(tree), tree
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)
         raise BadDocument(f"{where}: not YAML ({getattr(error, 'problem', 'unreadable')}).") from None
+    except (ValueError, RecursionError):
+        raise BadDocument(f"{path} holds a value that cannot be read.") from None
+
+
+def _check_tree(path: Path, root: yaml.Node) -> None:
+    """Refuse keys given twice (only the last would count) and aliases that multiply without end."""
+    nodes, count = [root], 0
+    while nodes:
+        node, count = nodes.pop(), count + 1
+        if count > _MAX_NODES:
+            raise BadDocument(f"{path} is too large once its aliases are written out.")
+        if isinstance(node, yaml.SequenceNode):
+            nodes.extend(node.value)
+        if isinstance(node, yaml.MappingNode):
+            seen: set[str] = set()
+            for key, value in node.value:
+                nodes.append(value)
+                if isinstance(key, yaml.ScalarNode):
+                    if key.value in seen:
+                        raise BadDocument(f"{path}:{key.start_mark.line + 1}: {key.value} stands twice.")
+                    seen.add(key.value)
 
 
 def read_model(path: Path, model: type[M]) -> M:
@@ -45,16 +87,19 @@ def read_model(path: Path, model: type[M]) -> M:
 
 
 def _explain(path: Path, tree: yaml.Node | None, model: type[BaseModel], error: ErrorDetails) -> str:
-    place = [part for part in error["loc"] if not (isinstance(part, str) and ("[" in part or "-" in part and "(" in part))]
+    place = [part for part in error["loc"] if not (isinstance(part, str) and ("[" in part or ("-" in part and "(" in part)))]
+    message = error["msg"].removeprefix("Value error, ")
+    deeper, colon, rest = message.partition(": ")
+    if error["type"] == "value_error" and colon and _PLACE.fullmatch(deeper):  # a rule over several fields names the one to look at
+        place, message = [*place, *deeper.split(".")], rest
     line = _line(tree, place)
     where = f"{path}:{line}" if line else str(path)
     dotted = ".".join(str(part) for part in place) or "document"
-    message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
         allowed = _fields_at(model, place[:-1])
         near = difflib.get_close_matches(str(place[-1]), allowed, 1)
         message = f"unknown field; {f'did you mean {near[0]}? ' if near else ''}allowed: {', '.join(allowed) or 'none'}"
-    return f"{where}: {dotted}: {message}."
+    return f"{where}: {dotted}: {message.removesuffix('.')}."
 
 
 def _line(tree: yaml.Node | None, place: list[Any]) -> int | None:
@@ -80,7 +125,8 @@ def _fields_at(model: type[BaseModel], place: list[Any]) -> list[str]:
     definitions, here = schema.get("$defs", {}), schema
     for part in place:
         here = _resolve(here, definitions)
-        here = here.get("properties", {}).get(str(part)) or here.get("additionalProperties") or here.get("items") or {}
+        by_name = next(iter(here.get("patternProperties", {}).values()), None)
+        here = here.get("properties", {}).get(str(part)) or by_name or here.get("additionalProperties") or here.get("items") or {}
         if not isinstance(here, dict):
             return []
     return sorted(_resolve(here, definitions).get("properties", {}))

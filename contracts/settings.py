@@ -57,11 +57,11 @@ class PartySettings(Strict):
     party: Name
     keys: str
     store: str
-    peers: dict[Name, str] = {}
+    peers: dict[Name, str] = Field(default_factory=dict)
     federations: Path
     workers: int | None = Field(None, ge=1)
     inline_seconds: float = Field(10, ge=0)
-    agreements: dict[Name, AgreementSettings] = {}
+    agreements: dict[Name, AgreementSettings] = Field(default_factory=dict)
 
     _folder: Path = PrivateAttr(default_factory=Path.cwd)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -19,7 +19,7 @@ DIRECTION_WAIVER = "disclose-direction-to-guest"
 
 
 class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class PartyTerms(Strict):
@@ -38,11 +38,25 @@ class TaskTerms(Strict):
 
     @model_validator(mode="after")
     def _parameters_fit(self) -> Self:
-        try:
-            parameters(self.parameters, self.protocol)
-        except CodedError as error:
-            raise ValueError(error.detail) from None
+        for name, value in self.parameters.items():
+            try:
+                parameters({name: value}, self.protocol)
+            except CodedError as error:
+                raise ValueError(f"parameters.{name}: {error.detail}") from None
         return self
+
+    def require_composition(self, roles: Iterable[str]) -> None:
+        """Raise ValueError unless parties in these roles can train with the protocol; amendments must keep to it too."""
+        held, protocol = list(roles), self.protocol
+        if held.count("guest") != 1 or held.count("host") < 1 or held.count("arbiter") > 1:
+            raise ValueError("parties: exactly one guest, at least one host and at most one arbiter are needed")
+        if protocol != "logistic-guest" and "arbiter" not in held:
+            raise ValueError(f"task.protocol: {protocol} needs an arbiter; logistic-guest does without")
+        if protocol == "logistic-guest" and held.count("host") == 1 and DIRECTION_WAIVER not in self.waivers:
+            raise ValueError(
+                f"task.protocol: with one host logistic-guest shows that host's directions to the guest; "
+                f"use logistic-arbiter, or sign the waiver {DIRECTION_WAIVER}"
+            )
 
 
 class IdTerms(Strict):
@@ -122,17 +136,7 @@ class Terms(Strict):
 
     @model_validator(mode="after")
     def _parties_fit(self) -> Self:
-        roles = [party.role for party in self.parties.values()]
-        if roles.count("guest") != 1 or roles.count("host") < 1 or roles.count("arbiter") > 1:
-            raise ValueError("parties: exactly one guest, at least one host and at most one arbiter are needed")
-        protocol = self.task.protocol
-        if protocol != "logistic-guest" and "arbiter" not in roles:
-            raise ValueError(f"task.protocol: {protocol} needs an arbiter; logistic-guest does without")
-        if protocol == "logistic-guest" and roles.count("host") == 1 and DIRECTION_WAIVER not in self.task.waivers:
-            raise ValueError(
-                f"task.protocol: with one host logistic-guest shows that host's directions to the guest; "
-                f"use logistic-arbiter, or sign the waiver {DIRECTION_WAIVER}"
-            )
+        self.task.require_composition(self.roles().values())
         data = {name for name, party in self.parties.items() if party.role != "arbiter"}
         for field, names in (("scores", self.scores), ("tables", self.tables)):
             strangers = sorted(set(names) - data)

@@ -52,8 +52,8 @@ class Workplace:
         keys = party.load_keys()
         contract.require_member(party.party, keys)
         others = [name for name in contract.members if name != party.party]
-        peers = {name: open_store(party.peers.get(name, contract.members[name].store)) for name in others}
-        return cls(party, contract, keys, open_store(party.store), peers)
+        peers = {name: open_store(party.peers.get(name, contract.members[name].store), party.folder) for name in others}
+        return cls(party, contract, keys, open_store(party.store, party.folder), peers)
 
     @property
     def me(self) -> str:
