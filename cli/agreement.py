@@ -41,6 +41,8 @@ def check(folder: Folder) -> None:
         whole = whole and verdict == "verified"
         signatures.add_row(link.label, link.digest[:16], member.name, verdict)
     console.print(signatures)
+    if not agreement.members:
+        console.print("Not pinned yet: write the first amendment with `tombolo agreement amend pin`.", highlight=False)
     if not whole:
         raise typer.Exit(1)
 
@@ -48,10 +50,15 @@ def check(folder: Folder) -> None:
 @app.command()
 def sign(folder: Folder, settings: Annotated[Path | None, typer.Option(help="Party settings file.")] = None) -> None:
     """Sign whatever of the chain needs this party's signature; send the new files in signatures/ to all."""
-    from contracts.agreement import Agreement
+    from contracts.agreement import Agreement, NotAMember, NotPinned
     from contracts.settings import PartySettings
 
-    signed = Agreement.load(folder, verify=False).sign(PartySettings.load(settings).load_keys())
+    agreement, keys = Agreement.load(folder, verify=False), PartySettings.load(settings).load_keys()
+    if not agreement.members:
+        raise NotPinned(agreement.name)
+    if all(member.verify != keys.signing.public() for _, member, _ in agreement.signatures()):
+        raise NotAMember(f"Agreement {agreement.name} pins other keys.", party=keys.party)
+    signed = agreement.sign(keys)
     typer.echo(f"Signed: {', '.join(signed)}." if signed else "Nothing here needs this party's signature.")
 
 
@@ -63,12 +70,22 @@ def pin(
 ) -> None:
     """Pin keys and stores: the first amendment pins all parties; later ones rotate a key or move a store."""
     stores, parties = dict(_pair(one) for one in store), dict(_pair(one) for one in keys)
-    changes = [{"party": party, **_public(Path(file))} for party, file in parties.items()]
+    changes = [{"party": party, **_public(party, Path(file))} for party, file in parties.items()]
     for change in changes:
         if change["party"] in stores:
             change["store"] = stores.pop(change["party"])
     changes += [{"party": party, "store": address} for party, address in stores.items()]
     _write(folder, [{"pin": change} for change in changes])
+
+
+@amendments.command()
+def rotate(
+    folder: Folder,
+    party: Annotated[str, typer.Argument(help="The member whose keys change.")],
+    public: Annotated[Path, typer.Option(help="Its new public keys (output of keys show).")],
+) -> None:
+    """Replace a member's keys; it signs with the old and the new ones."""
+    _write(folder, [{"pin": {"party": party, **_public(party, public)}}])
 
 
 @amendments.command("move-store")
@@ -90,7 +107,7 @@ def join(
     store: Annotated[str, typer.Option(help="Its store's address, as peers read it.")],
 ) -> None:
     """Admit a member."""
-    _write(folder, [{"join": {"party": party, "role": role, **_public(public), "store": store}}])
+    _write(folder, [{"join": {"party": party, "role": role, **_public(party, public), "store": store}}])
 
 
 @amendments.command()
@@ -106,18 +123,25 @@ def _write(folder: Path, changes: list[dict[str, Any]]) -> None:
     typer.echo(f"Wrote {path}. Every member signs it with `tombolo agreement sign`.")
 
 
-def _public(path: Path) -> dict[str, str]:
-    """Public keys from a key file or from the text that `keys show` prints."""
+def _public(party: str, path: Path) -> dict[str, str]:
+    """A party's public keys from a key file or from the text that `keys show` prints."""
     from contracts.agreement import public_half
     from storage.identity import PartyKeys
 
-    text = path.read_text()
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise typer.BadParameter(f"{path} cannot be read") from None
     if text.lstrip().startswith("{"):
-        return public_half(PartyKeys.load(path))
-    lines = dict(line.split(": ", 1) for line in text.splitlines() if ": " in line)
-    if not {"verify", "seal"} <= set(lines):
+        keys = PartyKeys.load(path)
+        found = {"party": keys.party, **public_half(keys)}
+    else:
+        found = {name: value.strip() for name, _, value in (line.partition(": ") for line in text.splitlines())}
+    if not {"party", "verify", "seal"} <= set(found):
         raise typer.BadParameter(f"{path} holds no public keys")
-    return {"verify": lines["verify"].strip(), "seal": lines["seal"].strip()}
+    if found["party"] != party:
+        raise typer.BadParameter(f"{path} holds the keys of {found['party']}, not of {party}")
+    return {"verify": found["verify"], "seal": found["seal"]}
 
 
 def _pair(text: str) -> tuple[str, str]:

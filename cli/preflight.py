@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import platform
 from collections.abc import Callable
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -13,7 +13,7 @@ import typer
 
 if TYPE_CHECKING:
     from contracts.agreement import Agreement
-    from contracts.settings import PartySettings
+    from contracts.settings import PartySettings, TableSettings
     from storage.stores.base import Store
 
 T = TypeVar("T")
@@ -24,7 +24,7 @@ def preflight(
     settings: Annotated[Path | None, typer.Option(help="Party settings file; default: TOMBOLO_PARTY.")] = None,
     agreement: Annotated[str | None, typer.Option(help="Only this agreement; default: all in the settings.")] = None,
 ) -> None:
-    """Check settings, keys, stores, clocks, versions and tables; exit status 1 where one of them fails."""
+    """Check settings, keys, stores, clocks, versions, tables and suites; exit status 1 where one of them fails."""
     from contracts.settings import PartySettings
     from storage.stores.opening import open_store
 
@@ -54,9 +54,10 @@ class _Report:
 
         try:
             found = question()
-        except CodedError as error:
+        except Exception as error:  # one broken thing must not hide the others; foreign texts may quote data or secrets
             self.failures += 1
-            typer.echo(f"FAIL  {what}: {' '.join(str(error).split())}")
+            reason = " ".join(str(error).split()) if isinstance(error, CodedError) else type(error).__name__
+            typer.echo(f"FAIL  {what}: {reason}")
             return None
         typer.echo(f"ok    {what}: {answer(found)}")
         return found
@@ -78,8 +79,15 @@ def _agreement(report: _Report, party: PartySettings, name: str) -> None:
         if peer != party.party:
             address = party.peers.get(peer, member.store)
             report.ask(f"{name}: store of {peer}", lambda a=address: _peer_store(open_store(a, party.folder), party.party), str)  # type: ignore[misc]
-    if found.members[party.party].role != "arbiter":
-        report.ask(f"{name}: table", lambda: _table(party, found), str)
+    if found.members[party.party].role == "arbiter":
+        return
+    own = party.for_agreement(name)
+    report.ask(f"{name}: table", lambda: _table(party, found, own.table), str)
+    if own.predict_table is not None:
+        report.ask(f"{name}: predict_table", lambda: _table(party, found, own.predict_table), str)
+    suite = party.path(own.suite) if own.suite else found.folder / "suites" / f"{party.party}.json"
+    if own.suite or suite.exists():
+        report.ask(f"{name}: suite", lambda: _suite(suite), str)
 
 
 def _own_store(store: Store) -> Store:
@@ -121,6 +129,10 @@ def _clock(store: Store) -> float:
 
 
 def _versions() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    from storage.envelope import PROTOCOL_VERSION
+
     def of(package: str) -> str:
         try:
             return version(package)
@@ -128,17 +140,28 @@ def _versions() -> str:
             return "none"
 
     packages = ", ".join(f"{name} {of(name)}" for name in ("apache-airflow", "pyarrow", "cryptography", "phe"))
-    return f"Python {platform.python_version()}, {packages}"
+    return f"protocol {PROTOCOL_VERSION}, Python {platform.python_version()}, {packages}"
 
 
-def _table(party: PartySettings, agreement: Agreement) -> str:
+def _table(party: PartySettings, agreement: Agreement, source: TableSettings | None) -> str:
     from fl_tasks.tables.ids import NoIdColumn
     from fl_tasks.tables.source import read_table
 
     settings = party.for_agreement(agreement.name)
     columns = [settings.rename.get(one.column, one.column) for one in agreement.terms.alignment.id]
-    table = read_table(settings.table, party.folder, {"as_of": datetime.now(UTC).isoformat()}, columns)
+    table = read_table(source, party.folder, {"as_of": datetime.now(UTC).isoformat()}, columns)
     lacking = sorted(set(columns) - set(table.column_names))
     if lacking:
         raise NoIdColumn(f"Columns {', '.join(lacking)}.", party=party.party)
     return f"{table.num_rows} rows, {table.num_columns} columns"
+
+
+def _suite(path: Path) -> str:
+    """Readable as far as a short look can tell; validation has the last word."""
+    from fl_tasks.stages.validate import BadSuite
+
+    try:
+        types = [one["type"] for one in json.loads(path.read_text(encoding="utf-8"))["expectations"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise BadSuite(f"{path}.") from None
+    return f"{len(types)} expectations"
