@@ -6,8 +6,11 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 os.environ["TOMBOLO_TEST_KEYS"] = "1"
+settings.register_profile("tombolo", deadline=None)  # times are measured in benchmarks/
+settings.load_profile("tombolo")
 
 from tests.rgw import gateway  # noqa: F401 - a fixture for all tests
 
