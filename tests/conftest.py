@@ -8,11 +8,11 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from tests.rgw import gateway  # noqa: F401 - a fixture for all tests
+
 os.environ["TOMBOLO_TEST_KEYS"] = "1"
 settings.register_profile("tombolo", deadline=None)  # times are measured in benchmarks/
 settings.load_profile("tombolo")
-
-from tests.rgw import gateway  # noqa: F401 - a fixture for all tests
 
 
 @pytest.hookimpl(wrapper=True)

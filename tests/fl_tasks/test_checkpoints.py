@@ -18,14 +18,13 @@ numbers = st.floats(allow_nan=False, allow_infinity=False)
 names = st.text(st.characters(codec="ascii", categories=["L"]), min_size=1, max_size=8)
 
 
-@given(
-    st.dictionaries(names, st.lists(numbers, max_size=5)),
-    st.dictionaries(names, st.one_of(numbers, st.booleans(), st.text(max_size=9))),
-)
+plain_values = st.one_of(numbers, st.booleans(), st.text(max_size=9))
+
+
+@given(st.dictionaries(names, st.lists(numbers, max_size=5)), st.dictionaries(names, plain_values))
 def test_round_trip(arrays, plain):
-    state = {f"x_{name}": np.array(values) for name, values in arrays.items()} | {
-        f"p_{name}": value for name, value in plain.items()
-    }
+    state = {f"x_{name}": np.array(values) for name, values in arrays.items()}
+    state |= {f"p_{name}": value for name, value in plain.items()}
     found = unpack(pack(state))
     assert set(found) == set(state)
     for name, value in state.items():
