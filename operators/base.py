@@ -97,6 +97,7 @@ class FederatedOperator(BaseOperator):
 
     def _fail(self, error: CodedError, context: Context, transient: bool = False) -> None:
         error.at(step=self.stage)
+        self.log.error("%s", error)
         context["ti"].xcom_push(key=ERROR_KEY, value={"code": error.code, "party": error.party, "step": error.step})
         if transient or error.code in TRANSIENT:
             raise AirflowException(str(error)) from None

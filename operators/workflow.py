@@ -201,7 +201,9 @@ def _beginning(agreement: Agreement, party: str, kind: Kind) -> list[BaseOperato
             subject=f"Take part in a run of {agreement.name}?",
             body=_INVITATION,
             fail_on_reject=True,
-            execution_timeout=timedelta(seconds=agreement.terms.deadlines.join),
+            response_timeout=timedelta(seconds=agreement.terms.deadlines.join),
+            retries=2,
+            retry_delay=timedelta(seconds=3),
         ),
         JoinRunOperator(task_id="join", approver="{{ ti.xcom_pull('approve')['responded_by_user']['name'] }}", **own),
     ]

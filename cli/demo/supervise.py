@@ -92,7 +92,7 @@ class Supervisor:
         """End everything that this supervisor started, with all descendants."""
         launcher = [psutil.Process(self._launcher.pid)] if self._launcher.poll() is None else []
         _end([*self._running.values(), *launcher])
-        self._launcher.wait()
+        self._launcher.communicate()
         self._running.clear()
         self._register.unlink(missing_ok=True)
 
