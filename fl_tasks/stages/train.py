@@ -13,6 +13,7 @@ from fl_tasks.vertical.block import Block
 from fl_tasks.waiting import Wait
 from fl_tasks.workplace import Workplace
 from storage.canonical import canonical, parse
+from storage.errors import CodedError
 from storage.schema import ARBITER, GUEST
 
 PROTOCOLS = {
@@ -24,6 +25,12 @@ PROTOCOLS = {
 _LARGEST = 1 << 26
 
 
+class RoundsSpent(CodedError):
+    code = "TMB-TRAIN-007"
+    cause = "With this run's rounds the agreement's limit of rounds over all runs would be passed."
+    remedy = "Start a run with fewer rounds, or agree on new terms with a higher limits.maximum_rounds_over_runs."
+
+
 def train(place: Workplace, run: str, wait: Wait, progress: Progress = log_progress, leg_end: int | None = None) -> dict[str, Any]:
     """Take part in the rounds up to ``leg_end`` (to the end without one); repeating it goes on where it stopped.
 
@@ -32,6 +39,7 @@ def train(place: Workplace, run: str, wait: Wait, progress: Progress = log_progr
     """
     protocol = PROTOCOLS[place.terms.task.protocol]
     with place.session(run, protocol.CONTRACT, "train", wait, progress, leg_end) as session:
+        _book_rounds(session)
         if session.role == ARBITER:
             state = protocol.arbiter(session)
         else:
@@ -41,6 +49,16 @@ def train(place: Workplace, run: str, wait: Wait, progress: Progress = log_progr
                 _keep_model(session, encoder, state)
         finished = session.finished or bool(state.get("stopped"))
         return {"round": int(state["round"]), "finished": finished, "loss": [float(one) for one in state.get("loss", [])]}
+
+
+def _book_rounds(session: Session) -> None:
+    """Book a run's rounds in full before the first one, whatever it comes to need. Raises :class:`RoundsSpent`."""
+    mine, planned = f"rounds/{session.run}", int(session.params["rounds"])
+    limit = session.terms.limits.maximum_rounds_over_runs
+    spent = sum(int(session.history.get(name) or b"0") for name in session.history.names("rounds/") if name != mine)
+    if limit is not None and spent + planned > limit:
+        raise RoundsSpent(f"{spent} of {limit} are booked; this run asks for {planned}.", party=session.me)
+    session.history.keep(mine, str(planned).encode())
 
 
 def _block(place: Workplace, session: Session) -> tuple[Encoder, Block]:

@@ -8,6 +8,7 @@ import sys
 
 import pyarrow as pa
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from cli.app import app
@@ -73,6 +74,65 @@ def test_preflight_says_what_is_right_and_what_is_not(tmp_path):
     assert status == 1
     assert "FAIL  trial: table" in shown
     assert "TMB-TABLE-011" in shown
+
+
+def test_a_key_rotates_by_command(tmp_path):
+    fed = federation(tmp_path, {"clinic": TABLE, "lab": TABLE})
+    folder, new, public = tmp_path / "federations" / "trial", tmp_path / "new.json", tmp_path / "lab.public"
+    call("keys", "new", "lab", "--out", new)
+    public.write_text(call("keys", "show", new)[1])
+    status, text = call("agreement", "amend", "rotate", folder, "clinic", "--public", public)
+    assert status != 0 and "not of clinic" in text
+    public_lines = public.read_text()
+    for broken in ("nothing here\n", public_lines.replace("verify: A", "verify: B")):
+        public.write_text(broken)
+        assert call("agreement", "amend", "rotate", folder, "lab", "--public", public)[0] != 0
+    assert call("agreement", "amend", "rotate", folder, "lab", "--public", tmp_path / "absent")[0] != 0
+    public.write_text(public_lines)
+    assert call("agreement", "amend", "rotate", folder, "lab", "--public", public)[0] == 0
+    for party in fed.parties:
+        assert "Signed: 0002" in call("agreement", "sign", folder, "--settings", fed.settings(party))[1]
+    status, shown = call("agreement", "check", folder)
+    assert status == 1 and shown.count("missing") == 1
+    assert "FAIL  trial: agreement: TMB-AGREE-002" in call("preflight", "--settings", fed.settings("clinic"))[1]
+
+
+def test_signing_needs_pinned_keys(tmp_path):
+    fed = federation(tmp_path, {"clinic": TABLE, "lab": TABLE})
+    folder, keys = tmp_path / "federations" / "trial", tmp_path / "lab" / "keys.json"
+    keys.unlink()
+    call("keys", "new", "lab", "--out", keys)
+    status, text = call("agreement", "sign", folder, "--settings", fed.settings("lab"))
+    assert status == 1 and "TMB-AGREE-003" in text
+    for old in [*folder.glob("amendments/*"), *folder.glob("signatures/*")]:
+        old.unlink()
+    status, text = call("agreement", "sign", folder, "--settings", fed.settings("clinic"))
+    assert status == 1 and "TMB-AGREE-004" in text
+    status, text = call("agreement", "check", folder)
+    assert status == 1 and "not pinned yet" in text
+
+
+def test_preflight_looks_at_every_table_suite_and_store(tmp_path):
+    fed = federation(tmp_path, {"clinic": TABLE, "lab": TABLE})
+    path = fed.settings("clinic")
+    settings = yaml.safe_load(path.read_text())
+    mine = settings["agreements"]["trial"]
+    mine |= {"predict_table": {"source": "csv", "path": "later.csv"}, "suite": "suite.json"}
+    (tmp_path / "clinic" / "later.csv").write_text("id,x\na,1\n")
+    (tmp_path / "clinic" / "suite.json").write_text('{"name": "s", "expectations": [{"type": "expect_table"}]}')
+    path.write_text(yaml.safe_dump(settings))
+    status, shown = call("preflight", "--settings", path)
+    assert status == 0, shown
+    assert "predict_table: 1 rows" in shown and "suite: 1 expectations" in shown and "protocol 1" in shown
+    (tmp_path / "clinic" / "suite.json").write_text("[]")
+    (tmp_path / "clinic" / "later.csv").write_text("x\n1\n")
+    settings["peers"] = {"lab": "gopher://nowhere"}
+    path.write_text(yaml.safe_dump(settings))
+    status, shown = call("preflight", "--settings", path)
+    assert status == 1
+    for failure in ("suite: TMB-VALID-002", "predict_table: TMB-ALIGN-001", "store of lab: TMB-STORE-007"):
+        assert f"FAIL  trial: {failure}" in shown
+    assert "ok    trial: store of notary" in shown
 
 
 def test_a_wrong_setting_is_one_clear_line(tmp_path):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -117,11 +119,99 @@ def test_a_store_moves_a_member_joins_and_leaves(folder):
         [{"leave": "nobody"}],
         [{"pin": {"party": "mill", "store": "file:///m"}}],
         [{"join": {"party": "lab", "role": "host", **public_half(NEW_LAB), "store": "file:///l"}}],
+        [{"pin": {"party": "lab"}}],
+        [{"pin": {"party": "lab", **public_half(KEYS["clinic"])}}],
+        [{"join": {"party": "mill", "role": "host", **public_half(KEYS["lab"]), "store": "file:///m"}}],
+        [{"join": {"party": "mill", "role": "arbiter", **public_half(KEYS["mill"]), "store": "file:///m"}}],
+        [{"leave": "lab"}],
+        [{"leave": "notary"}],
+        [{"pin": {"party": "lab", "store": "file:///l"}, "leave": "notary"}],
+        [],
     ],
 )
 def test_changes_that_cannot_be(folder, changes):
+    before = pinned(folder)
     with pytest.raises(BadAmendment):
-        pinned(folder).write_amendment(changes)
+        before.write_amendment(changes)
+    assert Agreement.load(folder).digest == before.digest
+
+
+def test_an_arbiter_is_replaced_in_one_amendment(folder):
+    mill = {"party": "mill", "role": "arbiter", **public_half(KEYS["mill"]), "store": "file:///mill"}
+    pinned(folder).write_amendment([{"leave": "notary"}, {"join": mill}])
+    sign(folder, *KEYS.values())
+    assert Agreement.load(folder).roles() == {"clinic": "guest", "lab": "host", "mill": "arbiter"}
+
+
+def test_the_last_but_one_host_may_not_leave_without_the_waiver(folder):
+    """One host alone would show its directions to the guest, which the terms then have to say."""
+    parties = {"clinic": {"role": "guest"}, "lab": {"role": "host"}, "mill": {"role": "host"}}
+    task = {"protocol": "logistic-guest", "label": {"column": "y"}}
+
+    def small(waivers: list[str]) -> None:
+        for old in [*folder.glob("amendments/*"), *folder.glob("signatures/*")]:
+            old.unlink()
+        terms = {**TERMS, "parties": parties, "task": {**task, "waivers": waivers}}
+        (folder / "agreement.yaml").write_text(yaml.safe_dump(terms, sort_keys=False))
+        Agreement.pin_all(folder, {name: (KEYS[name], f"file:///{name}") for name in parties}).write_amendment([{"leave": "mill"}])
+
+    with pytest.raises(BadAmendment, match="directions"):
+        small([])
+    small(["disclose-direction-to-guest"])
+    sign(folder, *KEYS.values())
+    assert list(Agreement.load(folder).roles()) == ["clinic", "lab"]
+
+
+def test_the_first_amendment_only_pins_and_pins_all(folder):
+    pins = [{"pin": {"party": name, **public_half(KEYS[name]), "store": f"file:///{name}"}} for name in ("clinic", "lab", "notary")]
+    unsigned = Agreement.load(folder, verify=False)
+    join = {"party": "mill", "role": "host", **public_half(KEYS["mill"]), "store": "file:///mill"}
+    for changes in (pins[:2], [*pins, {"join": join}], [*pins, {"leave": "lab"}]):
+        with pytest.raises(BadAmendment, match="first amendment"):
+            unsigned.write_amendment(changes)
+
+
+def test_a_forged_amendment_does_not_verify(folder):
+    """Neither one that was changed after signing, nor one that an outsider signed."""
+    pinned(folder).write_amendment([{"pin": {"party": "lab", "store": "file:///moved"}}])
+    sign(folder, *(KEYS[name] for name in ("clinic", "lab", "notary")))
+    path = folder / "amendments" / "0002.yaml"
+    honest = path.read_text()
+    path.write_text(honest.replace("moved", "stolen"))
+    with pytest.raises(Unsigned):
+        Agreement.load(folder)
+    forged = Agreement.load(folder, verify=False).digest
+    for signature in list((folder / "signatures").glob(f"{Agreement.load(folder, verify=False).chain[-2].digest[:16]}.*")):
+        (signature.parent / signature.name.replace(signature.name.split(".")[0], forged[:16])).write_text(signature.read_text())
+    with pytest.raises(SignatureRefused):
+        Agreement.load(folder)
+    assert Agreement.load(folder, verify=False).sign(KEYS["mill"]) == []
+    path.write_text(honest)
+    assert Agreement.load(folder).members["lab"].store == "file:///moved"
+
+
+def test_a_signature_under_one_algorithm_alone_is_none(folder):
+    pinned(folder)
+    path = next((folder / "signatures").glob("*.lab.*"))
+    document = json.loads(path.read_text())
+    whole = base64.b64decode(document["signature"])
+    for broken in (whole[:65] + bytes(len(whole) - 65), whole[:1] + bytes(64) + whole[65:], b"", b"\x01"):
+        path.write_text(json.dumps({**document, "signature": base64.b64encode(broken).decode()}))
+        with pytest.raises(SignatureRefused):
+            Agreement.load(folder)
+    for text in ("{}", "[1]", "not json", '{"signature": 5}'):
+        path.write_text(text)
+        with pytest.raises(SignatureRefused):
+            Agreement.load(folder)
+
+
+def test_two_parties_with_different_texts_have_different_digests(folder, tmp_path):
+    ours = pinned(folder)
+    theirs = tmp_path / "peer" / "trial"
+    shutil.copytree(folder, theirs)
+    assert Agreement.load(theirs).digest == ours.digest
+    Agreement.load(theirs).write_amendment([{"pin": {"party": "lab", "store": "file:///elsewhere"}}])
+    assert Agreement.load(theirs, verify=False).digest != ours.digest
 
 
 def test_amendments_are_a_chain(folder):

@@ -10,7 +10,7 @@ from fl_tasks.stages.align import TooFewCommon, align
 from fl_tasks.stages.aligned import load_aligned
 from fl_tasks.stages.evaluate import evaluate
 from fl_tasks.stages.publish import publish
-from fl_tasks.stages.train import train
+from fl_tasks.stages.train import RoundsSpent, train
 from fl_tasks.stages.validate import validate
 from fl_tasks.tables.ids import DuplicateIds, NoIdColumn
 from tests.federation import Federation, federation
@@ -94,3 +94,17 @@ def test_bad_ids_are_refused_without_quoting_them(tmp_path):
     fed = federation(tmp_path / "b", {**given, "lab": numbers})
     with pytest.raises(NoIdColumn):
         fed.stage(validate, fed.start())
+
+
+def test_rounds_are_limited_over_all_runs(tmp_path):
+    limits = {"minimum_batch": 60, "maximum_leverage": 0.5, "maximum_rounds_over_runs": 5}
+    fed = federation(tmp_path, tables(), limits=limits)
+    for run, rounds in (("first", 3), ("second", 2)):
+        fed.start(run, rounds=rounds)
+        for stage in (validate, align, train, train):  # a repeated stage is booked once
+            fed.stage(stage, run)
+    fed.start("third", rounds=1)
+    for stage in (validate, align):
+        fed.stage(stage, "third")
+    with pytest.raises(RoundsSpent, match="5 of 5"):
+        fed.stage(train, "third")
