@@ -13,15 +13,12 @@ import secrets
 import sys
 from functools import cached_property
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gmpy2
 from gmpy2 import mpz
 
 from fl_tasks.crypto.errors import InvalidCiphertext, MalformedKey, WeakKey
-
-if TYPE_CHECKING:
-    from fl_tasks.crypto.vector import CipherVector
 
 MIN_BITS, MAX_BITS, TEST_BITS = 2048, 4096, 1024
 _PUBLIC_V1, _PRIVATE_V1 = 1, 129
@@ -120,12 +117,6 @@ class PrivateKey:
         mp = self._lift(ciphertext, self._p, self._p2) * self._hp % self._p
         mq = self._lift(ciphertext, self._q, self._q2) * self._hq % self._q
         return mp + self._p * ((mq - mp) * self._p_inverse % self._q)
-
-    def decrypt(self, vector: CipherVector) -> list[int]:
-        """The signed integers in (-n/2, n/2) that a vector encrypts; see :func:`fl_tasks.crypto.vector.decrypt`."""
-        from fl_tasks.crypto.vector import decrypt
-
-        return decrypt(self, vector)
 
     def to_bytes(self) -> bytes:
         """Version byte, then p and q big-endian, each of half the length. Secret: store it sealed only."""

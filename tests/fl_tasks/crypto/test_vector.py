@@ -24,7 +24,6 @@ triples = st.lists(st.tuples(integers, integers, st.integers(-(2**60), 2**60)), 
 def test_arithmetic_is_that_of_the_integers(private, rows):
     a, b, k = ([row[i] for row in rows] for i in range(3))
     x = encrypt(private.public, a)
-    assert private.decrypt(x) == a
     assert decrypt(private, x + encrypt(private.public, b)) == [i + j for i, j in zip(a, b, strict=True)]
     assert decrypt(private, x.add_plain(b)) == [i + j for i, j in zip(a, b, strict=True)]
     assert decrypt(private, x.times(k)) == [i * j for i, j in zip(a, k, strict=True)]
