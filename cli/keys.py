@@ -25,6 +25,21 @@ def new(
 
 
 @app.command()
+def rotate(
+    file: Annotated[Path, typer.Argument(help="The key file so far; it stays as it is.")],
+    out: Annotated[Path, typer.Option(help="Key file to write (mode 0600); an existing one is never overwritten.")],
+) -> None:
+    """Make new signing and sealing keys beside the same vault, so that models and checkpoints stay readable."""
+    from storage.identity import PartyKeys, SigningKey, UnsealKey
+
+    old = PartyKeys.load(file)
+    keys = PartyKeys(old.party, SigningKey.new(), UnsealKey.new(), old.vault)
+    keys.save(out)
+    typer.echo(f"Wrote {out}. Sign the amendment that pins it with the old keys and with these; the public half:")
+    _print_public(keys)
+
+
+@app.command()
 def show(file: Annotated[Path, typer.Argument(help="A key file.")]) -> None:
     """Print the public half, as an amendment's `pin` takes it."""
     from storage.identity import PartyKeys

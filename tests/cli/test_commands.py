@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -16,6 +18,7 @@ from storage.errors import CodedError
 from tests.federation import federation
 
 RUN = CliRunner()
+ROOT = Path(__file__).resolve().parents[2]
 TABLE = pa.table({"id": ["a", "b"], "x": [1.0, 2.0], "label": [0, 1]})
 
 
@@ -79,7 +82,8 @@ def test_preflight_says_what_is_right_and_what_is_not(tmp_path):
 def test_a_key_rotates_by_command(tmp_path):
     fed = federation(tmp_path, {"clinic": TABLE, "lab": TABLE})
     folder, new, public = tmp_path / "federations" / "trial", tmp_path / "new.json", tmp_path / "lab.public"
-    call("keys", "new", "lab", "--out", new)
+    kept = fed.place("lab").private.keep("note", b"models are in here")
+    assert call("keys", "rotate", tmp_path / "lab" / "keys.json", "--out", new)[0] == 0
     public.write_text(call("keys", "show", new)[1])
     status, text = call("agreement", "amend", "rotate", folder, "clinic", "--public", public)
     assert status != 0 and "not of clinic" in text
@@ -95,6 +99,9 @@ def test_a_key_rotates_by_command(tmp_path):
     status, shown = call("agreement", "check", folder)
     assert status == 1 and shown.count("missing") == 1
     assert "FAIL  trial: agreement: TMB-AGREE-002" in call("preflight", "--settings", fed.settings("clinic"))[1]
+    new.replace(tmp_path / "lab" / "keys.json")
+    assert "Signed: 0002" in call("agreement", "sign", folder, "--settings", fed.settings("lab"))[1]
+    assert fed.place("lab").private.get("note") == kept
 
 
 def test_signing_needs_pinned_keys(tmp_path):
@@ -133,6 +140,16 @@ def test_preflight_looks_at_every_table_suite_and_store(tmp_path):
     for failure in ("suite: TMB-VALID-002", "predict_table: TMB-ALIGN-001", "store of lab: TMB-STORE-007"):
         assert f"FAIL  trial: {failure}" in shown
     assert "ok    trial: store of notary" in shown
+
+
+def test_every_error_has_its_line_on_the_page():
+    sources = [
+        path.read_text() for area in ("storage", "contracts", "fl_tasks", "operators") for path in (ROOT / area).rglob("*.py")
+    ]
+    codes = set(re.findall(r'code = "(TMB-[A-Z]+-\d+)"', "\n".join(sources)))
+    page = (ROOT / "docs" / "errors.md").read_text()
+    assert len(codes) > 50
+    assert not [code for code in codes if f"| `{code}` |" not in page]
 
 
 def test_a_wrong_setting_is_one_clear_line(tmp_path):
