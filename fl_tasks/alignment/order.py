@@ -47,7 +47,7 @@ def check_order(session: Session, ids: Sequence[str]) -> None:
     mine = hmac.digest(key, joined, "sha256")
     session.send("order_digest", hash=pa.array([mine], pa.binary(32)))
     for party, table in session.receive_all("order_digest").items():
-        if not hmac.compare_digest(session.values(table, "hash")[0].as_py(), mine):
+        if not hmac.compare_digest(session.scalar(table, "hash"), mine):
             raise OrderMismatch(party=party)
 
 

@@ -1,8 +1,11 @@
 """Intersection of three or more data parties: commutative blinding around a ring, intersected by the arbiter.
 
 Every party's list, in an order known to that party alone, passes every other party once and is raised to each secret exponent. The
-fully blinded lists go to the arbiter (without one, to the guest), which intersects tokens, sorts the common ones, and tells each
-owner which of its positions are common. Lists are padded with random points to a multiple of 1024 first.
+fully blinded lists go to the arbiter, which intersects tokens, sorts the common ones, and tells each owner which of its positions
+are common. Lists are padded with random points to a multiple of 1024 first.
+
+Without an arbiter the guest intersects. It knows the order of its own list and would see which of its ids each host has; so the
+last host, where the guest's list arrives, shuffles it once more and translates the positions.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from fl_tasks.alignment.salt import joint_salt
 from fl_tasks.alignment.two_party import DOMAIN, WrongListSize, split
 from fl_tasks.crypto import ristretto
 from fl_tasks.session import Session
-from storage.schema import ARBITER, DATA, GUEST, BlindedPoint, Disclosed, Message
+from storage.schema import ARBITER, DATA, GUEST, HOST, BlindedPoint, Disclosed, Message
 
 _PAD_TO = 1024
 _POINT = ristretto.POINT_BYTES
@@ -44,6 +47,24 @@ MESSAGES = (
         step="5",
         limit="common ids only",
     ),
+    Message(
+        "shuffled_positions",
+        GUEST,
+        HOST,
+        {"position": Disclosed("int64", "which points of the guest's shuffled list are common to all", "one list per run")},
+        learns="nothing but their number: points in an order that the recipient drew (only without an arbiter)",
+        step="5",
+        limit="no id: the guest's points are blinded and in the guest's random order",
+    ),
+    Message(
+        "guest_positions",
+        HOST,
+        GUEST,
+        {"position": Disclosed("int64", "which of the guest's own ids are common to all", "one list per run")},
+        learns="which of its own ids all parties have, in the common order (only without an arbiter)",
+        step="5",
+        limit="common ids only",
+    ),
 )
 
 
@@ -57,15 +78,14 @@ def common_rows(session: Session, ids: Sequence[str], least: int) -> list[int]:
     """Positions in ``ids`` of those that all data parties have, in the order that all share."""
     parties = session.data_parties
     me, count = parties.index(session.me), len(parties)
-    salt, sizes = joint_salt(session, len(ids), least)
-    padded = {party: -(-size // _PAD_TO) * _PAD_TO for party, size in sizes.items()}
+    salt, padded = joint_salt(session, len(ids), least, _PAD_TO)
     order = session.prf("order").stream().permutation(padded[session.me])
     exponent = ristretto.random_scalar(session.prf("exponent").stream())
     noise = session.prf("padding").stream()
     items = [one.encode() for one in ids] + [noise.bytes(32) for _ in range(padded[session.me] - len(ids))]
     points = ristretto.hash_all([items[at] for at in order], DOMAIN + salt, session.pool)
     points = ristretto.exponentiate(points, exponent, session.pool)
-    after, before, own_final = parties[(me + 1) % count], parties[me - 1], {}
+    after, before = parties[(me + 1) % count], parties[me - 1]
     for hop in range(1, count):
         session.enter(hop)
         session.send("ring_list", after, point=ristretto.points_to_arrow(points))
@@ -74,18 +94,21 @@ def common_rows(session: Session, ids: Sequence[str], least: int) -> list[int]:
         points = ristretto.exponentiate(received, exponent, session.pool)
     session.enter(count)
     owner = parties[(me + 1) % count]
-    if _intersector(session) == session.me:
-        own_final[owner] = points
-        positions = intersect(session, own_final)[session.me]
+    if session.arbiter is not None:
+        session.send("final_list", session.arbiter, point=ristretto.points_to_arrow(points))
+        positions = _positions(session, "common_positions", session.arbiter, len(order))
+    elif session.me == session.guest:
+        intersect(session, {owner: points})
+        positions = _positions(session, "guest_positions", _shuffler(session), len(order))
     else:
-        session.send("final_list", _intersector(session), point=ristretto.points_to_arrow(points))
-        table = session.receive("common_positions", _intersector(session))
-        positions = session.values(table, "position").to_pylist()
-    if len(set(positions)) != len(positions) or any(not 0 <= at < len(order) for at in positions):
-        raise BadPositions(party=_intersector(session))
+        if session.me == _shuffler(session):
+            _shuffled(session, points)
+        else:
+            session.send("final_list", session.guest, point=ristretto.points_to_arrow(points))
+        positions = _positions(session, "common_positions", session.guest, len(order))
     rows = [int(order[at]) for at in positions]
     if any(row >= len(ids) for row in rows):
-        raise BadPositions("A padding point is said to be common.", party=_intersector(session))
+        raise BadPositions("A padding point is said to be common.", party=session.arbiter or session.guest)
     return rows
 
 
@@ -95,25 +118,40 @@ def arbiter(session: Session) -> None:
     intersect(session, {})
 
 
-def intersect(session: Session, lists: dict[str, bytes]) -> dict[str, list[int]]:
-    """Collect the final lists (``lists`` holds those already here), tell every owner its positions, and return them all."""
+def _shuffled(session: Session, points: bytes) -> None:
+    """Hand the guest's list to the guest in a new order, and translate the positions that it finds."""
+    order = session.prf("shuffle").stream().permutation(len(points) // _POINT)
+    listed = split(points)
+    session.send("final_list", session.guest, point=ristretto.points_to_arrow(b"".join([listed[at] for at in order])))
+    found = _positions(session, "shuffled_positions", session.guest, len(order))
+    session.send("guest_positions", session.guest, position=[int(order[at]) for at in found])
+
+
+def intersect(session: Session, lists: dict[str, bytes]) -> None:
+    """Collect the final lists (``lists`` holds those already here) and tell every owner its positions."""
     parties = session.data_parties
     for index, party in enumerate(parties):
         owner = parties[(index + 1) % len(parties)]
         if party != session.me:
             lists[owner] = _points(session, "final_list", party, None)
     common = set.intersection(*(set(split(points)) for points in lists.values()))
-    positions = {}
     for owner, points in lists.items():
         found = sorted((token, at) for at, token in enumerate(split(points)) if token in common)
-        positions[owner] = [at for _, at in found]
-        if owner != session.me:
-            session.send("common_positions", owner, position=positions[owner])
+        name, to = ("shuffled_positions", _shuffler(session)) if owner == session.me else ("common_positions", owner)
+        session.send(name, to, position=[at for _, at in found])
+
+
+def _shuffler(session: Session) -> str:
+    """The party where the guest's list ends its way around the ring: the last host."""
+    return session.hosts[-1]
+
+
+def _positions(session: Session, name: str, sender: str, size: int) -> list[int]:
+    """Distinct positions below ``size``; raises :class:`BadPositions`."""
+    positions: list[int] = session.values(session.receive(name, sender), "position").to_pylist()
+    if len(set(positions)) != len(positions) or any(not 0 <= at < size for at in positions):
+        raise BadPositions(party=sender)
     return positions
-
-
-def _intersector(session: Session) -> str:
-    return session.arbiter or session.guest
 
 
 def _points(session: Session, name: str, sender: str, size: int | None) -> bytes:

@@ -1,7 +1,7 @@
 """A salt that all data parties draw together, and the sizes of their lists, before any id is touched.
 
 Commit, then reveal: nobody can choose its part after seeing another's. Sizes are checked against the agreed minimum here, so that a
-tiny list cannot probe for single ids.
+tiny list cannot probe for single ids. Three and more parties show the sizes of their padded lists only.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import hashlib
 import pyarrow as pa
 
 from fl_tasks.session import Session
+from storage.canonical import canonical
 from storage.errors import CodedError
 from storage.schema import DATA, Commitment, Disclosed, Message, Public
 
@@ -31,7 +32,7 @@ MESSAGES = (
             "salt": Public("binary", "a random part of the joint salt"),
             "size": Disclosed("int64", "lists below the agreed minimum are refused", "one count per run"),
         },
-        learns="how many ids the sender has",
+        learns="how many ids the sender has, among three and more data parties rounded up to 1024",
         step="2",
         limit="one count per run",
     ),
@@ -50,24 +51,28 @@ class ListTooSmall(CodedError):
     remedy = "Use more rows, or agree on a smaller alignment.minimum_intersection."
 
 
-def joint_salt(session: Session, size: int, least: int) -> tuple[bytes, dict[str, int]]:
-    """The joint salt (32 bytes) and everybody's list size. Raises ListTooSmall or BrokenCommitment."""
+def joint_salt(session: Session, size: int, least: int, pad_to: int = 1) -> tuple[bytes, dict[str, int]]:
+    """The joint salt (32 bytes) and everybody's list size, rounded up to a multiple of ``pad_to``.
+
+    Raises ListTooSmall (a party's own size is checked before it is rounded) or BrokenCommitment.
+    """
     if size < least:
         raise ListTooSmall(f"It has {size} ids; at least {least} are agreed.", party=session.me)
+    shown = -(-size // pad_to) * pad_to
     own = session.keep("salt", session.prf("salt").derive("part"))
-    session.send("salt_commitment", hash=pa.array([_commitment(own, size)], pa.binary(32)))
-    committed = {party: session.values(table, "hash")[0].as_py() for party, table in session.receive_all("salt_commitment").items()}
-    session.send("salt_opening", salt=own, size=size)
-    parts, sizes = {session.me: own}, {session.me: size}
+    session.send("salt_commitment", hash=pa.array([_commitment(session.me, own, shown)], pa.binary(32)))
+    committed = {party: session.scalar(table, "hash") for party, table in session.receive_all("salt_commitment").items()}
+    session.send("salt_opening", salt=own, size=shown)
+    parts, sizes = {session.me: own}, {session.me: shown}
     for party, table in session.receive_all("salt_opening").items():
         parts[party], sizes[party] = session.scalar(table, "salt"), session.scalar(table, "size")
-        if _commitment(parts[party], sizes[party]) != committed[party]:
+        if _commitment(party, parts[party], sizes[party]) != committed[party]:
             raise BrokenCommitment(party=party)
-        if sizes[party] < least:
+        if sizes[party] < least or sizes[party] % pad_to:
             raise ListTooSmall(f"It has {sizes[party]} ids; at least {least} are agreed.", party=party)
     joint = hashlib.sha256(b"tombolo joint salt\0" + b"".join(parts[party] for party in sorted(parts)))
     return joint.digest(), sizes
 
 
-def _commitment(salt: bytes, size: int) -> bytes:
-    return hashlib.sha256(b"tombolo salt\0" + len(salt).to_bytes(4, "big") + salt + str(size).encode()).digest()
+def _commitment(party: str, salt: bytes, size: int) -> bytes:
+    return hashlib.sha256(b"tombolo salt\0" + canonical([party, salt.hex(), str(size)])).digest()

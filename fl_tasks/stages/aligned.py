@@ -72,14 +72,20 @@ def id_columns(place: Workplace) -> list[str]:
 
 
 def features(place: Workplace, aligned: Aligned) -> pa.Table:
-    """The feature columns: without ids, label, the duplicate policy's column and what the terms drop."""
+    """The feature columns of the aligned table."""
+    other = other_columns(place)
+    return aligned.table.select([name for name in aligned.table.column_names if name not in other])
+
+
+def other_columns(place: Workplace) -> set[str]:
+    """Columns that are no features: ids, label, the duplicate policy's column and what the terms drop."""
     terms = place.terms
     other = {ID, *id_columns(place), *terms.table(place.me).drop}
     if terms.alignment.latest_by:
         other.add(terms.alignment.latest_by)
     if place.role == GUEST:
         other.add(terms.task.label.column)
-    return aligned.table.select([name for name in aligned.table.column_names if name not in other])
+    return other
 
 
 def label(place: Workplace, aligned: Aligned) -> npt.NDArray[np.float64]:

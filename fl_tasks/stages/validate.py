@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fl_tasks.session import Progress, log_progress
-from fl_tasks.stages.aligned import ID, NoLabel, id_columns
-from fl_tasks.tables.encoding import NotFinite
+from fl_tasks.stages.aligned import ID, NoLabel, other_columns
+from fl_tasks.tables.encoding import MissingValues, NotFinite
 from fl_tasks.tables.prepared import Prepared, prepare
 from fl_tasks.waiting import Wait
 from fl_tasks.workplace import Workplace
@@ -45,7 +45,7 @@ def validate(place: Workplace, run: str, wait: Wait, progress: Progress = log_pr
     training = place.manifest(run).invitation.kind == "train"
     if training and place.role == GUEST:
         _check_label(place, prepared.table)
-    _check_finite(place, prepared.table)
+    _check_values(place, prepared.table)
     found = _check_suite(place, run, prepared) if training else {"expectations": 0, "page": None}
     facts = {"sha256": prepared.sha256, "rows": prepared.source_rows, "withheld": prepared.withheld}
     kept = parse(place.run_area(run).keep("validated", canonical(facts)))
@@ -62,20 +62,25 @@ def _check_label(place: Workplace, table: pa.Table) -> None:
         raise NoLabel(f"Column {name} is of type {column.type}.", party=place.me)
     if column.null_count or not np.isfinite(pc.cast(column, pa.float64()).to_numpy()).all():
         raise NoLabel(f"Column {name} has missing or infinite values.", party=place.me)
+    classes = set(pc.unique(pc.cast(column, pa.float64())).to_pylist())
+    if place.terms.task.protocol != "linear" and classes != {0.0, 1.0}:
+        raise NoLabel(f"Column {name} must hold both 0 and 1, and nothing else.", party=place.me)
 
 
-def _check_finite(place: Workplace, table: pa.Table) -> None:
-    """Infinite values, and NaN in columns without a missing-value policy, are refused before anything is sent."""
-    terms = place.terms.table(place.me)
-    others = {ID, *id_columns(place), *terms.drop}
+def _check_values(place: Workplace, table: pa.Table) -> None:
+    """Infinite values, and missing ones in feature columns without a policy, are refused before anything is sent."""
+    terms, others = place.terms.table(place.me), other_columns(place)
     for name in table.column_names:
-        column = table.column(name)
-        if name in others or not pa.types.is_floating(column.type):
+        if name in others:
+            continue
+        column, declared = table.column(name), terms.columns.get(name)
+        rejects = ((declared.missing if declared else None) or terms.missing) == "reject"
+        if rejects and column.null_count:
+            raise MissingValues(f"Column {name}: {column.null_count} rows.", party=place.me)
+        if not pa.types.is_floating(column.type):
             continue
         values = column.to_numpy()
-        declared = terms.columns.get(name)
-        policy = (declared.missing if declared else None) or terms.missing
-        bad = np.isinf(values) | (np.isnan(values) if policy == "reject" else False)
+        bad = np.isinf(values) | (np.isnan(values) if rejects else False)
         if bad.any():
             raise NotFinite(f"Column {name}: {int(bad.sum())} rows.", party=place.me)
 

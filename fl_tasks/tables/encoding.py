@@ -5,6 +5,7 @@ An encoder is fitted on training rows only, kept as JSON with the model part, an
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -18,6 +19,7 @@ from contracts.terms import ColumnTerms, LimitTerms, TableTerms
 from storage.errors import CodedError
 
 Floats = npt.NDArray[np.float64]
+log = logging.getLogger("tombolo")
 _LARGEST = 2.0**10
 _CHUNK = 65_536
 
@@ -76,6 +78,8 @@ class Column:
         column = table.column(self.name)
         if self.kind == "categorical":
             texts = _texts(column, self.name)
+            if self.missing == "reject" and (texts == "").any():
+                raise MissingValues(f"Column {self.name}: {int((texts == '').sum())} rows.")
             return [(f"{self.name}={level}", np.asarray(texts == level, dtype=np.float64)) for level in self.levels]
         values, absent = _numbers(column, self.name)
         if absent.any() and self.missing == "reject":
@@ -105,7 +109,7 @@ class Encoder:
     def _fit(cls, table: pa.Table, spec: TableTerms, train: npt.NDArray[np.bool_], limits: LimitTerms) -> Encoder:
         rows = table.filter(pa.array(train))
         columns = tuple(_column(rows, name, spec, limits) for name in table.column_names)
-        names, mean, scale = [], [], []
+        names, mean, scale, left_out = [], [], [], []
         for column in columns:
             for name, values in column.expand(rows):
                 centre, spread = float(values.mean()), float(values.std())
@@ -115,6 +119,10 @@ class Encoder:
                     names.append(name)
                     mean.append(centre)
                     scale.append(spread)
+                else:
+                    left_out.append(column.name)
+        if left_out:
+            log.info("left out as constant, or as ones and zeros with too few of either: %s", ", ".join(dict.fromkeys(left_out)))
         if not names:
             raise NoColumns(f"Of {table.num_columns} columns.")
         encoder = cls(columns, tuple(names), tuple(mean), tuple(scale))
@@ -135,9 +143,8 @@ class Encoder:
                     index = place[name]
                     scaled = (values - self.mean[index]) / self.scale[index]
                     out[:, index] = scaled if column.clip is None else np.clip(scaled, -column.clip, column.clip)
-        if out.size and np.abs(out).max() > _LARGEST:
-            worst = self.names[int(np.abs(out).max(axis=0).argmax())]
-            raise TooExtreme(f"Column {worst}.")
+                    if np.abs(out[:, index]).max(initial=0) > _LARGEST:
+                        raise TooExtreme(f"Column {column.name}.")
         return out
 
     def to_document(self) -> dict[str, Any]:

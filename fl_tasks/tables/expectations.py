@@ -39,6 +39,7 @@ def run_suite(path: Path, table: pa.Table, site: Path) -> Outcome | None:
     logging.getLogger("great_expectations").setLevel(logging.WARNING)
     import great_expectations as gx
 
+    logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.WARNING)  # it sets itself to INFO
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         listed = [gx.expectations.core.__dict__[_class(one["type"])](**one["kwargs"]) for one in document["expectations"]]
@@ -67,7 +68,7 @@ def run_suite(path: Path, table: pa.Table, site: Path) -> Outcome | None:
     )
     result = checkpoint.run(batch_parameters={"dataframe": table.to_pandas()})
     outcomes = [one for validation in result.run_results.values() for one in validation.results]
-    if any(one.exception_info.get("raised_exception") for one in outcomes if "raised_exception" in one.exception_info):
+    if any(_raised(one.exception_info) for one in outcomes):
         return None
     failed = tuple(_failed(one) for one in outcomes if not one.success)
     return Outcome(len(outcomes), failed, site / "index.html")
@@ -77,6 +78,11 @@ def _failed(result: Any) -> Failed:
     config = result.expectation_config
     count = (result.result or {}).get("unexpected_count") or 0
     return Failed(config.type, config.kwargs.get("column"), int(count))
+
+
+def _raised(info: Any) -> bool:
+    """Whether an expectation could not be evaluated: it says so for itself, or for each metric that it needs."""
+    return isinstance(info, dict) and (bool(info.get("raised_exception")) or any(_raised(one) for one in info.values()))
 
 
 def _class(name: str) -> str:

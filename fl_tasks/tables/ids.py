@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
-from datetime import date
+from datetime import datetime
 
 import numpy as np
 import numpy.typing as npt
@@ -35,13 +35,20 @@ class DuplicateIds(CodedError):
 
 
 def text(value: str) -> str:
-    """NFKC, trimmed, inner white space as one blank, case folded."""
-    return " ".join(unicodedata.normalize("NFKC", value).split()).casefold()
+    """NFKC, case folded, without invisible format characters, inner white space as one blank, trimmed."""
+    folded = unicodedata.normalize("NFKC", value)
+    while (again := _fold(folded)) != folded:  # one step may make room for another
+        folded = again
+    return " ".join(folded.split())
+
+
+def _fold(value: str) -> str:
+    return unicodedata.normalize("NFKC", "".join(one for one in value.casefold() if unicodedata.category(one) != "Cf"))
 
 
 def phone(value: str) -> str:
-    """E.164: an international number as + and digits; raises ValueError."""
-    plain = re.sub(r"[\s().\-/]", "", unicodedata.normalize("NFKC", value))
+    """E.164: an international number as + and digits, without the (0) that some write; raises ValueError."""
+    plain = re.sub(r"\(0\)|[\s().\-/]", "", unicodedata.normalize("NFKC", value))
     plain = "+" + plain[2:] if plain.startswith("00") else plain
     if not re.fullmatch(r"\+[0-9]{6,15}", plain, re.ASCII):
         raise ValueError("not an international phone number")
@@ -57,8 +64,8 @@ def idcard(value: str) -> str:
 
 
 def iso_date(value: str) -> str:
-    """ISO 8601 date; raises ValueError."""
-    return date.fromisoformat(unicodedata.normalize("NFKC", value).strip()[:10]).isoformat()
+    """The day of an ISO 8601 date or date and time; raises ValueError."""
+    return datetime.fromisoformat(unicodedata.normalize("NFKC", value).strip()).date().isoformat()
 
 
 FORMS: dict[str, Callable[[str], str]] = {"text": text, "phone": phone, "idcard": idcard, "date": iso_date}
@@ -73,18 +80,24 @@ def canonical_ids(table: pa.Table, terms: AlignmentTerms, columns: Sequence[str]
     """The canonical id of every row; ``columns`` are this table's names of the agreed id columns. Raises coded errors."""
     parts: list[list[str]] = []
     for agreed, name in zip(terms.id, columns, strict=True):
-        parts.append(_part(table, name, FORMS[agreed.canonical]))
+        if name not in table.column_names:
+            raise NoIdColumn(f"Column {name}.")
+        parts.append(_part(as_text(table.column(name), name), name, FORMS[agreed.canonical]))
     return parts[0] if len(parts) == 1 else [composite(row) for row in zip(*parts, strict=True)]
 
 
-def _part(table: pa.Table, name: str, form: Callable[[str], str]) -> list[str]:
-    if name not in table.column_names:
-        raise NoIdColumn(f"Column {name}.")
-    column = table.column(name)
+def as_text(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
+    """An id column as text: dates in ISO 8601, an empty column of no type; raises :class:`NoIdColumn` for numbers and others."""
     if pa.types.is_dictionary(column.type):
         column = pc.cast(column, column.type.value_type)
+    if pa.types.is_date(column.type) or pa.types.is_null(column.type):
+        return pc.cast(column, pa.string())
     if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
         raise NoIdColumn(f"Column {name} is of type {column.type}.")
+    return column
+
+
+def _part(column: pa.ChunkedArray, name: str, form: Callable[[str], str]) -> list[str]:
     found, bad = [], 0
     for value in column.to_pylist():
         try:

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from fl_tasks.stages.aligned import ID, id_columns
 from fl_tasks.tables.consent import withheld
-from fl_tasks.tables.ids import canonical_ids, unique
+from fl_tasks.tables.ids import as_text, canonical_ids, unique
 from fl_tasks.tables.source import read_table
 from fl_tasks.workplace import Workplace
 
@@ -60,9 +60,10 @@ def digest(table: pa.Table) -> str:
     return hashed.hexdigest()
 
 
-def _spelled(source: pa.Table, columns: list[str]) -> pa.Array:
+def _spelled(source: pa.Table, columns: list[str]) -> pa.ChunkedArray:
     """Each row's id as the source spells it; composite ones joined by commas."""
-    if len(columns) == 1:
-        return source.column(columns[0])
-    rows = zip(*(source.column(name).to_pylist() for name in columns), strict=True)
-    return pa.array([",".join(row) for row in rows])
+    texts = [as_text(source.column(name), name) for name in columns]
+    if len(texts) == 1:
+        return texts[0]
+    rows = zip(*(column.to_pylist() for column in texts), strict=True)
+    return pa.chunked_array([pa.array([",".join(row) for row in rows], pa.string())])

@@ -67,7 +67,7 @@ def _query(settings: TableSettings, parameters: Mapping[str, Any]) -> pa.Table:
             names = list(result.keys())
             batches = [pa.Table.from_batches([batch]) for batch in _batches(result, names)]
         return pa.concat_tables(batches, promote_options="permissive") if batches else pa.table({name: [] for name in names})
-    except (sqlalchemy.exc.SQLAlchemyError, pa.ArrowException) as error:
+    except (sqlalchemy.exc.SQLAlchemyError, ImportError, pa.ArrowException) as error:
         raise Unreadable(f"Connection {settings.connection}: {type(error).__name__}.") from None
 
 

@@ -21,8 +21,8 @@ STUB = pa.table({"id": ["a"]})
 IDS = {"clinic": [f"u{n}" for n in range(40)], "lab": [f"u{n}" for n in range(20, 70)], "mill": [f"u{n}" for n in range(10, 50)]}
 
 
-def layout(tmp_path, parties=("clinic", "lab")) -> tuple[Federation, str]:
-    fed = federation(tmp_path, dict.fromkeys(parties, STUB))
+def layout(tmp_path, parties=("clinic", "lab"), **terms) -> tuple[Federation, str]:
+    fed = federation(tmp_path, dict.fromkeys(parties, STUB), **terms)
     return fed, fed.start()
 
 
@@ -146,5 +146,56 @@ def test_a_different_order_stops_the_run(tmp_path):
         fed.roles(run, CONTRACT, "align", {"guest": program, "host": program, "arbiter": lambda session: None})
 
 
+WITHOUT_ARBITER = {"roles": {"clinic": "guest", "lab": "host", "mill": "host"}, "protocol": "logistic-guest"}
+
+
+def test_a_guest_that_intersects_does_not_see_whom_each_host_knows(tmp_path, overheard, monkeypatch):
+    fed, run = layout(tmp_path, tuple(IDS), **WITHOUT_ARBITER)
+    orders = []
+    real = Session.prf
+
+    def prf(self, *labels):
+        made = real(self, *labels)
+        if self.me == "clinic" and labels == ("order",):
+            orders.append(made.stream().permutation(1024))
+        return made
+
+    monkeypatch.setattr(Session, "prf", prf)
+    rows = intersect(fed, run, ring)
+    assert {IDS["clinic"][at] for at in rows["clinic"]} == set.intersection(*map(set, IDS.values()))
+    finals = [two_party.split(data) for _, to, name, data in overheard if name == "final_list" and to == "clinic"]
+    assert len(finals) == 2  # the guest's list and the other host's; the third is the guest's own work
+    (order,) = orders
+    for mine, theirs in (finals, reversed(finals)):
+        known = set(theirs)
+        guessed = {int(order[at]) for at, token in enumerate(mine) if token in known}
+        truth = {at for at, one in enumerate(IDS["clinic"]) if one in IDS["mill"] or one in IDS["lab"]}
+        assert len(guessed) >= 20  # the size of the overlap is visible
+        assert len(guessed & truth) < len(guessed) / 2  # whom it holds is not
+
+
+@pytest.mark.parametrize("terms", [{}, WITHOUT_ARBITER], ids=["arbiter", "no arbiter"])
+def test_three_parties_show_rounded_sizes_only(tmp_path, overheard, terms):
+    fed, run = layout(tmp_path, tuple(IDS), **terms)
+    intersect(fed, run, ring)
+    assert {data for _, _, name, data in overheard if name == "salt_opening" and len(data) < 32} == {b"1024"}
+    assert {len(data) for _, _, name, data in overheard if name in ("ring_list", "final_list")} == {1024 * 32}
+
+
+@pytest.mark.parametrize("forged", [[0, 0], [-1], [1024]])
+def test_positions_that_cannot_be_are_refused(tmp_path, monkeypatch, forged):
+    fed, run = layout(tmp_path, tuple(IDS), **WITHOUT_ARBITER)
+    real = Session.send
+
+    def send(self, name, to=None, /, **columns):
+        real(self, name, to, **({"position": forged} if name == "shuffled_positions" else columns))
+
+    monkeypatch.setattr(Session, "send", send)
+    with pytest.raises(ring.BadPositions) as caught:
+        intersect(fed, run, ring)
+    assert "clinic" in str(caught.value)
+
+
 def test_disclosures_are_these_and_no_more():
-    assert set(CONTRACT.disclosures()) == {"salt_opening.size", "common_positions.position"}
+    positions = {f"{name}.position" for name in ("common_positions", "shuffled_positions", "guest_positions")}
+    assert set(CONTRACT.disclosures()) == {"salt_opening.size", *positions}

@@ -11,7 +11,7 @@ import pytest
 from fl_tasks.stages.align import SourceChanged, align
 from fl_tasks.stages.aligned import NoLabel
 from fl_tasks.stages.validate import BadSuite, ValidationFailed, validate
-from fl_tasks.tables.encoding import NotFinite
+from fl_tasks.tables.encoding import MissingValues, NotFinite
 from tests.federation import federation
 from tests.fl_tasks.stages.test_pipeline import tables
 
@@ -63,6 +63,10 @@ def test_a_suite_that_cannot_be_used_is_named(tmp_path):
     write_suite(fed, {"name": "lab", "expectations": [{"type": "expect_miracles", "kwargs": {}}]})
     with pytest.raises(BadSuite, match=r"lab\.json"):
         fed.stage(validate, fed.start())
+    unique = {"type": "expect_column_values_to_be_unique", "kwargs": {"column": "no such column"}}
+    write_suite(fed, {"name": "lab", "expectations": [unique]})
+    with pytest.raises(BadSuite):
+        fed.stage(validate, fed.start("run-2"))
 
 
 def test_infinite_and_missing_values_and_labels_are_refused_before_anything_leaves(tmp_path):
@@ -70,7 +74,9 @@ def test_infinite_and_missing_values_and_labels_are_refused_before_anything_leav
         [
             ("lab", "lab_1", float("inf"), NotFinite),
             ("lab", "lab_1", float("nan"), NotFinite),
+            ("lab", "lab_1", None, MissingValues),
             ("clinic", "label", None, NoLabel),
+            ("clinic", "label", 2, NoLabel),
         ]
     ):
         given = tables()
@@ -82,6 +88,14 @@ def test_infinite_and_missing_values_and_labels_are_refused_before_anything_leav
         with pytest.raises(error) as caught:
             fed.stage(validate, fed.start())
         assert party in str(caught.value)
+
+
+def test_columns_that_are_no_features_may_be_incomplete(tmp_path):
+    given = tables()
+    given = {party: table.append_column("seen", pa.nulls(table.num_rows, pa.float64())) for party, table in given.items()}
+    alignment = {"id": [{"column": "id"}], "duplicates": "keep-latest", "latest_by": "seen"}
+    fed = federation(tmp_path, given, alignment=alignment)
+    assert fed.stage(validate, fed.start())["lab"]["rows"] == 240
 
 
 def test_a_table_that_changes_after_validation_is_refused(tmp_path):

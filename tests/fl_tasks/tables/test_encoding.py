@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.terms import LimitTerms, TableTerms
-from fl_tasks.tables.encoding import Encoder, MissingValues, NoColumns, NotFinite, TooExtreme, UnusableColumn
+from fl_tasks.tables.encoding import Encoder, LeverageTooHigh, MissingValues, NoColumns, NotFinite, TooExtreme, UnusableColumn
 
 RANDOM = np.random.default_rng(4)
 LIMITS = LimitTerms()
@@ -68,6 +68,30 @@ def test_missing_without_a_policy_is_refused_at_once_and_later():
     encoder = fit(pa.table({"x": column()}))
     with pytest.raises(MissingValues):
         encoder.transform(pa.table({"x": pa.array([None], pa.float64())}))
+
+
+def test_a_missing_category_without_a_policy_is_refused_at_once_and_later():
+    spec = {"columns": {"kind": {"kind": "categorical"}}}
+    with pytest.raises(MissingValues, match="Column kind: 1 rows"):
+        fit(pa.table({"kind": ["a"] * 20 + ["b"] * 20 + [None]}), spec)
+    encoder = fit(pa.table({"kind": ["a"] * 20 + ["b"] * 20}), spec)
+    with pytest.raises(MissingValues, match="Column kind: 1 rows"):
+        encoder.transform(pa.table({"kind": ["a", None]}))
+
+
+def test_one_row_that_stands_out_is_refused_unless_clipped():
+    x = np.append(column(2999), 40.0)
+    with pytest.raises(LeverageTooHigh) as caught:
+        fit(pa.table({"x": x}))
+    assert "40" not in str(caught.value)
+    fit(pa.table({"x": x}), {"columns": {"x": {"kind": "numeric", "clip": 3.0}}})
+
+
+def test_what_is_left_out_is_told_by_column_and_not_by_level(caplog):
+    caplog.set_level("INFO", "tombolo")
+    fit(pa.table({"x": column(), "constant": np.ones(300), "kind": ["only level"] * 300}))
+    assert "constant, kind" in caplog.text
+    assert "only level" not in caplog.text
 
 
 def test_infinite_values_are_never_accepted():

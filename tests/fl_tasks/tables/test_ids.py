@@ -20,10 +20,11 @@ def terms(**changes) -> AlignmentTerms:
 @pytest.mark.parametrize(
     ("form", "spellings", "canonical"),
     [
-        (text, ["Ada  Lovelace", " ada lovelace ", "ＡＤＡ lovelace"], "ada lovelace"),
-        (phone, ["+49 (30) 123-456", "0049 30 123456", "+49.30.123456"], "+4930123456"),
+        (text, ["Ada  Lovelace", " ada lovelace ", "ＡＤＡ lovelace", "\ufeffAda\u200b Lovelace"], "ada lovelace"),
+        (text, ["STRASSE", "straße"], "strasse"),
+        (phone, ["+49 (30) 123-456", "0049 30 123456", "+49.30.123456", "+49 (0)30 123456"], "+4930123456"),
         (idcard, ["1101 0519 491231 002x", "11010519491231002X"], "11010519491231002X"),
-        (iso_date, ["1990-01-02", "1990-01-02T00:00:00"], "1990-01-02"),
+        (iso_date, ["1990-01-02", "1990-01-02T00:00:00", "1990-01-02 23:59", "19900102"], "1990-01-02"),
     ],
 )
 def test_spellings_meet(form, spellings, canonical):
@@ -31,13 +32,15 @@ def test_spellings_meet(form, spellings, canonical):
     assert form(canonical) == canonical
 
 
-@pytest.mark.parametrize(("form", "bad"), [(phone, "030 123456"), (phone, "+12"), (idcard, "*"), (iso_date, "2.1.1990")])
+@pytest.mark.parametrize(
+    ("form", "bad"), [(phone, "030 123456"), (phone, "+12"), (idcard, "*"), (iso_date, "2.1.1990"), (iso_date, "1990-01-02x")]
+)
 def test_what_has_no_canonical_form(form, bad):
     with pytest.raises(ValueError):
         form(bad)
 
 
-@given(st.text())
+@given(st.text() | st.text("ßIİſᾼᾼ\u0301\u0307\u0345\u200dﬁ "))
 def test_text_is_idempotent(value):
     assert text(text(value)) == text(value)
 
@@ -61,6 +64,14 @@ def test_bad_id_columns_are_refused_without_their_values(column, error):
         canonical_ids(pa.table({"id": column}), terms(), ["id"])
     with pytest.raises(NoIdColumn):
         canonical_ids(pa.table({"x": column}), terms(), ["id"])
+
+
+def test_dates_of_the_source_are_ids_too_and_an_empty_column_has_none():
+    dated = pa.table({"id": pa.array(["1990-01-02"]).cast(pa.date32())})
+    assert canonical_ids(dated, terms(id=[{"column": "id", "canonical": "date"}]), ["id"]) == ["1990-01-02"]
+    assert canonical_ids(pa.table({"id": pa.nulls(0)}), terms(), ["id"]) == []
+    with pytest.raises(BadId):
+        canonical_ids(pa.table({"id": pa.nulls(2)}), terms(), ["id"])
 
 
 TWICE = pa.table({"id": ["b", "a", "b"], "x": [1.0, 5.0, 3.0], "n": [1, 2, 3], "when": ["2", "1", "1"]})
