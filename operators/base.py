@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import traceback
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
@@ -72,12 +73,12 @@ class FederatedOperator(BaseOperator):
         except Waiting as waiting:
             self._defer(waiting, run)
         except CodedError as error:
-            self._fail(error, context)
+            fail(error.at(step=self.stage), context, retry=error.code in TRANSIENT)
         except AirflowException:
             raise
         except Exception as error:  # its text may hold a data value, so only its kind and place are told
             self.log.error("%s", "".join(traceback.format_tb(error.__traceback__)))
-            self._fail(UnexpectedFailure(f"{type(error).__name__} in {_place(error)}."), context, transient=True)
+            fail(UnexpectedFailure(f"{type(error).__name__} in {_place(error)}.", step=self.stage), context, retry=True)
 
     def _defer(self, waiting: Waiting, run: str) -> None:
         """Free the worker until the artifact or an abort is there; past the deadline the replay itself says who was silent."""
@@ -95,14 +96,6 @@ class FederatedOperator(BaseOperator):
         limit = waiting.deadline - datetime.now(UTC) + _AFTER_DEADLINE
         self.defer(trigger=trigger, method_name="resume", timeout=limit)
 
-    def _fail(self, error: CodedError, context: Context, transient: bool = False) -> None:
-        error.at(step=self.stage)
-        self.log.error("%s", error)
-        context["ti"].xcom_push(key=ERROR_KEY, value={"code": error.code, "party": error.party, "step": error.step})
-        if transient or error.code in TRANSIENT:
-            raise AirflowException(str(error)) from None
-        raise AirflowFailException(str(error)) from None
-
     def _progress(self, context: Context) -> Progress:
         """One log line per report, and the latest round in the task's state."""
         from fl_tasks.session import log_progress
@@ -115,6 +108,13 @@ class FederatedOperator(BaseOperator):
                 state.set("progress", {name: facts[name] for name in ("round", "loss") if name in facts})
 
         return report
+
+
+def fail(error: CodedError, context: Context, retry: bool = False) -> NoReturn:
+    """Log a coded error, leave it for :class:`AbortOperator`, and fail the task; for good, unless a retry may help."""
+    context["ti"].xcom_push(key=ERROR_KEY, value={"code": error.code, "party": error.party, "step": error.step})
+    logging.getLogger("tombolo").error("%s", error)
+    raise (AirflowException if retry else AirflowFailException)(str(error)) from None
 
 
 def _place(error: BaseException) -> str:

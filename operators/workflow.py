@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
-from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, AssetWatcher, BaseOperator, CronTriggerTimetable, Param, TaskGroup
 
@@ -15,6 +14,7 @@ from contracts.agreement import Agreement
 from contracts.parameters import KNOWN, Parameter
 from operators.abort import AbortOperator
 from operators.align import AlignEntitiesOperator
+from operators.approve import ApproveRunOperator
 from operators.evaluate import EvaluateModelOperator
 from operators.join import InviteOperator, JoinRunOperator, PendingInvitationsOperator, ReadInvitationOperator
 from operators.monitor import MonitorOperator
@@ -196,14 +196,11 @@ def _beginning(agreement: Agreement, party: str, kind: Kind) -> list[BaseOperato
         return [JoinRunOperator(task_id="join", **own)]
     return [
         ReadInvitationOperator(task_id="invitation", **own),
-        ApprovalOperator(
+        ApproveRunOperator(
             task_id="approve",
             subject=f"Take part in a run of {agreement.name}?",
             body=_INVITATION,
-            fail_on_reject=True,
             response_timeout=timedelta(seconds=agreement.terms.deadlines.join),
-            retries=2,
-            retry_delay=timedelta(seconds=3),
         ),
         JoinRunOperator(task_id="join", approver="{{ ti.xcom_pull('approve')['responded_by_user']['name'] }}", **own),
     ]

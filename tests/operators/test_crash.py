@@ -113,7 +113,8 @@ def test_a_person_decides_and_a_refusal_stops_everybody(three: Three) -> None:
         three.airflows[party].patch(details, {"chosen_options": [answer], "params_input": {}})
     for party in ("clinic", "laboratory"):
         assert three.airflows[party].wait_run(QUESTION, run, 90) == "failed"
-        assert "TMB-EXCH-004" in three.airflows[party].log(QUESTION, run, "join", 1), party
+        log = three.airflows[party].log(QUESTION, run, "join", 1)
+        assert "TMB-EXCH-004" in log and "TMB-RUN-007" in log and "party notary" in log, party
     assert b'"approver":"admin"' in (three.place("laboratory", ASKED).run_area(run).get("join") or b"")
 
 
