@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="Check, sign and amend agreements.")
-amendments = typer.Typer(no_args_is_help=True, help="Write the next amendment, for all to sign.")
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Check, sign and amend agreements.")
+amendments = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Write the next amendment, for all to sign.")
 app.add_typer(amendments, name="amend")
 Folder = Annotated[Path, typer.Argument(help="The agreement's folder.")]
 

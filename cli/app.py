@@ -12,7 +12,7 @@ from cli.leakage import leakage
 from cli.preflight import preflight
 from cli.simulate import simulate
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.add_typer(keys.app, name="keys")
 app.add_typer(agreement.app, name="agreement")
 for command in (simulate, preflight, demo, acceptance, errors, leakage):
@@ -30,7 +30,7 @@ def main() -> None:
     from storage.errors import CodedError
 
     try:
-        app()
+        app(prog_name="tombolo")
     except CodedError as error:
         typer.echo(f"error: {error}", err=True)
         raise SystemExit(1) from None

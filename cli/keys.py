@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="Make and show a party's keys.")
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Make and show a party's keys.")
 
 
 @app.command()
@@ -15,7 +15,7 @@ def new(
     party: Annotated[str, typer.Argument(help="The party's name, as in the agreement.")],
     out: Annotated[Path, typer.Option(help="Key file to write (mode 0600); an existing one is never overwritten.")],
 ) -> None:
-    """Make new keys: signing (Ed25519 and ML-DSA-65), sealing (ML-KEM-768 with X25519), and the party's own vault."""
+    """Make new keys: for signing, for sealing, and the own vault."""
     from storage.identity import PartyKeys
 
     keys = PartyKeys.new(party)
@@ -29,7 +29,7 @@ def rotate(
     file: Annotated[Path, typer.Argument(help="The key file so far; it stays as it is.")],
     out: Annotated[Path, typer.Option(help="Key file to write (mode 0600); an existing one is never overwritten.")],
 ) -> None:
-    """Make new signing and sealing keys beside the same vault, so that models and checkpoints stay readable."""
+    """Make new keys that keep the vault: models and checkpoints stay readable."""
     from storage.identity import PartyKeys, SigningKey, UnsealKey
 
     old = PartyKeys.load(file)

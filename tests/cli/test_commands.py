@@ -167,3 +167,11 @@ def test_a_wrong_setting_is_one_clear_line(tmp_path):
 )
 def test_help(words):
     assert call(*words)[0] == 0
+
+
+def test_help_imports_nothing_slow():
+    run = subprocess.run([sys.executable, "-X", "importtime", "-m", "cli", "--help"], capture_output=True, text=True)
+    assert "Usage: tombolo" in run.stdout
+    imported = {line.split("|")[-1].strip().split(".")[0] for line in run.stderr.splitlines()}
+    assert "typer" in imported
+    assert not imported & {"rich", "numpy", "pyarrow", "pandas", "pydantic", "cryptography", "airflow", "yaml", "sklearn"}
