@@ -10,6 +10,7 @@ from typing import Protocol
 from storage.errors import CodedError
 
 MAX_KEY_BYTES = 900
+MAX_SEGMENT_BYTES = 255  # what file systems take as one name, so that every key fits every store
 _SEGMENT = re.compile(r"[A-Za-z0-9._-]+")
 
 
@@ -77,7 +78,7 @@ class Store(Protocol):
         """Read an object; raises :class:`KeyMissing`."""
 
     def list(self, prefix: str = "") -> list[str]:
-        """All keys that start with ``prefix``, sorted."""
+        """All keys that start with ``prefix``, sorted; raises :class:`BadKey` where none can."""
 
     def delete(self, key: str) -> None:
         """Remove an object; a missing one is no error."""
@@ -86,9 +87,22 @@ class Store(Protocol):
         """Size and time of an object; raises :class:`KeyMissing`."""
 
 
+def is_key(text: str) -> bool:
+    """Whether ``text`` is an object key; for listings, where foreign names are passed over (see :func:`check_key`)."""
+    return len(text) <= MAX_KEY_BYTES and all(
+        _SEGMENT.fullmatch(part) and part not in (".", "..") and len(part) <= MAX_SEGMENT_BYTES for part in text.split("/")
+    )
+
+
 def check_key(key: str) -> str:
     """Return ``key`` if it is one; raises :class:`BadKey`."""
-    segments = key.split("/")
-    if len(key) > MAX_KEY_BYTES or not all(_SEGMENT.fullmatch(part) and part not in (".", "..") for part in segments):
-        raise BadKey(f"A key of {len(key)} characters.")
+    if not is_key(key):
+        raise BadKey(f"A key of {len(key)} characters; a segment has {MAX_SEGMENT_BYTES} at most.")
     return key
+
+
+def check_prefix(prefix: str) -> str:
+    """Return ``prefix`` if a key can start with it; raises :class:`BadKey`."""
+    if prefix and not is_key(prefix) and not is_key(prefix + "x"):
+        raise BadKey(f"A prefix of {len(prefix)} characters that no key begins with.")
+    return prefix

@@ -2,114 +2,180 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import secrets
+import stat
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from storage.stores.base import KeyMissing, KeyTaken, Stat, StoreRefused, StoreUnreachable, check_key
+from storage.stores.base import KeyMissing, KeyTaken, Stat, StoreRefused, StoreUnreachable, check_key, check_prefix, is_key
 
-_TEMPORARY = ".tmp-"
+_TEMPORARY = "~"  # no key holds it, so that an unfinished file is never an object
+_PASS: int = getattr(os, "O_PATH", os.O_RDONLY)  # to pass through a folder one need not be allowed to list it
 Names = list[str]  # the method ``list`` hides the type inside the class
 
 
 class LocalStore:
-    """Objects as files below a folder.
+    """Objects as files below a folder, readable by the writing user alone.
 
     A put writes a temporary file, flushes it to disk and links it into place: the link fails where the key exists, so that
-    creation is atomic and exclusive, and a killed writer leaves nothing that a reader could see.
+    creation is atomic and exclusive, and a killed writer leaves nothing that a reader could see. Every key is reached
+    folder by folder without following links, because a peer that writes the folder could point them out of it.
     """
 
     def __init__(self, folder: Path | str) -> None:
-        self._folder = Path(folder).absolute()
+        self._root = Path(folder).absolute()
 
     @property
     def url(self) -> str:
-        return f"file://{self._folder}"
+        return f"file://{self._root}"
 
     def put(self, key: str, data: bytes) -> None:
-        path = self._path(key)
-        if path.exists():
-            raise KeyTaken(key)
-        temporary = path.parent / f"{_TEMPORARY}{secrets.token_hex(8)}"
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        *folders, name = check_key(key).split("/")
+        with self._coded():
             try:
-                with os.fdopen(descriptor, "wb") as file:
-                    file.write(data)
-                    file.flush()
-                    os.fsync(file.fileno())
-                os.link(temporary, path)
+                folder = self._open(folders, make=True)
+            except NotADirectoryError:
+                raise KeyTaken(f"{key} lies below another object or a link.") from None
+            try:
+                _write(folder, name, data)
+            except FileExistsError:
+                raise KeyTaken(key) from None
             finally:
-                temporary.unlink(missing_ok=True)
-            _flush(path.parent)
-        except FileExistsError:
-            raise KeyTaken(key) from None
-        except NotADirectoryError:
-            raise KeyTaken(f"{key} lies below another object.") from None
-        except PermissionError:
-            raise StoreRefused(self.url) from None
-        except OSError as error:
-            raise StoreUnreachable(f"{self.url}: {error.strerror}.") from None
+                os.close(folder)
 
     def get(self, key: str) -> bytes:
-        path = self._path(key)
-        try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
-            with os.fdopen(descriptor, "rb") as file:
-                return file.read()
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-            raise KeyMissing(key) from None
-        except OSError:
-            raise StoreRefused(self.url) from None
+        with self._at(key) as (folder, name):
+            # Without O_NONBLOCK, opening a named pipe would wait for its writer for ever.
+            descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+            try:
+                if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                    raise KeyMissing(key)
+                with os.fdopen(descriptor, "rb", closefd=False) as file:
+                    return file.read()
+            finally:
+                os.close(descriptor)
 
     def list(self, prefix: str = "") -> list[str]:
-        folder, _, start = prefix.rpartition("/")
-        if folder:
-            check_key(folder)
+        above, _, start = check_prefix(prefix).rpartition("/")
         found: Names = []
-        self._walk(self._folder / folder, f"{folder}/" if folder else "", start, found)
+        with self._coded(), contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            folder = self._open(above.split("/") if above else [])
+            try:
+                _walk(folder, ".", f"{above}/" if above else "", start, found)
+            finally:
+                os.close(folder)
         return sorted(found)
 
     def delete(self, key: str) -> None:
-        try:
-            self._path(key).unlink(missing_ok=True)
-        except NotADirectoryError:
-            return
-        except OSError:
-            raise StoreRefused(self.url) from None
+        with contextlib.suppress(KeyMissing), self._at(key) as (folder, name):
+            if stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+                os.unlink(name, dir_fd=folder)
 
     def stat(self, key: str) -> Stat:
+        with self._at(key) as (folder, name):
+            found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+            if not stat.S_ISREG(found.st_mode):
+                raise KeyMissing(key)
+            return Stat(found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
+
+    @contextlib.contextmanager
+    def _at(self, key: str) -> Iterator[tuple[int, str]]:
+        """The open folder of a key and its last name; what is not there is KeyMissing."""
+        *folders, name = check_key(key).split("/")
+        with self._coded():
+            try:
+                folder = self._open(folders)
+                try:
+                    yield folder, name
+                finally:
+                    os.close(folder)
+            except (FileNotFoundError, NotADirectoryError):
+                raise KeyMissing(key) from None
+
+    def _open(self, folders: Sequence[str], make: bool = False) -> int:
+        """A descriptor of a folder below the root (which itself may be a link), made on demand."""
+        if make and not self._root.is_dir():
+            self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        here = os.open(self._root, _PASS | os.O_DIRECTORY)
         try:
-            found = os.lstat(self._path(key))
-        except (FileNotFoundError, NotADirectoryError):
-            raise KeyMissing(key) from None
-        return Stat(found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
+            for name in folders:
+                inner = _enter(here, name, make)
+                os.close(here)
+                here = inner
+        except BaseException:
+            os.close(here)
+            raise
+        return here
 
-    def _path(self, key: str) -> Path:
-        return self._folder / check_key(key)
-
-    def _walk(self, folder: Path, prefix: str, start: str, found: Names) -> None:
-        """Collect the keys below ``folder`` whose first name begins with ``start``; links are not followed."""
+    @contextlib.contextmanager
+    def _coded(self) -> Iterator[None]:
+        """Turn what the file system says into coded errors."""
         try:
-            entries = list(os.scandir(folder))
-        except (FileNotFoundError, NotADirectoryError):
-            return
-        except PermissionError:
-            raise StoreRefused(self.url) from None
-        for entry in entries:
-            if not entry.name.startswith(start) or entry.name.startswith(_TEMPORARY):
-                continue
-            if entry.is_dir(follow_symlinks=False):
-                self._walk(folder / entry.name, f"{prefix}{entry.name}/", "", found)
-            elif entry.is_file(follow_symlinks=False):
-                found.append(prefix + entry.name)
+            yield
+        except OSError as error:
+            if error.errno in (errno.EACCES, errno.EPERM, errno.ELOOP, errno.EROFS):
+                raise StoreRefused(self.url) from None
+            raise StoreUnreachable(f"{self.url}: {error.strerror}.") from None
 
 
-def _flush(folder: Path) -> None:
-    """Make the new directory entry durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def _enter(above: int, name: str, make: bool) -> int:
+    """Open a folder inside an open one; raises NotADirectoryError for a link too."""
+    flags = _PASS | os.O_DIRECTORY | os.O_NOFOLLOW
+    try:
+        return os.open(name, flags, dir_fd=above)
+    except FileNotFoundError:
+        if not make:
+            raise
+    with contextlib.suppress(FileExistsError):  # another writer was faster
+        os.mkdir(name, 0o700, dir_fd=above)
+        _flush(above)
+    return os.open(name, flags, dir_fd=above)
+
+
+def _write(folder: int, name: str, data: bytes) -> None:
+    """Create a file in an open folder, whole and durable; raises FileExistsError."""
+    with contextlib.suppress(FileNotFoundError):
+        os.stat(name, dir_fd=folder, follow_symlinks=False)
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+    temporary = f"{_TEMPORARY}{secrets.token_hex(8)}"
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=folder)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary, dir_fd=folder)
+    _flush(folder)
+
+
+def _walk(above: int, name: str, prefix: str, start: str, found: Names) -> None:
+    """Collect the keys in a folder whose first name begins with ``start``; links and foreign names are passed over."""
+    folder = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=above)
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                key = prefix + entry.name
+                if not entry.name.startswith(start) or not is_key(key):
+                    continue
+                if entry.is_file(follow_symlinks=False):
+                    found.append(key)
+                elif entry.is_dir(follow_symlinks=False):
+                    with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # gone meanwhile
+                        _walk(folder, entry.name, f"{key}/", "", found)
+    finally:
+        os.close(folder)
+
+
+def _flush(folder: int) -> None:
+    """Make a folder's new entry durable."""
+    descriptor = os.open(".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=folder)
     try:
         os.fsync(descriptor)
     finally:

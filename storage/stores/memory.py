@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from datetime import UTC, datetime
 
-from storage.stores.base import KeyMissing, KeyTaken, Stat, check_key
+from storage.stores.base import KeyMissing, KeyTaken, Stat, check_key, check_prefix
 
 
 class MemoryStore:
@@ -31,6 +31,7 @@ class MemoryStore:
         return self._find(key)[0]
 
     def list(self, prefix: str = "") -> list[str]:
+        check_prefix(prefix)
         with self._lock:
             return sorted(key for key in self._objects if key.startswith(prefix))
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import re
 import ssl
 import time
 from collections.abc import Callable
@@ -15,10 +17,21 @@ from minio import Minio
 from minio.error import InvalidResponseError, S3Error, ServerError
 from pydantic import BaseModel, ConfigDict, SecretStr
 
-from storage.stores.base import BadStoreAddress, KeyMissing, KeyTaken, Stat, StoreRefused, StoreUnreachable, check_key
+from storage.stores.base import (
+    BadStoreAddress,
+    KeyMissing,
+    KeyTaken,
+    Stat,
+    StoreRefused,
+    StoreUnreachable,
+    check_key,
+    check_prefix,
+    is_key,
+)
 
 T = TypeVar("T")
 _ATTEMPTS = 4
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{1,61}[A-Za-z0-9]")
 _MISSING, _REFUSED = {"NoSuchKey", "NoSuchObject"}, {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
 
 
@@ -42,9 +55,14 @@ class MinioStore:
     """Objects in a bucket; creation is conditional (``If-None-Match: *``), which the server must honour (see probe)."""
 
     def __init__(self, config: S3Config) -> None:
+        prefix = config.prefix.strip("/")
+        if not _BUCKET.fullmatch(config.bucket):
+            raise BadStoreAddress("A bucket's name has 3 to 63 letters, digits, dots, dashes and underscores.")
+        if prefix and not is_key(prefix):
+            raise BadStoreAddress("The prefix in the bucket is not made like an object key.")
         self.config = config
-        self._prefix = f"{config.prefix.strip('/')}/" if config.prefix.strip("/") else ""
-        self._client: Minio | None = None
+        self._prefix = f"{prefix}/" if prefix else ""
+        self._made: tuple[int, Minio] | None = None
 
     @property
     def url(self) -> str:
@@ -53,10 +71,11 @@ class MinioStore:
 
     @property
     def client(self) -> Minio:
-        """The minio client, made at first use in this process."""
-        if self._client is None:
-            self._client = connect(self.config)
-        return self._client
+        """The minio client, made at first use in each process: two processes must not talk over one connection."""
+        made = self._made
+        if made is None or made[0] != os.getpid():
+            made = self._made = (os.getpid(), connect(self.config))
+        return made[1]
 
     def put(self, key: str, data: bytes) -> None:
         name = self._prefix + check_key(key)
@@ -68,24 +87,17 @@ class MinioStore:
             raise KeyTaken(key) from None
 
     def get(self, key: str) -> bytes:
-        name = self._prefix + check_key(key)
-
-        def read() -> bytes:
-            response = self.client.get_object(self.config.bucket, name)
-            try:
-                return bytes(response.read())
-            finally:
-                response.close()
-                response.release_conn()
-
-        return self._ask(read, name)
+        return self._read(self._prefix + check_key(key))
 
     def list(self, prefix: str = "") -> list[str]:
-        def names() -> list[str]:
-            found = self.client.list_objects(self.config.bucket, prefix=self._prefix + prefix, recursive=True)
-            return sorted((entry.object_name or "").removeprefix(self._prefix) for entry in found)
+        wanted = self._prefix + check_prefix(prefix)
 
-        return self._ask(names, prefix)
+        def names() -> list[str]:
+            found = self.client.list_objects(self.config.bucket, prefix=wanted, recursive=True)
+            return [name for entry in found if (name := entry.object_name or "").startswith(wanted)]
+
+        keys = (name.removeprefix(self._prefix) for name in self._ask(names, wanted))
+        return sorted(key for key in keys if is_key(key))  # consoles leave "folder/" objects, a hostile peer anything
 
     def delete(self, key: str) -> None:
         name = self._prefix + check_key(key)
@@ -106,7 +118,7 @@ class MinioStore:
             except (S3Error, InvalidResponseError) as error:
                 trouble = self._translate(error, name)
                 if trouble is not None:
-                    if attempt > 1 and writing is not None and isinstance(trouble, _Conflict) and self._landed(name, writing):
+                    if attempt > 1 and writing is not None and isinstance(trouble, _Conflict) and self._read(name) == writing:
                         return None  # type: ignore[return-value]  # our own first try got through after all
                     raise trouble from None
             except (ServerError, urllib3.exceptions.HTTPError, OSError):
@@ -134,13 +146,16 @@ class MinioStore:
             return None
         return StoreUnreachable(f"{self.url} answers {code or status}.")
 
-    def _landed(self, name: str, data: bytes) -> bool:
-        response = self.client.get_object(self.config.bucket, name)
-        try:
-            return bytes(response.read()) == data
-        finally:
-            response.close()
-            response.release_conn()
+    def _read(self, name: str) -> bytes:
+        def read() -> bytes:
+            response = self.client.get_object(self.config.bucket, name)
+            try:
+                return bytes(response.read())
+            finally:
+                response.close()
+                response.release_conn()
+
+        return self._ask(read, name)
 
 
 class _Conflict(Exception):
@@ -154,16 +169,19 @@ def connect(config: S3Config) -> Minio:
     except OSError:
         raise BadStoreAddress("The certificate authority file cannot be read.") from None
     timeout = urllib3.Timeout(connect=10, read=120)
-    http: urllib3.PoolManager = (
-        urllib3.ProxyManager(config.proxy, ssl_context=context, timeout=timeout, maxsize=16, retries=False)
-        if config.proxy
-        else urllib3.PoolManager(ssl_context=context, timeout=timeout, maxsize=16, retries=False)
-    )
-    return Minio(
-        config.endpoint,
-        access_key=config.access_key.get_secret_value(),
-        secret_key=config.secret_key.get_secret_value(),
-        secure=config.secure,
-        region=config.region,
-        http_client=http,
-    )
+    try:
+        http: urllib3.PoolManager = (
+            urllib3.ProxyManager(config.proxy, ssl_context=context, timeout=timeout, maxsize=16, retries=False)
+            if config.proxy
+            else urllib3.PoolManager(ssl_context=context, timeout=timeout, maxsize=16, retries=False)
+        )
+        return Minio(
+            config.endpoint,
+            access_key=config.access_key.get_secret_value(),
+            secret_key=config.secret_key.get_secret_value(),
+            secure=config.secure,
+            region=config.region,
+            http_client=http,
+        )
+    except ValueError:
+        raise BadStoreAddress("The endpoint, region or proxy is not one.") from None

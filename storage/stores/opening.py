@@ -6,7 +6,7 @@ import json
 import os
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from pydantic import SecretStr
 
@@ -35,15 +35,13 @@ def open_store(address: str, base: Path | None = None) -> Store:
         path = Path(unquote(parts.path))
         if parts.netloc or not str(path).strip("."):
             raise BadStoreAddress("A directory store is file:///folder.")
-        return LocalStore(path if path.is_absolute() else (base or Path.cwd()) / path)
+        return LocalStore(_beside(str(path), base))
     if parts.scheme == "memory":
         return _MEMORY.setdefault(parts.netloc, MemoryStore(parts.netloc))
     if parts.scheme == "s3":
         return _s3(parts.netloc, parts.path, {name: values[-1] for name, values in parse_qs(parts.query).items()}, base)
     if parts.scheme == "airflow":
-        from airflow.sdk import BaseHook
-
-        return from_airflow_connection(BaseHook.get_connection(parts.netloc), unquote(parts.path))
+        return from_airflow_connection(_airflow_connection(parts.netloc), unquote(parts.path))
     raise BadStoreAddress(f"Scheme {parts.scheme or 'missing'}.")
 
 
@@ -52,26 +50,31 @@ def from_airflow_connection(connection: Any, path: str = "") -> Store:
 
     ``aws``: login and password are the keys; extra holds ``endpoint_url``, ``region_name``, ``verify`` (a CA file), ``bucket`` and
     ``prefix`` (the address's path, ``airflow://connection/bucket/prefix``, comes first). ``fs``: extra ``path`` is the folder.
+    Raises :class:`BadStoreAddress` where something is missing.
     """
     from storage.stores.minio import MinioStore, S3Config
 
-    extra = connection.extra_dejson
+    extra, which = connection.extra_dejson, f"Airflow connection {connection.conn_id}"
     if connection.conn_type == "fs":
+        if not isinstance(extra.get("path"), str):
+            raise BadStoreAddress(f"{which} lacks the extra field path.")
         return LocalStore(extra["path"])
     if connection.conn_type != "aws":
-        raise BadStoreAddress(f"Airflow connection {connection.conn_id} is of type {connection.conn_type}.")
+        raise BadStoreAddress(f"{which} is of type {connection.conn_type}.")
+    if not connection.login or not connection.password:
+        raise BadStoreAddress(f"{which} lacks login or password (access key and secret key).")
     bucket, _, prefix = path.strip("/").partition("/")
-    endpoint = urlsplit(extra.get("endpoint_url") or "https://s3.amazonaws.com")
+    endpoint = _endpoint(extra.get("endpoint_url") or "https://s3.amazonaws.com")
     verify = extra.get("verify")
     return MinioStore(
         S3Config(
             endpoint=endpoint.netloc,
-            secure=endpoint.scheme != "http",
+            secure=endpoint.scheme == "https",
             bucket=bucket or extra.get("bucket", ""),
             prefix=prefix or extra.get("prefix", ""),
             region=extra.get("region_name") or "us-east-1",
-            access_key=SecretStr(connection.login or ""),
-            secret_key=SecretStr(connection.password or ""),
+            access_key=SecretStr(connection.login),
+            secret_key=SecretStr(connection.password),
             ca_file=Path(verify) if isinstance(verify, str) else None,
         )
     )
@@ -82,9 +85,9 @@ def _s3(bucket: str, path: str, options: dict[str, str], base: Path | None) -> S
 
     if not bucket or "endpoint" not in options or set(options) - _S3_OPTIONS:
         raise BadStoreAddress(f"s3:// needs a bucket and endpoint=; options are {', '.join(sorted(_S3_OPTIONS))}.")
-    endpoint = urlsplit(options["endpoint"])
-    if endpoint.scheme not in ("http", "https") or not endpoint.netloc or endpoint.username:
-        raise BadStoreAddress("endpoint= is https://host or https://host:port.")
+    endpoint, proxy = _endpoint(options["endpoint"]), options.get("proxy")
+    if proxy is not None:
+        _endpoint(proxy, "The proxy")
     access_key, secret_key = _credentials(options.get("credentials", "TOMBOLO_S3"), base)
     return MinioStore(
         S3Config(
@@ -95,17 +98,41 @@ def _s3(bucket: str, path: str, options: dict[str, str], base: Path | None) -> S
             region=options.get("region", "us-east-1"),
             access_key=access_key,
             secret_key=secret_key,
-            ca_file=Path(options["ca"]) if "ca" in options else None,
-            proxy=options.get("proxy"),
+            ca_file=_beside(options["ca"], base) if "ca" in options else None,
+            proxy=proxy,
         )
     )
+
+
+def _endpoint(address: str, what: str = "The endpoint") -> SplitResult:
+    """Split ``http(s)://host:port``; anything more in it would be dropped in silence, or be a secret."""
+    parts = urlsplit(address)
+    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc or parts.path.strip("/") or parts.query:
+        raise BadStoreAddress(f"{what} is https://host or https://host:port, without credentials or path.")
+    return parts
+
+
+def _beside(path: str, base: Path | None) -> Path:
+    """A path as it stands, or relative to the file that names it."""
+    return (base or Path.cwd()) / path
+
+
+def _airflow_connection(name: str) -> Any:
+    try:
+        from airflow.sdk import BaseHook
+        from airflow.sdk.exceptions import AirflowNotFoundException
+    except ImportError:
+        raise BadStoreAddress("airflow:// needs Apache Airflow, which is not installed here.") from None
+    try:
+        return BaseHook.get_connection(name)
+    except AirflowNotFoundException:
+        raise BadStoreAddress(f"Airflow has no connection {name}.") from None
 
 
 def _credentials(where: str, base: Path | None) -> tuple[SecretStr, SecretStr]:
     """Access and secret key from the environment or from a file; error texts name the place, never a value."""
     if where.startswith("file:"):
-        path = Path(where.removeprefix("file:"))
-        path = path if path.is_absolute() else (base or Path.cwd()) / path
+        path = _beside(where.removeprefix("file:"), base)
         try:
             document = json.loads(path.read_text())
             return SecretStr(document["access_key"]), SecretStr(document["secret_key"])

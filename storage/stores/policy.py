@@ -8,10 +8,15 @@ from typing import Any
 
 from minio import Minio
 
+from storage.stores.base import check_key
+
 
 def peer_statements(bucket: str, peer: str, principal: str, prefix: str = "") -> list[dict[str, Any]]:
-    """The two statements that let ``principal`` (an ARN) read ``to-<peer>/`` of a bucket."""
-    folder = f"{prefix.strip('/')}/to-{peer}".lstrip("/")
+    """The two statements that let ``principal`` (an ARN) read ``to-<peer>/`` of a bucket.
+
+    Raises BadKey where the name is no part of a key: ``*`` or ``?`` in it would open the folders of other peers.
+    """
+    folder = check_key(f"{prefix.strip('/')}/to-{peer}".lstrip("/"))
     who = {"AWS": [principal]}
     return [
         {

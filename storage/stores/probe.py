@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 
-from storage.stores.base import KeyTaken, NotCreateOnly, Store
+from storage.stores.base import KeyTaken, NotCreateOnly, Store, StoreRefused
 
 
 def check_create_only(store: Store, prefix: str = "probe") -> None:
@@ -17,5 +18,6 @@ def check_create_only(store: Store, prefix: str = "probe") -> None:
         if store.get(key) == b"first":
             return
     finally:
-        store.delete(key)
+        with contextlib.suppress(StoreRefused):  # a store may well forbid its writer to delete
+            store.delete(key)
     raise NotCreateOnly(store.url)

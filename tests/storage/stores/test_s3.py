@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
+import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -15,9 +19,10 @@ from storage.exchange import Exchange, Peer, Self
 from storage.identity import PartyKeys
 from storage.private import PrivateArea
 from storage.schema import Message, Public
-from storage.stores.base import BadStoreAddress, KeyMissing, NotCreateOnly, StoreRefused, StoreUnreachable
+from storage.stores import policy
+from storage.stores.base import BadKey, BadStoreAddress, KeyMissing, KeyTaken, NotCreateOnly, StoreRefused, StoreUnreachable
 from storage.stores.minio import MinioStore, S3Config
-from storage.stores.opening import open_store
+from storage.stores.opening import from_airflow_connection, open_store
 from storage.stores.probe import check_create_only
 from tests.rgw import free_port
 
@@ -93,11 +98,122 @@ def test_addresses_take_credentials_from_the_environment_only(gateway, monkeypat
         f"s3://{access}:{secret}@party-ann?endpoint=http://x",
         "s3://party-ann",
         address + "&colour=red",
+        address + f"&proxy=http://{access}:{secret}@proxy:3128",
+        address.replace("http://", f"http://{access}:{secret}@"),
+        address.replace("s3://party-ann", "s3://no"),
+        address.replace("/sub?", "/s%20b?"),
+        address.replace("&credentials", "/path&credentials"),
         "ftp://x/y",
     ):
         with pytest.raises(BadStoreAddress) as caught:
             open_store(bad)
         assert secret not in str(caught.value)
+
+
+def test_an_airflow_connection_is_a_store(gateway):
+    from airflow.sdk import Connection
+
+    access, secret = gateway.users["ann"]
+    extra = {"endpoint_url": f"http://127.0.0.1:{gateway.port}", "region_name": "us-east-1"}
+    store = from_airflow_connection(
+        Connection(conn_id="own", conn_type="aws", login=access, password=secret, extra=json.dumps(extra)), "/party-ann/flow"
+    )
+    key = fresh("k")
+    store.put(key, b"1")
+    assert gateway.store("ann").get(f"flow/{key}") == b"1"
+    for bad in (
+        Connection(conn_id="own", conn_type="aws", password=secret, extra=json.dumps(extra)),
+        Connection(conn_id="own", conn_type="ssh", login=access, password=secret),
+        Connection(conn_id="own", conn_type="fs"),
+    ):
+        with pytest.raises(BadStoreAddress) as caught:
+            from_airflow_connection(bad, "/party-ann")
+        assert secret not in str(caught.value)
+
+
+def test_a_put_whose_answer_is_lost_has_happened_once(gateway):
+    relay = LosingRelay(gateway.port)
+    config = gateway.config("ann", "ann").model_copy(update={"endpoint": f"127.0.0.1:{relay.port}"})
+    store, key = MinioStore(config), fresh("lost")
+    relay.lose = 1
+    store.put(key, b"mine")
+    assert relay.lost == 1
+    assert gateway.store("ann").get(key) == b"mine"
+    relay.lose = 1
+    with pytest.raises(KeyTaken):
+        store.put(key, b"other")
+    assert relay.lost == 2
+    assert gateway.store("ann").get(key) == b"mine"
+    relay.close()
+
+
+class LosingRelay:
+    """Passes bytes on to the server; of the next ``lose`` answers the server gives, the client sees none."""
+
+    def __init__(self, port: int) -> None:
+        self.lose = self.lost = 0
+        self._server, self._listener = port, socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            server = socket.create_connection(("127.0.0.1", self._server))
+            threading.Thread(target=self._pass, args=(client, server, False), daemon=True).start()
+            threading.Thread(target=self._pass, args=(server, client, True), daemon=True).start()
+
+    def _pass(self, source: socket.socket, target: socket.socket, answers: bool) -> None:
+        try:
+            while data := source.recv(65536):
+                if answers and self.lose:
+                    self.lose -= 1
+                    self.lost += 1
+                    break
+                target.sendall(data)
+        except OSError:
+            pass
+        for one in (source, target):
+            try:
+                one.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                continue
+
+
+def test_foreign_names_in_a_bucket_are_passed_over(gateway):
+    store, folder = gateway.store("ann"), fresh("to-ben/f")
+    store.put(f"{folder}/k", b"1")
+    for name in (f"{folder}/", f"{folder}/a b", f"{folder}/sub/", f"{folder}//x"):
+        store.client.put_object("party-ann", name, io.BytesIO(b""), 0)
+    assert store.list(f"{folder}/") == [f"{folder}/k"]
+
+
+def test_a_store_works_on_after_a_fork(gateway):
+    program = (
+        "import os, sys\nfrom storage.stores.opening import open_store\nstore = open_store(sys.argv[1])\n"
+        "assert store.list('to-none/') == []\nmade = store.client\npid = os.fork()\n"
+        "ok = store.list('to-none/') == [] and (store.client is made) == (pid != 0)\n"
+        "if pid == 0:\n    os._exit(0 if ok else 1)\n"
+        "sys.exit(0 if ok and os.waitpid(pid, 0)[1] == 0 else 1)\n"
+    )
+    access, secret = gateway.users["ann"]
+    env = {**os.environ, "PYTHONPATH": ".", "TOMBOLO_S3_ACCESS_KEY": access, "TOMBOLO_S3_SECRET_KEY": secret}
+    address = f"s3://party-ann?endpoint=http://127.0.0.1:{gateway.port}"
+    run = subprocess.run([sys.executable, "-c", program, address], env=env, capture_output=True, text=True, timeout=60)
+    assert run.returncode == 0, run.stderr
+
+
+@pytest.mark.parametrize("peer", ["*", "b?n", "ben/*", "ben/..", "${aws:username}"])
+def test_a_policy_names_one_peer(peer):
+    assert policy.peer_statements("bank-fl", "ben", "arn")[1]["Resource"] == ["arn:aws:s3:::bank-fl/to-ben/*"]
+    with pytest.raises(BadKey):
+        policy.peer_statements("bank-fl", peer, "arn")
 
 
 def test_a_server_that_is_not_there_is_a_coded_error():
