@@ -74,7 +74,7 @@ def three_airflows(root: Path, before: Callable[[Federation], None] = lambda _: 
     task = {**document["task"], "parameters": {"rounds": ROUNDS, "l2": 0.01, "key_bits": 1024, "tolerance": 1e-9}}
     federation = lay_out(root / "demo", {"task": task, "leg": LEG, "quality": None}, inline_seconds=12)
     _split(federation)
-    _add_agreement(federation, ASKED, {"task": task, "joining": "approval", "deadlines": {"message": 20, "join": 40, "run": 3600}})
+    _add_agreement(federation, ASKED, {"task": task, "joining": "approval", "deadlines": {"message": 20, "join": 75, "run": 3600}})
     before(federation)
     ports = free_ports(len(federation.settings), 18080)
     instances = {
