@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,7 +21,7 @@ def answered(option: str) -> tuple[dict[str, Any], Any]:
     event = {
         "chosen_options": [option],
         "params_input": {},
-        "responded_at": "2026-01-01T00:00:00+00:00",
+        "responded_at": datetime(2026, 1, 1, tzinfo=UTC),
         "responded_by_user": {"id": "1", "name": "ada"},
         "timedout": False,
     }
