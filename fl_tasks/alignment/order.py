@@ -15,21 +15,21 @@ from storage.schema import DATA, GUEST, HOST, Commitment, Message, Public
 
 MESSAGES = (
     Message(
-        "order_digest",
-        DATA,
-        DATA,
-        {"hash": Commitment()},
-        learns="whether the sender's aligned ids and their order equal its own",
-        step="6",
-        limit="keyed by a secret of the data parties: no dictionary test for the arbiter or anybody else",
-    ),
-    Message(
         "split",
         GUEST,
         HOST,
         {"test": Public("bool", "which aligned rows are held out; drawn at random or given by the guest")},
         learns="which aligned rows are held out for evaluation",
+        step="6",
+    ),
+    Message(
+        "order_digest",
+        DATA,
+        DATA,
+        {"hash": Commitment()},
+        learns="whether the sender's aligned ids and their order equal its own",
         step="7",
+        limit="keyed by a secret of the data parties: no dictionary test for the arbiter or anybody else",
     ),
 )
 

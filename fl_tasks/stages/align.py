@@ -13,7 +13,8 @@ from fl_tasks.alignment import ring, two_party
 from fl_tasks.alignment.contract import CONTRACT
 from fl_tasks.alignment.order import check_order, share_split
 from fl_tasks.session import Progress, Session, log_progress
-from fl_tasks.stages.aligned import id_columns, load_aligned, store_aligned
+from fl_tasks.stages.aligned import Aligned, features, id_columns, load_aligned, store_aligned
+from fl_tasks.tables.encoding import Encoder
 from fl_tasks.tables.ids import canonical_ids
 from fl_tasks.tables.prepared import Prepared, prepare
 from fl_tasks.tables.source import read_table
@@ -72,14 +73,17 @@ def _align(place: Workplace, session: Session, protocol: Any) -> None:
     if len(rows) < least:
         raise TooFewCommon(f"There are {len(rows)}; at least {least} are agreed.", party=session.me)
     ids = [prepared.ids[at] for at in rows]
-    check_order(session, ids)
+    found = Aligned(prepared.table.take(pa.array(rows, pa.int64())), np.zeros(len(ids), dtype=bool))
     if predicting:
-        test = np.zeros(len(ids), dtype=bool)
+        check_order(session, ids)
     else:
         own = _split(place, session, ids) if session.role == GUEST else None
-        test = share_split(session, own, len(ids))
-        _guard_row_sets(place, session, [one for one, held_out in zip(ids, test, strict=True) if not held_out])
-    store_aligned(place, session.run, prepared.table.take(pa.array(rows, pa.int64())), test)
+        found = Aligned(found.table, share_split(session, own, len(ids)))
+        mine = _row_set(place, session, [one for one, held_out in zip(ids, found.test, strict=True) if not held_out])
+        Encoder.fit(features(place, found), place.terms.table(place.me), ~found.test, place.terms.limits, place.me)
+        check_order(session, ids)  # whoever sends its digest has passed the guards: a run that fails them books no row set anywhere
+        session.history.keep(f"row-sets/{session.run}", mine.tobytes())
+    store_aligned(place, session.run, found.table, found.test)
 
 
 def _pinned(place: Workplace, run: str) -> Prepared:
@@ -109,18 +113,21 @@ def _split(place: Workplace, session: Session, ids: list[str]) -> npt.NDArray[np
     unknown = sum(sets.get(one) not in ("train", "test") for one in ids)
     if unknown:
         raise BadSplit(f"{unknown} aligned ids are in neither set.", party=place.me)
-    return np.array([sets[one] == "test" for one in ids])
+    test = np.array([sets[one] == "test" for one in ids])
+    if test.all():
+        raise BadSplit("It leaves no aligned row for training.", party=place.me)
+    return test
 
 
-def _guard_row_sets(place: Workplace, session: Session, ids: list[str]) -> None:
-    """Refuse training rows that differ from an earlier run's in some, but too few; keep this run's (as keyed hashes) otherwise."""
+def _row_set(place: Workplace, session: Session, ids: list[str]) -> npt.NDArray[np.uint64]:
+    """Keyed hashes of the training rows; refuses rows that differ from an earlier run's in some, but too few."""
     mine = np.unique(_hashes(place, ids, "row sets"))
     for name in session.history.names("row-sets/"):
         earlier = np.frombuffer(session.history.get(name) or b"", dtype="<u8")
         difference = len(np.setxor1d(mine, earlier, assume_unique=True))
         if 0 < difference < session.terms.limits.minimum_row_difference:
             raise RowSetsTooClose(f"They differ in {difference} from run {name.removeprefix('row-sets/')}.", party=session.me)
-    session.history.keep(f"row-sets/{session.run}", mine.tobytes())
+    return mine
 
 
 def _hashes(place: Workplace, ids: list[str], purpose: str) -> npt.NDArray[np.uint64]:

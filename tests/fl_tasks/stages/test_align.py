@@ -9,8 +9,11 @@ import yaml
 from fl_tasks.stages.align import BadSplit, RowSetsTooClose, align
 from fl_tasks.stages.aligned import load_aligned
 from fl_tasks.stages.validate import validate
+from fl_tasks.tables.encoding import LeverageTooHigh
 from tests.federation import Federation, federation
 from tests.fl_tasks.stages.test_pipeline import tables
+
+LOOSE = {"maximum_leverage": 0.5}  # a few hundred rows
 
 
 def settle(fed: Federation, party: str, **fields: object) -> None:
@@ -27,7 +30,7 @@ def aligned(fed: Federation, run: str) -> dict[str, list[str]]:
 
 
 def test_a_split_file_is_followed_and_must_cover_all(tmp_path):
-    fed = federation(tmp_path, tables())
+    fed = federation(tmp_path, tables(), limits=LOOSE)
     lines = ["id,set", *(f"user {n:05d},{'test' if n % 4 == 0 else 'train'}" for n in range(260))]
     (tmp_path / "clinic" / "split.csv").write_text("\n".join(lines))
     settle(fed, "clinic", split="split.csv")
@@ -44,7 +47,7 @@ def test_a_split_file_is_followed_and_must_cover_all(tmp_path):
 
 
 def test_withheld_ids_leave_no_trace(tmp_path):
-    fed = federation(tmp_path, tables(), limits={"minimum_row_difference": 0})
+    fed = federation(tmp_path, tables(), limits={**LOOSE, "minimum_row_difference": 0})
     before = aligned(fed, fed.start())["clinic"]
     (tmp_path / "lab" / "withheld.txt").write_text("\n".join(before[:7]))
     settle(fed, "lab", consent="withheld.txt")
@@ -53,7 +56,7 @@ def test_withheld_ids_leave_no_trace(tmp_path):
 
 
 def test_runs_on_nearly_the_same_rows_are_refused(tmp_path):
-    fed = federation(tmp_path, tables())
+    fed = federation(tmp_path, tables(), limits=LOOSE)
     before = aligned(fed, fed.start())["clinic"]
     assert set(aligned(fed, fed.start("same-rows"))["clinic"]) == set(before)
     trained_on = load_aligned(fed.place("lab"), "run-1")
@@ -67,13 +70,42 @@ def test_runs_on_nearly_the_same_rows_are_refused(tmp_path):
     assert before[0] not in str(caught.value)
 
 
+def test_a_run_that_the_guards_stop_does_not_count(tmp_path):
+    given = tables()
+    users = [one.casefold() for one in given["lab"].column("id").to_pylist()]
+    shared = users.index(next(one.casefold() for one in given["clinic"].column("id").to_pylist() if one.casefold() in users))
+    values = given["lab"].column("lab_0").to_pylist()
+    values[shared] = 1e4
+    given["lab"] = given["lab"].set_column(1, "lab_0", pa.array(values))
+    fed = federation(tmp_path, given, limits=LOOSE)
+    settle(fed, "clinic", split="split.csv")
+    (tmp_path / "clinic" / "split.csv").write_text("\n".join(["id,set", *(f"user {n:05d},train" for n in range(260))]))
+    run = fed.start()
+    fed.stage(validate, run)
+    with pytest.raises(LeverageTooHigh, match="lab"):
+        fed.stage(align, run)
+    (tmp_path / "lab" / "withheld.txt").write_text(users[shared])
+    settle(fed, "lab", consent="withheld.txt")
+    assert users[shared] not in aligned(fed, fed.start("without-it"))["lab"]
+
+
+def test_a_split_without_training_rows_is_refused(tmp_path):
+    fed = federation(tmp_path, tables(), limits=LOOSE)
+    settle(fed, "clinic", split="split.csv")
+    (tmp_path / "clinic" / "split.csv").write_text("\n".join(["id,set", *(f"user {n:05d},test" for n in range(260))]))
+    run = fed.start()
+    fed.stage(validate, run)
+    with pytest.raises(BadSplit, match="no aligned row"):
+        fed.stage(align, run)
+
+
 def test_composite_ids_and_other_column_names(tmp_path):
     given = tables()
     for party, table in given.items():
         born = pa.array([f"19{int(one.split()[1]) % 90 + 10}-01-02" for one in table.column("id").to_pylist()])
         given[party] = table.append_column("born" if party == "clinic" else "birthday", born)
     ids = [{"column": "id"}, {"column": "born", "canonical": "date"}]
-    fed = federation(tmp_path, given, alignment={"id": ids, "minimum_intersection": 20})
+    fed = federation(tmp_path, given, alignment={"id": ids, "minimum_intersection": 20}, limits=LOOSE)
     settle(fed, "lab", rename={"born": "birthday"})
     found = aligned(fed, fed.start())
     assert found["clinic"] == found["lab"]
