@@ -31,7 +31,7 @@ up: $(STAMP) ## the same, and leave the three UIs running
 	$(RUN) -m cli demo --keep
 
 down: ## stop them
-	$(RUN) -m cli demo-stop
+	@[ ! -x $(RUN) ] || $(RUN) -m cli demo-stop
 
 test: $(STAMP) ## the whole test suite
 	$(RUN) -m pytest -q -n 2 --dist loadgroup
