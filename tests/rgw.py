@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import shutil
-import signal
 import socket
 import subprocess
 import time
@@ -21,7 +19,7 @@ import pytest
 from storage.stores import policy
 from storage.stores.minio import MinioStore, S3Config, connect
 
-PROGRAMS = ("radosgw", "ceph-mon", "ceph-osd", "ceph", "radosgw-admin", "ceph-authtool", "monmaptool")
+PROGRAMS = ("radosgw", "ceph-mon", "ceph-osd", "ceph", "radosgw-admin", "ceph-authtool", "monmaptool", "setpriv")
 
 _CONF = """
 [global]
@@ -47,7 +45,6 @@ osd crush chooseleaf type = 0
 run dir = {root}/run
 admin socket = {root}/run/$name.asok
 log file = {root}/log/$name.log
-pid file = {root}/run/$name.pid
 keyring = {root}/keyring
 
 [mon.a]
@@ -77,11 +74,18 @@ class Gateway:
     root: Path
     port: int
     users: dict[str, tuple[str, str]] = field(default_factory=dict)
+    daemons: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def command(self, *words: str) -> str:
         run = subprocess.run(words, cwd=self.root, capture_output=True, text=True, timeout=120)
         assert run.returncode == 0, f"{words[0]}: {run.stderr[-500:]}"
         return run.stdout
+
+    def daemon(self, *words: str) -> None:
+        """Start a program that dies with this process, even where that is killed and nobody can clean up."""
+        with (self.root / "log" / f"{words[0]}.out").open("wb") as out:
+            command = ("setpriv", "--pdeathsig", "KILL", *words, "-f")
+            self.daemons.append(subprocess.Popen(command, cwd=self.root, stdin=subprocess.DEVNULL, stdout=out, stderr=out))
 
     def start(self, mon: int) -> None:
         for name in ("mon", "osd", "run", "log", "rgw"):
@@ -95,12 +99,12 @@ class Gateway:
             self.command("ceph-authtool", "keyring", "--gen-key", "-n", name, *allow)
         self.command("monmaptool", "--create", "--clobber", "--add", "a", f"127.0.0.1:{mon}", "--fsid", fsid, "monmap")
         self.command("ceph-mon", *conf, "--mkfs", "-i", "a", "--monmap", "monmap", "--keyring", "keyring")
-        self.command("ceph-mon", *conf, "-i", "a")
+        self.daemon("ceph-mon", *conf, "-i", "a")
         disk = str(uuid.uuid4())
         self.command("ceph", *conf, "osd", "new", disk)
         self.command("ceph-osd", *conf, "-i", "0", "--mkfs", "--osd-uuid", disk)
-        self.command("ceph-osd", *conf, "-i", "0")
-        self.command("radosgw", *conf, "-n", "client.rgw.a")
+        self.daemon("ceph-osd", *conf, "-i", "0")
+        self.daemon("radosgw", *conf, "-n", "client.rgw.a")
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
             try:
@@ -111,11 +115,9 @@ class Gateway:
         raise AssertionError(f"radosgw did not answer; see {self.root}/log")
 
     def stop(self) -> None:
-        for file in (self.root / "run").glob("*.pid"):
-            try:
-                os.kill(int(file.read_text()), signal.SIGKILL)
-            except (ProcessLookupError, ValueError):
-                continue
+        for daemon in reversed(self.daemons):
+            daemon.kill()
+            daemon.wait()
 
     def add_user(self, party: str) -> None:
         access, secret = f"{party}key", secrets.token_hex(16)
