@@ -30,6 +30,7 @@ from storage.stores.base import KeyTaken, Store
 
 CHUNK_BYTES = 64 << 20
 _MAX_CHUNKS = 100_000
+_MAX_OBJECT_BYTES = CHUNK_BYTES + (16 << 20)
 
 
 @dataclass(frozen=True)
@@ -104,12 +105,12 @@ class Exchange:
         address = self.address(message.name, self.me.name, round, message.step)
         if address.head() not in peer.store.list(address.head()):
             return None
-        head = peer.store.get(address.head())
+        head = _get(peer.store, address.head())
         header, inline = read_head(head, peer.verify)
         self._check(header, address, sender)
         tables, size = [], len(head)
         for index, (sha256, rows) in enumerate(header.chunks, start=1):
-            sealed = inline if len(header.chunks) == 1 else peer.store.get(address.chunk(index))
+            sealed = inline if len(header.chunks) == 1 else _get(peer.store, address.chunk(index))
             size += 0 if len(header.chunks) == 1 else len(sealed)
             if hashlib.sha256(sealed).hexdigest() != sha256:
                 raise AlteredPayload(f"Chunk {index} of {address.prefix()}.", party=sender)
@@ -143,6 +144,14 @@ class Exchange:
     ) -> Entry:
         sha256 = hashlib.sha256(head).hexdigest()
         return Entry(peer, address.prefix(), address.message, sha256, size, rows, tuple(k for _, k in schema), at)
+
+
+def _get(store: Store, key: str) -> bytes:
+    """Read a peer's object, unless it is larger than anything that this exchange would have written."""
+    size = store.stat(key).size
+    if size > _MAX_OBJECT_BYTES:
+        raise MalformedEnvelope(f"An object of {size} bytes.")
+    return store.get(key)
 
 
 def _put_or_adopt(store: Store, key: str, data: bytes) -> bytes:

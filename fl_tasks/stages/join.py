@@ -22,6 +22,7 @@ from storage.errors import CodedError
 from storage.exchange import Exchange
 from storage.identity import UnsealKey, decode_key, encode_key
 from storage.schema import ARBITER, DATA, EVERYONE, GUEST, HOST, Contract, Message, Public
+from storage.stores.base import KeyMissing
 
 MANIFEST_DOMAIN = "manifest"
 _RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")
@@ -140,7 +141,10 @@ def pending(place: Workplace) -> list[Summons]:
     found = []
     for key in store.list(prefix):
         run = key.removeprefix(prefix).split("/")[0]
-        modified = store.stat(key).modified
+        try:
+            modified = store.stat(key).modified
+        except KeyMissing:  # retention took it since the listing
+            continue
         if not _RUN.fullmatch(run) or modified < oldest or place.run_area(run).get("manifest") is not None:
             continue
         try:

@@ -108,6 +108,13 @@ def test_every_flipped_byte_is_noticed(wire):
             wire.exchange("ben").fetch(NUMBERS, "ann", 3)
 
 
+def test_an_object_larger_than_any_artifact_is_not_even_read(wire, monkeypatch):
+    send_one(wire)
+    monkeypatch.setattr("storage.exchange._MAX_OBJECT_BYTES", 1000)
+    with pytest.raises(MalformedEnvelope, match="bytes"):
+        wire.exchange("ben").fetch(NUMBERS, "ann", 3)
+
+
 def test_replayed_at_another_round_or_run(wire):
     send_one(wire)
     data = wire.stores["ann"].get(HEAD)
