@@ -43,8 +43,8 @@ def write_tables(folder: Path, rows: int, columns: int) -> None:
             writer.close()
 
 
-def lay_out(folder: Path) -> None:
-    """Keys, settings and a signed agreement of both parties."""
+def lay_out(folder: Path, columns: int) -> None:
+    """Keys, settings, expectation suites and a signed agreement of both parties."""
     import yaml
 
     from contracts.agreement import Agreement
@@ -65,8 +65,11 @@ def lay_out(folder: Path) -> None:
         "deadlines": {"message": 7200},
     }
     (agreement / "agreement.yaml").write_text(yaml.safe_dump(terms, sort_keys=False))
+    (agreement / "suites").mkdir()
     pins = {}
     for party in PARTIES:
+        suite = {"name": party, "expectations": expectations(columns)}
+        (agreement / "suites" / f"{party}.json").write_text(json.dumps(suite))
         keys = PartyKeys.new(party)
         keys.save(folder / party / "keys.json")
         pins[party] = (keys, f"file://{folder / party / 'store'}")
@@ -80,6 +83,16 @@ def lay_out(folder: Path) -> None:
         }
         (folder / party / "party.yaml").write_text(yaml.safe_dump(settings))
     Agreement.pin_all(agreement, pins)
+
+
+def expectations(columns: int) -> list[dict[str, object]]:
+    """Two expectations per column, and unique ids."""
+    found: list[dict[str, object]] = [{"type": "expect_column_values_to_be_unique", "kwargs": {"column": "id"}}]
+    for name in (f"x{at}" for at in range(columns)):
+        found.append({"type": "expect_column_values_to_not_be_null", "kwargs": {"column": name}})
+        between = {"column": name, "min_value": 0, "max_value": 1}
+        found.append({"type": "expect_column_values_to_be_between", "kwargs": between})
+    return found
 
 
 def work(settings: str) -> None:
@@ -117,7 +130,7 @@ def measure(rows: int, columns: int) -> dict[str, object]:
     with tempfile.TemporaryDirectory(prefix="tombolo-memory-") as name:
         folder = Path(name)
         write_tables(folder, rows, columns)
-        lay_out(folder)
+        lay_out(folder, columns)
         invite(Workplace.open("memory", folder / "guest" / "party.yaml"), "memory")
         command = [sys.executable, "-m", "benchmarks.memory", "--party"]
         running = {
@@ -125,6 +138,9 @@ def measure(rows: int, columns: int) -> dict[str, object]:
             for party in PARTIES
         }
         found = {party: process.communicate()[0] for party, process in running.items()}
+    failed = [party for party, process in running.items() if process.returncode]
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
     parties = {party: json.loads(text) for party, text in found.items()}
     worst = max(stage["peak_gib"] for stages in parties.values() for stage in stages.values())
     return {"rows": rows, "columns": columns, "peak_gib": worst, "goal_gib": GOAL_GIB, "parties": parties}

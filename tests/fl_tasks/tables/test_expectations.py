@@ -1,0 +1,67 @@
+"""The suites that come with the example agreements, run on the tables of the demo; and what a suite may not do."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+import pytest
+import yaml
+
+from cli.demo.data import write_tables
+from fl_tasks.tables.expectations import Failed, run_suite
+
+FEDERATIONS = Path(__file__).parents[3] / "federations"
+
+
+@pytest.mark.slow
+def test_the_demo_tables_meet_their_suites_and_mistakes_do_not(tmp_path):
+    written = write_tables(tmp_path)
+    clinic, laboratory = pyarrow.parquet.read_table(written.clinic), pyarrow.csv.read_csv(written.laboratory)
+    suites = FEDERATIONS / "wdbc" / "suites"
+    for party, table in (("clinic", clinic), ("laboratory", laboratory)):
+        outcome = run_suite(suites / f"{party}.json", table, tmp_path / party)
+        assert outcome is not None
+        assert (outcome.failed, outcome.page.exists()) == ((), True)
+        assert outcome.count > len(table.column_names)
+    at = clinic.column_names.index("malignant")
+    coded = clinic.set_column(at, "malignant", pa.array([2, *clinic.column("malignant").to_pylist()[1:]]))
+    outcome = run_suite(suites / "clinic.json", coded, tmp_path / "coded")
+    assert outcome is not None
+    assert outcome.failed == (Failed("expect_column_values_to_be_in_set", "malignant", 1),)
+
+
+def test_every_suite_belongs_to_a_data_party_and_names_its_columns():
+    found = sorted(FEDERATIONS.glob("*/suites/*.json"))
+    assert found
+    for path in found:
+        terms = yaml.safe_load((path.parents[1] / "agreement.yaml").read_text())
+        assert terms["parties"][path.stem]["role"] in ("guest", "host")
+        suite = json.loads(path.read_text())
+        named = {one["kwargs"]["column"] for one in suite["expectations"] if "column" in one["kwargs"]}
+        own = terms["tables"][path.stem]
+        known = {*own["columns"], *own.get("drop", []), terms["alignment"]["id"][0]["column"], terms["task"]["label"]["column"]}
+        assert set(own["columns"]) <= named <= known
+
+
+@pytest.mark.slow
+def test_unusable_suites_and_silence(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    table = pa.table({"x": [1.0, 2.0], "name": ["secret one", "secret two"]})
+    for number, expectation in enumerate(
+        (
+            {"type": "expect_column_values_to_be_between", "kwargs": {"column": "name", "min_value": 0, "max_value": 1}},
+            {"type": "expect_column_values_to_be_unique", "kwargs": {"column": "lacking"}},
+            {"type": "ExpectationSuite", "kwargs": {"name": "x"}},
+            {"kwargs": {}},
+        )
+    ):
+        path = tmp_path / f"{number}.json"
+        path.write_text(json.dumps({"name": "x", "expectations": [expectation]}))
+        assert run_suite(path, table, tmp_path / f"site-{number}") is None
+    assert "secret" not in caplog.text
+    assert not [one for one in caplog.records if one.name.startswith("great_expectations") and one.levelno < logging.WARNING]
