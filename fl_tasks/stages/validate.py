@@ -9,6 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fl_tasks.models import registry
+from fl_tasks.models.part import ModelPart
 from fl_tasks.session import Progress, log_progress
 from fl_tasks.stages.aligned import ID, NoLabel, other_columns
 from fl_tasks.tables.encoding import MissingValues, NotFinite
@@ -42,10 +44,14 @@ def validate(place: Workplace, run: str, wait: Wait, progress: Progress = log_pr
     if place.role == ARBITER:
         return {}
     prepared = prepare(place, run)
-    training = place.manifest(run).invitation.kind == "train"
+    invitation = place.manifest(run).invitation
+    training = invitation.kind == "train"
     if training and place.role == GUEST:
         _check_label(place, prepared.table)
-    _check_values(place, prepared.table)
+    if training:
+        _check_values(place, prepared.table)
+    elif invitation.model:
+        _check_against_model(place, prepared.table, invitation.model)
     found = _check_suite(place, run, prepared) if training else {"expectations": 0, "page": None}
     facts = {"sha256": prepared.sha256, "rows": prepared.source_rows, "withheld": prepared.withheld}
     kept = parse(place.run_area(run).keep("validated", canonical(facts)))
@@ -83,6 +89,14 @@ def _check_values(place: Workplace, table: pa.Table) -> None:
         bad = np.isinf(values) | (np.isnan(values) if rejects else False)
         if bad.any():
             raise NotFinite(f"Column {name}: {int(bad.sum())} rows.", party=place.me)
+
+
+def _check_against_model(place: Workplace, table: pa.Table, version: str) -> None:
+    """New rows must be such that the model's encoder takes them; columns that the model does not use may hold anything."""
+    try:
+        ModelPart.from_document(registry.load(place, version)["part"]).encoder.transform(table)
+    except CodedError as error:
+        raise error.at(place.me) from None
 
 
 def _suite_path(place: Workplace) -> Path | None:

@@ -111,7 +111,9 @@ class Encoder:
         columns = tuple(_column(rows, name, spec, limits) for name in table.column_names)
         names, mean, scale, left_out = [], [], [], []
         for column in columns:
-            for name, values in column.expand(rows):
+            expanded = column.expand(rows)
+            left_out += [] if expanded else [column.name]
+            for name, values in expanded:
                 centre, spread = float(values.mean()), float(values.std())
                 binary = column.kind == "categorical" or bool(np.isin(values, (0.0, 1.0)).all())
                 ones = min(int(values.sum()), len(values) - int(values.sum())) if binary else len(values)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,18 @@ def read_table(settings: TableSettings | None, base: Path, parameters: Mapping[s
         raise NoTable()
     if settings.source == "sql":
         return _query(settings, parameters)
+    table = _file(settings, base, ids)
+    _check_names(table.column_names, str(settings.path))
+    return table
+
+
+def _check_names(names: Sequence[str], where: str) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise Unreadable(f"{where}: there is more than one column {', '.join(twice)}.")
+
+
+def _file(settings: TableSettings, base: Path, ids: Sequence[str]) -> pa.Table:
     path = base / str(settings.path)
     try:
         if settings.source == "parquet":
@@ -51,8 +64,11 @@ def read_table(settings: TableSettings | None, base: Path, parameters: Mapping[s
 
 
 def _reason(error: Exception) -> str:
-    """What kind of failure it is; the library's own text may quote the file."""
-    return error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
+    """What kind of failure it is; of the library's own text, which may quote the file, only what cannot."""
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    safe = re.search(r"(Row #\d+: )?Expected \d+ columns, got \d+|Empty CSV file|invalid UTF8", str(error))
+    return f"{safe.group()} (comma-separated UTF-8 text is needed)" if safe else type(error).__name__
 
 
 def _query(settings: TableSettings, parameters: Mapping[str, Any]) -> pa.Table:
@@ -65,6 +81,7 @@ def _query(settings: TableSettings, parameters: Mapping[str, Any]) -> pa.Table:
             wanted = {name: parameters[name] for name in statement.compile().params if name in parameters}
             result = connection.execution_options(stream_results=True).execute(statement, wanted)
             names = list(result.keys())
+            _check_names(names, f"Connection {settings.connection}")
             batches = [pa.Table.from_batches([batch]) for batch in _batches(result, names)]
         return pa.concat_tables(batches, promote_options="permissive") if batches else pa.table({name: [] for name in names})
     except (sqlalchemy.exc.SQLAlchemyError, ImportError, pa.ArrowException) as error:

@@ -17,6 +17,7 @@ from fl_tasks.stages.monitor import NothingToMonitor, history, monitor
 from fl_tasks.stages.predict import NoVersionNamed, predict
 from fl_tasks.stages.publish import publish
 from fl_tasks.stages.validate import validate
+from fl_tasks.tables.encoding import MissingValues, UnusableColumn
 from tests.federation import FOREVER, quiet
 from tests.fl_tasks.stages.trained import sample, settle, trained
 
@@ -108,3 +109,24 @@ def test_monitoring_with_labels_books_live_metrics(predicted):
 def test_who_holds_no_scores_cannot_monitor(predicted):
     with pytest.raises(NothingToMonitor):
         monitor(predicted.place("lab"), "watch-1", FOREVER, quiet)
+
+
+def test_new_rows_are_checked_against_the_model_before_anything_leaves(predicted):
+    """Columns that the model does not use may hold anything; its own may not be missing, nor their values."""
+    good = predicted.new["lab"]
+    gap = pa.array([None, *good.column("lab_a").to_pylist()[1:]], pa.float64())
+    for number, (table, error) in enumerate(
+        (
+            (good.append_column("remark", pa.nulls(good.num_rows, pa.string())), None),
+            (good.set_column(good.column_names.index("lab_a"), "lab_a", gap), MissingValues),
+            (good.drop_columns(["lab_a"]), UnusableColumn),
+        )
+    ):
+        settle(predicted, "lab", "predict_table", table)
+        run = predicted.start(f"checked-{number}", "predict", model="run-1")
+        if error is None:
+            assert predicted.stage(validate, run)["lab"]["rows"] == 200
+        else:
+            with pytest.raises(error, match=r"lab.*Column lab_a"):
+                predicted.stage(validate, run)
+    settle(predicted, "lab", "predict_table", good)

@@ -89,8 +89,8 @@ def test_one_row_that_stands_out_is_refused_unless_clipped():
 
 def test_what_is_left_out_is_told_by_column_and_not_by_level(caplog):
     caplog.set_level("INFO", "tombolo")
-    fit(pa.table({"x": column(), "constant": np.ones(300), "kind": ["only level"] * 300}))
-    assert "constant, kind" in caplog.text
+    fit(pa.table({"x": column(), "constant": np.ones(300), "kind": ["only level"] * 300, "rare": [f"n{n}" for n in range(300)]}))
+    assert "constant, kind, rare" in caplog.text
     assert "only level" not in caplog.text
 
 

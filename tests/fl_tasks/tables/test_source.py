@@ -39,8 +39,27 @@ def test_sql_takes_the_as_of_date_as_a_bound_value(tmp_path, monkeypatch):
     assert table.to_pydict() == {"id": ["001"], "x": [1.0]}
     nobody = read_table(asked, tmp_path, {"as_of": "x' or '1'='1"}, ["id"])
     assert nobody.num_rows == 2  # compared as text, not run as SQL
+    joined = settings(source="sql", connection="warehouse", query="select a.id, b.id from t a join t b on a.id = b.id")
+    with pytest.raises(Unreadable, match="warehouse: there is more than one column id"):
+        read_table(joined, tmp_path, {}, ["id"])
     with pytest.raises(Unreadable) as caught:
         read_table(settings(source="sql", connection="warehouse", query="select secret from nowhere"), tmp_path, {}, ["id"])
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"id;x\nsecret;2,5\n", "Expected 1 columns, got 2"),
+        (b"", "Empty CSV file"),
+        ("id,x\nM\xfcller secret,1\n".encode("latin-1"), "invalid UTF8"),
+        (b"id,x,x\nsecret,1,2\n", "more than one column x"),
+    ],
+)
+def test_a_mistake_in_a_file_is_explained_without_quoting_it(tmp_path, content, said):
+    (tmp_path / "t.csv").write_bytes(content)
+    with pytest.raises(Unreadable, match=said) as caught:
+        read_table(settings(source="csv", path="t.csv"), tmp_path, {}, ["id"])
     assert "secret" not in str(caught.value)
 
 
