@@ -34,7 +34,7 @@ down: ## stop them
 	@[ ! -x $(RUN) ] || $(RUN) -m cli demo-stop
 
 test: $(STAMP) ## the whole test suite
-	$(RUN) -m pytest -q -n 2 --dist loadgroup
+	$(RUN) -m pytest -q -n 2 --dist loadscope --no-loadscope-reorder
 
 lint: $(STAMP) ## style, types, layers
 	$(VENV)/bin/ruff check .

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
 
 from tests.rgw import gateway  # noqa: F401 - a fixture for all tests
+
+if TYPE_CHECKING:
+    from xdist.scheduler import LoadScopeScheduling
+
+SERVERS = {"airflow": ("tests/operators/",), "rgw": ("tests/storage/stores/", "tests/docker/")}
+"""Folders whose tests share a heavy server: with several workers, one of them takes all of these."""
 
 os.environ["TOMBOLO_TEST_KEYS"] = "1"
 settings.register_profile("tombolo", deadline=None)  # times are measured in benchmarks/
@@ -23,3 +30,21 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid} was skipped where nothing may be: {report.longrepr}"
     return report
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first, so that no worker is left alone with them at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("airflow") is None)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """Spread single tests, but keep those of one server together."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByServer(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            servers = (name for name, folders in SERVERS.items() if nodeid.startswith(folders))
+            return next(servers, nodeid)
+
+    return ByServer(config, log)

@@ -169,7 +169,6 @@ def test_readers_are_made_through_the_admin_api_under_the_owners_key():
 
 
 @pytest.mark.s3
-@pytest.mark.xdist_group("rgw")
 def test_store_init_prepares_a_real_bucket(gateway, monkeypatch, capsys):
     module = store_init()
     access, secret = gateway.users["cy"]

@@ -23,7 +23,7 @@ from fl_tasks.workplace import Workplace
 from tests.federation import FOREVER, quiet
 from tests.operators.airflows import ASKED, Three, three_airflows
 
-pytestmark = [pytest.mark.airflow, pytest.mark.slow, pytest.mark.timeout(480), pytest.mark.xdist_group("airflow")]
+pytestmark = [pytest.mark.airflow, pytest.mark.slow, pytest.mark.timeout(480)]
 DAG, QUESTION = f"{AGREEMENT}_train", f"{ASKED}_train"
 FIRST_LEG, SECOND_LEG = "train.rounds_001_003", "train.rounds_004_006"
 

@@ -23,7 +23,6 @@ from fl_tasks.tables.source import Unreadable, read_table
 PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 pytestmark = [
     pytest.mark.postgres,
-    pytest.mark.xdist_group("airflow"),
     pytest.mark.skipif(not PROGRAMS, reason="Debian's postgresql is not installed"),
 ]
 

@@ -97,7 +97,6 @@ def test_the_page_shows_the_card_without_its_markup(home: str) -> None:
 
 
 @pytest.mark.browser
-@pytest.mark.xdist_group("browser")
 @pytest.mark.skipif(not shutil.which("chromedriver"), reason="Debian's chromium-driver is not installed")
 def test_no_script_runs_in_a_browser(home: str, tmp_path: Path) -> None:
     from selenium.webdriver.common.by import By

@@ -23,7 +23,7 @@ from storage.stores.local import LocalStore
 from storage.stores.memory import MemoryStore
 from storage.stores.probe import check_create_only
 
-S3 = pytest.param("s3", marks=[pytest.mark.s3, pytest.mark.xdist_group("rgw")])
+S3 = pytest.param("s3", marks=[pytest.mark.s3])
 
 
 @pytest.fixture(params=["memory", "directory", S3])

@@ -26,7 +26,7 @@ from storage.stores.opening import from_airflow_connection, open_store
 from storage.stores.probe import check_create_only
 from tests.rgw import free_port
 
-pytestmark = [pytest.mark.s3, pytest.mark.xdist_group("rgw")]
+pytestmark = [pytest.mark.s3]
 NUMBERS = Message("numbers", "guest", "host", {"value": Public("float64", "test")}, learns="numbers", step="1")
 
 
