@@ -29,7 +29,10 @@ dags = {
     dag.dag_id: {
         "tasks": {task.task_id: sorted(task.upstream_task_ids) for task in dag.tasks},
         "rules": {task.task_id: task.trigger_rule.value for task in dag.tasks},
-        "form": {name: param.schema for name, param in ((n, dag.params.get_param(n)) for n in dag.params)},
+        "form": {
+            name: {**param.schema, "description": param.description}
+            for name, param in ((n, dag.params.get_param(n)) for n in dag.params)
+        },
         "schedule": str(dag.schedule),
         "doc": dag.doc_md,
     }
