@@ -50,7 +50,7 @@ acceptance: $(STAMP) ## quality bars on the tables in DATA=folder
 	$(RUN) -m cli acceptance "$(DATA)"
 
 lock: ## write requirements.lock anew (needs uv)
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -q \
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q \
 		requirements.in -o requirements.lock --upgrade
 
 clean: ## remove what was built, not your data
