@@ -18,7 +18,11 @@ from fl_tasks.session import Session
 from tests.federation import Federation, federation
 
 STUB = pa.table({"id": ["a"]})
-IDS = {"clinic": [f"u{n}" for n in range(40)], "lab": [f"u{n}" for n in range(20, 70)], "mill": [f"u{n}" for n in range(10, 50)]}
+IDS = {
+    "clinic": [f"customer-{n:03d}" for n in range(40)],
+    "lab": [f"customer-{n:03d}" for n in range(20, 70)],
+    "mill": [f"customer-{n:03d}" for n in range(10, 50)],
+}
 
 
 def layout(tmp_path, parties=("clinic", "lab"), **terms) -> tuple[Federation, str]:
@@ -74,7 +78,7 @@ def test_all_find_the_same_rows_and_a_dictionary_finds_nothing(tmp_path, overhea
     joint = [hashlib.sha256(b"tombolo joint salt\0" + b"".join(order)).digest() for order in _orders(parts)]
     transcript = b"".join(data for _, _, name, data in overheard if name not in ("salt_opening", "common_positions"))
     for guess in {one for ids in IDS.values() for one in ids}:
-        assert guess.encode() + b"u" not in transcript
+        assert guess.encode() not in transcript
         for salted in joint:
             assert ristretto.hash_to_group(guess.encode(), DOMAIN + salted) not in transcript
         for digest in (hashlib.sha256, hashlib.sha512, hashlib.sha1):
@@ -101,7 +105,7 @@ def test_two_runs_share_no_point(tmp_path, overheard):
 def test_a_tiny_list_cannot_probe(tmp_path, overheard):
     fed, run = layout(tmp_path)
     with pytest.raises(ListTooSmall) as caught:
-        intersect(fed, run, two_party, {**IDS, "lab": ["u20"]})
+        intersect(fed, run, two_party, {**IDS, "lab": ["customer-020"]})
     assert "lab" in str(caught.value)
     assert not any("blinded" in name for _, _, name, _ in overheard)
 
