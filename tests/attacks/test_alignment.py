@@ -18,11 +18,8 @@ from fl_tasks.session import Session
 from tests.federation import Federation, federation
 
 STUB = pa.table({"id": ["a"]})
-IDS = {
-    "clinic": [f"customer-{n:03d}" for n in range(40)],
-    "lab": [f"customer-{n:03d}" for n in range(20, 70)],
-    "mill": [f"customer-{n:03d}" for n in range(10, 50)],
-}
+CUSTOMERS = [f"customer-{number:03d}" for number in range(70)]
+IDS = {"clinic": CUSTOMERS[:40], "lab": CUSTOMERS[20:70], "mill": CUSTOMERS[10:50]}
 
 
 def layout(tmp_path, parties=("clinic", "lab"), **terms) -> tuple[Federation, str]:

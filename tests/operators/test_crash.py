@@ -54,7 +54,7 @@ def weights(three: Three, party: str, run: str) -> np.ndarray:
 def artifacts(three: Three, party: str, run: str) -> dict[Path, str]:
     """Everything that a party's store holds of a run, with its hash."""
     store = three.federation.home(party) / "store"
-    files = [path for path in store.rglob("[!.]*") if path.is_file() and run in path.parts]
+    files = [path for path in store.rglob("[!.~]*") if path.is_file() and run in path.parts]
     return {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
