@@ -127,6 +127,9 @@ class Encoder:
             log.info("left out as constant, or as ones and zeros with too few of either: %s", ", ".join(dict.fromkeys(left_out)))
         if not names:
             raise NoColumns(f"Of {table.num_columns} columns.")
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:  # a column `x?` beside the indicator of `x`, or `x=a` beside the level `a` of `x`
+            raise UnusableColumn(f"{len(twice)} encoded columns share a name; rename columns that have = or ? in theirs.")
         encoder = cls(columns, tuple(names), tuple(mean), tuple(scale))
         _guard_leverage(encoder.transform(rows), limits.maximum_leverage)
         return encoder
@@ -201,7 +204,10 @@ def _kind(found: pa.DataType, name: str) -> Any:
 
 def _numbers(column: pa.ChunkedArray, name: str) -> tuple[Floats, npt.NDArray[np.bool_]]:
     """Values as float64 and where they are missing (null or NaN); infinite ones are refused."""
-    values = pc.cast(column, pa.float64(), safe=False).to_numpy().astype(np.float64)
+    try:
+        values = pc.cast(column, pa.float64(), safe=False).to_numpy().astype(np.float64)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):  # its own text may quote a value
+        raise UnusableColumn(f"Column {name} is of type {column.type} and does not hold numbers.") from None
     if np.isinf(values).any():
         raise NotFinite(f"Column {name}.")
     return values, np.isnan(values)
@@ -211,7 +217,11 @@ def _texts(column: pa.ChunkedArray, name: str) -> npt.NDArray[Any]:
     """Values as text, missing ones empty."""
     if pa.types.is_floating(column.type) and not np.isfinite(column.drop_null().to_numpy()).all():
         raise NotFinite(f"Column {name}.")
-    return np.asarray(pc.fill_null(pc.cast(column, pa.string()), "").to_numpy(zero_copy_only=False), dtype=str)
+    try:
+        texts = pc.cast(column, pa.string())
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        raise UnusableColumn(f"Column {name} is of type {column.type} and does not hold text.") from None
+    return np.asarray(pc.fill_null(texts, "").to_numpy(zero_copy_only=False), dtype=str)
 
 
 def _guard_leverage(x: Floats, limit: float) -> None:

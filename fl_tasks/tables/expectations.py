@@ -87,4 +87,4 @@ def _raised(info: Any) -> bool:
 
 def _class(name: str) -> str:
     """``expect_column_to_exist`` is the class ``ExpectColumnToExist``."""
-    return "".join(part.capitalize() for part in name.split("_"))
+    return "".join("KL" if part == "kl" else part.capitalize() for part in name.split("_"))

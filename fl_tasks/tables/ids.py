@@ -145,7 +145,7 @@ def _means(table: pa.Table, group: npt.NDArray[np.intp], groups: int, first: npt
     for name in table.column_names:
         column = table.column(name)
         if pa.types.is_floating(column.type) or pa.types.is_integer(column.type):
-            values = pc.cast(column, pa.float64()).to_numpy()
+            values = pc.cast(column, pa.float64(), safe=False).to_numpy()
             present = ~np.isnan(values)
             sums = np.bincount(group, np.where(present, values, 0.0), groups)
             counts = np.bincount(group, present, groups)

@@ -129,9 +129,24 @@ def test_a_missing_column_or_a_strange_type_is_named():
 @given(st.lists(st.sampled_from(["a", "b", None]), min_size=40, max_size=60), st.booleans())
 @settings(max_examples=20, deadline=None)
 def test_the_json_round_trip_changes_nothing(kinds, indicator):
-    rows = len(kinds) * 5
-    table = pa.table({"x": RANDOM.uniform(size=rows), "kind": kinds * 5, "flag": [n % 3 == 0 for n in range(rows)]})
+    rows = len(kinds) * 15  # one occurrence is fifteen rows: below the leverage limit
+    table = pa.table({"x": RANDOM.uniform(size=rows), "kind": kinds * 15, "flag": [n % 3 == 0 for n in range(rows)]})
     encoder = fit(table, {"missing": "indicator" if indicator else "level"})
     again = Encoder.from_document(json.loads(json.dumps(encoder.to_document())))
     assert again == encoder
     assert np.array_equal(again.transform(table), encoder.transform(table))
+
+
+def test_encoded_names_that_would_meet_are_refused():
+    gaps = [None if at % 3 == 0 else value for at, value in enumerate(column())]
+    with pytest.raises(UnusableColumn, match="share a name; rename"):
+        fit(pa.table({"x": gaps, "x?": column()}), {"missing": "indicator"})
+
+
+@pytest.mark.parametrize("wrong", [["words"] * 3, [[1.0]] * 3], ids=["text", "lists"])
+def test_new_rows_of_another_type_are_refused_without_their_values(wrong):
+    encoder = fit(pa.table({"x": column()}))
+    with pytest.raises(UnusableColumn, match="Column x") as caught:
+        encoder.transform(pa.table({"x": wrong}))
+    assert "words" not in str(caught.value)
+    assert caught.value.__cause__ is None

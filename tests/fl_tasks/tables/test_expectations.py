@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from cli.demo.data import write_tables
-from fl_tasks.tables.expectations import Failed, run_suite
+from fl_tasks.tables.expectations import Failed, _class, run_suite
 
 FEDERATIONS = Path(__file__).parents[3] / "federations"
 
@@ -46,6 +46,17 @@ def test_every_suite_belongs_to_a_data_party_and_names_its_columns():
         own = terms["tables"][path.stem]
         known = {*own["columns"], *own.get("drop", []), terms["alignment"]["id"][0]["column"], terms["task"]["label"]["column"]}
         assert set(own["columns"]) <= named <= known
+
+
+@pytest.mark.slow
+def test_every_expectation_is_found_by_its_type():
+    import great_expectations as gx
+
+    listed = [one for name, one in vars(gx.expectations.core).items() if name.startswith("Expect") and isinstance(one, type)]
+    named = {one.expectation_type: one for one in listed if isinstance(getattr(one, "expectation_type", None), str)}
+    assert len(named) > 40
+    missing = [kind for kind, one in named.items() if kind and vars(gx.expectations.core).get(_class(kind)) is not one]
+    assert missing == []
 
 
 @pytest.mark.slow

@@ -110,3 +110,9 @@ def test_a_consent_list_is_canonical_too(tmp_path):
     path.write_text("a\n")
     with pytest.raises(Unreadable, match="line 1"):
         withheld(path, two)
+
+
+def test_means_of_whole_numbers_beyond_a_float_s_precision():
+    table = pa.table({"id": ["a", "a", "b"], "n": [2**53 + 1, 2**53 + 3, 4]})
+    found, kept = unique(table, ["a", "a", "b"], terms(duplicates="mean"))
+    assert dict(zip(kept, found.column("n").to_pylist(), strict=True)) == {"a": pytest.approx(2**53 + 2), "b": 4}
