@@ -14,8 +14,10 @@ from storage.errors import CodedError
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 Protocol = Literal["linear", "logistic-taylor", "logistic-guest", "logistic-arbiter"]
+Metric = Literal["auc", "ks", "accuracy", "logloss", "rmse", "r2"]
 Missing = Literal["reject", "mean", "median", "zero", "indicator", "level"]
 DIRECTION_WAIVER = "disclose-direction-to-guest"
+COALITION_WAIVER = "disclose-coalition-scores-to-guest"
 
 
 class Strict(BaseModel):
@@ -34,7 +36,7 @@ class TaskTerms(Strict):
     protocol: Protocol
     label: LabelTerms
     parameters: dict[str, Any] = {}
-    waivers: list[Literal["disclose-direction-to-guest"]] = []
+    waivers: list[Literal["disclose-direction-to-guest", "disclose-coalition-scores-to-guest"]] = []
 
     @model_validator(mode="after")
     def _parameters_fit(self) -> Self:
@@ -90,7 +92,7 @@ class TableTerms(Strict):
 
 
 class QualityTerms(Strict):
-    metric: Literal["auc", "ks", "accuracy", "logloss", "rmse", "r2"]
+    metric: Metric
     minimum: float | None = None
     maximum: float | None = None
 
@@ -110,11 +112,43 @@ class LimitTerms(Strict):
 
 
 class DeadlineTerms(Strict):
-    """Seconds: to wait for one message, for a party to join, and for a whole run."""
+    """Seconds: to wait for one message, for a party to join, for a whole run, and for everybody's vote on its block."""
 
     message: float = Field(3600, gt=0)
     join: float = Field(86400, gt=0)
     run: float = Field(172800, gt=0)
+    settle: float = Field(3600, gt=0)
+
+
+class LiveTerms(Strict):
+    """What a prediction run pays for how well the published model does on labels that arrived since: smallest currency units."""
+
+    budget: int = Field(ge=0)
+    minimum_rows: int = Field(100, ge=1)
+
+
+class IncentiveTerms(Strict):
+    """What a training run pays, in the smallest currency units, and how it is divided (white paper, chapter 4)."""
+
+    budget: int = Field(ge=0, le=10**15)
+    currency: str = Field("EUR", pattern=r"^[A-Z]{3}$")
+    metric: Metric | None = None
+    method: Literal["shapley", "volume"] = "shapley"
+    absent: Literal["mean", "retrain"] = "mean"
+    refunds: dict[Name, Annotated[int, Field(ge=0)]] = {}
+    live: LiveTerms | None = None
+
+    @model_validator(mode="after")
+    def _refunds_fit(self) -> Self:
+        if sum(self.refunds.values()) > self.budget:
+            raise ValueError("refunds: together they are more than the budget")
+        return self
+
+
+class RetentionTerms(Strict):
+    """How many days after a run's block is final its artifacts and what it kept of people are deleted; hashes stay."""
+
+    artifacts_days: int = Field(ge=0)
 
 
 class Terms(Strict):
@@ -130,6 +164,8 @@ class Terms(Strict):
     quality: QualityTerms | None = None
     limits: LimitTerms = LimitTerms()  # type: ignore[call-arg]
     deadlines: DeadlineTerms = DeadlineTerms()  # type: ignore[call-arg]
+    incentives: IncentiveTerms | None = None
+    retention: RetentionTerms | None = None
     schedule: str | None = None
     joining: Literal["automatic", "approval"] = "automatic"
     leg: int = Field(5, ge=1)
@@ -142,9 +178,24 @@ class Terms(Strict):
             strangers = sorted(set(names) - data)
             if strangers:
                 raise ValueError(f"{field}: {', '.join(strangers)} holds no data here; data parties: {', '.join(sorted(data))}")
+        if self.incentives is not None:
+            self._incentives_fit(self.incentives)
         if self.schedule is not None and not re.fullmatch(r"@\w+|(\S+\s+){4}\S+", self.schedule):
             raise ValueError("schedule: a cron expression of five fields, or @daily and the like")
         return self
+
+    def _incentives_fit(self, incentives: IncentiveTerms) -> None:
+        strangers = sorted(set(incentives.refunds) - set(self.parties))
+        if strangers:
+            raise ValueError(f"incentives.refunds: {', '.join(strangers)} is no party; parties: {', '.join(self.parties)}")
+        blind = "arbiter" in self.roles().values() or COALITION_WAIVER in self.task.waivers
+        if incentives.method == "shapley" and not blind:
+            raise ValueError(
+                "incentives.method: without an arbiter nobody may see coalitions' scores; "
+                f"use volume, or sign the waiver {COALITION_WAIVER}"
+            )
+        if incentives.method == "volume" and incentives.live is not None:
+            raise ValueError("incentives.live: it pays by what the model gains, which volume does not measure")
 
     def parameters(self) -> dict[str, Parameter]:
         """Every training parameter with its default and what is allowed."""

@@ -71,8 +71,11 @@ class Store(Protocol):
     def url(self) -> str:
         """Where the store is, without credentials."""
 
-    def put(self, key: str, data: bytes) -> None:
-        """Write a new object, whole or not at all; raises :class:`KeyTaken` where the key exists."""
+    def put(self, key: str, data: bytes, permanent: bool = False) -> None:
+        """Write a new object, whole or not at all; raises :class:`KeyTaken` where the key exists.
+
+        A ``permanent`` one is put under the store's own lock against deletion, where it has one (S3: a legal hold).
+        """
 
     def get(self, key: str) -> bytes:
         """Read an object; raises :class:`KeyMissing`."""

@@ -33,7 +33,7 @@ class LocalStore:
     def url(self) -> str:
         return f"file://{self._root}"
 
-    def put(self, key: str, data: bytes) -> None:
+    def put(self, key: str, data: bytes, permanent: bool = False) -> None:
         *folders, name = check_key(key).split("/")
         with self._coded():
             try:

@@ -20,7 +20,7 @@ class MemoryStore:
     def url(self) -> str:
         return f"memory://{self._name}"
 
-    def put(self, key: str, data: bytes) -> None:
+    def put(self, key: str, data: bytes, permanent: bool = False) -> None:
         check_key(key)
         with self._lock:
             if key in self._objects:

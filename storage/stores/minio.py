@@ -9,6 +9,7 @@ import ssl
 import time
 from collections.abc import Callable
 from datetime import UTC
+from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
@@ -77,14 +78,24 @@ class MinioStore:
             made = self._made = (os.getpid(), connect(self.config))
         return made[1]
 
-    def put(self, key: str, data: bytes) -> None:
+    def put(self, key: str, data: bytes, permanent: bool = False) -> None:
         name = self._prefix + check_key(key)
         # The public put_object would turn the condition into user metadata; the one private call lives here alone.
         condition = {"If-None-Match": "*", "Content-Type": "application/octet-stream"}
+        if permanent and self.locks:
+            condition |= {"x-amz-object-lock-legal-hold": "ON"}
         try:
             self._ask(lambda: self.client._put_object(self.config.bucket, name, data, condition), name, data)  # type: ignore[arg-type]
         except _Conflict:
             raise KeyTaken(key) from None
+
+    @cached_property
+    def locks(self) -> bool:
+        """Whether the bucket was made with object lock, so that an object can be held against deletion."""
+        try:
+            return self._ask(lambda: self.client.get_object_lock_config(self.config.bucket), "") is not None
+        except (KeyMissing, StoreRefused, StoreUnreachable):  # servers say in different ways that there is none
+            return False
 
     def get(self, key: str) -> bytes:
         return self._read(self._prefix + check_key(key))

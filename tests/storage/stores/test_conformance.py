@@ -143,7 +143,7 @@ def test_a_directory_lists_and_refuses_as_memory_does(keys, prefix):
 
 def test_a_store_that_overwrites_is_found_out():
     class Careless(MemoryStore):
-        def put(self, key: str, data: bytes) -> None:
+        def put(self, key: str, data: bytes, permanent: bool = False) -> None:
             self.delete(key)
             super().put(key, data)
 

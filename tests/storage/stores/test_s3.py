@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+from minio.error import S3Error
 
 from storage.books import Books
 from storage.exchange import Exchange, Peer, Self
@@ -250,3 +251,22 @@ def test_rclone_speaks_the_wire_and_is_found_to_overwrite(tmp_path):
     finally:
         process.kill()
         process.wait()
+
+
+def test_the_record_is_held_where_the_bucket_has_object_lock(gateway):
+    config = gateway.config("ann", "ann").model_copy(update={"bucket": f"locked-{os.urandom(4).hex()}"})
+    locked, plain = MinioStore(config), gateway.store("ann")
+    locked.client.make_bucket(config.bucket, object_lock=True)
+    locked.put("ledger/x", b"held", permanent=True)
+    locked.put("to-ben/x", b"not held")
+    versions = {
+        one.object_name: one.version_id for one in locked.client.list_objects(config.bucket, None, True, include_version=True)
+    }
+    locked.client.remove_object(config.bucket, "to-ben/x", versions["to-ben/x"])
+    with pytest.raises(S3Error, match="AccessDenied"):
+        locked.client.remove_object(config.bucket, "ledger/x", versions["ledger/x"])
+    with pytest.raises(NotCreateOnly):  # this server drops the condition in versioned buckets, so it is refused as a store
+        check_create_only(MinioStore(config))
+    key = fresh("ledger/x")
+    plain.put(key, b"kept", permanent=True)
+    assert plain.get(key) == b"kept" and not plain.locks

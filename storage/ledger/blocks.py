@@ -1,0 +1,66 @@
+"""The blocks that this party has seen become final: one object per height, sealed to the party."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from storage.canonical import canonical, parse
+from storage.errors import CodedError
+from storage.identity import Vault
+from storage.stores.base import KeyMissing, KeyTaken, Store
+
+_LARGEST = 1 << 26
+
+
+class OtherBlock(CodedError):
+    code = "TMB-LEDGER-004"
+    cause = "At this height another block is final already."
+    remedy = "This must not happen; keep the store as it is, and compare `tombolo audit show` of all parties."
+
+
+class Blocks:
+    """Final blocks of one agreement at ``ledger/<agreement>/blocks/<height>``; heights begin at 1.
+
+    A stored document holds ``block``, what all parties signed, beside the signatures that make it final.
+    """
+
+    def __init__(self, store: Store, vault: Vault, agreement: str) -> None:
+        self._store, self._vault, self._prefix = store, vault, f"ledger/{agreement}/blocks/"
+
+    def put(self, height: int, document: dict[str, Any]) -> dict[str, Any]:
+        """Keep a final block and return what is kept: the first writer's. Raises :class:`OtherBlock` where its block differs."""
+        key = f"{self._prefix}{height:09d}"
+        try:
+            self._store.put(key, self._vault.seal(canonical(document), key), permanent=True)
+        except KeyTaken:
+            kept = self.get(height)
+            if kept is None or kept["block"] != document["block"]:
+                raise OtherBlock(f"Height {height}.") from None
+            return kept
+        return document
+
+    def get(self, height: int) -> dict[str, Any] | None:
+        """The block's document, or None where none is final yet; raises SealRefused on altered bytes."""
+        key = f"{self._prefix}{height:09d}"
+        try:
+            document: dict[str, Any] = parse(self._vault.open(self._store.get(key), key), _LARGEST)
+        except KeyMissing:
+            return None
+        return document
+
+    def height(self) -> int:
+        """Height of the last final block, 0 before the first."""
+        keys = self._store.list(self._prefix)
+        return int(keys[-1].rsplit("/", 1)[1]) if keys else 0
+
+    def last(self) -> dict[str, Any] | None:
+        """The last final block's document."""
+        return self.get(self.height())
+
+    def all(self) -> Iterator[dict[str, Any]]:
+        """Every final block's document that is here, lowest first."""
+        for key in self._store.list(self._prefix):
+            document = self.get(int(key.rsplit("/", 1)[1]))
+            if document is not None:
+                yield document

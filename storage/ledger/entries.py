@@ -1,0 +1,82 @@
+"""One line of a party's record: what happened in which run, as canonical JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from storage.books import Entry as Booking
+from storage.canonical import canonical
+from storage.errors import CodedError
+
+KINDS = (
+    "agreement",
+    "run",
+    "validation",
+    "alignment",
+    "sent",
+    "received",
+    "rounds",
+    "metrics",
+    "contributions",
+    "publication",
+    "prediction",
+    "monitoring",
+    "abort",
+    "finding",
+    "settlement",
+    "erasure",
+    "query",
+)
+"""What is recorded. An artifact's subject is ``<peer>/<address>``; other kinds say in theirs what they are about."""
+
+
+class BadEntry(CodedError):
+    code = "TMB-LEDGER-002"
+    cause = "A line of the record is not an entry."
+    remedy = "Restore the store from a backup; `tombolo audit verify` names every object that differs."
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An event of a run (``run`` is empty for events of the agreement); its name occurs once per run in a party's record."""
+
+    kind: str
+    run: str
+    subject: str
+    body: dict[str, Any] = field(default_factory=dict)
+    at: str = ""
+
+    @classmethod
+    def now(cls, kind: str, run: str, subject: str, body: dict[str, Any]) -> Entry:
+        if kind not in KINDS:
+            raise ValueError(kind)
+        return cls(kind, run, subject, body, datetime.now(UTC).isoformat(timespec="milliseconds"))
+
+    @classmethod
+    def of_booking(cls, book: str, run: str, booking: Booking) -> Entry:
+        """The entry of an artifact that was sent or received."""
+        body = {name: value for name, value in booking.document().items() if name != "at"}
+        return cls(book, run, f"{booking.peer}/{booking.address}", body, booking.at)
+
+    @property
+    def name(self) -> str:
+        return f"{self.kind}:{self.subject}"
+
+    def line(self) -> bytes:
+        """The entry's canonical bytes, which hold no line break."""
+        return canonical(asdict(self))
+
+    @classmethod
+    def read(cls, line: bytes) -> Entry:
+        """Inverse of :meth:`line` for a line whose bytes a signed root covers; raises :class:`BadEntry`."""
+        try:
+            entry = cls(**json.loads(line))
+        except (ValueError, TypeError, RecursionError):
+            raise BadEntry() from None
+        texts = (entry.kind, entry.run, entry.subject, entry.at)
+        if not all(isinstance(text, str) for text in texts) or entry.kind not in KINDS or not isinstance(entry.body, dict):
+            raise BadEntry()
+        return entry
