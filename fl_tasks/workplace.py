@@ -22,6 +22,8 @@ from storage.canonical import parse
 from storage.errors import CodedError
 from storage.exchange import Exchange, Peer, Self
 from storage.identity import PartyKeys, SealKey, UnsealKey, decode_key
+from storage.ledger.blocks import Blocks
+from storage.ledger.chain import Chain
 from storage.private import PrivateArea
 from storage.schema import Contract
 from storage.stores.base import Store
@@ -87,6 +89,16 @@ class Workplace:
     def books(self, run: str) -> Books:
         return Books(self.run_area(run).area("books"))
 
+    @cached_property
+    def chain(self) -> Chain:
+        """This party's permanent record of the agreement."""
+        return Chain(self.store, self.keys, self.agreement.name)
+
+    @cached_property
+    def blocks(self) -> Blocks:
+        """The final blocks of the agreement's ledger, as this party keeps them."""
+        return Blocks(self.store, self.keys.vault, self.agreement.name)
+
     # -- what a run was agreed to be ----------------------------------------------------------------------------------------
 
     def manifest(self, run: str) -> Manifest:
@@ -102,11 +114,14 @@ class Workplace:
 
     # -- exchanges and sessions ---------------------------------------------------------------------------------------------
 
-    def handshake(self, run: str) -> Exchange:
-        """The exchange before a manifest exists: long-term sealing keys, bound to the agreement's digest."""
+    def handshake(self, run: str, booked: str | None = None) -> Exchange:
+        """The exchange before a manifest exists: long-term sealing keys, bound to the agreement's digest.
+
+        ``booked`` is the run whose books it keeps where the addresses name another (invitations to all runs lie side by side).
+        """
         peers = {name: self._peer(name, self.agreement.members[name].seal) for name in self.peers}
         me = Self(self.me, self.keys.signing, self.keys.sealing, self.store)
-        return Exchange(me, peers, self.agreement.name, run, self.agreement.digest, self.books(run))
+        return Exchange(me, peers, self.agreement.name, run, self.agreement.digest, self.books(booked or run))
 
     def exchange(self, run: str) -> Exchange:
         """The exchange of a joined run: this run's sealing keys, bound to the manifest's digest."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -49,9 +50,10 @@ class Books:
         if kept["sha256"] != entry.sha256:
             raise Equivocation(f"Address {entry.address}.", party=entry.peer)
 
-    def entries(self, book: str) -> list[Entry]:
-        """All entries of the ``sent`` or ``received`` book, by time."""
-        found = [parse(self._area.get(name) or b"{}") for name in self._area.names(f"{book}/")]
+    def entries(self, book: str, known: Collection[str] = ()) -> list[Entry]:
+        """All entries of the ``sent`` or ``received`` book but those of ``known`` names, by time."""
+        names = [name for name in self._area.names(f"{book}/") if name.removeprefix(f"{book}/") not in known]
+        found = [parse(self._area.get(name) or b"{}") for name in names]
         return sorted((Entry(**{**one, "kinds": tuple(one["kinds"])}) for one in found), key=lambda entry: entry.at)
 
     def bytes_to(self) -> dict[str, int]:
@@ -62,5 +64,10 @@ class Books:
         return totals
 
 
+def booking_name(subject: str) -> str:
+    """Name of the booking of ``<peer>/<address>`` in its book."""
+    return hashlib.sha256(subject.encode()).hexdigest()
+
+
 def _name(entry: Entry) -> str:
-    return hashlib.sha256(f"{entry.peer}/{entry.address}".encode()).hexdigest()
+    return booking_name(f"{entry.peer}/{entry.address}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fl_tasks.aborts import publish_abort
+from fl_tasks.ledger import enter
 from fl_tasks.waiting import PeerAborted
 from fl_tasks.workplace import Workplace
 from storage.errors import CodedError
@@ -24,4 +25,5 @@ def abort(place: Workplace, run: str, error: BaseException | str, step: str | No
     if not isinstance(coded, PeerAborted):
         coded.at(place.me, step)
     publish_abort(place.handshake(run), coded)
+    enter(place, run, "abort", place.me, code=coded.code, step=coded.step)
     return coded.code

@@ -12,6 +12,7 @@ import pyarrow as pa
 from fl_tasks.alignment import ring, two_party
 from fl_tasks.alignment.contract import CONTRACT
 from fl_tasks.alignment.order import check_order, share_split
+from fl_tasks.ledger import enter
 from fl_tasks.session import Progress, Session, log_progress
 from fl_tasks.stages.aligned import Aligned, features, id_columns, load_aligned, store_aligned
 from fl_tasks.tables.encoding import Encoder
@@ -56,11 +57,13 @@ def align(place: Workplace, run: str, wait: Wait, progress: Progress = log_progr
         if session.role == ARBITER:
             if many:
                 ring.arbiter(session)
+            enter(place, run, "alignment", "rows")
             return {}
         if place.run_area(run).area("aligned").get("whole") is None:
             _align(place, session, ring if many else two_party)
         aligned = load_aligned(place, run)
         test = int(aligned.test.sum())
+        enter(place, run, "alignment", "rows", rows=len(aligned.test), test=test)
         session.report(rows=len(aligned.test), test=test)
         return {"rows": len(aligned.test), "train": len(aligned.test) - test, "test": test}
 

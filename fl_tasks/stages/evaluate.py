@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fl_tasks.ledger import enter
 from fl_tasks.models.metrics import Histogram, measure, metric_names, presented
 from fl_tasks.models.part import ModelPart, partial_scores
 from fl_tasks.session import Progress, Session, log_progress
@@ -88,6 +89,7 @@ def evaluate(place: Workplace, run: str, wait: Wait, progress: Progress = log_pr
         else:
             evaluation = _stored(session, _heard(session))
         metrics = {name: float(evaluation["metrics"][name]) for name in metric_names(session.terms.task.protocol)}
+        enter(place, run, "metrics", "held-out rows", metrics=metrics, rows=evaluation["rows"])
         session.report(**metrics)
         return {"metrics": metrics, "rows": evaluation["rows"], "quality": _gate(session, metrics)}
 

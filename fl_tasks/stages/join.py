@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from contracts.manifest import Invitation, Join, Manifest
+from fl_tasks.ledger import enter, enter_run
 from fl_tasks.session import Progress, log_progress
 from fl_tasks.waiting import Wait, Watch
 from fl_tasks.workplace import Workplace
@@ -113,7 +114,7 @@ def invite(
         }
     )
     stored = place.run_area(run).keep("invitation", canonical(proposed.document()))
-    invitations = _invitations(place)
+    invitations = _invitations(place, run)
     for peer in place.peers:
         invitations.send(_invitation_of(run), peer, 0, {"document": stored})
     return Invitation.from_document(parse(stored))
@@ -193,7 +194,16 @@ def join(place: Workplace, run: str, wait: Wait, approver: str = "automatic", pr
         _share_seeds(place, run, wait)
     progress({"stage": "join", "party": place.me, "manifest": manifest.digest[:16]})
     approvers = {one.party: one.approver for one in manifest.joins}
+    _record(place, manifest, approvers)
     return {"run": run, "kind": invited.kind, "manifest": manifest.digest, "approvers": approvers}
+
+
+def _record(place: Workplace, manifest: Manifest, approvers: Mapping[str, str]) -> None:
+    """The run's first entries: what it is to be, and under which agreement with whose keys."""
+    invited, members = manifest.invitation, place.agreement.members
+    enter_run(place, invited.run, invited.kind, manifest=manifest.digest, initiator=invited.initiator, approvers=dict(approvers))
+    keys = {name: member.fingerprint for name, member in members.items()}
+    enter(place, invited.run, "agreement", place.agreement.digest, links=len(place.agreement.chain), keys=keys)
 
 
 def _run_secret(place: Workplace, run: str) -> dict[str, str]:
@@ -263,9 +273,9 @@ def _send_to_all(exchange: Exchange, message: Message, columns: Mapping[str, Any
         exchange.send(message, peer, 0, columns)
 
 
-def _invitations(place: Workplace) -> Exchange:
+def _invitations(place: Workplace, run: str) -> Exchange:
     """Invitations of all runs lie side by side, so that a peer finds new ones with one short listing."""
-    return place.handshake("invitations")
+    return place.handshake("invitations", booked=run)
 
 
 def _invitation_of(run: str) -> Message:
@@ -280,7 +290,7 @@ def _guest(place: Workplace) -> str:
 def _fetch_invitation(place: Workplace, run: str) -> Invitation | None:
     """The guest's invitation to one run, checked against the agreement; None where there is none."""
     guest = _guest(place)
-    receipt = _invitations(place).fetch(_invitation_of(run), guest, 0)
+    receipt = _invitations(place, run).fetch(_invitation_of(run), guest, 0)
     if receipt is None:
         return None
     found = Invitation.from_document(parse(receipt.table.column("document")[0].as_py()))

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from fl_tasks.ledger import enter
 from fl_tasks.models import registry
 from fl_tasks.models.metrics import presented
 from fl_tasks.models.part import ModelPart, partial_scores
@@ -44,16 +45,18 @@ def predict(place: Workplace, run: str, wait: Wait, progress: Progress = log_pro
         raise NoVersionNamed(f"Run {run}.", party=place.me)
     facts: dict[str, Any] = {"model": version, "rows": None, "scores": None}
     if place.role == ARBITER:
+        enter(place, run, "prediction", version)
         return facts
-    record = registry.load(place, version)
+    published = registry.load(place, version)
     aligned = load_aligned(place, run)
-    own = partial_scores(ModelPart.from_document(record["part"]), features(place, aligned))
+    own = partial_scores(ModelPart.from_document(published["part"]), features(place, aligned))
     with place.session(run, scoring.CONTRACT, "predict", wait, progress) as session:
         totals = scoring.exchange_scores(session, own, [party for party in session.terms.scores if party in session.roles])
         session.report(rows=len(own))
     facts["rows"] = len(own)
     if totals is not None:
         facts["scores"] = str(_deliver(place, run, version, _scored(place, aligned, totals)))
+    enter(place, run, "prediction", version, rows=facts["rows"], scores=totals is not None)
     return facts
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from fl_tasks.ledger import enter
 from fl_tasks.models import registry
 from fl_tasks.models.card import card, loss_picture
 from fl_tasks.models.part import ModelPart
 from fl_tasks.session import Progress, log_progress
 from fl_tasks.waiting import Wait
 from fl_tasks.workplace import Workplace
-from storage.canonical import parse
+from storage.canonical import digest, parse
 from storage.errors import CodedError
 from storage.schema import ARBITER
 
@@ -33,6 +34,7 @@ def publish(place: Workplace, run: str, wait: Wait, progress: Progress = log_pro
         raise NotEvaluated(f"Run {run}.", party=place.me)
     record = registry.publish_record(place, run, _record(place, run, parse(evaluation)))
     path = _write_card(place, run, record)
+    enter(place, run, "publication", run, protocol=record["protocol"], model=digest(record))
     progress({"stage": "publish", "party": place.me, "version": run})
     return {
         "agreement": record["agreement"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fl_tasks.checkpoints import State
+from fl_tasks.ledger import enter
 from fl_tasks.session import Progress, Session, log_progress
 from fl_tasks.stages.aligned import features, label, load_aligned
 from fl_tasks.tables.encoding import Encoder
@@ -48,7 +49,9 @@ def train(place: Workplace, run: str, wait: Wait, progress: Progress = log_progr
             if session.finished:
                 _keep_model(session, encoder, state)
         finished = session.finished or bool(state.get("stopped"))
-        return {"round": int(state["round"]), "finished": finished, "loss": [float(one) for one in state.get("loss", [])]}
+        done, losses = int(state["round"]), [float(one) for one in state.get("loss", [])]
+        enter(place, run, "rounds", f"to {done}", round=done, finished=finished, loss=losses[-1] if losses else None)
+        return {"round": done, "finished": finished, "loss": losses}
 
 
 def _book_rounds(session: Session) -> None:

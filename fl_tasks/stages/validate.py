@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fl_tasks.ledger import enter
 from fl_tasks.models import registry
 from fl_tasks.models.part import ModelPart
 from fl_tasks.session import Progress, log_progress
@@ -55,6 +56,7 @@ def validate(place: Workplace, run: str, wait: Wait, progress: Progress = log_pr
     found = _check_suite(place, run, prepared) if training else {"expectations": 0, "page": None}
     facts = {"sha256": prepared.sha256, "rows": prepared.source_rows, "withheld": prepared.withheld}
     kept = parse(place.run_area(run).keep("validated", canonical(facts)))
+    enter(place, run, "validation", "table", **kept, expectations=found["expectations"])
     progress({"stage": "validate", "party": place.me, "rows": kept["rows"], "expectations": found["expectations"]})
     return {"rows": kept["rows"], **found}
 

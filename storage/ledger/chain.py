@@ -117,7 +117,7 @@ class Chain:
         written = 0
         while given:
             last = self.length()
-            known = self._names(given[0].run, last)
+            known = self.names(given[0].run, last)
             given = list({entry.name: entry for entry in reversed(given) if entry.name not in known}.values())[::-1]
             part, rest = given[:SEGMENT_ENTRIES], given[SEGMENT_ENTRIES:]
             if part and self._put(last, part):
@@ -157,13 +157,13 @@ class Chain:
                 if run is None or entry.run == run:
                     yield entry
 
-    def _names(self, run: str, last: int) -> set[str]:
-        """Names of the run's entries, read backwards to its first one: ``run`` itself, with which every run begins."""
+    def names(self, run: str, last: int | None = None) -> set[str]:
+        """Names of the run's entries, read backwards from segment ``last`` to that with which the run began (kind ``run``)."""
         names: set[str] = set()
-        for index in range(last, 0, -1):
+        for index in range(self.length() if last is None else last, 0, -1):
             found = {entry.name for entry in map(Entry.read, self.segment(index).lines(self._keys.vault)) if entry.run == run}
             names |= found
-            if run and any(name.startswith("run:") for name in found):
+            if any(name.startswith("run:") for name in found):
                 break
         return names
 

@@ -1,0 +1,31 @@
+"""What a stage adds to the party's permanent record when it ends: its own facts, and the artifacts that came and went meanwhile."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fl_tasks.workplace import Workplace
+from storage.books import booking_name
+from storage.ledger.chain import Chain
+from storage.ledger.entries import Entry
+
+
+def enter(place: Workplace, run: str, kind: str, subject: str, **facts: Any) -> None:
+    """Record one fact of a run, after the artifacts booked so far; repeating it changes nothing."""
+    chain = place.chain
+    chain.append([*_artifacts(place, chain, run), Entry.now(kind, run, subject, facts)])
+
+
+def enter_run(place: Workplace, run: str, kind: str, **facts: Any) -> None:
+    """Record that a run began; its other entries follow."""
+    place.chain.append([Entry.now("run", run, kind, facts)])
+
+
+def _artifacts(place: Workplace, chain: Chain, run: str) -> list[Entry]:
+    """Entries of artifacts that are booked but not recorded, by time."""
+    recorded, books = chain.names(run), place.books(run)
+    found = []
+    for book in ("sent", "received"):
+        known = {booking_name(name.removeprefix(f"{book}:")) for name in recorded if name.startswith(f"{book}:")}
+        found += [Entry.of_booking(book, run, one) for one in books.entries(book, known)]
+    return sorted(found, key=lambda entry: entry.at)
