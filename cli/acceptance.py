@@ -233,7 +233,7 @@ CASES = (
     Case("linear-diabetes", "linear", _DIABETES, {"rounds": 60, "tolerance": 1e-9}, 1e-6),
     Case("linear-abalone", "linear", _ABALONE, {"rounds": 60, "tolerance": 1e-9}, 1e-6),
     Case("logistic-guest-wdbc", "logistic-guest", _WDBC, {"rounds": 25}, 1e-3),
-    Case("logistic-arbiter-wdbc", "logistic-arbiter", _WDBC, {"rounds": 60}, 1e-3),
+    Case("logistic-arbiter-wdbc", "logistic-arbiter", _WDBC, {"rounds": 40}, 1e-3),
     Case("logistic-guest-default-credit", "logistic-guest", _CREDIT, {"rounds": 10}, 1e-3),
     Case("logistic-arbiter-default-credit", "logistic-arbiter", _CREDIT, {"rounds": 12}, 1e-3),
     Case("logistic-taylor-wdbc", "logistic-taylor", _WDBC, {"rounds": 40}, None),

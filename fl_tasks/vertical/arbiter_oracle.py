@@ -2,9 +2,8 @@
 
 Each round the data parties permute the rows and flip signs by a seed that the arbiter does not know, add up their encrypted
 logits in packed slots, and let the arbiter apply the sigmoid to what it cannot attribute: it sees an unordered multiset of
-magnitudes. The guest undoes order and signs under encryption and subtracts the labels. Optimiser: Bohning's bound as
-preconditioner (monotone) with Nesterov's momentum and gradient restart. There is no line search: its values would let the
-arbiter link rows across rounds.
+magnitudes. The guest undoes order and signs under encryption and subtracts the labels. Optimiser: L-BFGS with Bohning's bound
+as preconditioner. There is no line search along encrypted directions: its values would let the arbiter link rows across rounds.
 """
 
 from __future__ import annotations
@@ -29,6 +28,7 @@ from fl_tasks.vertical.key_holder import (
     serve_gradients,
     vector,
 )
+from fl_tasks.vertical.quasi_newton import Guide, Path
 from fl_tasks.vertical.shares import total, zero_sum
 from storage.schema import ARBITER, DATA, GUEST, HOST, Contract, Disclosed, Message, Pad64, Paillier, Public
 
@@ -87,9 +87,9 @@ CONTRACT = Contract(
         DATA,
         ARBITER,
         {"share": Pad64()},
-        learns="two sums over the data parties: the restart test, and the linear and penalty parts of the loss",
+        learns="sums over the data parties: the linear and penalty parts of the loss, inner products of steps and gradients",
         step="6",
-        limit="no party's own share; zero-sum masks modulo 2^128",
+        limit="no party's own share (zero-sum masks modulo 2^128); 100 sums per round at most, nothing per row",
     ),
     Message(
         "converged",
@@ -105,12 +105,22 @@ CONTRACT = Contract(
         ARBITER,
         DATA,
         {
-            "restart": Disclosed("bool", "drop the momentum", "one bit per round"),
+            "better": Disclosed("bool", "whether the loss fell", "one bit per round"),
+            "keep": Disclosed("bool", "whether to remember the step", "one bit per round"),
             "stop": Disclosed("bool", "when to stop", "one bit per round"),
         },
-        learns="whether to restart the momentum and whether to stop",
+        learns="whether the loss fell, whether to remember the step, and whether to stop",
         step="7",
-        limit="two bits per round",
+        limit="three bits per round",
+    ),
+    Message(
+        "direction",
+        ARBITER,
+        DATA,
+        {"coefficient": Disclosed("float64", "where to go next", "two numbers per remembered step and one more, 41 at most")},
+        learns="how to combine its own earlier steps and gradients into the next step",
+        step="7",
+        limit="the same 41 numbers at most for all parties and columns, functions of the sums above",
     ),
     Message(
         "loss",
@@ -144,9 +154,10 @@ def _data_party(session: Session, block: Block, label: Floats | None) -> State:
     columns, parties = block.x.shape[1], session.data_parties
     penalty = penalties(session, columns)
     bound = solver(block.curvature(len(parties) / 4, penalty))
-    state = session.latest or {"w": np.zeros(columns), "ahead": np.zeros(columns), "age": 0, "loss": []}
+    state = session.latest or {**Path.start(columns).state(), "loss": []}
     for number in session.rounds(int(session.params["rounds"])):
-        ahead = state["ahead"]
+        path = Path.of(state)
+        ahead = path.ahead
         _send_logits(session, block, key, ahead)
         residual = _residual(session, key, block.rows, label)
         masked = MaskedGradient(session, key, session.arbiter)
@@ -154,26 +165,20 @@ def _data_party(session: Session, block: Block, label: Floats | None) -> State:
         sums = masked.receive() / block.rows
         gradient = sums + penalty * ahead
         start = state.get("start", sums)  # at w = 0: X^T (1/2 - y) / n, which makes the linear part of every later loss
-        w = ahead - bound @ gradient
+        path = path.seen(gradient, first=number == 1)
         loss_part = float(start @ ahead + penalty @ ahead**2 / 2)
-        scalars = [float(gradient @ (w - state["w"])), loss_part]
+        scalars = [loss_part, *path.products(gradient, bound)]
         session.send("scalars", share=zero_sum(session, parties, scalars, "step"))
         session.send("converged", yes=bool(np.abs(gradient).max(initial=0) <= session.params["tolerance"]))
         step = session.receive("step", session.arbiter)
-        age = 0 if session.scalar(step, "restart") else state["age"] + 1
+        better, keep = session.scalar(step, "better"), session.scalar(step, "keep")
+        table = session.receive("direction", session.arbiter)
+        coefficients = session.values(table, "coefficient").to_numpy(zero_copy_only=False)
+        path = path.moved(gradient, bound, better, keep, coefficients)
         loss = [*state["loss"]]
         if label is not None:
             loss.append(session.scalar(session.receive("loss", session.arbiter), "loss"))
-        state = session.checkpoint(
-            {
-                "w": w,
-                "ahead": w + age / (age + 3) * (w - state["w"]),
-                "age": age,
-                "start": start,
-                "loss": loss,
-                "stopped": session.scalar(step, "stop"),
-            }
-        )
+        state = session.checkpoint({**path.state(), "start": start, "loss": loss, "stopped": session.scalar(step, "stop")})
         session.report(round=number, **({"loss": loss[-1]} if loss else {}))
     return state
 
@@ -223,7 +228,7 @@ def arbiter(session: Session) -> State:
     rows = int(session.scalar(session.receive("training_rows", session.guest), "rows"))
     check_headroom(public, scale_bits=RESIDUAL_BITS, bound=_MAX_LOGIT)
     packed_rows = -(-rows // slots_per_ciphertext(public, SLOT_BITS))
-    state: State = session.latest or {"loss": []}
+    state: State = session.latest or {**Guide().state(), "loss": []}
     with open_pool(session.workers, private=key) as pool:
         for number in session.rounds(int(session.params["rounds"])):
             table = session.receive("logits", session.guest)
@@ -233,16 +238,20 @@ def arbiter(session: Session) -> State:
             session.send("probabilities", c=encrypt(public, odd, pool).to_arrow())
             serve_gradients(session, key)
             shares = session.receive_all("scalars").values()
-            uphill, loss_part = total((session.values(one, "share") for one in shares), 2)
+            guide = Guide.of(state)
+            loss_part, *products = total((session.values(one, "share") for one in shares), 1 + guide.products)
             votes = [session.scalar(one, "yes") for one in session.receive_all("converged").values()]
             size = np.abs(logits)
             # sum log(1 + e^u) - y u = sum |u|/2 + log(1 + e^-|u|) + (1/2 - y) u
             loss = float((size / 2 + np.log1p(np.exp(-size))).mean() + loss_part)
             losses = [*state["loss"], loss]
-            flat = len(losses) > 1 and abs(losses[-2] - loss) < 1e-8 * max(abs(loss), 1e-12)
+            before = guide.best
+            guide.learn(loss, products)
+            flat = before is not None and guide.better and before - loss < 1e-8 * max(abs(loss), 1e-12)
             stop = all(votes) or flat
-            session.send("step", restart=uphill > 0, stop=stop)
+            session.send("step", better=guide.better, keep=guide.keep, stop=stop)
+            session.send("direction", coefficient=guide.coefficients())
             session.send("loss", loss=loss)
-            state = session.checkpoint({"loss": losses, "stopped": stop})
+            state = session.checkpoint({**guide.state(), "loss": losses, "stopped": stop})
             session.report(round=number, loss=loss)
     return state

@@ -20,7 +20,7 @@ from tests.fl_tasks.vertical.test_linear import data, layout, train
 DISCLOSED = {
     "linear": {"converged.yes", "step.alpha", "step.beta", "step.stop", "loss.loss"},
     "logistic-taylor": {"converged.yes", "step.alpha", "step.beta", "step.stop", "loss.loss"},
-    "logistic-arbiter": {"converged.yes", "step.restart", "step.stop", "loss.loss"},
+    "logistic-arbiter": {"converged.yes", "step.better", "step.keep", "step.stop", "direction.coefficient", "loss.loss"},
     "logistic-guest": {"columns.count", "turn.beta", "converged.yes", "step.alpha", "step.stop"},
 }
 
