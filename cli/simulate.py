@@ -83,6 +83,7 @@ def _report(laid: Layout, guest: str, run: str, outcomes: dict[str, Outcome], to
         rounds=trained["round"],
         losses=trained.get("loss") or [],
         seconds={**seconds, "total": total},
+        settlement=outcomes[guest].results["settle"],
         bytes_sent={party: sum(outcome.bytes_to.values()) for party, outcome in outcomes.items()},
         artifacts_sent={party: outcome.artifacts for party, outcome in outcomes.items()},
         parties={

@@ -9,11 +9,11 @@ from airflow.sdk import DAG
 
 from contracts.agreement import Agreement
 from contracts.settings import PartySettings
-from operators.workflow import build_inbox_dag, build_monitor_dag, build_predict_dag, build_training_dag
+from operators.workflow import build_inbox_dag, build_monitor_dag, build_predict_dag, build_retention_dag, build_training_dag
 from storage.errors import CodedError
 
 settings = PartySettings.load()
-invited_by_others = []
+invited_by_others, retained = [], []
 
 for folder in sorted(path.parent for path in settings.federations.glob("*/agreement.yaml")):
     try:
@@ -26,6 +26,8 @@ for folder in sorted(path.parent for path in settings.federations.glob("*/agreem
             dags.append(build_monitor_dag(agreement, settings.party))
         if role != "guest":
             invited_by_others.append(agreement.name)
+        if agreement.terms.retention is not None:
+            retained.append(agreement.name)
         globals().update({dag.dag_id: dag for dag in dags})
     except CodedError as error:  # one bad agreement must not take the others' DAGs away
         logging.getLogger("tombolo").error("%s", error)
@@ -33,5 +35,7 @@ for folder in sorted(path.parent for path in settings.federations.glob("*/agreem
             EmptyOperator(task_id="see_the_dag_docs")
         globals()[unusable.dag_id] = unusable
 
+if retained:
+    retention = build_retention_dag(settings.party, retained)
 if invited_by_others:
     inbox = build_inbox_dag(settings.party, invited_by_others)

@@ -137,6 +137,17 @@ class Session:
         self._transcript = hashlib.sha256(self._transcript + bytes.fromhex(receipt.sha256)).digest()
         return receipt.table
 
+    def peek(self, name: str, frm: str, round: int) -> pa.Table | None:
+        """Message ``name`` of a round if it is there; for those who do not wait for one sender. Nothing drawn depends on it."""
+        receipt = self._exchange.fetch(self._message(name), frm, round)
+        return None if receipt is None else receipt.table
+
+    def until(self, attempt: Callable[[], object], frm: str, name: str, round: int) -> None:
+        """Wait until ``attempt()`` gives something, while message ``name`` of ``frm`` is what is missing most."""
+        message = self._message(name)
+        address = self._exchange.address(message.name, self.me, round, message.step)
+        self._watch.until(attempt, frm, message.name, address.head())
+
     def receive_all(self, name: str) -> dict[str, pa.Table]:
         """Message ``name`` of this round from every other party whose role sends it, in the agreement's order."""
         senders = self._message(name).senders()

@@ -36,6 +36,12 @@ class NotJoined(CodedError):
     remedy = "Run the join task first; it keeps the manifest that all parties signed."
 
 
+class RunSettled(CodedError):
+    code = "TMB-RUN-007"
+    cause = "The run is settled and its keys are destroyed; nothing of it can be done again."
+    remedy = "Start a new run."
+
+
 @dataclass
 class Workplace:
     """Everything one party needs to take part in one agreement's runs."""
@@ -136,16 +142,18 @@ class Workplace:
 
     def _secret(self, run: str) -> dict[str, str]:
         stored = self.run_area(run).get("secret")
+        if stored is None and self.run_area(run).get("settled") is not None:
+            raise RunSettled(f"Run {run}.", party=self.me)
         if stored is None:
             raise NotJoined(f"Run {run}.", party=self.me)
         secret: dict[str, str] = parse(stored)
         return secret
 
-    def watch(self, run: str, wait: Wait) -> Watch:
-        """Deadlines and aborts of one run."""
+    def watch(self, run: str, wait: Wait, settling: bool = False) -> Watch:
+        """Deadlines and aborts of one run; a run that is being settled does not expire."""
         limits, stored = self.terms.deadlines, self.run_area(run).get("manifest")
-        expires = Manifest.from_document(parse(stored)).invitation.expires_at if stored else None
-        deadline = limits.message if stored else limits.join
+        expires = Manifest.from_document(parse(stored)).invitation.expires_at if stored and not settling else None
+        deadline = limits.settle if settling else limits.message if stored else limits.join
         handshake = self.handshake(run)
         return Watch(wait, deadline, expires, self.run_area(run), lambda: published_abort(handshake))
 
@@ -157,6 +165,7 @@ class Workplace:
         wait: Wait,
         progress: Progress = log_progress,
         leg_end: int | None = None,
+        settling: bool = False,
     ) -> Session:
         """A session of one stage of a joined run."""
         return Session(
@@ -170,7 +179,7 @@ class Workplace:
             run_area=self.run_area(run),
             history=self.private.area("history"),
             secrets=self._secrets(run),
-            watch=self.watch(run, wait),
+            watch=self.watch(run, wait, settling),
             progress=progress,
             leg_end=leg_end,
             workers=self.party.workers,

@@ -7,6 +7,7 @@ from typing import Literal
 
 Kind = Literal["train", "predict"]
 INBOX = "tombolo_inbox"
+RETENTION = "tombolo_retention"
 _LONGEST = 180
 
 

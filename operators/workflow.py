@@ -1,4 +1,4 @@
-"""From an agreement to this party's DAGs: training, prediction, monitoring, and the inbox that joins runs others begin."""
+"""From an agreement to this party's DAGs: training, prediction, monitoring, retention, and the inbox that joins others' runs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ from operators.join import InviteOperator, JoinRunOperator, PendingInvitationsOp
 from operators.monitor import MonitorOperator
 from operators.predict import PredictOperator
 from operators.publish import PublishModelOperator
-from operators.runs import INBOX, Kind, dag_of
+from operators.retain import RetainOperator
+from operators.runs import INBOX, RETENTION, Kind, dag_of
+from operators.settle import SettleOperator
 from operators.train import TrainModelOperator
 from operators.triggers import InvitationTrigger
 from operators.validate import ValidateDataOperator
@@ -45,7 +47,7 @@ def scores_asset(agreement: str, party: str) -> Asset:
 
 
 def build_training_dag(agreement: Agreement, party: str) -> DAG:
-    """Train, evaluate, publish. At the guest with a trigger form and the agreement's schedule; elsewhere started by the inbox."""
+    """Train, evaluate, publish, settle; with a trigger form and the agreement's schedule at the guest, from the inbox elsewhere."""
     form = training_form(agreement) if _guest(agreement, party) else {}
     with _dag(agreement, party, "train", agreement.terms.schedule, form) as dag:
         own: dict[str, Any] = {"agreement": agreement.name}
@@ -61,13 +63,13 @@ def build_training_dag(agreement: Agreement, party: str) -> DAG:
         published = PublishModelOperator(task_id="publish", outlets=[model_asset(agreement.name, party)], **own)
         beginning = _beginning(agreement, party, "train")
         _chain([*beginning, validated, aligned])
-        aligned >> training >> evaluated >> published
+        aligned >> training >> evaluated >> published >> SettleOperator(task_id="settle", **own)
         _watched([*beginning, validated, aligned, *legs, evaluated, published], own)
     return dag
 
 
 def build_predict_dag(agreement: Agreement, party: str) -> DAG:
-    """Score new rows of all parties with a published version."""
+    """Score new rows of all parties with a published version, and settle."""
     form = prediction_form() if _guest(agreement, party) else {}
     with _dag(agreement, party, "predict", None, form) as dag:
         own: dict[str, Any] = {"agreement": agreement.name, "kind": "predict"}
@@ -77,7 +79,7 @@ def build_predict_dag(agreement: Agreement, party: str) -> DAG:
             AlignEntitiesOperator(task_id="align", **own),
             PredictOperator(task_id="predict", outlets=[scores_asset(agreement.name, party)], **own),
         ]
-        _chain(tasks)
+        _chain([*tasks, SettleOperator(task_id="settle", **own)])
         _watched(tasks, own)
     return dag
 
@@ -91,6 +93,20 @@ def build_monitor_dag(agreement: Agreement, party: str) -> DAG:
     schedule = AssetOrTimeSchedule(timetable=mornings, assets=[scores_asset(agreement.name, party)])
     with _dag(agreement, party, "monitor", schedule, {}) as dag:
         MonitorOperator(task_id="monitor", agreement=agreement.name)
+    return dag
+
+
+def build_retention_dag(party: str, agreements: Sequence[str]) -> DAG:
+    """Delete every night what has outlived the agreements' retention at this party."""
+    with DAG(
+        RETENTION,
+        description="Deletes artifacts and private remains of runs that were settled long enough ago",
+        schedule=CronTriggerTimetable("30 3 * * *", timezone="UTC"),
+        start_date=_START,
+        catchup=False,
+        tags=["tombolo", party],
+    ) as dag:
+        RetainOperator(task_id="retain", agreements=sorted(agreements), retries=2)
     return dag
 
 
@@ -131,7 +147,7 @@ def legs_of(agreement: Agreement) -> list[tuple[int, int]]:
 
 
 def training_form(agreement: Agreement) -> dict[str, Param]:
-    """Fields of the trigger form: the parameters that the terms leave open, the as-of date, and a run to go on from."""
+    """Fields of the trigger form: the parameters that the terms leave open, and the as-of date."""
     form = {name: _field(one) for name, one in agreement.terms.parameters().items() if not one.fixed}
     form["as_of"] = _as_of()
     return form

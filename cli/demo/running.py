@@ -78,6 +78,7 @@ def _demo(root: Path, supervisor: Supervisor, console: Console, began: float) ->
         _all_well(airflows)
         guest = federation.guest
         evaluated = airflows[guest].xcom(training.dag, training.runs[guest], "evaluate")
+        settled = airflows[guest].xcom(training.dag, training.runs[guest], "settle")
         predicted = airflows[guest].xcom(prediction.dag, prediction.runs[guest], "predict")
         show.say("training the pooled and the guest's own model for comparison")
         run = training.runs[next(party for party in airflows if party != guest)]
@@ -93,6 +94,7 @@ def _demo(root: Path, supervisor: Supervisor, console: Console, began: float) ->
             rounds=training.rounds,
             losses=training.losses,
             seconds={"starting": started, **training.seconds(guest), "prediction": prediction.seconds(guest)["total"]},
+            settlement=settled,
             bytes_sent=_bytes_sent(federation, training.runs, prediction.runs),
             predicted_rows=predicted["rows"],
             airflows={one.party: {"url": one.url, "user": USER, "password": one.password} for one in instances},

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 STAGES = {
-    "train": ("join", "validate", "align", "train", "evaluate", "publish"),
-    "predict": ("join", "validate", "align", "predict"),
+    "train": ("join", "validate", "align", "train", "evaluate", "publish", "settle"),
+    "predict": ("join", "validate", "align", "predict", "settle"),
 }
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-STAGES = ("join", "validate", "align", "train", "evaluate", "publish")
+STAGES = ("join", "validate", "align", "train", "evaluate", "publish", "settle")
 _SCHEMA = "tombolo.report/1"
 
 
@@ -25,6 +25,7 @@ def build(
     losses: Sequence[float],
     seconds: Mapping[str, float],
     bytes_sent: Mapping[str, int],
+    settlement: Mapping[str, Any],
     **more: Any,
 ) -> dict[str, Any]:
     """The report as a document; ``seconds`` holds one entry per stage and ``total``."""
@@ -39,6 +40,7 @@ def build(
         "loss": list(losses),
         "seconds": {name: round(value, 3) for name, value in seconds.items()},
         "bytes_sent": dict(bytes_sent),
+        "settlement": dict(settlement),
         **more,
     }
 
@@ -72,6 +74,29 @@ def show(report: Mapping[str, Any], console: Any) -> None:
     for party, size in report["bytes_sent"].items():
         table.add_row(f"bytes sent, {party}", f"{size:,}")
     console.print(table)
+    console.print(_settlement(report["settlement"]))
+
+
+def _settlement(settled: Mapping[str, Any]) -> Any:
+    """The block that all parties signed and, where the agreement pays, who contributed what and gets what."""
+    from rich.table import Table
+
+    block = f"Block {settled['height']} ({settled['block'][:16]}), signed by {', '.join(settled['signers'])}"
+    title = f"{block}; {settled['artifacts']:,} artifacts, all booked by both sides"
+    if settled["unmatched"]:
+        title = f"{block}; {settled['unmatched']} artifacts are not booked by both sides: see `tombolo audit show`"
+    table = Table(title=title, title_justify="left")
+    for column in ("", "Shapley value", "leave-one-out", "share of data", "reward"):
+        table.add_column(column, justify="left" if not column else "right")
+    found, paid = settled["contributions"], settled["rewards"]
+    if found is None or paid is None:
+        return title
+    for party in sorted({*found["players"], *paid["refunds"]}):
+        values = [(found[kind] or {}).get(party) for kind in ("shapley", "leave_one_out", "volume")]
+        money = paid["rewards"].get(party, 0) + paid["refunds"].get(party, 0)
+        shown = ("" if value is None else f"{value:.4f}" for value in values)
+        table.add_row(party, *shown, f"{money / 100:,.2f} {paid['currency']}")
+    return table
 
 
 def _title(metric: str) -> str:

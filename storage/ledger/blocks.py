@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 from storage.canonical import canonical, parse
@@ -48,6 +49,10 @@ class Blocks:
         except KeyMissing:
             return None
         return document
+
+    def written(self, height: int) -> datetime:
+        """When this party kept the block (the store's clock); raises KeyMissing where it has not."""
+        return self._store.stat(f"{self._prefix}{height:09d}").modified
 
     def height(self) -> int:
         """Height of the last final block, 0 before the first."""

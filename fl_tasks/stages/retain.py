@@ -1,0 +1,79 @@
+"""Retention: when a run's block has been final for as long as agreed, its artifacts and what was kept of people are deleted.
+
+What stays is the record: entries with hashes, sizes and addresses, the blocks, the signed manifest, metrics, and the published
+model. The source tables and the predictions that were delivered to the party's own outbox are the party's to delete.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from fl_tasks.ledger import enter
+from fl_tasks.session import Progress, log_progress
+from fl_tasks.workplace import Workplace
+from storage.canonical import canonical, parse
+
+_KEPT = ("manifest", "invitation", "join", "signatures/", "evaluation", "gate", "settled", "settlement/", "books/")
+"""What stays of a run's private area: what was signed, what came out, and hashes."""
+
+
+def retain(place: Workplace, now: datetime | None = None, progress: Progress = log_progress) -> dict[str, Any]:
+    """Delete what has outlived ``retention.artifacts_days``; returns the runs and how many objects. Repeating it changes nothing.
+
+    A run counts from the moment its block became final; one that never got a block from its manifest's expiry.
+    """
+    erased, objects = [], 0
+    if place.terms.retention is not None:
+        age = timedelta(days=place.terms.retention.artifacts_days)
+        for run, since in _closed(place):
+            if since + age <= (now or datetime.now(UTC)) and place.private.area("erased").get(run) is None:
+                objects += _erase(place, run)
+                erased.append(run)
+                progress({"stage": "retain", "party": place.me, "run": run})
+    return {"runs": erased, "objects": objects}
+
+
+def _closed(place: Workplace) -> Iterator[tuple[str, datetime]]:
+    """Runs in which nothing can happen any more, and since when."""
+    settled = set()
+    for height in range(1, place.blocks.height() + 1):
+        document = place.blocks.get(height)
+        if document is not None:
+            settled.add(document["block"]["run"])
+            yield document["block"]["run"], place.blocks.written(height)
+    runs = {name.split("/")[1] for name in place.private.names("runs/") if name.endswith("/manifest")}
+    for run in sorted(runs - settled):
+        yield run, place.manifest(run).invitation.expires_at
+
+
+def _erase(place: Workplace, run: str) -> int:
+    """Delete first, then note it: a crash in between deletes again, and finds less."""
+    doomed = [key for peer in place.peers for key in _artifacts(place, peer, run)]
+    for key in doomed:
+        place.store.delete(key)
+    area, count = place.private.area("runs", run), len(doomed)
+    for name in area.names():
+        if not name.startswith(_KEPT):
+            area.delete(name)
+            count += 1
+    predictions = place.private.area("predictions", run)
+    for name in predictions.names():
+        predictions.delete(name)
+        count += 1
+    enter(place, run, "erasure", "retention", objects=count)
+    place.private.area("erased").keep(run, canonical({"objects": count, "at": datetime.now(UTC).isoformat(timespec="seconds")}))
+    return count
+
+
+def _artifacts(place: Workplace, peer: str, run: str) -> list[str]:
+    """This party's artifacts of the run to one peer, the invitation among them."""
+    mine = f"to-{peer}/{place.agreement.name}"
+    return [*place.store.list(f"{mine}/{run}/"), *place.store.list(f"{mine}/invitations/000000/invite.{run}/")]
+
+
+def erased(place: Workplace, run: str) -> dict[str, Any] | None:
+    """What retention took of a run and when; None while it is all there."""
+    stored = place.private.area("erased").get(run)
+    return None if stored is None else parse(stored)

@@ -1,0 +1,126 @@
+"""Settle stage: what everybody contributed and earns, books compared in pairs, and one block that all parties sign.
+
+Settling closes a run: its keys are destroyed afterwards, and what lies in the stores stays sealed for good.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fl_tasks.ledger import enter
+from fl_tasks.session import Progress, log_progress
+from fl_tasks.settlement.books import Reconciled, reconcile
+from fl_tasks.settlement.messages import SETTLEMENT
+from fl_tasks.settlement.settle import Assembly, EarlierRun, OtherHistory, Place, Seat, agree_on_place, attestation
+from fl_tasks.waiting import Wait
+from fl_tasks.workplace import Workplace
+from storage.canonical import canonical, digest, parse
+from storage.errors import CodedError
+from storage.ledger.block import FIRST_PREVIOUS
+from storage.private import PrivateArea
+
+
+class BooksDiffer(CodedError):
+    code = "TMB-LEDGER-005"
+    cause = "The run is settled, but some artifacts are not booked alike by sender and receiver; its block says so."
+    remedy = "`tombolo audit show` of both parties names the addresses; keep both stores as they are until it is explained."
+
+
+def settle(place: Workplace, run: str, wait: Wait, progress: Progress = log_progress) -> dict[str, Any]:
+    """Close a run with all parties; returns the block's facts. Repeating it changes nothing, whatever was interrupted.
+
+    Raises Waiting or PeerSilent while a party is missing; a later try goes on. Raises :class:`BooksDiffer` after the block is
+    final where this party's books and a peer's do not agree.
+    """
+    area = place.run_area(run)
+    stored = area.get("settled")
+    if stored is None:
+        try:
+            stored = _settle(place, run, wait, progress)
+        except EarlierRun as earlier:  # its own task failed or is still at it; every step can be taken by both
+            settle(place, earlier.run, wait, progress)
+            stored = _settle(place, run, wait, progress)
+    area.delete("secret")
+    facts: dict[str, Any] = parse(stored)
+    if facts["differing"]:
+        raise BooksDiffer(f"Block {facts['height']}, with {', '.join(facts['differing'])}.", party=place.me)
+    return facts
+
+
+def _settle(place: Workplace, run: str, wait: Wait, progress: Progress) -> bytes:
+    facts = _facts(place, run, wait, progress)
+    manifest = place.manifest(run)
+    ledger = place.private.area("ledger")
+    common = {
+        "agreement": place.agreement.name,
+        "agreement_digest": manifest.invitation.agreement_digest,
+        "run": run,
+        "kind": manifest.invitation.kind,
+        "manifest": manifest.digest,
+        "facts": facts,
+    }
+    members = {name: member.verify for name, member in place.agreement.members.items()}
+    seat = Seat(place.keys.signing, members, ledger.area("votes"))
+    with place.session(run, SETTLEMENT, "settle", wait, progress, settling=True) as session:
+        books = reconcile(session, place.books(run))
+        at = agree_on_place(session, lambda: _next_place(place, ledger, run))
+        said = {**common, "height": at.height, "previous": _previous(place, at), "party": place.me, "pairs": books.pairs}
+        document = Assembly(session, seat, at, attestation(session, seat, said)).run()
+        session.report(block=document["block"]["height"])
+    kept = place.blocks.put(at.height, document)
+    return _close(place, run, kept, books)
+
+
+def _facts(place: Workplace, run: str, wait: Wait, progress: Progress) -> dict[str, Any]:
+    """What every party must find alike: metrics, contributions, rewards."""
+    evaluation = place.run_area(run).get("evaluation")
+    metrics = parse(evaluation)["metrics"] if evaluation else {}
+    return {"metrics": metrics, "contributions": None, "rewards": None}
+
+
+def _next_place(place: Workplace, ledger: PrivateArea, run: str) -> Place:
+    """The guest's next free height, which is this run's from then on."""
+    noted = place.run_area(run).get("height")
+    height = int(noted) if noted else place.blocks.height() + 1
+    while ledger.keep(f"heights/{height:09d}", run.encode()) != run.encode():
+        height += 1
+    place.run_area(run).keep("height", str(height).encode())
+    taken = ledger.get(f"heights/{height - 1:09d}")
+    return Place(height, taken.decode() if taken else "")
+
+
+def _previous(place: Workplace, at: Place) -> str:
+    """Hash of this party's block before. Raises :class:`EarlierRun` while it is open, OtherHistory where it closed another run."""
+    if at.height == 1:
+        return FIRST_PREVIOUS
+    before = place.blocks.get(at.height - 1)
+    if before is None:
+        raise EarlierRun(at.previous_run)
+    if before["block"]["run"] != at.previous_run:
+        raise OtherHistory(f"Block {at.height - 1}.", party=place.me)
+    return digest(before["block"])
+
+
+def _close(place: Workplace, run: str, kept: dict[str, Any], books: Reconciled) -> bytes:
+    """Enter the settlement and what differs in this party's record; keep the facts."""
+    block = kept["block"]
+    for peer, found in books.findings.items():
+        odd = sorted({line.address for line in (*found.ours, *found.theirs)})
+        enter(place, run, "finding", peer, code=BooksDiffer.code, addresses=odd)
+    pairs = [pair for pair in block["pairs"] if "root" in pair]
+    facts = {
+        "run": run,
+        "height": block["height"],
+        "block": digest(block),
+        "previous": block["previous"],
+        "signers": sorted({vote["party"] for vote in kept["certificate"]}),
+        "artifacts": sum(pair["artifacts"] for pair in pairs),
+        "bytes": sum(pair["bytes"] for pair in pairs),
+        "unmatched": sum(pair["unmatched"] for pair in pairs),
+        "disputed": [pair["parties"] for pair in block["pairs"] if "root" not in pair],
+        "differing": sorted(books.findings),
+        "contributions": block["facts"]["contributions"],
+        "rewards": block["facts"]["rewards"],
+    }
+    enter(place, run, "settlement", str(block["height"]), block=facts["block"], signers=facts["signers"])
+    return place.run_area(run).keep("settled", canonical(facts))
