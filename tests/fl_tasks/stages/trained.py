@@ -1,4 +1,4 @@
-"""A small federation whose run has been trained for one round: what evaluation, publication and prediction start from."""
+"""A small federation whose run has been trained for a few rounds: what evaluation, publication and prediction start from."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def sample(seed: int, rows: int = ROWS, linear: bool = False) -> tuple[dict[str,
 def trained(root: Path, *parties: str, protocol: str = "logistic-arbiter", **terms: Any) -> Federation:
     """Lay out, join, validate, align and train run ``run-1`` of these data parties and a notary."""
     tables, _ = sample(1, linear=protocol == "linear")
-    parameters = {"rounds": 1, "test_fraction": 0.3}
+    parameters = {"rounds": 3, "test_fraction": 0.3}
     made = federation(root, {party: tables[party] for party in parties}, protocol=protocol, parameters=parameters, **terms)
     made.start()
     for stage in (validate, align):
