@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from fl_tasks.session import Session
+from fl_tasks.waiting import PeerSilent
 from storage.books import Books
 from storage.canonical import canonical, parse
 from storage.errors import CodedError
@@ -14,6 +15,7 @@ from storage.ledger.pairs import SALT_BYTES, Line, Matched, joint_salt, lines_wi
 
 _LONGEST = 1024
 _LARGEST = 1 << 28
+_SILENT = {"silent": True}
 _COLUMNS = [field.name for field in fields(Line)]
 
 
@@ -25,14 +27,18 @@ class BadBook(CodedError):
 
 @dataclass(frozen=True)
 class Reconciled:
-    """The pairs' summaries, and in which way this party's books and each peer's differ."""
+    """The pairs' summaries, and in which way this party's books and each peer's differ; who stayed silent is in neither."""
 
     pairs: list[dict[str, Any]]
     findings: dict[str, Matched]
 
 
-def reconcile(session: Session, books: Books) -> Reconciled:
-    """Exchange salts and books with every peer and compare; the same in every replay. Raises :class:`BadBook`."""
+def reconcile(session: Session, books: Books, forgiving: bool) -> Reconciled:
+    """Exchange salts and books with every peer and compare; the same in every replay.
+
+    ``forgiving``: a peer that is silent until the deadline is left out for good, instead of PeerSilent being raised. Raises
+    :class:`BadBook`.
+    """
     peers = [party for party in session.roles if party != session.me]
     for peer in peers:
         salt = session.keep(f"salt/{peer}", secrets.token_bytes(SALT_BYTES))
@@ -41,14 +47,31 @@ def reconcile(session: Session, books: Books) -> Reconciled:
         session.send("pair_book", peer, **{name: [getattr(line, name) for line in mine] for name in _COLUMNS})
     pairs, findings = [], {}
     for peer in peers:
-        salts = [session.keep(f"salt/{peer}", b""), _salt(session, peer)]
-        found = match(_own_book(session, books, peer), _book(session, peer))
-        salt = joint_salt(salts)
-        session.keep(f"pair/{peer}", canonical({"salt": salt.hex(), "unmatched": _odd(found)}))
-        pairs.append(summary((session.me, peer), salt, found))
-        if found.ours or found.theirs:
-            findings[peer] = found
+        found = _compared(session, books, peer, forgiving)
+        if found is not None:
+            salt, matched = found
+            pairs.append(summary((session.me, peer), salt, matched))
+            if matched.ours or matched.theirs:
+                findings[peer] = matched
     return Reconciled(sorted(pairs, key=lambda pair: pair["parties"]), findings)
+
+
+def _compared(session: Session, books: Books, peer: str, forgiving: bool) -> tuple[bytes, Matched] | None:
+    """The joint salt and the comparison with one peer's book; None where the peer was given up, now or before."""
+    silent = canonical(_SILENT)
+    if session.area.get(f"pair/{peer}") == silent:
+        return None
+    try:
+        theirs, lines = _salt(session, peer), _book(session, peer)
+    except PeerSilent:
+        if not forgiving:
+            raise
+        session.keep(f"pair/{peer}", silent)
+        return None
+    salt = joint_salt([session.keep(f"salt/{peer}", b""), theirs])
+    found = match(_own_book(session, books, peer), lines)
+    kept = session.keep(f"pair/{peer}", canonical({"salt": salt.hex(), "unmatched": _odd(found)}))
+    return None if kept == silent else (salt, found)
 
 
 def _own_book(session: Session, books: Books, peer: str) -> list[Line]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,6 +67,11 @@ class Seat:
     signing: SigningKey
     members: Mapping[str, VerifyKey]
     area: PrivateArea
+
+
+def forgiving(members: Collection[str]) -> bool:
+    """Whether a quorum of the members goes on without the rest once patience is over."""
+    return quorum(len(members)) < len(members)
 
 
 def agree_on_place(session: Session, own: Callable[[], Place]) -> Place:
@@ -206,14 +211,10 @@ class Assembly:
         try:
             self._session.until(lambda: self._listen() or None, missing, name, 0 if name == "attestation" else self._voter.view)
         except PeerSilent:
-            vote = self._voter.advance(self._candidate(patient=False), patient=False) if self._forgiving else None
+            vote = self._voter.advance(self._candidate(patient=False), patient=False) if forgiving(self._seat.members) else None
             if vote is None:
                 raise
             self._send(vote)
-
-    @property
-    def _forgiving(self) -> bool:
-        return quorum(len(self._seat.members)) < len(self._seat.members)
 
     def _send(self, vote: Signed) -> None:
         """Send a vote with everything that peers may lack: all attestations, the votes before it, and the block itself."""
@@ -239,7 +240,7 @@ class Assembly:
         final = self._ballot.final()
         if self._final is None and final in self._blocks:
             self._final = document(self._blocks[final], self._ballot, self._attested.values())
-            if self._forgiving:  # whoever was late finds the block itself, though nobody votes any more
+            if forgiving(self._seat.members):  # whoever was late finds the block itself, though nobody votes any more
                 self._session.enter(0)
                 self._session.send("final_block", document=canonical(self._final))
         if self._final is not None and self._final["block"]["run"] != self._session.run:
@@ -255,5 +256,5 @@ class Assembly:
         proofs |= {party: list(both) for party, both in self._ballot.evidence.items()}
         for party, both in proofs.items():
             self._session.keep(f"evidence/{party}", canonical([one.to_json() for one in both]))
-            if not self._forgiving:
+            if not forgiving(self._seat.members):
                 raise TwoFaced(party=party)

@@ -11,7 +11,7 @@ from fl_tasks.ledger import enter
 from fl_tasks.session import Progress, log_progress
 from fl_tasks.settlement.books import Reconciled, reconcile
 from fl_tasks.settlement.messages import SETTLEMENT
-from fl_tasks.settlement.settle import Assembly, EarlierRun, OtherHistory, Place, Seat, agree_on_place, attestation
+from fl_tasks.settlement.settle import Assembly, EarlierRun, OtherHistory, Place, Seat, agree_on_place, attestation, forgiving
 from fl_tasks.waiting import Wait
 from fl_tasks.workplace import Workplace
 from storage.canonical import canonical, digest, parse
@@ -62,9 +62,9 @@ def _settle(place: Workplace, run: str, wait: Wait, progress: Progress) -> bytes
     members = {name: member.verify for name, member in place.agreement.members.items()}
     seat = Seat(place.keys.signing, members, ledger.area("votes"))
     with place.session(run, SETTLEMENT, "settle", wait, progress, settling=True) as session:
-        books = reconcile(session, place.books(run))
+        books = reconcile(session, place.books(run), forgiving(members))
         at = agree_on_place(session, lambda: _next_place(place, ledger, run))
-        said = {**common, "height": at.height, "previous": _previous(place, at), "party": place.me, "pairs": books.pairs}
+        said = {**common, "height": at.height, "previous": _previous(place, run, at), "party": place.me, "pairs": books.pairs}
         document = Assembly(session, seat, at, attestation(session, seat, said)).run()
         session.report(block=document["block"]["height"])
     kept = place.blocks.put(at.height, document)
@@ -89,8 +89,11 @@ def _next_place(place: Workplace, ledger: PrivateArea, run: str) -> Place:
     return Place(height, taken.decode() if taken else "")
 
 
-def _previous(place: Workplace, at: Place) -> str:
-    """Hash of this party's block before. Raises :class:`EarlierRun` while it is open, OtherHistory where it closed another run."""
+def _previous(place: Workplace, run: str, at: Place) -> str:
+    """Hash of this party's block before. Raises :class:`EarlierRun` while that one is open, OtherHistory where heights are taken."""
+    taken = place.blocks.get(at.height)
+    if taken is not None and taken["block"]["run"] != run:
+        raise OtherHistory(f"Block {at.height} closes another run here.", party=place.me)
     if at.height == 1:
         return FIRST_PREVIOUS
     before = place.blocks.get(at.height - 1)
