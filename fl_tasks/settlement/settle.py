@@ -13,7 +13,7 @@ from fl_tasks.waiting import PeerSilent
 from storage.canonical import canonical, digest, parse
 from storage.errors import CodedError
 from storage.identity import SigningKey, VerifyKey
-from storage.ledger.block import DOMAIN, build, document, read_attestation, verify_block
+from storage.ledger.block import DOMAIN, build, document, made_from, read_attestation, verify_block
 from storage.ledger.signed import BadStatement, Signed
 from storage.ledger.voting import PRECOMMIT, PREVOTE, Ballot, Voter, quorum
 from storage.private import PrivateArea
@@ -183,11 +183,8 @@ class Assembly:
 
     def _know(self, block: dict[str, Any]) -> None:
         """Take in a block that somebody votes for, if the attestations at hand make it."""
-        named = block.get("attested")
-        if isinstance(named, list) and digest(block) not in self._blocks:
-            subset = [one for one in self._attested.values() if one.party in named]
-            if build(subset, self._seat.members) == block:
-                self._blocks[digest(block)] = block
+        if digest(block) not in self._blocks and made_from(block, self._attested.values(), self._seat.members) is not None:
+            self._blocks[digest(block)] = block
 
     # -- deciding -----------------------------------------------------------------------------------------------------------
 
@@ -222,8 +219,7 @@ class Assembly:
         if meant["view"] > _MOST_VIEWS:
             raise NoAgreement(f"{_MOST_VIEWS} views.", party=self._session.me)
         rows = [("vote", vote), *(("attestation", one) for one in self._attested.values())]
-        earlier = (meant["view"], PREVOTE) if meant["phase"] == PRECOMMIT else (meant["view"] - 1, PRECOMMIT)
-        rows += [("vote", one) for one in self._ballot.votes.get(earlier, {}).values()]
+        rows += [("vote", one) for one in self._ballot.grounds(meant["view"], meant["phase"])]
         if meant["block"] in self._blocks:
             rows.append(("block", Signed(self._session.me, canonical(self._blocks[meant["block"]]), b"")))
         self._session.enter(meant["view"])
@@ -239,7 +235,9 @@ class Assembly:
         """The final block as it is to be kept, once it is final and at hand."""
         final = self._ballot.final()
         if self._final is None and final in self._blocks:
-            self._final = document(self._blocks[final], self._ballot, self._attested.values())
+            block = self._blocks[final]
+            own = made_from(block, self._attested.values(), self._seat.members) or []
+            self._final = document(block, self._ballot, own)
             if forgiving(self._seat.members):  # whoever was late finds the block itself, though nobody votes any more
                 self._session.enter(0)
                 self._session.send("final_block", document=canonical(self._final))

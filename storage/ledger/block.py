@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from itertools import combinations
+from itertools import combinations, product
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -134,9 +134,24 @@ def _pairs(statements: Mapping[str, Attestation]) -> list[dict[str, Any]]:
     return found
 
 
+def made_from(block: Mapping[str, Any], attested: Iterable[Signed], members: Mapping[str, VerifyKey]) -> list[Signed] | None:
+    """Those of the attestations that make exactly this block, by party; None where they do not.
+
+    Whoever attested two things has two; which one the block was made from is tried.
+    """
+    named = block.get("attested")
+    faces: dict[str, list[Signed]] = {}
+    for one in attested:
+        faces.setdefault(one.party, []).append(one)
+    if not isinstance(named, list) or len(named) > len(members) or not all(party in faces for party in named):
+        return None
+    choices = product(*(faces[party] for party in named))
+    return next((list(chosen) for chosen in choices if build(chosen, members) == block), None)
+
+
 def document(block: Mapping[str, Any], ballot: Ballot, attested: Iterable[Signed]) -> dict[str, Any]:
     """A final block as it is kept: with the votes that made it final and the attestations that it was made from."""
-    own = [one.to_json() for one in sorted(attested, key=lambda one: one.party) if one.party in block["attested"]]
+    own = [one.to_json() for one in sorted(attested, key=lambda one: one.party)]
     return {"block": dict(block), "certificate": [vote.to_json() for vote in ballot.certificate()], "attestations": own}
 
 

@@ -36,27 +36,31 @@ def quorum(members: int) -> int:
 
 
 class Ballot:
-    """All votes of one height that a party has seen, its own and those passed on; a second, different vote becomes evidence."""
+    """All votes of one height that a party has seen, its own and those passed on.
+
+    A second, different vote of one member is evidence against it. It counts like the first, for a liar tells each what it likes,
+    and what a quorum of votes has shown to one member it must be able to show to all.
+    """
 
     def __init__(self, agreement: str, height: int, members: Mapping[str, VerifyKey]) -> None:
         self.agreement, self.height, self.members = agreement, height, dict(members)
-        self.votes: dict[tuple[int, str], dict[str, Signed]] = {}
         self.evidence: dict[str, tuple[Signed, Signed]] = {}
+        self._votes: dict[tuple[int, str], dict[tuple[str, str | None], Signed]] = {}
 
     def add(self, vote: Signed) -> None:
         """Take in a vote; raises SignatureRefused or BadStatement on what no member can have meant."""
         key = self.members.get(vote.party)
         if key is None:
             raise BadStatement("A vote of somebody who is no member.", party=vote.party)
-        view, phase, _ = self._read(vote)
-        known = self.votes.get((view, phase), {}).get(vote.party)
-        if known is not None and known.body == vote.body:
+        view, phase, block = self._read(vote)
+        place = self._votes.setdefault((view, phase), {})
+        if (vote.party, block) in place:
             return
         vote.verify(key, DOMAIN)
-        if known is not None:
-            self.evidence.setdefault(vote.party, (known, vote))
-            return
-        self.votes.setdefault((view, phase), {})[vote.party] = vote
+        other = next((one for (party, _), one in place.items() if party == vote.party), None)
+        if other is not None:
+            self.evidence.setdefault(vote.party, (other, vote))
+        place[(vote.party, block)] = vote
 
     def _read(self, vote: Signed) -> tuple[int, str, str | None]:
         found = vote.document
@@ -74,17 +78,28 @@ class Ballot:
 
     def voters(self, view: int, phase: str) -> set[str]:
         """Who has voted there."""
-        return set(self.votes.get((view, phase), {}))
+        return {party for party, _ in self._votes.get((view, phase), {})}
+
+    def votes(self, view: int, phase: str, block: str | None = None) -> list[Signed]:
+        """All votes there, or those for one block, by party."""
+        found = self._votes.get((view, phase), {})
+        return [found[one] for one in sorted(found, key=str) if block is None or one[1] == block]
 
     def chosen(self, view: int, phase: str) -> str | None:
         """The block that has a quorum there."""
-        counted = Counter(vote.document["block"] for vote in self.votes.get((view, phase), {}).values())
+        counted = Counter(block for _, block in self._votes.get((view, phase), {}))
         enough = [block for block, count in counted.items() if block is not None and count >= quorum(len(self.members))]
         return enough[0] if enough else None
 
+    def grounds(self, view: int, phase: str) -> list[Signed]:
+        """The votes that a vote there rests on: those of the phase before, and the last quorum of prevotes of an earlier view."""
+        before = self.votes(view, PREVOTE) if phase == PRECOMMIT else self.votes(view - 1, PRECOMMIT)
+        valid = self.latest(PREVOTE, view)
+        return before if valid is None else [*before, *self.votes(valid[0], PREVOTE, valid[1])]
+
     def latest(self, phase: str, below: int = _MOST_VIEWS) -> tuple[int, str] | None:
         """The last view below ``below`` in which a block had a quorum, and that block."""
-        views = sorted({view for view, which in self.votes if which == phase and view < below}, reverse=True)
+        views = sorted({view for view, which in self._votes if which == phase and view < below}, reverse=True)
         return next(((view, block) for view in views if (block := self.chosen(view, phase)) is not None), None)
 
     def final(self, phase: str = PRECOMMIT) -> str | None:
@@ -97,8 +112,7 @@ class Ballot:
         found = self.latest(PRECOMMIT)
         if found is None:
             raise NotFinal(f"Height {self.height}.")
-        votes = self.votes[(found[0], PRECOMMIT)]
-        return [votes[party] for party in sorted(votes) if votes[party].document["block"] == found[1]]
+        return self.votes(found[0], PRECOMMIT, found[1])
 
 
 class Voter:

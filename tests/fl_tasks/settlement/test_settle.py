@@ -6,11 +6,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from fl_tasks.settlement.settle import OtherHistory
+from fl_tasks.settlement.messages import SETTLEMENT
+from fl_tasks.settlement.settle import OtherHistory, TwoFaced
 from fl_tasks.stages.settle import BooksDiffer, settle
 from fl_tasks.waiting import PeerSilent, Wait, Waiting
 from fl_tasks.workplace import RunSettled
-from storage.ledger.block import verify_block
+from storage.canonical import parse
+from storage.ledger.block import DOMAIN, verify_block
+from storage.ledger.signed import Signed
 from tests.federation import FOREVER, Federation, federation, quiet
 
 HURRY = {"deadlines": {"message": 60, "settle": 2}}
@@ -200,3 +203,35 @@ def test_a_guest_with_another_history_is_refused(tmp_path):
                 settle(fed.place(party), second, FOREVER, progress=quiet)
 
     fed.run_all(work)
+
+
+def test_two_faces_are_kept_as_proof(tmp_path):
+    """The lab attests one thing to the clinic and another to the notary; both pass on what they heard, and find out."""
+    fed = joined(tmp_path, **HURRY)
+    run = fed.start()
+    with pytest.raises(Waiting):
+        settle(fed.place("lab"), run, Wait(0), progress=quiet)
+    fed.run_all(lambda party: _stopping(fed, party, run), ["clinic", "notary"])
+    for _ in range(2):
+        with pytest.raises(Waiting):
+            settle(fed.place("lab"), run, Wait(0), progress=quiet)
+        _stopping(fed, "clinic", run)
+    place = fed.place("lab")
+    with place.session(run, SETTLEMENT, "settle", FOREVER, quiet, settling=True) as session:
+        own = Signed.from_json(parse(session.area.get("attestation")))
+        other = {**own.document, "pairs": own.document["pairs"][:1]}
+        lie = Signed.make("lab", other, place.keys.signing, DOMAIN)
+        place.store.delete(f"to-notary/trial/{run}/000000/settle.3/attestation/head")
+        session.send("attestation", "notary", document=lie.body, signature=lie.signature)
+
+    def work(party):
+        with pytest.raises(TwoFaced) as caught:
+            settle(fed.place(party), run, FOREVER, progress=quiet)
+        return caught.value.party
+
+    assert set(fed.run_all(work, ["clinic", "notary"]).values()) == {"lab"}
+    for party in ("clinic", "notary"):
+        proof = parse(fed.place(party).run_area(run).area("settle").get("evidence/lab"))
+        bodies = {Signed.from_json(one).body for one in proof}
+        assert bodies == {own.body, lie.body}
+    assert blocks(fed) == []
