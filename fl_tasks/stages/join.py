@@ -172,8 +172,11 @@ def invitation(place: Workplace, run: str) -> Invitation:
 
 def join(place: Workplace, run: str, wait: Wait, approver: str = "automatic", progress: Progress = log_progress) -> dict[str, Any]:
     """Take part in a run. Returns participants, approvers and the manifest's digest. Repeating it changes nothing."""
+    area = place.run_area(run)
+    if area.get("settled") is not None:  # its keys are destroyed; a task that is cleared must not draw new ones
+        return _facts(place.manifest(run))
     invited = invitation(place, run)
-    exchange, area, watch = place.handshake(run), place.run_area(run), place.watch(run, wait)
+    exchange, watch = place.handshake(run), place.watch(run, wait)
     secret = _run_secret(place, run)
     mine = Join(
         run=run,
@@ -193,9 +196,19 @@ def join(place: Workplace, run: str, wait: Wait, approver: str = "automatic", pr
     if place.role != ARBITER:
         _share_seeds(place, run, wait)
     progress({"stage": "join", "party": place.me, "manifest": manifest.digest[:16]})
+    facts = _facts(manifest)
+    _record(place, manifest, facts["approvers"])
+    return facts
+
+
+def _facts(manifest: Manifest) -> dict[str, Any]:
     approvers = {one.party: one.approver for one in manifest.joins}
-    _record(place, manifest, approvers)
-    return {"run": run, "kind": invited.kind, "manifest": manifest.digest, "approvers": approvers}
+    return {
+        "run": manifest.invitation.run,
+        "kind": manifest.invitation.kind,
+        "manifest": manifest.digest,
+        "approvers": approvers,
+    }
 
 
 def _record(place: Workplace, manifest: Manifest, approvers: Mapping[str, str]) -> None:

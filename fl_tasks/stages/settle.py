@@ -40,7 +40,8 @@ def settle(place: Workplace, run: str, wait: Wait, progress: Progress = log_prog
         except EarlierRun as earlier:  # its own task failed or is still at it; every step can be taken by both
             settle(place, earlier.run, wait, progress)
             stored = _settle(place, run, wait, progress)
-    area.delete("secret")
+    for name in ("secret", "seeds", *area.names("own-seeds/")):
+        area.delete(name)
     facts: dict[str, Any] = parse(stored)
     if facts["differing"]:
         raise BooksDiffer(f"Block {facts['height']}, with {', '.join(facts['differing'])}.", party=place.me)
@@ -90,7 +91,7 @@ def _next_place(place: Workplace, ledger: PrivateArea, run: str) -> Place:
 
 
 def _previous(place: Workplace, run: str, at: Place) -> str:
-    """Hash of this party's block before. Raises :class:`EarlierRun` while that one is open, OtherHistory where heights are taken."""
+    """Hash of this party's block before. Raises :class:`EarlierRun` while it is open, OtherHistory where a height is taken."""
     taken = place.blocks.get(at.height)
     if taken is not None and taken["block"]["run"] != run:
         raise OtherHistory(f"Block {at.height} closes another run here.", party=place.me)
