@@ -11,6 +11,7 @@ import typer
 
 PAGES = {
     "alignment.md": "fl_tasks.alignment.contract",
+    "ledger.md": "fl_tasks.settlement.messages:SETTLEMENT",
     "protocols/linear.md": "fl_tasks.vertical.linear",
     "protocols/logistic-arbiter.md": "fl_tasks.vertical.arbiter_oracle",
     "protocols/logistic-guest.md": "fl_tasks.vertical.guest_held",
@@ -29,5 +30,6 @@ def leakage(docs: Annotated[Path, typer.Option(help="Folder of the pages.")] = P
 
 def with_table(text: str, name: str) -> str:
     """A page with its table between the markers made anew."""
-    table = import_module(PAGES[name]).CONTRACT.leakage_table()
+    module, _, contract = PAGES[name].partition(":")
+    table = getattr(import_module(module), contract or "CONTRACT").leakage_table()
     return _TABLE.sub(lambda found: found.group(1) + table + found.group(2), text)
