@@ -36,11 +36,11 @@ def check_blocks(audit: Audit, source: Source, record: Record) -> dict[int, Kept
             if known and block["previous"] != known:
                 raise Differs("It does not follow the block before it.")
             previous, found[height] = digest(block), kept
-            _prove_pairs(audit, block)
             with audit.at(PART, segment_key(source.agreement.name, record.length + 1)):
                 _check_end(block, source.party, record)
             _check_against_record(block, source.party, record)
             audit.count(PART, "blocks")
+            _prove_pairs(audit, block)
             audit.count(PART, "votes", len(kept["certificate"]))
             audit.count(PART, "attestations", len(kept["attestations"]))
     for height in sorted(height for height in record.settlements if height > top):
@@ -131,7 +131,6 @@ def _check_pair(audit: Audit, source: Source, record: Record, run: str, peer: st
     with audit.at(PAIRS, book):
         lines = [Line(**one) for one in read_document(source, book)]
         _check_lines(lines, source.party, peer, record, run)
-        audit.count(PAIRS, "lines", len(lines))
     if book in audit.faulty():
         return
     with audit.at(PAIRS, secret):
@@ -141,6 +140,7 @@ def _check_pair(audit: Audit, source: Source, record: Record, run: str, peer: st
         if summary(pair.parties, bytes.fromhex(kept["salt"]), matched) != pair.model_dump(mode="json"):
             raise Differs("The books make another summary than was attested.")
         audit.count(PAIRS, "pairs")
+        audit.count(PAIRS, "lines", len(lines))
 
 
 def _check_lines(lines: list[Line], me: str, peer: str, record: Record, run: str) -> None:
@@ -174,4 +174,3 @@ def _signed_by(statement: Signed, party: str, agreement: Agreement) -> bool:
                 continue
             return statement.party == party
     return False
-

@@ -19,14 +19,14 @@ ARTIFACTS, BOOKINGS, PRIVATE = "artifacts", "bookings", "private objects"
 BOOKS = ("sent", "received")
 
 
-def check_bookings(audit: Audit, source: StoreSource, record: Record) -> dict[str, dict[str, str]]:
-    """Compare the books with the record, both ways. Returns, by run, the hashes of what is booked as sent and not recorded.
+def check_bookings(audit: Audit, source: StoreSource, record: Record) -> dict[str, dict[str, Booked]]:
+    """Compare the books with the record, both ways. Returns, by run, what is booked as sent and not recorded.
 
     A settlement records all that is booked: in a settled run, a booking without an entry shows that the record was cut off.
     """
     recorded = {book: _by_key(source, record, book) for book in BOOKS}
     settled, seen = set(runs_with(source, "settled")), set()
-    unrecorded: dict[str, dict[str, str]] = {}
+    unrecorded: dict[str, dict[str, Booked]] = {}
     lacking: Counter[str] = Counter()
     for key in source.names(f"private/{source.agreement.name}/runs/"):
         parts = key.split("/")
@@ -40,12 +40,13 @@ def check_bookings(audit: Audit, source: StoreSource, record: Record) -> dict[st
             entry = recorded[book].get(key)
             if booking_name(subject) != parts[6]:
                 raise Differs("It is another one.")
-            if entry is not None and entry != (kept["sha256"], kept["size"], kept["rows"], ",".join(kept["kinds"])):
+            booked = Booked(kept["sha256"], kept["size"], kept["rows"], ",".join(kept["kinds"]))
+            if entry is not None and entry != booked:
                 raise Differs(f"The record says otherwise of {subject}.")
             if entry is None:
                 lacking[run] += 1
             if entry is None and book == "sent":
-                unrecorded.setdefault(run, {})[kept["address"]] = kept["sha256"]
+                unrecorded.setdefault(run, {})[kept["address"]] = booked
             audit.count(BOOKINGS, "bookings")
     for keys in recorded.values():
         for key in keys.keys() - seen:
@@ -60,22 +61,22 @@ def _by_key(source: StoreSource, record: Record, book: str) -> dict[str, Booked]
     return {run_key(source, run, f"books/{book}/{booking_name(name)}"): one for run, name, one in record.booked(book)}
 
 
-def check_artifacts(audit: Audit, source: StoreSource, record: Record, unrecorded: dict[str, dict[str, str]]) -> None:
+def check_artifacts(audit: Audit, source: StoreSource, record: Record, unrecorded: dict[str, dict[str, Booked]]) -> None:
     """Look at every artifact that was booked as sent, and for artifacts that were not.
 
     One that is gone is in order where the record says that retention erased its run.
     """
     lying = _Lying(source)
-    expected = {name.split("/", 1)[1]: (run, one.sha256) for run, name, one in record.booked("sent")}
-    expected |= {address: (run, sha256) for run, sent in unrecorded.items() for address, sha256 in sent.items()}
-    for address, (run, sha256) in sorted(expected.items()):
+    expected = {name.split("/", 1)[1]: (run, one) for run, name, one in record.booked("sent")}
+    expected |= {address: (run, one) for run, sent in unrecorded.items() for address, one in sent.items()}
+    for address, (run, booked) in sorted(expected.items()):
         present = lying.take(address)
         if not present and run in record.erased:
             audit.count(ARTIFACTS, "erased by retention")
             continue
         with audit.at(ARTIFACTS, f"{address}/head"):
-            _check_artifact(audit, source, address, sha256)
             audit.count(ARTIFACTS, "artifacts")
+            _check_artifact(audit, source, address, booked)
     settled = set(runs_with(source, "settled"))
     for run, key in lying.rest():
         if run in settled or run not in record.names:  # elsewhere a sending may be under way
@@ -102,26 +103,28 @@ class _Lying:
                 yield (parts[4].removeprefix("invite.") if parts[2] == "invitations" else parts[2]), key
 
 
-def _check_artifact(audit: Audit, source: StoreSource, address: str, sha256: str) -> None:
-    """The head is the one that was booked and signed by this party; every chunk is the one in the head."""
+def _check_artifact(audit: Audit, source: StoreSource, address: str, booked: Booked) -> None:
+    """The head has the hash that was booked, and with it all that is in the head; chunks beside it have those of the header."""
     data = _get(source, f"{address}/head")
-    if hashlib.sha256(data).hexdigest() != sha256:
+    if hashlib.sha256(data).hexdigest() != booked.sha256:
         raise Differs("It is not what was booked as sent.")
-    header, inline = _head(source, data)
     audit.count(ARTIFACTS, "bytes", len(data))
+    if len(data) == booked.size:
+        return
+    header = _header(source, data)
     for index, (expected, _) in enumerate(header.chunks, start=1):
-        key = f"{address}/head" if len(header.chunks) == 1 else header.address.chunk(index)
+        key = header.address.chunk(index)
         with audit.at(ARTIFACTS, key):
-            chunk = inline if len(header.chunks) == 1 else _get(source, key)
+            chunk = _get(source, key)
             if hashlib.sha256(chunk).hexdigest() != expected:
                 raise AlteredPayload()
-            audit.count(ARTIFACTS, "bytes", 0 if len(header.chunks) == 1 else len(chunk))
+            audit.count(ARTIFACTS, "bytes", len(chunk))
 
 
-def _head(source: StoreSource, data: bytes) -> tuple[Header, bytes]:
+def _header(source: StoreSource, data: bytes) -> Header:
     for key in reversed(keys_over_time(source.agreement, source.party)):
         try:
-            return read_head(data, key)
+            return read_head(data, key)[0]
         except SignatureRefused:
             continue
     raise SignatureRefused()
@@ -145,4 +148,3 @@ def check_private(audit: Audit, source: StoreSource) -> None:
     for key in source.names(f"ledger/{name}/"):
         if key.split("/")[2] not in ("segments", "blocks"):
             audit.find(PRIVATE, key, NeverBooked())
-

@@ -34,10 +34,12 @@ class Source(Protocol):
     """Objects of one party's store that concern one agreement."""
 
     @property
-    def party(self) -> str: ...
+    def party(self) -> str:
+        """Whose store it is."""
 
     @property
-    def agreement(self) -> Agreement: ...
+    def agreement(self) -> Agreement:
+        """The agreement, its signatures not checked yet."""
 
     def names(self, prefix: str) -> list[str]:
         """Keys that start with ``prefix``, sorted."""
