@@ -74,7 +74,7 @@ def export(
 ) -> None:
     """Write a bundle for an auditor: what was signed, opened, with a report (report.html) to read and print."""
     from fl_tasks.audit.bundle import export as write
-    from fl_tasks.audit.report import page
+    from fl_tasks.audit.report import page, several
     from fl_tasks.audit.verify import verify_store
 
     source = _source(_only(agreement, settings), settings, store)
@@ -84,7 +84,7 @@ def export(
         f"Wrote {out}: {count} files. It discloses addresses, times, hashes, sizes, metrics and names; no data, no secret key."
     )
     if audit.findings:
-        typer.echo(f"The audit has {len(audit.findings)} findings; they are in the report.")
+        typer.echo(f"The audit found {several(len(audit.findings), 'things')} wrong; the report names them.")
         raise typer.Exit(1)
 
 
@@ -196,7 +196,7 @@ def _traffic(one: History) -> Any:
     for column in ("artifacts", "bytes", "rows"):
         table.add_column(column, justify="right")
     table.add_column("protection")
-    for (book, peer, message), part in sorted(one.traffic.items(), reverse=True):
+    for (book, peer, message), part in sorted(one.traffic.items(), key=lambda item: (item[0][0] != "sent", item[0])):
         way = "sent to" if book == "sent" else "received from"
         kinds = ", ".join(sorted(part.kinds))
         table.add_row(way, peer, message, f"{part.count:,}", size(part.bytes), f"{part.rows:,}", kinds)

@@ -41,8 +41,8 @@ def page(source: Source, audit: Audit, ends: Ends) -> str:
         _tiles(runs, ends),
         _checked(audit),
         _findings(audit, runs, unread),
+        _left(runs),
         _members(source),
-        _left(source, runs),
         "<h2>Runs</h2>" + ("".join(map(_run, runs)) or "<p class=quiet>No run has been recorded.</p>"),
         _chain(found),
         "<footer>What this page says of runs is taken from the record and the blocks. It is evidence as part of its signed bundle "
@@ -58,30 +58,30 @@ def page(source: Source, audit: Audit, ends: Ends) -> str:
 
 def _verdict(audit: Audit) -> str:
     if audit.findings:
-        text = f"<strong>{len(audit.findings)} findings.</strong> Something is not what it was signed to be; see Findings."
+        text = (
+            f"<strong>{several(len(audit.findings), 'findings')}.</strong> Something is not what it was signed to be; see Findings."
+        )
         return f"<div class='verdict bad'>{text}</div>"
     return "<div class=verdict><strong>No findings.</strong> Everything that was checked is what it was signed to be.</div>"
 
 
 def _tiles(runs: list[History], ends: Ends) -> str:
-    sent = sum(one.total("sent").bytes for one in runs)
-    tiles = {
-        "runs": f"{len(runs)}",
-        "blocks": f"{ends.height}",
-        "segments of the record": f"{ends.segment:,}",
-        "artifacts sent": f"{sum(one.total('sent').count for one in runs):,}",
-        "left the house": size(sent),
-        "came in": size(sum(one.total("received").bytes for one in runs)),
-    }
-    return "<div class=tiles>" + "".join(f"<div class=tile><b>{value}</b>{name}</div>" for name, value in tiles.items()) + "</div>"
+    counts = {"runs": len(runs), "blocks": ends.height, "segments": ends.segment}
+    tiles = [
+        *(several(number, what).split(" ") for what, number in counts.items()),
+        (f"{sum(one.total('sent').count for one in runs):,}", "artifacts sent"),
+        (size(sum(one.total("sent").bytes for one in runs)), "left the house"),
+        (size(sum(one.total("received").bytes for one in runs)), "came in"),
+    ]
+    return "<div class=tiles>" + "".join(f"<div class=tile><b>{value}</b>{name}</div>" for value, name in tiles) + "</div>"
 
 
 def _checked(audit: Audit) -> str:
     rows = []
     for part, counts in audit.counts.items():
         bad = sum(finding.part == part for finding in audit.findings)
-        verdict = f"<span class=no>{bad} findings</span>" if bad else "<span class=yes>in order</span>"
-        rows.append((escape(part), counted(counts), PROVES.get(part, ""), verdict))
+        verdict = f"<span class='no once'>{several(bad, 'findings')}</span>" if bad else "<span class='yes once'>in order</span>"
+        rows.append((f"<span class=once>{escape(part)}</span>", counted(counts), PROVES.get(part, ""), verdict))
     return "<h2>What was checked</h2>" + _table(("", "looked at", "what it shows", ""), rows)
 
 
@@ -104,12 +104,15 @@ def _members(source: Source) -> str:
         rows.append((escape(name), escape(member.role), f"<code>{member.fingerprint}</code>", signed))
     gone = {one for link in source.agreement.chain for one in link.members} - set(source.agreement.members)
     rows += [(escape(name), "left", "", "") for name in sorted(gone)]
-    links = [(escape(link.label), f"<code>{link.digest}</code>") for link in source.agreement.chain]
+    links = [
+        (escape(link.label if link.label == "terms" else f"amendment {link.label}"), f"<code>{link.digest}</code>")
+        for link in source.agreement.chain
+    ]
     heads = ("party", "role", "key fingerprint", "signatures")
     return f"<h2>Agreement</h2>{_table(heads, rows)}<h3>Chain</h3>{_table(('part', 'digest'), links)}"
 
 
-def _left(source: Source, runs: list[History]) -> str:
+def _left(runs: list[History]) -> str:
     """What left the house and what came in, by peer."""
     peers = sorted({peer for run in runs for _, peer, _ in run.traffic})
     totals = {(book, peer): [run.total(book, peer) for run in runs] for book in ("sent", "received") for peer in peers}
@@ -129,23 +132,13 @@ def _left(source: Source, runs: list[History]) -> str:
 
 def _run(run: History) -> str:
     parts = [f"<header><h3>Run {escape(run.run)}</h3><span class=quiet>{escape(run.kind)}, {escape(run.state)}</span></header>"]
-    events = [
-        (_time(event["at"]), escape(event["kind"]), escape(plainly(event["subject"])), escape(plainly(event["body"])))
-        for event in run.events
-        if event["kind"] != "rounds"
-    ]
-    rounds = run.of_kind("rounds")
-    if rounds:
-        last = rounds[-1]
-        facts = f"{last['body']['round']} rounds in {len(rounds)} legs; last loss {plainly(last['body'].get('loss'))}"
-        events.append((_time(last["at"]), "rounds", "", escape(facts)))
-    parts.append(_table(("when (UTC)", "what", "about", "facts"), sorted(events)))
+    parts.append(_table(("when (UTC)", "what", "about", "facts"), _events(run)))
     if run.metrics:
         parts.append(
             "<h3>Metrics on held-out rows</h3>" + _table(run.metrics, [tuple(f"{one:.6g}" for one in run.metrics.values())])
         )
     artifacts = []
-    for (book, peer, message), one in sorted(run.traffic.items(), reverse=True):
+    for (book, peer, message), one in sorted(run.traffic.items(), key=lambda item: (item[0][0] != "sent", item[0])):
         way, kinds = "sent to" if book == "sent" else "received from", ", ".join(sorted(one.kinds))
         counts = (f"{one.count:,}", size(one.bytes), f"{one.rows:,}")
         artifacts.append((way, escape(peer), escape(message), *counts, escape(kinds)))
@@ -159,6 +152,20 @@ def _run(run: History) -> str:
         columns = ["party", *(_MEASURES[name] for name in measures), "paid"]
         parts.append("<h3>Contributions and rewards</h3>" + _table(columns, lines, set(range(1, len(columns)))))
     return f"<section class=run>{''.join(parts)}</section>"
+
+
+def _events(run: History) -> list[tuple[str, ...]]:
+    """The events in the order of recording, a whole training in one line."""
+    rounds = run.of_kind("rounds")
+    rows: list[tuple[str, ...]] = []
+    for event in run.events:
+        subject, facts = plainly(event["subject"]), plainly(event["body"])
+        if event["kind"] == "rounds":
+            if event is not rounds[-1]:
+                continue
+            subject, facts = "all", f"{event['body']['round']} rounds, last loss {plainly(event['body'].get('loss'))}"
+        rows.append((f"<span class=once>{_time(event['at'])}</span>", escape(event["kind"]), escape(subject), escape(facts)))
+    return rows
 
 
 def _chain(found: dict[str, History]) -> str:
@@ -190,8 +197,14 @@ def _table(heads: Iterable[str], rows: Iterable[tuple[str, ...]], numbers: set[i
 
 
 def counted(counts: dict[str, int]) -> str:
-    """``3 segments, 1,200 entries``."""
-    return ", ".join(f"{size(number) if what == 'bytes' else f'{number:,} {what}'}" for what, number in counts.items()) or "nothing"
+    """``1 segment, 1,200 entries``."""
+    return ", ".join(size(number) if what == "bytes" else several(number, what) for what, number in counts.items()) or "nothing"
+
+
+def several(number: int, what: str) -> str:
+    """A number with its noun, which is given in the plural."""
+    one = what.removesuffix("ies") + "y" if what.endswith("ies") else what.removesuffix("s")
+    return f"{number:,} {one if number == 1 else what}"
 
 
 def size(number: float) -> str:
