@@ -183,8 +183,9 @@ def _print_run(one: History) -> None:
         console.print(f"FINDING  with {escape(event['subject'])}: {body['code']}", soft_wrap=True)
         for address in body.get("addresses", []):
             console.print(f"         {escape(address)}", soft_wrap=True)
-    for party in one.evidence:
-        console.print(f"PROOF    {escape(party)} signed two different statements for one place in the ledger; both are kept.")
+    for party, faces in one.evidence.items():
+        text = f"PROOF    {party} signed two different statements for one place in the ledger: {faces}"
+        console.print(escape(text), soft_wrap=True)
 
 
 def _traffic(one: History) -> Any:

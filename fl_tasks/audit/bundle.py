@@ -31,7 +31,6 @@ from storage.stores.base import KeyMissing, is_key
 SCHEMA, DOMAIN, PART = "tombolo.audit/1", "audit-bundle", "bundle"
 INDEX, SIGNATURE = "index.json", "index.sig"
 _MOST_MEMBERS = 500_000
-_MOST_BYTES = 1 << 34
 _KEPT = re.compile(r"manifest|signatures/[^/]+|settle/(pair|book|evidence)/[^/]+")
 _AGREEMENT = re.compile(r"agreement/(agreement\.yaml|amendments/[0-9]{4}\.yaml|signatures/[A-Za-z0-9._-]+\.json)")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
@@ -108,7 +107,7 @@ def _members(source: StoreSource, report: str) -> Iterator[tuple[str, bytes]]:
 
 def _exported(source: StoreSource) -> list[str]:
     name = source.agreement.name
-    runs = [key for key in source.names(f"private/{name}/runs/") if _KEPT.fullmatch(key.split("/", 4)[4])]
+    runs = [key for key in source.names(f"private/{name}/runs/") if _KEPT.fullmatch("".join(key.split("/", 4)[4:]))]
     return [*source.names(f"ledger/{name}/segments/"), *source.names(f"ledger/{name}/blocks/"), *runs]
 
 
@@ -206,8 +205,8 @@ def _archive(file: IO[bytes]) -> Iterator[zipfile.ZipFile]:
         if len(members) > _MOST_MEMBERS or len(names) != len(members) or not all(map(is_key, names)):
             raise BadBundle("Its members are too many, or have names that no member has.")
         plain = all(member.compress_type == zipfile.ZIP_STORED and member.file_size <= LARGEST for member in members)
-        if not plain or sum(member.file_size for member in members) > _MOST_BYTES:
-            raise BadBundle("A member is compressed or too large.")
+        if not plain or sum(member.file_size for member in members) > os.fstat(file.fileno()).st_size:
+            raise BadBundle("A member is compressed, too large, or shares its bytes with another.")
         yield archive
 
 

@@ -10,6 +10,7 @@ from fl_tasks.audit.record import parsed
 from fl_tasks.audit.source import Source, read_document
 from storage.canonical import digest
 from storage.errors import CodedError
+from storage.ledger.signed import Signed
 
 
 class NoSuchRun(CodedError):
@@ -32,7 +33,8 @@ class Traffic:
 class History:
     """One run: its entries other than artifacts in the order of recording, and sums over its artifacts.
 
-    ``traffic`` is by book (``sent``, ``received``), peer and message; ``evidence`` names parties proven to be two-faced.
+    ``traffic`` is by book (``sent``, ``received``), peer and message; ``evidence`` says of parties proven to be two-faced in what
+    their two statements differ.
     """
 
     run: str
@@ -40,7 +42,7 @@ class History:
     traffic: dict[tuple[str, str, str], Traffic] = field(default_factory=dict)
     block: Mapping[str, Any] | None = None
     signers: list[str] = field(default_factory=list)
-    evidence: list[str] = field(default_factory=list)
+    evidence: dict[str, str] = field(default_factory=dict)
 
     def of_kind(self, kind: str) -> list[dict[str, Any]]:
         return [event for event in self.events if event["kind"] == kind]
@@ -96,8 +98,11 @@ def histories(source: Source) -> tuple[dict[str, History], list[str]]:
             unread.append(key)
     for key in source.names(f"private/{name}/runs/"):
         parts = key.split("/")
-        if parts[4:6] == ["settle", "evidence"]:
-            found.setdefault(parts[3], History(parts[3])).evidence.append(parts[6])
+        if parts[4:6] == ["settle", "evidence"] and len(parts) == 7:
+            try:
+                found.setdefault(parts[3], History(parts[3])).evidence[parts[6]] = _two_faces(read_document(source, key))
+            except (CodedError, LookupError, TypeError, ValueError):
+                unread.append(key)
     return found, unread
 
 
@@ -117,6 +122,13 @@ def _add(history: History, entry: dict[str, Any]) -> None:
     part = history.traffic.setdefault((entry["kind"], body["peer"], body["message"]), Traffic())
     part.count, part.bytes, part.rows = part.count + 1, part.bytes + body["size"], part.rows + body["rows"]
     part.kinds |= set(body["kinds"])
+
+
+def _two_faces(proof: list[Any]) -> str:
+    """In what two signed statements differ."""
+    one, other = (Signed.from_json(statement).document for statement in proof)
+    differing = [name for name in one if one[name] != other.get(name)]
+    return "; ".join(f"{name} {plainly(one[name])} and {plainly(other.get(name))}" for name in differing)
 
 
 def shares(block: Mapping[str, Any]) -> list[tuple[str, dict[str, float], str]]:

@@ -89,7 +89,7 @@ class _Lying:
     def __init__(self, source: StoreSource) -> None:
         self._objects: dict[str, list[str]] = {}
         for key in source.names("to-"):
-            if key.split("/")[1:2] == [source.agreement.name]:
+            if key.split("/", 2)[1:2] == [source.agreement.name]:
                 self._objects.setdefault(key.rpartition("/")[0], []).append(key)
 
     def take(self, address: str) -> bool:
@@ -99,8 +99,8 @@ class _Lying:
         """What was not taken, with its run."""
         for keys in self._objects.values():
             for key in keys:
-                parts = key.split("/")
-                yield (parts[4].removeprefix("invite.") if parts[2] == "invitations" else parts[2]), key
+                run, *below = key.split("/")[2:] or [""]
+                yield ("".join(below[1:2]).removeprefix("invite.") if run == "invitations" else run), key
 
 
 def _check_artifact(audit: Audit, source: StoreSource, address: str, booked: Booked) -> None:
@@ -146,5 +146,5 @@ def check_private(audit: Audit, source: StoreSource) -> None:
                 source.read(key)
                 audit.count(PRIVATE, "objects")
     for key in source.names(f"ledger/{name}/"):
-        if key.split("/")[2] not in ("segments", "blocks"):
+        if not key.startswith((f"ledger/{name}/segments/", f"ledger/{name}/blocks/")):
             audit.find(PRIVATE, key, NeverBooked())

@@ -91,7 +91,8 @@ def _findings(audit: Audit, runs: list[History], unread: list[str]) -> str:
         for event in run.of_kind("finding"):
             text = f"run {run.run}, with {event['subject']}: {plainly(event['body'].get('addresses', []))}"
             rows.append(("recorded by the party", f"<code>{escape(str(event['body'].get('code', '')))}</code>", escape(text)))
-        rows += [("proof kept", "", escape(f"{party} signed two different statements in run {run.run}.")) for party in run.evidence]
+        for party, faces in run.evidence.items():
+            rows.append(("proof kept", "", escape(f"run {run.run}: {party} signed two different statements: {faces}")))
     rows += [(f"<code>{escape(key)}</code>", "", "It could not be read and is not part of this report.") for key in unread]
     return "<h2>Findings</h2>" + (_table(("object", "code", "what"), rows) if rows else "<p>None.</p>")
 

@@ -106,7 +106,7 @@ def read_document(source: Source, key: str) -> Any:
 def runs_with(source: Source, name: str) -> list[str]:
     """Runs in whose private area an object ``name`` lies."""
     keys = source.names(f"private/{source.agreement.name}/runs/")
-    return [key.split("/")[3] for key in keys if key.split("/", 4)[4] == name]
+    return [key.split("/")[3] for key in keys if key.split("/", 4)[4:] == [name]]
 
 
 def keys_over_time(agreement: Agreement, party: str) -> list[VerifyKey]:

@@ -114,6 +114,7 @@ def test_differing_books_and_proof_of_two_faces_are_shown(tmp_path):
     assert status == 0
     assert "to-lab/trial/run-1/x" in shown and BooksDiffer.code in shown
     assert "lab signed two different statements" in shown
+    assert f"block {'a' * 16}… and {'b' * 16}…" in shown
     status, shown = call("verify", "--settings", made.settings("clinic"))
     assert status == 0
     assert "1 proof" in shown

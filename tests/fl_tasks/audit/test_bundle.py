@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import io
 import json
@@ -173,6 +174,12 @@ def test_a_party_cannot_forge_its_own_bundle(fed, whole, tmp_path):
     assert refused(path) == [SIGNATURE]
 
 
+def _another_name(member: zipfile.ZipInfo, name: str) -> zipfile.ZipInfo:
+    other = copy.copy(member)
+    other.filename = name
+    return other
+
+
 def test_hostile_archives_are_refused(whole, tmp_path, monkeypatch):
     path = tmp_path / "b.zip"
     for name in ("../evil", "/etc/evil", "a\\b", "a//b", "a/./b"):
@@ -181,6 +188,11 @@ def test_hostile_archives_are_refused(whole, tmp_path, monkeypatch):
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(INDEX, b"{}" * 1000)
     assert refused(path) == ["bundle"]
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a", b"x" * 1000)
+        shared = archive.infolist()[0]
+        archive.filelist.append(_another_name(shared, "b"))
+    assert refused(path) == ["bundle"], "two members over the same bytes"
     for data in (b"", b"PK", b"\0" * 100):
         path.write_bytes(data)
         assert refused(path) == ["bundle"]
