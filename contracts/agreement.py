@@ -41,11 +41,12 @@ class NotPinned(CodedError):
 
 @dataclass(frozen=True)
 class Link:
-    """One link of the chain: the terms or an amendment, the digest so far, and whose signatures it needs."""
+    """One link of the chain: the terms or an amendment, the digest so far, whose signatures it needs, and the members from then."""
 
     label: str
     digest: str
     signers: tuple[Member, ...]
+    members: Mapping[str, Member] = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -64,15 +65,15 @@ class Agreement:
         if folder.name != terms.name:
             raise BadDocument(f"{folder}: the folder of agreement {terms.name} must have its name.")
         members: dict[str, Member] = {}
-        links = [Link("terms", terms.digest, ())]
+        links = [Link("terms", terms.digest, (), {})]
         for number, path in enumerate(sorted((folder / "amendments").glob("*.yaml")), start=1):
             amendment = read_model(path, Amendment)
             if amendment.number != number or path.stem != f"{number:04d}" or amendment.previous != links[-1].digest:
                 raise BadAmendment(f"{path} is not number {number:04d} after {links[-1].digest[:16]}....")
             members, signers = _amended(terms, members, amendment)
-            links.append(Link(path.stem, amendment.digest, tuple(signers)))
+            links.append(Link(path.stem, amendment.digest, tuple(signers), members))
             if number == 1:
-                links[0] = Link("terms", terms.digest, tuple(signers))
+                links[0] = Link("terms", terms.digest, tuple(signers), members)
         agreement = cls(folder, terms, members, tuple(links))
         if verify:
             agreement.check()

@@ -65,7 +65,8 @@ def _settle(place: Workplace, run: str, wait: Wait, progress: Progress) -> bytes
     with place.session(run, SETTLEMENT, "settle", wait, progress, settling=True) as session:
         books = reconcile(session, place.books(run), forgiving(members))
         at = agree_on_place(session, lambda: _next_place(place, ledger, run))
-        said = {**common, "height": at.height, "previous": _previous(place, run, at), "party": place.me, "pairs": books.pairs}
+        own = {"party": place.me, "pairs": books.pairs, "record": _record_head(place)}
+        said = {**common, "height": at.height, "previous": _previous(place, run, at), **own}
         document = Assembly(session, seat, at, attestation(session, seat, said)).run()
         session.report(block=document["block"]["height"])
     kept = place.blocks.put(at.height, document)
@@ -77,6 +78,12 @@ def _facts(place: Workplace, run: str, wait: Wait, progress: Progress) -> dict[s
     evaluation = place.run_area(run).get("evaluation")
     metrics = parse(evaluation)["metrics"] if evaluation else {}
     return {"metrics": metrics, "contributions": None, "rewards": None}
+
+
+def _record_head(place: Workplace) -> dict[str, Any]:
+    """Where this party's record ends now: what the block pins, so that nothing before it can be cut off unseen."""
+    head = place.chain.head()
+    return {"index": head.index, "digest": head.digest} if head else {"index": 0, "digest": FIRST_PREVIOUS}
 
 
 def _next_place(place: Workplace, ledger: PrivateArea, run: str) -> Place:

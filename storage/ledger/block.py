@@ -48,8 +48,15 @@ class Pair(_Strict):
     unmatched: _Count
 
 
+class Head(_Strict):
+    """Where a party's own record ended when it attested: number and header hash of its last segment (0 while it had none)."""
+
+    index: _Count
+    digest: _Hash
+
+
 class Attestation(_Strict):
-    """What one party says of a run: its pairs' summaries, and the facts that all parties must find alike."""
+    """What one party says of a run: its pairs' summaries and its record's end, and the facts that all parties must find alike."""
 
     agreement: str
     agreement_digest: _Hash
@@ -60,12 +67,13 @@ class Attestation(_Strict):
     manifest: _Hash
     party: str
     pairs: tuple[Pair, ...]
+    record: Head
     facts: dict[str, Any]
 
     @property
     def common(self) -> dict[str, Any]:
         """All that must be the same at every party."""
-        return self.model_dump(mode="json", exclude={"party", "pairs"})
+        return self.model_dump(mode="json", exclude={"party", "pairs", "record"})
 
 
 def read_attestation(signed: Signed, key: VerifyKey) -> Attestation:
@@ -105,6 +113,7 @@ def build(attested: Iterable[Signed], members: Mapping[str, VerifyKey]) -> dict[
         **first.common,
         "parties": sorted(members),
         "attested": sorted(agreeing),
+        "records": {party: one.record.model_dump(mode="json") for party, one in agreeing.items()},
         "pairs": pairs,
         "entries_root": merkle.root([merkle.leaf(canonical(pair)) for pair in pairs]).hex(),
     }

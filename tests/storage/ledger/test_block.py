@@ -37,6 +37,7 @@ def attested(party: str, count: int, artifacts: int = 3, **changes) -> Signed:
         "manifest": HASH,
         "facts": {"metrics": {"auc": 0.75}},
         "party": party,
+        "record": {"index": 0, "digest": HASH},
         "pairs": sorted(
             (pair(party, other, artifacts) for other in members(count) if other != party), key=lambda one: one["parties"]
         ),

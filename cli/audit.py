@@ -1,0 +1,230 @@
+"""`tombolo audit`: verify a party's past, look at it, and hand it to an auditor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from fl_tasks.audit.findings import Audit
+    from fl_tasks.audit.history import History
+    from fl_tasks.audit.source import StoreSource
+    from fl_tasks.audit.verify import Ends
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Verify, show and export a party's record.")
+Settings = Annotated[Path | None, typer.Option(help="Party settings file; default: TOMBOLO_PARTY.")]
+Copy = Annotated[str | None, typer.Option(help="Address of a copy of the own store (a backup) to read instead.")]
+Which = Annotated[str | None, typer.Option(help="Which agreement; may be left out where there is only one.")]
+
+
+@app.command()
+def verify(
+    agreement: Annotated[str | None, typer.Argument(help="Only this agreement; default: all of this party.")] = None,
+    settings: Settings = None,
+    store: Copy = None,
+    bundle: Annotated[Path | None, typer.Option(help="Verify this bundle instead; needs no settings, keys or store.")] = None,
+) -> None:
+    """Check everything that a store or a bundle can prove, say what was checked, and name everything that is wrong."""
+    if bundle is not None:
+        sound = _verify_bundle(bundle)
+    else:
+        from fl_tasks.audit.verify import verify_store
+
+        sound = True
+        for name in [agreement] if agreement else _names(settings):
+            source = _source(name, settings, store)
+            audit, ends = verify_store(source)
+            _print_audit(f"Agreement {name}, party {source.party}, store {source.store.url}", source.agreement.digest, audit, ends)
+            sound = sound and not audit.findings
+    if not sound:
+        raise typer.Exit(1)
+
+
+@app.command()
+def show(
+    run: Annotated[str | None, typer.Argument(help="The run; without it, all runs are listed.")] = None,
+    agreement: Which = None,
+    settings: Settings = None,
+    store: Copy = None,
+) -> None:
+    """Show the runs in the record, or the history of one: events, artifacts, metrics, contributions, rewards, block, findings."""
+    from fl_tasks.audit.history import histories, history
+
+    source = _source(_only(agreement, settings), settings, store)
+    if run is None:
+        found, unread = histories(source)
+        _print_runs(list(found.values()))
+    else:
+        one, unread = history(source, run)
+        _print_run(one)
+    if unread:
+        typer.echo(f"{len(unread)} objects could not be read; `tombolo audit verify` says which and why.")
+        raise typer.Exit(1)
+
+
+@app.command()
+def export(
+    out: Annotated[Path, typer.Option(help="File to write (.zip); an existing one is never overwritten.")],
+    agreement: Which = None,
+    settings: Settings = None,
+    store: Copy = None,
+) -> None:
+    """Write a bundle for an auditor: what was signed, opened, with a report (report.html) to read and print."""
+    from fl_tasks.audit.bundle import export as write
+    from fl_tasks.audit.report import page, several
+    from fl_tasks.audit.verify import verify_store
+
+    source = _source(_only(agreement, settings), settings, store)
+    audit, ends = verify_store(source)
+    count = write(source, page(source, audit, ends), out)
+    typer.echo(
+        f"Wrote {out}: {count} files. It discloses addresses, times, hashes, sizes, metrics and names; no data, no secret key."
+    )
+    if audit.findings:
+        typer.echo(f"The audit found {several(len(audit.findings), 'things')} wrong; the report names them.")
+        raise typer.Exit(1)
+
+
+# -- what is read ---------------------------------------------------------------------------------------------------------------
+
+
+def _names(settings: Path | None) -> list[str]:
+    from contracts.settings import PartySettings
+    from fl_tasks.audit.source import agreements
+
+    return agreements(PartySettings.load(settings))
+
+
+def _only(agreement: str | None, settings: Path | None) -> str:
+    names = [agreement] if agreement else _names(settings)
+    if len(names) != 1:
+        raise typer.BadParameter(f"there are {len(names)}: {', '.join(names)}", param_hint="--agreement")
+    return names[0]
+
+
+def _source(name: str, settings: Path | None, store: str | None) -> StoreSource:
+    from contracts.settings import PartySettings
+    from fl_tasks.audit.source import StoreSource
+
+    return StoreSource.open(name, PartySettings.load(settings), store)
+
+
+def _verify_bundle(path: Path) -> bool:
+    from fl_tasks.audit.bundle import opened
+    from fl_tasks.audit.findings import Audit
+    from fl_tasks.audit.verify import verify_documents
+
+    audit = Audit()
+    with opened(audit, path) as source:
+        _, ends = verify_documents(audit, source)
+        title = f"Agreement {source.agreement.name}, bundle of {source.party}, exported {source.exported}"
+        _print_audit(title, source.agreement.digest, audit, ends)
+    return not audit.findings
+
+
+# -- what is printed ------------------------------------------------------------------------------------------------------------
+
+
+def _print_audit(title: str, digest: str, audit: Audit, ends: Ends) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from fl_tasks.audit.report import counted
+
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"[bold]{escape(title)}[/bold]\ndigest {digest}")
+    table = Table("what", "looked at", "findings")
+    for part, counts in audit.counts.items():
+        bad = sum(finding.part == part for finding in audit.findings)
+        table.add_row(part, counted(counts), str(bad) if bad else "none")
+    console.print(table)
+    for finding in audit.findings:
+        console.print(f"FINDING  {escape(finding.name)}: {finding.code} {escape(finding.what)}")
+    console.print(f"The record ends with segment {ends.segment} {ends.segment_digest}")
+    console.print(f"The last block is {ends.height} {ends.block}; compare it with another party's.")
+
+
+def _print_runs(runs: list[History]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from fl_tasks.audit.report import size
+
+    table = Table("run", "kind", "began (UTC)", "state", "metrics", "sent", "received")
+    for one in runs:
+        metrics = " ".join(f"{name}={value:.4f}" for name, value in one.metrics.items())
+        traffic = (f"{part.count:,} ({size(part.bytes)})" for part in (one.total("sent"), one.total("received")))
+        table.add_row(one.run or "-", one.kind, _time(one.began), one.state, metrics, *traffic)
+    Console().print(table)
+
+
+def _print_run(one: History) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from fl_tasks.audit.history import plainly
+
+    console = Console(highlight=False)
+    console.print(f"[bold]Run {escape(one.run)}[/bold]: {one.kind}, {one.state}")
+    events = Table("when (UTC)", "what", "about", "facts", title="What happened", title_justify="left")
+    for event in one.events:
+        events.add_row(_time(event["at"]), event["kind"], escape(plainly(event["subject"])), escape(plainly(event["body"])))
+    console.print(events)
+    console.print(_traffic(one))
+    if one.block is not None:
+        _print_block(console, one, one.block)
+    for event in one.of_kind("finding"):
+        body = event["body"]
+        console.print(f"FINDING  with {escape(event['subject'])}: {body['code']}", soft_wrap=True)
+        for address in body.get("addresses", []):
+            console.print(f"         {escape(address)}", soft_wrap=True)
+    for party, faces in one.evidence.items():
+        text = f"PROOF    {party} signed two different statements for one place in the ledger: {faces}"
+        console.print(escape(text), soft_wrap=True)
+
+
+def _traffic(one: History) -> Any:
+    from rich.table import Table
+
+    from fl_tasks.audit.report import size
+
+    table = Table("", "peer", "message", title="Artifacts", title_justify="left")
+    for column in ("artifacts", "bytes", "rows"):
+        table.add_column(column, justify="right")
+    table.add_column("protection")
+    for (book, peer, message), part in sorted(one.traffic.items(), key=lambda item: (item[0][0] != "sent", item[0])):
+        way = "sent to" if book == "sent" else "received from"
+        kinds = ", ".join(sorted(part.kinds))
+        table.add_row(way, peer, message, f"{part.count:,}", size(part.bytes), f"{part.rows:,}", kinds)
+    return table
+
+
+def _print_block(console: Any, one: History, block: Mapping[str, Any]) -> None:
+    from rich.table import Table
+
+    from fl_tasks.audit.history import shares
+    from fl_tasks.audit.report import size
+    from storage.canonical import digest
+
+    console.print(f"Block {block['height']} {digest(block)}, signed by {', '.join(one.signers)}", soft_wrap=True)
+    pairs = Table("pair", "artifacts", "bytes", "not booked alike")
+    for pair in block["pairs"]:
+        facts = [f"{pair['artifacts']:,}", size(pair["bytes"]), str(pair["unmatched"])] if "root" in pair else ["disputed", "", ""]
+        pairs.add_row(" and ".join(pair["parties"]), *facts)
+    console.print(pairs)
+    paid = shares(block)
+    if paid:
+        table = Table("party", "Shapley value", "leave-one-out", "share of data", "paid", title="Contributions and rewards")
+        for party, values, money in paid:
+            shown = (values.get(name) for name in ("shapley", "leave_one_out", "volume"))
+            table.add_row(party, *("" if value is None else f"{value:.4f}" for value in shown), money)
+        console.print(table)
+
+
+def _time(moment: str) -> str:
+    return moment[:19].replace("T", " ")

@@ -1,0 +1,54 @@
+"""The report as a page: what it says of contributions and findings, and that no text of others becomes markup."""
+
+from __future__ import annotations
+
+import pytest
+
+from fl_tasks.audit import report
+from fl_tasks.audit.findings import Audit, Missing
+from fl_tasks.audit.history import History
+from fl_tasks.audit.report import counted, page, size
+from fl_tasks.audit.verify import verify_store
+from fl_tasks.ledger import enter
+from tests.fl_tasks.audit.settled import settled, source
+from tests.fl_tasks.audit.test_history import BLOCK
+
+
+@pytest.fixture(scope="module")
+def fed(tmp_path_factory):
+    return settled(tmp_path_factory.mktemp("report"), runs=1)
+
+
+def test_texts_of_others_are_text(fed):
+    enter(fed.place("clinic"), "run-1", "finding", "lab", code="TMB-LEDGER-005", addresses=["<script>alert(1)</script>"])
+    found = source(fed, "clinic")
+    audit, ends = verify_store(found)
+    audit.find("record", "<b>x</b>", Missing("<i>y</i>"))
+    text = page(found, audit, ends)
+    assert "<script>" not in text and "&lt;script&gt;" in text
+    assert "<b>x</b>" not in text and "<i>y</i>" not in text
+    assert "1 finding." in text and "TMB-LEDGER-005" in text and Missing.code in text
+
+
+def test_contributions_and_rewards():
+    text = report._run(History("run-1", block={**BLOCK, "height": 1}))
+    assert "Shapley value" in text and "share of data" in text and "leave-one-out" not in text
+    assert "<td>lab</td><td class=n>0.2500</td><td class=n>1.0000</td><td class=n>1,000.01 EUR</td>" in text
+    assert "<td>notary</td><td class=n></td><td class=n></td><td class=n>500.00 EUR</td>" in text
+
+
+def test_numbers_for_people():
+    audit = Audit()
+    audit.count("record", "segments")
+    audit.count("record", "entries", 1200)
+    audit.count("artifacts", "entries")
+    audit.count("artifacts", "bytes", 3 << 20)
+    assert counted(audit.counts["record"]) == "1 segment, 1,200 entries"
+    assert counted(audit.counts["artifacts"]) == "1 entry, 3.0 MiB"
+    assert counted({}) == "nothing"
+    assert [size(number) for number in (0, 1023, 1024, 5 << 30, 1 << 42)] == ["0 B", "1,023 B", "1.0 KiB", "5.0 GiB", "4,096.0 GiB"]
+
+
+def test_every_check_is_explained(fed):
+    audit, _ = verify_store(source(fed, "lab"))
+    assert audit.counts.keys() <= report.PROVES.keys() | {"bundle"}
