@@ -11,6 +11,7 @@ import typer
 
 PAGES = {
     "alignment.md": "fl_tasks.alignment.contract",
+    "incentives.md": "fl_tasks.incentives.coalitions",
     "protocols/linear.md": "fl_tasks.vertical.linear",
     "protocols/logistic-arbiter.md": "fl_tasks.vertical.arbiter_oracle",
     "protocols/logistic-guest.md": "fl_tasks.vertical.guest_held",
