@@ -9,13 +9,13 @@ import numpy as np
 
 from fl_tasks.incentives.coalitions import CONTRACT, Floats, ScoresOf, share_volume, value_coalitions
 from fl_tasks.incentives.game import Game
-from fl_tasks.stages.live import live_facts
 from fl_tasks.incentives.rewards import training_rewards
 from fl_tasks.incentives.shapley import Coalition
 from fl_tasks.ledger import enter
 from fl_tasks.models.part import ModelPart, partial_scores
 from fl_tasks.session import Progress
 from fl_tasks.stages.aligned import features, label, load_aligned
+from fl_tasks.stages.live import live_facts
 from fl_tasks.stages.retrain import retrain
 from fl_tasks.waiting import Wait
 from fl_tasks.workplace import Workplace
