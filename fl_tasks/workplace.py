@@ -37,7 +37,7 @@ class NotJoined(CodedError):
 
 
 class RunSettled(CodedError):
-    code = "TMB-RUN-007"
+    code = "TMB-RUN-008"
     cause = "The run is settled and its keys are destroyed; nothing of it can be done again."
     remedy = "Start a new run."
 

@@ -172,7 +172,9 @@ def test_an_arbiter_that_values_coalitions_may_not_leave_without_another(folder)
         task = {"protocol": "logistic-guest", "label": {"column": "y"}, "waivers": waivers}
         terms = {**TERMS, "parties": parties, "task": task, "incentives": {"budget": 100}}
         (folder / "agreement.yaml").write_text(yaml.safe_dump(terms, sort_keys=False))
-        Agreement.pin_all(folder, {name: (KEYS[name], f"file:///{name}") for name in parties}).write_amendment([{"leave": "notary"}])
+        Agreement.pin_all(folder, {name: (KEYS[name], f"file:///{name}") for name in parties}).write_amendment(
+            [{"leave": "notary"}]
+        )
 
     with pytest.raises(BadAmendment, match="without an arbiter"):
         small([])
