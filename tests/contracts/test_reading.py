@@ -101,10 +101,10 @@ def test_the_digest_is_that_of_the_meaning(data):
         ("name: trial", "name: trial\nleg: 2026-99-99", "cannot be read"),
         ("name: trial", "name: !!python/object/apply:os.getcwd []", "agreement.yaml:2: not YAML"),
         ("alignment:\n  id: [{column: id}]", "", "alignment: Field required"),
-        ("name: trial", "name: trial\nincentives: {budget: 5, refunds: {notary: 6}}", ":3: incentives.refunds: together they are more"),
+        ("name: trial", "name: trial\nincentives: {budget: 5, refunds: {notary: 6}}", ":3: incentives.refunds: together"),
         ("name: trial", "name: trial\nincentives: {budget: 5, refunds: {mill: 1}}", ":3: incentives.refunds: mill is no party"),
-        ("name: trial", "name: trial\nincentives: {budget: 5, metric: auc}", ":3: incentives.metric: linear is not measured by auc"),
-        ("name: trial", "name: trial\nincentives: {budget: 5, method: volume, live: {budget: 1}}", ":3: incentives.live: it pays by"),
+        ("name: trial", "name: trial\nincentives: {budget: 5, metric: auc}", ":3: incentives.metric: linear is not"),
+        ("name: trial", "name: trial\nincentives: {budget: 5, method: volume, live: {budget: 1}}", ":3: incentives.live: it pays"),
         ("name: trial", "name: trial\nincentives: {budget: 5, currency: Euro}", ":3: incentives.currency"),
     ],
 )  # fmt: skip
