@@ -11,6 +11,7 @@ import typer
 
 PAGES = {
     "alignment.md": "fl_tasks.alignment.contract",
+    "incentives.md": "fl_tasks.incentives.coalitions",
     "ledger.md": "fl_tasks.settlement.messages:SETTLEMENT",
     "protocols/linear.md": "fl_tasks.vertical.linear",
     "protocols/logistic-arbiter.md": "fl_tasks.vertical.arbiter_oracle",

@@ -165,7 +165,7 @@ def _amended(terms: Terms, members: Mapping[str, Member], amendment: Amendment) 
     """Members and signers after an amendment, which must leave a federation that can still train by the terms."""
     after, signers = amend(members, amendment, terms.roles())
     try:
-        terms.task.require_composition(member.role for member in after.values())
+        terms.require_composition(member.role for member in after.values())
     except ValueError as error:
         raise BadAmendment(f"Amendment {amendment.number:04d} leaves other parties than the terms allow: {error}.") from None
     return after, signers

@@ -18,6 +18,8 @@ Metric = Literal["auc", "ks", "accuracy", "logloss", "rmse", "r2"]
 Missing = Literal["reject", "mean", "median", "zero", "indicator", "level"]
 DIRECTION_WAIVER = "disclose-direction-to-guest"
 COALITION_WAIVER = "disclose-coalition-scores-to-guest"
+MOST_RETRAINED = 6
+"""Most data parties for which every coalition may be trained anew: 30 further trainings."""
 
 
 class Strict(BaseModel):
@@ -121,14 +123,24 @@ class DeadlineTerms(Strict):
 
 
 class LiveTerms(Strict):
-    """What a prediction run pays for how well the published model does on labels that arrived since: smallest currency units."""
+    """What a prediction run pays for how well the published model does on labels that arrived since: smallest currency units.
+
+    Paid is ``budget`` times the gain in use over the gain at publication (both over the baseline; at least 0, at most 1), rounded
+    down, and divided by the contributions to the training run. The rest is not spent. Between two payments for one model at least
+    ``minimum_rows`` labelled rows must have come.
+    """
 
     budget: int = Field(ge=0)
     minimum_rows: int = Field(100, ge=1)
 
 
 class IncentiveTerms(Strict):
-    """What a training run pays, in the smallest currency units, and how it is divided (white paper, chapter 4)."""
+    """What a training run pays, in the smallest currency units, and how it is divided (white paper, chapter 4).
+
+    Refunds first; the rest by positive Shapley values of ``metric`` on the held-out rows, or by data volume where ``method`` says
+    so or no party has a positive one. ``absent`` says what stands for a party outside a coalition: its mean score, or nothing in a
+    model that the coalition trained anew.
+    """
 
     budget: int = Field(ge=0, le=10**15)
     currency: str = Field("EUR", pattern=r"^[A-Z]{3}$")
@@ -172,30 +184,47 @@ class Terms(Strict):
 
     @model_validator(mode="after")
     def _parties_fit(self) -> Self:
-        self.task.require_composition(self.roles().values())
+        self.require_composition(self.roles().values())
         data = {name for name, party in self.parties.items() if party.role != "arbiter"}
         for field, names in (("scores", self.scores), ("tables", self.tables)):
             strangers = sorted(set(names) - data)
             if strangers:
                 raise ValueError(f"{field}: {', '.join(strangers)} holds no data here; data parties: {', '.join(sorted(data))}")
         if self.incentives is not None:
-            self._incentives_fit(self.incentives)
+            strangers = sorted(set(self.incentives.refunds) - set(self.parties))
+            if strangers:
+                raise ValueError(f"incentives.refunds: {', '.join(strangers)} is no party; parties: {', '.join(self.parties)}")
         if self.schedule is not None and not re.fullmatch(r"@\w+|(\S+\s+){4}\S+", self.schedule):
             raise ValueError("schedule: a cron expression of five fields, or @daily and the like")
         return self
 
-    def _incentives_fit(self, incentives: IncentiveTerms) -> None:
-        strangers = sorted(set(incentives.refunds) - set(self.parties))
-        if strangers:
-            raise ValueError(f"incentives.refunds: {', '.join(strangers)} is no party; parties: {', '.join(self.parties)}")
-        blind = "arbiter" in self.roles().values() or COALITION_WAIVER in self.task.waivers
-        if incentives.method == "shapley" and not blind:
+    def require_composition(self, roles: Iterable[str]) -> None:
+        """Raise ValueError unless parties in these roles can train and settle by the terms; amendments must keep to it too."""
+        held = list(roles)
+        self.task.require_composition(held)
+        if self.incentives is not None:
+            self._require_evaluator(self.incentives, held)
+
+    def _require_evaluator(self, incentives: IncentiveTerms, roles: list[str]) -> None:
+        protocol, linear = self.task.protocol, ("rmse", "r2")
+        if incentives.metric is not None and (incentives.metric in linear) != (protocol == "linear"):
+            raise ValueError(f"incentives.metric: {protocol} is not measured by {incentives.metric}")
+        if incentives.method == "volume":
+            if incentives.live is not None:
+                raise ValueError("incentives.live: it pays by what the model gains, which volume does not measure")
+            return
+        if "arbiter" not in roles and COALITION_WAIVER not in self.task.waivers:
             raise ValueError(
                 "incentives.method: without an arbiter nobody may see coalitions' scores; "
                 f"use volume, or sign the waiver {COALITION_WAIVER}"
             )
-        if incentives.method == "volume" and incentives.live is not None:
-            raise ValueError("incentives.live: it pays by what the model gains, which volume does not measure")
+        if incentives.absent == "retrain" and protocol == "logistic-guest":
+            raise ValueError(
+                "incentives.absent: each coalition's training would show the guest more directions of the hosts' columns, "
+                "and a single host's own; use mean, or logistic-arbiter"
+            )
+        if incentives.absent == "retrain" and len(roles) - roles.count("arbiter") > MOST_RETRAINED:
+            raise ValueError(f"incentives.absent: retraining is for {MOST_RETRAINED} data parties at most; use mean")
 
     def parameters(self) -> dict[str, Parameter]:
         """Every training parameter with its default and what is allowed."""

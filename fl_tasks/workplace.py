@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -166,11 +166,12 @@ class Workplace:
         progress: Progress = log_progress,
         leg_end: int | None = None,
         settling: bool = False,
+        among: Collection[str] | None = None,
     ) -> Session:
-        """A session of one stage of a joined run."""
+        """A session of one stage of a joined run; with ``among``, of some of its parties."""
         return Session(
             me=self.me,
-            roles=self.roles,
+            roles={party: role for party, role in self.roles.items() if among is None or party in among},
             terms=self.terms,
             params=self.params(run),
             exchange=self.exchange(run),

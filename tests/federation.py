@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -118,6 +118,7 @@ def federation(
     protocol: str = "logistic-arbiter",
     label: str | None = "label",
     parameters: Mapping[str, Any] | None = None,
+    waivers: Sequence[str] = (),
     **terms: Any,
 ) -> Federation:
     """Lay out a federation under ``root``: ``tables`` by party (id column ``id``); ``roles`` defaults to guest, hosts in the order
@@ -128,7 +129,12 @@ def federation(
         "schema": "tombolo.terms/1",
         "name": "trial",
         "parties": {party: {"role": role} for party, role in roles.items()},
-        "task": {"protocol": protocol, "label": {"column": label}, "parameters": {**TEST_PARAMETERS, **(parameters or {})}},
+        "task": {
+            "protocol": protocol,
+            "label": {"column": label},
+            "parameters": {**TEST_PARAMETERS, **(parameters or {})},
+            "waivers": list(waivers),
+        },
         "alignment": {"id": [{"column": "id", "canonical": "text"}], "minimum_intersection": 20},
         "scores": [next(party for party, role in roles.items() if role == "guest")],
         **terms,

@@ -67,6 +67,7 @@ def _observe(place: Workplace, record: dict[str, Any]) -> dict[str, Any]:
     live = _live_metrics(place, record["protocol"], tables)
     return {
         "model": record["version"],
+        "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "predicted_rows": len(scores),
         "psi": psi,
         "drift": psi > NOTICEABLE_DRIFT,

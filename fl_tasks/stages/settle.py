@@ -12,6 +12,7 @@ from fl_tasks.session import Progress, log_progress
 from fl_tasks.settlement.books import Reconciled, reconcile
 from fl_tasks.settlement.messages import SETTLEMENT
 from fl_tasks.settlement.settle import Assembly, EarlierRun, OtherHistory, Place, Seat, agree_on_place, attestation, forgiving
+from fl_tasks.stages.contribute import contribute
 from fl_tasks.waiting import Wait
 from fl_tasks.workplace import Workplace
 from storage.canonical import canonical, digest, parse
@@ -34,12 +35,11 @@ def settle(place: Workplace, run: str, wait: Wait, progress: Progress = log_prog
     """
     area = place.run_area(run)
     stored = area.get("settled")
-    if stored is None:
+    while stored is None:
         try:
             stored = _settle(place, run, wait, progress)
         except EarlierRun as earlier:  # its own task failed or is still at it; every step can be taken by both
             settle(place, earlier.run, wait, progress)
-            stored = _settle(place, run, wait, progress)
     for name in ("secret", "seeds", *area.names("own-seeds/")):
         area.delete(name)
     facts: dict[str, Any] = parse(stored)
@@ -77,7 +77,7 @@ def _facts(place: Workplace, run: str, wait: Wait, progress: Progress) -> dict[s
     """What every party must find alike: metrics, contributions, rewards."""
     evaluation = place.run_area(run).get("evaluation")
     metrics = parse(evaluation)["metrics"] if evaluation else {}
-    return {"metrics": metrics, "contributions": None, "rewards": None}
+    return {"metrics": metrics, **contribute(place, run, wait, progress)}
 
 
 def _record_head(place: Workplace) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fl_tasks.checkpoints import State
+from fl_tasks.incentives.game import trainings
 from fl_tasks.ledger import enter
 from fl_tasks.session import Progress, Session, log_progress
 from fl_tasks.stages.aligned import features, label, load_aligned
@@ -55,8 +56,12 @@ def train(place: Workplace, run: str, wait: Wait, progress: Progress = log_progr
 
 
 def _book_rounds(session: Session) -> None:
-    """Book a run's rounds in full before the first one, whatever it comes to need. Raises :class:`RoundsSpent`."""
-    mine, planned = f"rounds/{session.run}", int(session.params["rounds"])
+    """Book a run's rounds in full before the first one, whatever it comes to need, those of its coalitions that train anew too.
+
+    Raises :class:`RoundsSpent`.
+    """
+    mine = f"rounds/{session.run}"
+    planned = int(session.params["rounds"]) * trainings(session.terms, session.roles, session.me)
     limit = session.terms.limits.maximum_rounds_over_runs
     spent = sum(int(session.history.get(name) or b"0") for name in session.history.names("rounds/") if name != mine)
     if limit is not None and spent + planned > limit:

@@ -12,7 +12,7 @@ books count.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -83,6 +83,34 @@ def exchange_scores(session: Session, own: npt.NDArray[np.float64], recipients: 
     return _receive(session, own) if session.me in wanted else None
 
 
+def masked(session: Session, senders: Sequence[str], own: npt.NDArray[np.float64], *labels: str) -> npt.NDArray[np.uint64]:
+    """This sender's values in fixed point under masks that cancel in the sum over all senders; shape (n,).
+
+    ``labels`` name the purpose, once per stage and round.
+    """
+    share = fixedpoint.encode(own, FRACTION_BITS).view(np.uint64)
+    position = senders.index(session.me)
+    for other, peer in enumerate(senders):
+        if other != position:
+            mask = session.pair(peer).stream(*labels).uint64(len(own))
+            share = share + mask if position < other else share - mask
+    return share
+
+
+def unmasked(shares: Iterable[npt.NDArray[np.uint64]]) -> npt.NDArray[np.float64]:
+    """The sums of all senders' shares; shape (n,)."""
+    sums: npt.NDArray[np.uint64] = np.sum(list(shares), axis=0, dtype=np.uint64)
+    return fixedpoint.decode(sums.view(np.int64), FRACTION_BITS)
+
+
+def column(session: Session, message: str, name: str, sender: str, rows: int) -> npt.NDArray[Any]:
+    """A received column of ``rows`` numbers; raises :class:`WrongScoreCount`."""
+    values: npt.NDArray[Any] = Session.values(session.receive(message, sender), name).to_numpy(zero_copy_only=False)
+    if len(values) != rows:
+        raise WrongScoreCount(f"{len(values)} scores for {rows} rows.", party=sender)
+    return values
+
+
 def _senders(session: Session, recipient: str) -> list[str]:
     return [party for party in session.data_parties if party != recipient]
 
@@ -92,30 +120,15 @@ def _send(session: Session, own: npt.NDArray[np.float64], recipient: str) -> Non
     if len(senders) == 1:
         session.send("sole_score", recipient, score=own)
         return
-    share = fixedpoint.encode(own, FRACTION_BITS).view(np.uint64)
-    position = senders.index(session.me)
-    for other, peer in enumerate(senders):
-        if other != position:
-            mask = session.pair(peer).stream("score", recipient).uint64(len(own))
-            share = share + mask if position < other else share - mask
-    session.send("masked_score", recipient, share=share)
+    session.send("masked_score", recipient, share=masked(session, senders, own, "score", recipient))
 
 
 def _receive(session: Session, own: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     senders = _senders(session, session.me)
     if len(senders) == 1:
-        score = _column(session, "sole_score", "score", senders[0], len(own))
+        score = column(session, "sole_score", "score", senders[0], len(own))
         if score.size and not np.max(np.abs(score)) <= SCORE_LIMIT:
             raise ScoreOutOfRange(party=senders[0])
         return np.asarray(own + score, dtype=np.float64)
-    total = np.zeros(len(own), dtype=np.uint64)
-    for sender in senders:
-        total = total + _column(session, "masked_score", "share", sender, len(own))
-    return own + fixedpoint.decode(total.view(np.int64), FRACTION_BITS)
-
-
-def _column(session: Session, message: str, name: str, sender: str, rows: int) -> npt.NDArray[Any]:
-    values: npt.NDArray[Any] = Session.values(session.receive(message, sender), name).to_numpy(zero_copy_only=False)
-    if len(values) != rows:
-        raise WrongScoreCount(f"{len(values)} scores for {rows} rows.", party=sender)
-    return values
+    shares = [column(session, "masked_score", "share", sender, len(own)) for sender in senders]
+    return own + unmasked(shares)

@@ -162,6 +162,25 @@ def test_the_last_but_one_host_may_not_leave_without_the_waiver(folder):
     assert list(Agreement.load(folder).roles()) == ["clinic", "lab"]
 
 
+def test_an_arbiter_that_values_coalitions_may_not_leave_without_another(folder):
+    """Nobody could measure them then without seeing the hosts' scores, which the terms would have to say."""
+    parties = {"clinic": {"role": "guest"}, "lab": {"role": "host"}, "mill": {"role": "host"}, "notary": {"role": "arbiter"}}
+
+    def small(waivers: list[str]) -> None:
+        for old in [*folder.glob("amendments/*"), *folder.glob("signatures/*")]:
+            old.unlink()
+        task = {"protocol": "logistic-guest", "label": {"column": "y"}, "waivers": waivers}
+        terms = {**TERMS, "parties": parties, "task": task, "incentives": {"budget": 100}}
+        (folder / "agreement.yaml").write_text(yaml.safe_dump(terms, sort_keys=False))
+        Agreement.pin_all(folder, {name: (KEYS[name], f"file:///{name}") for name in parties}).write_amendment(
+            [{"leave": "notary"}]
+        )
+
+    with pytest.raises(BadAmendment, match="without an arbiter"):
+        small([])
+    small(["disclose-coalition-scores-to-guest"])
+
+
 def test_the_first_amendment_only_pins_and_pins_all(folder):
     pins = [{"pin": {"party": name, **public_half(KEYS[name]), "store": f"file:///{name}"}} for name in ("clinic", "lab", "notary")]
     unsigned = Agreement.load(folder, verify=False)

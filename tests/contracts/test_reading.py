@@ -13,7 +13,17 @@ from hypothesis import strategies as st
 from contracts.parameters import KNOWN
 from contracts.reading import BadDocument, read_model, read_yaml
 from contracts.settings import AgreementSettings, NoSettings, PartySettings
-from contracts.terms import AlignmentTerms, DeadlineTerms, LimitTerms, QualityTerms, TaskTerms, Terms
+from contracts.terms import (
+    AlignmentTerms,
+    DeadlineTerms,
+    IncentiveTerms,
+    LimitTerms,
+    LiveTerms,
+    QualityTerms,
+    RetentionTerms,
+    TaskTerms,
+    Terms,
+)
 from storage.identity import BadKeyMaterial, PartyKeys
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -91,11 +101,47 @@ def test_the_digest_is_that_of_the_meaning(data):
         ("name: trial", "name: trial\nleg: 2026-99-99", "cannot be read"),
         ("name: trial", "name: !!python/object/apply:os.getcwd []", "agreement.yaml:2: not YAML"),
         ("alignment:\n  id: [{column: id}]", "", "alignment: Field required"),
+        ("name: trial", "name: trial\nincentives: {budget: 5, refunds: {notary: 6}}", ":3: incentives.refunds: together"),
+        ("name: trial", "name: trial\nincentives: {budget: 5, refunds: {mill: 1}}", ":3: incentives.refunds: mill is no party"),
+        ("name: trial", "name: trial\nincentives: {budget: 5, metric: auc}", ":3: incentives.metric: linear is not"),
+        ("name: trial", "name: trial\nincentives: {budget: 5, method: volume, live: {budget: 1}}", ":3: incentives.live: it pays"),
+        ("name: trial", "name: trial\nincentives: {budget: 5, currency: Euro}", ":3: incentives.currency"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_shown_where_it_is(tmp_path, old, new, expected):
     assert old in TERMS
     assert expected in refused(tmp_path, TERMS.replace(old, new))
+
+
+@pytest.mark.parametrize(
+    ("hosts", "protocol", "incentives", "expected"),
+    [
+        (2, "logistic-guest", "{budget: 1}", "incentives.method: without an arbiter nobody may see"),
+        (2, "logistic-guest", "{budget: 1, method: volume}", None),
+        (2, "logistic-guest", "{budget: 1, absent: retrain, method: volume}", None),
+        (6, "linear", "{budget: 1, absent: retrain}", "incentives.absent: retraining is for 6 data parties at most"),
+        (5, "linear", "{budget: 1, absent: retrain}", None),
+        (9, "linear", "{budget: 1}", None),
+    ],
+)
+def test_how_coalitions_are_valued_must_be_possible(tmp_path, hosts, protocol, incentives, expected):
+    more = "".join(f"  host{number}: {{role: host}}\n" for number in range(hosts - 1))
+    notary = "" if protocol == "logistic-guest" else "  notary: {role: arbiter}\n"
+    text = TERMS.replace("  notary: {role: arbiter}\n", more + notary).replace("protocol: linear", f"protocol: {protocol}")
+    text = f"{text}incentives: {incentives}\n"
+    if expected is None:
+        (tmp_path / "agreement.yaml").write_text(text)
+        read_model(tmp_path / "agreement.yaml", Terms)
+    else:
+        assert expected in refused(tmp_path, text)
+
+
+def test_directions_are_not_shown_again_for_every_coalition(tmp_path):
+    """Not even where an arbiter takes part, or the hosts have waived that the guest sees coalitions' scores."""
+    text = TERMS.replace("protocol: linear", "protocol: logistic-guest\n  waivers: [disclose-direction-to-guest]")
+    assert "incentives.absent: each coalition's training would show" in refused(
+        tmp_path, f"{text}incentives: {{budget: 1, absent: retrain}}\n"
+    )
 
 
 def test_all_mistakes_at_once(tmp_path):
@@ -126,7 +172,8 @@ def test_any_bytes_are_read_or_refused(tmp_path_factory, data):
 
 def test_the_reference_names_every_field():
     page = (ROOT / "docs" / "agreements.md").read_text()
-    models = (Terms, TaskTerms, AlignmentTerms, LimitTerms, DeadlineTerms, QualityTerms, PartySettings, AgreementSettings)
+    terms = (Terms, TaskTerms, AlignmentTerms, LimitTerms, DeadlineTerms, QualityTerms, IncentiveTerms, LiveTerms, RetentionTerms)
+    models = (*terms, PartySettings, AgreementSettings)
     names = {field.alias or name for model in models for name, field in model.model_fields.items()} | set(KNOWN)
     assert not [name for name in names if not re.search(rf"`([a-z]+\.)?{name}(\.[<>a-z]+)?`", page)]
 

@@ -1,0 +1,115 @@
+"""The game that a training run's parties play: who plays, which coalitions are valued, and what follows from their values.
+
+A coalition is worth what its model reaches on the held-out rows. Without the guest, who has the labels, there is no model: such a
+coalition is worth the baseline, the metric of the training rows' label mean.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from contracts.terms import IncentiveTerms, Terms
+from fl_tasks.incentives import shapley
+from fl_tasks.incentives.shapley import MOST_EXACT, Coalition
+from fl_tasks.models.metrics import HIGHER_IS_BETTER
+from storage.schema import ARBITER, GUEST
+
+ORDERS = 64
+"""How many orders of the players are drawn where there are too many for exact values."""
+_BOUNDS = {"auc": (0, 1), "ks": (0, 1), "accuracy": (0, 1), "logloss": (0, math.inf), "rmse": (0, math.inf), "r2": (-math.inf, 1)}
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True)
+class Game:
+    """``players`` are the data parties in the agreement's order; ``asked`` the coalitions to value, the empty one first."""
+
+    players: tuple[str, ...]
+    guest: str
+    metric: str
+    orders: tuple[tuple[str, ...], ...]
+    asked: tuple[Coalition, ...]
+
+    @classmethod
+    def of(cls, terms: Terms, roles: Mapping[str, str], seed: bytes) -> Game:
+        """The game of a run; ``seed`` is the manifest's digest, from which all parties draw the same orders."""
+        players = tuple(party for party, role in roles.items() if role != ARBITER)
+        guest = next(party for party in players if roles[party] == GUEST)
+        everybody = frozenset(players)
+        orders: list[tuple[str, ...]] = []
+        if len(players) <= MOST_EXACT:
+            wanted = set(shapley.coalitions(players))
+        else:
+            orders = shapley.random_orders(players, seed, ORDERS)
+            wanted = shapley.needed(orders) | {everybody - {player} for player in players}
+        led = sorted((one for one in wanted if guest in one), key=lambda one: (len(one), sorted(map(players.index, one))))
+        return cls(players, guest, metric_of(terms), tuple(orders), (frozenset(), *led))
+
+    def members(self, coalition: Coalition) -> list[str]:
+        return [player for player in self.players if player in coalition]
+
+    def mask(self, coalition: Coalition) -> int:
+        """The coalition as a number: bit k stands for player k."""
+        return sum(1 << self.players.index(player) for player in coalition)
+
+    def plausible(self, values: Sequence[float]) -> bool:
+        """Whether these could be values of the metric: finite and, but for rounding, within its range."""
+        low, high = _BOUNDS[self.metric]
+        return all(math.isfinite(value) and low - _ROUNDING <= value <= high + _ROUNDING for value in values)
+
+    def better(self, value: float, than: float) -> float:
+        """How much better a value of the metric is than another."""
+        return value - than if HIGHER_IS_BETTER[self.metric] else than - value
+
+    def contributions(self, incentives: IncentiveTerms, rows: int, columns: Mapping[str, int]) -> dict[str, Any]:
+        """What can be said of contributions without any coalition's value."""
+        total = sum(columns.values())
+        return {
+            "metric": self.metric,
+            "rows": rows,
+            "method": incentives.method,
+            "absent": incentives.absent,
+            "players": list(self.players),
+            "baseline": None,
+            "coalitions": [],
+            "shapley": None,
+            "errors": None,
+            "leave_one_out": None,
+            "volume": {player: columns[player] / total for player in self.players},
+        }
+
+    def assessed(self, values: Sequence[float]) -> dict[str, Any]:
+        """What follows from the coalitions' values, in the order of ``asked``; gains are positive where a party is of use."""
+        found = dict(zip(self.asked, values, strict=True))
+        sign = 1.0 if HIGHER_IS_BETTER[self.metric] else -1.0
+
+        def gain(coalition: Coalition) -> float:
+            return sign * found[coalition if self.guest in coalition else frozenset()]
+
+        worth, errors = (
+            shapley.sampled(self.players, gain, self.orders) if self.orders else (shapley.exact(self.players, gain), None)
+        )
+        return {
+            "baseline": found[frozenset()],
+            "coalitions": [{"members": self.members(one), "value": found[one]} for one in self.asked if one],
+            "shapley": worth,
+            "errors": errors,
+            "leave_one_out": shapley.leave_one_out(self.players, gain),
+        }
+
+
+def metric_of(terms: Terms) -> str:
+    """The metric that pays: the one of the terms, or the protocol's first."""
+    assert terms.incentives is not None
+    return terms.incentives.metric or ("rmse" if terms.task.protocol == "linear" else "auc")
+
+
+def trainings(terms: Terms, roles: Mapping[str, str], party: str) -> int:
+    """How many trainings with others a run takes of a party: the model's own, and one for each coalition that trains anew."""
+    if terms.incentives is None or terms.incentives.method == "volume" or terms.incentives.absent == "mean":
+        return 1
+    game = Game.of(terms, roles, bytes(32))
+    return sum(len(one) > 1 and (party in one or roles[party] == ARBITER) for one in game.asked)

@@ -1,0 +1,41 @@
+"""Rewards: a budget in whole currency units, divided by contribution; sums are exact at every party."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any
+
+from contracts.terms import IncentiveTerms
+
+
+def divide(amount: int, weights: Mapping[str, float]) -> dict[str, int]:
+    """``amount`` in proportion to weights (not negative, not all 0), by largest remainder; who has more weight gets no less.
+
+    Units left over go to the largest remainders; between equal ones, to the larger weight and then to the first name.
+    """
+    total = sum(map(Fraction, weights.values()), Fraction(0))
+    quotas = {name: amount * Fraction(weight) / total for name, weight in weights.items()}
+    shares = {name: int(quota) for name, quota in quotas.items()}
+    order = sorted(quotas, key=lambda name: (shares[name] - quotas[name], -quotas[name], name))
+    for name in order[: amount - sum(shares.values())]:
+        shares[name] += 1
+    return shares
+
+
+def weights_of(contributions: Mapping[str, Any]) -> dict[str, float]:
+    """What the budget is divided by: positive Shapley values, or shares of data where no player has one."""
+    positive = {party: max(0.0, value) for party, value in (contributions["shapley"] or {}).items()}
+    return positive if any(positive.values()) else dict(contributions["volume"])
+
+
+def training_rewards(incentives: IncentiveTerms, contributions: Mapping[str, Any], members: Mapping[str, str]) -> dict[str, Any]:
+    """Who gets what for a training run: the members' refunds first, the rest of the budget by contribution."""
+    refunds = {party: cost for party, cost in incentives.refunds.items() if party in members}
+    rest = incentives.budget - sum(refunds.values())
+    return {
+        "budget": incentives.budget,
+        "currency": incentives.currency,
+        "refunds": refunds,
+        "rewards": divide(rest, weights_of(contributions)),
+    }

@@ -1,0 +1,102 @@
+"""What a run's parties contributed and earn, found at the beginning of its settlement and the same at every party."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from fl_tasks.incentives.coalitions import CONTRACT, Floats, ScoresOf, share_volume, value_coalitions
+from fl_tasks.incentives.game import Game
+from fl_tasks.incentives.rewards import training_rewards
+from fl_tasks.incentives.shapley import Coalition
+from fl_tasks.ledger import enter
+from fl_tasks.models.part import ModelPart, partial_scores
+from fl_tasks.session import Progress
+from fl_tasks.stages.aligned import features, label, load_aligned
+from fl_tasks.stages.live import live_facts
+from fl_tasks.stages.retrain import retrain
+from fl_tasks.waiting import Wait
+from fl_tasks.workplace import Workplace
+from storage.canonical import canonical, parse
+from storage.schema import ARBITER, GUEST
+
+NOTHING: dict[str, Any] = {"contributions": None, "rewards": None}
+_LARGEST = 1 << 26
+
+
+def contribute(place: Workplace, run: str, wait: Wait, progress: Progress) -> dict[str, Any]:
+    """``{"contributions": ..., "rewards": ...}`` of a run; both None where the terms pay nothing or the model was not accepted.
+
+    Repeating it changes nothing. Raises what :mod:`fl_tasks.incentives.coalitions`, :mod:`fl_tasks.stages.live` and training
+    raise.
+    """
+    area = place.run_area(run)
+    if place.terms.incentives is None:
+        return NOTHING
+    stored = area.get("contributions")
+    if stored is None:
+        if place.manifest(run).invitation.kind == "predict":
+            found = live_facts(place, run, wait, progress)
+        else:
+            found = _training_facts(place, run, wait, progress) if area.get("gate") is not None else NOTHING
+        stored = area.keep("contributions", canonical(found))
+    facts: dict[str, Any] = parse(stored, _LARGEST)
+    if facts["contributions"] is not None:
+        worth = {name: facts["contributions"].get(name) for name in ("method", "shapley", "volume", "live")}
+        enter(place, run, "contributions", facts["contributions"]["metric"], **worth, paid=facts["rewards"])
+    return facts
+
+
+def _training_facts(place: Workplace, run: str, wait: Wait, progress: Progress) -> dict[str, Any]:
+    incentives = place.terms.incentives
+    assert incentives is not None
+    game = Game.of(place.terms, place.roles, bytes.fromhex(place.manifest(run).digest))
+    evaluation = parse(place.run_area(run).get("evaluation") or b"")
+    scores_of, labels = None, None
+    if incentives.method == "shapley":
+        scores_of, labels = _own_scores(place, run, game, wait, progress)
+    with place.session(run, CONTRACT, "contribute", wait, progress, settling=True) as session:
+        columns = None if session.role == ARBITER else len(ModelPart.of_run(place, run).names)
+        found = game.contributions(incentives, evaluation["rows"], share_volume(session, columns))
+        if incentives.method == "shapley":
+            told = float(evaluation["metrics"][game.metric])
+            found |= game.assessed(value_coalitions(session, game, evaluation["rows"], told, scores_of, labels))
+        session.report(**{f"contribution, {party}": value for party, value in (found["shapley"] or found["volume"]).items()})
+    return {"contributions": found, "rewards": training_rewards(incentives, found, place.roles)}
+
+
+def _own_scores(place: Workplace, run: str, game: Game, wait: Wait, progress: Progress) -> tuple[ScoresOf | None, Floats | None]:
+    """This party's addend of every coalition's scores of the held-out rows, and their labels at the guest; nothing at the arbiter.
+
+    The empty coalition scores every row alike, by the training rows' label mean, which the guest adds. Where this party is absent,
+    its mean score over training rows stands for it, or nothing where coalitions train anew.
+    """
+    anew = place.terms.incentives is not None and place.terms.incentives.absent == "retrain"
+    weights = retrain(place, run, game, wait, progress) if anew else {}
+    if place.role == ARBITER:
+        return None, None
+    part, aligned = ModelPart.of_run(place, run), load_aligned(place, run)
+    table, labels = features(place, aligned), label(place, aligned) if place.role == GUEST else None
+    held_out = table.filter(aligned.test)
+    present = partial_scores(part, held_out)
+    absent = 0.0 if anew else float(partial_scores(part, table.filter(~aligned.test)).mean())
+    prior = 0.0 if labels is None else _prior(place.terms.task.protocol, labels[~aligned.test])
+
+    def scores_of(coalition: Coalition) -> Floats:
+        if place.me not in coalition:
+            return np.full(len(present), absent if coalition else prior)
+        if coalition not in weights:
+            return present
+        own = weights[coalition]
+        at = 1 if place.role == GUEST else 0
+        return partial_scores(replace(part, weights=own[at:], intercept=float(own[0]) if at else 0.0), held_out)
+
+    return scores_of, None if labels is None else labels[aligned.test]
+
+
+def _prior(protocol: str, labels: Floats) -> float:
+    """What one would score knowing nothing but the label's mean: that mean, or its logit."""
+    mean = float(labels.mean())
+    return mean if protocol == "linear" else float(np.log(mean) - np.log1p(-mean))
