@@ -61,9 +61,11 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Meaning:
-    """What a contract declares of a message: its columns with their protections, what is learnt from it, and what limits that."""
+    """What a contract declares of a message: its columns with their protections, why those that can be read may be, what is learnt
+    from it, and what limits that."""
 
-    columns: tuple[tuple[str, str, str], ...]
+    columns: tuple[tuple[str, str], ...]
+    reasons: tuple[str, ...]
     learns: str
     limit: str
 
@@ -208,5 +210,6 @@ def meaning(protocol: str, message: str) -> Meaning | None:
     found = declared(protocol, message)
     if found is None:
         return None
-    columns = tuple((name, column.kind, column.params.get("reason", "")) for name, column in found.columns.items())
-    return Meaning(columns, found.learns, found.limit)
+    reasons = dict.fromkeys(column.params["reason"] for column in found.columns.values() if column.open)
+    columns = tuple((name, column.kind) for name, column in found.columns.items())
+    return Meaning(columns, tuple(reasons), found.learns, found.limit)
