@@ -81,7 +81,9 @@ def dag_run(dag_id: str, run: str, kind: Kind, tasks: bool = True) -> DagRun | N
         rows = session.execute(instances).all() if tasks else []
     begun = sorted((row for row in rows if row.start_date is not None), key=lambda row: row.start_date)
     waiting = [row for row in rows if row.start_date is None]
-    return DagRun(str(found[0]), str(found[1]), tuple(Task(row[0], str(row[1] or "none"), int(row[2])) for row in [*begun, *waiting]))
+    return DagRun(
+        str(found[0]), str(found[1]), tuple(Task(row[0], str(row[1] or "none"), int(row[2])) for row in [*begun, *waiting])
+    )
 
 
 may_read_dag = Depends(requires_access_dag("GET"))

@@ -51,7 +51,14 @@ def overview(request: Request, may_read: MayRead, agreement: Word = "", at: Page
 
 @app.get("/runs/{dag_id}/{run_id}/", dependencies=[may_read_dag])
 def run_page(
-    request: Request, dag_id: str, run_id: str, find: FindRun, book: Word = "sent", peer: Word = "", message: Word = "", at: Page = 1
+    request: Request,
+    dag_id: str,
+    run_id: str,
+    find: FindRun,
+    book: Word = "sent",
+    peer: Word = "",
+    message: Word = "",
+    at: Page = 1,
 ) -> Response:
     """All about one run."""
     from plugins.console import documents
@@ -82,7 +89,10 @@ def live(request: Request, dag_id: str, run_id: str) -> Response:
     from plugins.console.facts import artifacts, run
 
     place, record, name = _known(dag_id, run_id)
-    facts = {"progress": run.progress(place, record, name), "totals": artifacts.totals(place, artifacts.traffic(place, record, name))}
+    facts = {
+        "progress": run.progress(place, record, name),
+        "totals": artifacts.totals(place, artifacts.traffic(place, record, name)),
+    }
     return page("_live.html", **_site(request), **_names(dag_id, name), place=place, **facts)
 
 

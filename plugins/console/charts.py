@@ -27,7 +27,9 @@ def bars(values: Sequence[float]) -> list[Bar]:
     low, high = min([0.0, *values]), max([0.0, *values])
     span = (high - low) or 1.0
     zero = -low / span * 100
-    return [Bar(round(min(zero, (value - low) / span * 100), 3), round(abs(value) / span * 100, 3), round(zero, 3)) for value in values]
+    return [
+        Bar(round(min(zero, (value - low) / span * 100), 3), round(abs(value) / span * 100, 3), round(zero, 3)) for value in values
+    ]
 
 
 def bar(one: Bar, series: str = "one") -> Markup:
@@ -56,8 +58,8 @@ def curve(losses: Sequence[float]) -> Markup:
 
     parts = [
         Markup(
-            '<svg class="curve" viewBox="0 0 {} {}" role="img" tabindex="0" data-curve aria-label="Training loss: {} after round 1, '
-            '{} after round {}. Arrow keys read the rounds between.">'
+            '<svg class="curve" viewBox="0 0 {} {}" role="img" tabindex="0" data-curve aria-label="Training loss: {} after '
+            'round 1, {} after round {}. Arrow keys read the rounds between.">'
         ).format(WIDTH, HEIGHT, number(losses[0]), number(losses[-1]), len(losses))
     ]
     for value in ticks:

@@ -1,4 +1,4 @@
-"""What left the house and what came in: every artifact of a run as it was booked, why it is safe, and whether it is still the same."""
+"""What left the house and what came in: every artifact of a run as it was booked, why it is safe, if it is unchanged."""
 
 from __future__ import annotations
 
