@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import ceil, floor, log10
 
 from markupsafe import Markup
 
@@ -92,17 +93,19 @@ def _thinned(count: int) -> list[int]:
 
 def _ticks(low: float, high: float) -> list[float]:
     """Four or so round numbers around a range."""
-    from math import ceil, floor, log10
-
     span = (high - low) or abs(high) or 1.0
-    raw = span / 4
-    size = 10 ** floor(log10(raw))
-    step = next(one * size for one in (1, 2, 2.5, 5, 10) if one * size >= raw)
+    step = _round_step(span / 4)
     return [round(index * step, 12) for index in range(floor(low / step), ceil(high / step) + 1)]
+
+
+def _round_step(least: float) -> float:
+    """The first of 1, 2, 5, 10, 20, ... (or 0.5, 0.2, ...) that is at least ``least``."""
+    size = 10.0 ** floor(log10(least))
+    return next(one * size for one in (1, 2, 5, 10) if one * size >= least)
 
 
 def _marks(last: int) -> Iterable[int]:
     """Rounds to write below the axis, the first and the last among them."""
-    step = next(one * scale for scale in (1, 10, 100, 1000) for one in (1, 2, 5) if last / (one * scale) <= 10)
+    step = max(1, int(_round_step(last / 10)))
     inner = [at for at in range(step, last, step) if at > 1 and last - at >= step * 0.7]
     return [1, *inner, last]

@@ -42,13 +42,18 @@ class Artifact:
         return cls(entry.kind, *fields, tuple(body["kinds"]), entry.at)
 
     @property
+    def _parts(self) -> list[str]:
+        """Recipient, agreement, run, round, step and message."""
+        return self.address.split("/", 5)
+
+    @property
     def round(self) -> int:
-        return int(self.address.split("/")[-3])
+        return int(self._parts[3])
 
     @property
     def step(self) -> str:
         """Stage and step, such as ``train.3``."""
-        return self.address.split("/")[-2]
+        return self._parts[4]
 
     @property
     def stage(self) -> str:
@@ -56,7 +61,7 @@ class Artifact:
 
     @property
     def message(self) -> str:
-        return self.address.split("/")[-1]
+        return self._parts[5]
 
 
 @dataclass(frozen=True)

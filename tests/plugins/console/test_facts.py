@@ -56,7 +56,7 @@ def test_the_overview_is_what_the_ledger_holds(fed, party):
     assert (row.run, row.kind, row.state, row.height) == (RUN, "train", "settled", 1)
     assert row.metrics == kept["block"]["facts"]["metrics"]
     (model,) = found.models
-    assert (model.version, model.rounds, model.metrics) == (RUN, 1, row.metrics)
+    assert (model.version, model.rounds, model.metrics) == (RUN, place.params(RUN)["rounds"], row.metrics)
 
 
 @pytest.mark.parametrize("party", ["clinic", "lab", "notary"])
@@ -65,7 +65,7 @@ def test_a_runs_facts_are_those_of_the_record(fed, party):
     known = record(place)
     entries = {entry.kind: entry.body for entry in place.chain.entries(RUN)}
     progress, results, closing = (read(place, known, RUN) for read in (run.progress, run.results, run.closing))
-    assert not progress.live and progress.round == progress.rounds == 1
+    assert not progress.live and progress.round == progress.rounds == place.params(RUN)["rounds"]
     assert [stage.state for stage in progress.stages] == ["done"] * 7
     assert results.metrics == entries["metrics"]["metrics"] and results.rows == entries["alignment"].get("rows")
     assert results.manifest == place.manifest(RUN).digest
