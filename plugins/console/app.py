@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import FastAPI, HTTPException, Query, Request
-from fastapi.exception_handlers import http_exception_handler
-from fastapi.responses import FileResponse, Response
+from fastapi.responses import FileResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException as Refusal
 
 from operators.links import PREFIX
@@ -70,8 +69,7 @@ def run_page(
     return page(
         "run.html",
         **_site(request),
-        **_names(dag_id, name),
-        place=place,
+        **_names(place, dag_id, name),
         progress=run.progress(place, record, name),
         results=run.results(place, record, name),
         closing=run.closing(place, record, name),
@@ -93,7 +91,7 @@ def live(request: Request, dag_id: str, run_id: str) -> Response:
         "progress": run.progress(place, record, name),
         "totals": artifacts.totals(place, artifacts.traffic(place, record, name)),
     }
-    return page("_live.html", **_site(request), **_names(dag_id, name), place=place, **facts)
+    return page("_live.html", **_site(request), **_names(place, dag_id, name), **facts)
 
 
 @app.get("/runs/{dag_id}/{run_id}/artifacts", dependencies=[may_read_dag])
@@ -106,7 +104,7 @@ def artifact_rows(
     place, record, name = _known(dag_id, run_id)
     wanted = Filter(_book(book), peer, message, at)
     found = artifacts.listing(place, name, artifacts.traffic(place, record, name), wanted)
-    return page("_artifacts.html", **_site(request), **_names(dag_id, name), place=place, listing=found)
+    return page("_artifacts.html", **_site(request), **_names(place, dag_id, name), listing=found)
 
 
 @app.get("/runs/{dag_id}/{run_id}/{path:path}", dependencies=[may_read_dag])
@@ -127,11 +125,11 @@ def coded(request: Request, error: CodedError) -> Response:
 
 
 @app.exception_handler(Refusal)
-async def refused(request: Request, error: Refusal) -> Response:
+def refused(request: Request, error: Refusal) -> Response:
     """A page for what is not there; whoever may not read gets nothing but the status."""
     if error.status_code == 404:
         return page("error.html", 404, **_site(request), error=None, title="Nothing is known of this")
-    return await http_exception_handler(request, error)
+    return JSONResponse({"detail": error.detail}, error.status_code, headers=error.headers)
 
 
 def _site(request: Request) -> dict[str, str]:
@@ -140,8 +138,9 @@ def _site(request: Request) -> dict[str, str]:
     return {"base": base, "airflow": base.removesuffix(PREFIX)}
 
 
-def _names(dag_id: str, run: str) -> dict[str, str]:
-    return {"dag_id": dag_id, "run": run}
+def _names(place: Workplace, dag_id: str, run: str) -> dict[str, str]:
+    """All that a template gets of a workplace."""
+    return {"dag_id": dag_id, "run": run, "agreement": place.agreement.name, "me": place.me, "role": place.role}
 
 
 def _book(asked: str) -> str:

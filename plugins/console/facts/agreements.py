@@ -83,7 +83,7 @@ def overview(settings: PartySettings, name: str, page: int = 1, file: Path | Non
     contract = None
     try:
         agreement = Agreement.load(settings.federations / name, verify=False)
-        if settings.party not in agreement.roles() and agreement.members:
+        if settings.party not in (agreement.roles() or agreement.terms.roles()):
             return None
         contract = _contract(agreement, settings.party)
         place = Workplace.open(name, file)

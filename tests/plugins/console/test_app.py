@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -230,6 +232,15 @@ def _parts() -> object:
     from plugins.console.pages import _environment
 
     return _environment().get_template("_parts.html").module
+
+
+def test_the_plugin_starts_light() -> None:
+    """The API server waits for its plugins: what reads the ledger is imported by the first request that needs it."""
+    program = (
+        "import sys, plugins.console.app; print(sorted({name.split('.')[0] for name in sys.modules} & {'fl_tasks', 'contracts'}))"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=Path(__file__).parents[3])
+    assert run.stdout.splitlines()[-1:] == ["[]"], run.stdout + run.stderr
 
 
 def test_amounts_and_sizes_keep_their_exact_values() -> None:
