@@ -205,10 +205,10 @@ def test_the_console_inside_the_airflow_ui(three: Three, tmp_path: Path) -> None
             browser.get(f"{one.url}/plugin/federations")
             enter_frame()
             wait.until(lambda _: shown(f"#{AGREEMENT} [data-fact=height]"))
-            ground = "return getComputedStyle(document.body).backgroundColor"
-            grounds[mode] = browser.execute_script(ground)
+            grounds[mode] = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
             browser.switch_to.default_content()
-            assert grounds[mode] == browser.execute_script(ground), "the page has the colour of Airflow's own"
+            around = browser.execute_script("return getComputedStyle(document.documentElement).backgroundColor")
+            assert grounds[mode] == around, "the page has the colour of Airflow's own"
         assert grounds["light"] != grounds["dark"]
         enter_frame()
         assert shown(f"#{AGREEMENT} [data-fact=entries]") == [str(len(list(place.chain.entries())))]
