@@ -1,4 +1,4 @@
-"""Takes the README's pictures of a demo that is still running: ``python -m cli.demo.screenshots [FOLDER]`` (needs Chromium)."""
+"""Takes the pictures of the README and the docs of a demo that is still running: ``python -m cli.demo.screenshots [FOLDER]`` (needs Chromium)."""
 
 from __future__ import annotations
 
@@ -41,7 +41,6 @@ def pages(run: str) -> dict[str, tuple[str, str, str]]:
         "console-overview-dark": ("clinic", "/plugin/federations", "Parties and signatures"),
         "console-run": ("clinic", f"{_console(run)}#progress", "Training loss"),
         "console-artifacts": ("clinic", f"{_console(run)}?page=2#artifacts", "What left the house"),
-        "console-artifacts-dark": ("clinic", f"{_console(run)}?page=2#artifacts", "What left the house"),
         "console-contributions": ("clinic", f"{_console(run)}#contributions", "Contributions and rewards"),
         "leg-log": ("laboratory", f"{train}/runs/{at}/tasks/train.rounds_001_010", "round=10"),
         "dags": ("clinic", "/dags", f"{AGREEMENT}_predict"),
