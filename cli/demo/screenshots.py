@@ -1,4 +1,4 @@
-"""Takes the pictures of the README and the docs of a demo that is still running: ``python -m cli.demo.screenshots [FOLDER]`` (needs Chromium)."""
+"""Takes the pictures of README and docs from a running demo: ``python -m cli.demo.screenshots [FOLDER]`` (needs Chromium)."""
 
 from __future__ import annotations
 
