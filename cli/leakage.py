@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import re
-from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 PAGES = {
-    "alignment.md": "fl_tasks.alignment.contract",
-    "incentives.md": "fl_tasks.incentives.coalitions",
-    "ledger.md": "fl_tasks.settlement.messages:SETTLEMENT",
-    "protocols/linear.md": "fl_tasks.vertical.linear",
-    "protocols/logistic-arbiter.md": "fl_tasks.vertical.arbiter_oracle",
-    "protocols/logistic-guest.md": "fl_tasks.vertical.guest_held",
-    "protocols/logistic-taylor.md": "fl_tasks.vertical.taylor",
+    "alignment.md": "alignment",
+    "incentives.md": "incentives",
+    "ledger.md": "settlement",
+    "protocols/linear.md": "linear",
+    "protocols/logistic-arbiter.md": "logistic-arbiter",
+    "protocols/logistic-guest.md": "logistic-guest",
+    "protocols/logistic-taylor.md": "logistic-taylor",
 }
+"""Page: whose messages it lists, by their name in :mod:`fl_tasks.messages`."""
 _TABLE = re.compile(r"(<!-- leakage -->\n).*?(<!-- /leakage -->)", re.DOTALL)
 
 
@@ -31,6 +31,7 @@ def leakage(docs: Annotated[Path, typer.Option(help="Folder of the pages.")] = P
 
 def with_table(text: str, name: str) -> str:
     """A page with its table between the markers made anew."""
-    module, _, contract = PAGES[name].partition(":")
-    table = getattr(import_module(module), contract or "CONTRACT").leakage_table()
+    from fl_tasks.messages import contract
+
+    table = contract(PAGES[name]).leakage_table()
     return _TABLE.sub(lambda found: found.group(1) + table + found.group(2), text)

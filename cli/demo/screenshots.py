@@ -1,4 +1,4 @@
-"""Takes the README's pictures of a demo that is still running: ``python -m cli.demo.screenshots [FOLDER]`` (needs Chromium)."""
+"""Takes the pictures of README and docs from a running demo: ``python -m cli.demo.screenshots [FOLDER]`` (needs Chromium)."""
 
 from __future__ import annotations
 
@@ -36,11 +36,21 @@ def pages(run: str) -> dict[str, tuple[str, str, str]]:
     train, at = f"/dags/{AGREEMENT}_train", quote(run, safe="")
     return {
         "grid": ("clinic", f"{train}/runs/{at}", "rounds"),
-        "federation": ("clinic", f"{train}/runs/{at}/plugin/federation", "clinic"),
+        "federation": ("clinic", f"{train}/runs/{at}/plugin/federation", "Training loss"),
+        "console-overview": ("clinic", "/plugin/federations", "Parties and signatures"),
+        "console-overview-dark": ("clinic", "/plugin/federations", "Parties and signatures"),
+        "console-run": ("clinic", f"{_console(run)}#progress", "Training loss"),
+        "console-artifacts": ("clinic", f"{_console(run)}?page=2#artifacts", "What left the house"),
+        "console-contributions": ("clinic", f"{_console(run)}#contributions", "Contributions and rewards"),
         "leg-log": ("laboratory", f"{train}/runs/{at}/tasks/train.rounds_001_010", "round=10"),
         "dags": ("clinic", "/dags", f"{AGREEMENT}_predict"),
         "inbox": ("notary", "/dags/tombolo_inbox", "begin"),
     }
+
+
+def _console(run: str) -> str:
+    """A run's page of the console, opened from the navigation."""
+    return f"/plugin/federations/tombolo/runs/{AGREEMENT}_train/{quote(run, safe='')}/"
 
 
 def take(folder: Path, root: Path = ROOT) -> list[Path]:
@@ -53,6 +63,7 @@ def take(folder: Path, root: Path = ROOT) -> list[Path]:
         try:
             for name, (party, path, text) in pages(report["run"]).items():
                 _log_in(browser, report["airflows"][party])
+                browser.execute_script("localStorage.setItem('theme', arguments[0])", "dark" if name.endswith("-dark") else "light")
                 browser.get(report["airflows"][party]["url"] + path)
                 _wait(browser, text)
                 if name == "grid":

@@ -33,18 +33,24 @@ def settle(place: Workplace, run: str, wait: Wait, progress: Progress = log_prog
     Raises Waiting or PeerSilent while a party is missing; a later try goes on. Raises :class:`BooksDiffer` after the block is
     final where this party's books and a peer's do not agree.
     """
+    facts = _closed(place, run, wait, progress)
+    if facts["differing"]:
+        raise BooksDiffer(f"Block {facts['height']}, with {', '.join(facts['differing'])}.", party=place.me)
+    return facts
+
+
+def _closed(place: Workplace, run: str, wait: Wait, progress: Progress) -> dict[str, Any]:
+    """The facts of the run's block; runs before it that are still open are closed first."""
     area = place.run_area(run)
     stored = area.get("settled")
     while stored is None:
         try:
             stored = _settle(place, run, wait, progress)
         except EarlierRun as earlier:  # its own task failed or is still at it; every step can be taken by both
-            settle(place, earlier.run, wait, progress)
+            _closed(place, earlier.run, wait, progress)
     for name in ("secret", "seeds", *area.names("own-seeds/")):
         area.delete(name)
     facts: dict[str, Any] = parse(stored)
-    if facts["differing"]:
-        raise BooksDiffer(f"Block {facts['height']}, with {', '.join(facts['differing'])}.", party=place.me)
     return facts
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -143,3 +144,79 @@ def test_pages_are_for_those_who_may_read_the_dag_and_stay_in_their_folder(three
     ):
         assert status(page + outside, token) == 404, outside
     assert status(f"{AGREEMENT}_monitor/undisturbed/", token) == 404
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(not shutil.which("chromedriver"), reason="Debian's chromium-driver is not installed")
+def test_the_console_inside_the_airflow_ui(three: Three, tmp_path: Path) -> None:
+    """A run is followed to its block in the run's tab; the overview has its own entry; the numbers are the ledger's; both modes."""
+    from selenium.common.exceptions import StaleElementReferenceException
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    from cli.demo.screenshots import _browser, _log_in
+
+    one = three.instances["clinic"]
+    browser = _browser(str(tmp_path / "profile"))
+    wait = WebDriverWait(browser, 240, ignored_exceptions=[StaleElementReferenceException])
+
+    def shown(selector: str) -> list[str]:
+        found = browser.find_elements(By.CSS_SELECTOR, selector)
+        return [element.get_attribute("value") or element.text for element in found]
+
+    def enter_frame() -> None:
+        browser.switch_to.default_content()
+        browser.switch_to.frame(wait.until(lambda _: browser.find_element(By.CSS_SELECTOR, "iframe[title=Federation]")))
+        wait.until(lambda _: shown("main"))
+
+    try:
+        _log_in(browser, {"url": one.url, "user": "admin", "password": one.password})
+        run = three.airflows["clinic"].trigger(DAG, {}, "watched")
+        three.until("join", lambda: three.place("clinic").run_area(run).get("manifest"), 120)
+        browser.get(f"{one.url}/dags/{DAG}/runs/{run}/plugin/federation")
+        enter_frame()
+        assert shown("#progress .badge") == ["running"]
+        wait.until(lambda _: shown("#progress .badge") == ["settled"])  # by itself: the page follows the run
+        three.all_succeed(DAG, run)
+        browser.refresh()
+        enter_frame()
+        place = three.place("clinic")
+        books = place.books(run)
+        assert shown("[data-fact=artifacts]") == [str(len(books.entries("sent")))]
+        assert shown("[data-fact=sent] data") == [str(sum(books.bytes_to().values()))]
+        metrics = next(entry for entry in place.chain.entries(run) if entry.kind == "metrics").body["metrics"]
+        assert shown("[data-fact=metric-auc]") == [str(metrics["auc"])]
+        assert "validate" in "".join(shown(".task .name"))
+
+        task = browser.find_element(By.PARTIAL_LINK_TEXT, "validate")
+        address = task.get_attribute("href")
+        task.click()
+        wait.until(lambda _: browser.current_url == address)
+        browser.switch_to.default_content()
+        wait.until(lambda _: "validate" in browser.find_element(By.TAG_NAME, "body").text)
+
+        browser.get(one.url)
+        wait.until(lambda _: browser.find_element(By.PARTIAL_LINK_TEXT, "Federation")).click()
+        wait.until(lambda _: "/plugin/federations" in browser.current_url)
+        grounds = {}
+        for mode in ("light", "dark"):
+            browser.switch_to.default_content()
+            browser.execute_script("localStorage.setItem('theme', arguments[0])", mode)
+            browser.get(f"{one.url}/plugin/federations")
+            enter_frame()
+            wait.until(lambda _: shown(f"#{AGREEMENT} [data-fact=height]"))
+            grounds[mode] = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
+            browser.switch_to.default_content()
+            around = browser.execute_script("return getComputedStyle(document.documentElement).backgroundColor")
+            assert grounds[mode] == around, "the page has the colour of Airflow's own"
+        assert grounds["light"] != grounds["dark"]
+        enter_frame()
+        assert shown(f"#{AGREEMENT} [data-fact=entries]") == [str(len(list(place.chain.entries())))]
+        assert shown(f"#{AGREEMENT} [data-fact=height]") == [str(place.blocks.height())]
+        assert run in shown(f"#{AGREEMENT} tbody th")
+        browser.find_element(By.LINK_TEXT, run).click()
+        wait.until(lambda _: run in "".join(shown("h1")))
+        browser.switch_to.default_content()
+        assert f"/plugin/federations/tombolo/runs/{DAG}/{run}/" in browser.current_url, "a page of the console has an address"
+    finally:
+        browser.quit()

@@ -1,0 +1,43 @@
+"""All contracts in one registry: every message that may leave a party, for the leakage pages, the audit and the console."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from storage.schema import Contract, Message
+
+STAGES = {
+    "handshake": "fl_tasks.stages.join:HANDSHAKE",
+    "seeds": "fl_tasks.stages.join:SEEDS",
+    "alignment": "fl_tasks.alignment.contract:CONTRACT",
+    "evaluation": "fl_tasks.stages.evaluate:CONTRACT",
+    "scoring": "fl_tasks.vertical.scoring:CONTRACT",
+    "incentives": "fl_tasks.incentives.coalitions:CONTRACT",
+    "settlement": "fl_tasks.settlement.messages:SETTLEMENT",
+    "live": "fl_tasks.settlement.messages:LIVE",
+    "abort": "fl_tasks.aborts:ABORT",
+}
+"""Contracts of the stages that every agreement goes through."""
+
+PROTOCOLS = {
+    "linear": "fl_tasks.vertical.linear:CONTRACT",
+    "logistic-arbiter": "fl_tasks.vertical.arbiter_oracle:CONTRACT",
+    "logistic-guest": "fl_tasks.vertical.guest_held:CONTRACT",
+    "logistic-taylor": "fl_tasks.vertical.taylor:CONTRACT",
+}
+"""Contracts of the training protocols, by the name that the terms give them."""
+
+
+def contract(name: str) -> Contract:
+    """The contract of a stage or a protocol."""
+    module, _, attribute = {**STAGES, **PROTOCOLS}[name].partition(":")
+    found: Contract = getattr(import_module(module), attribute)
+    return found
+
+
+def declared(protocol: str, message: str) -> Message | None:
+    """How a message is declared under an agreement with this protocol; None for one that neither it nor a stage knows."""
+    for name in (protocol, *STAGES):
+        if (name in STAGES or name in PROTOCOLS) and message in contract(name):
+            return contract(name)[message]
+    return None

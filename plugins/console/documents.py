@@ -1,0 +1,62 @@
+"""What a run wrote for people into this party's private folder: its model card, rendered without raw HTML, and validation pages."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from urllib.parse import quote
+
+from contracts.settings import PartySettings
+
+KINDS = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".png": "image/png",
+    ".md": "text/plain; charset=utf-8",
+}
+
+
+def folder(settings: PartySettings, agreement: str, run: str) -> Path | None:
+    """The run's folder; None where nothing was written."""
+    base = Path(os.environ.get("TOMBOLO_DOCS") or settings.folder / "docs")
+    return inside(base, base / agreement / run)
+
+
+def file(folder: Path | None, path: str) -> Path | None:
+    """A file of the folder that may be shown; None for anything else."""
+    found = inside(folder, folder / path) if folder is not None else None
+    return found if found is not None and found.is_file() and found.suffix in KINDS else None
+
+
+def inside(base: Path, path: Path) -> Path | None:
+    """``path`` with all links resolved, if it exists under ``base`` and no part of it is hidden."""
+    try:
+        resolved, base = path.resolve(strict=True), base.resolve()
+    except (OSError, ValueError, RuntimeError):
+        return None
+    if not resolved.is_relative_to(base) or any(part.startswith(".") for part in resolved.relative_to(base).parts):
+        return None
+    return resolved
+
+
+def card(folder: Path | None) -> str:
+    """The model card as HTML, its headings one level down; empty where there is none."""
+    from markdown_it import MarkdownIt
+
+    path = file(folder, "model-card.md")
+    if path is None:
+        return ""
+    parser = MarkdownIt("commonmark", {"html": False}).enable("table")
+    tokens = parser.parse(path.read_text(encoding="utf-8"))
+    for token in tokens:
+        if token.type in ("heading_open", "heading_close"):
+            token.tag = f"h{min(6, int(token.tag[1]) + 2)}"
+    rendered: str = parser.renderer.render(tokens, parser.options, {})
+    return rendered
+
+
+def validation_pages(folder: Path | None) -> list[tuple[str, str]]:
+    """Address (relative to the run's page) and name of every validation result's entry page."""
+    pages = sorted(path.relative_to(folder) for path in folder.rglob("index.html")) if folder is not None else []
+    return [(quote(str(path)), str(path.parent)) for path in pages]

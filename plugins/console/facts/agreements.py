@@ -1,0 +1,146 @@
+"""The agreements of this party: who signed what, in which state its record is, which models came out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from plugins.console.facts.record import Health, LastBlock, Record, record_of
+from plugins.console.facts.runs import Runs, runs
+from storage.errors import CodedError
+
+if TYPE_CHECKING:
+    from contracts.agreement import Agreement
+    from contracts.settings import PartySettings
+
+MODELS = 5
+SIGNED, LACKING, REFUSED = "signed", "lacking", "refused"
+
+
+@dataclass(frozen=True)
+class Party:
+    """A member with its role, and whether it has signed everything that it must."""
+
+    name: str
+    role: str
+    me: bool
+    signature: str
+
+
+@dataclass(frozen=True)
+class Model:
+    """A published version at this party; ``live`` is what monitoring last booked of it."""
+
+    version: str
+    at: str
+    protocol: str
+    rounds: int | None
+    metrics: dict[str, float]
+    live: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What the agreement's folder says, trusted or not."""
+
+    name: str
+    protocol: str
+    role: str
+    parties: tuple[Party, ...]
+    links: int
+    digest: str
+
+    @property
+    def signed(self) -> int:
+        return sum(party.signature == SIGNED for party in self.parties)
+
+
+@dataclass(frozen=True)
+class Overview:
+    """One agreement on the overview. What could not be read is None, and ``error`` says why."""
+
+    name: str
+    contract: Contract | None = None
+    runs: Runs | None = None
+    runs_error: CodedError | None = None
+    health: Health | None = None
+    block: LastBlock | None = None
+    models: tuple[Model, ...] = ()
+    error: CodedError | None = None
+
+
+def names(settings: PartySettings) -> list[str]:
+    """Folders of agreements, whether they can be read or not."""
+    return sorted(path.parent.name for path in settings.federations.glob("*/agreement.yaml"))
+
+
+def overview(settings: PartySettings, name: str, page: int = 1, file: Path | None = None) -> Overview | None:
+    """All that there is to say about one agreement; None where this party is no member."""
+    from contracts.agreement import Agreement
+    from fl_tasks.workplace import Workplace
+
+    contract = None
+    try:
+        agreement = Agreement.load(settings.federations / name, verify=False)
+        if settings.party not in (agreement.roles() or agreement.terms.roles()):
+            return None
+        contract = _contract(agreement, settings.party)
+        place = Workplace.open(name, file)
+        record = record_of(place)
+        listed, unheard = runs(place, record, page)
+        return Overview(
+            name=name,
+            contract=contract,
+            runs=listed,
+            runs_error=unheard,
+            health=record.health(place),
+            block=record.last_block(place),
+            models=tuple(models(record)[:MODELS]),
+        )
+    except CodedError as error:
+        return Overview(name, contract, error=error)
+
+
+def models(record: Record) -> list[Model]:
+    """Published versions, newest first."""
+    monitored = [run.last("monitoring") for run in record.runs.values() if run.kind == "monitor"]
+    live = {one.subject: one.body for one in sorted(filter(None, monitored), key=lambda one: one.at)}
+    found = []
+    for noted in record.runs.values():
+        published, measured, rounds = noted.last("publication"), noted.last("metrics"), noted.last("rounds")
+        if published is not None:
+            metrics = measured.body["metrics"] if measured else {}
+            done = rounds.body["round"] if rounds else None
+            protocol = published.body["protocol"]
+            found.append(Model(published.subject, published.at, protocol, done, metrics, live.get(published.subject)))
+    return sorted(found, key=lambda one: one.at, reverse=True)
+
+
+def _contract(agreement: Agreement, me: str) -> Contract:
+    states = _signatures(agreement)
+    roles = agreement.roles() or agreement.terms.roles()
+    parties = [Party(name, role, name == me, states.get(name, LACKING)) for name, role in roles.items()]
+    protocol = agreement.terms.task.protocol
+    return Contract(agreement.name, protocol, roles.get(me, ""), tuple(parties), len(agreement.chain), agreement.digest)
+
+
+def _signatures(agreement: Agreement) -> dict[str, str]:
+    """By party: signed when every link of the chain that needs its signature has one that verifies."""
+    from contracts.agreement import DOMAIN
+
+    states: dict[str, str] = {}
+    try:
+        wanted = agreement.signatures()
+    except CodedError as error:
+        return {error.party or "": REFUSED}
+    for link, member, signature in wanted:
+        state = SIGNED if signature else LACKING
+        try:
+            if signature:
+                member.verify.verify(signature, DOMAIN, bytes.fromhex(link.digest))
+        except CodedError:
+            state = REFUSED
+        if states.get(member.name, SIGNED) == SIGNED:
+            states[member.name] = state
+    return states

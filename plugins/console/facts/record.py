@@ -1,0 +1,225 @@
+"""A party's record of one agreement, read once and followed as it grows: what each run did, and whether the record is whole."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from storage.errors import CodedError
+from storage.stores.base import StoreRefused, StoreUnreachable
+
+if TYPE_CHECKING:
+    from fl_tasks.workplace import Workplace
+    from storage.identity import VerifyKey
+    from storage.ledger.entries import Entry
+
+T = TypeVar("T")
+ARTIFACTS = ("sent", "received")
+_CHECK_AGAIN = 600.0
+_UNREACHABLE = (StoreUnreachable, StoreRefused)
+
+
+@dataclass
+class RunRecord:
+    """What the record holds of one run: its entries but those of artifacts, and the segments in which those stand."""
+
+    run: str
+    entries: list[Entry] = field(default_factory=list)
+    segments: list[int] = field(default_factory=list)
+    artifacts: int = 0
+
+    def all(self, kind: str) -> list[Entry]:
+        return [entry for entry in self.entries if entry.kind == kind]
+
+    def last(self, kind: str) -> Entry | None:
+        """The latest entry of a kind."""
+        return next((entry for entry in reversed(self.entries) if entry.kind == kind), None)
+
+    @property
+    def kind(self) -> str:
+        """``train``, ``predict`` or ``monitor``; a run that never began is known by its name."""
+        began = self.last("run")
+        return began.subject if began else "predict" if self.run.startswith("predict.") else "train"
+
+    @property
+    def at(self) -> str:
+        return self.entries[0].at if self.entries else ""
+
+
+@dataclass(frozen=True)
+class Health:
+    """How much of the record has been checked: links, signatures, hashes of all bodies."""
+
+    segments: int
+    checked: int
+    entries: int
+    head: str | None
+    fault: CodedError | None
+
+    @property
+    def whole(self) -> bool:
+        return self.fault is None and self.checked == self.segments
+
+
+@dataclass(frozen=True)
+class LastBlock:
+    """The last final block that this party keeps, and what checking it gave."""
+
+    height: int
+    hash: str
+    run: str
+    signers: tuple[str, ...]
+    parties: tuple[str, ...]
+    at: datetime
+    fault: CodedError | None
+
+
+class Record:
+    """The index of a record. Reading again takes in only the segments that came since."""
+
+    def __init__(self) -> None:
+        self.runs: dict[str, RunRecord] = {}
+        self._lock = threading.Lock()
+        self._read = 0
+        self._entries = 0
+        self._checked, self._previous, self._since = 0, "", 0.0
+        self._block: LastBlock | None = None
+
+    def follow(self, place: Workplace) -> Record:
+        """Take in what was recorded since the last time."""
+        with self._lock:
+            length = place.chain.length()
+            while self._read < length:
+                self._take(place, self._read + 1)
+                self._read += 1
+        return self
+
+    def _take(self, place: Workplace, index: int) -> None:
+        """Enter one segment into the index. One that cannot be read is left out: :meth:`health` names it."""
+        from storage.ledger.entries import Entry
+
+        try:
+            segment = place.chain.segment(index)
+            entries = [Entry.read(line) for line in segment.lines(place.keys.vault)]
+        except _UNREACHABLE:
+            raise
+        except CodedError:
+            return
+        self._entries += len(entries)
+        for entry in entries:
+            known = self.runs.setdefault(entry.run, RunRecord(entry.run))
+            if known.segments[-1:] != [index]:
+                known.segments.append(index)
+            if entry.kind in ARTIFACTS:
+                known.artifacts += 1
+            else:
+                known.entries.append(entry)
+
+    def artifacts(self, place: Workplace, run: str) -> list[Entry]:
+        """The recorded artifacts of a run, in the order of recording."""
+        from storage.ledger.entries import Entry
+
+        found = []
+        for index in self.runs[run].segments if run in self.runs else ():
+            lines = place.chain.segment(index).lines(place.keys.vault)
+            found += [entry for entry in map(Entry.read, lines) if entry.run == run and entry.kind in ARTIFACTS]
+        return found
+
+    def health(self, place: Workplace) -> Health:
+        """Check what was not checked yet, and everything again once it has been long; stops at the first fault."""
+        from storage.ledger.chain import FIRST_PREVIOUS, BadSegment
+
+        with self._lock:
+            length, fault = place.chain.length(), None
+            if not self._since or time.monotonic() - self._since > _CHECK_AGAIN:
+                self._checked, self._previous, self._since = 0, FIRST_PREVIOUS, time.monotonic()
+            while self._checked < length and fault is None:
+                try:
+                    segment = place.chain.segment(self._checked + 1)
+                    by_any(keys_of(place, place.me), segment.verify)
+                    if segment.header.previous != self._previous:
+                        raise BadSegment(f"Segment {self._checked + 1} does not follow the one before it.")
+                    self._checked, self._previous = self._checked + 1, segment.header.digest
+                except _UNREACHABLE:
+                    raise
+                except CodedError as error:
+                    fault = error
+            return Health(length, self._checked, self._entries, self._previous if self._checked else None, fault)
+
+    def last_block(self, place: Workplace) -> LastBlock | None:
+        """The last final block, checked once: certificate, attestations, and that they make this block."""
+        height = place.blocks.height()
+        if height and (self._block is None or self._block.height != height):
+            self._block = _checked_block(place, height)
+        return self._block if height else None
+
+
+def keys_of(place: Workplace, party: str) -> list[VerifyKey]:
+    """The keys that were ever pinned for a party, the present one first."""
+    pinned = [member.verify for link in place.agreement.chain for member in link.signers if member.name == party]
+    return list(dict.fromkeys(reversed(pinned)))
+
+
+def by_any(keys: list[VerifyKey], check: Callable[[VerifyKey], T]) -> T:
+    """What ``check`` gives with the first key that it accepts; raises SignatureRefused where there is none."""
+    from storage.identity import SignatureRefused
+
+    for key in keys:
+        try:
+            return check(key)
+        except SignatureRefused:
+            continue
+    raise SignatureRefused("None of the keys that the agreement has pinned fits.")
+
+
+def members_then(place: Workplace, block: Mapping[str, Any]) -> dict[str, VerifyKey]:
+    """The members' keys as of a block: the next amendment had to be signed by everybody who was a member before it."""
+    chain = place.agreement.chain
+    at = next((index for index, link in enumerate(chain) if link.digest == block["agreement_digest"]), None)
+    if at is None or at == len(chain) - 1:
+        return {name: member.verify for name, member in place.agreement.members.items()}
+    before: dict[str, VerifyKey] = {}
+    for member in chain[at + 1].signers:
+        if member.name in block["parties"]:
+            before.setdefault(member.name, member.verify)
+    return before
+
+
+def _checked_block(place: Workplace, height: int) -> LastBlock | None:
+    from storage.canonical import digest
+    from storage.ledger.block import FIRST_PREVIOUS, ForgedBlock, verify_block
+
+    at, fault = place.blocks.written(height), None
+    try:
+        kept = place.blocks.get(height)
+    except _UNREACHABLE:
+        raise
+    except CodedError as error:
+        return LastBlock(height, "", "", (), (), at, error)
+    if kept is None:
+        return None
+    block = kept["block"]
+    try:
+        verify_block(kept, members_then(place, block))
+        before = place.blocks.get(height - 1) if height > 1 else None
+        if block["previous"] != (digest(before["block"]) if before else FIRST_PREVIOUS):
+            raise ForgedBlock(f"Block {height} does not follow block {height - 1}.")
+    except _UNREACHABLE:
+        raise
+    except CodedError as error:
+        fault = error
+    signers = sorted({vote["party"] for vote in kept["certificate"]})
+    return LastBlock(height, digest(block), block["run"], tuple(signers), tuple(block["parties"]), at, fault)
+
+
+_RECORDS: dict[tuple[str, str, str], Record] = {}
+
+
+def record_of(place: Workplace) -> Record:
+    """This process's index of the party's record, up to date."""
+    key = (place.me, place.store.url, place.agreement.name)
+    return _RECORDS.setdefault(key, Record()).follow(place)

@@ -1,0 +1,202 @@
+"""One run in detail: how far it is, what came out of it, and the block that closed it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from plugins.console.facts.artifacts import Artifact, traffic
+from plugins.console.facts.runs import STAGES, Run, current_stage, invitations, run_row
+
+if TYPE_CHECKING:
+    from fl_tasks.workplace import Workplace
+    from plugins.console.facts.record import Record, RunRecord
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage of the workflow at this party: ``state`` is done, current or open."""
+
+    name: str
+    state: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the run is at this party, and whether it still moves."""
+
+    row: Run
+    stages: tuple[Stage, ...]
+    round: int
+    rounds: int
+    losses: tuple[float, ...]
+
+    @property
+    def live(self) -> bool:
+        return self.row.state in ("running", "invited")
+
+
+@dataclass(frozen=True)
+class Alone:
+    """The model's quality beside what the guest would reach without the others, by the measure that contributions are paid by."""
+
+    metric: str
+    joint: float
+    guest: float
+    absent: str
+
+
+@dataclass(frozen=True)
+class Results:
+    """What the run gave at this party; None or empty where it gave nothing (yet), or where this party does not know."""
+
+    parameters: dict[str, Any]
+    model: str | None
+    as_of: str
+    approvers: dict[str, str]
+    manifest: str | None
+    validation: dict[str, Any] | None
+    rows: int | None
+    held_out: int | None
+    metrics: dict[str, float]
+    measured_rows: int | None
+    alone: Alone | None
+    published: str | None
+    predicted: int | None
+
+
+@dataclass(frozen=True)
+class Closing:
+    """The block of the run, as this party keeps it, and what its facts say about who contributed and earns what."""
+
+    height: int
+    hash: str
+    previous: str
+    signers: tuple[str, ...]
+    attested: tuple[str, ...]
+    at: datetime
+    pairs: tuple[dict[str, Any], ...]
+    findings: dict[str, list[str]]
+    contributions: dict[str, Any] | None
+    rewards: dict[str, Any] | None
+
+
+def exists(place: Workplace, record: Record, run: str, kind: str) -> bool:
+    """Whether this party knows a run of this id and kind."""
+    if run in record.runs:
+        return record.runs[run].kind == kind
+    return run in invitations(place, record).runs and kind == ("predict" if run.startswith("predict.") else "train")
+
+
+def progress(place: Workplace, record: Record, run: str) -> Progress:
+    """The party's own progress and everybody's status."""
+    noted = _noted(record, run)
+    known = invitations(place, record).runs.get(run)
+    row = run_row(place, record, run, noted.at or (known.isoformat() if known else ""))
+    losses = _losses(place, noted)
+    done = max([len(losses), *(entry.body["round"] for entry in noted.all("rounds"))])
+    if row.state == "running" and "train" in STAGES[noted.kind]:
+        done = max(done, _round_heard(traffic(place, record, run)))
+    planned = int(place.params(run)["rounds"]) if noted.last("run") and noted.kind == "train" else 0
+    return Progress(row, tuple(_stages(noted, row, done, planned)), done, planned, tuple(losses))
+
+
+def results(place: Workplace, record: Record, run: str) -> Results:
+    """What the manifest says was to be done, and what came out of it."""
+    noted = _noted(record, run)
+    begun, aligned, measured = noted.last("run"), noted.last("alignment"), noted.last("metrics")
+    validated, published, predicted = noted.last("validation"), noted.last("publication"), noted.last("prediction")
+    invited = place.manifest(run).invitation if begun else None
+    return Results(
+        parameters=dict(invited.parameters) if invited else {},
+        model=invited.model if invited else None,
+        as_of=invited.as_of if invited else "",
+        approvers=begun.body["approvers"] if begun else {},
+        manifest=begun.body["manifest"] if begun else None,
+        validation=validated.body if validated else None,
+        rows=aligned.body.get("rows") if aligned else None,
+        held_out=aligned.body.get("test") if aligned else None,
+        metrics=measured.body["metrics"] if measured else {},
+        measured_rows=measured.body["rows"] if measured else None,
+        alone=_alone(place, noted),
+        published=published.at if published else None,
+        predicted=predicted.body.get("rows") if predicted else None,
+    )
+
+
+def closing(place: Workplace, record: Record, run: str) -> Closing | None:
+    """The block that closed the run; None while it is open."""
+    noted = _noted(record, run)
+    settled = noted.last("settlement")
+    kept = place.blocks.get(int(settled.subject)) if settled else None
+    if settled is None or kept is None:
+        return None
+    block = kept["block"]
+    return Closing(
+        height=block["height"],
+        hash=settled.body["block"],
+        previous=block["previous"],
+        signers=tuple(settled.body["signers"]),
+        attested=tuple(block["attested"]),
+        at=place.blocks.written(block["height"]),
+        pairs=tuple(block["pairs"]),
+        findings={entry.subject: entry.body["addresses"] for entry in noted.all("finding")},
+        contributions=block["facts"]["contributions"],
+        rewards=block["facts"]["rewards"],
+    )
+
+
+def _noted(record: Record, run: str) -> RunRecord:
+    from plugins.console.facts.record import RunRecord
+
+    return record.runs.get(run, RunRecord(run))
+
+
+def _stages(noted: RunRecord, row: Run, done: int, planned: int) -> list[Stage]:
+    names, current = STAGES[noted.kind], current_stage(noted)
+    at = len(names) if noted.last("settlement") else names.index(current)
+    found = []
+    for index, name in enumerate(names):
+        state = "done" if index < at else "current" if index == at and row.state in ("running", "invited") else "open"
+        note = f"round {done} of at most {planned}" if name == "train" and planned and state != "open" else ""
+        found.append(Stage(name, state, note))
+    return found
+
+
+def _round_heard(artifacts: list[Artifact]) -> int:
+    """The last round of which this party has sent or received something, less the one that is under way."""
+    return max([one.round for one in artifacts if one.stage == "train"], default=1) - 1
+
+
+def _losses(place: Workplace, noted: RunRecord) -> list[float]:
+    """The loss after each round, where this party may know it: of the published model, the finished one, or the last checkpoint."""
+    from fl_tasks.checkpoints import Checkpoints
+    from fl_tasks.models import registry
+    from storage.canonical import parse
+
+    if noted.kind != "train":
+        return []
+    if noted.last("publication") is not None:
+        part = registry.load(place, noted.run)["part"]
+        if part is not None:
+            return [float(loss) for loss in part["loss"]]
+    area = place.run_area(noted.run)
+    stored = area.get("model")
+    if stored is not None:
+        return [float(loss) for loss in parse(stored, 1 << 26)["loss"]]
+    state = Checkpoints(area.area("train")).latest() or {}
+    return [float(loss) for loss in state.get("loss", [])]
+
+
+def _alone(place: Workplace, noted: RunRecord) -> Alone | None:
+    """Of the settled coalition values, the guest's alone and that of all together."""
+    settled = noted.last("settlement")
+    kept = place.blocks.get(int(settled.subject)) if settled else None
+    found = kept["block"]["facts"]["contributions"] if kept else None
+    if not found or found["metric"] is None or found["baseline"] is None:
+        return None
+    everybody = sorted(found["players"])
+    whole = next((one["value"] for one in found["coalitions"] if sorted(one["members"]) == everybody), None)
+    return None if whole is None else Alone(found["metric"], whole, found["baseline"], found["absent"])

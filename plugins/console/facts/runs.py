@@ -1,0 +1,246 @@
+"""Runs: which there are, and how far every party is, as far as this party's books and record tell."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from plugins.console.facts.artifacts import Artifact, traffic
+from storage.errors import CodedError
+
+if TYPE_CHECKING:
+    from fl_tasks.workplace import Workplace
+    from plugins.console.facts.record import Record, RunRecord
+
+PAGE = 10
+STAGES = {
+    "train": ("join", "validate", "align", "train", "evaluate", "publish", "settle"),
+    "predict": ("join", "validate", "align", "predict", "settle"),
+}
+_ENDED_BY = {
+    "join": "run",
+    "validate": "validation",
+    "align": "alignment",
+    "evaluate": "metrics",
+    "predict": "prediction",
+    "publish": "publication",
+    "settle": "settlement",
+}
+_DOING = {
+    "join": "joining",
+    "validate": "validating",
+    "align": "aligning",
+    "train": "training",
+    "evaluate": "evaluating",
+    "predict": "predicting",
+    "publish": "publishing",
+    "settle": "settling",
+}
+_HANDSHAKE = ("invite", "join", "sign", "pair", "common")
+_CODE = re.compile(r"TMB-[A-Z]+-[0-9]{3}")
+_LOOK_AGAIN = 10.0
+
+
+@dataclass(frozen=True)
+class PartyStatus:
+    """How far a party is: ``state`` is one of invited, joined, working, settled, late, aborted, expired."""
+
+    party: str
+    role: str
+    me: bool
+    state: str
+    text: str
+    code: str = ""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A row of the runs' table. ``state`` is one of invited, expired, running, aborted, settled."""
+
+    run: str
+    kind: str
+    at: str
+    state: str
+    parties: tuple[PartyStatus, ...]
+    height: int | None
+    metrics: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Runs:
+    """A page of runs, newest first."""
+
+    rows: tuple[Run, ...]
+    count: int
+    page: int
+    pages: int
+
+
+@dataclass(frozen=True)
+class Invited:
+    """Runs that were proposed and that this party has not begun, with the time of the proposal."""
+
+    runs: dict[str, datetime]
+    error: CodedError | None = None
+
+
+def runs(place: Workplace, record: Record, page: int = 1) -> tuple[Runs, CodedError | None]:
+    """One page of the agreement's training and prediction runs, and why there may be more (invitations cannot be read)."""
+    invited = invitations(place, record)
+    begun = {one.run: one.at for one in record.runs.values() if one.run and one.kind in STAGES}
+    times = {**{run: at.isoformat() for run, at in invited.runs.items()}, **begun}
+    order = sorted(times, key=lambda run: (times[run], run), reverse=True)
+    pages = max(1, -(-len(order) // PAGE))
+    page = min(max(1, page), pages)
+    rows = [run_row(place, record, run, times[run]) for run in order[(page - 1) * PAGE : page * PAGE]]
+    return Runs(tuple(rows), len(order), page, pages), invited.error
+
+
+def run_row(place: Workplace, record: Record, run: str, at: str) -> Run:
+    from plugins.console.facts.record import RunRecord
+
+    noted = record.runs.get(run, RunRecord(run))
+    settled, ended = noted.last("settlement"), noted.last("abort")
+    artifacts = [] if settled else traffic(place, record, run)
+    parties = tuple(statuses(place, noted, artifacts, at))
+    own = next(one.state for one in parties if one.me)
+    state = "settled" if settled else "aborted" if ended else own if own in ("invited", "expired") else "running"
+    measured = noted.last("metrics")
+    return Run(
+        run=run,
+        kind=noted.kind,
+        at=at,
+        state=state,
+        parties=parties,
+        height=int(settled.subject) if settled else None,
+        metrics=measured.body["metrics"] if measured else {},
+    )
+
+
+def statuses(place: Workplace, noted: RunRecord, artifacts: list[Artifact], at: str) -> list[PartyStatus]:
+    """Every party's status. Of peers it is what was heard last; a party waits for others and is then silent."""
+    settled, expired = noted.last("settlement"), _expired(place, noted, at)
+    found = []
+    for party, role in place.roles.items():
+        me = party == place.me
+        if settled is not None:
+            signed = party in settled.body["signers"]
+            state, text, code = ("settled", "signed the block", "") if signed else ("late", "not among the block's signers", "")
+        else:
+            state, text, code = _own(noted) if me else _heard(place, noted, artifacts, party)
+            if expired and state in ("invited", "joined", "working"):
+                state, text = "expired", f"{text}; the run's time is over"
+        found.append(PartyStatus(party, role, me, state, text, code))
+    return found
+
+
+def current_stage(noted: RunRecord) -> str:
+    """The stage that this party is in: the one after the last that its record has the end of; not all enter every end."""
+    names = STAGES.get(noted.kind, ("settle",))
+    ended = [index for index, stage in enumerate(names) if _ended(noted, stage)]
+    return names[min(max(ended, default=-1) + 1, len(names) - 1)]
+
+
+def _ended(noted: RunRecord, stage: str) -> bool:
+    if stage == "train":
+        rounds = noted.last("rounds")
+        return rounds is not None and bool(rounds.body["finished"])
+    return noted.last(_ENDED_BY[stage]) is not None
+
+
+def _own(noted: RunRecord) -> tuple[str, str, str]:
+    ended = noted.last("abort")
+    if ended is not None:
+        return "aborted", f"aborted in {ended.body['step'] or 'a task'}", ended.body["code"]
+    if noted.last("run") is None:
+        return "invited", "invited", ""
+    stage, rounds = current_stage(noted), noted.last("rounds")
+    return "working", f"{_DOING[stage]}, {rounds.body['round']} rounds done" if stage == "train" and rounds else _DOING[stage], ""
+
+
+def _heard(place: Workplace, noted: RunRecord, artifacts: list[Artifact], party: str) -> tuple[str, str, str]:
+    heard = [one for one in artifacts if one.book == "received" and one.peer == party]
+    if any(one.message == "abort" for one in heard):
+        return "aborted", "aborted", abort_code(place, noted.run, party)
+    working = [one for one in heard if one.stage not in _HANDSHAKE]
+    if working:
+        stage, round = working[-1].stage, max(one.round for one in working if one.stage == working[-1].stage)
+        return "working", f"{_DOING.get(stage, stage)}{f', round {round}' if stage == 'train' and round else ''}", ""
+    if noted.last("run") is not None or any(one.message == "join" for one in heard):
+        return "joined", "joined", ""
+    return "invited", "invited" if not any(one.message == "invitation" for one in heard) else "invited the others", ""
+
+
+def _expired(place: Workplace, noted: RunRecord, at: str) -> bool:
+    """Whether the run's time is over: as its manifest has it, or as the terms would have it."""
+    from contracts.manifest import Invitation
+    from storage.canonical import parse
+
+    stored = place.run_area(noted.run).get("invitation")
+    if stored is not None:
+        return datetime.now(UTC) > Invitation.from_document(parse(stored)).expires_at
+    begun = datetime.fromisoformat(at) if at else datetime.now(UTC)
+    return datetime.now(UTC) > begun + timedelta(seconds=place.terms.deadlines.run)
+
+
+_CODES: dict[tuple[str, str, str], str] = {}
+
+
+def abort_code(place: Workplace, run: str, party: str) -> str:
+    """The code that a peer's abort gives; empty where it cannot be read any more. Nothing is booked."""
+    from fl_tasks.aborts import ABORT
+
+    key = (place.store.url, run, party)
+    if key not in _CODES:
+        exchange = place.handshake(run)
+        exchange.books = _Unbooked()  # type: ignore[assignment]
+        try:
+            receipt = exchange.fetch(ABORT["abort"], party, 0)
+        except CodedError:
+            return ""
+        code = str(receipt.table.column("code")[0].as_py()) if receipt is not None else ""
+        _CODES[key] = code if _CODE.fullmatch(code) else ""
+    return _CODES[key]
+
+
+class _Unbooked:
+    """Books of somebody who only looks."""
+
+    def book_received(self, entry: Any) -> None:
+        pass
+
+
+_INVITED: dict[tuple[str, str], tuple[float, Invited]] = {}
+
+
+def invitations(place: Workplace, record: Record) -> Invited:
+    """Proposed runs that are not in this party's record, from its own store or the guest's; looked up every few seconds."""
+    key = (place.store.url, place.agreement.name)
+    known = _INVITED.get(key)
+    if known is None or time.monotonic() - known[0] > _LOOK_AGAIN:
+        known = _INVITED[key] = (time.monotonic(), _invitations(place, record))
+    left = {run: at for run, at in known[1].runs.items() if run not in record.runs}
+    return Invited(left, known[1].error)
+
+
+def _invitations(place: Workplace, record: Record) -> Invited:
+    from fl_tasks.stages.join import HANDSHAKE
+
+    guest = next(party for party, role in place.roles.items() if role == "guest")
+    mine = place.me == guest
+    store, to = (place.store, next(iter(place.peers))) if mine else (place.peers[guest], place.me)
+    before, after = f"to-{to}/{place.agreement.name}/invitations/000000/{HANDSHAKE['invitation'].step}.", "/invitation/head"
+    oldest, found = datetime.now(UTC) - timedelta(seconds=place.terms.deadlines.run), {}
+    try:
+        for key in store.list(before):
+            run = key.removeprefix(before).removesuffix(after)
+            if key.endswith(after) and run not in record.runs:
+                modified = store.stat(key).modified
+                if modified > oldest:
+                    found[run] = modified
+    except CodedError as error:
+        return Invited(found, error.at(guest))
+    return Invited(found)

@@ -1,0 +1,87 @@
+"""From facts to pages: the templates, autoescaped, and the headers that keep anything else out of them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from plugins.console import charts
+
+FOLDER = Path(__file__).parent
+_COMMON = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin", "Cache-Control": "private, no-store"}
+HEADERS = {
+    **_COMMON,
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "frame-ancestors 'self'; base-uri 'none'; form-action 'self'",
+}
+DOCUMENT_HEADERS = {
+    **_COMMON,
+    "Content-Security-Policy": "default-src 'none'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; font-src 'self'; "
+    "frame-ancestors 'self'; base-uri 'none'; form-action 'none'",
+}
+"""For files that other programs made (validation pages): no script at all."""
+
+STATIC = {
+    "console.css": "text/css; charset=utf-8",
+    "console.js": "text/javascript; charset=utf-8",
+    "icon.svg": "image/svg+xml",
+    "icon-dark.svg": "image/svg+xml",
+}
+_UNITS = ("B", "kB", "MB", "GB", "TB")
+
+
+def page(template: str, status: int = 200, **facts: Any) -> HTMLResponse:
+    """A response made from one template."""
+    return HTMLResponse(_environment().get_template(template).render(**facts), status, headers=HEADERS)
+
+
+@cache
+def _environment() -> Environment:
+    made = Environment(
+        loader=FileSystemLoader(FOLDER / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {"size": size, "moment": moment, "number": charts.number, "hash": short_hash, "money": money}
+    made.globals |= {"bars": charts.bars, "bar": charts.bar, "curve": charts.curve}
+    return made
+
+
+def size(count: int) -> Markup:
+    """Bytes as a person reads them; the exact number stays in the element."""
+    value, unit = float(count), 0
+    while value >= 1000 and unit < len(_UNITS) - 1:
+        value, unit = value / 1000, unit + 1
+    text = f"{count}" if unit == 0 else f"{value:.3g}" if value < 100 else f"{value:.0f}"
+    return Markup('<data value="{}">{}&nbsp;{}</data>').format(count, text, _UNITS[unit])
+
+
+def moment(at: str | datetime) -> Markup:
+    """A time in UTC, to the second."""
+    if isinstance(at, str):
+        try:
+            at = datetime.fromisoformat(at)
+        except ValueError:
+            return Markup('<span class="quiet">at an unknown time</span>')
+    at = at.astimezone(UTC)
+    return Markup('<time datetime="{}" title="{} UTC">{}</time>').format(
+        at.isoformat(), at.strftime("%Y-%m-%d %H:%M:%S.%f")[:-3], at.strftime("%Y-%m-%d %H:%M:%S")
+    )
+
+
+def short_hash(value: str) -> Markup:
+    """The beginning of a hash; the whole of it stays in the element."""
+    return Markup('<code class="hash" title="{}">{}…</code>').format(value, value[:12])
+
+
+def money(amount: int, currency: str) -> str:
+    """Smallest units with the currency's two decimals."""
+    return f"{'-' if amount < 0 else ''}{abs(amount) // 100:,}.{abs(amount) % 100:02d} {currency}".replace(",", "\u202f")
