@@ -107,6 +107,8 @@ class LimitTerms(Strict):
     minimum_batch: int = Field(256, ge=1)
     minimum_one_hot_count: int = Field(10, ge=1)
     maximum_leverage: float = Field(0.1, gt=0, le=1)
+    minimum_bin_rows: int = Field(20, ge=1)
+    minimum_leaf_rows: int = Field(20, ge=1)
     minimum_row_difference: int = Field(100, ge=0)
     maximum_rounds_over_runs: int | None = Field(None, ge=1)
 
