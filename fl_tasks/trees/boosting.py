@@ -174,11 +174,15 @@ def train_pooled(
         of_round = Prf(common.derive(number))
         derivatives, used = state.derivatives(plan.sampled_rows(learning, of_round), of_round)
         sources = [
-            Local(block, int(block.max(initial=1)), derivatives, plan.sampled_columns(str(party), block.shape[1], of_round), kept)
+            Local(
+                block, int(block.max(initial=1)), derivatives, plan.sampled_columns(str(party), block.shape[1], of_round), len(kept)
+            )
             for party, (block, kept) in enumerate(zip(codes, records, strict=True))
         ]
         grown, places = grow(sources, derivatives, len(labels), used, state.growth)
         trees += grown
+        for kept, source in zip(records, sources, strict=True):
+            kept += source.records
         if state.add(grown, places):
             break
     return Pooled(trees[: state.best_rounds * plan.outputs], state.base, records, state.loss, state.margins)

@@ -50,10 +50,11 @@ class Choice:
 
 @dataclass(frozen=True)
 class Parted:
-    """A node that was split: which of its rows went left, under which record of its source."""
+    """A node that was split: which of its rows went left, under which of its source's records, by which column (or alias)."""
 
     node: Node
     record: int
+    column: int
     left: Bools
 
 
@@ -88,11 +89,12 @@ def left_number(number: int, outputs: int) -> int:
 
 
 class Local:
-    """Columns at hand. ``records`` grows by one per split; ``kept`` are the columns that this round may use."""
+    """Columns at hand. ``kept`` are the columns that this round may use; its new records are numbered from ``first``."""
 
-    def __init__(self, codes: Codes, bins: int, derivatives: Sequence[Derivatives], kept: Rows, records: list[Record]) -> None:
+    def __init__(self, codes: Codes, bins: int, derivatives: Sequence[Derivatives], kept: Rows, first: int) -> None:
         self._codes, self._bins, self._derivatives = codes, bins, derivatives
-        self._kept, self.records = kept, records
+        self._kept, self._first = kept, first
+        self.records: list[Record] = []
 
     def histograms(self, nodes: Sequence[Node]) -> list[Sums]:
         """Plain sums by bin; exact, as all of them stay below 2^53."""
@@ -116,7 +118,8 @@ class Local:
             split = choice.splits[0]
             record = Record(split.column, split.cut, split.missing_left)
             self.records.append(record)
-            parted.append(Parted(choice.node, len(self.records) - 1, record.left(self._codes[choice.node.rows])))
+            number = self._first + len(self.records) - 1
+            parted.append(Parted(choice.node, number, split.column, record.left(self._codes[choice.node.rows])))
         return parted
 
     def follow(self, parted: Sequence[Parted]) -> None:
@@ -148,7 +151,7 @@ def grow(
         total = one.total(used)
         at = trees[output].add(_leaf(total, one.units, growth), total[1] * one.units[1])
         nodes.append(Node(outputs + output, output, at, np.arange(rows), counting, total, one.units))
-    nodes = [node for node in nodes if _may_split(node, growth)]
+    nodes = [nodes[output] for output in growing(derivatives, used, growth)]
     fresh, siblings = nodes, list[tuple[Node, Node, Node]]()
     for level in range(growth.depth):
         if not nodes:
@@ -209,7 +212,7 @@ def _children(
         made.append(Node(number, node.output, at, rows, used, total, node.units))
     scale = node.units
     gain = float(_gain(made[0].sums, node.sums, scale, growth.rules))
-    tree.split(node.at, party, one.record, gain, made[0].at, made[1].at)
+    tree.split(node.at, party, one.record, one.column, gain, made[0].at, made[1].at)
     return made[0], made[1]
 
 
@@ -224,5 +227,14 @@ def _leaf(sums: Pair, units: tuple[float, float], growth: Growth) -> float:
     return float(np.float32(np.float32(growth.rules.weight(sums, units)) * np.float32(growth.rate)))
 
 
+def growing(derivatives: Sequence[Derivatives], used: Rows, growth: Growth) -> list[int]:
+    """The outputs whose trees are worth starting: heavy enough to be split."""
+    return [output for output, one in enumerate(derivatives) if _heavy(len(used), one.total(used), one.units, growth)]
+
+
 def _may_split(node: Node, growth: Growth) -> bool:
-    return node.size >= 2 and node.sums[1] * node.units[1] >= 2 * growth.rules.least
+    return _heavy(node.size, node.sums, node.units, growth)
+
+
+def _heavy(rows: int, sums: Pair, units: tuple[float, float], growth: Growth) -> bool:
+    return rows >= 2 and sums[1] * units[1] >= 2 * growth.rules.least

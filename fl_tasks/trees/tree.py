@@ -38,13 +38,15 @@ class Record(NamedTuple):
 class Tree:
     """One tree of one output: nodes in the order of their making, the root first; all lists have one entry per node.
 
-    ``party`` indexes the data parties in the order of ties (guest, then hosts), or is :data:`LEAF`; ``value`` is the leaf's addend
-    to the margin, in single precision; ``cover`` is the sum of h.
+    ``party`` indexes the data parties in the order of ties (guest, then hosts), or is :data:`LEAF`; ``column`` is what the label
+    holder calls the column, an alias if it is a host's; ``value`` is the leaf's addend to the margin, in single precision;
+    ``cover`` is the sum of h.
     """
 
     output: int
     party: list[int] = field(default_factory=list)
     record: list[int] = field(default_factory=list)
+    column: list[int] = field(default_factory=list)
     left: list[int] = field(default_factory=list)
     right: list[int] = field(default_factory=list)
     value: list[float] = field(default_factory=list)
@@ -53,15 +55,15 @@ class Tree:
 
     def add(self, value: float, cover: float) -> int:
         """A new leaf; returns its number."""
-        for numbers in (self.party, self.record, self.left, self.right):
+        for numbers in (self.party, self.record, self.column, self.left, self.right):
             numbers.append(LEAF)
         for column, entry in ((self.value, value), (self.gain, 0.0), (self.cover, cover)):
             column.append(entry)
         return len(self.party) - 1
 
-    def split(self, node: int, party: int, record: int, gain: float, left: int, right: int) -> None:
+    def split(self, node: int, party: int, record: int, column: int, gain: float, left: int, right: int) -> None:
         """Make a leaf an inner node."""
-        self.party[node], self.record[node], self.gain[node] = party, record, gain
+        self.party[node], self.record[node], self.column[node], self.gain[node] = party, record, column, gain
         self.left[node], self.right[node] = left, right
 
     @property
@@ -75,25 +77,30 @@ class Tree:
 
     def document(self) -> dict[str, Any]:
         """The tree as JSON."""
-        names = ("party", "record", "left", "right", "value", "gain", "cover")
+        names = ("party", "record", "column", "left", "right", "value", "gain", "cover")
         return {"output": self.output, **{name: list(getattr(self, name)) for name in names}}
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any], outputs: int, parties: int) -> Tree:
         """Inverse of :meth:`document`; raises KeyError, TypeError or ValueError on anything that is no tree."""
-        party, record, left, right = ([int(one) for one in document[name]] for name in ("party", "record", "left", "right"))
+        whole = ([int(one) for one in document[name]] for name in ("party", "record", "column", "left", "right"))
+        party, record, column, left, right = whole
         value, gain, cover = ([float(one) for one in document[name]] for name in ("value", "gain", "cover"))
-        tree = cls(int(document["output"]), party, record, left, right, value, gain, cover)
+        tree = cls(int(document["output"]), party, record, column, left, right, value, gain, cover)
         count = len(party)
         if (
             not 0 <= tree.output < outputs
             or not count
-            or {len(one) for one in (record, left, right, value, gain, cover)} != {count}
+            or {len(one) for one in (record, column, left, right, value, gain, cover)} != {count}
         ):
             raise ValueError("not a tree")
         for node in range(count):
             children = (left[node], right[node])
-            inner = 0 <= party[node] < parties and record[node] >= 0 and all(node < child < count for child in children)
+            inner = (
+                0 <= party[node] < parties
+                and min(record[node], column[node]) >= 0
+                and all(node < child < count for child in children)
+            )
             if not (inner or party[node] == LEAF) or not np.isfinite([value[node], gain[node], cover[node]]).all():
                 raise ValueError("a node is neither leaf nor split")
         return tree

@@ -10,7 +10,7 @@ from storage.canonical import canonical, parse
 def stump():
     tree = Tree(0)
     root = tree.add(0.0, 10.0)
-    tree.split(root, 1, 0, 2.5, tree.add(-1.0, 4.0), tree.add(0.5, 6.0))
+    tree.split(root, 1, 0, 3, 2.5, tree.add(-1.0, 4.0), tree.add(0.5, 6.0))
     return tree
 
 
