@@ -61,19 +61,19 @@ def regression(labels: npt.ArrayLike, predictions: npt.ArrayLike) -> dict[str, f
     return {"rmse": float(np.sqrt(errors / len(y))), "r2": 1.0 - errors / spread}
 
 
-def measure(protocol: str, labels: npt.ArrayLike, scores: npt.ArrayLike) -> dict[str, float]:
-    """The metrics that belong to a training protocol: regression for linear, classification of logits for logistic."""
-    return regression(labels, scores) if protocol == "linear" else classification(labels, scores)
+def measure(outcome: str, labels: npt.ArrayLike, scores: npt.ArrayLike) -> dict[str, float]:
+    """The metrics that belong to what is predicted: a number, or the logit of a binary label."""
+    return regression(labels, scores) if outcome == "number" else classification(labels, scores)
 
 
-def metric_names(protocol: str) -> tuple[str, ...]:
+def metric_names(outcome: str) -> tuple[str, ...]:
     """Names of the metrics that :func:`measure` returns, in order."""
-    return REGRESSION if protocol == "linear" else CLASSIFICATION
+    return REGRESSION if outcome == "number" else CLASSIFICATION
 
 
-def presented(protocol: str, totals: npt.ArrayLike) -> Floats:
-    """Total scores as a recipient reads them: probabilities for logistic models, the predicted value for linear ones."""
-    return np.asarray(totals, dtype=np.float64) if protocol == "linear" else sigmoid(totals)
+def presented(outcome: str, totals: npt.ArrayLike) -> Floats:
+    """Total scores as a recipient reads them: the predicted number, or the probability of a binary label."""
+    return np.asarray(totals, dtype=np.float64) if outcome == "number" else sigmoid(totals)
 
 
 def _rates(y: Floats, u: Floats) -> tuple[Floats, Floats]:

@@ -71,7 +71,7 @@ def _check_label(place: Workplace, table: pa.Table) -> None:
     if column.null_count or not np.isfinite(pc.cast(column, pa.float64(), safe=False).to_numpy()).all():
         raise NoLabel(f"Column {name} has missing or infinite values.", party=place.me)
     classes = set(pc.unique(pc.cast(column, pa.float64(), safe=False)).to_pylist())
-    if place.terms.task.protocol != "linear" and classes != {0.0, 1.0}:
+    if place.terms.task.outcome == "binary" and classes != {0.0, 1.0}:
         raise NoLabel(f"Column {name} must hold both 0 and 1, and nothing else.", party=place.me)
 
 
