@@ -50,7 +50,7 @@ class Encodes(Protocol):
 
 @dataclass(frozen=True)
 class ModelPart(ABC):
-    """What all kinds have: the encoder, losses by round where this party may know them, the number of rounds, the document itself."""
+    """What all kinds have: the encoder, losses by round where this party may know them, how many rounds, the document itself."""
 
     encoder: Encodes
     loss: tuple[float, ...]
@@ -105,7 +105,10 @@ class LinearPart(ModelPart):
 
 
 def _kind(protocol: str) -> type[ModelPart]:
-    return {name: kind for kind in (LinearPart,) for name in kind.PROTOCOLS}[protocol]
+    from fl_tasks.models.trees import TreePart
+
+    kinds: tuple[type[ModelPart], ...] = (LinearPart, TreePart)
+    return {name: kind for kind in kinds for name in kind.PROTOCOLS}[protocol]
 
 
 def partial_scores(part: ModelPart, table: pa.Table, batch: int = 65_536) -> npt.NDArray[np.float64]:

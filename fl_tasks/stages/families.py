@@ -12,11 +12,17 @@ import pyarrow as pa
 
 from fl_tasks.checkpoints import State
 from fl_tasks.models.part import Encodes, ModelPart, partial_scores
+from fl_tasks.models.trees import TreePart
 from fl_tasks.session import Session
 from fl_tasks.tables.encoding import Encoder
+from fl_tasks.trees.bins import Binner
 from fl_tasks.vertical import scoring
 from fl_tasks.vertical.block import Block
+from fl_tasks.vertical.secureboost import scoring as tree_scoring
+from fl_tasks.vertical.secureboost.contract import Block as TreeBlock
+from fl_tasks.vertical.secureboost.records import kept
 from fl_tasks.workplace import Workplace
+from storage.canonical import parse
 from storage.schema import GUEST, Message
 
 Floats = npt.NDArray[np.float64]
@@ -49,7 +55,7 @@ class Family:
 
 def family_of(protocol: str) -> Family:
     """The family of a training protocol."""
-    return _LINEAR
+    return _TREES if protocol in TreePart.PROTOCOLS else _LINEAR
 
 
 def _fit_linear(place: Workplace, run: str, table: pa.Table, train: npt.NDArray[np.bool_]) -> Encoder:
@@ -71,4 +77,32 @@ def _linear_totals(session: Session, part: ModelPart, table: pa.Table, recipient
     return scoring.exchange_scores(session, partial_scores(part, table), recipients)
 
 
+def _fit_trees(place: Workplace, run: str, table: pa.Table, train: npt.NDArray[np.bool_]) -> Binner:
+    terms = place.terms
+    return Binner.fit(table, terms.table(place.me), train, terms.limits, int(place.params(run)["bins"]), place.me)
+
+
+def _tree_block(binner: Binner, table: pa.Table, labels: Labels | None) -> TreeBlock:
+    given = (None, None) if labels is None else (labels.y, labels.w)
+    return TreeBlock(binner.transform(table), binner.sizes, np.array(binner.missing), binner.names, *given)
+
+
+def _tree_document(session: Session, binner: Binner, state: State) -> dict[str, Any]:
+    """Records of the rounds that the model keeps; at the guest its trees, and what to call hosts' columns."""
+    rounds = int(state["kept"])
+    document = {"records": kept(session, "records", rounds), "depth": int(session.params["depth"]), "rounds": rounds}
+    if session.role != GUEST:
+        return document
+    trees = kept(session, "trees", rounds)
+    return {
+        **document,
+        "trees": trees,
+        "base": [float(one) for one in state["base"]],
+        "parties": [session.me, *session.hosts],
+        "host_names": parse(session.area.get("names") or b"{}", 1 << 26),
+        "validation_loss": [float(one) for one in state["validation"]],
+    }
+
+
 _LINEAR = Family(_fit_linear, Encoder.from_document, _linear_block, _linear_document, scoring.MESSAGES, _linear_totals)
+_TREES = Family(_fit_trees, Binner.from_document, _tree_block, _tree_document, tree_scoring.MESSAGES, tree_scoring.exchange_scores)

@@ -85,9 +85,12 @@ def _live_metrics(place: Workplace, outcome: str, tables: list[pa.Table]) -> dic
     labels = _labels(place, read_table(source, place.party.folder, {"as_of": now}, id_columns(place)))
     latest: dict[str, float] = {}
     for table in tables:
-        latest.update(zip(_keys(place, table), table.column("score").to_pylist(), strict=True))
+        wanted = "class" if outcome == "classes" else "score"
+        latest.update(zip(_keys(place, table), table.column(wanted).to_pylist(), strict=True))
     known = [key for key in latest if key in labels]
     y, score = np.array([labels[key] for key in known]), np.array([latest[key] for key in known])
+    if outcome == "classes":  # only the likeliest class was stored, so that accuracy is what can be told
+        return {"labelled_rows": len(known), "live": {"accuracy": float(np.mean(y == score))} if known else None}
     try:
         return {"labelled_rows": len(known), "live": measure(outcome, y, _totals(outcome, score))}
     except UnfitForMetrics:

@@ -36,8 +36,9 @@ class NoVersionNamed(CodedError):
 def predict(place: Workplace, run: str, wait: Wait, progress: Progress = log_progress) -> dict[str, Any]:
     """Score this run's aligned rows with the manifest's model version; repeating it changes nothing.
 
-    At a recipient of scores the result is kept in the private area and written as Parquet (own id columns and ``score``:
-    a probability for logistic models, the predicted value for linear ones) into the party's outbox. Returns counts and the path.
+    At a recipient of scores the result is kept in the private area and written as Parquet into the party's outbox: own id columns
+    and ``score``, a probability or the predicted number; with several classes also the likeliest ``class``. Returns counts and the
+    path.
     Raises NoVersionNamed, NoSuchModel and what scoring in the model's family raises.
     """
     version = place.manifest(run).invitation.model
@@ -62,7 +63,9 @@ def predict(place: Workplace, run: str, wait: Wait, progress: Progress = log_pro
 
 
 def _scored(place: Workplace, aligned: Aligned, totals: npt.NDArray[np.float64]) -> pa.Table:
-    return aligned.table.select(id_columns(place)).append_column("score", pa.array(presented(place.terms.task.outcome, totals)))
+    outcome = place.terms.task.outcome
+    scored = aligned.table.select(id_columns(place)).append_column("score", pa.array(presented(outcome, totals)))
+    return scored.append_column("class", pa.array(totals.argmax(axis=1))) if outcome == "classes" else scored
 
 
 def _deliver(place: Workplace, run: str, version: str, scored: pa.Table) -> Path:

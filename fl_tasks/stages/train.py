@@ -10,7 +10,7 @@ from fl_tasks.models.part import Encodes
 from fl_tasks.session import Progress, Session, log_progress
 from fl_tasks.stages.aligned import features, label, load_aligned, weight
 from fl_tasks.stages.families import Family, Labels, family_of
-from fl_tasks.vertical import arbiter_oracle, guest_held, linear, taylor
+from fl_tasks.vertical import arbiter_oracle, guest_held, linear, secureboost, taylor
 from fl_tasks.waiting import Wait
 from fl_tasks.workplace import Workplace
 from storage.canonical import canonical, parse
@@ -22,6 +22,7 @@ PROTOCOLS = {
     "logistic-taylor": taylor,
     "logistic-guest": guest_held,
     "logistic-arbiter": arbiter_oracle,
+    "secureboost": secureboost,
 }
 _LARGEST = 1 << 26
 
@@ -78,11 +79,11 @@ def _block(place: Workplace, session: Session, family: Family) -> tuple[Encodes,
 
 def _keep_model(session: Session, family: Family, encoder: Encodes, state: State) -> None:
     document = {
-        **family.document(session, encoder, state),
         "names": list(encoder.names),
         "encoder": encoder.to_document(),
         "loss": [float(one) for one in state.get("loss", [])],
         "rounds": int(state["round"]),
         "protocol": session.terms.task.protocol,
+        **family.document(session, encoder, state),
     }
     session.run_area.keep("model", canonical(document))

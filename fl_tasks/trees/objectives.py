@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from fl_tasks.models.metrics import softmax
+
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 _SMALLEST = 1e-16
@@ -63,26 +65,20 @@ def _squared_losses(margins: Floats, y: Floats) -> Floats:
     return np.asarray((margins[:, 0] - y) ** 2)
 
 
-def probabilities(margins: Floats) -> Floats:
-    """Softmax of margins of several classes, shape (rows, classes)."""
-    powers = np.exp(margins - margins.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
-
-
 def _softmax_base(y: Floats, w: Floats, outputs: int) -> Floats:
     shares = np.bincount(y.astype(np.int64), weights=w, minlength=outputs) / w.sum()
     return np.asarray(np.log(np.maximum(shares, _RARE)))
 
 
 def _softmax(margins: Floats, y: Floats) -> tuple[Floats, Floats]:
-    p = probabilities(margins)
+    p = softmax(margins)
     g = p.copy()
     g[np.arange(len(y)), y.astype(np.int64)] -= 1.0
     return g, np.maximum(2.0 * p * (1.0 - p), _SMALLEST)
 
 
 def _softmax_losses(margins: Floats, y: Floats) -> Floats:
-    p = probabilities(margins)[np.arange(len(y)), y.astype(np.int64)]
+    p = softmax(margins)[np.arange(len(y)), y.astype(np.int64)]
     return np.asarray(-np.log(np.maximum(p, _SMALLEST)))
 
 
