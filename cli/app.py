@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from cli import agreement, keys
+from cli import agreement, keys, model
 from cli.acceptance import acceptance
 from cli.demo import demo, demo_stop
 from cli.errors import errors
@@ -15,6 +15,7 @@ from cli.simulate import simulate
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.add_typer(keys.app, name="keys")
 app.add_typer(agreement.app, name="agreement")
+app.add_typer(model.app, name="model")
 for command in (simulate, preflight, demo, acceptance, errors, leakage):
     app.command()(command)
 app.command("demo-stop")(demo_stop)
