@@ -45,14 +45,14 @@ def sample(seed: int, classes: int = 2) -> dict[str, pa.Table]:
     return tables
 
 
-def lived(root: Path, classes: int = 2, **boosting):
-    """A federation whose run ``run-1`` was published and whose run ``new-1`` has scored new rows for the clinic and the bank."""
+def boosted(root: Path, classes: int = 2, **boosting):
+    """A clinic, a lab and a bank that agreed on boosted trees."""
     tables = sample(1, classes)
     boosting |= {"weight": "w"} | ({"objective": "softmax", "classes": classes} if classes > 2 else {})
     task = {"protocol": "secureboost", "label": {"column": "label"}, "boosting": boosting}
     task["parameters"] = {"key_bits": 1024, "rounds": 4, "depth": 3, "bins": 8, "test_fraction": 0.3}
     roles = {"clinic": "guest", "lab": "host", "bank": "host"}
-    made = federation(
+    return federation(
         root,
         tables,
         roles,
@@ -61,6 +61,11 @@ def lived(root: Path, classes: int = 2, **boosting):
         tables={party: {"missing": "level"} for party in PARTIES},
         scores=["clinic", "bank"],
     )
+
+
+def lived(root: Path, classes: int = 2, **boosting):
+    """A federation whose run ``run-1`` was published and whose run ``new-1`` has scored new rows for the clinic and the bank."""
+    made = boosted(root, classes, **boosting)
     made.start()
     for stage in (validate, align, train, evaluate, publish):
         made.results[stage.__name__] = made.stage(stage, "run-1")
