@@ -94,7 +94,7 @@ def _thinned(count: int) -> list[int]:
 def _ticks(low: float, high: float) -> list[float]:
     """Four or so round numbers around a range."""
     span = (high - low) or abs(high) or 1.0
-    step = _round_step(span / 4)
+    step = _round_step(max(span / 4, 1e-300))
     return [round(index * step, 12) for index in range(floor(low / step), ceil(high / step) + 1)]
 
 

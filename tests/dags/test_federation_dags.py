@@ -77,12 +77,13 @@ def test_parsing_is_quick_and_imports_nothing_heavy(clinic: dict[str, Any]) -> N
 
 
 def test_guest_begins_runs_with_a_form(clinic: dict[str, Any]) -> None:
-    assert set(clinic["dags"]) == {"wdbc_train", "wdbc_predict", "wdbc_monitor", "broken_unusable"}
+    assert set(clinic["dags"]) == {"wdbc_train", "wdbc_predict", "wdbc_monitor", "broken_unusable", "tombolo_retention"}
     training = clinic["dags"]["wdbc_train"]
     assert training["tasks"]["invite"] == [] and training["tasks"]["join"] == ["invite"]
     assert training["tasks"]["train.rounds_011_020"] == ["train.rounds_001_010"]
     assert training["rules"]["abort"] == "one_failed"
-    assert set(training["tasks"]["abort"]) == set(training["tasks"]) - {"abort"}
+    assert set(training["tasks"]["abort"]) == set(training["tasks"]) - {"abort", "settle"}
+    assert training["tasks"]["settle"] == ["publish"]
     assert "0 3 * * 1" in training["schedule"]
     rounds = training["form"]["rounds"]
     assert (rounds["type"], rounds["minimum"], rounds["maximum"], rounds["title"]) == ("integer", 5, 60, "Rounds")
@@ -92,7 +93,7 @@ def test_guest_begins_runs_with_a_form(clinic: dict[str, Any]) -> None:
 
 def test_others_wait_for_invitations_and_ask_a_person(demo: Federation, tmp_path: Path) -> None:
     dags = parse(demo, "laboratory", tmp_path)["dags"]
-    assert set(dags) == {"wdbc_train", "wdbc_predict", "tombolo_inbox"}
+    assert set(dags) == {"wdbc_train", "wdbc_predict", "tombolo_inbox", "tombolo_retention"}
     assert dags["wdbc_train"]["tasks"]["join"] == ["approve"]
     assert dags["wdbc_train"]["tasks"]["approve"] == ["invitation"]
     assert dags["wdbc_train"]["form"] == {}

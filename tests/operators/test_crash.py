@@ -53,9 +53,9 @@ def weights(three: Three, party: str, run: str) -> np.ndarray:
 
 
 def artifacts(three: Three, party: str, run: str) -> dict[Path, str]:
-    """Everything that a party's store holds of a run, with its hash."""
-    store = three.federation.home(party) / "store"
-    files = [path for path in store.rglob("[!.~]*") if path.is_file() and run in path.parts]
+    """Everything that a party's store holds of a run, with its hash, but the keys that settling destroys."""
+    store, destroyed = three.federation.home(party) / "store", {"secret", "seeds", "own-seeds"}
+    files = [path for path in store.rglob("[!.~]*") if path.is_file() and run in path.parts and not destroyed & {*path.parts}]
     return {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 

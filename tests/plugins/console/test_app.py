@@ -274,7 +274,7 @@ def test_in_a_browser(console: str, fed: Federation, tmp_path: Path) -> None:
         assert browser.execute_script("return document.images[0].naturalWidth") == 7
 
         one("[data-curve]").send_keys(Keys.ARROW_LEFT)
-        assert one(".readout").text.startswith("round 1: ")
+        assert one(".readout").text.startswith("round 2: ")
         one("body").send_keys(Keys.TAB)
 
         browser.execute_script("window.unharmed = true")
