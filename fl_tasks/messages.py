@@ -24,6 +24,7 @@ PROTOCOLS = {
     "logistic-arbiter": "fl_tasks.vertical.arbiter_oracle:CONTRACT",
     "logistic-guest": "fl_tasks.vertical.guest_held:CONTRACT",
     "logistic-taylor": "fl_tasks.vertical.taylor:CONTRACT",
+    "secureboost": "fl_tasks.vertical.secureboost:CONTRACT",
 }
 """Contracts of the training protocols, by the name that the terms give them."""
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from fl_tasks.checkpoints import pack, unpack
 from fl_tasks.incentives.game import Game
 from fl_tasks.incentives.shapley import Coalition
-from fl_tasks.models.part import ModelPart
+from fl_tasks.models.part import LinearPart, ModelPart
 from fl_tasks.models.reference import fit_alone
 from fl_tasks.session import Progress
 from fl_tasks.stages.aligned import features, label, load_aligned
@@ -48,6 +48,7 @@ def _weights(place: Workplace, run: str, game: Game, number: int, wait: Wait, pr
     if place.role == ARBITER:
         return np.zeros(0) if everybody else _train(place, run, coalition, number, None, wait, progress)
     part = ModelPart.of_run(place, run)
+    assert isinstance(part, LinearPart)
     if everybody:
         return np.concatenate([[part.intercept], part.weights]) if place.role == GUEST else part.weights
     block = _block(place, run, part)
@@ -72,8 +73,8 @@ def _train(
         return np.asarray(state["w"], dtype=np.float64)
 
 
-def _block(place: Workplace, run: str, part: ModelPart) -> Block:
+def _block(place: Workplace, run: str, part: LinearPart) -> Block:
     """This party's training rows, encoded as for the run's own model."""
     aligned = load_aligned(place, run)
     target = label(place, aligned)[~aligned.test] if place.role == GUEST else None
-    return Block(part.encoder.transform(features(place, aligned).filter(~aligned.test)), target, part.names)
+    return Block(part.encoder.transform(features(place, aligned).filter(~aligned.test)), target, tuple(part.encoder.names))

@@ -15,6 +15,7 @@ from contracts.reading import BadDocument, read_model, read_yaml
 from contracts.settings import AgreementSettings, NoSettings, PartySettings
 from contracts.terms import (
     AlignmentTerms,
+    BoostingTerms,
     DeadlineTerms,
     IncentiveTerms,
     LimitTerms,
@@ -172,7 +173,18 @@ def test_any_bytes_are_read_or_refused(tmp_path_factory, data):
 
 def test_the_reference_names_every_field():
     page = (ROOT / "docs" / "agreements.md").read_text()
-    terms = (Terms, TaskTerms, AlignmentTerms, LimitTerms, DeadlineTerms, QualityTerms, IncentiveTerms, LiveTerms, RetentionTerms)
+    terms = (
+        Terms,
+        TaskTerms,
+        BoostingTerms,
+        AlignmentTerms,
+        LimitTerms,
+        DeadlineTerms,
+        QualityTerms,
+        IncentiveTerms,
+        LiveTerms,
+        RetentionTerms,
+    )
     models = (*terms, PartySettings, AgreementSettings)
     names = {field.alias or name for model in models for name, field in model.model_fields.items()} | set(KNOWN)
     assert not [name for name in names if not re.search(rf"`([a-z]+\.)?{name}(\.[<>a-z]+)?`", page)]
