@@ -193,7 +193,7 @@ def _measured_shares(session: Session, game: Game, rows: int) -> list[float]:
                     if len(share) != rows:
                         raise WrongScoreCount(f"{len(share)} scores for {rows} rows.", party=party)
                 sums[name] = unmasked(shares.values())
-            measured = measure(session.terms.task.protocol, sums["label"], sums["score"])[game.metric]
+            measured = measure(session.terms.task.outcome, sums["label"], sums["score"])[game.metric]
             stored = session.keep(f"value-{number:04d}", canonical(measured))
         found.append(float(parse(stored)))
     return found
@@ -205,12 +205,12 @@ def _measured_shares(session: Session, game: Game, rows: int) -> list[float]:
 def _measured_at_guest(session: Session, game: Game, rows: int, scores_of: ScoresOf, labels: Floats) -> list[float]:
     """The guest's side, where the hosts have waived that it sees their scores."""
     heard = {host: _checked(session, column(session, "host_scores", "score", host, rows + 1), host) for host in session.hosts}
-    protocol, values = session.terms.task.protocol, []
+    outcome, values = session.terms.task.outcome, []
     for coalition in game.asked:
         scores = scores_of(coalition)
         if coalition:
             scores = scores + sum(score[1:] if host in coalition else score[0] for host, score in heard.items())
-        values.append(measure(protocol, labels, scores)[game.metric])
+        values.append(measure(outcome, labels, scores)[game.metric])
     return values
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from contracts.terms import IncentiveTerms, Terms
 from fl_tasks.incentives import shapley
 from fl_tasks.incentives.shapley import MOST_EXACT, Coalition
-from fl_tasks.models.metrics import HIGHER_IS_BETTER
+from fl_tasks.models.metrics import HIGHER_IS_BETTER, metric_names
 from storage.schema import ARBITER, GUEST
 
 ORDERS = 64
@@ -102,9 +102,9 @@ class Game:
 
 
 def metric_of(terms: Terms) -> str:
-    """The metric that pays: the one of the terms, or the protocol's first."""
+    """The metric that pays: the one of the terms, or the first of what is predicted."""
     assert terms.incentives is not None
-    return terms.incentives.metric or ("rmse" if terms.task.protocol == "linear" else "auc")
+    return terms.incentives.metric or metric_names(terms.task.outcome)[0]
 
 
 def trainings(terms: Terms, roles: Mapping[str, str], party: str) -> int:

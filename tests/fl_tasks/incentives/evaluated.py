@@ -76,9 +76,11 @@ class Pooled:
             self.score(party) if party in coalition else np.full(len(self.y), self.score(party)[~self.test].mean())
             for party in self.parts
         )
-        return measure(self.protocol, self.y[self.test], total[self.test])[metric]
+        return measure("number" if self.protocol == "linear" else "binary", self.y[self.test], total[self.test])[metric]
 
     def baseline(self, metric: str) -> float:
         mean = self.y[~self.test].mean()
         prior = mean if self.protocol == "linear" else np.log(mean / (1 - mean))
-        return measure(self.protocol, self.y[self.test], np.full(int(self.test.sum()), prior))[metric]
+        return measure(
+            "number" if self.protocol == "linear" else "binary", self.y[self.test], np.full(int(self.test.sum()), prior)
+        )[metric]
