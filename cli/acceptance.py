@@ -99,7 +99,7 @@ def _run(case: Case, data: Path, out: Path, console: Any) -> dict[str, Any]:
 
 
 def _gap(case: Case, metrics: Mapping[str, Mapping[str, float]]) -> tuple[str, float]:
-    if case.protocol == "linear":
+    if "rmse" in metrics["federated"]:
         federated, pooled = metrics["federated"]["rmse"], metrics["pooled"]["rmse"]
         return "relative RMSE", abs(federated - pooled) / pooled
     return "AUC", abs(metrics["federated"]["auc"] - metrics["pooled"]["auc"])

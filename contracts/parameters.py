@@ -20,6 +20,10 @@ class BadParameter(CodedError):
     remedy = "Choose a value within the agreement's range, or agree on new terms together."
 
 
+LINEAR = ("linear", "logistic-taylor", "logistic-guest", "logistic-arbiter")
+TREES = ("secureboost",)
+
+
 @dataclass(frozen=True)
 class Known:
     """What the product knows of a parameter: its type, its default, the range that makes sense, and a sentence for the form."""
@@ -30,19 +34,44 @@ class Known:
     high: float | None
     title: str
     description: str
-    protocols: tuple[str, ...] = ("linear", "logistic-taylor", "logistic-guest", "logistic-arbiter")
+    protocols: tuple[str, ...] = (*LINEAR, *TREES)
 
 
 KNOWN: dict[str, Known] = {
     "rounds": Known(int, 40, 1, 1000, "Rounds", "Most training rounds; training stops earlier when it has converged."),
-    "l2": Known(float, 0.001, 0, 1e6, "L2 penalty", "Weight of the squared-norm penalty; the intercept is not penalised."),
-    "tolerance": Known(float, 1e-5, 0, 1, "Tolerance", "Training stops when no gradient component exceeds this."),
+    "l2": Known(float, 0.001, 0, 1e6, "L2 penalty", "Weight of the squared-norm penalty; the intercept is not penalised.", LINEAR),
+    "tolerance": Known(float, 1e-5, 0, 1, "Tolerance", "Training stops when no gradient component exceeds this.", LINEAR),
     "key_bits": Known(int, 2048, 1024, 4096, "Key size", "Bits of the Paillier key."),
     "test_fraction": Known(float, 0.25, 0, 0.9, "Held-out fraction", "Part of the aligned rows kept for evaluation."),
     "batch_rows": Known(
         int, None, 1, None, "Batch rows", "Rows per mini-batch; empty for all rows.", ("linear", "logistic-taylor")
     ),
     "step": Known(float, 0.1, 0, 100, "Step size", "Step of mini-batch training.", ("linear", "logistic-taylor")),
+    "depth": Known(int, 4, 1, 8, "Depth", "Most splits on the way from a tree's root to a leaf.", TREES),
+    "bins": Known(int, 32, 2, 255, "Bins", "Most bins per column; missing values have one of their own beside these.", TREES),
+    "learning_rate": Known(float, 0.3, 1e-4, 1, "Learning rate", "What a tree's leaves are multiplied by.", TREES),
+    "lambda": Known(float, 1.0, 0, 1e6, "Lambda", "L2 penalty on the values of leaves.", TREES),
+    "gamma": Known(float, 0.0, 0, 1e6, "Gamma", "Least gain of a split.", TREES),
+    "min_child_weight": Known(
+        float, 1.0, 0, 1e6, "Least child weight", "Least sum of h in a leaf; raised to what limits.minimum_leaf_rows needs.", TREES
+    ),
+    "gradient_bits": Known(int, 24, 16, 32, "Gradient bits", "Bits of a row's g and h, relative to the largest.", TREES),
+    "subsample": Known(float, 1.0, 0.05, 1, "Rows per tree", "Part of the training rows that a round learns from.", TREES),
+    "colsample": Known(float, 1.0, 0.05, 1, "Columns per tree", "Part of each party's columns that a round uses.", TREES),
+    "goss_top": Known(float, 0.0, 0, 0.9, "GOSS, kept", "Part of the rows kept for their large gradients; 0 for no GOSS.", TREES),
+    "goss_other": Known(float, 0.1, 0.01, 0.9, "GOSS, drawn", "Part of the rows drawn from the others; lossy.", TREES),
+    "patience": Known(
+        int,
+        None,
+        1,
+        1000,
+        "Patience",
+        "Rounds without a better loss on validation rows before training stops; empty for all.",
+        TREES,
+    ),
+    "validation_fraction": Known(
+        float, 0.1, 0.01, 0.5, "Validation fraction", "Part of the training rows that decides when to stop, with a patience.", TREES
+    ),
 }
 
 

@@ -13,9 +13,10 @@ from storage.canonical import digest
 from storage.errors import CodedError
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
-Protocol = Literal["linear", "logistic-taylor", "logistic-guest", "logistic-arbiter"]
+Protocol = Literal["linear", "logistic-taylor", "logistic-guest", "logistic-arbiter", "secureboost"]
 Metric = Literal["auc", "ks", "accuracy", "logloss", "rmse", "r2"]
 Missing = Literal["reject", "mean", "median", "zero", "indicator", "level"]
+Outcome = Literal["number", "binary", "classes"]
 DIRECTION_WAIVER = "disclose-direction-to-guest"
 COALITION_WAIVER = "disclose-coalition-scores-to-guest"
 
@@ -32,9 +33,27 @@ class LabelTerms(Strict):
     column: str
 
 
+class BoostingTerms(Strict):
+    """What is learnt with boosted trees, and how much of it shows (docs/protocols/secureboost.md)."""
+
+    objective: Literal["logistic", "squared", "softmax"] = "logistic"
+    classes: int = Field(2, ge=2, le=64)
+    weight: str | None = None
+    first_tree_guest_only: bool = False
+    feature_names: bool = False
+    prediction: Literal["one-message", "level-wise"] = "one-message"
+
+    @model_validator(mode="after")
+    def _classes_fit(self) -> Self:
+        if (self.objective == "softmax") != (self.classes > 2):
+            raise ValueError("classes: three or more for softmax, and only for softmax")
+        return self
+
+
 class TaskTerms(Strict):
     protocol: Protocol
     label: LabelTerms
+    boosting: BoostingTerms | None = None
     parameters: dict[str, Any] = {}
     waivers: list[Literal["disclose-direction-to-guest", "disclose-coalition-scores-to-guest"]] = []
 
@@ -47,13 +66,33 @@ class TaskTerms(Strict):
                 raise ValueError(f"parameters.{name}: {error.detail}") from None
         return self
 
+    @model_validator(mode="before")
+    @classmethod
+    def _boosting_is_explicit(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("protocol") == "secureboost":
+            return {"boosting": {}, **given}
+        return given
+
+    @model_validator(mode="after")
+    def _boosting_fits(self) -> Self:
+        if (self.protocol == "secureboost") != (self.boosting is not None):
+            raise ValueError("boosting: secureboost has it, and only secureboost")
+        return self
+
+    @property
+    def outcome(self) -> Outcome:
+        """What kind of thing is predicted."""
+        if self.boosting is not None:
+            return {"logistic": "binary", "squared": "number", "softmax": "classes"}[self.boosting.objective]  # type: ignore[return-value]
+        return "number" if self.protocol == "linear" else "binary"
+
     def require_composition(self, roles: Iterable[str]) -> None:
         """Raise ValueError unless parties in these roles can train with the protocol; amendments must keep to it too."""
         held, protocol = list(roles), self.protocol
         if held.count("guest") != 1 or held.count("host") < 1 or held.count("arbiter") > 1:
             raise ValueError("parties: exactly one guest, at least one host and at most one arbiter are needed")
-        if protocol != "logistic-guest" and "arbiter" not in held:
-            raise ValueError(f"task.protocol: {protocol} needs an arbiter; logistic-guest does without")
+        if protocol not in ("logistic-guest", "secureboost") and "arbiter" not in held:
+            raise ValueError(f"task.protocol: {protocol} needs an arbiter; logistic-guest and secureboost do without")
         if protocol == "logistic-guest" and held.count("host") == 1 and DIRECTION_WAIVER not in self.waivers:
             raise ValueError(
                 f"task.protocol: with one host logistic-guest shows that host's directions to the guest; "
@@ -107,6 +146,8 @@ class LimitTerms(Strict):
     minimum_batch: int = Field(256, ge=1)
     minimum_one_hot_count: int = Field(10, ge=1)
     maximum_leverage: float = Field(0.1, gt=0, le=1)
+    minimum_bin_rows: int = Field(20, ge=1)
+    minimum_leaf_rows: int = Field(20, ge=1)
     minimum_row_difference: int = Field(100, ge=0)
     maximum_rounds_over_runs: int | None = Field(None, ge=1)
 
@@ -188,6 +229,8 @@ class Terms(Strict):
         strangers = sorted(set(incentives.refunds) - set(self.parties))
         if strangers:
             raise ValueError(f"incentives.refunds: {', '.join(strangers)} is no party; parties: {', '.join(self.parties)}")
+        if incentives.method == "shapley" and self.task.protocol == "secureboost":
+            raise ValueError("incentives.method: trees have no score per party, so coalitions cannot be valued; use volume")
         blind = "arbiter" in self.roles().values() or COALITION_WAIVER in self.task.waivers
         if incentives.method == "shapley" and not blind:
             raise ValueError(

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from fl_tasks.checkpoints import Checkpoints, State
+from fl_tasks.crypto.paillier import PrivateKey
 from fl_tasks.crypto.pool import Pool, open_pool
 from fl_tasks.crypto.prf import Prf
 from fl_tasks.waiting import Wait, Watch
@@ -76,6 +77,7 @@ class Session:
         self.run_area, self.area, self.history = run_area, run_area.area(stage), history
         self.round = 0
         self.last_round = 0
+        self._part: int | None = None
         self._exchange, self._contract, self._secrets = exchange, contract, secrets
         self._watch, self._progress, self.workers = watch, progress, workers
         self._leg_end = math.inf if leg_end is None else leg_end
@@ -173,7 +175,8 @@ class Session:
 
     def _message(self, name: str) -> Message:
         message = self._contract[name]
-        return replace(message, step=f"{self.stage}.{message.step}")
+        part = "" if self._part is None else f".{self._part}"
+        return replace(message, step=f"{self.stage}.{message.step}{part}")
 
     def _recipients(self, message: Message, to: str | Iterable[str] | None) -> list[str]:
         if self.role not in message.senders():
@@ -221,8 +224,13 @@ class Session:
     def enter(self, round: int) -> None:
         """Begin a round (or a hop, in a stage without checkpoints): later messages and own randomness belong to it."""
         self.round = round
+        self._part = None
         self._transcript = hashlib.sha256(self._checkpoints.digest() + f"{self.stage}/{round}".encode()).digest()
         self._labels.clear()
+
+    def within(self, part: int | None) -> None:
+        """Later messages belong to this part of the round (a level of a tree, a batch of rows), which repeats the same steps."""
+        self._part = part
 
     # -- secrets ----------------------------------------------------------------------------------------------------------
 
@@ -258,6 +266,10 @@ class Session:
         if self._pool is None:
             self._pool = self._stack.enter_context(open_pool(self.workers))
         return self._pool
+
+    def holder_pool(self, private: PrivateKey) -> Pool:
+        """A pool whose processes also hold this party's private key, and can decrypt; closed with the session."""
+        return self._stack.enter_context(open_pool(self.workers, private=private))
 
 
 def _protect(message: Message, name: str, value: Any) -> Any:

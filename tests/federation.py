@@ -114,6 +114,7 @@ def party_keys(party: str) -> PartyKeys:
 def federation(
     root: Path,
     tables: Mapping[str, pa.Table],
+    /,
     roles: Mapping[str, str] | None = None,
     protocol: str = "logistic-arbiter",
     label: str | None = "label",

@@ -24,27 +24,29 @@ class Comparison:
 
 
 def compare(agreement: str, settings: Mapping[str, Path], run: str) -> Comparison:
-    """Train both plain models of a finished run with scikit-learn or in closed form, with the run's own encoding and l2."""
+    """Train both plain models of a finished run, with the run's own encoding, parameters and number of rounds."""
     import numpy as np
 
     from fl_tasks.models.part import ModelPart
-    from fl_tasks.models.reference import reference_metrics
-    from fl_tasks.stages.aligned import features, label, load_aligned
+    from fl_tasks.models.reference import Rows, reference_metrics
+    from fl_tasks.stages.aligned import features, label, load_aligned, weight
 
     blocks: dict[str, Any] = {}
-    labels, test, protocol, l2, guest = None, None, "", 0.0, ""
     for party, file in settings.items():
         place = Workplace.open(agreement, file)
         if place.role == ARBITER:
             continue
-        aligned = load_aligned(place, run)
-        blocks[party] = ModelPart.of_run(place, run).encoder.transform(features(place, aligned))
+        aligned, part = load_aligned(place, run), ModelPart.of_run(place, run)
+        encoded = part.encoder.transform(features(place, aligned))
         if place.role == GUEST:
-            guest, test, protocol = party, aligned.test, place.terms.task.protocol
-            l2 = float(place.params(run)["l2"])
-            labels = label(place, aligned)
-    assert labels is not None and test is not None
-    pooled = reference_metrics(protocol, np.hstack(list(blocks.values())), labels, test, l2)
-    alone = reference_metrics(protocol, blocks[guest], labels, test, l2)
-    rows = {"common": len(labels), "train": int((~test).sum()), "test": int(test.sum())}
-    return Comparison(pooled, alone, rows)
+            guest, rounds = place, part.rounds
+            rows = Rows(label(place, aligned), weight(place, aligned), aligned.test)
+            blocks = {party: encoded, **blocks}
+        else:
+            blocks[party] = encoded
+
+    def reference(x: Any) -> dict[str, float]:
+        return reference_metrics(guest.terms.task, guest.terms.limits, guest.params(run), rounds, x, rows)
+
+    counts = {"common": len(rows.test), "train": int((~rows.test).sum()), "test": int(rows.test.sum())}
+    return Comparison(reference(np.hstack(list(blocks.values()))), reference(blocks[guest.me]), counts)

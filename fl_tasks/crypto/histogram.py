@@ -21,7 +21,7 @@ from fl_tasks.crypto.packing import slots_per_ciphertext
 from fl_tasks.crypto.pool import INLINE, Pool
 from fl_tasks.crypto.vector import CipherVector, cached_public
 
-_MULTIPLY_US = 7.0
+_MULTIPLY_US, _SQUARE_US = 7.0, 6.0
 
 
 def share_passes(rows: int, sizes: Sequence[int]) -> list[list[int]]:
@@ -76,34 +76,58 @@ def bin_sums(
     ``bins`` has shape (rows, features) with values in [0, sizes[feature]). Deterministic, and an empty bin is the
     trivial ciphertext 1: re-randomise before sending. Raises :class:`WrongShape`. The pool's workers see the bins.
     """
+    (total,) = grouped_bin_sums([(bins, vector)], sizes, pool)
+    ends = np.cumsum([0, *sizes]).tolist()
+    return [total[start:stop] for start, stop in itertools.pairwise(ends)]
+
+
+def grouped_bin_sums(
+    groups: Sequence[tuple[npt.NDArray[np.integer[Any]], CipherVector]], sizes: Sequence[int], pool: Pool | None = None
+) -> list[CipherVector]:
+    """:func:`bin_sums` of several groups of rows (the nodes of a tree) at once; all features' bins of a group in one vector."""
+    pool, tasks, owners = pool or INLINE, list[tuple[int, bytes, bytes, list[int]]](), list[int]()
+    for group, (bins, vector) in enumerate(groups):
+        codes = _checked(bins, sizes, vector)
+        for part in pool.split(len(vector), _MULTIPLY_US * len(share_passes(len(vector), sizes))):
+            tasks.append((int(vector.public.n), bytes(vector[part].buffer), codes[part].astype("<i8").tobytes(), list(sizes)))
+            owners.append(group)
+    sums: list[CipherVector | None] = [None] * len(groups)
+    for group, block in zip(owners, pool.map(_block, tasks), strict=True):
+        found, before = CipherVector(groups[group][1].public, block), sums[group]
+        sums[group] = found if before is None else before + found
+    return [one for one in sums if one is not None]
+
+
+def _checked(bins: npt.NDArray[np.integer[Any]], sizes: Sequence[int], vector: CipherVector) -> npt.NDArray[np.int64]:
     codes = np.ascontiguousarray(bins, dtype=np.int64)
     if codes.ndim != 2 or codes.shape != (len(vector), len(sizes)):
         raise WrongShape(f"Bins of shape {codes.shape} for {len(vector)} ciphertexts and {len(sizes)} features.")
     if codes.size and (codes.min() < 0 or (codes.max(axis=0) >= np.array(sizes)).any()):
         raise WrongShape("A bin lies outside its feature's number of bins.")
-    pool, public = pool or INLINE, vector.public
-    parts = pool.split(len(vector), _MULTIPLY_US * len(share_passes(len(vector), sizes)))
-    tasks = [(int(public.n), bytes(vector[part].buffer), codes[part].astype("<i8").tobytes(), list(sizes)) for part in parts]
-    blocks = [CipherVector(public, block) for block in pool.map(_block, tasks)]
-    total = blocks[0]
-    for block in blocks[1:]:
-        total = total + block
-    ends = np.cumsum([0, *sizes]).tolist()
-    return [total[start:stop] for start, stop in itertools.pairwise(ends)]
+    return codes
 
 
-def compress(vector: CipherVector, slot_bits: int) -> CipherVector:
+def compress(vector: CipherVector, slot_bits: int, pool: Pool | None = None) -> CipherVector:
     """Put several encrypted integers into one ciphertext, the first in the lowest slot, by Horner's rule.
 
     Decrypt and read with :func:`fl_tasks.crypto.packing.unpack`. Every plaintext must lie in -2^(b-1) <= m < 2^(b-1)
     for slots of b bits.
     """
-    slots, modulus, shift = slots_per_ciphertext(vector.public, slot_bits), vector.public.nsquare, mpz(1) << slot_bits
-    values, packed = vector.values(), []
+    pool, public, slots = pool or INLINE, vector.public, slots_per_ciphertext(vector.public, slot_bits)
+    packed = -(-len(vector) // slots)
+    parts = pool.split(packed, _SQUARE_US * slot_bits * slots)
+    tasks = [(int(public.n), bytes(vector[part.start * slots : part.stop * slots].buffer), slot_bits) for part in parts]
+    return CipherVector(public, b"".join(pool.map(_compressed, tasks)))
+
+
+def _compressed(n: int, buffer: bytes, slot_bits: int) -> bytes:
+    public = cached_public(n)
+    slots, modulus, shift = slots_per_ciphertext(public, slot_bits), public.nsquare, mpz(1) << slot_bits
+    values, packed = CipherVector(public, buffer).values(), []
     for start in range(0, len(values), slots):
         part = values[start : start + slots]
         held = part[-1]
         for value in reversed(part[:-1]):
             held = gmpy2.powmod(held, shift, modulus) * value % modulus
         packed.append(held)
-    return CipherVector.from_values(vector.public, packed)
+    return bytes(CipherVector.from_values(public, packed).buffer)

@@ -234,12 +234,14 @@ def _scaled(n: int, buffer: bytes, factors: list[int]) -> bytes:
     return bytes(CipherVector.from_values(public, scaled).buffer)
 
 
-def _short(n: int, count: int) -> bytes:
+def short_bytes(n: int, count: int) -> bytes:
+    """The buffer of ``count`` encryptions of zero with short exponents; for a pool's workers."""
     public = cached_public(n)
     return bytes(CipherVector.from_values(public, short_zeros(public, count)).buffer)
 
 
-def _full(n: int, count: int) -> bytes:
+def full_bytes(n: int, count: int) -> bytes:
+    """The buffer of ``count`` encryptions of zero of full size; for a pool's workers."""
     public = cached_public(n)
     return bytes(CipherVector.from_values(public, full_zeros(public, count)).buffer)
 
@@ -251,14 +253,14 @@ def zeros(public: PublicKey, count: int, pool: Pool | None = None) -> CipherVect
     """
     pool = pool or INLINE
     parts = pool.split(count, _ENCRYPT_US)
-    return CipherVector(public, b"".join(pool.map(_short, [(int(public.n), part.stop - part.start) for part in parts])))
+    return CipherVector(public, b"".join(pool.map(short_bytes, [(int(public.n), part.stop - part.start) for part in parts])))
 
 
 def fresh_zeros(public: PublicKey, count: int, pool: Pool | None = None) -> CipherVector:
     """Fresh encryptions of zero with full-size randomness (about 11 ms each at 2048 bits); may be made ahead of use."""
     pool = pool or INLINE
     parts = pool.split(count, _FULL_US)
-    return CipherVector(public, b"".join(pool.map(_full, [(int(public.n), part.stop - part.start) for part in parts])))
+    return CipherVector(public, b"".join(pool.map(full_bytes, [(int(public.n), part.stop - part.start) for part in parts])))
 
 
 def encrypt(public: PublicKey, values: Integers, pool: Pool | None = None) -> CipherVector:

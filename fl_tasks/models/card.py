@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from fl_tasks.models.trees import importance
+
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 640, 320, 76, 18, 22, 46
 _PROTOCOLS = {
     "linear": "vertical linear regression with an arbiter",
     "logistic-arbiter": "vertical logistic regression, exact, with an arbiter",
     "logistic-guest": "vertical logistic regression, exact, keys at the guest",
     "logistic-taylor": "vertical logistic regression, Taylor form, with an arbiter",
+    "secureboost": "vertical boosted trees, keys at the guest",
 }
+
+_FORMS = {"secureboost": "A sum of trees over binned columns"}
 
 
 def loss_picture(losses: Sequence[float], title: str = "Training loss") -> str:
@@ -81,9 +86,11 @@ def card(record: Mapping[str, Any], picture: str | None) -> str:
             "## This party's part",
             "",
             f"{len(own)} encoded columns, {part['rounds']} rounds: {', '.join(f'`{_md(name)}`' for name in own)}.",
-            "Weights stay in this party's registry; other parties hold theirs, and nobody holds all.",
+            "It stays in this party's registry; other parties hold theirs, and nobody holds all.",
             "",
         ]
+    if part and "trees" in part:
+        lines += ["## What the columns brought", "", *_table(("party", "column", "share of gain", "splits"), _importance(part)), ""]
     lines += [
         "## Who and under which terms",
         "",
@@ -101,7 +108,8 @@ def card(record: Mapping[str, Any], picture: str | None) -> str:
         "",
         "## Limits of use",
         "",
-        "A linear score over standardised columns. It is valid for rows of the population that was aligned, at the parties named, "
+        f"{_FORMS.get(record['protocol'], 'A linear score over standardised columns')}. "
+        "It is valid for rows of the population that was aligned, at the parties named, "
         "with tables prepared as they were for training; watch the drift of its scores. A part alone predicts nothing useful.",
         "",
     ]
@@ -110,6 +118,11 @@ def card(record: Mapping[str, Any], picture: str | None) -> str:
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     return [f"| {' | '.join(head)} |", "|---" * len(head) + "|", *(f"| {' | '.join(row)} |" for row in rows)]
+
+
+def _importance(part: Mapping[str, Any]) -> Iterable[tuple[str, ...]]:
+    """The guest's view: its own columns by name, hosts' by alias unless the agreement lets names be known."""
+    return ((_md(row["party"]), _md(row["column"]), f"{row['gain']:.4f}", f"{row['splits']}") for row in importance(part)[:30])
 
 
 def _parameters(record: Mapping[str, Any]) -> Iterable[tuple[str, str]]:

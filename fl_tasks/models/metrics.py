@@ -14,6 +14,7 @@ from storage.errors import CodedError
 Floats = npt.NDArray[np.float64]
 CLASSIFICATION = ("auc", "ks", "accuracy", "logloss")
 REGRESSION = ("rmse", "r2")
+CLASSES = ("accuracy", "logloss")
 HIGHER_IS_BETTER = {"auc": True, "ks": True, "accuracy": True, "logloss": False, "rmse": False, "r2": True}
 NOTICEABLE_DRIFT = 0.25
 """Population stability index above which a change of scores is called drift (the rule of thumb of credit scoring)."""
@@ -61,19 +62,40 @@ def regression(labels: npt.ArrayLike, predictions: npt.ArrayLike) -> dict[str, f
     return {"rmse": float(np.sqrt(errors / len(y))), "r2": 1.0 - errors / spread}
 
 
-def measure(protocol: str, labels: npt.ArrayLike, scores: npt.ArrayLike) -> dict[str, float]:
-    """The metrics that belong to a training protocol: regression for linear, classification of logits for logistic."""
-    return regression(labels, scores) if protocol == "linear" else classification(labels, scores)
+def several_classes(labels: npt.ArrayLike, margins: npt.ArrayLike) -> dict[str, float]:
+    """Accuracy of the likeliest class and mean log-loss; labels 0, 1, ... of shape (n,), margins of shape (n, classes)."""
+    y, u = np.asarray(labels, dtype=np.int64), np.asarray(margins, dtype=np.float64)
+    if not len(y):
+        raise UnfitForMetrics("There are none.")
+    losses = np.log(softmax(u)[np.arange(len(y)), y] + 1e-300)
+    return {"accuracy": float(np.mean(u.argmax(axis=1) == y)), "logloss": float(-losses.mean())}
 
 
-def metric_names(protocol: str) -> tuple[str, ...]:
+def softmax(margins: npt.ArrayLike) -> Floats:
+    """Probabilities of classes, shape (n, classes)."""
+    u = np.asarray(margins, dtype=np.float64)
+    powers = np.exp(u - u.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+
+def measure(outcome: str, labels: npt.ArrayLike, scores: npt.ArrayLike) -> dict[str, float]:
+    """The metrics that belong to what is predicted: a number, the logit of a binary label, or the margins of several classes."""
+    return _MEASURES[outcome](labels, scores)
+
+
+def metric_names(outcome: str) -> tuple[str, ...]:
     """Names of the metrics that :func:`measure` returns, in order."""
-    return REGRESSION if protocol == "linear" else CLASSIFICATION
+    return {"number": REGRESSION, "binary": CLASSIFICATION, "classes": CLASSES}[outcome]
 
 
-def presented(protocol: str, totals: npt.ArrayLike) -> Floats:
-    """Total scores as a recipient reads them: probabilities for logistic models, the predicted value for linear ones."""
-    return np.asarray(totals, dtype=np.float64) if protocol == "linear" else sigmoid(totals)
+def presented(outcome: str, totals: npt.ArrayLike) -> Floats:
+    """Total scores as a recipient reads them, shape (n,): the number, or the probability of 1 or of the likeliest class."""
+    if outcome == "classes":
+        return np.asarray(softmax(totals).max(axis=1))
+    return np.asarray(totals, dtype=np.float64) if outcome == "number" else sigmoid(totals)
+
+
+_MEASURES = {"number": regression, "binary": classification, "classes": several_classes}
 
 
 def _rates(y: Floats, u: Floats) -> tuple[Floats, Floats]:

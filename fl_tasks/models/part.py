@@ -1,10 +1,14 @@
-"""One party's part of a model: the weights of its own columns and the encoder that made them; JSON, nothing executable."""
+"""One party's part of a model: what it alone keeps, and the encoder of its columns; JSON, nothing executable.
+
+A part is of its protocol's kind: weights for linear models, records of splits (and the trees, at the guest) for boosted ones.
+"""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -30,45 +34,86 @@ class UnfitPart(CodedError):
     remedy = "The stored part is damaged or of another version; use another version of the model."
 
 
-@dataclass(frozen=True)
-class ModelPart:
-    """Weights (d,) of the encoded columns ``names``, the guest's intercept (0 elsewhere), losses by round where known."""
+class Encodes(Protocol):
+    """How a party's columns become numbers."""
 
-    weights: npt.NDArray[np.float64]
-    intercept: float
-    names: tuple[str, ...]
-    encoder: Encoder
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the encoded columns."""
+
+    def transform(self, table: pa.Table) -> npt.NDArray[Any]:
+        """Shape (rows, columns); raises coded errors on rows that it cannot take."""
+
+    def to_document(self) -> dict[str, Any]:
+        """As JSON."""
+
+
+@dataclass(frozen=True)
+class ModelPart(ABC):
+    """What all kinds have: the encoder, losses by round where this party may know them, how many rounds, the document itself."""
+
+    encoder: Encodes
     loss: tuple[float, ...]
     rounds: int
     document: Mapping[str, Any]
+    PROTOCOLS: ClassVar[tuple[str, ...]]
 
     @classmethod
-    def from_document(cls, document: Mapping[str, Any]) -> ModelPart:
+    @abstractmethod
+    def _read(cls, document: Mapping[str, Any]) -> Self:
+        """The part of this kind; raises KeyError, TypeError, ValueError or :class:`UnfitPart`."""
+
+    @staticmethod
+    def _common(document: Mapping[str, Any]) -> dict[str, Any]:
+        loss = tuple(float(value) for value in document.get("loss") or ())
+        return {"loss": loss, "rounds": int(document["rounds"]), "document": dict(document)}
+
+    @staticmethod
+    def from_document(document: Mapping[str, Any]) -> ModelPart:
         """Take over what the training stage kept or the registry holds. Raises :class:`UnfitPart`."""
         try:
-            encoder = Encoder.from_document(document["encoder"])
-            weights = np.asarray(document["weights"], dtype=np.float64)
-            names = tuple(str(name) for name in document["names"])
-            intercept = float(document.get("intercept") or 0.0)
-            loss = tuple(float(value) for value in document.get("loss") or ())
-            rounds = int(document["rounds"])
+            return _kind(document["protocol"])._read(document)
         except (KeyError, TypeError, ValueError):
             raise UnfitPart("A field is lacking or of another kind.") from None
-        if weights.shape != (len(names),) or tuple(encoder.names) != names or not np.isfinite(weights).all():
-            raise UnfitPart("Weights and encoded columns differ.")
-        return cls(weights, intercept, names, encoder, loss, rounds, dict(document))
 
-    @classmethod
-    def of_run(cls, place: Workplace, run: str) -> ModelPart:
+    @staticmethod
+    def of_run(place: Workplace, run: str) -> ModelPart:
         """The part that this party's training of ``run`` ended with. Raises :class:`NotTrained`."""
         stored = place.run_area(run).get("model")
         if stored is None:
             raise NotTrained(f"Run {run}.", party=place.me)
-        return cls.from_document(parse(stored, _LARGEST))
+        return ModelPart.from_document(parse(stored, _LARGEST))
+
+
+@dataclass(frozen=True)
+class LinearPart(ModelPart):
+    """Weights (d,) of the encoded columns, and the guest's intercept (0 elsewhere)."""
+
+    PROTOCOLS = ("linear", "logistic-taylor", "logistic-guest", "logistic-arbiter")
+    weights: npt.NDArray[np.float64]
+    intercept: float
+    encoder: Encoder
+
+    @classmethod
+    def _read(cls, document: Mapping[str, Any]) -> Self:
+        encoder = Encoder.from_document(document["encoder"])
+        weights = np.asarray(document["weights"], dtype=np.float64)
+        if weights.shape != (len(encoder.names),) or list(encoder.names) != document["names"] or not np.isfinite(weights).all():
+            raise UnfitPart("Weights and encoded columns differ.")
+        intercept = float(document.get("intercept") or 0.0)
+        return cls(weights=weights, intercept=intercept, encoder=encoder, **cls._common(document))
+
+
+def _kind(protocol: str) -> type[ModelPart]:
+    from fl_tasks.models.trees import TreePart
+
+    kinds: tuple[type[ModelPart], ...] = (LinearPart, TreePart)
+    return {name: kind for kind in kinds for name in kind.PROTOCOLS}[protocol]
 
 
 def partial_scores(part: ModelPart, table: pa.Table, batch: int = 65_536) -> npt.NDArray[np.float64]:
-    """This party's share of the score of each row, shape (n,): encoded columns times weights, plus the guest's intercept."""
+    """A linear part's share of the score of each row, shape (n,): encoded columns times weights, plus the guest's intercept."""
+    assert isinstance(part, LinearPart)
     pieces = [
         part.encoder.transform(table.slice(start, batch)) @ part.weights + part.intercept
         for start in range(0, table.num_rows, batch)

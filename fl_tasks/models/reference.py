@@ -1,25 +1,80 @@
 """The plain models that a federated one is compared with: pooled (all columns at one place) and the guest's columns alone.
 
 They minimise the same objective on the same rows in the same encoding: 1/(2n) sum (u - y)^2 + l2/2 |w|^2 for linear models and
-mean log-loss + l2/2 |w|^2 for logistic ones, intercept unpenalised (scikit-learn's C is 1/(n l2)). Possible only where one machine
-has everybody's tables: in simulations, demos and acceptance runs.
+mean log-loss + l2/2 |w|^2 for logistic ones, intercept unpenalised (scikit-learn's C is 1/(n l2)). Boosted trees are compared with
+XGBoost's hist method on the same bins, rounds and parameters, without sampling. Possible only where one machine has everybody's
+tables: in simulations, demos and acceptance runs.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
+from contracts.terms import LimitTerms, TaskTerms
 from fl_tasks.models.metrics import measure
+from fl_tasks.trees.bins import MOST_BINS
+from fl_tasks.trees.boosting import Plan
 
 Floats = npt.NDArray[np.float64]
+_XGBOOST = {"logistic": "binary:logistic", "squared": "reg:squarederror", "softmax": "multi:softprob"}
 
 
-def reference_metrics(protocol: str, features: Floats, labels: Floats, test: npt.NDArray[np.bool_], l2: float) -> dict[str, float]:
-    """Train on the rows that are not ``test`` and measure on those that are; shapes (n, d), (n,), (n,)."""
-    fit = _linear if protocol == "linear" else _logistic
-    weights, intercept = fit(features[~test], labels[~test], l2)
-    return measure(protocol, labels[test], features[test] @ weights + intercept)
+@dataclass(frozen=True)
+class Rows:
+    """Labels and weights of all aligned rows, shape (n,), and which of them are held out."""
+
+    labels: Floats
+    weights: Floats
+    test: npt.NDArray[np.bool_]
+
+
+def reference_metrics(
+    task: TaskTerms, limits: LimitTerms, params: Mapping[str, Any], rounds: int, features: npt.NDArray[Any], rows: Rows
+) -> dict[str, float]:
+    """Train on the rows that are not held out, measure on those that are; ``features`` (n, d) as the run encoded them."""
+    if task.boosting is not None:
+        plan = Plan.of(task.boosting.objective, task.boosting.classes, params, limits.minimum_leaf_rows)
+        totals = _boosted(plan, rounds, features, rows)
+    else:
+        train = ~rows.test
+        fit = _linear if task.protocol == "linear" else _logistic
+        weights, intercept = fit(features[train], rows.labels[train], float(params["l2"]))
+        totals = features[rows.test] @ weights + intercept
+    return measure(task.outcome, rows.labels[rows.test], totals)
+
+
+def _boosted(plan: Plan, rounds: int, codes: npt.NDArray[Any], rows: Rows) -> Floats:
+    """Margins of the held-out rows by XGBoost; codes of 0 are missing values. Shape (n,), or (n, classes)."""
+    import xgboost
+
+    x, train = codes.astype(np.float64), ~rows.test
+    x[codes == 0] = np.nan
+    base = plan.objective.base(rows.labels[train], rows.weights[train], plan.outputs)
+
+    def matrix(which: npt.NDArray[np.bool_]) -> Any:
+        start = np.tile(base, (int(which.sum()), 1))
+        margin = start if plan.outputs > 1 else start[:, 0]
+        return xgboost.DMatrix(x[which], rows.labels[which], weight=rows.weights[which], base_margin=margin)
+
+    growth = plan.growth(float(rows.weights[train].max()))
+    settings = {
+        "objective": _XGBOOST[plan.objective.name],
+        "tree_method": "hist",
+        "max_bin": MOST_BINS + 1,
+        "max_depth": growth.depth,
+        "eta": growth.rate,
+        "lambda": growth.rules.penalty,
+        "gamma": growth.rules.gamma,
+        "min_child_weight": growth.rules.least,
+        **({"num_class": plan.outputs} if plan.outputs > 1 else {}),
+    }
+    booster = xgboost.train(settings, matrix(train), rounds)
+    return np.asarray(booster.predict(matrix(rows.test), output_margin=True), dtype=np.float64)
 
 
 def _linear(x: Floats, y: Floats, l2: float) -> tuple[Floats, float]:

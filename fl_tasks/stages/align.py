@@ -15,7 +15,7 @@ from fl_tasks.alignment.order import check_order, share_split
 from fl_tasks.ledger import enter
 from fl_tasks.session import Progress, Session, log_progress
 from fl_tasks.stages.aligned import Aligned, features, id_columns, load_aligned, store_aligned
-from fl_tasks.tables.encoding import Encoder
+from fl_tasks.stages.families import family_of
 from fl_tasks.tables.ids import canonical_ids
 from fl_tasks.tables.prepared import Prepared, prepare
 from fl_tasks.tables.source import read_table
@@ -83,7 +83,7 @@ def _align(place: Workplace, session: Session, protocol: Any) -> None:
         own = _split(place, session, ids) if session.role == GUEST else None
         found = Aligned(found.table, share_split(session, own, len(ids)))
         mine = _row_set(place, session, [one for one, held_out in zip(ids, found.test, strict=True) if not held_out])
-        Encoder.fit(features(place, found), place.terms.table(place.me), ~found.test, place.terms.limits, place.me)
+        family_of(place.terms.task.protocol).fit(place, session.run, features(place, found), ~found.test)
         check_order(session, ids)  # whoever sends its digest has passed the guards: a run that fails them books no row set anywhere
         session.history.keep(f"row-sets/{session.run}", mine.tobytes())
     store_aligned(place, session.run, found.table, found.test)

@@ -27,8 +27,8 @@ class NotAligned(CodedError):
 
 class NoLabel(CodedError):
     code = "TMB-TABLE-012"
-    cause = "The guest's table lacks the agreed label column, or it does not hold numbers."
-    remedy = "Name the label column as in the terms; recode classes as 0 and 1."
+    cause = "The guest's table lacks the agreed column of labels or weights, or it does not hold numbers."
+    remedy = "Name the column as in the terms; recode classes as 0 and 1 (0, 1, 2, ... for several)."
 
 
 @dataclass(frozen=True)
@@ -85,12 +85,25 @@ def other_columns(place: Workplace) -> set[str]:
         other.add(terms.alignment.latest_by)
     if place.role == GUEST:
         other.add(terms.task.label.column)
+        if terms.task.boosting is not None and terms.task.boosting.weight is not None:
+            other.add(terms.task.boosting.weight)
     return other
 
 
 def label(place: Workplace, aligned: Aligned) -> npt.NDArray[np.float64]:
     """The guest's label column, shape (rows,); raises :class:`NoLabel`."""
-    name = place.terms.task.label.column
+    return _numbers(place, aligned, place.terms.task.label.column)
+
+
+def weight(place: Workplace, aligned: Aligned) -> npt.NDArray[np.float64]:
+    """The weights of the guest's rows by the agreed column, all 1 without one; raises :class:`NoLabel`."""
+    boosting = place.terms.task.boosting
+    if boosting is None or boosting.weight is None:
+        return np.ones(len(aligned.test))
+    return _numbers(place, aligned, boosting.weight)
+
+
+def _numbers(place: Workplace, aligned: Aligned, name: str) -> npt.NDArray[np.float64]:
     try:
         return np.asarray(aligned.table.column(name).cast(pa.float64()).to_numpy(), dtype=np.float64)
     except (KeyError, pa.ArrowInvalid, pa.ArrowNotImplementedError):

@@ -9,10 +9,10 @@ import numpy as np
 
 from fl_tasks.ledger import enter
 from fl_tasks.models.metrics import Histogram, measure, metric_names, presented
-from fl_tasks.models.part import ModelPart, partial_scores
+from fl_tasks.models.part import ModelPart
 from fl_tasks.session import Progress, Session, log_progress
 from fl_tasks.stages.aligned import features, label, load_aligned
-from fl_tasks.vertical import scoring
+from fl_tasks.stages.families import family_of
 from fl_tasks.waiting import Wait
 from fl_tasks.workplace import Workplace
 from storage.canonical import canonical, parse
@@ -20,9 +20,7 @@ from storage.errors import CodedError
 from storage.schema import ARBITER, DATA, EVERYONE, GUEST, Contract, Disclosed, Message, Public
 
 _AGGREGATE = "quality of the joint model, an aggregate over the held-out rows"
-CONTRACT = Contract(
-    "evaluation",
-    *scoring.MESSAGES,
+MESSAGES = (
     Message(
         "metrics",
         GUEST,
@@ -57,6 +55,11 @@ CONTRACT = Contract(
 )
 
 
+def contract(protocol: str) -> Contract:
+    """The messages of evaluation: those that score rows of the protocol's models, and the metrics."""
+    return Contract("evaluation", *family_of(protocol).messages, *MESSAGES)
+
+
 class QualityGateFailed(CodedError):
     code = "TMB-MODEL-002"
     cause = "The model does not reach the quality that the agreement asks for; it is not published."
@@ -80,7 +83,7 @@ def evaluate(place: Workplace, run: str, wait: Wait, progress: Progress = log_pr
 
     Returns ``{"metrics": {...}, "rows": n, "quality": "passed" | "no gate"}``; repeating it changes nothing.
     """
-    with place.session(run, CONTRACT, "evaluate", wait, progress) as session:
+    with place.session(run, contract(place.terms.task.protocol), "evaluate", wait, progress) as session:
         totals, labels = _held_out_scores(place, run, session)
         if session.role == GUEST:
             found = _measured(session, totals, labels)
@@ -88,7 +91,7 @@ def evaluate(place: Workplace, run: str, wait: Wait, progress: Progress = log_pr
             evaluation = _stored(session, found)
         else:
             evaluation = _stored(session, _heard(session))
-        metrics = {name: float(evaluation["metrics"][name]) for name in metric_names(session.terms.task.protocol)}
+        metrics = {name: float(evaluation["metrics"][name]) for name in metric_names(session.terms.task.outcome)}
         enter(place, run, "metrics", "held-out rows", metrics=metrics, rows=evaluation["rows"])
         session.report(**metrics)
         return {"metrics": metrics, "rows": evaluation["rows"], "quality": _gate(session, metrics)}
@@ -104,16 +107,16 @@ def _held_out_scores(
     if not aligned.test.any():
         raise NoHeldOutRows(party=session.me)
     held_out = features(place, aligned).filter(aligned.test)
-    part = ModelPart.of_run(place, run)
-    totals = scoring.exchange_scores(session, partial_scores(part, held_out), [session.guest])
+    part, family = ModelPart.of_run(place, run), family_of(place.terms.task.protocol)
+    totals = family.totals(session, part, held_out, [session.guest])
     if session.role != GUEST:
         return None, None
     return totals, label(place, aligned)[aligned.test]
 
 
 def _measured(session: Session, totals: Any, labels: Any) -> dict[str, Any]:
-    protocol = session.terms.task.protocol
-    metrics, scores = measure(protocol, labels, totals), presented(protocol, totals)
+    outcome = session.terms.task.outcome
+    metrics, scores = measure(outcome, labels, totals), presented(outcome, totals)
     return {"metrics": metrics, "rows": len(totals), "histogram": Histogram.of(scores).document()}
 
 
@@ -130,7 +133,7 @@ def _tell(session: Session, found: dict[str, Any]) -> None:
 def _heard(session: Session) -> dict[str, Any]:
     table = session.receive("metrics", session.guest)
     names, values, rows = (Session.values(table, name).to_pylist() for name in ("name", "value", "rows"))
-    expected = metric_names(session.terms.task.protocol)
+    expected = metric_names(session.terms.task.outcome)
     if tuple(names) != expected or not all(map(math.isfinite, values)) or len(set(rows)) != 1 or rows[0] < 1:
         raise ForeignMetrics(party=session.guest)
     heard: dict[str, Any] = {"metrics": dict(zip(names, values, strict=True)), "rows": rows[0], "histogram": None}

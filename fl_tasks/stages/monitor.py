@@ -64,7 +64,7 @@ def _observe(place: Workplace, record: dict[str, Any]) -> dict[str, Any]:
         raise NothingToMonitor(f"Version {record['version']}.", party=place.me)
     scores = np.concatenate([table.column("score").to_numpy() for table in tables])
     psi = Histogram.from_document(published["histogram"]).stability(scores)
-    live = _live_metrics(place, record["protocol"], tables)
+    live = _live_metrics(place, record["outcome"], tables)
     return {
         "model": record["version"],
         "predicted_rows": len(scores),
@@ -76,7 +76,7 @@ def _observe(place: Workplace, record: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _live_metrics(place: Workplace, protocol: str, tables: list[pa.Table]) -> dict[str, Any]:
+def _live_metrics(place: Workplace, outcome: str, tables: list[pa.Table]) -> dict[str, Any]:
     """Metrics on the labelled rows; none where no labels are settled, have arrived, or are of one kind only."""
     source = place.settings.labels_table
     if source is None:
@@ -85,11 +85,14 @@ def _live_metrics(place: Workplace, protocol: str, tables: list[pa.Table]) -> di
     labels = _labels(place, read_table(source, place.party.folder, {"as_of": now}, id_columns(place)))
     latest: dict[str, float] = {}
     for table in tables:
-        latest.update(zip(_keys(place, table), table.column("score").to_pylist(), strict=True))
+        wanted = "class" if outcome == "classes" else "score"
+        latest.update(zip(_keys(place, table), table.column(wanted).to_pylist(), strict=True))
     known = [key for key in latest if key in labels]
     y, score = np.array([labels[key] for key in known]), np.array([latest[key] for key in known])
+    if outcome == "classes":  # only the likeliest class was stored, so that accuracy is what can be told
+        return {"labelled_rows": len(known), "live": {"accuracy": float(np.mean(y == score))} if known else None}
     try:
-        return {"labelled_rows": len(known), "live": measure(protocol, y, _totals(protocol, score))}
+        return {"labelled_rows": len(known), "live": measure(outcome, y, _totals(outcome, score))}
     except UnfitForMetrics:
         return {"labelled_rows": len(known), "live": None}
 
@@ -110,9 +113,9 @@ def _keys(place: Workplace, table: pa.Table) -> list[str]:
     return canonical_ids(table, place.terms.alignment, id_columns(place))
 
 
-def _totals(protocol: str, scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _totals(outcome: str, scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Back from presented scores: logits of probabilities, kept away from 0 and 1 by one part in 10^15."""
-    if protocol == "linear":
+    if outcome == "number":
         return scores
     p = np.clip(scores, 1e-15, 1 - 1e-15)
     return np.asarray(np.log(p) - np.log1p(-p), dtype=np.float64)

@@ -16,15 +16,15 @@ import pyarrow.parquet as pq
 from fl_tasks.ledger import enter
 from fl_tasks.models import registry
 from fl_tasks.models.metrics import presented
-from fl_tasks.models.part import ModelPart, partial_scores
+from fl_tasks.models.part import ModelPart
 from fl_tasks.session import Progress, log_progress
 from fl_tasks.stages.aligned import Aligned, features, id_columns, load_aligned
-from fl_tasks.vertical import scoring
+from fl_tasks.stages.families import family_of
 from fl_tasks.waiting import Wait
 from fl_tasks.workplace import Workplace
 from storage.canonical import canonical, parse
 from storage.errors import CodedError
-from storage.schema import ARBITER
+from storage.schema import ARBITER, Contract
 
 
 class NoVersionNamed(CodedError):
@@ -36,9 +36,10 @@ class NoVersionNamed(CodedError):
 def predict(place: Workplace, run: str, wait: Wait, progress: Progress = log_progress) -> dict[str, Any]:
     """Score this run's aligned rows with the manifest's model version; repeating it changes nothing.
 
-    At a recipient of scores the result is kept in the private area and written as Parquet (own id columns and ``score``:
-    a probability for logistic models, the predicted value for linear ones) into the party's outbox. Returns counts and the path.
-    Raises NoVersionNamed, NoSuchModel and what :mod:`fl_tasks.vertical.scoring` raises.
+    At a recipient of scores the result is kept in the private area and written as Parquet into the party's outbox: own id columns
+    and ``score``, a probability or the predicted number; with several classes also the likeliest ``class``. Returns counts and the
+    path.
+    Raises NoVersionNamed, NoSuchModel and what scoring in the model's family raises.
     """
     version = place.manifest(run).invitation.model
     if not version:
@@ -49,11 +50,12 @@ def predict(place: Workplace, run: str, wait: Wait, progress: Progress = log_pro
         return facts
     published = registry.load(place, version)
     aligned = load_aligned(place, run)
-    own = partial_scores(ModelPart.from_document(published["part"]), features(place, aligned))
-    with place.session(run, scoring.CONTRACT, "predict", wait, progress) as session:
-        totals = scoring.exchange_scores(session, own, [party for party in session.terms.scores if party in session.roles])
-        session.report(rows=len(own))
-    facts["rows"] = len(own)
+    part, family = ModelPart.from_document(published["part"]), family_of(published["protocol"])
+    with place.session(run, Contract("scoring", *family.messages), "predict", wait, progress) as session:
+        recipients = [party for party in session.terms.scores if party in session.roles]
+        totals = family.totals(session, part, features(place, aligned), recipients)
+        session.report(rows=aligned.table.num_rows)
+    facts["rows"] = aligned.table.num_rows
     if totals is not None:
         facts["scores"] = str(_deliver(place, run, version, _scored(place, aligned, totals)))
     enter(place, run, "prediction", version, rows=facts["rows"], scores=totals is not None)
@@ -61,7 +63,9 @@ def predict(place: Workplace, run: str, wait: Wait, progress: Progress = log_pro
 
 
 def _scored(place: Workplace, aligned: Aligned, totals: npt.NDArray[np.float64]) -> pa.Table:
-    return aligned.table.select(id_columns(place)).append_column("score", pa.array(presented(place.terms.task.protocol, totals)))
+    outcome = place.terms.task.outcome
+    scored = aligned.table.select(id_columns(place)).append_column("score", pa.array(presented(outcome, totals)))
+    return scored.append_column("class", pa.array(totals.argmax(axis=1))) if outcome == "classes" else scored
 
 
 def _deliver(place: Workplace, run: str, version: str, scored: pa.Table) -> Path:

@@ -6,11 +6,11 @@ from typing import Any
 
 from fl_tasks.checkpoints import State
 from fl_tasks.ledger import enter
+from fl_tasks.models.part import Encodes
 from fl_tasks.session import Progress, Session, log_progress
-from fl_tasks.stages.aligned import features, label, load_aligned
-from fl_tasks.tables.encoding import Encoder
-from fl_tasks.vertical import arbiter_oracle, guest_held, linear, taylor
-from fl_tasks.vertical.block import Block
+from fl_tasks.stages.aligned import features, label, load_aligned, weight
+from fl_tasks.stages.families import Family, Labels, family_of
+from fl_tasks.vertical import arbiter_oracle, guest_held, linear, secureboost, taylor
 from fl_tasks.waiting import Wait
 from fl_tasks.workplace import Workplace
 from storage.canonical import canonical, parse
@@ -22,6 +22,7 @@ PROTOCOLS = {
     "logistic-taylor": taylor,
     "logistic-guest": guest_held,
     "logistic-arbiter": arbiter_oracle,
+    "secureboost": secureboost,
 }
 _LARGEST = 1 << 26
 
@@ -38,16 +39,16 @@ def train(place: Workplace, run: str, wait: Wait, progress: Progress = log_progr
     Returns ``{"round": last finished round, "finished": bool, "loss": [...]}`` (losses only where this party may know them). When
     training is over, the party's model part is kept in the run's private area.
     """
-    protocol = PROTOCOLS[place.terms.task.protocol]
+    protocol, family = PROTOCOLS[place.terms.task.protocol], family_of(place.terms.task.protocol)
     with place.session(run, protocol.CONTRACT, "train", wait, progress, leg_end) as session:
         _book_rounds(session)
         if session.role == ARBITER:
             state = protocol.arbiter(session)
         else:
-            encoder, block = _block(place, session)
+            encoder, block = _block(place, session, family)
             state = protocol.guest(session, block) if session.role == GUEST else protocol.host(session, block)
             if session.finished:
-                _keep_model(session, encoder, state)
+                _keep_model(session, family, encoder, state)
         finished = session.finished or bool(state.get("stopped"))
         done, losses = int(state["round"]), [float(one) for one in state.get("loss", [])]
         enter(place, run, "rounds", f"to {done}", round=done, finished=finished, loss=losses[-1] if losses else None)
@@ -64,30 +65,25 @@ def _book_rounds(session: Session) -> None:
     session.history.keep(mine, str(planned).encode())
 
 
-def _block(place: Workplace, session: Session) -> tuple[Encoder, Block]:
+def _block(place: Workplace, session: Session, family: Family) -> tuple[Encodes, Any]:
     """This party's training rows, encoded; the encoder is fitted once per run on training rows only."""
     aligned = load_aligned(place, session.run)
     table, rows = features(place, aligned), ~aligned.test
     stored = session.area.get("encoder")
     if stored is None:
-        fitted = Encoder.fit(table, place.terms.table(place.me), rows, place.terms.limits, place.me)
-        stored = session.keep("encoder", canonical(fitted.to_document()))
-    encoder = Encoder.from_document(parse(stored, _LARGEST))
-    target = label(place, aligned)[rows] if session.role == GUEST else None
-    return encoder, Block(encoder.transform(table.filter(rows)), target, tuple(encoder.names))
+        stored = session.keep("encoder", canonical(family.fit(place, session.run, table, rows).to_document()))
+    encoder = family.encoder(parse(stored, _LARGEST))
+    target = Labels(label(place, aligned)[rows], weight(place, aligned)[rows]) if session.role == GUEST else None
+    return encoder, family.block(encoder, table.filter(rows), target)
 
 
-def _keep_model(session: Session, encoder: Encoder, state: State) -> None:
-    """The guest's first weight is the intercept."""
-    guest = session.role == GUEST
-    weights = [float(one) for one in state["w"]]
+def _keep_model(session: Session, family: Family, encoder: Encodes, state: State) -> None:
     document = {
-        "weights": weights[1:] if guest else weights,
-        "intercept": weights[0] if guest else None,
         "names": list(encoder.names),
         "encoder": encoder.to_document(),
         "loss": [float(one) for one in state.get("loss", [])],
         "rounds": int(state["round"]),
         "protocol": session.terms.task.protocol,
+        **family.document(session, encoder, state),
     }
     session.run_area.keep("model", canonical(document))

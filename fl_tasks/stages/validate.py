@@ -71,8 +71,11 @@ def _check_label(place: Workplace, table: pa.Table) -> None:
     if column.null_count or not np.isfinite(pc.cast(column, pa.float64(), safe=False).to_numpy()).all():
         raise NoLabel(f"Column {name} has missing or infinite values.", party=place.me)
     classes = set(pc.unique(pc.cast(column, pa.float64(), safe=False)).to_pylist())
-    if place.terms.task.protocol != "linear" and classes != {0.0, 1.0}:
+    if place.terms.task.outcome == "binary" and classes != {0.0, 1.0}:
         raise NoLabel(f"Column {name} must hold both 0 and 1, and nothing else.", party=place.me)
+    boosting = place.terms.task.boosting
+    if place.terms.task.outcome == "classes" and boosting and classes != {float(one) for one in range(boosting.classes)}:
+        raise NoLabel(f"Column {name} must hold every class from 0 to {boosting.classes - 1}, and nothing else.", party=place.me)
 
 
 def _check_values(place: Workplace, table: pa.Table) -> None:

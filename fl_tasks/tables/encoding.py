@@ -71,8 +71,8 @@ class Column:
     clip: float | None = None
     levels: tuple[str, ...] = ()
 
-    def expand(self, table: pa.Table) -> list[tuple[str, Floats]]:
-        """The raw numeric columns that this column becomes."""
+    def expand(self, table: pa.Table, keep_missing: bool = False) -> list[tuple[str, Floats]]:
+        """The raw numeric columns that this column becomes; with ``keep_missing`` the policy `level` leaves missing numbers NaN."""
         if self.name not in table.column_names:
             raise UnusableColumn(f"Column {self.name}.")
         column = table.column(self.name)
@@ -84,7 +84,8 @@ class Column:
         values, absent = _numbers(column, self.name)
         if absent.any() and self.missing == "reject":
             raise MissingValues(f"Column {self.name}: {int(absent.sum())} rows.")
-        filled = [(self.name, np.where(absent, self.fill, values))]
+        fill = np.nan if keep_missing and self.missing == "level" else self.fill
+        filled = [(self.name, np.where(absent, fill, values))]
         return [*filled, (f"{self.name}?", absent.astype(np.float64))] if self.missing == "indicator" else filled
 
 
@@ -108,7 +109,7 @@ class Encoder:
     @classmethod
     def _fit(cls, table: pa.Table, spec: TableTerms, train: npt.NDArray[np.bool_], limits: LimitTerms) -> Encoder:
         rows = table.filter(pa.array(train))
-        columns = tuple(_column(rows, name, spec, limits) for name in table.column_names)
+        columns = tuple(fit_column(rows, name, spec, limits) for name in table.column_names)
         names, mean, scale, left_out = [], [], [], []
         for column in columns:
             expanded = column.expand(rows)
@@ -154,13 +155,17 @@ class Encoder:
 
     def to_document(self) -> dict[str, Any]:
         """The encoder as JSON."""
-        columns = [{**asdict(column), "levels": list(column.levels)} for column in self.columns]
-        return {"columns": columns, "names": list(self.names), "mean": list(self.mean), "scale": list(self.scale)}
+        return {
+            "columns": [column_document(column) for column in self.columns],
+            "names": list(self.names),
+            "mean": list(self.mean),
+            "scale": list(self.scale),
+        }
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Encoder:
         """Inverse of :meth:`to_document`; raises KeyError, TypeError or ValueError on anything else."""
-        columns = tuple(Column(**{**one, "levels": tuple(one["levels"])}) for one in document["columns"])
+        columns = tuple(column_of(one) for one in document["columns"])
         mean, scale = (tuple(float(one) for one in document[name]) for name in ("mean", "scale"))
         names = tuple(str(one) for one in document["names"])
         if not len(names) == len(mean) == len(scale):
@@ -168,7 +173,17 @@ class Encoder:
         return cls(columns, names, mean, scale)
 
 
-def _column(rows: pa.Table, name: str, spec: TableTerms, limits: LimitTerms) -> Column:
+def column_document(column: Column) -> dict[str, Any]:
+    """A fitted column as JSON."""
+    return {**asdict(column), "levels": list(column.levels)}
+
+
+def column_of(document: Mapping[str, Any]) -> Column:
+    """Inverse of :func:`column_document`."""
+    return Column(**{**document, "levels": tuple(document["levels"])})
+
+
+def fit_column(rows: pa.Table, name: str, spec: TableTerms, limits: LimitTerms) -> Column:
     """One column's fit on training rows."""
     kind = _kind(rows.schema.field(name).type, name)
     terms = spec.columns.get(name, ColumnTerms(kind=kind, clip=None))

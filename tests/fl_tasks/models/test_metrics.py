@@ -38,9 +38,9 @@ def test_regression_equals_scikit_learn(columns):
 
 def test_a_perfect_and_a_reversed_ranking():
     labels, logits = np.array([0, 0, 1, 1]), np.array([-2.0, -1.0, 1.0, 2.0])
-    assert measure("logistic-arbiter", labels, logits)["auc"] == 1.0
-    assert measure("logistic-arbiter", labels, -logits)["auc"] == 0.0
-    assert measure("logistic-arbiter", labels, -logits)["ks"] == 0.0
+    assert measure("binary", labels, logits)["auc"] == 1.0
+    assert measure("binary", labels, -logits)["auc"] == 0.0
+    assert measure("binary", labels, -logits)["ks"] == 0.0
 
 
 @pytest.mark.parametrize("labels", [[0, 0], [1, 1], []])

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
+from contracts.terms import LimitTerms, TaskTerms
 from fl_tasks.models.metrics import sigmoid
-from fl_tasks.models.reference import _linear, _logistic, reference_metrics
+from fl_tasks.models.reference import Rows, _linear, _logistic, reference_metrics
 
 
 def _sample(rows=300, columns=4):
@@ -39,6 +40,26 @@ def test_logistic_has_the_lowest_objective():
 def test_metrics_are_those_of_the_held_out_rows():
     x, u, _ = _sample()
     test = np.arange(len(u)) % 3 == 0
-    found = reference_metrics("linear", x, u, test, 0.0)
+    rows, task = Rows(u, np.ones(len(u)), test), TaskTerms(protocol="linear", label={"column": "y"})
+    found = reference_metrics(task, LimitTerms(), {"l2": 0.0}, 1, x, rows)
     assert found["rmse"] == pytest.approx(0.0, abs=1e-9)
-    assert reference_metrics("linear", x[:, :1], u, test, 0.0)["rmse"] > 1
+    assert reference_metrics(task, LimitTerms(), {"l2": 0.0}, 1, x[:, :1], rows)["rmse"] > 1
+
+
+def test_boosted_reference_is_the_pooled_model():
+    """XGBoost and the trees in integers agree on held-out rows, with missing values and weights."""
+    from fl_tasks.trees.boosting import train_pooled
+    from fl_tasks.trees.tree import directions, margins
+    from tests.fl_tasks.trees.pooled import PARAMETERS, plan
+
+    rng = np.random.default_rng(5)
+    codes = rng.integers(0, 9, (400, 5)).astype(np.uint8)
+    y = (codes.sum(axis=1) + rng.normal(size=400) > 20).astype(float)
+    test, weights = rng.random(400) < 0.3, rng.integers(1, 3, 400).astype(float)
+    task, limits = TaskTerms(protocol="secureboost", label={"column": "y"}), LimitTerms(minimum_leaf_rows=4)
+    found = reference_metrics(task, limits, PARAMETERS, 10, codes, Rows(y, weights, test))
+    model = train_pooled(plan(), 10, [codes[~test]], y[~test], weights[~test])
+    ours = margins(model.trees, model.base, [directions(model.records[0], codes[test])], int(test.sum()))[:, 0]
+    from fl_tasks.models.metrics import classification
+
+    assert found == pytest.approx(classification(y[test], ours), abs=1e-5)

@@ -6,7 +6,7 @@ import pytest
 from fl_tasks.models.metrics import classification
 from fl_tasks.models.part import ModelPart, partial_scores
 from fl_tasks.stages.aligned import features, label, load_aligned
-from fl_tasks.stages.evaluate import CONTRACT, ForeignMetrics, QualityGateFailed, evaluate
+from fl_tasks.stages.evaluate import ForeignMetrics, QualityGateFailed, contract, evaluate
 from fl_tasks.stages.publish import NotEvaluated, publish
 from storage.canonical import parse
 from tests.federation import FOREVER, quiet
@@ -56,7 +56,7 @@ def test_linear_models_have_an_upper_bound(tmp_path):
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_metrics_that_are_not_numbers_are_refused(tmp_path, value):
     made = trained(tmp_path, "clinic", "lab")
-    with made.place("clinic").session("run-1", CONTRACT, "evaluate", FOREVER, quiet) as session:
+    with made.place("clinic").session("run-1", contract("logistic-arbiter"), "evaluate", FOREVER, quiet) as session:
         names = ["auc", "ks", "accuracy", "logloss"]
         session.send("metrics", name=names, value=[0.9, value, 0.9, 0.1], rows=[9] * 4)
     with pytest.raises(ForeignMetrics):
@@ -64,7 +64,7 @@ def test_metrics_that_are_not_numbers_are_refused(tmp_path, value):
 
 
 def test_the_disclosures_are_these():
-    assert set(CONTRACT.disclosures()) == {
+    assert set(contract("logistic-arbiter").disclosures()) == {
         "sole_score.score",
         "metrics.value",
         "metrics.rows",

@@ -1,0 +1,45 @@
+"""Encryptions of zero made ahead of use, by processes that would otherwise idle while a party waits for its peers."""
+
+from __future__ import annotations
+
+from collections import deque
+from concurrent.futures import Future
+
+from fl_tasks.crypto.paillier import PublicKey
+from fl_tasks.crypto.pool import Pool
+from fl_tasks.crypto.vector import CipherVector, fresh_zeros, full_bytes, short_bytes, zeros
+
+_PIECE = {False: 1024, True: 16}
+
+
+class Ahead:
+    """A supply of fresh encryptions of zero under one key, each given out once: short ones, or of ``full`` size.
+
+    Without processes nothing is made ahead, and everything when it is asked for.
+    """
+
+    def __init__(self, public: PublicKey, pool: Pool, full: bool = False) -> None:
+        self._public, self._pool, self._full = public, pool, full
+        self._coming: deque[Future[bytes]] = deque()
+        self._promised = 0
+        self._held = CipherVector(public, b"")
+
+    def prepare(self, count: int) -> None:
+        """Have as many under way or at hand; returns at once."""
+        piece, make = _PIECE[self._full], full_bytes if self._full else short_bytes
+        while self._pool.executor is not None and self._promised + len(self._held) < count:
+            size = min(piece, count - self._promised - len(self._held))
+            self._coming.append(self._pool.executor.submit(make, int(self._public.n), size))
+            self._promised += size
+
+    def take(self, count: int) -> CipherVector:
+        """The next ``count``; what is not there yet is waited for or made now."""
+        while self._coming and len(self._held) < count:
+            made = CipherVector(self._public, self._coming.popleft().result())
+            self._promised -= len(made)
+            self._held = CipherVector.concatenate([self._held, made])
+        if len(self._held) < count:
+            make = fresh_zeros if self._full else zeros
+            self._held = CipherVector.concatenate([self._held, make(self._public, count - len(self._held), self._pool)])
+        taken, self._held = self._held[:count], self._held[count:]
+        return taken

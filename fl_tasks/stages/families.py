@@ -1,0 +1,108 @@
+"""What differs between families of models, for the stages: how columns become numbers, what is kept, how rows are scored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from fl_tasks.checkpoints import State
+from fl_tasks.models.part import Encodes, ModelPart, partial_scores
+from fl_tasks.models.trees import TreePart
+from fl_tasks.session import Session
+from fl_tasks.tables.encoding import Encoder
+from fl_tasks.trees.bins import Binner
+from fl_tasks.vertical import scoring
+from fl_tasks.vertical.block import Block
+from fl_tasks.vertical.secureboost import scoring as tree_scoring
+from fl_tasks.vertical.secureboost.contract import Block as TreeBlock
+from fl_tasks.vertical.secureboost.records import kept
+from fl_tasks.workplace import Workplace
+from storage.canonical import parse
+from storage.schema import GUEST, Message
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The guest's labels and weights of its training rows, shape (rows,)."""
+
+    y: Floats
+    w: Floats
+
+
+@dataclass(frozen=True)
+class Family:
+    """One family's own ways.
+
+    ``fit`` makes the encoder from the training rows of a feature table, and refuses columns or rows that training could expose;
+    ``block`` is what a protocol's role gets of a party's training rows; ``document`` the model part that is kept when training is
+    over; ``totals`` gives every recipient the total score of each row, over the declared ``messages``.
+    """
+
+    fit: Callable[[Workplace, str, pa.Table, npt.NDArray[np.bool_]], Encodes]
+    encoder: Callable[[Mapping[str, Any]], Encodes]
+    block: Callable[[Any, pa.Table, Labels | None], Any]
+    document: Callable[[Session, Any, State], dict[str, Any]]
+    messages: tuple[Message, ...]
+    totals: Callable[[Session, Any, pa.Table, Iterable[str]], Floats | None]
+
+
+def family_of(protocol: str) -> Family:
+    """The family of a training protocol."""
+    return _TREES if protocol in TreePart.PROTOCOLS else _LINEAR
+
+
+def _fit_linear(place: Workplace, run: str, table: pa.Table, train: npt.NDArray[np.bool_]) -> Encoder:
+    return Encoder.fit(table, place.terms.table(place.me), train, place.terms.limits, place.me)
+
+
+def _linear_block(encoder: Encoder, table: pa.Table, labels: Labels | None) -> Block:
+    return Block(encoder.transform(table), None if labels is None else labels.y, tuple(encoder.names))
+
+
+def _linear_document(session: Session, encoder: Encoder, state: State) -> dict[str, Any]:
+    """The guest's first weight is the intercept."""
+    guest = session.role == GUEST
+    weights = [float(one) for one in state["w"]]
+    return {"weights": weights[1:] if guest else weights, "intercept": weights[0] if guest else None}
+
+
+def _linear_totals(session: Session, part: ModelPart, table: pa.Table, recipients: Iterable[str]) -> Floats | None:
+    return scoring.exchange_scores(session, partial_scores(part, table), recipients)
+
+
+def _fit_trees(place: Workplace, run: str, table: pa.Table, train: npt.NDArray[np.bool_]) -> Binner:
+    terms = place.terms
+    return Binner.fit(table, terms.table(place.me), train, terms.limits, int(place.params(run)["bins"]), place.me)
+
+
+def _tree_block(binner: Binner, table: pa.Table, labels: Labels | None) -> TreeBlock:
+    given = (None, None) if labels is None else (labels.y, labels.w)
+    return TreeBlock(binner.transform(table), binner.sizes, np.array(binner.missing), binner.names, *given)
+
+
+def _tree_document(session: Session, binner: Binner, state: State) -> dict[str, Any]:
+    """Records of the rounds that the model keeps; at the guest its trees, and what to call hosts' columns."""
+    rounds = int(state["kept"])
+    document = {"records": kept(session, "records", rounds), "depth": int(session.params["depth"]), "rounds": rounds}
+    if session.role != GUEST:
+        return document
+    trees = kept(session, "trees", rounds)
+    return {
+        **document,
+        "trees": trees,
+        "base": [float(one) for one in state["base"]],
+        "parties": [session.me, *session.hosts],
+        "host_names": parse(session.area.get("names") or b"{}", 1 << 26),
+        "validation_loss": [float(one) for one in state["validation"]],
+    }
+
+
+_LINEAR = Family(_fit_linear, Encoder.from_document, _linear_block, _linear_document, scoring.MESSAGES, _linear_totals)
+_TREES = Family(_fit_trees, Binner.from_document, _tree_block, _tree_document, tree_scoring.MESSAGES, tree_scoring.exchange_scores)

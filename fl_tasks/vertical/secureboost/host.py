@@ -1,0 +1,223 @@
+"""The host's side: sums of encrypted g and h per bin, and the splits that it alone knows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+
+from fl_tasks.checkpoints import State
+from fl_tasks.crypto.ahead import Ahead
+from fl_tasks.crypto.histogram import compress, grouped_bin_sums
+from fl_tasks.crypto.packing import slots_per_ciphertext
+from fl_tasks.crypto.paillier import PublicKey
+from fl_tasks.crypto.pairs import Pairs
+from fl_tasks.crypto.vector import CipherVector
+from fl_tasks.session import Session
+from fl_tasks.trees.boosting import Plan
+from fl_tasks.trees.growing import Rows, left_number
+from fl_tasks.trees.tree import Bools, Record
+from fl_tasks.vertical.key_holder import peer_key
+from fl_tasks.vertical.secureboost.contract import (
+    Block,
+    ForeignChoice,
+    ForeignRows,
+    NodeTooSmall,
+    guest_only,
+    packed,
+    plan_of,
+    unpacked,
+)
+from fl_tasks.vertical.secureboost.records import keep_records
+
+
+def host(session: Session, block: Block) -> State:
+    """A host's side; returns the last state. The records of its splits are kept round by round."""
+    key, plan = peer_key(session, session.guest), plan_of(session)
+    own = Host(session, block, plan, key)
+    own.introduce()
+    learning = plan.learning_rows(block.rows, session.common())
+    state: State = session.latest or {"records": 0}
+    for number in session.rounds(int(session.params["rounds"])):
+        records = [] if guest_only(session) else own.round(plan.sampled_rows(learning, session.common()))
+        keep_records(session, records)
+        turn = session.receive("turn", session.guest)
+        stop, kept = bool(session.scalar(turn, "stop")), int(session.scalar(turn, "kept"))
+        session.within(None)
+        state = session.checkpoint({"records": int(state["records"]) + len(records), "kept": kept, "stopped": stop})
+        session.report(round=number)
+    return state
+
+
+@dataclass
+class _Node:
+    """Rows of a node, and where the counting ones are in the round's ciphertexts."""
+
+    rows: Rows
+    counting: Rows
+
+
+@dataclass
+class _Round:
+    """The trees of one round as a host knows them: nodes by number, ciphertexts by output, its own answers."""
+
+    pairs: list[CipherVector]
+    position: Rows
+    columns: Rows
+    nodes: dict[int, _Node] = field(default_factory=dict)
+    answers: dict[int, Bools] = field(default_factory=dict)
+    records: list[Record] = field(default_factory=list)
+
+
+class Host:
+    """A host's columns under this run's aliases; ``aliases[a]`` is the own column that the guest knows as a."""
+
+    def __init__(self, session: Session, block: Block, plan: Plan, key: PublicKey) -> None:
+        self._session, self._block, self._plan, self._key = session, block, plan, key
+        self._aliases = session.prf("aliases").stream("order").permutation(len(block.names))
+        self._least = session.terms.limits.minimum_leaf_rows
+        self._ready = Ahead(key, session.pool, full=True)
+        self._pairs = Pairs(plan.bits, block.rows)
+
+    def introduce(self) -> None:
+        """Step 0: numbers of bins under aliases, and names where the terms say so."""
+        aliases, boosting = self._aliases, self._session.terms.task.boosting
+        self._session.send("features", bins=self._block.sizes[aliases], missing=self._block.missing[aliases])
+        if boosting is not None and boosting.feature_names:
+            self._session.send("names", name=[self._block.names[column] for column in aliases])
+
+    def round(self, expected: Rows) -> list[Record]:
+        """Grow one round's trees with the guest, steps 1 to 5; returns this host's new records."""
+        session = self._session
+        columns = self._plan.sampled_columns(session.me, len(self._aliases), session.common())
+        self._prepare(columns)
+        grown, fresh = self._begin(expected, columns)
+        for level in range(self._plan.depth if fresh else 0):
+            session.within(level)
+            self._send_histograms(grown, fresh)
+            self._answer(grown)
+            if level == self._plan.depth - 1:
+                break
+            fresh = self._follow(grown)
+            if not fresh:
+                break
+        session.within(None)
+        return grown.records
+
+    def _sizes(self, columns: Rows) -> list[int]:
+        """Sums per column: one per bin, the missing values' only where the column has it."""
+        own = self._aliases[columns]
+        return [int(size) for size in self._block.sizes[own] + self._block.missing[own]]
+
+    def _prepare(self, columns: Rows) -> None:
+        """While the guest encrypts: what will make this round's histograms unlinkable for it."""
+        slots = slots_per_ciphertext(self._key, self._pairs.slot_bits)
+        per_node = -(-sum(self._sizes(columns)) // slots)
+        self._ready.prepare(per_node * self._plan.outputs << (self._plan.depth - 1))
+
+    def _begin(self, expected: Rows, columns: Rows) -> tuple[_Round, list[int]]:
+        """Step 1: take in the ciphertexts; the roots that the guest wants grown."""
+        session, outputs = self._session, self._plan.outputs
+        table = session.receive("gradients", session.guest)
+        root, row = (session.values(table, name).to_numpy(zero_copy_only=False) for name in ("root", "row"))
+        vector = CipherVector.from_arrow(self._key, session.values(table, "pair"))
+        roots = np.unique(root).tolist()
+        rows = row[root == roots[0]] if roots else row
+        well_formed = root.tolist() == np.repeat(roots, len(rows)).tolist() and row.tolist() == np.tile(rows, len(roots)).tolist()
+        if not well_formed or not all(outputs <= one < 2 * outputs for one in roots):
+            raise ForeignRows(party=session.guest)
+        if roots:
+            self._check_rows(rows, expected)
+        position = np.full(self._block.rows, -1, dtype=np.int64)
+        position[rows] = np.arange(len(rows))
+        pairs = {one: vector[len(rows) * i : len(rows) * (i + 1)] for i, one in enumerate(roots)}
+        grown = _Round([pairs.get(outputs + k, vector[:0]) for k in range(outputs)], position, columns)
+        for one in roots:
+            grown.nodes[one] = self._node(grown, np.arange(self._block.rows))
+        return grown, roots
+
+    def _check_rows(self, rows: Rows, expected: Rows) -> None:
+        """All that the common seed gives; with GOSS a part of them, that the guest picks. Raises :class:`ForeignRows`."""
+        if self._plan.goss_top:
+            plan, picked = self._plan, np.isin(rows, expected, assume_unique=True).all() and (np.diff(rows) > 0).all()
+            fits = picked and len(rows) == round(plan.goss_top * len(expected)) + round(plan.goss_other * len(expected))
+        else:
+            fits = np.array_equal(rows, expected)
+        if not fits:
+            raise ForeignRows(party=self._session.guest)
+
+    def _node(self, grown: _Round, rows: Rows) -> _Node:
+        """A node of these rows; raises :class:`NodeTooSmall` if fewer count than the terms allow."""
+        counting = grown.position[rows]
+        node = _Node(rows, counting[counting >= 0])
+        if len(node.counting) < self._least:
+            raise NodeTooSmall(f"At least {self._least} rows are agreed.", party=self._session.guest)
+        return node
+
+    def _send_histograms(self, grown: _Round, fresh: Sequence[int]) -> None:
+        """Step 2: per node, column and bin the product of ciphertexts, many to a ciphertext, unlinkable for the key holder."""
+        own = self._aliases[grown.columns]
+        shift = np.where(self._block.missing[own], 0, 1)
+        groups = []
+        for number in fresh:
+            node = grown.nodes[number]
+            counted = node.rows[grown.position[node.rows] >= 0]
+            codes = self._block.codes[np.ix_(counted, own)].astype(np.int64) - shift
+            groups.append((codes, grown.pairs[number % self._plan.outputs].take(node.counting)))
+        sums = grouped_bin_sums(groups, self._sizes(grown.columns), self._session.pool)
+        small = compress(CipherVector.concatenate(sums), self._pairs.slot_bits, self._session.pool)
+        self._session.send("histogram", sums=small.rerandomise_full(self._ready.take(len(small))).to_arrow())
+
+    def _answer(self, grown: _Round) -> None:
+        """Steps 3 and 4: split the nodes that the guest names; keep the records here."""
+        session, nodes, columns, lefts = self._session, list[int](), list[int](), list[bytes]()
+        for number, candidates in self._choices(session.receive("choice", session.guest)).items():
+            if number not in grown.nodes or number in grown.answers:
+                raise ForeignChoice(party=session.guest)
+            alias, record = min((self._record(grown, *one) for one in candidates), key=lambda found: found[1].column)
+            left = record.left(self._block.codes[grown.nodes[number].rows])
+            for side in (left, ~left):
+                self._node(grown, grown.nodes[number].rows[side])
+            grown.records.append(record)
+            grown.answers[number] = left
+            nodes.append(number)
+            columns.append(alias)
+            lefts.append(packed(left))
+        session.send("route", node=nodes, column=columns, left=lefts)
+
+    def _choices(self, table: pa.Table) -> dict[int, list[tuple[int, int, bool]]]:
+        found: dict[int, list[tuple[int, int, bool]]] = {}
+        columns = (self._session.values(table, name).to_pylist() for name in ("node", "column", "cut", "missing_left"))
+        for number, *candidate in zip(*columns, strict=True):
+            found.setdefault(number, []).append((candidate[0], candidate[1], candidate[2]))
+        return found
+
+    def _record(self, grown: _Round, alias: int, cut: int, missing_left: bool) -> tuple[int, Record]:
+        if alias not in grown.columns:
+            raise ForeignChoice(party=self._session.guest)
+        column = int(self._aliases[alias])
+        if not 0 <= cut <= self._block.sizes[column]:
+            raise ForeignChoice(party=self._session.guest)
+        return alias, Record(column, cut, missing_left)
+
+    def _follow(self, grown: _Round) -> list[int]:
+        """Step 5: hear who went where; returns the smaller child of every split node, whose histograms come next."""
+        session, fresh, before = self._session, [], dict(grown.nodes)
+        table = session.receive("partition", session.guest)
+        grown.nodes = {}
+        for number, data in zip(*(session.values(table, name).to_pylist() for name in ("node", "left")), strict=True):
+            node = before.pop(number, None)
+            left = None if node is None else unpacked(data, len(node.rows))
+            own = grown.answers.get(number)
+            if node is None or left is None or (own is not None and not np.array_equal(own, left)):
+                raise ForeignChoice(party=session.guest)
+            first = left_number(number, self._plan.outputs)
+            children = [
+                (first, self._node(grown, node.rows[left])),
+                (first + self._plan.outputs, self._node(grown, node.rows[~left])),
+            ]
+            grown.nodes.update(children)
+            fresh.append(min(children, key=lambda child: len(child[1].counting))[0])
+        return fresh
