@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from cli import agreement, audit, keys
+from cli import agreement, audit, keys, model
 from cli.acceptance import acceptance
 from cli.demo import demo, demo_stop
 from cli.errors import errors
@@ -16,6 +16,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 app.add_typer(keys.app, name="keys")
 app.add_typer(agreement.app, name="agreement")
 app.add_typer(audit.app, name="audit")
+app.add_typer(model.app, name="model")
 for command in (simulate, preflight, demo, acceptance, errors, leakage):
     app.command()(command)
 app.command("demo-stop")(demo_stop)

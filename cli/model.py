@@ -1,0 +1,61 @@
+"""`tombolo model`: what to do with a published model beside predicting with it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Release a host's splits, and export a boosted model.")
+Agreement = Annotated[str, typer.Argument(help="The agreement's name.")]
+Version = Annotated[str, typer.Argument(help="The published version: the run that trained it.")]
+Settings = Annotated[Path | None, typer.Option(help="Party settings; TOMBOLO_PARTY names them otherwise.")]
+Out = Annotated[Path, typer.Option(help="File to write; an existing one is never overwritten.")]
+
+
+@app.command()
+def release(agreement: Agreement, version: Version, out: Out, settings: Settings = None) -> None:
+    """At a host: write this party's splits of a boosted model, sealed to the guest and signed. This is the party's consent."""
+    from fl_tasks.models.export import release as make
+    from fl_tasks.workplace import Workplace
+
+    found = make(Workplace.open(agreement, settings), version)
+    _write(out, json.dumps(found, indent=2) + "\n")
+    typer.echo(f"Wrote {out}: with it the guest learns this party's columns and cuts in version {version}.")
+
+
+@app.command()
+def export(
+    agreement: Agreement,
+    version: Version,
+    out: Out,
+    released: Annotated[list[Path], typer.Option("--release", help="A host's release; once for every host.")],
+    settings: Settings = None,
+) -> None:
+    """At the guest: write a boosted model as XGBoost's JSON, with the releases of all hosts."""
+    from fl_tasks.models.export import ForeignRelease
+    from fl_tasks.models.export import export as make
+    from fl_tasks.workplace import Workplace
+
+    releases = []
+    for path in released:
+        try:
+            releases.append(dict(json.loads(path.read_text(encoding="utf-8"))))
+        except (OSError, ValueError, TypeError):
+            raise ForeignRelease(f"{path} is no release.") from None
+    _write(out, json.dumps(make(Workplace.open(agreement, settings), version, releases)))
+    typer.echo(f"Wrote {out}: xgboost.Booster(model_file={str(out)!r}) reads it.")
+
+
+def _write(path: Path, text: str) -> None:
+    """A new file for its owner alone."""
+    import os
+
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise typer.BadParameter(f"{path} exists") from None
+    with open(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)

@@ -1,0 +1,221 @@
+"""A boosted model as one plain XGBoost model, by consent of all: each host releases its splits to the guest, signed and sealed.
+
+A release names columns and thresholds, which nobody else has seen until then. The guest, which holds the trees, can write the whole
+model once it has a release of every host.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from fl_tasks.models import registry
+from fl_tasks.models.part import ModelPart
+from fl_tasks.models.trees import TreePart
+from fl_tasks.trees.tree import LEAF, Record, Tree
+from fl_tasks.workplace import Workplace
+from storage.canonical import canonical, parse
+from storage.errors import CodedError
+from storage.schema import GUEST
+
+SCHEMA, _DOMAIN = "tombolo.release/1", "release"
+_LARGEST = 1 << 26
+_MOST = float(np.finfo(np.float32).max)
+_OBJECTIVES: dict[str, dict[str, Any]] = {
+    "binary": {"name": "binary:logistic", "reg_loss_param": {"scale_pos_weight": "1"}},
+    "number": {"name": "reg:squarederror", "reg_loss_param": {"scale_pos_weight": "1"}},
+}
+
+
+class NotExportable(CodedError):
+    code = "TMB-EXPORT-001"
+    cause = "Only boosted models can be exported; hosts release their splits to the guest, and the guest writes the model."
+    remedy = "Release at every host, export at the guest, with a version that was trained with secureboost."
+
+
+class NoConsent(CodedError):
+    code = "TMB-EXPORT-002"
+    cause = "A host's release of its splits is lacking; without the consent of all hosts nothing is exported."
+    remedy = "Ask every host for the file that `tombolo model release` writes, for the very same version."
+
+
+class ForeignRelease(CodedError):
+    code = "TMB-EXPORT-003"
+    cause = "A release is not signed by a host of the agreement, or is about another model."
+    remedy = "Ask the host for a release of this version, made with the keys that the agreement pins."
+
+
+def release(place: Workplace, version: str) -> dict[str, Any]:
+    """This host's splits of a published version, sealed to the guest and signed. Raises :class:`NotExportable`."""
+    record, part = _boosted(place, version)
+    if place.role == GUEST:
+        raise NotExportable(party=place.me)
+    guest = next(name for name, role in place.roles.items() if role == GUEST)
+    content = canonical({"splits": splits(part)})
+    about = _about(place.agreement.name, record, place.me)
+    sealed = place.agreement.members[guest].seal.seal(content, canonical(about))
+    document = {**about, "sealed": base64.b64encode(sealed).decode()}
+    signature = place.keys.signing.sign(_DOMAIN, canonical(document))
+    return {**document, "signature": base64.b64encode(signature).decode()}
+
+
+def export(place: Workplace, version: str, releases: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The whole model as XGBoost's JSON, at the guest. Raises :class:`NoConsent` or :class:`ForeignRelease`."""
+    record, part = _boosted(place, version)
+    if place.role != GUEST:
+        raise NotExportable(party=place.me)
+    given = {place.me: splits(part)}
+    for one in releases:
+        party, found = _opened(place, record, one)
+        given[party] = found
+    lacking = sorted(set(part.parties) - set(given))
+    if lacking:
+        raise NoConsent(f"Of {', '.join(lacking)}.", party=place.me)
+    return xgboost_document(part, record["outcome"], [given[party] for party in part.parties])
+
+
+def splits(part: TreePart) -> list[dict[str, Any]]:
+    """Column, threshold (values below it go left) and the way of missing values, for each of a party's records."""
+    return [_split(part, record) for record in part.records]
+
+
+def _split(part: TreePart, record: Record) -> dict[str, Any]:
+    binner = part.encoder
+    cuts, name = binner.cuts[record.column], binner.names[record.column]
+    if record.cut == 0 or record.cut > len(cuts):  # missing values against all others
+        threshold = -_MOST if record.cut == 0 else _MOST
+    else:
+        threshold = float(np.nextafter(np.float32(cuts[record.cut - 1]), np.float32(np.inf)))
+    filled = next((one.fill for one in binner.columns if one.name == name and one.missing not in ("reject", "level")), None)
+    if filled is not None:
+        missing_left = bool(np.float32(filled) < np.float32(threshold))
+    else:
+        absent = binner.absent[record.column]
+        missing_left = record.missing_left if absent == 0 else absent <= record.cut
+    return {"column": name, "threshold": threshold, "missing_left": missing_left}
+
+
+def xgboost_document(part: TreePart, outcome: str, by_party: Sequence[Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
+    """XGBoost's JSON model: features are named ``party.column``, and the base margin is in every output's first tree."""
+    features = sorted(
+        {(index, split["column"]) for index, found in enumerate(by_party) for split in found}, key=lambda one: (one[0], str(one[1]))
+    )
+    place = {feature: at for at, feature in enumerate(features)}
+    started: set[int] = set()
+    trees = []
+    for number, tree in enumerate(part.trees):
+        base = 0.0 if tree.output in started else float(part.base[tree.output])
+        started.add(tree.output)
+        trees.append(_tree(number, tree, base, by_party, place))
+    outputs = len(part.base)
+    objective = _OBJECTIVES.get(outcome) or {"name": "multi:softprob", "softmax_multiclass_param": {"num_class": str(outputs)}}
+    model = {
+        "gbtree_model_param": {"num_parallel_tree": "1", "num_trees": str(len(trees))},
+        "iteration_indptr": list(range(0, len(trees) + 1, outputs)),
+        "tree_info": [tree.output for tree in part.trees],
+        "trees": trees,
+    }
+    learner = {
+        "attributes": {},
+        "feature_names": [_name(part.parties[index], column) for index, column in features],
+        "feature_types": ["float"] * len(features),
+        "gradient_booster": {"model": model, "name": "gbtree"},
+        "learner_model_param": {
+            "base_score": "0.5" if outcome == "binary" else "0",
+            "boost_from_average": "0",
+            "num_class": str(outputs if outputs > 1 else 0),
+            "num_feature": str(len(features)),
+            "num_target": "1",
+        },
+        "objective": objective,
+    }
+    return {"learner": learner, "version": [3, 0, 0]}
+
+
+def _tree(
+    number: int,
+    tree: Tree,
+    base: float,
+    by_party: Sequence[Sequence[Mapping[str, Any]]],
+    place: Mapping[tuple[int, Any], int],
+) -> dict[str, Any]:
+    count = len(tree.party)
+    inner = [by_party[p][r] if p != LEAF else None for p, r in zip(tree.party, tree.record, strict=True)]
+    parents = [2**31 - 1] * count
+    for node in range(count):
+        for child in (tree.left[node], tree.right[node]):
+            if child != LEAF:
+                parents[child] = node
+    conditions = [
+        value + base if split is None else float(split["threshold"]) for value, split in zip(tree.value, inner, strict=True)
+    ]
+    return {
+        "base_weights": [value + base for value in tree.value],
+        "categories": [],
+        "categories_nodes": [],
+        "categories_segments": [],
+        "categories_sizes": [],
+        "default_left": [int(split is not None and split["missing_left"]) for split in inner],
+        "id": number,
+        "left_children": list(tree.left),
+        "loss_changes": list(tree.gain),
+        "parents": parents,
+        "right_children": list(tree.right),
+        "split_conditions": conditions,
+        "split_indices": [
+            0 if split is None else place[party, split["column"]] for party, split in zip(tree.party, inner, strict=True)
+        ],
+        "split_type": [0] * count,
+        "sum_hessian": list(tree.cover),
+        "tree_param": {
+            "num_deleted": "0",
+            "num_feature": str(len(place)),
+            "num_nodes": str(count),
+            "size_leaf_vector": "1",
+        },
+    }
+
+
+def _name(party: str, column: str) -> str:
+    """A feature's name; XGBoost takes no brackets and no less-than signs in it."""
+    return f"{party}.{column}".translate(str.maketrans("[]<", "()_"))
+
+
+def _boosted(place: Workplace, version: str) -> tuple[dict[str, Any], TreePart]:
+    record = registry.load(place, version)
+    part = None if record["part"] is None else ModelPart.from_document(record["part"])
+    if not isinstance(part, TreePart):
+        raise NotExportable(party=place.me)
+    return record, part
+
+
+def _about(agreement: str, record: Mapping[str, Any], party: str) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "agreement": agreement,
+        "version": record["version"],
+        "manifest": record["manifest_digest"],
+        "party": party,
+    }
+
+
+def _opened(place: Workplace, record: Mapping[str, Any], given: Mapping[str, Any]) -> tuple[str, list[dict[str, Any]]]:
+    """A release's party and splits, verified. Raises :class:`ForeignRelease`."""
+    party = str(given.get("party"))
+    document = {name: value for name, value in given.items() if name != "signature"}
+    about = _about(place.agreement.name, record, party)
+    try:
+        place.agreement.members[party].verify.verify(base64.b64decode(given["signature"]), _DOMAIN, canonical(document))
+        if document != {**about, "sealed": given["sealed"]}:
+            raise ValueError("it is about another model")
+        content = place.keys.sealing.open(base64.b64decode(given["sealed"]), canonical(about))
+        found = [
+            {"column": str(one["column"]), "threshold": float(one["threshold"]), "missing_left": bool(one["missing_left"])}
+            for one in parse(content, _LARGEST)["splits"]
+        ]
+    except (CodedError, KeyError, TypeError, ValueError):
+        raise ForeignRelease(party=party if party in place.agreement.members else None) from None
+    return party, found
