@@ -1,13 +1,13 @@
 """The marketing demo's tables: users of a shop, a bank and a social network, generated (docs/demo-marketing.md).
 
-The shop offered a hiking weekend to its users and knows who accepted. That depends on habit, which the shop sees, on means, which the
-bank sees, and on wishes, which the social network sees, and mostly on several at once. Each party lacks users that others have, and
-keeps its own in an order of its own.
+The shop offered a hiking weekend to its users and knows who accepted. That depends on habit, which the shop sees, on means, which
+the bank sees, and on wishes, which the social network sees, and mostly on several at once. Each party lacks users that others have,
+and keeps its own in an order of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,7 +58,7 @@ def generate(rng: np.random.Generator, users: int) -> Population:
 
 
 def write_tables(folder: Path, users: int = USERS, new_users: int = NEW_USERS) -> dict[str, Tables]:
-    """Write each party's tables under a folder of its name: those of ``users`` to train on, of ``new_users`` more to predict for."""
+    """Write each party's tables under a folder of its name: of ``users`` to train on, and of ``new_users`` more to predict for."""
     import pyarrow as pa
 
     rng = np.random.default_rng(_SEED)
