@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -43,6 +44,8 @@ def run_demo(demo: Demo, keep: bool) -> int:
             from cli.simulation.report import show
 
             show(report, console)
+            if demo.chart:
+                _show_gains(report, demo.root, console)
             _show_instances(report["airflows"], None if keep else demo.up, console)
             good = True
     except (DemoFailed, DidNotStart) as error:
@@ -86,6 +89,7 @@ def _demo(demo: Demo, supervisor: Supervisor, console: Console, began: float) ->
             federated=evaluated["metrics"],
             pooled=compared.pooled,
             guest_only=compared.guest_only,
+            gains=compared.gains,
             rows=compared.rows,
             rounds=training.rounds,
             losses=training.losses,
@@ -208,6 +212,17 @@ def _show_instances(airflows: Mapping[str, Mapping[str, str]], stopped: str | No
     console.print(table)
     if not stopped:
         console.print("They keep running; `make down` stops them.")
+
+
+def _show_gains(report: Mapping[str, Any], folder: Path, console: Console) -> None:
+    """The gains of the federated model over the guest's own, as bars and as a picture in ``folder``."""
+    from cli.demo.gains import show
+    from fl_tasks.models.gains import PICTURE, gains_picture
+
+    curves = {"together": report["gains"]["federated"], "the guest alone": report["gains"]["guest_only"]}
+    (folder / PICTURE).write_text(gains_picture(curves, f"Gains of {report['agreement']} on held-out rows"), encoding="utf-8")
+    show(report, console)
+    console.print(f"The chart as a picture: {folder / PICTURE}", highlight=False, soft_wrap=True)
 
 
 @contextmanager
