@@ -15,7 +15,7 @@ SHARES = tuple(step / 20 for step in range(21))
 TOP = 0.1
 PICTURE = "gains.svg"
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 560, 440, 60, 20, 30, 50
-_COLOURS = ("#1565c0", "#e07b00", "#5e35b1")
+_STROKES = ('stroke="#999" stroke-dasharray="4 4"', 'stroke="#1565c0"', 'stroke="#e07b00"')
 
 
 def gains(labels: npt.ArrayLike, scores: npt.ArrayLike) -> list[float]:
@@ -36,7 +36,7 @@ def lift(found: Sequence[float]) -> float:
 
 
 def gains_picture(curves: Mapping[str, Sequence[float]], title: str) -> str:
-    """An SVG of up to three curves by name, with the diagonal of a random choice."""
+    """An SVG of one or two curves by name, with the diagonal of a random choice."""
     width, height = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
 
     def at(share: float, found: float) -> str:
@@ -57,16 +57,12 @@ def gains_picture(curves: Mapping[str, Sequence[float]], title: str) -> str:
         parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{_HEIGHT - _BOTTOM}"/>')
         parts.append(f'<text x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{share:.0%}</text>')
         parts.append(f'<text x="{x:.1f}" y="{_HEIGHT - _BOTTOM + 18}" text-anchor="middle">{share:.0%}</text>')
-    parts.append(f'<polyline points="{at(0, 0)} {at(1, 1)}" stroke="#999" stroke-dasharray="4 4"/>')
-    lines = [("at random", "#999"), *((name, colour) for name, colour in zip(curves, _COLOURS, strict=False))]
-    for found, (_, colour) in zip(curves.values(), lines[1:], strict=True):
+    lines = {"at random": SHARES, **curves}
+    for row, ((name, found), stroke) in enumerate(zip(lines.items(), _STROKES, strict=False)):
         points = " ".join(at(share, one) for share, one in zip(SHARES, found, strict=True))
-        parts.append(f'<polyline points="{points}" stroke="{colour}"/>')
-    for row, (name, colour) in enumerate(reversed(lines)):
-        y = _HEIGHT - _BOTTOM - 16 - 18 * (len(lines) - 1 - row)
-        parts.append(
-            f'<line x1="{_WIDTH - 170}" x2="{_WIDTH - 146}" y1="{y - 4}" y2="{y - 4}" stroke="{colour}" stroke-width="2"/>'
-        )
+        y = _HEIGHT - _BOTTOM - 18 * (len(lines) - row) + 4
+        parts.append(f'<polyline points="{points}" {stroke}/>')
+        parts.append(f'<polyline points="{_WIDTH - 170},{y - 4} {_WIDTH - 146},{y - 4}" {stroke}/>')
         parts.append(f'<text x="{_WIDTH - 138}" y="{y}">{name}</text>')
     parts.append(f'<text x="{_LEFT + width / 2:.0f}" y="{_HEIGHT - 10}" text-anchor="middle">share of rows, best first</text>')
     parts.append("</svg>")

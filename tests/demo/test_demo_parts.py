@@ -7,13 +7,16 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import psutil
 import pytest
 import yaml
+from typer.testing import CliRunner
 
+from cli.app import app
 from cli.demo.demos import DEMOS
 from cli.demo.federation import lay_out
 from cli.demo.instance import Instance, free_ports
@@ -74,6 +77,29 @@ def test_parties_share_an_agreement_and_nothing_else(demo, tmp_path):
 def test_demos_do_not_get_in_each_others_way():
     for what in ("agreement", "root", "register", "first_port"):
         assert len({getattr(demo, what) for demo in DEMOS.values()}) == len(DEMOS)
+
+
+def test_an_unknown_demo_is_misuse():
+    result = CliRunner().invoke(app, ["demo", "weather"])
+    assert result.exit_code == 2 and "there is no demo weather" in " ".join(result.output.split())
+
+
+def test_stopping_stops_whichever_demo_runs(tmp_path, monkeypatch):
+    sleepers = []
+    moved = {name: replace(demo, root=tmp_path / demo.root.name) for name, demo in DEMOS.items()}
+    monkeypatch.setattr("cli.demo.demos.DEMOS", moved)
+    try:
+        for demo in moved.values():
+            sleepers.append(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True))
+            one = psutil.Process(sleepers[-1].pid)
+            demo.register.write_text(json.dumps([{"name": "a", "pid": one.pid, "started": one.create_time()}]))
+        assert "stopped 2 processes" in CliRunner().invoke(app, ["demo-stop"]).output
+        assert not any(psutil.pid_exists(sleeper.pid) for sleeper in sleepers)
+        assert "stopped 0 processes" in CliRunner().invoke(app, ["demo-stop"]).output
+    finally:
+        for sleeper in sleepers:
+            sleeper.kill()
+            sleeper.wait()
 
 
 def test_ports_in_use_are_passed_over():
