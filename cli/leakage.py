@@ -16,6 +16,7 @@ PAGES = {
     "protocols/logistic-arbiter.md": "fl_tasks.vertical.arbiter_oracle",
     "protocols/logistic-guest.md": "fl_tasks.vertical.guest_held",
     "protocols/logistic-taylor.md": "fl_tasks.vertical.taylor",
+    "protocols/secureboost.md": "fl_tasks.vertical.secureboost",
 }
 _TABLE = re.compile(r"(<!-- leakage -->\n).*?(<!-- /leakage -->)", re.DOTALL)
 

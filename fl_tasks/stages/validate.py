@@ -62,20 +62,29 @@ def validate(place: Workplace, run: str, wait: Wait, progress: Progress = log_pr
 
 
 def _check_label(place: Workplace, table: pa.Table) -> None:
-    name = place.terms.task.label.column
+    """Labels, and weights where the terms name a column of them: finite numbers; of classes, all that are agreed."""
+    task = place.terms.task
+    if task.boosting is not None and task.boosting.weight is not None:
+        _finite_numbers(place, table, task.boosting.weight)
+    name = task.label.column
+    classes = set(_finite_numbers(place, table, name))
+    if task.outcome == "binary" and classes != {0.0, 1.0}:
+        raise NoLabel(f"Column {name} must hold both 0 and 1, and nothing else.", party=place.me)
+    if task.outcome == "classes" and task.boosting and classes != {float(one) for one in range(task.boosting.classes)}:
+        raise NoLabel(f"Column {name} must hold every class from 0 to {task.boosting.classes - 1}, and no other.", party=place.me)
+
+
+def _finite_numbers(place: Workplace, table: pa.Table, name: str) -> list[float]:
+    """The different values of a column that must hold nothing but finite numbers. Raises NoLabel."""
     if name not in table.column_names:
         raise NoLabel(f"Column {name}.", party=place.me)
     column = table.column(name)
     if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_boolean(column.type)):
         raise NoLabel(f"Column {name} is of type {column.type}.", party=place.me)
-    if column.null_count or not np.isfinite(pc.cast(column, pa.float64(), safe=False).to_numpy()).all():
+    values = pc.cast(column, pa.float64(), safe=False)
+    if column.null_count or not np.isfinite(values.to_numpy()).all():
         raise NoLabel(f"Column {name} has missing or infinite values.", party=place.me)
-    classes = set(pc.unique(pc.cast(column, pa.float64(), safe=False)).to_pylist())
-    if place.terms.task.outcome == "binary" and classes != {0.0, 1.0}:
-        raise NoLabel(f"Column {name} must hold both 0 and 1, and nothing else.", party=place.me)
-    boosting = place.terms.task.boosting
-    if place.terms.task.outcome == "classes" and boosting and classes != {float(one) for one in range(boosting.classes)}:
-        raise NoLabel(f"Column {name} must hold every class from 0 to {boosting.classes - 1}, and nothing else.", party=place.me)
+    return [float(one) for one in pc.unique(values).to_pylist()]
 
 
 def _check_values(place: Workplace, table: pa.Table) -> None:

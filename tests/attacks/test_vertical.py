@@ -22,6 +22,11 @@ DISCLOSED = {
     "logistic-taylor": {"converged.yes", "step.alpha", "step.beta", "step.stop", "loss.loss"},
     "logistic-arbiter": {"converged.yes", "step.better", "step.keep", "step.stop", "direction.coefficient", "loss.loss"},
     "logistic-guest": {"columns.count", "turn.beta", "converged.yes", "step.alpha", "step.stop"},
+    "secureboost": {
+        *("features.bins", "features.missing", "names.name", "gradients.row", "histogram.sums"),
+        *("choice.node", "choice.column", "choice.cut", "choice.missing_left", "route.column", "route.left"),
+        *("partition.node", "partition.left", "turn.stop", "turn.kept"),
+    },
 }
 
 

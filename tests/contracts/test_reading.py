@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from contracts.parameters import KNOWN
 from contracts.reading import BadDocument, read_model, read_yaml
 from contracts.settings import AgreementSettings, NoSettings, PartySettings
-from contracts.terms import AlignmentTerms, DeadlineTerms, LimitTerms, QualityTerms, TaskTerms, Terms
+from contracts.terms import AlignmentTerms, BoostingTerms, DeadlineTerms, LimitTerms, QualityTerms, TaskTerms, Terms
 from storage.identity import BadKeyMaterial, PartyKeys
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -126,7 +126,17 @@ def test_any_bytes_are_read_or_refused(tmp_path_factory, data):
 
 def test_the_reference_names_every_field():
     page = (ROOT / "docs" / "agreements.md").read_text()
-    models = (Terms, TaskTerms, AlignmentTerms, LimitTerms, DeadlineTerms, QualityTerms, PartySettings, AgreementSettings)
+    models = (
+        Terms,
+        TaskTerms,
+        BoostingTerms,
+        AlignmentTerms,
+        LimitTerms,
+        DeadlineTerms,
+        QualityTerms,
+        PartySettings,
+        AgreementSettings,
+    )
     names = {field.alias or name for model in models for name, field in model.model_fields.items()} | set(KNOWN)
     assert not [name for name in names if not re.search(rf"`([a-z]+\.)?{name}(\.[<>a-z]+)?`", page)]
 

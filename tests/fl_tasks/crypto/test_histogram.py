@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fl_tasks.crypto.errors import WrongShape
-from fl_tasks.crypto.histogram import bin_sums, compress, share_passes
+from fl_tasks.crypto.histogram import bin_sums, compress, grouped_bin_sums, share_passes
 from fl_tasks.crypto.packing import unpack
 from fl_tasks.crypto.pool import open_pool
 from fl_tasks.crypto.vector import decrypt, encrypt
@@ -36,6 +36,19 @@ def test_pool_gives_the_same(private, monkeypatch):
     with open_pool(2) as pool:
         found = bin_sums(bins.astype(np.uint8), [3, 5], encrypt(private.public, values), pool)
     assert [decrypt(private, feature) for feature in found] == sums
+
+
+def test_groups_and_compression_in_a_pool_give_the_same(private, monkeypatch):
+    sizes = [3, 5, 2]
+    examples = [example(rows, sizes, seed=rows) for rows in (40, 1, 90)]
+    vectors = [(bins, encrypt(private.public, values)) for bins, values, _ in examples]
+    alone = [compress(one, 64) for one in grouped_bin_sums(vectors, sizes)]
+    monkeypatch.setattr("fl_tasks.crypto.pool._WORTH_SHIPPING_US", 0.0)
+    with open_pool(2) as pool:
+        together = [compress(one, 64, pool) for one in grouped_bin_sums(vectors, sizes, pool)]
+    for (_, _, sums), found in zip(examples, together, strict=True):
+        assert unpack(decrypt(private, found), 64, 10, private.public) == [one for feature in sums for one in feature]
+    assert alone == together
 
 
 @given(st.integers(1, 10**6), st.lists(st.integers(1, 300), max_size=30))

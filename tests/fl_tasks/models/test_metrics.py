@@ -8,11 +8,20 @@ from hypothesis.extra.numpy import arrays
 from scipy.stats import ks_2samp
 from sklearn.metrics import accuracy_score, log_loss, mean_squared_error, r2_score, roc_auc_score
 
-from fl_tasks.models.metrics import Histogram, UnfitForMetrics, classification, measure, regression, sigmoid
+from fl_tasks.models.metrics import (
+    Histogram,
+    UnfitForMetrics,
+    classification,
+    measure,
+    presented,
+    regression,
+    sigmoid,
+)
 
 LOGITS = arrays(np.float64, st.integers(2, 60), elements=st.sampled_from([-3.0, -0.5, 0.25, 0.5, 2.0]) | st.floats(-12, 12))
 
 
+@pytest.mark.filterwarnings("ignore:ks_2samp:RuntimeWarning")  # about its p-value, which is not looked at
 @given(LOGITS, st.randoms(use_true_random=False))
 def test_classification_equals_scikit_learn(logits, random):
     labels = np.array([0, 1] + [random.randint(0, 1) for _ in logits[2:]])
@@ -71,3 +80,16 @@ def test_a_histogram_of_equal_scores_has_few_bins():
     reference = Histogram.of(np.ones(50))
     assert len(reference.shares) == len(reference.edges) + 1
     assert reference.stability(np.ones(10)) == pytest.approx(0.0)
+
+
+def test_several_classes_equal_scikit_learn():
+    rng = np.random.default_rng(2)
+    labels, margins = rng.integers(0, 4, 200), 3 * rng.normal(size=(200, 4))
+    found = measure("classes", labels, margins)
+    powers = np.exp(margins)
+    probabilities = powers / powers.sum(axis=1, keepdims=True)
+    assert found["accuracy"] == accuracy_score(labels, margins.argmax(axis=1))
+    assert found["logloss"] == pytest.approx(log_loss(labels, probabilities, labels=[0, 1, 2, 3]), rel=1e-9)
+    assert presented("classes", margins) == pytest.approx(probabilities.max(axis=1))
+    with pytest.raises(UnfitForMetrics):
+        measure("classes", [], np.zeros((0, 4)))

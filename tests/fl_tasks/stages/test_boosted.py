@@ -15,7 +15,7 @@ from fl_tasks.models.reference import Rows, reference_metrics
 from fl_tasks.models.registry import load
 from fl_tasks.models.trees import importance
 from fl_tasks.stages.align import align
-from fl_tasks.stages.aligned import features, label, load_aligned, weight
+from fl_tasks.stages.aligned import NoLabel, features, label, load_aligned, weight
 from fl_tasks.stages.evaluate import evaluate
 from fl_tasks.stages.predict import predict
 from fl_tasks.stages.publish import publish
@@ -45,14 +45,14 @@ def sample(seed: int, classes: int = 2) -> dict[str, pa.Table]:
     return tables
 
 
-def lived(root: Path, classes: int = 2, **boosting):
-    """A federation whose run ``run-1`` was published and whose run ``new-1`` has scored new rows for the clinic and the bank."""
+def boosted(root: Path, classes: int = 2, **boosting):
+    """A clinic, a lab and a bank that agreed on boosted trees."""
     tables = sample(1, classes)
     boosting |= {"weight": "w"} | ({"objective": "softmax", "classes": classes} if classes > 2 else {})
     task = {"protocol": "secureboost", "label": {"column": "label"}, "boosting": boosting}
     task["parameters"] = {"key_bits": 1024, "rounds": 4, "depth": 3, "bins": 8, "test_fraction": 0.3}
     roles = {"clinic": "guest", "lab": "host", "bank": "host"}
-    made = federation(
+    return federation(
         root,
         tables,
         roles,
@@ -61,6 +61,11 @@ def lived(root: Path, classes: int = 2, **boosting):
         tables={party: {"missing": "level"} for party in PARTIES},
         scores=["clinic", "bank"],
     )
+
+
+def lived(root: Path, classes: int = 2, **boosting):
+    """A federation whose run ``run-1`` was published and whose run ``new-1`` has scored new rows for the clinic and the bank."""
+    made = boosted(root, classes, **boosting)
     made.start()
     for stage in (validate, align, train, evaluate, publish):
         made.results[stage.__name__] = made.stage(stage, "run-1")
@@ -142,3 +147,25 @@ def test_hosts_columns_are_nameless_unless_the_terms_say_otherwise(tmp_path):
     hosts = {row["column"] for row in importance(part.document) if row["party"] != "clinic"}
     assert hosts and all(column.startswith("#") for column in hosts)
     assert "lab_" not in str(part.document) and "bank_" not in str(part.document)
+
+
+@pytest.mark.parametrize(
+    ("classes", "change"),
+    [
+        (2, {"label": lambda y: y + 1}),
+        (3, {"label": lambda y: np.minimum(y, 1)}),
+        (2, {"w": lambda w: np.where(w > 2, np.nan, w)}),
+        (2, {"w": None}),
+    ],
+)
+def test_labels_and_weights_are_checked_before_anything_leaves(tmp_path, classes, change):
+    made = boosted(tmp_path, classes)
+    file = made.root / "clinic" / "table.parquet"
+    table = pq.read_table(file)
+    for name, alter in change.items():
+        values, table = table.column(name).to_numpy(), table.drop([name])
+        table = table if alter is None else table.append_column(name, pa.array(alter(values)))
+    pq.write_table(table, file)
+    made.start()
+    with pytest.raises(NoLabel, match=f"clinic.*Column {next(iter(change))}"):
+        made.stage(validate, "run-1")

@@ -1,0 +1,91 @@
+"""SecureBoost that is stopped at every wait, or killed in mid-tree, ends with the trees of an undisturbed run."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fl_tasks.models.part import ModelPart
+from fl_tasks.models.reference import Rows, reference_metrics
+from fl_tasks.stages.aligned import features, label, load_aligned, weight
+from fl_tasks.stages.join import invite
+from fl_tasks.vertical import secureboost
+from fl_tasks.waiting import Wait, Waiting
+from storage.canonical import parse
+from tests.federation import quiet
+from tests.fl_tasks.stages.test_boosted import PARTIES, boosted
+from tests.fl_tasks.vertical.secureboost.parties import blocks, grown, layout, pooled, sample
+
+ROOT = Path(__file__).resolve().parents[4]
+
+
+def test_stopped_at_every_wait(tmp_path):
+    """The parties take turns; each works until a message is missing, forgets everything, and begins anew at its next turn."""
+    fed = layout(tmp_path, hosts=2)
+    dealt = blocks(fed, *sample(rows=80))
+    run, waiting, stops = fed.start(rounds=2), list(fed.parties), 0
+    programs = {"guest": secureboost.guest, "host": secureboost.host}
+    while waiting:
+        assert stops < 200, "nobody gets any further"
+        for party in list(waiting):
+            try:
+                with fed.place(party).session(run, secureboost.CONTRACT, "train", Wait(0), quiet) as session:
+                    programs[session.role](session, dealt[party])
+                waiting.remove(party)
+            except Waiting:
+                stops += 1
+    assert stops > 20
+    trees, records = grown(fed, 2)
+    model = pooled(fed, dealt, 2)
+    assert [{**tree, "column": None} for tree in trees] == [{**tree.document(), "column": None} for tree in model.trees]
+    assert records["lab"] == [list(record) for record in model.records[1]]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", ["clinic", "lab"])
+def test_kill_9_in_the_second_tree(tmp_path, victim):
+    """Processes of their own, one killed and begun anew: the model is the one that XGBoost makes of the same bins."""
+    made = boosted(tmp_path)
+    invite(made.place("clinic"), "run-1", "train", {})
+
+    def start(party: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "cli.simulation.party", str(made.settings(party)), "trial", "run-1"]
+        with open(tmp_path / f"{party}.log", "ab") as log:
+            environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+            return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log, env=environment, cwd=ROOT)
+
+    processes = {party: start(party) for party in PARTIES}
+    try:
+        deadline = time.monotonic() + 200
+        while not list((tmp_path / victim / "store").glob("to-*/trial/run-1/000002/*.1/*")):
+            assert time.monotonic() < deadline and processes[victim].poll() is None
+            time.sleep(0.01)
+        os.kill(processes[victim].pid, signal.SIGKILL)
+        assert processes[victim].wait() == -signal.SIGKILL
+        processes[victim] = start(victim)
+        assert {party: process.wait(200) for party, process in processes.items()} == dict.fromkeys(PARTIES, 0)
+    finally:
+        for process in processes.values():
+            process.kill()
+            process.wait()
+    codes = []
+    for party in PARTIES:
+        place = made.place(party)
+        aligned, part = load_aligned(place, "run-1"), ModelPart.of_run(place, "run-1")
+        codes.append(part.encoder.transform(features(place, aligned)))
+        if party == "clinic":
+            rows, terms, params = (
+                Rows(label(place, aligned), weight(place, aligned), aligned.test),
+                place.terms,
+                place.params("run-1"),
+            )
+            found = parse(place.run_area("run-1").get("evaluation"))["metrics"]
+    expected = reference_metrics(terms.task, terms.limits, params, int(params["rounds"]), np.hstack(codes), rows)
+    assert found == pytest.approx(expected, abs=1e-6)
