@@ -15,7 +15,7 @@ from cli.demo.tables import Tables
 class Demo:
     """One demo: its agreement (a folder under federations/), what writes its tables, and where and on which ports it lives.
 
-    ``chart`` asks for a chart of gains at its end.
+    ``up`` is the command that leaves it running; ``chart`` asks for a chart of gains at its end.
     """
 
     agreement: str
