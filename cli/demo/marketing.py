@@ -8,7 +8,7 @@ and keeps its own in an order of its own.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ Columns = Mapping[str, Any]
 ID, LABEL = "user", "accepted"
 USERS, NEW_USERS = 20_000, 2_000
 _SEED = 20260217
-_MEAN_LOGIT = -5.75
+_CONSTANT = -6.15  # of the logit: about one in nine accepts
 
 
 @dataclass(frozen=True)
@@ -40,19 +40,17 @@ class Population:
 def generate(rng: np.random.Generator, users: int) -> Population:
     """Draw ``users`` people and what each party knows of them."""
     people = _people(rng, users)
-    logits = _MEAN_LOGIT + _inclination(people)
-    accepted = (rng.random(users) < 1 / (1 + np.exp(-logits))).astype(np.int64)
+    accepted = (rng.random(users) < _squash(_CONSTANT + _inclination(people))).astype(np.int64)
     ids = np.array([f"U-{number:07d}" for number in rng.choice(10_000_000, users, replace=False)])
     columns = {
         "shop": {**_shop(people, rng), LABEL: accepted},
         "bank": _bank(people, rng),
         "social-network": _social_network(people, rng),
     }
-    old = people["age"] > 55
     known = {
         "shop": rng.random(users) < 0.90,
         "bank": rng.random(users) < np.where(people["age"] < 25, 0.75, 0.88),
-        "social-network": rng.random(users) < np.where(old, 0.70, 0.90),
+        "social-network": rng.random(users) < np.where(people["age"] > 55, 0.70, 0.90),
     }
     return Population(ids, accepted, columns, known)
 
@@ -76,20 +74,18 @@ def write_tables(folder: Path, users: int = USERS, new_users: int = NEW_USERS) -
     for party, write in (("shop", _parquet), ("bank", _csv), ("social-network", _parquet)):
         home = folder / party
         home.mkdir(parents=True, exist_ok=True)
-        table = write(part(party, ~new), home / "users")
-        predict_table = write(part(party, new, without=(LABEL,)), home / "new_users")
+        table, predict_table = write(part(party, ~new), home / "users"), write(part(party, new, (LABEL,)), home / "new_users")
         tables[party] = Tables(table, predict_table)
     outcomes = pa.table({ID: everybody.ids[new], LABEL: everybody.accepted[new]})
-    tables["shop"] = Tables(tables["shop"].table, tables["shop"].predict_table, _parquet(outcomes, folder / "shop" / "outcomes"))
-    return tables
+    return {**tables, "shop": replace(tables["shop"], labels_table=_parquet(outcomes, folder / "shop" / "outcomes"))}
 
 
 def _people(rng: np.random.Generator, n: int) -> dict[str, Floats]:
     """What nobody sees as such: age in years, monthly income and debts in euros, and wishes and habits between 0 and 1."""
     age = np.clip(18 + rng.gamma(2.6, 10.0, n), 18, 92)
     bent = rng.normal(size=(n, 4))
-    means = 1800 + 60 * np.minimum(age - 18, 30) - 12 * np.maximum(age - 60, 0)
-    income = means * np.exp(rng.normal(-0.08, 0.5, n))
+    usual = 1800 + 60 * np.minimum(age - 18, 30) - 12 * np.maximum(age - 60, 0)
+    income = usual * np.exp(rng.normal(-0.08, 0.5, n))
     return {
         "age": age,
         "income": income,
@@ -99,7 +95,7 @@ def _people(rng: np.random.Generator, n: int) -> dict[str, Floats]:
         "travel": _squash(0.6 * bent[:, 0] + 0.9 * bent[:, 1]),
         "fashion": _squash(1.1 * bent[:, 2] - 0.01 * (age - 40)),
         "online": _squash(1.0 * bent[:, 3] - 0.035 * (age - 40)),
-        "loyalty": rng.beta(1.6, 2.6, n),
+        "loyalty": rng.beta(1.5, 2.5, n),
         "family": (rng.random(n) < _squash(-0.4 + 2.2 * np.exp(-(((age - 39) / 11) ** 2)))).astype(np.float64),
     }
 
@@ -111,7 +107,7 @@ def _inclination(people: Mapping[str, Floats]) -> Floats:
     reached = np.maximum(people["loyalty"], 0.9 * people["online"])
     return (
         5.0 * wish * means
-        + 4.4 * people["loyalty"]
+        + 5.2 * people["loyalty"]
         + 2.0 * wish * reached
         - 1.5 * people["thrift"] * (1 - means)
         + 0.8 * np.exp(-(((people["age"] - 45) / 14) ** 2))
@@ -120,29 +116,26 @@ def _inclination(people: Mapping[str, Floats]) -> Floats:
 
 def _shop(people: Mapping[str, Floats], rng: np.random.Generator) -> dict[str, Any]:
     """A year of purchases; amounts in euros."""
-    n, loyalty = len(people["age"]), people["loyalty"]
+    n, loyalty, online = len(people["age"]), people["loyalty"], people["online"]
+    outdoors, fashion = people["outdoors"], people["fashion"]
     tenure = np.ceil(rng.gamma(1.5 + 3 * loyalty, 9.0)).astype(np.int64)
     orders = rng.negative_binomial(2.4, 2.4 / (2.4 + 0.4 + 11 * loyalty**1.4))
     basket = np.exp(3.2 + 0.35 * np.log(people["income"] / 2500) + rng.normal(0, 0.45, n))
-    returned = rng.binomial(orders, 0.06 + 0.30 * people["fashion"]) / np.maximum(orders, 1)
-    liking = np.stack(
-        [people["fashion"], 0.7 * people["fashion"], 0.9 * people["outdoors"], 0.5 * people["outdoors"], 0.3 + 0 * loyalty]
-    )
+    returned = rng.binomial(orders, 0.06 + 0.30 * fashion) / np.maximum(orders, 1)
+    recency = np.where(orders > 0, np.ceil(rng.exponential(330 / (1 + orders))), 365)
+    channels = {"app": 1.6 * online, "web": 0.6, "branch": 0.9 * (1 - online)}
+    favourites = {"clothing": fashion, "shoes": 0.7 * fashion, "tents": 0.9 * outdoors, "bicycles": 0.5 * outdoors, "gifts": 0.3}
     return {
         "months_registered": np.minimum(tenure, 180),
         "orders": orders,
         "spent": np.round(orders * basket, 2),
-        "outdoor_share": np.round(rng.binomial(orders, 0.1 + 0.7 * people["outdoors"] ** 2) / np.maximum(orders, 1), 3),
-        "days_since_order": np.where(orders > 0, np.minimum(np.ceil(rng.exponential(330 / (1 + orders))), 365), 365).astype(
-            np.int64
-        ),
+        "outdoor_share": np.round(rng.binomial(orders, 0.1 + 0.7 * outdoors**2) / np.maximum(orders, 1), 3),
+        "days_since_order": np.minimum(recency, 365).astype(np.int64),
         "returned_share": np.round(returned, 3),
-        "visits": rng.poisson(1 + 20 * loyalty * (0.5 + people["online"])),
+        "visits": rng.poisson(1 + 20 * loyalty * (0.7 + online)),
         "newsletter": (rng.random(n) < 0.15 + 0.5 * loyalty).astype(np.int64),
-        "channel": _choice(
-            np.stack([1.6 * people["online"], 0.6 + 0 * loyalty, 0.9 * (1 - people["online"])]), ("app", "web", "branch"), rng
-        ),
-        "favourite": _choice(liking, ("clothing", "shoes", "tents", "bicycles", "gifts"), rng),
+        "channel": _choice(channels, rng),
+        "favourite": _choice(favourites, rng),
     }
 
 
@@ -150,9 +143,9 @@ def _bank(people: Mapping[str, Floats], rng: np.random.Generator) -> dict[str, A
     """Accounts, in euros. Incomes paid to another bank, savings held elsewhere and undeclared occupations are missing."""
     n, income, age = len(people["age"]), people["income"], people["age"]
     savings = income * people["thrift"] * np.exp(rng.normal(0.9, 1.0, n)) * (age - 12) / 20
-    odds = np.stack([0.9 + 0 * age, 0.14 + income / 4e4, 0.16 + 0 * age, 2.0 * (age < 27), 6.0 * (age > 64), 0.4 * (income < 1300)])
-    occupation = _choice(odds, ("employed", "self-employed", "official", "student", "retired", "none"), rng)
-    housing = _choice(np.stack([0.5 + 0 * age, age / 90 * income / 2800, 1.2 * (age < 26)]), ("rent", "own", "parents"), rng)
+    work = {"employed": 0.9, "self-employed": 0.14 + income / 4e4, "official": 0.16, "student": 2.0 * (age < 27)}
+    occupation = _choice({**work, "retired": 6.0 * (age > 64), "none": 0.4 * (income < 1300)}, rng)
+    housing = _choice({"rent": 0.5, "own": age / 90 * income / 2800, "parents": 1.2 * (age < 26)}, rng)
     elsewhere = rng.random(n) < np.where(occupation == "self-employed", 0.22, 0.06)
     return {
         "age": np.floor(age).astype(np.int64),
@@ -172,6 +165,7 @@ def _social_network(people: Mapping[str, Floats], rng: np.random.Generator) -> d
     """Activity per week, and interests from 0 to 100 as the network infers them; those of quiet users are missing."""
     n, online = len(people["age"]), people["online"]
     hours = rng.gamma(1.3, 0.6 + 7 * online)
+    devices = {"android": 0.55, "ios": people["income"] / 8000, "desktop": 0.6 * (1 - online)}
     quiet = rng.random(n) < np.where(hours < 1.0, 0.35, 0.04)
 
     def interest(name: str) -> Floats:
@@ -186,10 +180,7 @@ def _social_network(people: Mapping[str, Floats], rng: np.random.Generator) -> d
         "fashion": interest("fashion"),
         "groups": rng.poisson(1 + 4 * people["outdoors"] * online),
         "advertisements_opened": rng.poisson(0.25 * hours * (0.4 + people["travel"])),
-        "device": _lacking(
-            _choice(np.stack([0.55 + 0 * hours, people["income"] / 8000, 0.6 * (1 - online)]), ("android", "ios", "desktop"), rng),
-            rng.random(n) < 0.03,
-        ),
+        "device": _lacking(_choice(devices, rng), rng.random(n) < 0.03),
     }
 
 
@@ -197,11 +188,12 @@ def _squash(x: Floats) -> Floats:
     return 1 / (1 + np.exp(-x))
 
 
-def _choice(odds: Floats, names: tuple[str, ...], rng: np.random.Generator) -> npt.NDArray[np.object_]:
-    """One of ``names`` per person, with the odds of shape (names, people)."""
-    bounds = np.cumsum(odds / odds.sum(axis=0), axis=0)
-    drawn = (rng.random(odds.shape[1]) > bounds).sum(axis=0)
-    return np.array(names, dtype=object)[np.minimum(drawn, len(names) - 1)]
+def _choice(odds: Mapping[str, Any], rng: np.random.Generator) -> npt.NDArray[np.object_]:
+    """One of the names per person, with these odds: one number for all, or one for each."""
+    weights = np.stack(np.broadcast_arrays(*odds.values()))
+    bounds = np.cumsum(weights / weights.sum(axis=0), axis=0)
+    drawn = (rng.random(weights.shape[1]) > bounds).sum(axis=0)
+    return np.array(list(odds), dtype=object)[np.minimum(drawn, len(odds) - 1)]
 
 
 def _lacking(values: npt.NDArray[Any], missing: Rows) -> npt.NDArray[Any]:
