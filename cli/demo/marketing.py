@@ -10,16 +10,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any
 
 from cli.demo.tables import Tables
 
-Floats = npt.NDArray[np.float64]
-Rows = npt.NDArray[np.bool_]
-Columns = Mapping[str, Any]
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Floats = npt.NDArray[np.float64]
+    Rows = npt.NDArray[np.bool_]
+    Columns = Mapping[str, Any]
 
 ID, LABEL = "user", "accepted"
 USERS, NEW_USERS = 20_000, 2_000
@@ -39,6 +40,8 @@ class Population:
 
 def generate(rng: np.random.Generator, users: int) -> Population:
     """Draw ``users`` people and what each party knows of them."""
+    import numpy as np
+
     people = _people(rng, users)
     accepted = (rng.random(users) < _squash(_CONSTANT + _inclination(people))).astype(np.int64)
     ids = np.array([f"U-{number:07d}" for number in rng.choice(10_000_000, users, replace=False)])
@@ -57,6 +60,7 @@ def generate(rng: np.random.Generator, users: int) -> Population:
 
 def write_tables(folder: Path, users: int = USERS, new_users: int = NEW_USERS) -> dict[str, Tables]:
     """Write each party's tables under a folder of its name: of ``users`` to train on, and of ``new_users`` more to predict for."""
+    import numpy as np
     import pyarrow as pa
 
     rng = np.random.default_rng(_SEED)
@@ -82,6 +86,8 @@ def write_tables(folder: Path, users: int = USERS, new_users: int = NEW_USERS) -
 
 def _people(rng: np.random.Generator, n: int) -> dict[str, Floats]:
     """What nobody sees as such: age in years, monthly income and debts in euros, and wishes and habits between 0 and 1."""
+    import numpy as np
+
     age = np.clip(18 + rng.gamma(2.6, 10.0, n), 18, 92)
     bent = rng.normal(size=(n, 4))
     usual = 1800 + 60 * np.minimum(age - 18, 30) - 12 * np.maximum(age - 60, 0)
@@ -102,6 +108,8 @@ def _people(rng: np.random.Generator, n: int) -> dict[str, Floats]:
 
 def _inclination(people: Mapping[str, Floats]) -> Floats:
     """What makes somebody accept, as a logit up to a constant: wish and means together, reached by habit or online."""
+    import numpy as np
+
     spare = (people["income"] - people["debts"]) / 2200 - 0.45 * people["family"]
     means, wish = _squash(3.2 * (spare - 1.0)), _squash(9 * (people["outdoors"] * people["travel"] - 0.33))
     reached = np.maximum(people["loyalty"], 0.9 * people["online"])
@@ -116,6 +124,8 @@ def _inclination(people: Mapping[str, Floats]) -> Floats:
 
 def _shop(people: Mapping[str, Floats], rng: np.random.Generator) -> dict[str, Any]:
     """A year of purchases; amounts in euros."""
+    import numpy as np
+
     n, loyalty, online = len(people["age"]), people["loyalty"], people["online"]
     outdoors, fashion = people["outdoors"], people["fashion"]
     tenure = np.ceil(rng.gamma(1.5 + 3 * loyalty, 9.0)).astype(np.int64)
@@ -141,6 +151,8 @@ def _shop(people: Mapping[str, Floats], rng: np.random.Generator) -> dict[str, A
 
 def _bank(people: Mapping[str, Floats], rng: np.random.Generator) -> dict[str, Any]:
     """Accounts, in euros. Incomes paid to another bank, savings held elsewhere and undeclared occupations are missing."""
+    import numpy as np
+
     n, income, age = len(people["age"]), people["income"], people["age"]
     savings = income * people["thrift"] * np.exp(rng.normal(0.9, 1.0, n)) * (age - 12) / 20
     work = {"employed": 0.9, "self-employed": 0.14 + income / 4e4, "official": 0.16, "student": 2.0 * (age < 27)}
@@ -163,6 +175,8 @@ def _bank(people: Mapping[str, Floats], rng: np.random.Generator) -> dict[str, A
 
 def _social_network(people: Mapping[str, Floats], rng: np.random.Generator) -> dict[str, Any]:
     """Activity per week, and interests from 0 to 100 as the network infers them; those of quiet users are missing."""
+    import numpy as np
+
     n, online = len(people["age"]), people["online"]
     hours = rng.gamma(1.3, 0.6 + 7 * online)
     devices = {"android": 0.55, "ios": people["income"] / 8000, "desktop": 0.6 * (1 - online)}
@@ -185,11 +199,15 @@ def _social_network(people: Mapping[str, Floats], rng: np.random.Generator) -> d
 
 
 def _squash(x: Floats) -> Floats:
+    import numpy as np
+
     return 1 / (1 + np.exp(-x))
 
 
 def _choice(odds: Mapping[str, Any], rng: np.random.Generator) -> npt.NDArray[np.object_]:
     """One of the names per person, with these odds: one number for all, or one for each."""
+    import numpy as np
+
     weights = np.stack(np.broadcast_arrays(*odds.values()))
     bounds = np.cumsum(weights / weights.sum(axis=0), axis=0)
     drawn = (rng.random(weights.shape[1]) > bounds).sum(axis=0)
@@ -198,6 +216,8 @@ def _choice(odds: Mapping[str, Any], rng: np.random.Generator) -> npt.NDArray[np
 
 def _lacking(values: npt.NDArray[Any], missing: Rows) -> npt.NDArray[Any]:
     """The values with some missing: NaN among numbers, None among texts."""
+    import numpy as np
+
     return np.where(missing, None if values.dtype == object else np.nan, values)
 
 
