@@ -7,10 +7,10 @@ RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up down test lint bench acceptance lock clean
+.PHONY: help install demo demo-marketing up up-marketing down test lint bench acceptance lock clean
 
 help: ## list the commands
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
 
 install: $(STAMP) ## install everything from the lock file into .venv
 
@@ -27,8 +27,14 @@ $(STAMP): requirements.lock
 demo: $(STAMP) ## three organisations, three Airflows, one encrypted model
 	$(RUN) -m cli demo
 
-up: $(STAMP) ## the same, and leave the three UIs running
+demo-marketing: $(STAMP) ## a shop, a bank, a social network: boosted trees and what they gain
+	$(RUN) -m cli demo marketing
+
+up: $(STAMP) ## make demo, and leave the three UIs running
 	$(RUN) -m cli demo --keep
+
+up-marketing: $(STAMP) ## make demo-marketing, and leave the three UIs running
+	$(RUN) -m cli demo marketing --keep
 
 down: ## stop them
 	@[ ! -x $(RUN) ] || $(RUN) -m cli demo-stop

@@ -21,11 +21,11 @@ GOAL_SECONDS, STRETCH_SECONDS = 60.0, 30.0
 
 def measure(demo: dict[str, Any], console: Console) -> dict[str, Any]:
     """Seconds per stage of both, and the overhead: what all stages together take longer inside Airflow."""
-    from cli.demo.data import write_tables
+    from cli.demo.wdbc import write_tables
     from cli.simulate import simulated
 
     tables = write_tables(Path(".tombolo/bench/tables"))
-    data = {"clinic": tables.clinic, "laboratory": tables.laboratory}
+    data = {party: own.table for party, own in tables.items()}
     simulation = simulated(AGREEMENT, data, {}, None, Path(".tombolo/bench/simulation"), console)
     stages = {
         name: {"airflow": demo["seconds"][name], "plain": seconds, "overhead": demo["seconds"][name] - seconds}

@@ -79,6 +79,7 @@ def _report(laid: Layout, guest: str, run: str, outcomes: dict[str, Outcome], to
         federated=outcomes[guest].results["evaluate"]["metrics"],
         pooled=compared.pooled,
         guest_only=compared.guest_only,
+        gains=compared.gains,
         rows=compared.rows,
         rounds=trained["round"],
         losses=trained.get("loss") or [],

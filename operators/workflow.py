@@ -106,7 +106,8 @@ def build_retention_dag(party: str, agreements: Sequence[str]) -> DAG:
         catchup=False,
         tags=["tombolo", party],
     ) as dag:
-        RetainOperator(task_id="retain", agreements=sorted(agreements), retries=2)
+        retry = {"retries": 2, "retry_delay": timedelta(seconds=30)}  # its first run may begin before the API server does
+        RetainOperator(task_id="retain", agreements=sorted(agreements), **retry)
     return dag
 
 

@@ -1,4 +1,4 @@
-"""The demo: three organisations on this machine, each with its own Airflow, train one model together and predict with it."""
+"""The demos: three organisations on this machine, each with its own Airflow, train one model together and predict with it."""
 
 from __future__ import annotations
 
@@ -7,16 +7,22 @@ from typing import Annotated
 import typer
 
 
-def demo(keep: Annotated[bool, typer.Option(help="Leave the three Airflows running.")] = False) -> None:
-    """Train and predict with three organisations' Airflows side by side; the report is .tombolo/demo/report.json."""
+def demo(
+    name: Annotated[str, typer.Argument(help="The demo's agreement: wdbc or marketing.")] = "wdbc",
+    keep: Annotated[bool, typer.Option(help="Leave the three Airflows running.")] = False,
+) -> None:
+    """Train and predict with three organisations' Airflows side by side; the report is .tombolo/demo*/report.json."""
+    from cli.demo.demos import DEMOS
     from cli.demo.running import run_demo
 
-    raise typer.Exit(run_demo(keep))
+    if name not in DEMOS:
+        raise typer.BadParameter(f"there is no demo {name}; there is {', '.join(DEMOS)}")
+    raise typer.Exit(run_demo(DEMOS[name], keep))
 
 
 def demo_stop() -> None:
-    """Stop the Airflows that an earlier demo left running."""
-    from cli.demo.running import register
+    """Stop the Airflows that earlier demos left running."""
+    from cli.demo.demos import DEMOS
     from cli.demo.supervise import stop_registered
 
-    typer.echo(f"stopped {stop_registered(register())} processes")
+    typer.echo(f"stopped {sum(stop_registered(one.register) for one in DEMOS.values())} processes")

@@ -1,4 +1,4 @@
-"""``python -m cli.demo [--keep]``: the demo without the rest of the command line."""
+"""``python -m cli.demo [NAME] [--keep]``: a demo without the rest of the command line."""
 
 import typer
 

@@ -1,4 +1,4 @@
-"""Lays out the demo's three organisations: a folder each with keys, store, tables, settings and a signed copy of the agreement."""
+"""Lays out a demo's three organisations: a folder each with keys, store, tables, settings and a signed copy of the agreement."""
 
 from __future__ import annotations
 
@@ -10,19 +10,18 @@ from typing import Any
 
 import yaml
 
-from cli.demo.data import write_tables
-from cli.demo.instance import REPOSITORY
+from cli.demo.demos import WDBC, Demo
 from contracts.agreement import Agreement
 from storage.identity import PartyKeys
 
-AGREEMENT = "wdbc"
 _INLINE_SECONDS = 90
 
 
 @dataclass(frozen=True)
 class Federation:
-    """The demo's folders; ``settings`` by party, in the agreement's order."""
+    """A demo's folders; ``settings`` by party, in the agreement's order."""
 
+    agreement: str
     root: Path
     settings: Mapping[str, Path]
     roles: Mapping[str, str]
@@ -35,25 +34,18 @@ class Federation:
         return self.root / party
 
 
-def lay_out(root: Path, terms: Mapping[str, Any] | None = None, inline_seconds: float = _INLINE_SECONDS) -> Federation:
-    """Make everything under ``root``, which must not exist. ``terms`` overrides top-level terms of the example agreement."""
-    source = REPOSITORY / "federations" / AGREEMENT
-    document = {**yaml.safe_load((source / "agreement.yaml").read_text(encoding="utf-8")), **(terms or {})}
+def lay_out(
+    root: Path, terms: Mapping[str, Any] | None = None, inline_seconds: float = _INLINE_SECONDS, demo: Demo = WDBC
+) -> Federation:
+    """Make everything under ``root``, which must not exist. ``terms`` overrides top-level terms of the demo's agreement."""
+    document = {**yaml.safe_load((demo.terms / "agreement.yaml").read_text(encoding="utf-8")), **(terms or {})}
     root.mkdir(parents=True, mode=0o700)
-    draft = root / "signing" / AGREEMENT
-    shutil.copytree(source, draft)
+    draft = root / "signing" / demo.agreement
+    shutil.copytree(demo.terms, draft)
     (draft / "agreement.yaml").write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
     keys = {party: PartyKeys.new(party) for party in document["parties"]}
     Agreement.pin_all(draft, {party: (own, f"file://{root / party / 'store'}") for party, own in keys.items()})
-    tables = write_tables(root)
-    sources = {
-        "clinic": {
-            "table": _file(tables.clinic),
-            "predict_table": _file(tables.clinic_new),
-            "labels_table": _file(tables.outcomes),
-        },
-        "laboratory": {"table": _file(tables.laboratory), "predict_table": _file(tables.laboratory_new)},
-    }
+    tables = demo.write_tables(root)
     settings = {}
     for party, own in keys.items():
         home = root / party
@@ -68,13 +60,8 @@ def lay_out(root: Path, terms: Mapping[str, Any] | None = None, inline_seconds: 
             "federations": "./federations",
             "workers": 1,
             "inline_seconds": inline_seconds,
-            "agreements": {AGREEMENT: sources.get(party, {})},
+            "agreements": {demo.agreement: tables[party].settings() if party in tables else {}},
         }
         settings[party].write_text(yaml.safe_dump(written, sort_keys=False), encoding="utf-8")
     shutil.rmtree(root / "signing")
-    return Federation(root, settings, {party: one["role"] for party, one in document["parties"].items()})
-
-
-def _file(path: Path) -> dict[str, str]:
-    """Table settings relative to the party's folder."""
-    return {"source": path.suffix.removeprefix("."), "path": path.name}
+    return Federation(demo.agreement, root, settings, {party: one["role"] for party, one in document["parties"].items()})

@@ -78,7 +78,7 @@ class Instance:
             "API__PORT": str(self.port),
             "API__WORKERS": "1",
             "API__BASE_URL": self.url,
-            "API__INSTANCE_NAME": self.party.capitalize(),
+            "API__INSTANCE_NAME": self.party.replace("-", " ").capitalize(),
             "API__SECRET_KEY": secrets.token_hex(32),
             "API_AUTH__JWT_SECRET": secrets.token_hex(32),
             "DAG_PROCESSOR__PARSING_PROCESSES": "1",
@@ -99,7 +99,7 @@ class Instance:
         }
 
 
-def free_ports(count: int, first: int = 8080) -> list[int]:
+def free_ports(count: int, first: int) -> list[int]:
     """TCP ports of the loopback interface that nobody listens on, the lowest from ``first`` on."""
     found: list[int] = []
     for port in range(first, first + 2000):

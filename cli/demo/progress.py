@@ -43,7 +43,7 @@ def display(console: Console, parties: Iterable[str]) -> Iterator[Display]:
         return
     columns: tuple[Any, ...] = (
         SpinnerColumn(),
-        TextColumn("[bold]{task.fields[party]:<11}"),
+        TextColumn("[bold]{task.fields[party]:<14}"),
         BarColumn(bar_width=24),
         TextColumn("{task.fields[doing]}"),
         TimeElapsedColumn(),

@@ -1,4 +1,4 @@
-"""The demo from beginning to end: lay out, start, train, predict, compare, report, stop."""
+"""A demo from beginning to end: lay out, start, train, predict, compare, report, stop."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import yaml
 from rich.console import Console
 
 from cli.demo.airflow_api import FINISHED, Airflow
-from cli.demo.federation import AGREEMENT, Federation, lay_out
+from cli.demo.demos import Demo
+from cli.demo.federation import Federation, lay_out
 from cli.demo.following import Followed, follow
-from cli.demo.instance import REPOSITORY, USER, Instance, free_ports
+from cli.demo.instance import USER, Instance, free_ports
 from cli.demo.progress import Display, display
 from cli.demo.supervise import DidNotStart, Supervisor, copy_database, log_of, migrate, stop_registered
 
-ROOT = REPOSITORY / ".tombolo" / "demo"
 _START_LIMIT, _RUN_LIMIT = 300.0, 1500.0
 
 
@@ -29,26 +30,23 @@ class DemoFailed(Exception):
     """The demo did not get through; the text says where to look."""
 
 
-def register(root: Path = ROOT) -> Path:
-    """The file that names the demo's processes; outside the folder that a new demo clears."""
-    return root.with_name(f"{root.name}.processes.json")
-
-
-def run_demo(keep: bool, root: Path = ROOT, console: Console | None = None) -> int:
-    """Run the demo; with ``keep`` the three Airflows stay up. Returns the exit status."""
-    console = console or Console()
-    root.parent.mkdir(parents=True, exist_ok=True)
-    stop_registered(register(root))
-    shutil.rmtree(root, ignore_errors=True)
-    supervisor, began = Supervisor(register(root)), time.monotonic()
+def run_demo(demo: Demo, keep: bool) -> int:
+    """Run a demo; with ``keep`` the three Airflows stay up. Returns the exit status."""
+    console = Console()
+    demo.root.parent.mkdir(parents=True, exist_ok=True)
+    stop_registered(demo.register)
+    shutil.rmtree(demo.root, ignore_errors=True)
+    supervisor, began = Supervisor(demo.register), time.monotonic()
     good = False
     try:
         with _terminable():
-            report = _demo(root, supervisor, console, began)
+            report = _demo(demo, supervisor, console, began)
             from cli.simulation.report import show
 
             show(report, console)
-            _show_instances(report["airflows"], keep, console)
+            if demo.chart:
+                _show_gains(report, demo.root, console)
+            _show_instances(report["airflows"], None if keep else demo.up, console)
             good = True
     except (DemoFailed, DidNotStart) as error:
         console.print(f"[red]The demo failed:[/] {error}", highlight=False)
@@ -60,18 +58,19 @@ def run_demo(keep: bool, root: Path = ROOT, console: Console | None = None) -> i
     return 0 if good else 1
 
 
-def _demo(root: Path, supervisor: Supervisor, console: Console, began: float) -> dict[str, Any]:
+def _demo(demo: Demo, supervisor: Supervisor, console: Console, began: float) -> dict[str, Any]:
     from cli.simulation.comparison import compare
     from cli.simulation.report import build, write
 
-    with display(console, ["clinic", "laboratory", "notary"]) as show:
+    with display(console, yaml.safe_load((demo.terms / "agreement.yaml").read_text(encoding="utf-8"))["parties"]) as show:
         show.say("laying out three organisations: keys, stores, tables, a signed agreement")
-        federation = lay_out(root)
+        federation = lay_out(demo.root, demo=demo)
+        ports = free_ports(len(federation.settings), demo.first_port)
         instances = [
             Instance(party, federation.home(party) / "airflow", settings, port, secrets.token_urlsafe(9))
-            for (party, settings), port in zip(federation.settings.items(), free_ports(len(federation.settings)), strict=True)
+            for (party, settings), port in zip(federation.settings.items(), ports, strict=True)
         ]
-        airflows = start(instances, supervisor, show, {one.party: one.environment() for one in instances})
+        airflows = start(demo.agreement, instances, supervisor, show, {one.party: one.environment() for one in instances})
         started = time.monotonic() - began
         training = _federated_run(airflows, federation, "train", {}, supervisor, show)
         prediction = _federated_run(airflows, federation, "predict", {}, supervisor, show)
@@ -82,14 +81,15 @@ def _demo(root: Path, supervisor: Supervisor, console: Console, began: float) ->
         predicted = airflows[guest].xcom(prediction.dag, prediction.runs[guest], "predict")
         show.say("training the pooled and the guest's own model for comparison")
         run = training.runs[next(party for party in airflows if party != guest)]
-        compared = compare(AGREEMENT, federation.settings, run)
+        compared = compare(demo.agreement, federation.settings, run)
         report = build(
-            agreement=AGREEMENT,
+            agreement=demo.agreement,
             protocol=_protocol(federation),
             run=run,
             federated=evaluated["metrics"],
             pooled=compared.pooled,
             guest_only=compared.guest_only,
+            gains=compared.gains,
             rows=compared.rows,
             rounds=training.rounds,
             losses=training.losses,
@@ -100,14 +100,14 @@ def _demo(root: Path, supervisor: Supervisor, console: Console, began: float) ->
             airflows={one.party: {"url": one.url, "user": USER, "password": one.password} for one in instances},
         )
         report["seconds"]["demo"] = round(time.monotonic() - began, 3)
-        write(report, root / "report.json")
+        write(report, demo.root / "report.json")
         return report
 
 
 def start(
-    instances: list[Instance], supervisor: Supervisor, show: Display, environments: Mapping[str, Mapping[str, str]]
+    agreement: str, instances: list[Instance], supervisor: Supervisor, show: Display, environments: Mapping[str, Mapping[str, str]]
 ) -> dict[str, Airflow]:
-    """Start all instances and wait until every one is healthy and has its DAGs. Raises :class:`DidNotStart`."""
+    """Start all instances and wait until every one is healthy and has the agreement's DAGs. Raises :class:`DidNotStart`."""
     for one in instances:
         one.prepare()
     show.say("making the metadata databases")
@@ -128,7 +128,7 @@ def start(
         _until(lambda airflow=airflow: airflow.healthy(), party, instances, supervisor)
         show.party(party, "healthy")
     for party, airflow in airflows.items():
-        _until(lambda airflow=airflow: f"{AGREEMENT}_train" in airflow.dags(), party, instances, supervisor)
+        _until(lambda airflow=airflow: f"{agreement}_train" in airflow.dags(), party, instances, supervisor)
         show.party(party, "ready")
     return airflows
 
@@ -152,7 +152,7 @@ def _federated_run(
     show: Display,
 ) -> Followed:
     """Trigger the guest's DAG as a person would, and follow the run at every party. Raises :class:`DemoFailed`."""
-    dag, guest = f"{AGREEMENT}_{kind}", federation.guest
+    dag, guest = f"{federation.agreement}_{kind}", federation.guest
     begun = f"demo-{time.strftime('%Y%m%d-%H%M%S')}"
     show.say(f"triggering {dag} at the {guest} through Airflow's REST API")
     own = airflows[guest].trigger(dag, conf, begun)
@@ -182,7 +182,7 @@ def _all_well(airflows: Mapping[str, Airflow]) -> None:
 def _protocol(federation: Federation) -> str:
     from contracts.agreement import Agreement
 
-    return Agreement.load(federation.home(federation.guest) / "federations" / AGREEMENT).terms.task.protocol
+    return Agreement.load(federation.home(federation.guest) / "federations" / federation.agreement).terms.task.protocol
 
 
 def _bytes_sent(federation: Federation, *runs: Mapping[str, str]) -> dict[str, int]:
@@ -191,17 +191,18 @@ def _bytes_sent(federation: Federation, *runs: Mapping[str, str]) -> dict[str, i
 
     sent = {}
     for party, settings in federation.settings.items():
-        place = Workplace.open(AGREEMENT, settings)
+        place = Workplace.open(federation.agreement, settings)
         names = {run for by_party in runs for name, run in by_party.items() if name != federation.guest}
         sent[party] = sum(sum(place.books(run).bytes_to().values()) for run in names)
     return sent
 
 
-def _show_instances(airflows: Mapping[str, Mapping[str, str]], keep: bool, console: Console) -> None:
+def _show_instances(airflows: Mapping[str, Mapping[str, str]], stopped: str | None, console: Console) -> None:
+    """Where the Airflows are or, if they are stopped, the command that leaves them running."""
     from rich.table import Table
 
     table = Table(
-        title="The three Airflows" + ("" if keep else " (stopped now; `make up` leaves them running)"),
+        title="The three Airflows" + (f" (stopped now; `{stopped}` leaves them running)" if stopped else ""),
         title_justify="left",
     )
     for column in ("party", "address", "user", "password"):
@@ -209,8 +210,19 @@ def _show_instances(airflows: Mapping[str, Mapping[str, str]], keep: bool, conso
     for party, one in airflows.items():
         table.add_row(party, one["url"], one["user"], one["password"])
     console.print(table)
-    if keep:
+    if not stopped:
         console.print("They keep running; `make down` stops them.")
+
+
+def _show_gains(report: Mapping[str, Any], folder: Path, console: Console) -> None:
+    """The gains of the federated model over the guest's own, as bars and as a picture in ``folder``."""
+    from cli.demo.gains import show
+    from fl_tasks.models.gains import PICTURE, gains_picture
+
+    curves = {"together": report["gains"]["federated"], "the guest alone": report["gains"]["guest_only"]}
+    (folder / PICTURE).write_text(gains_picture(curves, f"Gains of {report['agreement']} on held-out rows"), encoding="utf-8")
+    show(report, console)
+    console.print(f"The chart as a picture: {folder / PICTURE}", highlight=False, soft_wrap=True)
 
 
 @contextmanager

@@ -11,10 +11,10 @@ from typing import Any
 from urllib.parse import quote
 
 from cli.demo.airflow_api import Airflow
-from cli.demo.federation import AGREEMENT
+from cli.demo.demos import WDBC
 from cli.demo.instance import REPOSITORY
-from cli.demo.running import ROOT
 
+AGREEMENT = WDBC.agreement
 _SIZE = (1500, 920)
 _FLAGS = (
     "--headless=new",
@@ -53,7 +53,7 @@ def _console(run: str) -> str:
     return f"/plugin/federations/tombolo/runs/{AGREEMENT}_train/{quote(run, safe='')}/"
 
 
-def take(folder: Path, root: Path = ROOT) -> list[Path]:
+def take(folder: Path, root: Path = WDBC.root) -> list[Path]:
     """Write all pictures; returns their paths."""
     report = json.loads((root / "report.json").read_text(encoding="utf-8"))
     folder.mkdir(parents=True, exist_ok=True)

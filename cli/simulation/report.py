@@ -20,6 +20,7 @@ def build(
     federated: Mapping[str, float],
     pooled: Mapping[str, float],
     guest_only: Mapping[str, float],
+    gains: Mapping[str, Sequence[float]],
     rows: Mapping[str, int],
     rounds: int,
     losses: Sequence[float],
@@ -28,13 +29,17 @@ def build(
     settlement: Mapping[str, Any],
     **more: Any,
 ) -> dict[str, Any]:
-    """The report as a document; ``seconds`` holds one entry per stage and ``total``."""
+    """The report as a document; ``seconds`` holds one entry per stage and ``total``, ``gains`` a curve per model or nothing."""
+    from fl_tasks.models.gains import SHARES, lift
+
+    curves = {"shares": list(SHARES), **{name: list(found) for name, found in gains.items()}}
     return {
         "schema": _SCHEMA,
         "agreement": agreement,
         "protocol": protocol,
         "run": run,
         "metrics": {"federated": dict(federated), "pooled": dict(pooled), "guest_only": dict(guest_only)},
+        **({"lift": {name: lift(found) for name, found in gains.items()}, "gains": curves} if gains else {}),
         "rows": dict(rows),
         "rounds": rounds,
         "loss": list(losses),
@@ -63,6 +68,8 @@ def show(report: Mapping[str, Any], console: Any) -> None:
     for name in metrics["federated"]:
         values = (metrics[model].get(name) for model in ("federated", "pooled", "guest_only"))
         table.add_row(_title(name), *("" if value is None else f"{value:.6f}" for value in values))
+    if "lift" in report:
+        table.add_row("lift, best tenth", *(f"{report['lift'][model]:.3f}" for model in ("federated", "pooled", "guest_only")))
     table.add_section()
     rows = report["rows"]
     table.add_row("rows", f"{rows['common']:,} common", f"{rows['train']:,} trained on", f"{rows['test']:,} held out")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from fl_tasks.models.gains import PICTURE, SHARES, lift
 from fl_tasks.models.trees import importance
 
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 640, 320, 76, 18, 22, 46
@@ -77,6 +78,10 @@ def card(record: Mapping[str, Any], picture: str | None) -> str:
         f"Gate of the agreement: {_gate(record.get('quality'))}.",
         "",
     ]
+    if curve := record["evaluation"].get("gains"):
+        lines += ["## Gains", "", *_table(("best rows", "positives among them"), _gains(curve)), ""]
+        lines += [f"The best tenth holds {lift(curve):.2f} times as many as a tenth picked at random.", ""]
+        lines += [f"![Gains on held-out rows]({PICTURE})", ""]
     if picture:
         lines += ["## Loss by round", "", f"![Training loss by round]({picture})", ""]
     lines += ["## How it was trained", "", *_table(("parameter", "value"), _parameters(record)), ""]
@@ -123,6 +128,10 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 def _importance(part: Mapping[str, Any]) -> Iterable[tuple[str, ...]]:
     """The guest's view: its own columns by name, hosts' by alias unless the agreement lets names be known."""
     return ((_md(row["party"]), _md(row["column"]), f"{row['gain']:.4f}", f"{row['splits']}") for row in importance(part)[:30])
+
+
+def _gains(curve: Sequence[float]) -> Iterable[tuple[str, str]]:
+    return ((f"{SHARES[at]:.0%}", f"{curve[at]:.1%}") for at in (1, 2, 4, 6, 10))
 
 
 def _parameters(record: Mapping[str, Any]) -> Iterable[tuple[str, str]]:

@@ -37,15 +37,20 @@ def reference_metrics(
     task: TaskTerms, limits: LimitTerms, params: Mapping[str, Any], rounds: int, features: npt.NDArray[Any], rows: Rows
 ) -> dict[str, float]:
     """Train on the rows that are not held out, measure on those that are; ``features`` (n, d) as the run encoded them."""
+    return measure(task.outcome, rows.labels[rows.test], reference_totals(task, limits, params, rounds, features, rows))
+
+
+def reference_totals(
+    task: TaskTerms, limits: LimitTerms, params: Mapping[str, Any], rounds: int, features: npt.NDArray[Any], rows: Rows
+) -> Floats:
+    """Total scores of the held-out rows after training on the others: shape (rows,), or (rows, classes) of several classes."""
     if task.boosting is not None:
         plan = Plan.of(task.boosting.objective, task.boosting.classes, params, limits.minimum_leaf_rows)
-        totals = _boosted(plan, rounds, features, rows)
-    else:
-        train = ~rows.test
-        fit = _linear if task.protocol == "linear" else _logistic
-        weights, intercept = fit(features[train], rows.labels[train], float(params["l2"]))
-        totals = features[rows.test] @ weights + intercept
-    return measure(task.outcome, rows.labels[rows.test], totals)
+        return _boosted(plan, rounds, features, rows)
+    train = ~rows.test
+    fit = _linear if task.protocol == "linear" else _logistic
+    weights, intercept = fit(features[train], rows.labels[train], float(params["l2"]))
+    return np.asarray(features[rows.test] @ weights + intercept, dtype=np.float64)
 
 
 def _boosted(plan: Plan, rounds: int, codes: npt.NDArray[Any], rows: Rows) -> Floats:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fl_tasks.ledger import enter
+from fl_tasks.models.gains import gains
 from fl_tasks.models.metrics import Histogram, measure, metric_names, presented
 from fl_tasks.models.part import ModelPart
 from fl_tasks.session import Progress, Session, log_progress
@@ -117,7 +118,8 @@ def _held_out_scores(
 def _measured(session: Session, totals: Any, labels: Any) -> dict[str, Any]:
     outcome = session.terms.task.outcome
     metrics, scores = measure(outcome, labels, totals), presented(outcome, totals)
-    return {"metrics": metrics, "rows": len(totals), "histogram": Histogram.of(scores).document()}
+    measured = {"metrics": metrics, "rows": len(totals), "histogram": Histogram.of(scores).document()}
+    return {**measured, "gains": gains(labels, totals)} if outcome == "binary" else measured
 
 
 def _tell(session: Session, found: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from fl_tasks.ledger import enter
 from fl_tasks.models import registry
 from fl_tasks.models.card import card, loss_picture
+from fl_tasks.models.gains import PICTURE, gains_picture
 from fl_tasks.models.part import ModelPart
 from fl_tasks.session import Progress, log_progress
 from fl_tasks.waiting import Wait
@@ -76,6 +77,9 @@ def _write_card(place: Workplace, run: str, record: dict[str, Any]) -> str:
     losses = (record["part"] or {}).get("loss") or []
     if losses:
         _write(folder / "loss.svg", loss_picture([float(loss) for loss in losses]))
+    curve = record["evaluation"].get("gains")
+    if curve:
+        _write(folder / PICTURE, gains_picture({"this model": curve}, "Gains on held-out rows"))
     path = folder / "model-card.md"
     _write(path, card(record, "loss.svg" if losses else None))
     return str(path)

@@ -11,6 +11,8 @@ import yaml
 from typer import Typer
 from typer.testing import CliRunner
 
+from cli.demo.demos import MARKETING
+from cli.demo.marketing import write_tables
 from cli.simulate import simulate
 from cli.simulation.layout import Misuse, assign
 
@@ -94,6 +96,25 @@ def test_a_bad_table_ends_as_one_line(folder, spoil, code, party):
     errors = [line for line in result.output.splitlines() if line.startswith("error:")]
     assert len(errors) == 1 and code in errors[0] and "TMB-EXCH-004" not in errors[0] and "unexpected" not in errors[0], errors
     assert not (folder / "out" / "report.json").exists()
+
+
+@pytest.mark.slow
+def test_the_marketing_agreement_on_a_sample_of_users(tmp_path):
+    tables = write_tables(tmp_path / "tables", users=1_900, new_users=100)
+    data = [word for party, own in tables.items() for word in ("--data", f"{party}={own.table}")]
+    terms = yaml.safe_load((MARKETING.terms / "agreement.yaml").read_text())
+    (tmp_path / "agreement.yaml").write_text(yaml.safe_dump({**terms, "quality": None}, sort_keys=False))
+    arguments = [str(tmp_path / "agreement.yaml"), *data, "--out", str(tmp_path / "out"), "--set", "rounds=5", "--set", "depth=2"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["protocol"] == "secureboost" and report["rounds"] == 5
+    metrics, gains, lift = report["metrics"], report["gains"], report["lift"]
+    assert metrics["federated"]["auc"] > metrics["guest_only"]["auc"]
+    assert metrics["federated"]["auc"] == pytest.approx(metrics["pooled"]["auc"], abs=5e-3)
+    for model in ("federated", "pooled", "guest_only"):
+        assert len(gains[model]) == len(gains["shares"]) and gains[model][-1] == pytest.approx(1)
+        assert lift[model] == pytest.approx(gains[model][gains["shares"].index(0.1)] / 0.1)
 
 
 def test_a_missed_quality_gate_fails_the_run(folder):

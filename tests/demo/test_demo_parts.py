@@ -7,17 +7,21 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import psutil
 import pytest
 import yaml
+from typer.testing import CliRunner
 
-from cli.demo.data import CLINIC_COLUMNS, write_tables
+from cli.app import app
+from cli.demo.demos import DEMOS
 from cli.demo.federation import lay_out
 from cli.demo.instance import Instance, free_ports
 from cli.demo.supervise import stop_registered
+from cli.demo.wdbc import CLINIC_COLUMNS, write_tables
 from contracts.agreement import Agreement
 from contracts.settings import PartySettings
 
@@ -28,7 +32,7 @@ def tables(tmp_path_factory):
 
 
 def test_each_side_knows_patients_that_the_other_does_not(tables):
-    clinic, laboratory = pd.read_parquet(tables.clinic), pd.read_csv(tables.laboratory)
+    clinic, laboratory = pd.read_parquet(tables["clinic"].table), pd.read_csv(tables["laboratory"].table)
     own, theirs = set(clinic["patient"]), set(laboratory["patient"])
     assert own - theirs and theirs - own and len(own & theirs) > 400
     common = [patient for patient in clinic["patient"] if patient in theirs]
@@ -36,35 +40,66 @@ def test_each_side_knows_patients_that_the_other_does_not(tables):
 
 
 def test_labels_and_strong_columns_are_apart(tables):
-    clinic, laboratory = pd.read_parquet(tables.clinic), pd.read_csv(tables.laboratory)
+    clinic, laboratory = pd.read_parquet(tables["clinic"].table), pd.read_csv(tables["laboratory"].table)
     assert list(clinic.columns) == ["patient", *CLINIC_COLUMNS, "malignant"]
     assert not set(laboratory.columns) & {*CLINIC_COLUMNS, "malignant"}
-    assert "malignant" not in pd.read_parquet(tables.clinic_new)
+    assert "malignant" not in pd.read_parquet(tables["clinic"].predict_table)
 
 
 def test_new_patients_are_new(tables):
-    known = set(pd.read_parquet(tables.clinic)["patient"]) | set(pd.read_csv(tables.laboratory)["patient"])
-    assert not known & set(pd.read_parquet(tables.outcomes)["patient"])
-    assert set(pd.read_parquet(tables.clinic_new)["patient"]) <= set(pd.read_parquet(tables.outcomes)["patient"])
+    known = set(pd.read_parquet(tables["clinic"].table)["patient"]) | set(pd.read_csv(tables["laboratory"].table)["patient"])
+    outcomes = set(pd.read_parquet(tables["clinic"].labels_table)["patient"])
+    assert not known & outcomes
+    assert set(pd.read_parquet(tables["clinic"].predict_table)["patient"]) <= outcomes
 
 
 def test_tables_are_the_same_every_time(tables, tmp_path):
     again = write_tables(tmp_path)
-    pd.testing.assert_frame_equal(pd.read_parquet(tables.clinic), pd.read_parquet(again.clinic))
-    assert tables.laboratory.read_bytes() == again.laboratory.read_bytes()
+    pd.testing.assert_frame_equal(pd.read_parquet(tables["clinic"].table), pd.read_parquet(again["clinic"].table))
+    assert tables["laboratory"].table.read_bytes() == again["laboratory"].table.read_bytes()
 
 
-def test_parties_share_an_agreement_and_nothing_else(tmp_path):
-    federation = lay_out(tmp_path / "demo")
+@pytest.mark.parametrize("demo", DEMOS.values(), ids=DEMOS)
+def test_parties_share_an_agreement_and_nothing_else(demo, tmp_path):
+    federation = lay_out(tmp_path / "demo", demo=demo)
+    assert len(federation.settings) == 3 and federation.agreement == demo.agreement
     digests = set()
     for party, settings in federation.settings.items():
         loaded = PartySettings.load(settings)
-        agreement = Agreement.load(loaded.federations / "wdbc")
+        agreement = Agreement.load(loaded.federations / demo.agreement)
         agreement.require_member(party, loaded.load_keys())
         digests.add(agreement.digest)
         named = yaml.safe_dump(yaml.safe_load(settings.read_text()))
         assert not any(f"/{other}/" in named for other in federation.settings if other != party)
     assert len(digests) == 1
+
+
+def test_demos_do_not_get_in_each_others_way():
+    for what in ("agreement", "root", "register", "first_port"):
+        assert len({getattr(demo, what) for demo in DEMOS.values()}) == len(DEMOS)
+
+
+def test_an_unknown_demo_is_misuse():
+    result = CliRunner().invoke(app, ["demo", "weather"])
+    assert result.exit_code == 2 and "there is no demo weather" in " ".join(result.output.split())
+
+
+def test_stopping_stops_whichever_demo_runs(tmp_path, monkeypatch):
+    sleepers = []
+    moved = {name: replace(demo, root=tmp_path / demo.root.name) for name, demo in DEMOS.items()}
+    monkeypatch.setattr("cli.demo.demos.DEMOS", moved)
+    try:
+        for demo in moved.values():
+            sleepers.append(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True))
+            one = psutil.Process(sleepers[-1].pid)
+            demo.register.write_text(json.dumps([{"name": "a", "pid": one.pid, "started": one.create_time()}]))
+        assert "stopped 2 processes" in CliRunner().invoke(app, ["demo-stop"]).output
+        assert not any(psutil.pid_exists(sleeper.pid) for sleeper in sleepers)
+        assert "stopped 0 processes" in CliRunner().invoke(app, ["demo-stop"]).output
+    finally:
+        for sleeper in sleepers:
+            sleeper.kill()
+            sleeper.wait()
 
 
 def test_ports_in_use_are_passed_over():

@@ -14,7 +14,8 @@ import yaml
 from rich.console import Console
 
 from cli.demo.airflow_api import FINISHED, Airflow
-from cli.demo.federation import AGREEMENT, Federation, lay_out
+from cli.demo.demos import WDBC
+from cli.demo.federation import Federation, lay_out
 from cli.demo.instance import Instance, free_ports
 from cli.demo.progress import Display
 from cli.demo.running import start
@@ -23,6 +24,7 @@ from contracts.agreement import Agreement
 from fl_tasks.workplace import Workplace
 from storage.identity import PartyKeys
 
+AGREEMENT = WDBC.agreement
 ROUNDS, LEG = 6, 3
 ASKED = "asked"
 
@@ -70,7 +72,7 @@ class Three:
 @contextmanager
 def three_airflows(root: Path, before: Callable[[Federation], None] = lambda _: None) -> Iterator[Three]:
     """Lay out, call ``before``, start, and stop at the end."""
-    document = yaml.safe_load((Path(__file__).parents[2] / "federations" / AGREEMENT / "agreement.yaml").read_text())
+    document = yaml.safe_load((WDBC.terms / "agreement.yaml").read_text())
     task = {**document["task"], "parameters": {"rounds": ROUNDS, "l2": 0.01, "key_bits": 1024, "tolerance": 1e-9}}
     federation = lay_out(root / "demo", {"task": task, "leg": LEG, "quality": None}, inline_seconds=12)
     _split(federation)
@@ -84,7 +86,7 @@ def three_airflows(root: Path, before: Callable[[Federation], None] = lambda _: 
     environments = {party: one.environment() for party, one in instances.items()}
     supervisor = Supervisor(root / "processes.json")
     try:
-        airflows = start(list(instances.values()), supervisor, Display(Console(quiet=True), None, []), environments)
+        airflows = start(AGREEMENT, list(instances.values()), supervisor, Display(Console(quiet=True), None, []), environments)
         yield Three(federation, instances, environments, supervisor, airflows)
     finally:
         supervisor.stop()

@@ -15,7 +15,7 @@ import httpx
 import numpy as np
 import pytest
 
-from cli.demo.federation import AGREEMENT, Federation
+from cli.demo.federation import Federation
 from fl_tasks.models.part import ModelPart
 from fl_tasks.stages.align import align
 from fl_tasks.stages.join import invite, join
@@ -23,7 +23,7 @@ from fl_tasks.stages.train import train
 from fl_tasks.stages.validate import validate
 from fl_tasks.workplace import Workplace
 from tests.federation import FOREVER, quiet
-from tests.operators.airflows import ASKED, Three, three_airflows
+from tests.operators.airflows import AGREEMENT, ASKED, Three, three_airflows
 
 pytestmark = [pytest.mark.airflow, pytest.mark.slow, pytest.mark.timeout(480)]
 DAG, QUESTION = f"{AGREEMENT}_train", f"{ASKED}_train"

@@ -14,7 +14,8 @@ import psycopg2
 import pytest
 
 from cli.demo.airflow_api import Airflow
-from cli.demo.federation import AGREEMENT, lay_out
+from cli.demo.demos import WDBC
+from cli.demo.federation import lay_out
 from cli.demo.instance import USER, Instance, free_ports
 from cli.demo.supervise import Supervisor, migrate
 from contracts.settings import TableSettings
@@ -95,10 +96,10 @@ def test_airflow_runs_on_it(postgres: str, tmp_path: Path) -> None:
         migrate(instance, environment)
         supervisor.start({"clinic": (instance, environment)})
         airflow = Airflow(instance.url, USER, instance.password)
-        wait(lambda: airflow.healthy() and f"{AGREEMENT}_monitor" in airflow.dags(), 180)
-        run = airflow.trigger(f"{AGREEMENT}_monitor", {})
-        assert airflow.wait_run(f"{AGREEMENT}_monitor", run, 90) == "success"
-        assert [task["state"] for task in airflow.tasks(f"{AGREEMENT}_monitor", run)] == ["skipped"]
+        wait(lambda: airflow.healthy() and f"{WDBC.agreement}_monitor" in airflow.dags(), 180)
+        run = airflow.trigger(f"{WDBC.agreement}_monitor", {})
+        assert airflow.wait_run(f"{WDBC.agreement}_monitor", run, 90) == "success"
+        assert [task["state"] for task in airflow.tasks(f"{WDBC.agreement}_monitor", run)] == ["skipped"]
     finally:
         supervisor.stop()
     assert not instance.database.exists()

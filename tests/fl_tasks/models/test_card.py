@@ -5,6 +5,7 @@ from xml.etree import ElementTree
 import pytest
 
 from fl_tasks.models.card import card, loss_picture
+from fl_tasks.models.gains import SHARES
 
 RECORD = {
     "agreement": "wdbc",
@@ -52,6 +53,13 @@ def test_the_card_tells_what_the_record_holds():
         assert fact in text
     assert "<b>" not in text
     assert "| laboratory | host | a  b  |" in text
+
+
+def test_gains_are_told_where_they_are_known():
+    curve = [min(1.0, 3 * share) for share in SHARES]
+    text = card({**RECORD, "evaluation": {**RECORD["evaluation"], "gains": curve}}, None)
+    assert "| 10% | 30.0% |" in text and "3.00 times as many" in text and "(gains.svg)" in text
+    assert "Gains" not in card(RECORD, None)
 
 
 def test_an_arbiters_card_has_no_part():

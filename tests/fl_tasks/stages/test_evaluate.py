@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from fl_tasks.models.gains import gains
 from fl_tasks.models.metrics import classification
 from fl_tasks.models.part import ModelPart, partial_scores
 from fl_tasks.stages.aligned import features, label, load_aligned
@@ -34,6 +35,9 @@ def test_all_parties_hear_the_metrics_of_the_whole_model(tmp_path, hosts):
     histograms = {party: parse(made.place(party).run_area("run-1").get("evaluation"))["histogram"] for party in made.parties}
     assert histograms["clinic"] == histograms["lab"] and sum(histograms["lab"]["shares"]) == pytest.approx(1)
     assert all(histograms[party] is None for party in made.parties if party not in ("clinic", "lab"))
+    kept = {party: parse(made.place(party).run_area("run-1").get("evaluation")).get("gains") for party in made.parties}
+    assert kept.pop("clinic") == pytest.approx(gains(labels, totals), abs=1e-6)
+    assert not any(kept.values())
     assert made.stage(evaluate, "run-1") == found
 
 

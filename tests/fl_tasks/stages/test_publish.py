@@ -48,6 +48,12 @@ def test_the_card_lies_in_the_private_folder(published):
     assert path.is_relative_to(published.root / "clinic")
 
 
+def test_gains_are_on_the_card_of_the_label_holder_alone(published):
+    for party, facts in published.results.items():
+        path = Path(facts["card"])
+        assert ("gains.svg" in path.read_text()) == (path.with_name("gains.svg").exists()) == (party == "clinic")
+
+
 def test_publishing_again_changes_nothing(published):
     assert published.stage(publish, "run-1") == published.results
     assert registry.latest_version(published.place("lab")) == "run-1"

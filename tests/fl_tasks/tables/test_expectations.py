@@ -7,27 +7,28 @@ import logging
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet
 import pytest
 import yaml
 
-from cli.demo.data import write_tables
+from cli.demo.demos import DEMOS
+from contracts.settings import TableSettings
 from fl_tasks.tables.expectations import Failed, _class, run_suite
+from fl_tasks.tables.source import read_table
 
 FEDERATIONS = Path(__file__).parents[3] / "federations"
 
 
 @pytest.mark.slow
 def test_the_demo_tables_meet_their_suites_and_mistakes_do_not(tmp_path):
-    written = write_tables(tmp_path)
-    clinic, laboratory = pyarrow.parquet.read_table(written.clinic), pyarrow.csv.read_csv(written.laboratory)
-    suites = FEDERATIONS / "wdbc" / "suites"
-    for party, table in (("clinic", clinic), ("laboratory", laboratory)):
-        outcome = run_suite(suites / f"{party}.json", table, tmp_path / party)
-        assert outcome is not None
-        assert (outcome.failed, outcome.page.exists()) == ((), True)
-        assert outcome.count > len(table.column_names)
+    tables = {}
+    for demo in DEMOS.values():
+        for party, own in demo.write_tables(tmp_path / demo.agreement).items():
+            tables[party] = table = read_table(TableSettings(**own.settings()["table"]), own.table.parent, {}, [])
+            outcome = run_suite(demo.terms / "suites" / f"{party}.json", table, tmp_path / party)
+            assert outcome is not None
+            assert (outcome.failed, outcome.page.exists()) == ((), True)
+            assert outcome.count > len(table.column_names)
+    clinic, suites = tables["clinic"], FEDERATIONS / "wdbc" / "suites"
     at = clinic.column_names.index("malignant")
     coded = clinic.set_column(at, "malignant", pa.array([2, *clinic.column("malignant").to_pylist()[1:]]))
     outcome = run_suite(suites / "clinic.json", coded, tmp_path / "coded")

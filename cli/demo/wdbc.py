@@ -6,8 +6,9 @@ and they keep them in different order. Some patients are set aside as new ones, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+
+from cli.demo.tables import Tables
 
 LABEL, ID = "malignant", "patient"
 CLINIC_COLUMNS = (
@@ -23,19 +24,8 @@ _NEW, _LACKING = 90, 0.03
 _SEED = 20260101
 
 
-@dataclass(frozen=True)
-class Tables:
-    """Paths of what was written: training tables, tables of new patients, and what became of those."""
-
-    clinic: Path
-    laboratory: Path
-    clinic_new: Path
-    laboratory_new: Path
-    outcomes: Path
-
-
-def write_tables(folder: Path) -> Tables:
-    """Write the parties' tables under ``folder``: the clinic's as Parquet, the laboratory's as CSV."""
+def write_tables(folder: Path) -> dict[str, Tables]:
+    """Write each party's tables under a folder of its name: the clinic's as Parquet, the laboratory's as CSV."""
     import numpy as np
     import pandas as pd
     from sklearn.datasets import load_breast_cancer
@@ -58,16 +48,11 @@ def write_tables(folder: Path) -> Tables:
     theirs = folder / "laboratory"
     for place in (own, theirs):
         place.mkdir(parents=True, exist_ok=True)
-    tables = Tables(
-        own / "patients.parquet",
-        theirs / "samples.csv",
-        own / "new_patients.parquet",
-        theirs / "new_samples.csv",
-        own / "outcomes.parquet",
-    )
-    part(~new, [ID, *CLINIC_COLUMNS, LABEL]).to_parquet(tables.clinic, index=False)
-    part(~new, [ID, *strong]).to_csv(tables.laboratory, index=False)
-    part(new, [ID, *CLINIC_COLUMNS]).to_parquet(tables.clinic_new, index=False)
-    part(new, [ID, *strong]).to_csv(tables.laboratory_new, index=False)
-    everybody.loc[new, [ID, LABEL]].to_parquet(tables.outcomes, index=False)
-    return tables
+    clinic = Tables(own / "patients.parquet", own / "new_patients.parquet", own / "outcomes.parquet")
+    laboratory = Tables(theirs / "samples.csv", theirs / "new_samples.csv")
+    part(~new, [ID, *CLINIC_COLUMNS, LABEL]).to_parquet(clinic.table, index=False)
+    part(~new, [ID, *strong]).to_csv(laboratory.table, index=False)
+    part(new, [ID, *CLINIC_COLUMNS]).to_parquet(clinic.predict_table, index=False)
+    part(new, [ID, *strong]).to_csv(laboratory.predict_table, index=False)
+    everybody.loc[new, [ID, LABEL]].to_parquet(clinic.labels_table, index=False)
+    return {"clinic": clinic, "laboratory": laboratory}

@@ -1,0 +1,42 @@
+"""The demos, described by what differs between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from cli.demo import marketing, wdbc
+from cli.demo.instance import REPOSITORY
+from cli.demo.tables import Tables
+
+
+@dataclass(frozen=True)
+class Demo:
+    """One demo: its agreement (a folder under federations/), what writes its tables, and where and on which ports it lives.
+
+    ``up`` is the command that leaves it running; ``chart`` asks for a chart of gains at its end.
+    """
+
+    agreement: str
+    write_tables: Callable[[Path], Mapping[str, Tables]]
+    root: Path
+    first_port: int
+    up: str
+    chart: bool = False
+
+    @property
+    def terms(self) -> Path:
+        """The folder of the agreement's terms and suites."""
+        return REPOSITORY / "federations" / self.agreement
+
+    @property
+    def register(self) -> Path:
+        """The file that names the demo's processes; outside the folder that a new demo clears."""
+        return self.root.with_name(f"{self.root.name}.processes.json")
+
+
+_STATE = REPOSITORY / ".tombolo"
+WDBC = Demo("wdbc", wdbc.write_tables, _STATE / "demo", 8080, "make up")
+MARKETING = Demo("marketing", marketing.write_tables, _STATE / "demo-marketing", 8090, "make up-marketing", chart=True)
+DEMOS = {demo.agreement: demo for demo in (WDBC, MARKETING)}

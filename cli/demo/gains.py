@@ -1,0 +1,41 @@
+"""The chart of gains in a terminal: how many of those who say yes are reached by asking the best rows first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+_WIDTH = 40
+_STEPS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8)
+
+
+def show(report: Mapping[str, Any], console: Console) -> None:
+    """Print the gains of a report: what the guest's own model finds, and what the federated one finds beyond it."""
+    gains, lifts = report["gains"], report["lift"]
+    table = Table(title="Gains on held-out rows: asked, best first, and found of all who say yes", title_justify="left")
+    for column in ("asked", "together", "guest alone"):
+        table.add_column(column, justify="right")
+    table.add_column("█ guest alone  ▒ more together  ┊ at random")
+    for share in _STEPS:
+        at = gains["shares"].index(share)
+        together, alone = gains["federated"][at], gains["guest_only"][at]
+        table.add_row(f"{share:.0%}", f"{together:.1%}", f"{alone:.1%}", bar(together, alone, share))
+    console.print(table)
+    console.print(
+        f"Lift in the best tenth: {lifts['federated']:.2f} together, {lifts['guest_only']:.2f} for the guest alone: "
+        f"{lifts['federated'] / lifts['guest_only']:.2f} times as many found by as many offers.",
+        highlight=False,
+    )
+
+
+def bar(together: float, alone: float, random: float) -> Text:
+    """One line of the chart: shares from 0 to 1 as blocks, with a mark where a random choice would be."""
+    ends = [round(share * _WIDTH) for share in (alone, max(together, alone))]
+    letters = "█" * ends[0] + "▒" * (ends[1] - ends[0])
+    line = letters.ljust(_WIDTH)
+    mark = round(random * _WIDTH)
+    return Text(f"{line[:mark]}┊{line[mark + 1 :]}")
