@@ -21,7 +21,8 @@ from storage.errors import CodedError
 from storage.schema import ARBITER, DATA, EVERYONE, GUEST, Contract, Disclosed, Message, Public
 
 _AGGREGATE = "quality of the joint model, an aggregate over the held-out rows"
-MESSAGES = (
+METRICS = Contract(
+    "evaluation",
     Message(
         "metrics",
         GUEST,
@@ -58,7 +59,7 @@ MESSAGES = (
 
 def contract(protocol: str) -> Contract:
     """The messages of evaluation: those that score rows of the protocol's models, and the metrics."""
-    return Contract("evaluation", *family_of(protocol).messages, *MESSAGES)
+    return Contract("evaluation", *family_of(protocol).messages, *METRICS.values())
 
 
 class QualityGateFailed(CodedError):

@@ -20,7 +20,7 @@ from fl_tasks.trees.tree import LEAF, Bools, directions, margins
 from fl_tasks.vertical.scoring import WrongScoreCount
 from fl_tasks.vertical.secureboost.contract import packed, unpacked
 from storage.errors import CodedError
-from storage.schema import DATA, GUEST, HOST, Disclosed, Message, Public
+from storage.schema import DATA, GUEST, HOST, Contract, Disclosed, Message, Public
 
 Floats = npt.NDArray[np.float64]
 BATCH = 65_536
@@ -72,6 +72,7 @@ MESSAGES = (
         limit="parties that receive scores by the agreement",
     ),
 )
+CONTRACT = Contract("tree-scoring", *MESSAGES)
 
 
 class ForeignVisit(CodedError):
