@@ -42,8 +42,6 @@ def pages(run: str) -> dict[str, tuple[str, str, str]]:
         "console-run": ("clinic", f"{_console(run)}#progress", "Training loss"),
         "console-artifacts": ("clinic", f"{_console(run)}?page=2#artifacts", "What left the house"),
         "console-contributions": ("clinic", f"{_console(run)}#contributions", "Contributions and rewards"),
-        "leg-log": ("laboratory", f"{train}/runs/{at}/tasks/train.rounds_001_010", "round=10"),
-        "dags": ("clinic", "/dags", f"{AGREEMENT}_predict"),
         "inbox": ("notary", "/dags/tombolo_inbox", "begin"),
     }
 
