@@ -16,6 +16,7 @@ PAGES = {
     "protocols/logistic-arbiter.md": "logistic-arbiter",
     "protocols/logistic-guest.md": "logistic-guest",
     "protocols/logistic-taylor.md": "logistic-taylor",
+    "protocols/secure-aggregation.md": "secure-aggregation",
     "protocols/secureboost.md": "secureboost",
 }
 """Page: whose messages it lists, by their name in :mod:`fl_tasks.messages`."""

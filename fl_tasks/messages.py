@@ -10,6 +10,7 @@ STAGES = {
     "handshake": "fl_tasks.stages.join:HANDSHAKE",
     "seeds": "fl_tasks.stages.join:SEEDS",
     "alignment": "fl_tasks.alignment.contract:CONTRACT",
+    "secure-aggregation": "fl_tasks.horizontal.secagg:CONTRACT",
     "evaluation": "fl_tasks.stages.evaluate:CONTRACT",
     "scoring": "fl_tasks.vertical.scoring:CONTRACT",
     "incentives": "fl_tasks.incentives.coalitions:CONTRACT",

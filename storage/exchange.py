@@ -125,6 +125,11 @@ class Exchange:
         self.books.book_received(self._entry(sender, address, head, size, header.rows, header.schema, header.created))
         return Receipt(table, hashlib.sha256(head).hexdigest())
 
+    def present(self, message: Message, sender: str, round: int) -> bool:
+        """Whether a peer has written an artifact; nothing of it is read or verified."""
+        head = self.address(message.name, self.me.name, round, message.step).head()
+        return head in self.peers[sender].store.list(head)
+
     def _check(self, header: Header, address: Address, sender: str) -> None:
         if header.address != address or header.sender != sender:
             raise MisaddressedArtifact(f"Found at {address.prefix()}.", party=sender)

@@ -53,6 +53,7 @@ MESSAGES = (
         limit="parties that receive scores by the agreement",
     ),
 )
+CONTRACT = Contract("evaluation", *MESSAGES)
 
 
 def contract(protocol: str) -> Contract:
