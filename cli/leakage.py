@@ -12,6 +12,7 @@ PAGES = {
     "alignment.md": "alignment",
     "incentives.md": "incentives",
     "ledger.md": "settlement",
+    "protocols/horizontal.md": "horizontal-logistic",
     "protocols/linear.md": "linear",
     "protocols/logistic-arbiter.md": "logistic-arbiter",
     "protocols/logistic-guest.md": "logistic-guest",

@@ -26,6 +26,8 @@ PROTOCOLS = {
     "logistic-guest": "fl_tasks.vertical.guest_held:CONTRACT",
     "logistic-taylor": "fl_tasks.vertical.taylor:CONTRACT",
     "secureboost": "fl_tasks.vertical.secureboost:CONTRACT",
+    "horizontal-linear": "fl_tasks.horizontal.newton:CONTRACT",
+    "horizontal-logistic": "fl_tasks.horizontal.newton:CONTRACT",
 }
 """Contracts of the training protocols, by the name that the terms give them."""
 

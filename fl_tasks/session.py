@@ -26,7 +26,8 @@ from storage.errors import CodedError
 from storage.exchange import Exchange
 from storage.identity import SignatureRefused
 from storage.private import PrivateArea
-from storage.schema import AGGREGATOR, ARBITER, CLIENT, GUEST, HOST, Contract, Message
+from storage.roles import AGGREGATOR, ARBITER, CLIENT, GUEST, HOST, INITIATORS
+from storage.schema import Contract, Message
 
 if TYPE_CHECKING:
     from contracts.terms import Terms
@@ -115,6 +116,11 @@ class Session:
         return next(iter(self._with_role(ARBITER)), None)
 
     @property
+    def initiator(self) -> str:
+        """Who starts the agreement's runs."""
+        return self._with_role(*INITIATORS)[0]
+
+    @property
     def clients(self) -> list[str]:
         return self._with_role(CLIENT)
 
@@ -159,16 +165,18 @@ class Session:
         address = self._exchange.address(message.name, self.me, round, message.step)
         self._watch.until(attempt, frm, message.name, address.head())
 
-    def gather(self, name: str, among: Sequence[str], seconds: float, enough: int | None = None) -> list[str]:
-        """Who of ``among`` has sent message ``name`` of this round when ``enough`` have (all without it), or ``seconds`` after the
-        wait began. Nothing is read yet. Raises Waiting, PeerAborted or RunExpired."""
+    def gather(self, name: str, among: Sequence[str], seconds: float) -> list[str]:
+        """Who of ``among`` has sent message ``name`` of this round when all have, or ``seconds`` after the wait began.
+
+        Nothing is read yet. Raises Waiting, PeerAborted or RunExpired.
+        """
         message = self._message(name)
         key = self._exchange.address(message.name, self.me, self.round, message.step).head()
 
         def look() -> list[str]:
             return [party for party in among if self._exchange.present(message, party, self.round)]
 
-        return self._watch.gather(look, among, len(among) if enough is None else enough, seconds, message.name, key)
+        return self._watch.gather(look, among, seconds, message.name, key)
 
     def receive_all(self, name: str) -> dict[str, pa.Table]:
         """Message ``name`` of this round from every other party whose role sends it, in the agreement's order."""

@@ -101,16 +101,14 @@ class Watch:
             time.sleep(pause)
             pause = min(pause * _GROWTH, _LONGEST_PAUSE)
 
-    def gather(
-        self, look: Callable[[], list[str]], among: Sequence[str], enough: int, seconds: float, message: str, key: str
-    ) -> list[str]:
-        """Call ``look``, which says who is in, until ``enough`` of ``among`` are, or ``seconds`` have passed since the wait began,
+    def gather(self, look: Callable[[], list[str]], among: Sequence[str], seconds: float, message: str, key: str) -> list[str]:
+        """Call ``look``, which says who is in, until all of ``among`` are, or ``seconds`` have passed since the wait began,
         over all tries; returns who is in then. Raises Waiting, PeerAborted or RunExpired."""
         began, pause = time.monotonic(), _FIRST_PAUSE
         closing = self._since(f"gather/{key}", 0.0).timestamp() + seconds
         while True:
             missing = [party for party in among if party not in (there := look())]
-            if len(there) >= enough or not missing or time.time() >= closing:
+            if not missing or time.time() >= closing:
                 return there
             self.check_aborts(missing[0])
             if time.monotonic() - began >= self._wait.inline:

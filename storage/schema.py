@@ -15,10 +15,6 @@ import pyarrow as pa
 
 from storage.errors import CodedError
 
-GUEST, HOST, ARBITER = "guest", "host", "arbiter"
-CLIENT, AGGREGATOR = "client", "aggregator"
-DATA = (GUEST, HOST)
-EVERYONE = (GUEST, HOST, ARBITER)
 _MAX_WIDTH = 4096
 
 

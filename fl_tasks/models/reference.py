@@ -42,7 +42,7 @@ def reference_metrics(
         totals = _boosted(plan, rounds, features, rows)
     else:
         train = ~rows.test
-        fit = _linear if task.protocol == "linear" else _logistic
+        fit = _linear if task.outcome == "number" else _logistic
         weights, intercept = fit(features[train], rows.labels[train], float(params["l2"]))
         totals = features[rows.test] @ weights + intercept
     return measure(task.outcome, rows.labels[rows.test], totals)

@@ -65,15 +65,13 @@ def aggregate(session: Session, count: int, closing: Closing) -> Sum:
     return Sum(total, tuple(survivors))
 
 
-def _close(
-    session: Session, message: str, among: Sequence[str], closing: Closing, quorum: int | None = None, first: bool = False
-) -> list[str]:
+def _close(session: Session, message: str, among: Sequence[str], closing: Closing, first: bool = False) -> list[str]:
     """Who is in after a step; kept before anybody hears of it, so that a later artifact stays out. Raises BelowThreshold."""
     name = f"closed/{session.round:06d}.{session.moment['part'] or 0}/{message}"
     kept = session.area.get(name)
     if kept is None:
         expected = [one for one in among if one in closing.expected] if first else among
-        session.gather(message, expected if len(expected) >= closing.threshold else among, closing.seconds, quorum)
+        session.gather(message, expected if len(expected) >= closing.threshold else among, closing.seconds)
         there = session.gather(message, among, 0.0)
         kept = session.keep(name, canonical(there))
     found: list[str] = parse(kept)
@@ -112,8 +110,8 @@ def _shares(session: Session, roster: Roster, closing: Closing) -> list[str]:
 
 
 def _consents(session: Session, survivors: Sequence[str], closing: Closing) -> None:
-    """Step 3: signatures on the survivors; a threshold of them is enough, and whoever it is made of is shown to all."""
-    signers = _close(session, "consent", survivors, closing, quorum=closing.threshold)
+    """Step 3: signatures on the survivors, at least a threshold of them, shown to all."""
+    signers = _close(session, "consent", survivors, closing)
     signatures = [session.scalar(session.receive("consent", name), "signature") for name in signers]
     for name in survivors:
         session.send("consents", name, client=signers, signature=signatures)
@@ -124,12 +122,13 @@ def _secrets(
 ) -> tuple[dict[str, bytes], dict[str, bytes]]:
     """Step 4: the seeds of the survivors' own masks, and the mask keys of those who shared but did not survive."""
     shares: dict[str, dict[int, bytes]] = {name: {} for name in sharers}
-    for holder in _close(session, "unmask", survivors, closing, quorum=closing.threshold)[: closing.threshold]:
+    for number, holder in enumerate(_close(session, "unmask", survivors, closing)):
         table = session.receive("unmask", holder)
         if session.values(table, "client").to_pylist() != list(sharers):
             raise ForeignList("Shares of other clients than asked for.", party=holder)
         for name, share in zip(sharers, session.values(table, "share").to_pylist(), strict=True):
-            shares[name][roster.place(holder)] = share
+            if number < closing.threshold:
+                shares[name][roster.place(holder)] = share
 
     def recovered(name: str, fits_its_owner: Callable[[bytes], bool]) -> bytes:
         secret = combine(shares[name])

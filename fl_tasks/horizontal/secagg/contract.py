@@ -6,7 +6,8 @@ Every list that the aggregator sends closes a step: who is in it goes on, whoeve
 from __future__ import annotations
 
 from storage.errors import CodedError
-from storage.schema import AGGREGATOR, CLIENT, Contract, Disclosed, Message, Pad64, Public, Sealed
+from storage.roles import AGGREGATOR, CLIENT
+from storage.schema import Contract, Disclosed, Message, Pad64, Public, Sealed
 
 _LIST = Public("string", "which clients are in the sum, by name")
 _SIGNATURE = Public("binary", "a signature over public lists and keys")
@@ -100,7 +101,7 @@ CONTRACT = Contract("secure-aggregation", *MESSAGES)
 class BelowThreshold(CodedError):
     code = "TMB-SECAGG-003"
     cause = "Fewer clients are left in a secure sum than the agreement's threshold; nothing was revealed."
-    remedy = "Start a new run when more clients are back; deadlines.round says how long a step waits for them."
+    remedy = "Start a new run when more clients are back; task.horizontal.step_seconds says how long a step waits for them."
 
 
 class ForeignList(CodedError):

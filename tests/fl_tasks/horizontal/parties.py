@@ -18,7 +18,8 @@ from fl_tasks.waiting import Wait, Waiting, Watch
 from storage.books import Books
 from storage.exchange import Exchange, Peer, Self
 from storage.private import PrivateArea
-from storage.schema import AGGREGATOR, CLIENT, Contract
+from storage.roles import AGGREGATOR, CLIENT
+from storage.schema import Contract
 from storage.stores.local import LocalStore
 from tests.federation import party_keys, quiet
 
