@@ -31,7 +31,13 @@ def tables(outcome: str = "binary", rows: int = 60, seed: int = 3) -> dict[str, 
     return made
 
 
-def hospitals(tmp_path, outcome: str = "binary", horizontal: dict[str, Any] | None = None, **parameters: Any) -> Federation:
+def hospitals(
+    tmp_path,
+    outcome: str = "binary",
+    horizontal: dict[str, Any] | None = None,
+    terms: dict[str, Any] | None = None,
+    **parameters: Any,
+) -> Federation:
     """A horizontal agreement of four hospitals and a centre."""
     protocol = {"binary": "horizontal-logistic", "number": "horizontal-linear"}[outcome]
     task = {
@@ -41,4 +47,4 @@ def hospitals(tmp_path, outcome: str = "binary", horizontal: dict[str, Any] | No
         "parameters": {"l2": 0.01, "rounds": {"default": 15, "min": 1, "max": 30}, **parameters},
     }
     roles = dict.fromkeys(HOSPITALS, "client") | {"centre": "aggregator"}
-    return federation(tmp_path, tables(outcome), roles, task=task, limits=LIMITS)
+    return federation(tmp_path, tables(outcome), roles, task=task, limits=LIMITS, **(terms or {}))

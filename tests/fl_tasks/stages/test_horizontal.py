@@ -104,7 +104,7 @@ def test_every_client_scores_its_own_rows_by_itself(tmp_path):
 @pytest.mark.slow
 def test_a_client_that_vanishes_is_missed_and_the_others_finish(tmp_path):
     """West trains two rounds and is never seen again; the model is that of the other hospitals' rows, with the common encoding."""
-    fed = hospitals(tmp_path, tolerance=1e-4)
+    fed = hospitals(tmp_path, terms={"deadlines": {"settle": 12}}, tolerance=1e-4)
     run = fed.start()
     for stage in (validate, align):
         fed.stage(stage, run)
@@ -119,6 +119,27 @@ def test_a_client_that_vanishes_is_missed_and_the_others_finish(tmp_path):
     part = ModelPart.of_run(fed.place("east"), run)
     assert part.weights == pytest.approx(weights, abs=1e-6)
     assert part.intercept == pytest.approx(intercept, abs=1e-6)
+    settled = fed.stage(settle, run, others)
+    assert settled["centre"]["signers"] == sorted(others)
+
+
+@pytest.mark.slow
+def test_a_client_that_comes_back_settles_with_the_others(tmp_path):
+    """South misses rounds 2 and 3; what it sends for them is too late for any sum, and is booked by both sides all the same."""
+    fed = hospitals(tmp_path)
+    run = fed.start()
+    for stage in (validate, align):
+        fed.stage(stage, run)
+    fed.stage(train, run, leg_end=1)
+    fed.stage(train, run, [party for party in fed.parties if party != "south"], leg_end=3)
+    for stage in (train, evaluate, publish):
+        fed.stage(stage, run)
+    assert list((tmp_path / "south" / "store").glob("to-centre/trial/run-1/000003/train.0a/advertise/head"))
+    assert not list((tmp_path / "south" / "store").glob("to-centre/trial/run-1/000003/train.2a/masked/head"))
+    parts = [ModelPart.of_run(fed.place(party), run).document for party in HOSPITALS]
+    assert all(part == parts[0] for part in parts)
+    settled = fed.stage(settle, run)
+    assert {one["unmatched"] for one in settled.values()} == {0}
 
 
 @pytest.mark.parametrize(
