@@ -102,7 +102,7 @@ def move_store(
 def join(
     folder: Folder,
     party: Annotated[str, typer.Argument(help="The new member.")],
-    role: Annotated[str, typer.Option(help="host or arbiter.")],
+    role: Annotated[str, typer.Option(help="host, arbiter or client.")],
     public: Annotated[Path, typer.Option(help="Its public keys (output of keys show).")],
     store: Annotated[str, typer.Option(help="Its store's address, as peers read it.")],
 ) -> None:

@@ -12,10 +12,12 @@ PAGES = {
     "alignment.md": "alignment",
     "incentives.md": "incentives",
     "ledger.md": "settlement",
+    "protocols/horizontal.md": "horizontal-logistic",
     "protocols/linear.md": "linear",
     "protocols/logistic-arbiter.md": "logistic-arbiter",
     "protocols/logistic-guest.md": "logistic-guest",
     "protocols/logistic-taylor.md": "logistic-taylor",
+    "protocols/secure-aggregation.md": "secure-aggregation",
     "protocols/secureboost.md": "secureboost",
 }
 """Page: whose messages it lists, by their name in :mod:`fl_tasks.messages`."""

@@ -65,6 +65,7 @@ class _Report:
 
 def _agreement(report: _Report, party: PartySettings, name: str) -> None:
     from contracts.agreement import Agreement
+    from storage.roles import HOLDERS
     from storage.stores.opening import open_store
 
     def load() -> Agreement:
@@ -79,7 +80,7 @@ def _agreement(report: _Report, party: PartySettings, name: str) -> None:
         if peer != party.party:
             address = party.peers.get(peer, member.store)
             report.ask(f"{name}: store of {peer}", lambda a=address: _peer_store(open_store(a, party.folder), party.party), str)  # type: ignore[misc]
-    if found.members[party.party].role == "arbiter":
+    if found.members[party.party].role not in HOLDERS:
         return
     own = party.for_agreement(name)
     report.ask(f"{name}: table", lambda: _table(party, found, own.table), str)

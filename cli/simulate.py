@@ -21,7 +21,7 @@ def simulate(
     split: Annotated[Path | None, typer.Option(help="Table with the id columns and a column `set`: train or test.")] = None,
     set_: Annotated[list[str], typer.Option("--set", help="PARAMETER=VALUE, within what the agreement allows.")] = [],  # noqa: B006
 ) -> None:
-    """Train an agreement's model with all parties on this machine, and compare it with the pooled and the guest-alone model."""
+    """Train an agreement's model with all parties on this machine, and compare it with the pooled model and one party alone."""
     from rich.console import Console
 
     from cli.simulation.driver import RunFailed
@@ -51,40 +51,41 @@ def simulated(
     from cli.simulation.report import write
     from fl_tasks.stages.join import invite
     from fl_tasks.workplace import Workplace
-    from storage.schema import GUEST
+    from storage.roles import INITIATORS
 
     laid = lay_out(agreement, data, split, out)
-    guest = next(party for party, role in laid.roles.items() if role == GUEST)
+    initiator = next(party for party, role in laid.roles.items() if role in INITIATORS)
     run = f"simulated-{datetime.now(UTC):%Y%m%dT%H%M%S}"
-    parameters = invite(Workplace.open(laid.agreement, laid.settings[guest]), run, "train", choices).parameters
+    parameters = invite(Workplace.open(laid.agreement, laid.settings[initiator]), run, "train", choices).parameters
     began = time.monotonic()
     with progress(console, laid.roles, int(parameters["rounds"])) as listen:
         outcomes = drive(laid.settings, laid.agreement, run, listen)
-    report = _report(laid, guest, run, outcomes, time.monotonic() - began)
+    report = _report(laid, initiator, run, outcomes, time.monotonic() - began)
     write(report, out / "report.json")
     return report
 
 
-def _report(laid: Layout, guest: str, run: str, outcomes: dict[str, Outcome], total: float) -> dict[str, Any]:
+def _report(laid: Layout, initiator: str, run: str, outcomes: dict[str, Outcome], total: float) -> dict[str, Any]:
     from cli.simulation.comparison import compare
     from cli.simulation.report import STAGES, build
 
     compared = compare(laid.agreement, laid.settings, run)
-    seconds = {stage: outcomes[guest].seconds[stage] for stage in STAGES}
-    trained = outcomes[guest].results["train"]
+    seconds = {stage: outcomes[initiator].seconds[stage] for stage in STAGES}
+    trained = outcomes[initiator].results["train"]
     return build(
         agreement=laid.agreement,
         protocol=laid.terms.task.protocol,
         run=run,
-        federated=outcomes[guest].results["evaluate"]["metrics"],
+        federated=outcomes[initiator].results["evaluate"]["metrics"],
         pooled=compared.pooled,
-        guest_only=compared.guest_only,
+        alone=compared.alone,
+        alone_as=compared.alone_as,
         gains=compared.gains,
         rows=compared.rows,
         rounds=trained["round"],
         losses=trained.get("loss") or [],
         seconds={**seconds, "total": total},
-        settlement=outcomes[guest].results["settle"],
+        settlement=outcomes[initiator].results["settle"],
         bytes_sent={party: sum(outcome.bytes_to.values()) for party, outcome in outcomes.items()},
         artifacts_sent={party: outcome.artifacts for party, outcome in outcomes.items()},
         parties={

@@ -13,6 +13,7 @@ from contracts.terms import Name, Strict
 from storage.canonical import digest
 from storage.errors import CodedError
 from storage.identity import SealKey, VerifyKey, decode_key
+from storage.roles import INITIATORS
 
 Digest64 = Field(pattern=r"^[0-9a-f]{64}$")
 
@@ -42,7 +43,7 @@ class Admit(Strict):
     """A new member with its role, keys and store."""
 
     party: Name
-    role: Literal["host", "arbiter"]
+    role: Literal["host", "arbiter", "client"]
     verify: str
     seal: str
     store: str
@@ -121,7 +122,7 @@ def amend(members: Mapping[str, Member], amendment: Amendment, roles: Mapping[st
             after[one.party] = Member(one.party, one.role, _verify(one.verify), _seal(one.seal), one.store)
             signers.append(after[one.party])
         else:
-            if change.leave not in after or after[change.leave].role == "guest":
+            if change.leave not in after or after[change.leave].role in INITIATORS:
                 raise BadAmendment(f"{change.leave} cannot leave.")
             del after[change.leave]
     lacking = sorted(set(roles) - set(after)) if not members else []

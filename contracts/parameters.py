@@ -22,6 +22,9 @@ class BadParameter(CodedError):
 
 LINEAR = ("linear", "logistic-taylor", "logistic-guest", "logistic-arbiter")
 TREES = ("secureboost",)
+HORIZONTAL = ("horizontal-linear", "horizontal-logistic")
+
+WEIGHTED = (*LINEAR, *HORIZONTAL)
 
 
 @dataclass(frozen=True)
@@ -34,15 +37,15 @@ class Known:
     high: float | None
     title: str
     description: str
-    protocols: tuple[str, ...] = (*LINEAR, *TREES)
+    protocols: tuple[str, ...] = (*LINEAR, *TREES, *HORIZONTAL)
 
 
 KNOWN: dict[str, Known] = {
     "rounds": Known(int, 40, 1, 1000, "Rounds", "Most training rounds; training stops earlier when it has converged."),
-    "l2": Known(float, 0.001, 0, 1e6, "L2 penalty", "Weight of the squared-norm penalty; the intercept is not penalised.", LINEAR),
-    "tolerance": Known(float, 1e-5, 0, 1, "Tolerance", "Training stops when no gradient component exceeds this.", LINEAR),
-    "key_bits": Known(int, 2048, 1024, 4096, "Key size", "Bits of the Paillier key."),
-    "test_fraction": Known(float, 0.25, 0, 0.9, "Held-out fraction", "Part of the aligned rows kept for evaluation."),
+    "l2": Known(float, 0.001, 0, 1e6, "L2 penalty", "Weight of the squared-norm penalty, intercept not penalised.", WEIGHTED),
+    "tolerance": Known(float, 1e-5, 0, 1, "Tolerance", "Training stops when no gradient component exceeds this.", WEIGHTED),
+    "key_bits": Known(int, 2048, 1024, 4096, "Key size", "Bits of the Paillier key.", (*LINEAR, *TREES)),
+    "test_fraction": Known(float, 0.25, 0, 0.9, "Held-out fraction", "Part of the rows kept for evaluation."),
     "batch_rows": Known(
         int, None, 1, None, "Batch rows", "Rows per mini-batch; empty for all rows.", ("linear", "logistic-taylor")
     ),

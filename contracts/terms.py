@@ -8,12 +8,20 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from contracts.parameters import Parameter, Value, choose, parameters
+from contracts.parameters import HORIZONTAL, Parameter, Value, choose, parameters
 from storage.canonical import digest
 from storage.errors import CodedError
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
-Protocol = Literal["linear", "logistic-taylor", "logistic-guest", "logistic-arbiter", "secureboost"]
+Protocol = Literal[
+    "linear",
+    "logistic-taylor",
+    "logistic-guest",
+    "logistic-arbiter",
+    "secureboost",
+    "horizontal-linear",
+    "horizontal-logistic",
+]
 Metric = Literal["auc", "ks", "accuracy", "logloss", "rmse", "r2"]
 Missing = Literal["reject", "mean", "median", "zero", "indicator", "level"]
 Outcome = Literal["number", "binary", "classes"]
@@ -28,7 +36,7 @@ class Strict(BaseModel):
 
 
 class PartyTerms(Strict):
-    role: Literal["guest", "host", "arbiter"]
+    role: Literal["guest", "host", "arbiter", "client", "aggregator"]
 
 
 class LabelTerms(Strict):
@@ -52,10 +60,50 @@ class BoostingTerms(Strict):
         return self
 
 
+class FeatureTerms(Strict):
+    """A column that all clients have: a number, or one of the ``levels``; what is none of them is no level."""
+
+    levels: list[str] | None = Field(None, min_length=1)
+    missing: Literal["reject", "mean"] = "reject"
+    clip: float | None = Field(None, gt=0)
+
+    @model_validator(mode="after")
+    def _levels_differ(self) -> Self:
+        if self.levels is not None and (len(set(self.levels)) != len(self.levels) or "" in self.levels):
+            raise ValueError("levels: each once, and none empty")
+        return self
+
+
+class HorizontalTerms(Strict):
+    """What all clients' tables have in common, and how their sums are taken (docs/protocols/horizontal.md).
+
+    ``threshold`` clients are the fewest that a sum is taken over, by default just more than two thirds; a step of a sum stays open
+    for ``step_seconds``.
+    """
+
+    features: dict[str, FeatureTerms] = Field(min_length=1)
+    threshold: int | None = Field(None, ge=3)
+    step_seconds: float = Field(600, gt=0)
+
+    def threshold_of(self, clients: int) -> int:
+        return self.threshold if self.threshold is not None else 2 * clients // 3 + 1
+
+    def table(self) -> TableTerms:
+        """The terms of every client's table."""
+        kinds: dict[bool, Literal["numeric", "categorical"]] = {True: "numeric", False: "categorical"}
+        return TableTerms(
+            columns={
+                name: ColumnTerms(kind=kinds[one.levels is None], missing=one.missing, clip=one.clip)
+                for name, one in self.features.items()
+            }
+        )
+
+
 class TaskTerms(Strict):
     protocol: Protocol
     label: LabelTerms
     boosting: BoostingTerms | None = None
+    horizontal: HorizontalTerms | None = None
     parameters: dict[str, Any] = {}
     waivers: list[Literal["disclose-direction-to-guest", "disclose-coalition-scores-to-guest"]] = []
 
@@ -81,16 +129,27 @@ class TaskTerms(Strict):
             raise ValueError("boosting: secureboost has it, and only secureboost")
         return self
 
+    @model_validator(mode="after")
+    def _horizontal_fits(self) -> Self:
+        if (self.protocol in HORIZONTAL) != (self.horizontal is not None):
+            raise ValueError(f"horizontal: {', '.join(HORIZONTAL)} have it, and only they")
+        if self.horizontal is not None and self.label.column in self.horizontal.features:
+            raise ValueError("horizontal.features: the label is none")
+        return self
+
     @property
     def outcome(self) -> Outcome:
         """What kind of thing is predicted."""
         if self.boosting is not None:
             return {"logistic": "binary", "squared": "number", "softmax": "classes"}[self.boosting.objective]  # type: ignore[return-value]
-        return "number" if self.protocol == "linear" else "binary"
+        return "number" if self.protocol in ("linear", "horizontal-linear") else "binary"
 
     def require_composition(self, roles: Iterable[str]) -> None:
         """Raise ValueError unless parties in these roles can train with the protocol; amendments must keep to it too."""
         held, protocol = list(roles), self.protocol
+        if self.horizontal is not None:
+            self._require_clients(self.horizontal, held)
+            return
         if held.count("guest") != 1 or held.count("host") < 1 or held.count("arbiter") > 1:
             raise ValueError("parties: exactly one guest, at least one host and at most one arbiter are needed")
         if protocol not in ("logistic-guest", "secureboost") and "arbiter" not in held:
@@ -99,6 +158,16 @@ class TaskTerms(Strict):
             raise ValueError(
                 f"task.protocol: with one host logistic-guest shows that host's directions to the guest; "
                 f"use logistic-arbiter, or sign the waiver {DIRECTION_WAIVER}"
+            )
+
+    @staticmethod
+    def _require_clients(horizontal: HorizontalTerms, held: list[str]) -> None:
+        clients = held.count("client")
+        if held.count("aggregator") != 1 or clients < 3 or len(held) != clients + 1:
+            raise ValueError("parties: exactly one aggregator, at least three clients, and nobody else are needed")
+        if not 2 * clients < 3 * horizontal.threshold_of(clients) <= 3 * clients:
+            raise ValueError(
+                f"horizontal.threshold: with {clients} clients more than two thirds of them, and not more than there are"
             )
 
 
@@ -226,7 +295,9 @@ class Terms(Strict):
     @model_validator(mode="after")
     def _parties_fit(self) -> Self:
         self.require_composition(self.roles().values())
-        data = {name for name, party in self.parties.items() if party.role != "arbiter"}
+        data = {name for name, party in self.parties.items() if party.role not in ("arbiter", "aggregator")}
+        if self.task.horizontal is not None:
+            self._require_horizontal(self.task.horizontal)
         for field, names in (("scores", self.scores), ("tables", self.tables)):
             strangers = sorted(set(names) - data)
             if strangers:
@@ -238,6 +309,14 @@ class Terms(Strict):
         if self.schedule is not None and not re.fullmatch(r"@\w+|(\S+\s+){4}\S+", self.schedule):
             raise ValueError("schedule: a cron expression of five fields, or @daily and the like")
         return self
+
+    def _require_horizontal(self, horizontal: HorizontalTerms) -> None:
+        if self.tables:
+            raise ValueError("tables: clients' tables are alike; task.horizontal.features says what is in them")
+        if self.incentives is not None:
+            raise ValueError("incentives: there are none for horizontal agreements")
+        if horizontal.step_seconds >= self.deadlines.message:
+            raise ValueError("horizontal.step_seconds: less than deadlines.message, for which clients wait for the aggregator")
 
     def require_composition(self, roles: Iterable[str]) -> None:
         """Raise ValueError unless parties in these roles can train and settle by the terms; amendments must keep to it too."""
@@ -282,7 +361,8 @@ class Terms(Strict):
         return {name: party.role for name, party in self.parties.items()}
 
     def table(self, party: str) -> TableTerms:
-        return self.tables.get(party, TableTerms())
+        horizontal = self.task.horizontal
+        return self.tables.get(party, TableTerms()) if horizontal is None else horizontal.table()
 
     def document(self) -> dict[str, Any]:
         """All fields with explicit defaults; parties as a list, because their order counts and canonical JSON would sort them."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from fl_tasks.waiting import PeerAborted
 from storage.errors import CodedError
 from storage.exchange import Exchange
-from storage.schema import EVERYONE, Contract, Message, Public
+from storage.roles import EVERYONE
+from storage.schema import Contract, Message, Public
 
 ABORT = Contract(
     "abort",
@@ -31,9 +34,9 @@ def publish_abort(exchange: Exchange, error: CodedError) -> None:
         exchange.send(ABORT["abort"], peer, 0, columns)
 
 
-def published_abort(exchange: Exchange) -> CodedError | None:
-    """The first abort that a peer has published for this run, as the error to stop with."""
-    for peer in exchange.peers:
+def published_abort(exchange: Exchange, peers: Iterable[str]) -> CodedError | None:
+    """The first abort that one of these peers has published for this run, as the error to stop with."""
+    for peer in peers:
         receipt = exchange.fetch(ABORT["abort"], peer, 0)
         if receipt is not None:
             code, step, cause = (receipt.table.column(name)[0].as_py() for name in ("code", "step", "cause"))

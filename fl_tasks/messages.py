@@ -10,6 +10,7 @@ STAGES = {
     "handshake": "fl_tasks.stages.join:HANDSHAKE",
     "seeds": "fl_tasks.stages.join:SEEDS",
     "alignment": "fl_tasks.alignment.contract:CONTRACT",
+    "secure-aggregation": "fl_tasks.horizontal.secagg:CONTRACT",
     "evaluation": "fl_tasks.stages.evaluate:METRICS",
     "scoring": "fl_tasks.vertical.scoring:CONTRACT",
     "tree-scoring": "fl_tasks.vertical.secureboost.scoring:CONTRACT",
@@ -26,6 +27,8 @@ PROTOCOLS = {
     "logistic-guest": "fl_tasks.vertical.guest_held:CONTRACT",
     "logistic-taylor": "fl_tasks.vertical.taylor:CONTRACT",
     "secureboost": "fl_tasks.vertical.secureboost:CONTRACT",
+    "horizontal-linear": "fl_tasks.horizontal.newton:CONTRACT",
+    "horizontal-logistic": "fl_tasks.horizontal.newton:CONTRACT",
 }
 """Contracts of the training protocols, by the name that the terms give them."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -24,8 +24,10 @@ from fl_tasks.crypto.prf import Prf
 from fl_tasks.waiting import Wait, Watch
 from storage.errors import CodedError
 from storage.exchange import Exchange
+from storage.identity import SignatureRefused
 from storage.private import PrivateArea
-from storage.schema import ARBITER, GUEST, HOST, Contract, Message
+from storage.roles import AGGREGATOR, ARBITER, CLIENT, GUEST, HOST, INITIATORS
+from storage.schema import Contract, Message
 
 if TYPE_CHECKING:
     from contracts.terms import Terms
@@ -114,6 +116,19 @@ class Session:
         return next(iter(self._with_role(ARBITER)), None)
 
     @property
+    def initiator(self) -> str:
+        """Who starts the agreement's runs."""
+        return self._with_role(*INITIATORS)[0]
+
+    @property
+    def clients(self) -> list[str]:
+        return self._with_role(CLIENT)
+
+    @property
+    def aggregator(self) -> str:
+        return self._with_role(AGGREGATOR)[0]
+
+    @property
     def data_parties(self) -> list[str]:
         """Hosts in the agreement's order, then the guest: the chain of the white paper's figure."""
         return [*self.hosts, self.guest]
@@ -149,6 +164,19 @@ class Session:
         message = self._message(name)
         address = self._exchange.address(message.name, self.me, round, message.step)
         self._watch.until(attempt, frm, message.name, address.head())
+
+    def gather(self, name: str, among: Sequence[str], seconds: float) -> list[str]:
+        """Who of ``among`` has sent message ``name`` of this round when all have, or ``seconds`` after the wait began.
+
+        Nothing is read yet. Raises Waiting, PeerAborted or RunExpired.
+        """
+        message = self._message(name)
+        key = self._exchange.address(message.name, self.me, self.round, message.step).head()
+
+        def look() -> list[str]:
+            return [party for party in among if self._exchange.present(message, party, self.round)]
+
+        return self._watch.gather(look, among, seconds, message.name, key)
 
     def receive_all(self, name: str) -> dict[str, pa.Table]:
         """Message ``name`` of this round from every other party whose role sends it, in the agreement's order."""
@@ -253,6 +281,22 @@ class Session:
         if self._secrets.common is None:
             raise RuntimeError("the arbiter has no common secret")
         return Prf(Prf(self._secrets.common).derive(self.run, self.stage, self.round))
+
+    @property
+    def moment(self) -> dict[str, Any]:
+        """What is being done now, as a document: manifest, stage, round and part; for signatures and contexts."""
+        return {"manifest": self._exchange.binding, "stage": self.stage, "round": self.round, "part": self._part}
+
+    def sign(self, domain: str, data: bytes) -> bytes:
+        """This party's signature, for statements that others than the recipient of an artifact are to verify."""
+        return self._exchange.me.signing.sign(domain, data)
+
+    def verify(self, party: str, signature: bytes, domain: str, data: bytes) -> None:
+        """Raise SignatureRefused unless another party's signature is good."""
+        try:
+            self._exchange.peers[party].verify.verify(signature, domain, data)
+        except SignatureRefused as error:
+            raise error.at(party) from None
 
     # -- progress and work ------------------------------------------------------------------------------------------------
 

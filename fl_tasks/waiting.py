@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -98,6 +98,21 @@ class Watch:
                     raise PeerSilent(f"Awaited: {message} for {self._deadline:g} s.", party=party)
                 if waited >= self._wait.inline:
                     raise Waiting(party, message, key, datetime.fromtimestamp(overdue, UTC))
+            time.sleep(pause)
+            pause = min(pause * _GROWTH, _LONGEST_PAUSE)
+
+    def gather(self, look: Callable[[], list[str]], among: Sequence[str], seconds: float, message: str, key: str) -> list[str]:
+        """Call ``look``, which says who is in, until all of ``among`` are, or ``seconds`` have passed since the wait began,
+        over all tries; returns who is in then. Raises Waiting, PeerAborted or RunExpired."""
+        began, pause = time.monotonic(), _FIRST_PAUSE
+        closing = self._since(f"gather/{key}", 0.0).timestamp() + seconds
+        while True:
+            missing = [party for party in among if party not in (there := look())]
+            if not missing or time.time() >= closing:
+                return there
+            self.check_aborts(missing[0])
+            if time.monotonic() - began >= self._wait.inline:
+                raise Waiting(missing[0], message, key, datetime.fromtimestamp(closing, UTC))
             time.sleep(pause)
             pause = min(pause * _GROWTH, _LONGEST_PAUSE)
 

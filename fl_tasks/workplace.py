@@ -25,6 +25,7 @@ from storage.identity import PartyKeys, SealKey, UnsealKey, decode_key
 from storage.ledger.blocks import Blocks
 from storage.ledger.chain import Chain
 from storage.private import PrivateArea
+from storage.roles import CLIENT, INITIATORS
 from storage.schema import Contract
 from storage.stores.base import Store
 from storage.stores.opening import open_store
@@ -70,6 +71,11 @@ class Workplace:
     @property
     def role(self) -> str:
         return self.roles[self.me]
+
+    @property
+    def initiator(self) -> str:
+        """Who starts the agreement's runs."""
+        return next(party for party, role in self.roles.items() if role in INITIATORS)
 
     @property
     def roles(self) -> dict[str, str]:
@@ -154,8 +160,12 @@ class Workplace:
         limits, stored = self.terms.deadlines, self.run_area(run).get("manifest")
         expires = Manifest.from_document(parse(stored)).invitation.expires_at if stored and not settling else None
         deadline = limits.settle if settling else limits.message if stored else limits.join
-        handshake = self.handshake(run)
-        return Watch(wait, deadline, expires, self.run_area(run), lambda: published_abort(handshake))
+        return Watch(wait, deadline, expires, self.run_area(run), lambda: self.aborted(run))
+
+    def aborted(self, run: str) -> CodedError | None:
+        """The abort that ends a run for this party, if there is one; a client that leaves a horizontal run ends nothing."""
+        begun = self.run_area(run).get("manifest") is not None
+        return published_abort(self.handshake(run), [one for one in self.peers if not begun or self.roles[one] != CLIENT])
 
     def session(
         self,

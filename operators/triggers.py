@@ -49,11 +49,9 @@ class ArtifactTrigger(BaseTrigger):
 
     def _look(self, place: Any) -> str | None:
         """``artifact``, ``abort``, or None. An abort that cannot be verified wakes the task too, which then says what is wrong."""
-        from fl_tasks.aborts import published_abort
-
         if self.key in place.peers[self.party].list(self.key):
             return "artifact"
-        return "abort" if published_abort(place.handshake(self.run_name)) is not None else None
+        return "abort" if place.aborted(self.run_name) is not None else None
 
 
 class InvitationTrigger(BaseEventTrigger):

@@ -26,9 +26,10 @@ from operators.settle import SettleOperator
 from operators.train import TrainModelOperator
 from operators.triggers import InvitationTrigger
 from operators.validate import ValidateDataOperator
+from storage.roles import INITIATORS
 
 _START = datetime(2024, 1, 1, tzinfo=UTC)
-_INVITATION = """The guest asks this organisation to take part.
+_INVITATION = """Another organisation asks this organisation to take part.
 {% set asked = ti.xcom_pull('invitation') %}
 - run: `{{ asked.run }}` ({{ asked.kind }}), invited by {{ asked.initiator }} at {{ asked.created }}, open until {{ asked.expires }}
 - data as of: {{ asked.as_of }}
@@ -47,8 +48,8 @@ def scores_asset(agreement: str, party: str) -> Asset:
 
 
 def build_training_dag(agreement: Agreement, party: str) -> DAG:
-    """Train, evaluate, publish, settle; with a trigger form and the agreement's schedule at the guest, from the inbox elsewhere."""
-    form = training_form(agreement) if _guest(agreement, party) else {}
+    """Train, evaluate, publish, settle; with a form and the agreement's schedule at who starts runs, from the inbox elsewhere."""
+    form = training_form(agreement) if _starts(agreement, party) else {}
     with _dag(agreement, party, "train", agreement.terms.schedule, form) as dag:
         own: dict[str, Any] = {"agreement": agreement.name}
         validated = ValidateDataOperator(task_id="validate", **own)
@@ -70,7 +71,7 @@ def build_training_dag(agreement: Agreement, party: str) -> DAG:
 
 def build_predict_dag(agreement: Agreement, party: str) -> DAG:
     """Score new rows of all parties with a published version, and settle."""
-    form = prediction_form() if _guest(agreement, party) else {}
+    form = prediction_form() if _starts(agreement, party) else {}
     with _dag(agreement, party, "predict", None, form) as dag:
         own: dict[str, Any] = {"agreement": agreement.name, "kind": "predict"}
         tasks = [
@@ -187,7 +188,7 @@ def _field(one: Parameter) -> Param:
 def _dag(agreement: Agreement, party: str, kind: str, schedule: Any, form: dict[str, Param]) -> DAG:
     terms, role = agreement.terms, agreement.roles()[party]
     others = ", ".join(f"{name} ({other})" for name, other in agreement.roles().items() if name != party)
-    begins = kind == "monitor" or role == "guest"
+    begins = kind == "monitor" or role in INITIATORS
     return DAG(
         dag_of(agreement.name, kind),
         description=f"{terms.task.protocol} with {others}; this is {party} ({role})",
@@ -196,14 +197,14 @@ def _dag(agreement: Agreement, party: str, kind: str, schedule: Any, form: dict[
         catchup=False,
         params=form,
         tags=["tombolo", party, role],
-        doc_md=None if begins else "Started by the inbox when the guest invites; it is not meant to be triggered by hand.",
+        doc_md=None if begins else "Started by the inbox when another party invites; it is not meant to be triggered by hand.",
     )
 
 
 def _beginning(agreement: Agreement, party: str, kind: Kind) -> list[BaseOperator]:
-    """Invite and join at the guest; elsewhere join, after a person's approval where the terms ask for one."""
+    """Invite and join at who starts runs; elsewhere join, after a person's approval where the terms ask for one."""
     own: dict[str, Any] = {"agreement": agreement.name, "kind": kind}
-    if _guest(agreement, party):
+    if _starts(agreement, party):
         started_by = "{{ dag_run.triggering_user_name or 'schedule' }}"
         return [
             InviteOperator(task_id="invite", **own),
@@ -232,5 +233,5 @@ def _chain(tasks: Sequence[BaseOperator]) -> None:
         before >> after
 
 
-def _guest(agreement: Agreement, party: str) -> bool:
-    return agreement.roles()[party] == "guest"
+def _starts(agreement: Agreement, party: str) -> bool:
+    return agreement.roles()[party] in INITIATORS

@@ -125,6 +125,35 @@ class Exchange:
         self.books.book_received(self._entry(sender, address, head, size, header.rows, header.schema, header.created))
         return Receipt(table, hashlib.sha256(head).hexdigest())
 
+    def book_unread(self, sender: str) -> int:
+        """Book what a peer wrote for this party under this binding and nobody has read, because it came too late for its step.
+
+        Nothing is opened. Returns how many artifacts there were; raises what is wrong with an envelope.
+        """
+        peer, prefix = self.peers[sender], f"to-{self.me.name}/{self.agreement}/{self.run}/"
+        read = {entry.address for entry in self.books.entries("received") if entry.peer == sender}
+        unread = [key for key in peer.store.list(prefix) if key.endswith("/head") and key.removesuffix("/head") not in read]
+        count = 0
+        for key in unread:
+            head = _get(peer.store, key)
+            header, _ = read_head(head, peer.verify)
+            if header.binding != self.binding:  # from before the run was joined
+                continue
+            address, chunks = header.address, len(header.chunks)
+            if address.head() != key:
+                raise MisaddressedArtifact(f"Found at {key}.", party=sender)
+            self._check(header, address, sender)
+            further = range(1, chunks + 1) if chunks > 1 else ()
+            size = len(head) + sum(peer.store.stat(address.chunk(index)).size for index in further)
+            self.books.book_received(self._entry(sender, address, head, size, header.rows, header.schema, header.created))
+            count += 1
+        return count
+
+    def present(self, message: Message, sender: str, round: int) -> bool:
+        """Whether a peer has written an artifact; nothing of it is read or verified."""
+        head = self.address(message.name, self.me.name, round, message.step).head()
+        return head in self.peers[sender].store.list(head)
+
     def _check(self, header: Header, address: Address, sender: str) -> None:
         if header.address != address or header.sender != sender:
             raise MisaddressedArtifact(f"Found at {address.prefix()}.", party=sender)

@@ -15,9 +15,6 @@ import pyarrow as pa
 
 from storage.errors import CodedError
 
-GUEST, HOST, ARBITER = "guest", "host", "arbiter"
-DATA = (GUEST, HOST)
-EVERYONE = (GUEST, HOST, ARBITER)
 _MAX_WIDTH = 4096
 
 

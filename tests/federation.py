@@ -21,7 +21,8 @@ from fl_tasks.stages.join import invite, join
 from fl_tasks.waiting import PeerAborted, Wait
 from fl_tasks.workplace import Workplace
 from storage.identity import PartyKeys
-from storage.schema import ARBITER, GUEST, Contract
+from storage.roles import HOLDERS, INITIATORS
+from storage.schema import Contract
 
 FOREVER = Wait(math.inf)
 TEST_PARAMETERS = {"key_bits": 1024, "rounds": {"default": 40, "min": 1, "max": 200}}
@@ -49,11 +50,12 @@ class Federation:
 
     @property
     def guest(self) -> str:
-        return next(party for party, role in self.parties.items() if role == GUEST)
+        """Who starts runs."""
+        return next(party for party, role in self.parties.items() if role in INITIATORS)
 
     @property
     def data_parties(self) -> list[str]:
-        return [party for party, role in self.parties.items() if role != ARBITER]
+        return [party for party, role in self.parties.items() if role in HOLDERS]
 
     def run_all(self, work: Callable[[str], Any], parties: list[str] | None = None) -> dict[str, Any]:
         """Call ``work(party)`` for all parties at once, in threads; the error that began it is raised after all have ended."""
@@ -137,7 +139,7 @@ def federation(
             "waivers": list(waivers),
         },
         "alignment": {"id": [{"column": "id", "canonical": "text"}], "minimum_intersection": 20},
-        "scores": [next(party for party, role in roles.items() if role == "guest")],
+        "scores": [party for party, role in roles.items() if role == "guest"],
         **terms,
     }
     shared = root / "federations" / "trial"

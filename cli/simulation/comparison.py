@@ -1,4 +1,4 @@
-"""What the federated model is compared with, computed from the same aligned rows: pooled and guest-alone models.
+"""What the federated model is compared with, computed from the same rows: the pooled model, and that of one party alone.
 
 Opens every party's private area, so it works only where one machine plays all parties.
 """
@@ -12,21 +12,29 @@ from typing import Any
 
 from fl_tasks.workplace import Workplace
 from storage.canonical import parse
-from storage.schema import ARBITER, GUEST
+from storage.roles import ARBITER, CLIENT, GUEST
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Metrics of the two plain models, counts of aligned rows, and, of a binary label, gains of these and the federated model."""
+    """Metrics of the pooled model and of one party alone (``alone_as`` says which), counts of rows, and, of a binary label that the
+    guest alone holds, gains of these and the federated model."""
 
     pooled: dict[str, float]
-    guest_only: dict[str, float]
+    alone: dict[str, float]
+    alone_as: str
     rows: dict[str, int]
     gains: dict[str, list[float]]
 
 
 def compare(agreement: str, settings: Mapping[str, Path], run: str) -> Comparison:
-    """Train both plain models of a finished run, with the run's own encoding, parameters and number of rounds."""
+    """Train the plain models of a finished run, with the run's own encoding, parameters and number of rounds."""
+    horizontal = any(Workplace.open(agreement, file).role == CLIENT for file in settings.values())
+    return (_by_rows if horizontal else _by_columns)(agreement, settings, run)
+
+
+def _by_columns(agreement: str, settings: Mapping[str, Path], run: str) -> Comparison:
+    """All parties' columns of the same rows, and the guest's."""
     import numpy as np
 
     from fl_tasks.models.gains import gains
@@ -59,4 +67,36 @@ def compare(agreement: str, settings: Mapping[str, Path], run: str) -> Compariso
         evaluation = parse(guest.run_area(run).get("evaluation") or b"{}")
         curves = {"federated": evaluation["gains"], **{name: gains(held_out, scores) for name, scores in totals.items()}}
     counts = {"common": len(rows.test), "train": int((~rows.test).sum()), "test": int(rows.test.sum())}
-    return Comparison(*(measure(task.outcome, held_out, totals[name]) for name in ("pooled", "guest_only")), counts, curves)
+    plain = (measure(task.outcome, held_out, totals[name]) for name in ("pooled", "guest_only"))
+    return Comparison(*plain, "guest_only", counts, curves)
+
+
+def _by_rows(agreement: str, settings: Mapping[str, Path], run: str) -> Comparison:
+    """All clients' rows of the same columns, and the client whose own rows make the best model; measured on all held-out rows."""
+    import numpy as np
+
+    from fl_tasks.models.metrics import HIGHER_IS_BETTER, metric_names
+    from fl_tasks.models.part import ModelPart
+    from fl_tasks.models.reference import Rows, reference_metrics
+    from fl_tasks.stages.aligned import features, label, load_aligned
+
+    clients = [place for place in (Workplace.open(agreement, file) for file in settings.values()) if place.role == CLIENT]
+    x, y, test, owner = [], [], [], []
+    for number, place in enumerate(clients):
+        aligned, part = load_aligned(place, run), ModelPart.of_run(place, run)
+        x.append(part.encoder.transform(features(place, aligned)))
+        y.append(label(place, aligned))
+        test.append(aligned.test)
+        owner.append(np.full(len(aligned.test), number))
+    features_, labels, held_out, owners = (np.concatenate(parts) for parts in (x, y, test, owner))
+    terms, params = clients[0].terms, clients[0].params(run)
+
+    def reference(used: Any) -> dict[str, float]:
+        rows = Rows(labels[used], np.ones(int(used.sum())), held_out[used])
+        return reference_metrics(terms.task, terms.limits, params, 0, features_[used], rows)
+
+    first = metric_names(terms.task.outcome)[0]
+    own = [(owners == number) | held_out for number in range(len(clients)) if len(set(labels[(owners == number) & ~held_out])) > 1]
+    alone = sorted((reference(used) for used in own), key=lambda found: found[first], reverse=HIGHER_IS_BETTER[first])
+    counts = {"common": len(labels), "train": int((~held_out).sum()), "test": int(held_out.sum())}
+    return Comparison(reference(np.ones(len(labels), dtype=bool)), alone[0], "best_client", counts, {})

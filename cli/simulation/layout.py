@@ -14,7 +14,7 @@ from contracts.agreement import Agreement
 from contracts.reading import read_model
 from contracts.terms import Terms
 from storage.identity import PartyKeys
-from storage.schema import ARBITER
+from storage.roles import HOLDERS, LABELLED
 
 _MARK = ".tombolo-simulation"
 _SOURCES = {".parquet": "parquet", ".pq": "parquet", ".csv": "csv"}
@@ -63,7 +63,7 @@ def lay_out(agreement: Path, data: Mapping[str, Path], split: Path | None, out: 
         keys.save(home / "keys.json")
         store = f"file://{(home / 'store').resolve()}"
         own = {"table": _source(tables[party])} if party in tables else {}
-        if split is not None and role == "guest":
+        if split is not None and role in LABELLED:
             own["split"] = str(split.resolve())
         settings[party] = home / "party.yaml"
         settings[party].write_text(yaml.safe_dump(_settings(party, store, terms.name, own), sort_keys=False), encoding="utf-8")
@@ -74,7 +74,7 @@ def lay_out(agreement: Path, data: Mapping[str, Path], split: Path | None, out: 
 
 def assign(roles: Mapping[str, str], data: Mapping[str, Path]) -> dict[str, Path]:
     """Tables by party; a role's name may stand for its only party. Raises :class:`Misuse` where one lacks or does not belong."""
-    holders = [party for party, role in roles.items() if role != ARBITER]
+    holders = [party for party, role in roles.items() if role in HOLDERS]
     tables: dict[str, Path] = {}
     for name, file in data.items():
         named = [name] if name in holders else [party for party in holders if roles[party] == name]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 STAGES = ("join", "validate", "align", "train", "evaluate", "publish", "settle")
+ALONE = {"guest_only": "guest alone", "best_client": "best client alone"}
 _SCHEMA = "tombolo.report/1"
 
 
@@ -19,7 +20,8 @@ def build(
     run: str,
     federated: Mapping[str, float],
     pooled: Mapping[str, float],
-    guest_only: Mapping[str, float],
+    alone: Mapping[str, float],
+    alone_as: str,
     gains: Mapping[str, Sequence[float]],
     rows: Mapping[str, int],
     rounds: int,
@@ -38,7 +40,7 @@ def build(
         "agreement": agreement,
         "protocol": protocol,
         "run": run,
-        "metrics": {"federated": dict(federated), "pooled": dict(pooled), "guest_only": dict(guest_only)},
+        "metrics": {"federated": dict(federated), "pooled": dict(pooled), alone_as: dict(alone)},
         **({"lift": {name: lift(found) for name, found in gains.items()}, "gains": curves} if gains else {}),
         "rows": dict(rows),
         "rounds": rounds,
@@ -62,11 +64,12 @@ def show(report: Mapping[str, Any], console: Any) -> None:
     from rich.table import Table
 
     table = Table(title=f"{report['agreement']}: {report['protocol']}, run {report['run']}", title_justify="left")
-    for column in ("", "federated", "pooled", "guest alone"):
-        table.add_column(column, justify="left" if not column else "right")
     metrics = report["metrics"]
+    alone = next(name for name in metrics if name in ALONE)
+    for column in ("", "federated", "pooled", ALONE[alone]):
+        table.add_column(column, justify="left" if not column else "right")
     for name in metrics["federated"]:
-        values = (metrics[model].get(name) for model in ("federated", "pooled", "guest_only"))
+        values = (metrics[model].get(name) for model in ("federated", "pooled", alone))
         table.add_row(_title(name), *("" if value is None else f"{value:.6f}" for value in values))
     if "lift" in report:
         table.add_row("lift, best tenth", *(f"{report['lift'][model]:.3f}" for model in ("federated", "pooled", "guest_only")))
@@ -107,4 +110,5 @@ def _settlement(settled: Mapping[str, Any]) -> Any:
 
 
 def _title(metric: str) -> str:
-    return {"auc": "AUC", "ks": "KS", "logloss": "log-loss", "rmse": "RMSE", "r2": "R2"}.get(metric, metric)
+    titles = {"auc": "AUC", "ks": "KS", "logloss": "log-loss", "rmse": "RMSE", "r2": "R2", "auc_error": "AUC, off by at most"}
+    return titles.get(metric, metric)

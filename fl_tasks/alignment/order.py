@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from fl_tasks.session import Session
 from storage.errors import CodedError
-from storage.schema import DATA, GUEST, HOST, Commitment, Message, Public
+from storage.roles import DATA, GUEST, HOST
+from storage.schema import Commitment, Message, Public
 
 MESSAGES = (
     Message(

@@ -16,7 +16,8 @@ from fl_tasks.alignment.salt import joint_salt
 from fl_tasks.alignment.two_party import DOMAIN, WrongListSize, split
 from fl_tasks.crypto import ristretto
 from fl_tasks.session import Session
-from storage.schema import ARBITER, DATA, GUEST, HOST, BlindedPoint, Disclosed, Message
+from storage.roles import ARBITER, DATA, GUEST, HOST
+from storage.schema import BlindedPoint, Disclosed, Message
 
 _PAD_TO = 1024
 _POINT = ristretto.POINT_BYTES

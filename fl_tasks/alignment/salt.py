@@ -13,7 +13,8 @@ import pyarrow as pa
 from fl_tasks.session import Session
 from storage.canonical import canonical
 from storage.errors import CodedError
-from storage.schema import DATA, Commitment, Disclosed, Message, Public
+from storage.roles import DATA
+from storage.schema import Commitment, Disclosed, Message, Public
 
 MESSAGES = (
     Message(

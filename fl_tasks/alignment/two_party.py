@@ -12,7 +12,8 @@ from fl_tasks.alignment.salt import joint_salt
 from fl_tasks.crypto import ristretto
 from fl_tasks.session import Session
 from storage.errors import CodedError
-from storage.schema import DATA, BlindedPoint, Message
+from storage.roles import DATA
+from storage.schema import BlindedPoint, Message
 
 DOMAIN = b"tombolo/alignment/1/"
 _POINT = ristretto.POINT_BYTES

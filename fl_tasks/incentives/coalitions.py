@@ -27,7 +27,8 @@ from fl_tasks.settlement.messages import LIVE
 from fl_tasks.vertical.scoring import SCORE_LIMIT, ScoreOutOfRange, WrongScoreCount, column, masked, unmasked
 from storage.canonical import canonical, parse
 from storage.errors import CodedError
-from storage.schema import ARBITER, DATA, EVERYONE, GUEST, HOST, Contract, Disclosed, Message, Pad64, Public
+from storage.roles import ARBITER, DATA, GUEST, HOST, VERTICAL
+from storage.schema import Contract, Disclosed, Message, Pad64, Public
 
 Floats = npt.NDArray[np.float64]
 ScoresOf = Callable[[Coalition], Floats]
@@ -41,7 +42,7 @@ CONTRACT = Contract(
     Message(
         "volume",
         DATA,
-        EVERYONE,
+        VERTICAL,
         {"columns": Disclosed("int64", "a share of the data, which is a contribution", "one count per run")},
         learns="how many encoded columns the sender trained with",
         step="0",
@@ -80,7 +81,7 @@ CONTRACT = Contract(
     Message(
         "coalition_values",
         (GUEST, ARBITER),
-        EVERYONE,
+        VERTICAL,
         {
             "coalition": Public("int64", "which coalition: bit k stands for data party k"),
             "value": Disclosed("float64", "what each party contributed", "one aggregate per coalition and run"),

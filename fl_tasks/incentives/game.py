@@ -15,7 +15,7 @@ from contracts.terms import IncentiveTerms, Terms
 from fl_tasks.incentives import shapley
 from fl_tasks.incentives.shapley import MOST_EXACT, Coalition
 from fl_tasks.models.metrics import HIGHER_IS_BETTER, metric_names
-from storage.schema import ARBITER, GUEST
+from storage.roles import ARBITER, GUEST
 
 ORDERS = 64
 """How many orders of the players are drawn where there are too many for exact values."""

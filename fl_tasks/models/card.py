@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from contracts.parameters import HORIZONTAL
 from fl_tasks.models.gains import PICTURE, SHARES, lift
 from fl_tasks.models.trees import importance
 
@@ -15,6 +16,8 @@ _PROTOCOLS = {
     "logistic-guest": "vertical logistic regression, exact, keys at the guest",
     "logistic-taylor": "vertical logistic regression, Taylor form, with an arbiter",
     "secureboost": "vertical boosted trees, keys at the guest",
+    "horizontal-linear": "horizontal linear regression by secure aggregation",
+    "horizontal-logistic": "horizontal logistic regression by secure aggregation",
 }
 
 _FORMS = {"secureboost": "A sum of trees over binned columns"}
@@ -62,16 +65,18 @@ def _marks(last: int) -> Iterable[int]:
 
 def card(record: Mapping[str, Any], picture: str | None) -> str:
     """The card of one party's registry record; ``picture`` is the file name of the loss curve beside it."""
-    part, run = record.get("part"), record["version"]
+    part, run, joint = record.get("part"), record["version"], record["protocol"] in HORIZONTAL
     lines = [
         f"# Model {record['agreement']}, version {run}",
         "",
         f"Trained by {len(record['parties'])} organisations together: {_PROTOCOLS.get(record['protocol'], record['protocol'])}. "
-        f"This card is written by **{_md(record['party'])}** ({record['role']}) and describes its own part only.",
+        f"This card is written by **{_md(record['party'])}** ({record['role']})"
+        f"{'' if joint else ' and describes its own part only'}.",
         "",
         "## Quality on held-out rows",
         "",
-        f"Measured by the label holder on {record['evaluation']['rows']} aligned rows that were not trained on.",
+        f"Measured {'by sums over clients' if joint else 'by the label holder'} on {record['evaluation']['rows']} "
+        f"{'' if joint else 'aligned '}rows that were not trained on.",
         "",
         *_table(("metric", "value"), ((name, f"{value:.4f}") for name, value in record["evaluation"]["metrics"].items())),
         "",
@@ -88,10 +93,12 @@ def card(record: Mapping[str, Any], picture: str | None) -> str:
     if part:
         own = [str(name) for name in part["names"]]
         lines += [
-            "## This party's part",
+            "## The model" if joint else "## This party's part",
             "",
             f"{len(own)} encoded columns, {part['rounds']} rounds: {', '.join(f'`{_md(name)}`' for name in own)}.",
-            "It stays in this party's registry; other parties hold theirs, and nobody holds all.",
+            "Every client holds the same model."
+            if joint
+            else "It stays in this party's registry; other parties hold theirs, and nobody holds all.",
             "",
         ]
     if part and "trees" in part:
@@ -114,8 +121,9 @@ def card(record: Mapping[str, Any], picture: str | None) -> str:
         "## Limits of use",
         "",
         f"{_FORMS.get(record['protocol'], 'A linear score over standardised columns')}. "
-        "It is valid for rows of the population that was aligned, at the parties named, "
-        "with tables prepared as they were for training; watch the drift of its scores. A part alone predicts nothing useful.",
+        f"It is valid for rows of the population that was {'trained on' if joint else 'aligned'}, at the parties named, "
+        "with tables prepared as they were for training; watch the drift of its scores."
+        f"{'' if joint else ' A part alone predicts nothing useful.'}",
         "",
     ]
     return "\n".join(lines)

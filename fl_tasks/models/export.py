@@ -19,7 +19,7 @@ from fl_tasks.trees.tree import LEAF, Record, Tree
 from fl_tasks.workplace import Workplace
 from storage.canonical import canonical, parse
 from storage.errors import CodedError
-from storage.schema import GUEST
+from storage.roles import GUEST
 
 SCHEMA, _DOMAIN = "tombolo.release/1", "release"
 _LARGEST = 1 << 26

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from contracts.parameters import HORIZONTAL, LINEAR
 from fl_tasks.tables.encoding import Encoder
 from fl_tasks.workplace import Workplace
 from storage.canonical import parse
@@ -87,9 +88,9 @@ class ModelPart(ABC):
 
 @dataclass(frozen=True)
 class LinearPart(ModelPart):
-    """Weights (d,) of the encoded columns, and the guest's intercept (0 elsewhere)."""
+    """Weights (d,) of the encoded columns, and the intercept (0 at hosts)."""
 
-    PROTOCOLS = ("linear", "logistic-taylor", "logistic-guest", "logistic-arbiter")
+    PROTOCOLS = (*LINEAR, *HORIZONTAL)
     weights: npt.NDArray[np.float64]
     intercept: float
     encoder: Encoder

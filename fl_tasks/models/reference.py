@@ -48,7 +48,7 @@ def reference_totals(
         plan = Plan.of(task.boosting.objective, task.boosting.classes, params, limits.minimum_leaf_rows)
         return _boosted(plan, rounds, features, rows)
     train = ~rows.test
-    fit = _linear if task.protocol == "linear" else _logistic
+    fit = _linear if task.outcome == "number" else _logistic
     weights, intercept = fit(features[train], rows.labels[train], float(params["l2"]))
     return np.asarray(features[rows.test] @ weights + intercept, dtype=np.float64)
 

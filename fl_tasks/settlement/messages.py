@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from storage.schema import ARBITER, EVERYONE, GUEST, HOST, Contract, Disclosed, Message, Public
+from storage.roles import EVERYONE, GUEST, INITIATORS, INVITED, VERTICAL
+from storage.schema import Contract, Disclosed, Message, Public
 
 _BOOKED = "about artifacts that the two exchanged, which both have booked"
 _SIGNED = "signed statements about the run that every party checks"
@@ -36,8 +37,8 @@ SETTLEMENT = Contract(
     ),
     Message(
         "height",
-        GUEST,
-        (HOST, ARBITER),
+        INITIATORS,
+        INVITED,
         {
             "height": Public("int64", "the block's place in the ledger"),
             "previous_run": Public("string", "the run that the block before it closed"),
@@ -84,7 +85,7 @@ LIVE = Contract(
     Message(
         "live_quality",
         GUEST,
-        EVERYONE,
+        VERTICAL,
         {
             "booking": Public("string", "the monitoring run that booked it; empty where there is nothing new"),
             "rows": Disclosed("int64", "how many labelled rows the aggregate covers", "one count per prediction run"),

@@ -17,7 +17,7 @@ from storage.ledger.block import DOMAIN, build, document, made_from, read_attest
 from storage.ledger.signed import BadStatement, Signed
 from storage.ledger.voting import PRECOMMIT, PREVOTE, Ballot, Voter, quorum
 from storage.private import PrivateArea
-from storage.schema import GUEST
+from storage.roles import INITIATORS
 
 _LARGEST = 1 << 26
 _MOST_ROWS = 1000
@@ -26,7 +26,7 @@ _MOST_VIEWS = 50
 
 class OtherHistory(CodedError):
     code = "TMB-LEDGER-107"
-    cause = "The guest's ledger and this party's do not agree on the blocks before this one."
+    cause = "The ledger of who starts the runs and this party's do not agree on the blocks before this one."
     remedy = "Compare `tombolo audit verify` at both; one of the stores was altered or restored from an old backup."
 
 
@@ -75,15 +75,15 @@ def forgiving(members: Collection[str]) -> bool:
 
 
 def agree_on_place(session: Session, own: Callable[[], Place]) -> Place:
-    """The guest says where the block belongs; the others hear it. ``own`` gives the guest's place."""
-    if session.role == GUEST:
+    """The initiator says where the block belongs; the others hear it. ``own`` gives the initiator's place."""
+    if session.role in INITIATORS:
         place = own()
         session.send("height", height=place.height, previous_run=place.previous_run)
         return place
-    table = session.receive("height", session.guest)
+    table = session.receive("height", session.initiator)
     place = Place(session.scalar(table, "height"), session.scalar(table, "previous_run"))
     if not 0 < place.height < 10**9 or (place.height == 1) != (place.previous_run == "") or place.previous_run == session.run:
-        raise OtherHistory("Its place is none.", party=session.guest)
+        raise OtherHistory("Its place is none.", party=session.initiator)
     return place
 
 
@@ -242,7 +242,7 @@ class Assembly:
                 self._session.enter(0)
                 self._session.send("final_block", document=canonical(self._final))
         if self._final is not None and self._final["block"]["run"] != self._session.run:
-            raise OtherHistory(f"Block {self._ballot.height} closes another run.", party=self._session.guest)
+            raise OtherHistory(f"Block {self._ballot.height} closes another run.", party=self._session.initiator)
         return self._final
 
     def _refuse_two_faces(self) -> None:

@@ -15,7 +15,7 @@ from fl_tasks.alignment.order import check_order, share_split
 from fl_tasks.ledger import enter
 from fl_tasks.session import Progress, Session, log_progress
 from fl_tasks.stages.aligned import Aligned, features, id_columns, load_aligned, store_aligned
-from fl_tasks.stages.families import family_of
+from fl_tasks.stages.families import vertical_family
 from fl_tasks.tables.ids import canonical_ids
 from fl_tasks.tables.prepared import Prepared, prepare
 from fl_tasks.tables.source import read_table
@@ -23,7 +23,7 @@ from fl_tasks.waiting import Wait
 from fl_tasks.workplace import Workplace
 from storage.canonical import parse
 from storage.errors import CodedError
-from storage.schema import ARBITER, GUEST
+from storage.roles import ARBITER, CLIENT, GUEST, HOLDERS
 
 
 class SourceChanged(CodedError):
@@ -46,21 +46,27 @@ class RowSetsTooClose(CodedError):
 
 class BadSplit(CodedError):
     code = "TMB-ALIGN-013"
-    cause = "The guest's split file cannot be used."
+    cause = "A split file cannot be used."
     remedy = "Give a Parquet or CSV file with the id columns and a column `set` that says train or test."
 
 
 def align(place: Workplace, run: str, wait: Wait, progress: Progress = log_progress) -> dict[str, Any]:
-    """Take part in the alignment; keeps the aligned table. Returns ``{"rows", "train", "test"}`` (nothing at the arbiter)."""
-    many = sum(role != ARBITER for role in place.roles.values()) > 2
+    """Take part in the alignment; keeps the aligned table. Returns ``{"rows", "train", "test"}`` (nothing where there is no table).
+
+    In a horizontal agreement rows stay where they are: a client only says which of its own are held out, and no message leaves.
+    """
+    many = sum(role in HOLDERS for role in place.roles.values()) > 2
     with place.session(run, CONTRACT, "align", wait, progress) as session:
-        if session.role == ARBITER:
-            if many:
+        if session.role not in HOLDERS:
+            if many and session.role == ARBITER:
                 ring.arbiter(session)
             enter(place, run, "alignment", "rows")
             return {}
         if place.run_area(run).area("aligned").get("whole") is None:
-            _align(place, session, ring if many else two_party)
+            if session.role == CLIENT:
+                _hold_out(place, session)
+            else:
+                _align(place, session, ring if many else two_party)
         aligned = load_aligned(place, run)
         test = int(aligned.test.sum())
         enter(place, run, "alignment", "rows", rows=len(aligned.test), test=test)
@@ -83,10 +89,20 @@ def _align(place: Workplace, session: Session, protocol: Any) -> None:
         own = _split(place, session, ids) if session.role == GUEST else None
         found = Aligned(found.table, share_split(session, own, len(ids)))
         mine = _row_set(place, session, [one for one, held_out in zip(ids, found.test, strict=True) if not held_out])
-        family_of(place.terms.task.protocol).fit(place, session.run, features(place, found), ~found.test)
+        vertical_family(place.terms.task.protocol).fit(place, session.run, features(place, found), ~found.test)
         check_order(session, ids)  # whoever sends its digest has passed the guards: a run that fails them books no row set anywhere
         session.history.keep(f"row-sets/{session.run}", mine.tobytes())
     store_aligned(place, session.run, found.table, found.test)
+
+
+def _hold_out(place: Workplace, session: Session) -> None:
+    prepared = _pinned(place, session.run)
+    test = np.zeros(len(prepared.ids), dtype=bool)
+    if place.manifest(session.run).invitation.kind == "train":
+        test = _split(place, session, prepared.ids)
+        mine = _row_set(place, session, [one for one, held_out in zip(prepared.ids, test, strict=True) if not held_out])
+        session.history.keep(f"row-sets/{session.run}", mine.tobytes())
+    store_aligned(place, session.run, prepared.table, test)
 
 
 def _pinned(place: Workplace, run: str) -> Prepared:

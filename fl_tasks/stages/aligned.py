@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,7 @@ import pyarrow.parquet as pq
 from contracts.terms import AlignmentTerms
 from fl_tasks.workplace import Workplace
 from storage.errors import CodedError
-from storage.schema import GUEST
+from storage.roles import LABELLED
 
 TEST, ID = "__test", "__id"
 _CHUNK_ROWS = 200_000
@@ -27,7 +28,7 @@ class NotAligned(CodedError):
 
 class NoLabel(CodedError):
     code = "TMB-TABLE-012"
-    cause = "The guest's table lacks the agreed column of labels or weights, or it does not hold numbers."
+    cause = "The table lacks the agreed column of labels or weights, or it does not hold numbers."
     remedy = "Name the column as in the terms; recode classes as 0 and 1 (0, 1, 2, ... for several)."
 
 
@@ -73,8 +74,15 @@ def id_columns(place: Workplace) -> list[str]:
 
 def features(place: Workplace, aligned: Aligned) -> pa.Table:
     """The feature columns of the aligned table."""
+    return aligned.table.select(feature_columns(place, aligned.table.column_names))
+
+
+def feature_columns(place: Workplace, names: Sequence[str]) -> list[str]:
+    """Which of a table's columns are features: those that a horizontal agreement names, in its order; else all but the others."""
+    if place.terms.task.horizontal is not None:
+        return list(place.terms.task.horizontal.features)
     other = other_columns(place)
-    return aligned.table.select([name for name in aligned.table.column_names if name not in other])
+    return [name for name in names if name not in other]
 
 
 def other_columns(place: Workplace) -> set[str]:
@@ -83,7 +91,7 @@ def other_columns(place: Workplace) -> set[str]:
     other = {ID, *id_columns(place), *terms.table(place.me).drop}
     if terms.alignment.latest_by:
         other.add(terms.alignment.latest_by)
-    if place.role == GUEST:
+    if place.role in LABELLED:
         other.add(terms.task.label.column)
         if terms.task.boosting is not None and terms.task.boosting.weight is not None:
             other.add(terms.task.boosting.weight)

@@ -20,7 +20,7 @@ from fl_tasks.stages.retrain import retrain
 from fl_tasks.waiting import Wait
 from fl_tasks.workplace import Workplace
 from storage.canonical import canonical, parse
-from storage.schema import ARBITER, GUEST
+from storage.roles import ARBITER, GUEST
 
 NOTHING: dict[str, Any] = {"contributions": None, "rewards": None}
 _LARGEST = 1 << 26

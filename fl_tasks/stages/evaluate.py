@@ -1,4 +1,4 @@
-"""Evaluate stage: the label holder measures the model on held-out rows; everybody hears the metrics and applies the gate."""
+"""Evaluate stage: the model is measured on held-out rows, by the label holder or by sums of clients; everybody applies the gate."""
 
 from __future__ import annotations
 
@@ -7,10 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from contracts.parameters import HORIZONTAL
+from fl_tasks.horizontal import quality, secagg
+from fl_tasks.horizontal.statistics import statistics_of
+from fl_tasks.horizontal.sums import Attendance, contribute_values, sum_values
 from fl_tasks.ledger import enter
 from fl_tasks.models.gains import gains
 from fl_tasks.models.metrics import Histogram, measure, metric_names, presented
-from fl_tasks.models.part import ModelPart
+from fl_tasks.models.part import ModelPart, partial_scores
 from fl_tasks.session import Progress, Session, log_progress
 from fl_tasks.stages.aligned import features, label, load_aligned
 from fl_tasks.stages.families import family_of
@@ -18,14 +22,15 @@ from fl_tasks.waiting import Wait
 from fl_tasks.workplace import Workplace
 from storage.canonical import canonical, parse
 from storage.errors import CodedError
-from storage.schema import ARBITER, DATA, EVERYONE, GUEST, Contract, Disclosed, Message, Public
+from storage.roles import AGGREGATOR, ARBITER, DATA, EVERYONE, GUEST, INITIATORS
+from storage.schema import Contract, Disclosed, Message, Public
 
 _AGGREGATE = "quality of the joint model, an aggregate over the held-out rows"
 METRICS = Contract(
     "evaluation",
     Message(
         "metrics",
-        GUEST,
+        INITIATORS,
         EVERYONE,
         {
             "name": Public("string", "names of the metrics that the protocol has"),
@@ -59,7 +64,8 @@ METRICS = Contract(
 
 def contract(protocol: str) -> Contract:
     """The messages of evaluation: those that score rows of the protocol's models, and the metrics."""
-    return Contract("evaluation", *family_of(protocol).messages, *METRICS.values())
+    sums = secagg.MESSAGES if protocol in HORIZONTAL else ()
+    return Contract("evaluation", *sums, *family_of(protocol).messages, *METRICS.values())
 
 
 class QualityGateFailed(CodedError):
@@ -76,8 +82,8 @@ class NoHeldOutRows(CodedError):
 
 class ForeignMetrics(CodedError):
     code = "TMB-MODEL-004"
-    cause = "The label holder's metrics are not those of the agreed protocol, or not finite."
-    remedy = "Both sides must run the same version; ask the guest."
+    cause = "The metrics are not those of the agreed protocol, or not finite."
+    remedy = "Both sides must run the same version; ask the named party."
 
 
 def evaluate(place: Workplace, run: str, wait: Wait, progress: Progress = log_progress) -> dict[str, Any]:
@@ -86,17 +92,48 @@ def evaluate(place: Workplace, run: str, wait: Wait, progress: Progress = log_pr
     Returns ``{"metrics": {...}, "rows": n, "quality": "passed" | "no gate"}``; repeating it changes nothing.
     """
     with place.session(run, contract(place.terms.task.protocol), "evaluate", wait, progress) as session:
-        totals, labels = _held_out_scores(place, run, session)
-        if session.role == GUEST:
+        if place.terms.task.horizontal is not None:
+            evaluation = _stored(session, _summed(place, run, session))
+        elif session.role == GUEST:
+            totals, labels = _held_out_scores(place, run, session)
             found = _measured(session, totals, labels)
             _tell(session, found)
             evaluation = _stored(session, found)
         else:
+            _held_out_scores(place, run, session)
             evaluation = _stored(session, _heard(session))
-        metrics = {name: float(evaluation["metrics"][name]) for name in metric_names(session.terms.task.outcome)}
+        metrics = {name: float(evaluation["metrics"][name]) for name in _names(session)}
         enter(place, run, "metrics", "held-out rows", metrics=metrics, rows=evaluation["rows"])
         session.report(**metrics)
         return {"metrics": metrics, "rows": evaluation["rows"], "quality": _gate(session, metrics)}
+
+
+def _names(session: Session) -> tuple[str, ...]:
+    """Of the metrics: those of the outcome, and how far sums over bins may be from the AUC itself."""
+    task = session.terms.task
+    return (*metric_names(task.outcome), *(quality.ERRORS[task.outcome] if task.horizontal is not None else ()))
+
+
+def _summed(place: Workplace, run: str, session: Session) -> dict[str, Any]:
+    """Metrics from secure sums over the clients' held-out rows. A client also keeps deciles of its own scores, to monitor them."""
+    outcome = session.terms.task.outcome
+    scale = statistics_of(place.run_area(run).area("train")).label_scale
+    if session.role == AGGREGATOR:
+        present = parse(place.run_area(run).get("present") or b"[]")
+        sums = sum_values(session, quality.SIZES[outcome], Attendance(present))
+        if sums[0] < 0.5:
+            raise NoHeldOutRows(party=session.me)
+        metrics = quality.metrics(outcome, sums, scale)
+        found = {"metrics": metrics, "rows": round(sums[0]), "histogram": None}
+        _tell(session, found)
+        return found
+    aligned = load_aligned(place, run)
+    totals = partial_scores(ModelPart.of_run(place, run), features(place, aligned).filter(aligned.test))
+    contribute_values(session, quality.addends(outcome, label(place, aligned)[aligned.test], totals, scale))
+    heard = _heard(session)
+    if session.me in session.terms.scores and len(totals):
+        heard["histogram"] = Histogram.of(presented(outcome, totals)).document()
+    return heard
 
 
 def _held_out_scores(
@@ -127,20 +164,20 @@ def _tell(session: Session, found: dict[str, Any]) -> None:
     names = list(found["metrics"])
     values, rows = [found["metrics"][name] for name in names], [found["rows"]] * len(names)
     session.send("metrics", name=names, value=values, rows=rows)
-    for party in session.terms.scores:
+    for party in session.terms.scores if session.role == GUEST else ():
         if party != session.me and party in session.roles:
             session.send("score_edges", party, edge=found["histogram"]["edges"])
             session.send("score_shares", party, share=found["histogram"]["shares"])
 
 
 def _heard(session: Session) -> dict[str, Any]:
-    table = session.receive("metrics", session.guest)
+    table = session.receive("metrics", session.initiator)
     names, values, rows = (Session.values(table, name).to_pylist() for name in ("name", "value", "rows"))
-    expected = metric_names(session.terms.task.outcome)
+    expected = _names(session)
     if tuple(names) != expected or not all(map(math.isfinite, values)) or len(set(rows)) != 1 or rows[0] < 1:
-        raise ForeignMetrics(party=session.guest)
+        raise ForeignMetrics(party=session.initiator)
     heard: dict[str, Any] = {"metrics": dict(zip(names, values, strict=True)), "rows": rows[0], "histogram": None}
-    if session.me in session.terms.scores:
+    if session.me in session.terms.scores and session.terms.task.horizontal is None:
         edges = Session.values(session.receive("score_edges", session.guest), "edge").to_pylist()
         shares = Session.values(session.receive("score_shares", session.guest), "share").to_pylist()
         sane = len(shares) == len(edges) + 1 and edges == sorted(edges) and all(0 <= share <= 1 for share in shares)

@@ -10,7 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from contracts.parameters import HORIZONTAL
 from fl_tasks.checkpoints import State
+from fl_tasks.horizontal.newton import model_weights
+from fl_tasks.horizontal.statistics import statistics_of
 from fl_tasks.models.part import Encodes, ModelPart, partial_scores
 from fl_tasks.models.trees import TreePart
 from fl_tasks.session import Session
@@ -23,7 +26,8 @@ from fl_tasks.vertical.secureboost.contract import Block as TreeBlock
 from fl_tasks.vertical.secureboost.records import kept
 from fl_tasks.workplace import Workplace
 from storage.canonical import parse
-from storage.schema import GUEST, Message
+from storage.roles import GUEST
+from storage.schema import Message
 
 Floats = npt.NDArray[np.float64]
 
@@ -40,21 +44,35 @@ class Labels:
 class Family:
     """One family's own ways.
 
-    ``fit`` makes the encoder from the training rows of a feature table, and refuses columns or rows that training could expose;
-    ``block`` is what a protocol's role gets of a party's training rows; ``document`` the model part that is kept when training is
-    over; ``totals`` gives every recipient the total score of each row, over the declared ``messages``.
+    ``document`` is the model part that is kept when training is over; ``totals`` gives every recipient the total score of each row,
+    over the declared ``messages``.
     """
 
-    fit: Callable[[Workplace, str, pa.Table, npt.NDArray[np.bool_]], Encodes]
     encoder: Callable[[Mapping[str, Any]], Encodes]
-    block: Callable[[Any, pa.Table, Labels | None], Any]
     document: Callable[[Session, Any, State], dict[str, Any]]
     messages: tuple[Message, ...]
     totals: Callable[[Session, Any, pa.Table, Iterable[str]], Floats | None]
 
 
+@dataclass(frozen=True)
+class VerticalFamily(Family):
+    """A family over columns that lie with several parties, each of which encodes its own.
+
+    ``fit`` makes the encoder from the training rows of a feature table, and refuses columns or rows that training could expose;
+    ``block`` is what a protocol's role gets of a party's training rows.
+    """
+
+    fit: Callable[[Workplace, str, pa.Table, npt.NDArray[np.bool_]], Encodes]
+    block: Callable[[Any, pa.Table, Labels | None], Any]
+
+
 def family_of(protocol: str) -> Family:
     """The family of a training protocol."""
+    return _HORIZONTAL if protocol in HORIZONTAL else vertical_family(protocol)
+
+
+def vertical_family(protocol: str) -> VerticalFamily:
+    """The family of a vertical training protocol."""
     return _TREES if protocol in TreePart.PROTOCOLS else _LINEAR
 
 
@@ -104,5 +122,21 @@ def _tree_document(session: Session, binner: Binner, state: State) -> dict[str, 
     }
 
 
-_LINEAR = Family(_fit_linear, Encoder.from_document, _linear_block, _linear_document, scoring.MESSAGES, _linear_totals)
-_TREES = Family(_fit_trees, Binner.from_document, _tree_block, _tree_document, tree_scoring.MESSAGES, tree_scoring.exchange_scores)
+def _joint_document(session: Session, encoder: Encoder, state: State) -> dict[str, Any]:
+    """The whole model, the same at every client."""
+    weights, intercept = model_weights(statistics_of(session.area), state["w"])
+    return {"weights": weights, "intercept": intercept}
+
+
+def _own_totals(session: Session, part: ModelPart, table: pa.Table, recipients: Iterable[str]) -> Floats:
+    """A client has the whole model: it scores its own rows by itself, for itself."""
+    return partial_scores(part, table)
+
+
+_LINEAR = VerticalFamily(
+    Encoder.from_document, _linear_document, scoring.MESSAGES, _linear_totals, fit=_fit_linear, block=_linear_block
+)
+_TREES = VerticalFamily(
+    Binner.from_document, _tree_document, tree_scoring.MESSAGES, tree_scoring.exchange_scores, fit=_fit_trees, block=_tree_block
+)
+_HORIZONTAL = Family(Encoder.from_document, _joint_document, (), _own_totals)

@@ -22,7 +22,8 @@ from storage.canonical import canonical, parse
 from storage.errors import CodedError
 from storage.exchange import Exchange
 from storage.identity import UnsealKey, decode_key, encode_key
-from storage.schema import ARBITER, DATA, EVERYONE, GUEST, HOST, Contract, Message, Public
+from storage.roles import DATA, EVERYONE, GUEST, HOST, INITIATORS, INVITED
+from storage.schema import Contract, Message, Public
 from storage.stores.base import KeyMissing
 
 MANIFEST_DOMAIN = "manifest"
@@ -33,8 +34,8 @@ HANDSHAKE = Contract(
     "handshake",
     Message(
         "invitation",
-        GUEST,
-        (HOST, ARBITER),
+        INITIATORS,
+        INVITED,
         {"document": Public("binary", "what is to be run, with which parameters")},
         learns="that a run is proposed, by whom, with which parameters",
         step="invite",
@@ -78,7 +79,7 @@ class BadInvitation(CodedError):
 class NoInvitation(CodedError):
     code = "TMB-RUN-005"
     cause = "No party has invited to this run."
-    remedy = "The guest starts a run; its id is the same at every party."
+    remedy = "The guest or the aggregator starts a run; its id is the same at every party."
 
 
 class BadJoin(CodedError):
@@ -134,10 +135,10 @@ def pending(place: Workplace) -> list[Summons]:
     An invitation that cannot be accepted (altered, made under another agreement) is listed as a training run all the same: its
     join fails with the reason, where people look. Invitations older than a run may last are not listed.
     """
-    guest = _guest(place)
-    if place.me == guest:
+    initiator = place.initiator
+    if place.me == initiator:
         return []
-    store, prefix = place.peers[guest], f"to-{place.me}/{place.agreement.name}/invitations/000000/invite."
+    store, prefix = place.peers[initiator], f"to-{place.me}/{place.agreement.name}/invitations/000000/invite."
     oldest = datetime.now(UTC) - timedelta(seconds=place.terms.deadlines.run)
     found = []
     for key in store.list(prefix):
@@ -164,7 +165,7 @@ def invitation(place: Workplace, run: str) -> Invitation:
     stored = place.run_area(run).get("invitation")
     if stored is not None:
         return Invitation.from_document(parse(stored))
-    found = None if place.me == _guest(place) else _fetch_invitation(place, run)
+    found = None if place.me == place.initiator else _fetch_invitation(place, run)
     if found is None:
         raise NoInvitation(f"Run {run}.", party=place.me)
     return Invitation.from_document(parse(place.run_area(run).keep("invitation", canonical(found.document()))))
@@ -193,7 +194,7 @@ def join(place: Workplace, run: str, wait: Wait, approver: str = "automatic", pr
     manifest = Manifest.build(invited, joins)
     _sign(place, exchange, watch, manifest)
     area.keep("manifest", canonical(manifest.document()))
-    if place.role != ARBITER:
+    if place.role in DATA:
         _share_seeds(place, run, wait)
     progress({"stage": "join", "party": place.me, "manifest": manifest.digest[:16]})
     facts = _facts(manifest)
@@ -251,8 +252,8 @@ def _sign(place: Workplace, exchange: Exchange, watch: Watch, manifest: Manifest
 def _share_seeds(place: Workplace, run: str, wait: Wait) -> None:
     """Every two data parties come to share a seed; the guest's further seed goes to every host (never to the arbiter)."""
     exchange, area, watch = place.exchange(run), place.run_area(run), place.watch(run, wait)
-    data = [party for party, role in place.roles.items() if role != ARBITER]
-    guest, own = _guest(place), area.area("own-seeds")
+    data = [party for party, role in place.roles.items() if role in DATA]
+    guest, own = place.initiator, area.area("own-seeds")
 
     def drawn(name: str) -> bytes:
         return own.keep(name, secrets.token_bytes(32))
@@ -296,21 +297,17 @@ def _invitation_of(run: str) -> Message:
     return Message(message.name, message.sender, message.to, message.columns, message.learns, step=f"invite.{run}")
 
 
-def _guest(place: Workplace) -> str:
-    return next(party for party, role in place.roles.items() if role == GUEST)
-
-
 def _fetch_invitation(place: Workplace, run: str) -> Invitation | None:
-    """The guest's invitation to one run, checked against the agreement; None where there is none."""
-    guest = _guest(place)
-    receipt = _invitations(place, run).fetch(_invitation_of(run), guest, 0)
+    """The initiator's invitation to one run, checked against the agreement; None where there is none."""
+    initiator = place.initiator
+    receipt = _invitations(place, run).fetch(_invitation_of(run), initiator, 0)
     if receipt is None:
         return None
     found = Invitation.from_document(parse(receipt.table.column("document")[0].as_py()))
-    if (found.run, found.agreement, found.initiator) != (run, place.agreement.name, guest):
-        raise BadInvitation("It names another run, agreement or initiator.", party=guest)
+    if (found.run, found.agreement, found.initiator) != (run, place.agreement.name, initiator):
+        raise BadInvitation("It names another run, agreement or initiator.", party=initiator)
     if found.agreement_digest != place.agreement.digest:
-        raise BadInvitation(f"Digest {found.agreement_digest[:16]}..., ours is {place.agreement.digest[:16]}....", party=guest)
+        raise BadInvitation(f"Digest {found.agreement_digest[:16]}..., ours is {place.agreement.digest[:16]}....", party=initiator)
     if place.terms.choose(found.parameters) != found.parameters:
-        raise BadInvitation("Its parameters are not complete.", party=guest)
+        raise BadInvitation("Its parameters are not complete.", party=initiator)
     return found

@@ -20,7 +20,7 @@ from fl_tasks.waiting import Wait
 from fl_tasks.workplace import Workplace
 from storage.canonical import canonical, parse
 from storage.errors import CodedError
-from storage.schema import GUEST
+from storage.roles import GUEST
 
 _LONGEST = 300
 _LARGEST = 1 << 26

@@ -15,7 +15,7 @@ from fl_tasks.waiting import Wait
 from fl_tasks.workplace import Workplace
 from storage.canonical import digest, parse
 from storage.errors import CodedError
-from storage.schema import ARBITER
+from storage.roles import HOLDERS
 
 
 class NotEvaluated(CodedError):
@@ -55,7 +55,7 @@ def publish(place: Workplace, run: str, wait: Wait, progress: Progress = log_pro
 def _record(place: Workplace, run: str, evaluation: dict[str, Any]) -> dict[str, Any]:
     manifest = place.manifest(run)
     quality, approvers = place.terms.quality, {one.party: one.approver for one in manifest.joins}
-    part = None if place.role == ARBITER else dict(ModelPart.of_run(place, run).document)
+    part = dict(ModelPart.of_run(place, run).document) if place.role in HOLDERS else None
     return {
         "agreement": place.agreement.name,
         "agreement_digest": manifest.invitation.agreement_digest,

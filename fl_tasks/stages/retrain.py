@@ -18,7 +18,7 @@ from fl_tasks.stages.train import PROTOCOLS
 from fl_tasks.vertical.block import Block
 from fl_tasks.waiting import Wait
 from fl_tasks.workplace import Workplace
-from storage.schema import ARBITER, GUEST
+from storage.roles import ARBITER, GUEST
 
 Weights = npt.NDArray[np.float64]
 

@@ -5,18 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 from fl_tasks.checkpoints import State
+from fl_tasks.horizontal import newton
+from fl_tasks.horizontal.columns import Rows
+from fl_tasks.horizontal.columns import encoder as encoder_of
+from fl_tasks.horizontal.statistics import statistics_of
 from fl_tasks.incentives.game import trainings
 from fl_tasks.ledger import enter
 from fl_tasks.models.part import Encodes
 from fl_tasks.session import Progress, Session, log_progress
 from fl_tasks.stages.aligned import features, label, load_aligned, weight
-from fl_tasks.stages.families import Family, Labels, family_of
+from fl_tasks.stages.families import Labels, VerticalFamily, family_of, vertical_family
 from fl_tasks.vertical import arbiter_oracle, guest_held, linear, secureboost, taylor
 from fl_tasks.waiting import Wait
 from fl_tasks.workplace import Workplace
 from storage.canonical import canonical, parse
 from storage.errors import CodedError
-from storage.schema import ARBITER, GUEST
+from storage.roles import ARBITER, CLIENT, GUEST, HOLDERS
 
 PROTOCOLS = {
     "linear": linear,
@@ -24,6 +28,8 @@ PROTOCOLS = {
     "logistic-guest": guest_held,
     "logistic-arbiter": arbiter_oracle,
     "secureboost": secureboost,
+    "horizontal-linear": newton,
+    "horizontal-logistic": newton,
 }
 _LARGEST = 1 << 26
 
@@ -40,16 +46,15 @@ def train(place: Workplace, run: str, wait: Wait, progress: Progress = log_progr
     Returns ``{"round": last finished round, "finished": bool, "loss": [...]}`` (losses only where this party may know them). When
     training is over, the party's model part is kept in the run's private area.
     """
-    protocol, family = PROTOCOLS[place.terms.task.protocol], family_of(place.terms.task.protocol)
+    protocol = PROTOCOLS[place.terms.task.protocol]
     with place.session(run, protocol.CONTRACT, "train", wait, progress, leg_end) as session:
         _book_rounds(session)
-        if session.role == ARBITER:
-            state = protocol.arbiter(session)
+        if session.role not in HOLDERS:
+            state = protocol.arbiter(session) if session.role == ARBITER else protocol.aggregator(session)
         else:
-            encoder, block = _block(place, session, family)
-            state = protocol.guest(session, block) if session.role == GUEST else protocol.host(session, block)
+            encoder, state = (_client if session.role == CLIENT else _data_party)(place, session)
             if session.finished:
-                _keep_model(session, family, encoder, state)
+                _keep_model(session, encoder, state)
         finished = session.finished or bool(state.get("stopped"))
         done, losses = int(state["round"]), [float(one) for one in state.get("loss", [])]
         enter(place, run, "rounds", f"to {done}", round=done, finished=finished, loss=losses[-1] if losses else None)
@@ -70,7 +75,22 @@ def _book_rounds(session: Session) -> None:
     session.history.keep(mine, str(planned).encode())
 
 
-def _block(place: Workplace, session: Session, family: Family) -> tuple[Encodes, Any]:
+def _client(place: Workplace, session: Session) -> tuple[Encodes, State]:
+    """A client's rounds, on its own training rows."""
+    aligned = load_aligned(place, session.run)
+    rows = ~aligned.test
+    state = newton.client(session, Rows(features(place, aligned).filter(rows), label(place, aligned)[rows]))
+    return encoder_of(session.terms, statistics_of(session.area)), state
+
+
+def _data_party(place: Workplace, session: Session) -> tuple[Encodes, State]:
+    """The guest's or a host's rounds, on its own columns."""
+    protocol = PROTOCOLS[place.terms.task.protocol]
+    encoder, block = _block(place, session, vertical_family(place.terms.task.protocol))
+    return encoder, protocol.guest(session, block) if session.role == GUEST else protocol.host(session, block)
+
+
+def _block(place: Workplace, session: Session, family: VerticalFamily) -> tuple[Encodes, Any]:
     """This party's training rows, encoded; the encoder is fitted once per run on training rows only."""
     aligned = load_aligned(place, session.run)
     table, rows = features(place, aligned), ~aligned.test
@@ -82,13 +102,13 @@ def _block(place: Workplace, session: Session, family: Family) -> tuple[Encodes,
     return encoder, family.block(encoder, table.filter(rows), target)
 
 
-def _keep_model(session: Session, family: Family, encoder: Encodes, state: State) -> None:
+def _keep_model(session: Session, encoder: Encodes, state: State) -> None:
     document = {
         "names": list(encoder.names),
         "encoder": encoder.to_document(),
         "loss": [float(one) for one in state.get("loss", [])],
         "rounds": int(state["round"]),
         "protocol": session.terms.task.protocol,
-        **family.document(session, encoder, state),
+        **family_of(session.terms.task.protocol).document(session, encoder, state),
     }
     session.run_area.keep("model", canonical(document))

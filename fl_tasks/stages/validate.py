@@ -13,14 +13,14 @@ from fl_tasks.ledger import enter
 from fl_tasks.models import registry
 from fl_tasks.models.part import ModelPart
 from fl_tasks.session import Progress, log_progress
-from fl_tasks.stages.aligned import ID, NoLabel, other_columns
-from fl_tasks.tables.encoding import MissingValues, NotFinite
+from fl_tasks.stages.aligned import ID, NoLabel, feature_columns
+from fl_tasks.tables.encoding import MissingValues, NotFinite, UnusableColumn
 from fl_tasks.tables.prepared import Prepared, prepare
 from fl_tasks.waiting import Wait
 from fl_tasks.workplace import Workplace
 from storage.canonical import canonical, parse
 from storage.errors import CodedError
-from storage.schema import ARBITER, GUEST
+from storage.roles import HOLDERS, LABELLED
 
 
 class ValidationFailed(CodedError):
@@ -36,18 +36,18 @@ class BadSuite(CodedError):
 
 
 def validate(place: Workplace, run: str, wait: Wait, progress: Progress = log_progress) -> dict[str, Any]:
-    """Check this party's table and pin its digest. Returns ``{"rows", "expectations", "page"}`` (nothing at the arbiter).
+    """Check this party's table and pin its digest. Returns ``{"rows", "expectations", "page"}`` (nothing where there is no table).
 
     Raises coded errors that name columns and counts of rows, never a value. ``wait`` is not used: nobody is waited for, but an
     abort that a peer has published already ends the stage.
     """
     place.watch(run, wait).check_aborts(place.me)
-    if place.role == ARBITER:
+    if place.role not in HOLDERS:
         return {}
     prepared = prepare(place, run)
     invitation = place.manifest(run).invitation
     training = invitation.kind == "train"
-    if training and place.role == GUEST:
+    if training and place.role in LABELLED:
         _check_label(place, prepared.table)
     if training:
         _check_values(place, prepared.table)
@@ -68,7 +68,7 @@ def _check_label(place: Workplace, table: pa.Table) -> None:
         _finite_numbers(place, table, task.boosting.weight)
     name = task.label.column
     classes = set(_finite_numbers(place, table, name))
-    if task.outcome == "binary" and classes != {0.0, 1.0}:
+    if task.outcome == "binary" and (classes - {0.0, 1.0} or (task.horizontal is None and len(classes) < 2)):
         raise NoLabel(f"Column {name} must hold both 0 and 1, and nothing else.", party=place.me)
     if task.outcome == "classes" and task.boosting and classes != {float(one) for one in range(task.boosting.classes)}:
         raise NoLabel(f"Column {name} must hold every class from 0 to {task.boosting.classes - 1}, and no other.", party=place.me)
@@ -89,10 +89,10 @@ def _finite_numbers(place: Workplace, table: pa.Table, name: str) -> list[float]
 
 def _check_values(place: Workplace, table: pa.Table) -> None:
     """Infinite values, and missing ones in feature columns without a policy, are refused before anything is sent."""
-    terms, others = place.terms.table(place.me), other_columns(place)
-    for name in table.column_names:
-        if name in others:
-            continue
+    terms = place.terms.table(place.me)
+    for name in feature_columns(place, table.column_names):
+        if name not in table.column_names:
+            raise UnusableColumn(f"Column {name}.", party=place.me)
         column, declared = table.column(name), terms.columns.get(name)
         rejects = ((declared.missing if declared else None) or terms.missing) == "reject"
         if rejects and column.null_count:

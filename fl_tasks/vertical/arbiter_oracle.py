@@ -30,7 +30,8 @@ from fl_tasks.vertical.key_holder import (
 )
 from fl_tasks.vertical.quasi_newton import Guide, Path
 from fl_tasks.vertical.shares import total, zero_sum
-from storage.schema import ARBITER, DATA, GUEST, HOST, Contract, Disclosed, Message, Pad64, Paillier, Public
+from storage.roles import ARBITER, DATA, GUEST, HOST
+from storage.schema import Contract, Disclosed, Message, Pad64, Paillier, Public
 
 SLOT_BITS = 64
 _MAX_LOGIT = 2.0**20

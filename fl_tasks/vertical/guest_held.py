@@ -27,7 +27,8 @@ from fl_tasks.vertical.key_holder import (
 )
 from fl_tasks.vertical.shares import total, zero_sum
 from storage.errors import CodedError
-from storage.schema import GUEST, HOST, Contract, Disclosed, Message, Pad64, Paillier, Public
+from storage.roles import GUEST, HOST
+from storage.schema import Contract, Disclosed, Message, Pad64, Paillier, Public
 
 _FEWEST_COLUMNS = 5
 _TO_HOLDER, _BACK = gradient_messages(GUEST, (HOST,))

@@ -32,7 +32,8 @@ from fl_tasks.vertical.key_holder import (
     vector,
 )
 from fl_tasks.vertical.shares import total, zero_sum
-from storage.schema import ARBITER, DATA, GUEST, HOST, Contract, Disclosed, Message, Pad64, Paillier, Public
+from storage.roles import ARBITER, DATA, GUEST, HOST
+from storage.schema import Contract, Disclosed, Message, Pad64, Paillier, Public
 
 _SCALARS = 6
 

@@ -21,7 +21,8 @@ import numpy.typing as npt
 from fl_tasks.crypto import fixedpoint
 from fl_tasks.session import Session
 from storage.errors import CodedError
-from storage.schema import DATA, Contract, Disclosed, Message, Pad64
+from storage.roles import DATA
+from storage.schema import Contract, Disclosed, Message, Pad64
 
 FRACTION_BITS = 32
 SCORE_LIMIT = 2.0**24

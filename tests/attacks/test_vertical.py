@@ -22,6 +22,8 @@ DISCLOSED = {
     "logistic-taylor": {"converged.yes", "step.alpha", "step.beta", "step.stop", "loss.loss"},
     "logistic-arbiter": {"converged.yes", "step.better", "step.keep", "step.stop", "direction.coefficient", "loss.loss"},
     "logistic-guest": {"columns.count", "turn.beta", "converged.yes", "step.alpha", "step.stop"},
+    "horizontal-linear": {"unmask.share", "statistic.value", "weights.weight", "verdict.loss", "verdict.stop"},
+    "horizontal-logistic": {"unmask.share", "statistic.value", "weights.weight", "verdict.loss", "verdict.stop"},
     "secureboost": {
         *("features.bins", "features.missing", "names.name", "gradients.row", "histogram.sums"),
         *("choice.node", "choice.column", "choice.cut", "choice.missing_left", "route.column", "route.left"),

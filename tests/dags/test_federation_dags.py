@@ -12,7 +12,10 @@ import pytest
 import yaml
 
 from cli.demo.federation import Federation, lay_out
+from cli.demo.hospitals import write_hospitals
 from cli.demo.instance import REPOSITORY, Instance
+from cli.simulation import layout as simulation
+from cli.simulation.layout import Layout
 
 PARSE = """
 import json, sys, time
@@ -58,7 +61,7 @@ def clinic(demo: Federation, tmp_path_factory: pytest.TempPathFactory) -> dict[s
     return parse(demo, "clinic", tmp_path_factory.mktemp("clinic"))
 
 
-def parse(federation: Federation, party: str, home: Path) -> dict[str, Any]:
+def parse(federation: Federation | Layout, party: str, home: Path) -> dict[str, Any]:
     environment = {
         **Instance.shared_environment(),
         "AIRFLOW_HOME": str(home),
@@ -105,3 +108,22 @@ def test_others_wait_for_invitations_and_ask_a_person(demo: Federation, tmp_path
 def test_a_bad_agreement_is_shown_and_leaves_the_others_alone(clinic: dict[str, Any]) -> None:
     text = clinic["dags"]["broken_unusable"]["doc"]
     assert "TMB-TERMS-001" in text and "leg" in text
+
+
+def test_the_aggregator_begins_horizontal_runs(tmp_path: Path) -> None:
+    laid = simulation.lay_out(
+        REPOSITORY / "federations" / "hospitals", write_hospitals(tmp_path / "tables"), None, tmp_path / "laid"
+    )
+    parsed = {}
+    for party in ("registry", "north"):
+        (tmp_path / party).mkdir()
+        parsed[party] = parse(laid, party, tmp_path / party)["dags"]
+    assert parsed["registry"]["hospitals_train"]["tasks"]["join"] == ["invite"]
+    assert "rounds" in parsed["registry"]["hospitals_train"]["form"]
+    assert "hospitals_monitor" not in parsed["registry"] and "tombolo_inbox" not in parsed["registry"]
+    assert parsed["north"]["hospitals_train"]["tasks"]["join"] == []
+    assert {"tombolo_inbox", "hospitals_monitor"} < set(parsed["north"])
+    for dags in parsed.values():
+        assert [task for task in dags["hospitals_train"]["tasks"] if task.startswith("train.")] == [
+            f"train.rounds_{first:03d}_{first + 9:03d}" for first in (1, 11, 21, 31)
+        ]

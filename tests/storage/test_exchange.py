@@ -30,6 +30,37 @@ def test_what_is_sent_arrives_and_is_booked_by_both(wire):
     assert receipt.sha256 == received[0].sha256
 
 
+def test_what_nobody_read_is_booked_as_if_it_were_read(wire):
+    ann, ben = wire.exchange("ann"), wire.exchange("ben")
+    ann.chunk_bytes = 80
+    ann.send(SECRETS, "ben", 0, {"c": SECRETS.columns["c"].wrap(ciphertexts(40))})
+    ann.send(NUMBERS, "ben", 3, {"value": [1.5, -2.0]})
+    assert ben.fetch(NUMBERS, "ann", 3) is not None
+    assert (ben.book_unread("ann"), ben.book_unread("ann")) == (1, 0)
+    booked = [sorted((e.address, e.sha256, e.size, e.rows, e.kinds) for e in book) for book in _books(ann, ben)]
+    assert booked[0] == booked[1]
+    ben.fetch(SECRETS, "ann", 0)  # reading it after all changes nothing
+    assert len(ben.books.entries("received")) == 2
+
+
+def _books(ann, ben):
+    return ann.books.entries("sent"), ben.books.entries("received")
+
+
+def test_what_nobody_read_is_verified_before_it_is_booked(wire):
+    wire.exchange("ann").send(NUMBERS, "ben", 3, {"value": [1.5]})
+    stored = wire.stores["ann"].get(HEAD)
+    wire.stores["ann"].delete(HEAD)
+    wire.stores["ann"].put(HEAD, stored.replace(b"numbers", b"numbert"))
+    with pytest.raises(SignatureRefused):
+        wire.exchange("ben").book_unread("ann")
+    wire.stores["ann"].delete(HEAD)
+    wire.stores["ann"].put(HEAD.replace("000003", "000004"), stored)
+    with pytest.raises(MisaddressedArtifact):
+        wire.exchange("ben").book_unread("ann")
+    assert not wire.exchange("ben").books.entries("received")
+
+
 def test_nothing_there_is_none(wire):
     assert wire.exchange("ben").fetch(NUMBERS, "ann", 3) is None
 

@@ -13,7 +13,8 @@ from fl_tasks.trees.boosting import Plan
 from fl_tasks.trees.tree import Bools
 from fl_tasks.vertical.key_holder import public_key_message
 from storage.errors import CodedError
-from storage.schema import GUEST, HOST, Contract, Disclosed, Message, Paillier, Public
+from storage.roles import GUEST, HOST
+from storage.schema import Contract, Disclosed, Message, Paillier, Public
 
 CONTRACT = Contract(
     "secureboost",

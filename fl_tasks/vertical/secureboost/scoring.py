@@ -20,7 +20,8 @@ from fl_tasks.trees.tree import LEAF, Bools, directions, margins
 from fl_tasks.vertical.scoring import WrongScoreCount
 from fl_tasks.vertical.secureboost.contract import packed, unpacked
 from storage.errors import CodedError
-from storage.schema import DATA, GUEST, HOST, Contract, Disclosed, Message, Public
+from storage.roles import DATA, GUEST, HOST
+from storage.schema import Contract, Disclosed, Message, Public
 
 Floats = npt.NDArray[np.float64]
 BATCH = 65_536

@@ -217,7 +217,7 @@ _INVITED: dict[tuple[str, str], tuple[float, Invited]] = {}
 
 
 def invitations(place: Workplace, record: Record) -> Invited:
-    """Proposed runs that are not in this party's record, from its own store or the guest's; looked up every few seconds."""
+    """Proposed runs that are not in this party's record, from its own store or the initiator's; looked up every few seconds."""
     key = (place.store.url, place.agreement.name)
     known = _INVITED.get(key)
     if known is None or time.monotonic() - known[0] > _LOOK_AGAIN:
@@ -229,9 +229,9 @@ def invitations(place: Workplace, record: Record) -> Invited:
 def _invitations(place: Workplace, record: Record) -> Invited:
     from fl_tasks.stages.join import HANDSHAKE
 
-    guest = next(party for party, role in place.roles.items() if role == "guest")
-    mine = place.me == guest
-    store, to = (place.store, next(iter(place.peers))) if mine else (place.peers[guest], place.me)
+    initiator = place.initiator
+    mine = place.me == initiator
+    store, to = (place.store, next(iter(place.peers))) if mine else (place.peers[initiator], place.me)
     before, after = f"to-{to}/{place.agreement.name}/invitations/000000/{HANDSHAKE['invitation'].step}.", "/invitation/head"
     oldest, found = datetime.now(UTC) - timedelta(seconds=place.terms.deadlines.run), {}
     try:
@@ -242,5 +242,5 @@ def _invitations(place: Workplace, record: Record) -> Invited:
                 if modified > oldest:
                     found[run] = modified
     except CodedError as error:
-        return Invited(found, error.at(guest))
+        return Invited(found, error.at(initiator))
     return Invited(found)

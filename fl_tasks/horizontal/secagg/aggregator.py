@@ -1,0 +1,141 @@
+"""The aggregator's part in one secure sum: it closes every step, passes on what clients send each other, and learns the sum."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from fl_tasks.crypto.errors import WrongShape
+from fl_tasks.horizontal.secagg.contract import ForeignList
+from fl_tasks.horizontal.secagg.keys import ForeignShare, fits, mask_seed, seed_digest
+from fl_tasks.horizontal.secagg.lists import Roster, enough, read_keys
+from fl_tasks.horizontal.secagg.masking import Words, own_mask, pair_mask
+from fl_tasks.horizontal.secagg.shamir import combine
+from fl_tasks.session import Session
+from storage.canonical import canonical, parse
+
+
+@dataclass(frozen=True)
+class Sum:
+    """The sum modulo 2^64, shape (n,), and the clients whose values are in it."""
+
+    words: Words
+    survivors: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Closing:
+    """How the aggregator closes steps: the threshold, how many seconds a step stays open, and whom the first step waits for (all
+    clients where these are fewer than the threshold); who is not waited for may be in all the same."""
+
+    threshold: int
+    seconds: float
+    expected: Sequence[str]
+
+
+def aggregate(session: Session, count: int, closing: Closing) -> Sum:
+    """Take the sum of this round and part, over vectors of ``count`` words.
+
+    A step ends when everybody it waits for is in, or after ``closing.seconds``. Raises BelowThreshold, ForeignKey, ForeignShare,
+    WrongShape, SignatureRefused, or what waiting raises.
+    """
+    roster = _keys(session, closing)
+    sharers = _shares(session, roster, closing)
+    survivors = _close(session, "masked", sharers, closing)
+    for name in sharers:
+        session.send("survivors", name, client=survivors)
+    total = np.zeros(count, dtype=np.uint64)
+    for name in survivors:
+        words = session.values(session.receive("masked", name), "value").to_numpy()
+        if len(words) != count:
+            raise WrongShape(f"{len(words)} values of a sum over {count}.", party=name)
+        total += words
+    _consents(session, survivors, closing)
+    seeds, masks = _secrets(session, roster, sharers, survivors, closing)
+    for seed in seeds.values():
+        total -= own_mask(seed, count)
+    context = roster.context(session)
+    for gone, private in masks.items():
+        for name in survivors:
+            seed = mask_seed(private, roster.keys[name].mask, context, name)
+            total -= pair_mask(seed, roster.place(name), roster.place(gone), count)
+    return Sum(total, tuple(survivors))
+
+
+def _close(session: Session, message: str, among: Sequence[str], closing: Closing, first: bool = False) -> list[str]:
+    """Who is in after a step; kept before anybody hears of it, so that a later artifact stays out. Raises BelowThreshold."""
+    name = f"closed/{session.round:06d}.{session.moment['part'] or 0}/{message}"
+    kept = session.area.get(name)
+    if kept is None:
+        expected = [one for one in among if one in closing.expected] if first else among
+        session.gather(message, expected if len(expected) >= closing.threshold else among, closing.seconds)
+        there = session.gather(message, among, 0.0)
+        kept = session.keep(name, canonical(there))
+    found: list[str] = parse(kept)
+    enough(found, closing.threshold, session.me)
+    return found
+
+
+def _keys(session: Session, closing: Closing) -> Roster:
+    """Step 0: signed keys, passed on to all clients of the agreement, so that those who are late learn that they are out."""
+    names = _close(session, "advertise", session.clients, closing, first=True)
+    shown, signatures, keys = [], [], {}
+    for name in names:
+        table = session.receive("advertise", name)
+        joined, signature = session.scalar(table, "keys"), session.scalar(table, "signature")
+        keys[name] = read_keys(session, name, joined, signature)
+        shown.append(joined)
+        signatures.append(signature)
+    session.send("roster", client=names, keys=shown, signature=signatures)
+    return Roster(keys, closing.threshold)
+
+
+def _shares(session: Session, roster: Roster, closing: Closing) -> list[str]:
+    """Step 1: sealed shares, each passed on to the client that it is for."""
+    sharers = _close(session, "shares", roster.names, closing)
+    boxes: dict[tuple[str, str], bytes] = {}
+    for name in sharers:
+        found = session.values(session.receive("shares", name), "box").to_pylist()
+        others = [other for other in roster.names if other != name]
+        if len(found) != len(others):
+            raise ForeignShare(f"{len(found)} boxes for {len(others)} clients.", party=name)
+        boxes |= {(name, other): box for other, box in zip(others, found, strict=True)}
+    for name in roster.names:
+        mine = [boxes[other, name] if other != name and name in sharers else b"" for other in sharers]
+        session.send("inbox", name, client=sharers, box=pa.array(mine, pa.binary()))
+    return sharers
+
+
+def _consents(session: Session, survivors: Sequence[str], closing: Closing) -> None:
+    """Step 3: signatures on the survivors, at least a threshold of them, shown to all."""
+    signers = _close(session, "consent", survivors, closing)
+    signatures = [session.scalar(session.receive("consent", name), "signature") for name in signers]
+    for name in survivors:
+        session.send("consents", name, client=signers, signature=signatures)
+
+
+def _secrets(
+    session: Session, roster: Roster, sharers: Sequence[str], survivors: Sequence[str], closing: Closing
+) -> tuple[dict[str, bytes], dict[str, bytes]]:
+    """Step 4: the seeds of the survivors' own masks, and the mask keys of those who shared but did not survive."""
+    shares: dict[str, dict[int, bytes]] = {name: {} for name in sharers}
+    for number, holder in enumerate(_close(session, "unmask", survivors, closing)):
+        table = session.receive("unmask", holder)
+        if session.values(table, "client").to_pylist() != list(sharers):
+            raise ForeignList("Shares of other clients than asked for.", party=holder)
+        for name, share in zip(sharers, session.values(table, "share").to_pylist(), strict=True):
+            if number < closing.threshold:
+                shares[name][roster.place(holder)] = share
+
+    def recovered(name: str, fits_its_owner: Callable[[bytes], bool]) -> bytes:
+        secret = combine(shares[name])
+        if secret is None or not fits_its_owner(secret):
+            raise ForeignShare()
+        return secret
+
+    seeds = {one: recovered(one, lambda seed, one=one: seed_digest(seed) == roster.keys[one].seed_digest) for one in survivors}  # type: ignore[misc]
+    gone = [one for one in sharers if one not in survivors]
+    return seeds, {one: recovered(one, lambda key, one=one: fits(key, roster.keys[one])) for one in gone}  # type: ignore[misc]

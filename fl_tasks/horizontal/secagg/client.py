@@ -1,0 +1,150 @@
+"""A client's part in one secure sum (Bonawitz et al., CCS 2017, figure 4, with the consistency round)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from fl_tasks.crypto.errors import WrongShape
+from fl_tasks.crypto.prf import Prf
+from fl_tasks.horizontal.secagg.contract import TwoLists
+from fl_tasks.horizontal.secagg.keys import (
+    ForeignKey,
+    ForeignShare,
+    OwnKeys,
+    PublicKeys,
+    mask_seed,
+    open_shares,
+    seal_shares,
+)
+from fl_tasks.horizontal.secagg.lists import (
+    KEYS_DOMAIN,
+    SURVIVORS_DOMAIN,
+    Roster,
+    keys_statement,
+    listed,
+    read_keys,
+    survivors_statement,
+)
+from fl_tasks.horizontal.secagg.masking import Words, own_mask, pair_mask
+from fl_tasks.horizontal.secagg.shamir import SHARE_BYTES, split
+from fl_tasks.session import Session
+from storage.identity import SignatureRefused
+
+
+def contribute(session: Session, words: Words, threshold: int) -> bool:
+    """Put ``words`` (uint64, shape (n,)) into the sum of this round and part; returns whether they are in it.
+
+    False where the aggregator closed a step without this client, which then shows nothing further. Raises ForeignList,
+    BelowThreshold, ForeignKey, ForeignShare, TwoLists, or what waiting raises.
+    """
+    own = OwnKeys.draw(Prf(session.prf("secagg", session.moment["part"] or 0).derive("keys")))
+    joined = own.public().joined()
+    signature = session.sign(KEYS_DOMAIN, keys_statement(session, joined))
+    session.send("advertise", session.aggregator, keys=joined, signature=signature)
+    roster = _roster(session, own.public(), threshold)
+    if session.me not in roster.names:
+        return False
+    mine = _own_shares(session, own, roster)
+    sharers, boxes = _inbox(session, roster)
+    if session.me not in sharers:
+        return False
+    session.send("masked", session.aggregator, value=_masked(session, own, roster, sharers, words))
+    survivors = listed(session, session.receive("survivors", session.aggregator), sharers, threshold)
+    if session.me not in survivors:
+        return False
+    _consent(session, roster, sharers, survivors)
+    _answer(session, sharers, survivors, {**_opened(session, own, roster, boxes), session.me: mine})
+    return True
+
+
+def _roster(session: Session, own: PublicKeys, threshold: int) -> Roster:
+    """Step 0: everybody's keys, each signed by its owner."""
+    table = session.receive("roster", session.aggregator)
+    names = listed(session, table, session.clients, threshold)
+    columns = (session.values(table, name).to_pylist() for name in ("client", "keys", "signature"))
+    keys: dict[str, PublicKeys] = {}
+    for name, theirs, signature in zip(*columns, strict=True):
+        if name == session.me:
+            if theirs != own.joined():
+                raise ForeignKey("The roster has other keys of this party.", party=session.aggregator)
+            keys[name] = own
+        else:
+            keys[name] = read_keys(session, name, theirs, signature)
+    if len({one for public in keys.values() for one in (public.seal, public.mask)}) != 2 * len(names):
+        raise ForeignKey("Two keys of the roster are the same.", party=session.aggregator)
+    return Roster(keys, threshold)
+
+
+def _own_shares(session: Session, own: OwnKeys, roster: Roster) -> bytes:
+    """Step 1: shares of both secrets, sealed to each other client; returns this client's own two."""
+    context = roster.context(session)
+    prf = Prf(session.prf("secagg shares", session.moment["part"] or 0).derive(context))
+    shared = [split(secret, roster.threshold, len(roster.names), prf.stream(name)) for name, secret in _secrets(own)]
+    pairs = {name: b"".join(pair) for name, *pair in zip(roster.names, *shared, strict=True)}
+    boxes = [
+        seal_shares(own.seal, roster.keys[name].seal, pair, roster.context(session, session.me, name), name)
+        for name, pair in pairs.items()
+        if name != session.me
+    ]
+    session.send("shares", session.aggregator, box=pa.array(boxes, pa.binary()))
+    return pairs[session.me]
+
+
+def _secrets(own: OwnKeys) -> Sequence[tuple[str, bytes]]:
+    return ("seed", own.seed), ("mask", own.mask)
+
+
+def _inbox(session: Session, roster: Roster) -> tuple[list[str], dict[str, bytes]]:
+    """The clients that have shared their secrets, and the sealed shares for this one."""
+    table = session.receive("inbox", session.aggregator)
+    sharers = listed(session, table, roster.names, roster.threshold)
+    boxes = session.values(table, "box").to_pylist()
+    return sharers, {name: box for name, box in zip(sharers, boxes, strict=True) if name != session.me}
+
+
+def _masked(session: Session, own: OwnKeys, roster: Roster, sharers: Sequence[str], words: Words) -> Words:
+    """Step 2: the values under this client's own mask and those that it shares with every other sharer."""
+    if words.ndim != 1:
+        raise WrongShape("A sum is over vectors.")
+    total = words + own_mask(own.seed, len(words))
+    context, place = roster.context(session), roster.place(session.me)
+    for name in sharers:
+        if name != session.me:
+            seed = mask_seed(own.mask, roster.keys[name].mask, context, name)
+            total += pair_mask(seed, place, roster.place(name), len(words))
+    return total
+
+
+def _consent(session: Session, roster: Roster, sharers: Sequence[str], survivors: Sequence[str]) -> None:
+    """Step 3: sign the survivors, kept before they are signed, and go on when a threshold of clients has signed the same."""
+    statement = survivors_statement(session, roster, sharers, survivors)
+    if session.keep(f"survivors/{session.round:06d}.{session.moment['part'] or 0}", statement) != statement:
+        raise TwoLists(party=session.aggregator)
+    session.send("consent", session.aggregator, signature=session.sign(SURVIVORS_DOMAIN, statement))
+    table = session.receive("consents", session.aggregator)
+    names = listed(session, table, survivors, roster.threshold)
+    for name, signature in zip(names, session.values(table, "signature").to_pylist(), strict=True):
+        if name != session.me:
+            try:
+                session.verify(name, signature, SURVIVORS_DOMAIN, statement)
+            except SignatureRefused:
+                raise TwoLists(f"{name} has not signed these survivors.", party=session.aggregator) from None
+
+
+def _opened(session: Session, own: OwnKeys, roster: Roster, boxes: dict[str, bytes]) -> dict[str, bytes]:
+    """The pairs of shares that the other sharers sealed to this client."""
+    found = {}
+    for name, box in boxes.items():
+        pair = open_shares(own.seal, roster.keys[name].seal, box, roster.context(session, name, session.me), name)
+        if len(pair) != 2 * SHARE_BYTES:
+            raise ForeignShare(party=name)
+        found[name] = pair
+    return found
+
+
+def _answer(session: Session, sharers: Sequence[str], survivors: Sequence[str], pairs: dict[str, bytes]) -> None:
+    """Step 4: of every survivor the share of its own mask's seed, of every other sharer that of its mask key; never both."""
+    shares = [pairs[name][:SHARE_BYTES] if name in survivors else pairs[name][SHARE_BYTES:] for name in sharers]
+    session.send("unmask", session.aggregator, client=list(sharers), share=pa.array(shares, pa.binary(SHARE_BYTES)))

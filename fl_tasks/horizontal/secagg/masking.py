@@ -1,0 +1,45 @@
+"""Fixed point modulo 2^64 and the masks over it: what a client sends is uniform, and in the sum of all clients masks cancel.
+
+Client u adds PRG(b_u) and, for every other client v, PRG(s_uv) where u stands before v in the roster and -PRG(s_uv) where it stands
+behind (Bonawitz et al., CCS 2017). PRG is AES-256 in counter mode, s_uv comes from X25519 by HKDF-SHA256.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from fl_tasks.crypto.errors import OutOfRange
+from fl_tasks.crypto.fixedpoint import decode, encode
+from fl_tasks.crypto.prf import Stream
+
+FRACTION_BITS = 24
+Words = npt.NDArray[np.uint64]
+Floats = npt.NDArray[np.float64]
+
+
+def to_words(values: npt.ArrayLike, clients: int) -> Words:
+    """Real values as fixed point modulo 2^64, such that a sum over ``clients`` of them cannot wrap around.
+
+    Raises :class:`OutOfRange` for what is not finite or reaches 2^39 / clients.
+    """
+    array = np.asarray(values, dtype=np.float64)
+    if not np.isfinite(array).all() or (array.size and np.abs(array).max() >= 2.0 ** (63 - FRACTION_BITS) / clients):
+        raise OutOfRange("A value that is to be summed is not finite, or too large for the sum.")
+    return encode(array, FRACTION_BITS).view(np.uint64)
+
+
+def from_words(words: Words) -> Floats:
+    """The real values of a sum."""
+    return decode(words.view(np.int64), FRACTION_BITS)
+
+
+def own_mask(seed: bytes, count: int) -> Words:
+    """PRG(b): a client's own mask."""
+    return Stream(seed).uint64(count)
+
+
+def pair_mask(seed: bytes, mine: int, theirs: int, count: int) -> Words:
+    """What the client at place ``mine`` of the roster adds for the one at ``theirs``: the opposite of what that one adds."""
+    mask = Stream(seed).uint64(count)
+    return mask if mine < theirs else np.negative(mask)

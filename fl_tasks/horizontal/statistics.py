@@ -1,0 +1,86 @@
+"""Statistics over all clients' training rows by three secure sums: means, mean absolute deviations, and squares in their units.
+
+The deviation of a column is measured in units of its mean absolute deviation, so that columns of any size keep their digits.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fl_tasks.horizontal.columns import Floats, ForeignStatistics, Rows, Statistics, expanded, raw
+from fl_tasks.horizontal.sums import Attendance, contribute_values, sum_values
+from fl_tasks.session import Session
+from storage.canonical import canonical, parse
+from storage.private import PrivateArea
+
+_LARGEST = 1 << 26
+
+
+def client_statistics(session: Session, rows: Rows) -> Statistics:
+    """A client's part; returns what all clients' rows have in common. Raises ForeignStatistics and what sums raise."""
+    stored = session.area.get("statistics")
+    if stored is None:
+        x = raw(session.terms, rows.table)
+        if session.terms.task.outcome == "number":
+            x = np.column_stack([x, rows.labels])
+        count, there = x.shape[1], ~np.isnan(x)
+        session.within(0)
+        contribute_values(session, np.concatenate([[len(x)], there.sum(axis=0), np.nansum(x, axis=0)]))
+        told = _told(session, 1 + 2 * count)
+        total, present, mean = told[0], told[1 : 1 + count], told[1 + count :]
+        off = np.where(there, x - mean, 0.0)
+        session.within(1)
+        contribute_values(session, np.abs(off).sum(axis=0))
+        unit = _told(session, count)
+        session.within(2)
+        contribute_values(session, ((off / np.where(unit > 0, unit, 1.0)) ** 2).sum(axis=0))
+        stored = _keep(session, total, present, mean, _told(session, count))
+    return Statistics.of(parse(stored, _LARGEST))
+
+
+def aggregate_statistics(session: Session, attendance: Attendance) -> Statistics:
+    """The aggregator's part. Raises what sums raise."""
+    stored = session.area.get("statistics")
+    if stored is None:
+        count = len(expanded(session.terms)) + (session.terms.task.outcome == "number")
+        session.within(0)
+        sums = sum_values(session, 1 + 2 * count, attendance)
+        total, present = sums[0], np.maximum(sums[1 : 1 + count], 1.0)
+        mean = sums[1 + count :] / present
+        session.send("statistic", value=np.concatenate([[total], present, mean]))
+        session.within(1)
+        unit = sum_values(session, count, attendance) / present
+        session.send("statistic", value=unit)
+        session.within(2)
+        squares = sum_values(session, count, attendance)
+        scale = unit * np.sqrt(np.maximum(squares, 0.0) / max(total, 1.0))
+        session.send("statistic", value=scale)
+        stored = _keep(session, total, present, mean, scale)
+    return Statistics.of(parse(stored, _LARGEST))
+
+
+def statistics_of(area: PrivateArea) -> Statistics:
+    """What a training stage's area keeps of a run. Raises :class:`ForeignStatistics` where nothing is kept."""
+    stored = area.get("statistics")
+    if stored is None:
+        raise ForeignStatistics("There are none.")
+    return Statistics.of(parse(stored, _LARGEST))
+
+
+def _told(session: Session, count: int) -> Floats:
+    table = session.receive("statistic", session.aggregator)
+    values: Floats = session.values(table, "value").to_numpy()
+    if len(values) != count or not np.isfinite(values).all():
+        raise ForeignStatistics(party=session.aggregator)
+    return values
+
+
+def _keep(session: Session, rows: float, present: Floats, mean: Floats, scale: Floats) -> bytes:
+    """Kept for the later legs of training; the label's numbers are the last ones where numbers are predicted."""
+    session.within(None)
+    if session.terms.task.outcome != "number":
+        found = Statistics(rows, present, mean, scale)
+    else:
+        label = float(mean[-1]), float(scale[-1]) or 1.0
+        found = Statistics(rows, present[:-1], mean[:-1], scale[:-1], *label)
+    return session.keep("statistics", canonical(found.document()))

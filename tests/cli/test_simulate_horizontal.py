@@ -1,0 +1,46 @@
+"""The example agreement of four hospitals, simulated: a process per party, beside the pooled model and the best hospital's."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from typer import Typer
+from typer.testing import CliRunner
+
+from cli.demo.hospitals import write_hospitals
+from cli.simulate import simulate
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "federations" / "hospitals"
+app = Typer()
+app.command()(simulate)
+
+
+@pytest.mark.slow
+def test_four_hospitals(tmp_path):
+    tables = write_hospitals(tmp_path / "tables")
+    ids = pa.concat_tables([pq.read_table(path, columns=["patient"]) for path in tables.values()])
+    sets = ["test" if int(one[2:]) % 4 == 0 else "train" for one in ids.column("patient").to_pylist()]
+    pq.write_table(ids.append_column("set", pa.array(sets)), tmp_path / "split.parquet")
+    data = [part for name, path in tables.items() for part in ("--data", f"{name}={path}")]
+    result = CliRunner().invoke(
+        app, [str(EXAMPLE), *data, "--split", str(tmp_path / "split.parquet"), "--out", str(tmp_path / "out")]
+    )
+    assert result.exit_code == 0, result.output
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    federated, pooled, best = (report["metrics"][name] for name in ("federated", "pooled", "best_client"))
+    assert federated["auc"] == pytest.approx(pooled["auc"], abs=federated["auc_error"] + 1e-6)
+    for name in ("accuracy", "logloss"):
+        assert federated[name] == pytest.approx(pooled[name], abs=1e-6)
+    assert federated["logloss"] < best["logloss"]
+    assert set(report["bytes_sent"]) == {"north", "east", "south", "west", "registry"}
+    assert report["rows"] == {"common": 569, "train": sets.count("train"), "test": sets.count("test")}
+    assert report["settlement"]["signers"] == ["east", "north", "registry", "south", "west"]
+    assert not report["settlement"]["unmatched"]
+    assert "best client alone" in result.output
+    for party in tables:
+        card = next((tmp_path / "out" / "parties" / party).rglob("model-card.md"))
+        assert "Every client holds the same model." in card.read_text()

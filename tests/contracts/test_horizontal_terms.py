@@ -1,0 +1,80 @@
+"""Terms of horizontal agreements: what belongs together, and what is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from contracts.terms import Terms
+
+CENTRE = ("aggregator",)
+
+
+def terms(clients: int = 4, others: tuple[str, ...] = CENTRE, horizontal: dict[str, Any] | None = None, **more: Any) -> Terms:
+    roles = [*["client"] * clients, *others]
+    task = {
+        "protocol": "horizontal-logistic",
+        "label": {"column": "y"},
+        "horizontal": {"features": {"a": {}}, **(horizontal or {})},
+    }
+    task |= more.pop("task", {})
+    document = {
+        "schema": "tombolo.terms/1",
+        "name": "sites",
+        "parties": {f"party-{index}": {"role": role} for index, role in enumerate(roles)},
+        "task": task,
+        "alignment": {"id": [{"column": "id"}]},
+    }
+    return Terms.model_validate({**document, **more})
+
+
+@pytest.mark.parametrize(("clients", "least"), [(3, 3), (4, 3), (5, 4), (6, 5), (7, 5), (9, 7)])
+def test_the_least_threshold_is_just_above_two_thirds(clients, least):
+    horizontal = terms(clients).task.horizontal
+    assert horizontal.threshold_of(clients) == least
+    assert terms(clients, horizontal={"threshold": least}).roles()
+    for refused in (least - 1, clients + 1):
+        with pytest.raises(ValidationError, match="threshold"):
+            terms(clients, horizontal={"threshold": refused})
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"clients": 2}, "at least three clients"),
+        ({"others": ()}, "exactly one aggregator"),
+        ({"others": ("aggregator", "aggregator")}, "exactly one aggregator"),
+        ({"others": ("aggregator", "arbiter")}, "nobody else"),
+        ({"task": {"horizontal": None}}, "have it, and only they"),
+        ({"task": {"protocol": "linear"}}, "have it, and only they"),
+        ({"task": {"label": {"column": "a"}}}, "the label is none"),
+        ({"task": {"parameters": {"key_bits": 2048}}}, "has no key_bits"),
+        ({"horizontal": {"features": {}}}, "features"),
+        ({"horizontal": {"features": {"a": {"levels": ["x", "x"]}}}}, "each once"),
+        ({"horizontal": {"step_seconds": 3600}}, "less than deadlines.message"),
+        ({"tables": {"party-0": {}}}, "clients' tables are alike"),
+        ({"scores": ["party-4"]}, "holds no data"),
+        ({"incentives": {"budget": 100, "method": "volume"}}, "none for horizontal"),
+    ],
+)
+def test_what_does_not_fit_is_refused(given, said):
+    with pytest.raises(ValidationError, match=said):
+        terms(**given)
+
+
+def test_every_client_has_the_same_table():
+    given = {"features": {"a": {"missing": "mean", "clip": 3}, "b": {"levels": ["x", "y"]}}}
+    table = terms(horizontal=given).table("party-1")
+    assert {name: (one.kind, one.missing) for name, one in table.columns.items()} == {
+        "a": ("numeric", "mean"),
+        "b": ("categorical", "reject"),
+    }
+
+
+def test_amendments_keep_to_the_composition():
+    made = terms(4)
+    made.require_composition(["client"] * 3 + ["aggregator"])
+    with pytest.raises(ValueError, match="at least three"):
+        made.require_composition(["client"] * 2 + ["aggregator"])

@@ -1,0 +1,50 @@
+"""Hospitals with other patients each, as a real federation over directory stores."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from tests.federation import Federation, federation
+
+HOSPITALS = ("north", "east", "south", "west")
+LIMITS = {"minimum_batch": 50, "minimum_row_difference": 0}
+FEATURES: dict[str, Any] = {"age": {"missing": "mean"}, "dose": {}, "ward": {"levels": ["a", "b"]}}
+
+
+def tables(outcome: str = "binary", rows: int = 60, seed: int = 3) -> dict[str, pa.Table]:
+    """Rows of different populations, so that no hospital's own model is the joint one."""
+    random, made = np.random.default_rng(seed), {}
+    for shift, name in enumerate(HOSPITALS):
+        count = rows + 10 * shift
+        age, dose = random.normal(50 + 5 * shift, 10, count), random.gamma(2.0, 2e-4, count)
+        ward = random.choice(["a", "b", "c"], count)
+        signal = (age - 55) / 10 - (dose - 4e-4) / 3e-4 + (ward == "a")
+        label = 1e4 * signal + 1e5 if outcome == "number" else (signal + random.logistic(size=count) > 0).astype(int)
+        if outcome == "number":
+            label = label + random.normal(size=count) * 3e3
+        missing = random.random(count) < 0.1
+        columns = {"age": pa.array(np.where(missing, np.nan, age)), "dose": dose, "ward": ward, "label": label}
+        made[name] = pa.table({"id": [f"{name}{index}" for index in range(count)], **columns, "note": ["x"] * count})
+    return made
+
+
+def hospitals(
+    tmp_path,
+    outcome: str = "binary",
+    horizontal: dict[str, Any] | None = None,
+    terms: dict[str, Any] | None = None,
+    **parameters: Any,
+) -> Federation:
+    """A horizontal agreement of four hospitals and a centre."""
+    protocol = {"binary": "horizontal-logistic", "number": "horizontal-linear"}[outcome]
+    task = {
+        "protocol": protocol,
+        "label": {"column": "label"},
+        "horizontal": {"features": FEATURES, "step_seconds": 5, **(horizontal or {})},
+        "parameters": {"l2": 0.01, "rounds": {"default": 15, "min": 1, "max": 30}, **parameters},
+    }
+    roles = dict.fromkeys(HOSPITALS, "client") | {"centre": "aggregator"}
+    return federation(tmp_path, tables(outcome), roles, task=task, limits=LIMITS, **(terms or {}))

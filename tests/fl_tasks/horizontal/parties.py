@@ -1,0 +1,120 @@
+"""Clients and an aggregator over directory stores, taking turns in one thread: each works until a message is missing, forgets
+everything, and begins anew at its next turn. Time passes only when nobody gets any further."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fl_tasks import waiting
+from fl_tasks.session import Secrets, Session
+from fl_tasks.waiting import Wait, Waiting, Watch
+from storage.books import Books
+from storage.exchange import Exchange, Peer, Self
+from storage.private import PrivateArea
+from storage.roles import AGGREGATOR, CLIENT
+from storage.schema import Contract
+from storage.stores.local import LocalStore
+from tests.federation import party_keys, quiet
+
+AGGREGATORS_NAME = "centre"
+
+
+class Clock:
+    """Stands where :mod:`fl_tasks.waiting` has ``time``: it goes on only when told to."""
+
+    now = 1_800_000_000.0
+
+    def time(self) -> float:
+        return self.now
+
+    monotonic = time
+
+    def sleep(self, seconds: float) -> None:
+        raise AssertionError("nobody sleeps in a test by turns")
+
+
+class Vanished(Exception):
+    """A client is gone for good."""
+
+
+@dataclass
+class Turns:
+    """Parties of one sum; ``lost`` says after which of its own sendings a client vanishes (0: it never comes)."""
+
+    root: Path
+    clients: Sequence[str]
+    contract: Contract
+    clock: Clock = field(default_factory=Clock)
+    lost: Mapping[str, int] = field(default_factory=dict)
+    sent: dict[str, set[str]] = field(default_factory=dict)
+    hears: Callable[[str, str, Any], Any] = lambda me, name, table: table
+
+    @property
+    def roles(self) -> dict[str, str]:
+        return {name: CLIENT for name in self.clients} | {AGGREGATORS_NAME: AGGREGATOR}
+
+    def session(self, me: str, stage: str = "train") -> Session:
+        stores = {name: LocalStore(self.root / name) for name in self.roles}
+        keys = {name: party_keys(name) for name in self.roles}
+        peers = {
+            name: Peer(name, keys[name].signing.public(), keys[name].sealing.public(), stores[name])
+            for name in self.roles
+            if name != me
+        }
+        area = PrivateArea(stores[me], keys[me].vault, "trial", "run-1")
+        own = Self(me, keys[me].signing, keys[me].sealing, stores[me])
+        exchange = Exchange(own, peers, "trial", "run-1", "ab" * 32, Books(area.area("books")))
+        turns = self
+
+        class Counted(Session):
+            def send(self, name: str, to: Any = None, /, **columns: Any) -> None:
+                if len(turns.sent.setdefault(self.me, set()) | {f"{self.moment}{name}"}) > turns.lost.get(self.me, math.inf):
+                    raise Vanished
+                super().send(name, to, **columns)
+                turns.sent[self.me].add(f"{self.moment}{name}")
+
+            def receive(self, name: str, frm: str) -> Any:
+                return turns.hears(self.me, name, super().receive(name, frm))
+
+        return Counted(
+            me=me,
+            roles=self.roles,
+            terms=None,  # type: ignore[arg-type]
+            params={},
+            exchange=exchange,
+            contract=self.contract,
+            stage=stage,
+            run_area=area,
+            history=area.area("history"),
+            secrets=Secrets(keys[me].vault.derive("run"), {}, None),
+            watch=Watch(Wait(0), 1e9, datetime(2999, 1, 1, tzinfo=UTC), area, lambda: None),
+            progress=quiet,
+        )
+
+    def play(self, programs: Mapping[str, Callable[[Session], Any]], monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+        """Everybody's result or error, by party; who vanished or waits for ever has none."""
+        monkeypatch.setattr(waiting, "time", self.clock)
+        results: dict[str, Any] = {}
+        left, stuck = list(self.roles), 0
+        while left and stuck < 3:
+            before = (len(results), sum(map(len, self.sent.values())))
+            for party in list(left):
+                try:
+                    with self.session(party) as session:
+                        results[party] = programs[session.role](session)
+                except (Waiting, Vanished):
+                    continue
+                except Exception as error:
+                    results[party] = error
+                left.remove(party)
+            moved = before != (len(results), sum(map(len, self.sent.values())))
+            stuck = 0 if moved else stuck + 1
+            self.clock.now += 0 if moved else 1000
+        return results

@@ -1,0 +1,120 @@
+"""Training by turns: every party begins anew at every wait; clients vanish, and come back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fl_tasks import waiting
+from fl_tasks.horizontal import newton
+from fl_tasks.horizontal.columns import ForeignStatistics, Rows, Statistics, encoder, expanded, raw
+from fl_tasks.horizontal.secagg.contract import BelowThreshold
+from fl_tasks.horizontal.statistics import statistics_of
+from fl_tasks.models.reference import fit_alone
+from fl_tasks.tables.encoding import NoColumns
+from fl_tasks.waiting import Wait, Waiting
+from tests.federation import Federation, quiet
+from tests.fl_tasks.horizontal.hospitals import HOSPITALS, hospitals, tables
+from tests.fl_tasks.horizontal.parties import Clock
+
+COLUMNS = ["age", "dose", "ward"]
+
+
+def rows(party: str) -> Rows:
+    table = tables()[party]
+    return Rows(table.select(COLUMNS), table.column("label").to_numpy().astype(float))
+
+
+def play(fed: Federation, run: str, gone: Any, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Turns until all are through; ``gone(party, round)`` says who does not come to its turn. Results or errors by party."""
+    clock = Clock()
+    clock.now = waiting.time.time()
+    monkeypatch.setattr(waiting, "time", clock)
+    found: dict[str, Any] = {}
+    left, at, idle = list(fed.parties), dict.fromkeys(fed.parties, 0), 0
+    while left and idle < 40:
+        idle += 1
+        for party in list(left):
+            with fed.place(party).session(run, newton.CONTRACT, "train", Wait(0), quiet) as session:
+                if gone(party, max(at.values())):
+                    continue
+                try:
+                    program = newton.aggregator if session.role == "aggregator" else None
+                    found[party] = program(session) if program else newton.client(session, rows(party))
+                except Waiting:
+                    done = (session.latest or {}).get("round", 0)
+                    idle = 0 if done > at[party] else idle
+                    at[party] = done
+                    continue
+                except Exception as error:
+                    found[party] = error
+                left.remove(party)
+                idle = 0
+        clock.now += 2  # a step stays open for five
+    return found
+
+
+def pooled(fed: Federation, run: str, parties: tuple[str, ...]) -> np.ndarray:
+    with fed.place("centre").session(run, newton.CONTRACT, "train", Wait(0), quiet) as session:
+        made = encoder(session.terms, statistics_of(session.area))
+    x = np.concatenate([made.transform(rows(party).table) for party in parties])
+    y = np.concatenate([rows(party).labels for party in parties])
+    weights, intercept = fit_alone("horizontal-logistic", x, y, 0.01)
+    return np.concatenate([[intercept], weights])
+
+
+@pytest.mark.slow
+def test_a_client_that_comes_back_is_in_the_model(tmp_path, monkeypatch):
+    """South misses the second round and is there again from the third or so on; all end with the model of all rows."""
+    fed = hospitals(tmp_path)
+    run = fed.start()
+    found = play(fed, run, lambda party, round: party == "south" and round == 1, monkeypatch)
+    assert found["centre"]["present"] == list(HOSPITALS)
+    for party in fed.parties:
+        state = found[party]
+        assert state["ahead" if party == "centre" else "w"] == pytest.approx(pooled(fed, run, HOSPITALS), abs=1e-6)
+
+
+@pytest.mark.slow
+def test_below_the_threshold_training_ends_for_all(tmp_path, monkeypatch):
+    fed = hospitals(tmp_path)
+    run = fed.start()
+    found = play(fed, run, lambda party, round: party in ("south", "west") and round >= 1, monkeypatch)
+    assert isinstance(found["centre"], BelowThreshold)
+    assert set(found) == {"centre"}
+
+
+def test_statistics_make_one_encoder(tmp_path):
+    terms = hospitals(tmp_path).place("centre").terms
+    assert expanded(terms) == [("age", False), ("dose", False), ("ward=a", True), ("ward=b", True)]
+    table = tables()["north"]
+    x = raw(terms, table)
+    assert np.isnan(x[:, 0]).sum() == np.isnan(table.column("age").to_numpy()).sum() > 0
+    found = Statistics(300.0, np.full(4, 300.0), np.array([50.0, 1e-4, 0.5, 0.01]), np.array([9.0, 1e-5, 0.5, 0.1]))
+    made = encoder(terms, found)
+    assert made.names == ("age", "dose", "ward=a")  # three of ward b among all clients are too few
+    assert made.transform(table)[np.isnan(x[:, 0]), 0] == pytest.approx(0.0)
+    assert Statistics.of(found.document()).document() == found.document()
+    with pytest.raises(NoColumns):
+        encoder(terms, Statistics(300.0, found.present, found.mean, np.zeros(4)))
+    with pytest.raises(ForeignStatistics):
+        statistics_of(hospitals(tmp_path / "again").place("centre").private)
+
+
+def test_a_point_that_is_no_better_is_left_with_a_shorter_step(tmp_path):
+    """Sums are made up; only what the aggregator makes of them is looked at."""
+    fed = hospitals(tmp_path)
+    run = fed.start()
+    with fed.place("centre").session(run, newton.CONTRACT, "train", Wait(0), quiet) as session:
+        session.last_round = 15
+        x, y = np.array([[1.0, -1.0], [1.0, 1.0], [1.0, 2.0]]), np.array([0.0, 1.0, 0.0])
+        first = newton._moved(session, newton._start(2), newton.addends("binary", x, y, np.zeros(2)), ["a"])
+        assert np.array_equal(first["ahead"], -first["step"])
+        worse = newton.addends("binary", x, y, np.zeros(2))
+        worse[1] *= 2
+        second = newton._moved(session, first, worse, ["a"])
+        assert np.array_equal(second["w"], first["w"])
+        assert second["ahead"] == pytest.approx(-first["step"] / 4)
+        assert newton._moved(session, first, worse, ["a", "b"])["best"] > first["best"]  # other clients: another measure
