@@ -11,7 +11,7 @@ STAGES = {
     "seeds": "fl_tasks.stages.join:SEEDS",
     "alignment": "fl_tasks.alignment.contract:CONTRACT",
     "secure-aggregation": "fl_tasks.horizontal.secagg:CONTRACT",
-    "evaluation": "fl_tasks.stages.evaluate:CONTRACT",
+    "evaluation": "fl_tasks.stages.evaluate:METRICS",
     "scoring": "fl_tasks.vertical.scoring:CONTRACT",
     "incentives": "fl_tasks.incentives.coalitions:CONTRACT",
     "settlement": "fl_tasks.settlement.messages:SETTLEMENT",

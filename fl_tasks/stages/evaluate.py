@@ -25,7 +25,8 @@ from storage.roles import AGGREGATOR, ARBITER, DATA, EVERYONE, GUEST, INITIATORS
 from storage.schema import Contract, Disclosed, Message, Public
 
 _AGGREGATE = "quality of the joint model, an aggregate over the held-out rows"
-MESSAGES = (
+METRICS = Contract(
+    "evaluation",
     Message(
         "metrics",
         INITIATORS,
@@ -58,13 +59,12 @@ MESSAGES = (
         limit="parties that receive scores by the agreement",
     ),
 )
-CONTRACT = Contract("evaluation", *MESSAGES)
 
 
 def contract(protocol: str) -> Contract:
     """The messages of evaluation: those that score rows of the protocol's models, and the metrics."""
     sums = secagg.MESSAGES if protocol in HORIZONTAL else ()
-    return Contract("evaluation", *sums, *family_of(protocol).messages, *MESSAGES)
+    return Contract("evaluation", *sums, *family_of(protocol).messages, *METRICS.values())
 
 
 class QualityGateFailed(CodedError):
