@@ -19,6 +19,7 @@ $(STAMP): requirements.lock
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
 		{ echo "Python's venv is missing: apt install $$($(PYTHON) -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')"; exit 1; }
 	@[ -x $(RUN) ] || $(PYTHON) -m venv $(VENV)
+	@echo "installing the locked packages into $(VENV); this takes a minute or two"
 	$(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements.lock
 	@pwd > "$$($(RUN) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/tombolo.pth"
 	@printf '#!/bin/sh\nexec "%s/%s" -m cli "$$@"\n' "$$(pwd)" "$(RUN)" > $(VENV)/bin/tombolo && chmod +x $(VENV)/bin/tombolo

@@ -109,6 +109,9 @@ def _source(name: str, settings: Path | None, store: str | None) -> StoreSource:
     from contracts.settings import PartySettings
     from fl_tasks.audit.source import StoreSource
 
+    known = _names(settings)
+    if name not in known:
+        raise typer.BadParameter(f"this party has no agreement {name}; it has {', '.join(known) or 'none'}")
     return StoreSource.open(name, PartySettings.load(settings), store)
 
 
@@ -149,27 +152,28 @@ def _print_audit(title: str, digest: str, audit: Audit, ends: Ends) -> None:
 
 
 def _print_runs(runs: list[History]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     from fl_tasks.audit.report import size
 
-    table = Table("run", "kind", "began (UTC)", "state", "metrics", "sent", "received")
+    table = Table(header_style="bold")
+    table.add_column("run", no_wrap=True, min_width=max((len(one.run) for one in runs), default=0))
+    for column in ("kind", "began (UTC)", "state", "metrics", "sent", "received"):
+        table.add_column(column, overflow="fold")
     for one in runs:
         metrics = " ".join(f"{name}={value:.4f}" for name, value in one.metrics.items())
         traffic = (f"{part.count:,} ({size(part.bytes)})" for part in (one.total("sent"), one.total("received")))
         table.add_row(one.run or "-", one.kind, _time(one.began), one.state, metrics, *traffic)
-    Console().print(table)
+    _console().print(table)
 
 
 def _print_run(one: History) -> None:
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     from fl_tasks.audit.history import plainly
 
-    console = Console(highlight=False)
+    console = _console()
     console.print(f"[bold]Run {escape(one.run)}[/bold]: {one.kind}, {one.state}")
     events = Table("when (UTC)", "what", "about", "facts", title="What happened", title_justify="left")
     for event in one.events:
@@ -188,17 +192,27 @@ def _print_run(one: History) -> None:
         console.print(escape(text), soft_wrap=True)
 
 
+def _console() -> Any:
+    """Names are there to be copied: what is piped away is wide enough for all of them."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=200)
+
+
 def _traffic(one: History) -> Any:
     from rich.table import Table
 
     from fl_tasks.audit.report import size
 
-    table = Table("", "peer", "message", title="Artifacts", title_justify="left")
+    table = Table(title="Artifacts", title_justify="left")
+    for column in ("", "peer", "message"):
+        table.add_column(column, overflow="fold")
     for column in ("artifacts", "bytes", "rows"):
-        table.add_column(column, justify="right")
-    table.add_column("protection")
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("protection", overflow="fold")
     for (book, peer, message), part in sorted(one.traffic.items(), key=lambda item: (item[0][0] != "sent", item[0])):
-        way = "sent to" if book == "sent" else "received from"
+        way = "to" if book == "sent" else "from"
         kinds = ", ".join(sorted(part.kinds))
         table.add_row(way, peer, message, f"{part.count:,}", size(part.bytes), f"{part.rows:,}", kinds)
     return table

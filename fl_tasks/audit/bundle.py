@@ -54,6 +54,12 @@ What it does not hold: data, ids, scores, models, artifacts, private keys, or an
 """
 
 
+class BundleExists(CodedError):
+    code = "TMB-AUDIT-008"
+    cause = "The file to write the bundle to exists; a bundle is never overwritten."
+    remedy = "Name another file, or move the old one away."
+
+
 class BadBundle(CodedError):
     code = "TMB-AUDIT-007"
     cause = "A file is no audit bundle, or not what its party signed."
@@ -64,12 +70,12 @@ class BadBundle(CodedError):
 
 
 def export(source: StoreSource, report: str, path: Path) -> int:
-    """Write a bundle to a new file; returns how many members it has. Raises :class:`BadBundle` where the file exists."""
+    """Write a bundle to a new file; returns how many members it has. Raises :class:`BundleExists`."""
     try:
         with path.open("xb") as file:
             return _write(source, report, file)
     except FileExistsError:
-        raise BadBundle(f"{path} exists; a bundle is never overwritten.") from None
+        raise BundleExists(f"{path}.") from None
     except BaseException:
         path.unlink(missing_ok=True)
         raise

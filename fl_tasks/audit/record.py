@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
-from fl_tasks.audit.findings import Audit, Differs
+from fl_tasks.audit.findings import Audit, Differs, Missing
 from fl_tasks.audit.source import Opened, Source, keys_over_time, numbered
+from fl_tasks.ledger import MONITOR
 from storage.canonical import canonical
 from storage.identity import SignatureRefused, VerifyKey
 from storage.ledger import merkle
@@ -74,6 +75,8 @@ def check_record(audit: Audit, source: Source) -> Record:
             audit.count(PART, "segments")
             audit.count(PART, "entries", opened.header.count)
         record.whole = record.whole and not gap and len(audit.findings) == found
+    if not record.length:
+        audit.find(PART, f"ledger/{source.agreement.name}/", Missing("No run has begun, or this is another store."))
     return record
 
 
@@ -120,7 +123,7 @@ def _note(record: Record, entry: dict[str, Any]) -> Booked | None:
     kind, run, body = entry["kind"], entry["run"], entry["body"]
     if kind in ("sent", "received"):
         return Booked(body["sha256"], body["size"], body["rows"], sys.intern(",".join(body["kinds"])))
-    if kind == "run":
+    if kind == "run" and entry["subject"] != MONITOR:  # monitoring is a party's own affair: nobody signs a manifest for it
         record.manifests[run] = body["manifest"]
     elif kind == "settlement":
         record.settlements[int(entry["subject"])] = run, body["block"]

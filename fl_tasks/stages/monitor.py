@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from fl_tasks.ledger import enter, enter_run
+from fl_tasks.ledger import MONITOR, enter, enter_run
 from fl_tasks.models import registry
 from fl_tasks.models.metrics import HIGHER_IS_BETTER, NOTICEABLE_DRIFT, Histogram, UnfitForMetrics, measure
 from fl_tasks.session import Progress, log_progress
@@ -44,7 +44,7 @@ def monitor(
     if booked is None:
         booked = area.keep(name, canonical(_observe(place, record)))
     found: dict[str, Any] = parse(booked)
-    enter_run(place, run, "monitor", model=record["version"])
+    enter_run(place, run, MONITOR, model=record["version"])
     facts = {name: found[name] for name in ("predicted_rows", "psi", "labelled_rows", "live")}
     enter(place, run, "monitoring", record["version"], **facts)
     progress({"stage": "monitor", "party": place.me, "psi": found["psi"], "drift": found["drift"]})

@@ -90,6 +90,9 @@ def _finite_numbers(place: Workplace, table: pa.Table, name: str) -> list[float]
 def _check_values(place: Workplace, table: pa.Table) -> None:
     """Infinite values, and missing ones in feature columns without a policy, are refused before anything is sent."""
     terms = place.terms.table(place.me)
+    for name in (*terms.drop, *terms.columns):
+        if name not in table.column_names:
+            raise UnusableColumn(f"Column {name} is named in the terms and not in the table.", party=place.me)
     for name in feature_columns(place, table.column_names):
         if name not in table.column_names:
             raise UnusableColumn(f"Column {name}.", party=place.me)

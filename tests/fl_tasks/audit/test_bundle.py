@@ -14,7 +14,7 @@ import pytest
 
 from contracts.settings import PartySettings
 from fl_tasks.audit import bundle as bundles
-from fl_tasks.audit.bundle import INDEX, SIGNATURE, BadBundle, export, opened
+from fl_tasks.audit.bundle import INDEX, SIGNATURE, BadBundle, BundleExists, export, opened
 from fl_tasks.audit.findings import Audit
 from fl_tasks.audit.source import StoreSource
 from fl_tasks.audit.verify import verify_documents, verify_store
@@ -213,7 +213,7 @@ def test_a_damaged_store_can_be_exported_and_the_gap_is_found(fed, tmp_path):
         export(source(fed, "lab"), "", path)
     assert "ledger/trial/blocks/000000001" in refused(path)
     before = path.read_bytes()
-    with pytest.raises(BadBundle):
+    with pytest.raises(BundleExists):
         export(source(fed, "lab"), "", path)
     assert path.read_bytes() == before, "never overwritten"
 

@@ -10,8 +10,10 @@ import pytest
 from contracts.agreement import Agreement, public_half
 from contracts.settings import PartySettings
 from fl_tasks.audit.findings import CutOff, Missing, NeverBooked
+from fl_tasks.audit.history import histories
 from fl_tasks.audit.source import StoreSource, agreements
 from fl_tasks.audit.verify import verify_store
+from fl_tasks.ledger import MONITOR, enter, enter_run
 from fl_tasks.stages.join import invite
 from fl_tasks.stages.retain import retain
 from fl_tasks.stages.settle import settle
@@ -62,6 +64,23 @@ def test_a_settled_federation_has_no_findings_and_says_what_was_checked(fed, par
     assert counts["manifests"] == {"manifests": 2, "signatures": 6}
     assert counts["artifacts"]["artifacts"] == len([key for key in objects(fed, party) if key.endswith("/head")])
     assert counts["private objects"]["objects"] == len(source(fed, party).names("private/"))
+
+
+def test_monitoring_is_no_run_that_anybody_signed(tmp_path):
+    fed = joined(tmp_path)
+    fed.stage(settle, fed.start("run-1"))
+    place = fed.place("clinic")
+    enter_run(place, "watch-1", MONITOR, model="run-1")
+    enter(place, "watch-1", "monitoring", "run-1", psi=0.1)
+    assert named(fed, "clinic") == []
+    found, unread = histories(source(fed, "clinic"))
+    assert (found["watch-1"].state, unread) == ("this party's own", [])
+
+
+def test_an_empty_store_proves_nothing(tmp_path):
+    """A store that was wiped, a mistyped address, a mount that failed: all look alike, and none is in order."""
+    fed = joined(tmp_path)
+    assert named(fed, "lab") == ["ledger/trial/"]
 
 
 PLACES = [("clinic", "middle"), ("notary", "last"), ("lab", "first"), ("lab", "quarter")]

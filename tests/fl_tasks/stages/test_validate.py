@@ -11,7 +11,7 @@ import pytest
 from fl_tasks.stages.align import SourceChanged, align
 from fl_tasks.stages.aligned import NoLabel
 from fl_tasks.stages.validate import BadSuite, ValidationFailed, validate
-from fl_tasks.tables.encoding import MissingValues, NotFinite
+from fl_tasks.tables.encoding import MissingValues, NotFinite, UnusableColumn
 from tests.federation import federation
 from tests.fl_tasks.stages.test_pipeline import tables
 
@@ -88,6 +88,14 @@ def test_infinite_and_missing_values_and_labels_are_refused_before_anything_leav
         with pytest.raises(error) as caught:
             fed.stage(validate, fed.start())
         assert party in str(caught.value)
+
+
+@pytest.mark.parametrize("named", [{"drop": ["lab_l"]}, {"columns": {"lab_l": {"missing": "mean"}}}])
+def test_a_column_that_the_terms_misspell_is_refused(tmp_path, named):
+    """Else what was to be left out would be learnt from."""
+    fed = federation(tmp_path, tables(), tables={"lab": named})
+    with pytest.raises(UnusableColumn, match="Column lab_l is named in the terms"):
+        fed.stage(validate, fed.start())
 
 
 def test_columns_that_are_no_features_may_be_incomplete(tmp_path):
