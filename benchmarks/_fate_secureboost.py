@@ -12,6 +12,7 @@ import json
 import multiprocessing
 import sys
 import time
+from multiprocessing import connection
 from pathlib import Path
 from typing import Any
 
@@ -72,12 +73,13 @@ def main() -> None:
     parties = [methods.Process(target=party, args=(folder, setting, name, results)) for name in setting["parties"]]
     for one in parties:
         one.start()
-    for one in parties:
-        one.join()
-        if one.exitcode != 0:
-            for other in parties:
-                other.kill()
-            raise SystemExit("a party of FATE's failed")
+    running = {one.sentinel: one for one in parties}
+    while running:
+        for sentinel in connection.wait(list(running)):
+            if running.pop(sentinel).exitcode != 0:  # the others would wait for it for ever
+                for other in parties:
+                    other.kill()
+                raise SystemExit("a party failed")
     print(json.dumps(results.get()))
 
 
