@@ -201,15 +201,15 @@ def test_aliases_differ_between_runs(tmp_path):
     orders = []
     fed = layout(tmp_path, hosts=1)
     codes, y = sample(columns=16)
-    codes[0, :8] = np.arange(1, 9)
+    codes = np.random.default_rng(3).integers(1, np.tile(np.arange(3, 11), 2), codes.shape).astype(np.uint8)  # no two alike
     for run in ("run-1", "run-2"):
         fed.start(run, rounds=1)
-        dealt = blocks(fed, np.minimum(codes, np.repeat(np.arange(2, 10), 2)).astype(np.uint8), y)
+        dealt = blocks(fed, codes, y)
         train(fed, dealt, run)
         with fed.place("clinic").session(run, secureboost.CONTRACT, "train", FOREVER, quiet) as session:
             session.within(None)
             orders.append(session.values(session.receive("features", "lab"), "bins").to_pylist())
-    assert sorted(orders[0]) == sorted(orders[1]) and orders[0] != orders[1]
+    assert sorted(orders[0]) == sorted(orders[1]) == list(range(2, 10)) and orders[0] != orders[1]
 
 
 LIES = {

@@ -207,7 +207,7 @@ def test_a_guest_with_another_history_is_refused(tmp_path):
 
 def test_two_faces_are_kept_as_proof(tmp_path):
     """The lab attests one thing to the clinic and another to the notary; both pass on what they heard, and find out."""
-    fed = joined(tmp_path, **HURRY)
+    fed = joined(tmp_path)
     run = fed.start()
     with pytest.raises(Waiting):
         settle(fed.place("lab"), run, Wait(0), progress=quiet)
