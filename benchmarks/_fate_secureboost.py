@@ -76,7 +76,9 @@ def main() -> None:
     running = {one.sentinel: one for one in parties}
     while running:
         for sentinel in connection.wait(list(running)):
-            if running.pop(sentinel).exitcode != 0:  # the others would wait for it for ever
+            ended = running.pop(sentinel)
+            ended.join()
+            if ended.exitcode != 0:  # the others would wait for it for ever
                 for other in parties:
                     other.kill()
                 raise SystemExit("a party failed")
