@@ -22,9 +22,10 @@ class BadParameter(CodedError):
 
 LINEAR = ("linear", "logistic-taylor", "logistic-guest", "logistic-arbiter")
 TREES = ("secureboost",)
-HORIZONTAL = ("horizontal-linear", "horizontal-logistic")
+NEWTON = ("horizontal-linear", "horizontal-logistic")
+HORIZONTAL = NEWTON
 
-WEIGHTED = (*LINEAR, *HORIZONTAL)
+WEIGHTED = (*LINEAR, *NEWTON)
 
 
 @dataclass(frozen=True)

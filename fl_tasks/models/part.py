@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from contracts.parameters import HORIZONTAL, LINEAR
+from contracts.parameters import LINEAR, NEWTON
 from fl_tasks.tables.encoding import Encoder
 from fl_tasks.workplace import Workplace
 from storage.canonical import parse
@@ -90,7 +90,7 @@ class ModelPart(ABC):
 class LinearPart(ModelPart):
     """Weights (d,) of the encoded columns, and the intercept (0 at hosts)."""
 
-    PROTOCOLS = (*LINEAR, *HORIZONTAL)
+    PROTOCOLS = (*LINEAR, *NEWTON)
     weights: npt.NDArray[np.float64]
     intercept: float
     encoder: Encoder

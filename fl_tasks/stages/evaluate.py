@@ -14,7 +14,7 @@ from fl_tasks.horizontal.sums import Attendance, contribute_values, sum_values
 from fl_tasks.ledger import enter
 from fl_tasks.models.gains import gains
 from fl_tasks.models.metrics import Histogram, measure, metric_names, presented
-from fl_tasks.models.part import ModelPart, partial_scores
+from fl_tasks.models.part import ModelPart
 from fl_tasks.session import Progress, Session, log_progress
 from fl_tasks.stages.aligned import features, label, load_aligned
 from fl_tasks.stages.families import family_of
@@ -128,7 +128,9 @@ def _summed(place: Workplace, run: str, session: Session) -> dict[str, Any]:
         _tell(session, found)
         return found
     aligned = load_aligned(place, run)
-    totals = partial_scores(ModelPart.of_run(place, run), features(place, aligned).filter(aligned.test))
+    part, held_out = ModelPart.of_run(place, run), features(place, aligned).filter(aligned.test)
+    totals = family_of(session.terms.task.protocol).totals(session, part, held_out, [])
+    assert totals is not None
     contribute_values(session, quality.addends(outcome, label(place, aligned)[aligned.test], totals, scale))
     heard = _heard(session)
     if session.me in session.terms.scores and len(totals):

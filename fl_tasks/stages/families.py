@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from contracts.parameters import HORIZONTAL
+from contracts.parameters import HORIZONTAL, NEWTON
 from fl_tasks.checkpoints import State
+from fl_tasks.horizontal.columns import encoder as common_encoder
 from fl_tasks.horizontal.newton import model_weights
 from fl_tasks.horizontal.statistics import statistics_of
 from fl_tasks.models.part import Encodes, ModelPart, partial_scores
@@ -66,9 +67,21 @@ class VerticalFamily(Family):
     block: Callable[[Any, pa.Table, Labels | None], Any]
 
 
+@dataclass(frozen=True)
+class HorizontalFamily(Family):
+    """A family over rows that lie with several clients; ``common`` is the encoder that sums over all of them have led to."""
+
+    common: Callable[[Session], Encodes]
+
+
 def family_of(protocol: str) -> Family:
     """The family of a training protocol."""
-    return _HORIZONTAL if protocol in HORIZONTAL else vertical_family(protocol)
+    return horizontal_family(protocol) if protocol in HORIZONTAL else vertical_family(protocol)
+
+
+def horizontal_family(protocol: str) -> HorizontalFamily:
+    """The family of a horizontal training protocol."""
+    return next(family for names, family in _HORIZONTAL.items() if protocol in names)
 
 
 def vertical_family(protocol: str) -> VerticalFamily:
@@ -122,6 +135,10 @@ def _tree_document(session: Session, binner: Binner, state: State) -> dict[str, 
     }
 
 
+def _common_encoder(session: Session) -> Encoder:
+    return common_encoder(session.terms, statistics_of(session.area))
+
+
 def _joint_document(session: Session, encoder: Encoder, state: State) -> dict[str, Any]:
     """The whole model, the same at every client."""
     weights, intercept = model_weights(statistics_of(session.area), state["w"])
@@ -139,4 +156,5 @@ _LINEAR = VerticalFamily(
 _TREES = VerticalFamily(
     Binner.from_document, _tree_document, tree_scoring.MESSAGES, tree_scoring.exchange_scores, fit=_fit_trees, block=_tree_block
 )
-_HORIZONTAL = Family(Encoder.from_document, _joint_document, (), _own_totals)
+_REGRESSION = HorizontalFamily(Encoder.from_document, _joint_document, (), _own_totals, common=_common_encoder)
+_HORIZONTAL = {NEWTON: _REGRESSION}

@@ -7,14 +7,12 @@ from typing import Any
 from fl_tasks.checkpoints import State
 from fl_tasks.horizontal import newton
 from fl_tasks.horizontal.columns import Rows
-from fl_tasks.horizontal.columns import encoder as encoder_of
-from fl_tasks.horizontal.statistics import statistics_of
 from fl_tasks.incentives.game import trainings
 from fl_tasks.ledger import enter
 from fl_tasks.models.part import Encodes
 from fl_tasks.session import Progress, Session, log_progress
 from fl_tasks.stages.aligned import features, label, load_aligned, weight
-from fl_tasks.stages.families import Labels, VerticalFamily, family_of, vertical_family
+from fl_tasks.stages.families import Labels, VerticalFamily, family_of, horizontal_family, vertical_family
 from fl_tasks.vertical import arbiter_oracle, guest_held, linear, secureboost, taylor
 from fl_tasks.waiting import Wait
 from fl_tasks.workplace import Workplace
@@ -79,8 +77,9 @@ def _client(place: Workplace, session: Session) -> tuple[Encodes, State]:
     """A client's rounds, on its own training rows."""
     aligned = load_aligned(place, session.run)
     rows = ~aligned.test
-    state = newton.client(session, Rows(features(place, aligned).filter(rows), label(place, aligned)[rows]))
-    return encoder_of(session.terms, statistics_of(session.area)), state
+    protocol = place.terms.task.protocol
+    state = PROTOCOLS[protocol].client(session, Rows(features(place, aligned).filter(rows), label(place, aligned)[rows]))
+    return horizontal_family(protocol).common(session), state
 
 
 def _data_party(place: Workplace, session: Session) -> tuple[Encodes, State]:
