@@ -23,7 +23,7 @@ def build(
     alone: Mapping[str, float],
     alone_as: str,
     gains: Mapping[str, Sequence[float]],
-    margins: float | None = None,
+    margins: float | None,
     rows: Mapping[str, int],
     rounds: int,
     losses: Sequence[float],
