@@ -59,7 +59,10 @@ class Pairs:
         return found.astype(np.int64)
 
     def stack(self, classes: Sequence[Sequence[int]]) -> list[int]:
-        """One plaintext per row of several classes' pairs (or sums of pairs), the first class in the lowest slot."""
+        """One plaintext per row of several classes' pairs, the first class in the lowest slot.
+
+        A sum of pairs stays below 2^(slot_bits - 1) in magnitude for each class, whatever its sign, so none carries into another's.
+        """
         return [sum(pair << self.slot_bits * at for at, pair in enumerate(row)) for row in zip(*classes, strict=True)]
 
     def unstack(self, sums: Sequence[int], classes: int) -> Integers:

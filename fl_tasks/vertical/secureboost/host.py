@@ -187,6 +187,7 @@ class Host:
         return [(CipherVector.concatenate(sums), 1)]
 
     def _hear(self, grown: _Round, fresh: Sequence[int]) -> None:
+        """Take in the ciphertexts that nodes lack; all of a node's or none. Raises WrongLength."""
         session, outputs = self._session, self._plan.outputs
         lacking = [one for one in fresh if (grown.position[one % outputs][grown.nodes[one].counting] < 0).any()]
         if not lacking:
