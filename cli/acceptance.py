@@ -33,7 +33,10 @@ class Tables:
 
 @dataclass(frozen=True)
 class Case:
-    """One protocol on one data set, with the bar that it must reach; ``bar`` is None where the figure is only reported."""
+    """One protocol on one data set, with the bar that it must reach; ``bar`` is None where the figure is only reported.
+
+    ``margins`` is a second bar: how far the margin of a held-out row may be from the pooled model's.
+    """
 
     name: str
     protocol: str
@@ -41,6 +44,8 @@ class Case:
     parameters: Mapping[str, Any]
     bar: float | None
     task: Mapping[str, Any] = field(default_factory=dict)  # more of the terms' task
+    limits: Mapping[str, Any] = field(default_factory=dict)  # and of their limits
+    margins: float | None = None
 
 
 def acceptance(
@@ -84,9 +89,12 @@ def _run(case: Case, data: Path, out: Path, console: Any) -> dict[str, Any]:
         console.print(f"failed: {text}", style="red", highlight=False, markup=False)
         return {"case": case.name, "bar": _bar(case), "reached": text, "passed": False, "seconds": None}
     metric, gap = _gap(case, report["metrics"])
+    off = report.get("margins_off_by")
     misaligned = {name: report["rows"][name] for name, wanted in tables.rows.items() if report["rows"][name] != wanted}
-    passed = not misaligned and (case.bar is None or gap < case.bar)
-    reached = f"{metric} {gap:.2e}" + (f", rows {misaligned}" if misaligned else "")
+    passed = not misaligned and (case.bar is None or gap < case.bar) and (case.margins is None or off < case.margins)
+    reached = ", ".join(
+        [f"{metric} {gap:.2e}", *([] if off is None else [f"margins {off:.1e}"]), *([f"rows {misaligned}"] if misaligned else [])]
+    )
     return {
         "case": case.name,
         "bar": _bar(case),
@@ -110,7 +118,8 @@ def _bar(case: Case) -> str:
     if case.bar is None:
         return "reported"
     number = case.protocol == "linear" or case.task.get("boosting") == _SQUARED["boosting"]
-    return f"relative RMSE < {case.bar:g}" if number else f"AUC < {case.bar:g}"
+    margins = "" if case.margins is None else f", margins < {case.margins:g}"
+    return f"{'relative RMSE' if number else 'AUC'} < {case.bar:g}{margins}"
 
 
 def _show(results: list[dict[str, Any]], console: Any) -> None:
@@ -166,7 +175,7 @@ def _write_agreement(case: Case, tables: Tables, folder: Path) -> Path:
         },
         "alignment": {"id": [{"column": "id", "canonical": "text"}], "minimum_intersection": 100},
         "tables": columns,
-        "limits": {"maximum_leverage": tables.leverage},
+        "limits": {"maximum_leverage": tables.leverage, **case.limits},
         "scores": [next(iter(tables.files))],
     }
     file = folder / case.name / "agreement.yaml"
@@ -254,6 +263,7 @@ _DIABETES = _from_scikit_learn("load_diabetes", [4, 6])
 _WDBC = _from_scikit_learn("load_breast_cancer", [4, 13, 13])
 _BOOSTED = {"rounds": 50, "depth": 4, "bins": 32}
 _SQUARED = {"boosting": {"objective": "squared"}}
+_XGBOOSTS_LEAVES = {"minimum_leaf_rows": 4}  # of h at most 1/4 each: XGBoost's own min_child_weight, 1, instead of 5
 
 CASES = (
     Case("linear-diabetes", "linear", _DIABETES, {"rounds": 60, "tolerance": 1e-9}, 1e-6),
@@ -264,10 +274,10 @@ CASES = (
     Case("logistic-arbiter-default-credit", "logistic-arbiter", _CREDIT, {"rounds": 12}, 1e-3),
     Case("logistic-taylor-wdbc", "logistic-taylor", _WDBC, {"rounds": 40}, None),
     Case("logistic-taylor-default-credit", "logistic-taylor", _CREDIT, {"rounds": 12}, None),
-    Case("boosted-wdbc", "secureboost", _WDBC, _BOOSTED, 5e-4),
+    Case("boosted-wdbc", "secureboost", _WDBC, _BOOSTED, 5e-4, margins=1e-4),
     Case("boosted-wdbc-gaps", "secureboost", _with_gaps(_WDBC, 0.1), _BOOSTED, 1e-3),
     Case("boosted-diabetes", "secureboost", _DIABETES, _BOOSTED, 1e-6, _SQUARED),
     Case("boosted-abalone", "secureboost", _ABALONE, _BOOSTED, 1e-6, _SQUARED),
-    Case("boosted-default-credit", "secureboost", _CREDIT, _BOOSTED, 5e-4),
+    Case("boosted-default-credit", "secureboost", _CREDIT, _BOOSTED, 5e-4, limits=_XGBOOSTS_LEAVES),
     Case("boosted-default-credit-gaps", "secureboost", _with_gaps(_CREDIT, 0.1), _BOOSTED, 1e-3),
 )

@@ -81,6 +81,7 @@ def _report(laid: Layout, initiator: str, run: str, outcomes: dict[str, Outcome]
         alone=compared.alone,
         alone_as=compared.alone_as,
         gains=compared.gains,
+        margins=compared.margins,
         rows=compared.rows,
         rounds=trained["round"],
         losses=trained.get("loss") or [],

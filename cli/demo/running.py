@@ -91,6 +91,7 @@ def _demo(demo: Demo, supervisor: Supervisor, console: Console, began: float) ->
             alone=compared.alone,
             alone_as=compared.alone_as,
             gains=compared.gains,
+            margins=compared.margins,
             rows=compared.rows,
             rounds=training.rounds,
             losses=training.losses,

@@ -18,13 +18,15 @@ from storage.roles import ARBITER, CLIENT, GUEST
 @dataclass(frozen=True)
 class Comparison:
     """Metrics of the pooled model and of one party alone (``alone_as`` says which), counts of rows, and, of a binary label that the
-    guest alone holds, gains of these and the federated model."""
+    guest alone holds, gains of these and the federated model. Of boosted trees also ``margins``: by how much the margin of a
+    held-out row differs most between the federated and the pooled model."""
 
     pooled: dict[str, float]
     alone: dict[str, float]
     alone_as: str
     rows: dict[str, int]
     gains: dict[str, list[float]]
+    margins: float | None = None
 
 
 def compare(agreement: str, settings: Mapping[str, Path], run: str) -> Comparison:
@@ -44,12 +46,13 @@ def _by_columns(agreement: str, settings: Mapping[str, Path], run: str) -> Compa
     from fl_tasks.stages.aligned import features, label, load_aligned, weight
 
     blocks: dict[str, Any] = {}
+    parts: dict[str, ModelPart] = {}
     for party, file in settings.items():
         place = Workplace.open(agreement, file)
         if place.role == ARBITER:
             continue
         aligned, part = load_aligned(place, run), ModelPart.of_run(place, run)
-        encoded = part.encoder.transform(features(place, aligned))
+        encoded, parts[party] = part.encoder.transform(features(place, aligned)), part
         if place.role == GUEST:
             guest, rounds = place, part.rounds
             rows = Rows(label(place, aligned), weight(place, aligned), aligned.test)
@@ -62,13 +65,29 @@ def _by_columns(agreement: str, settings: Mapping[str, Path], run: str) -> Compa
         name: reference_totals(task, guest.terms.limits, guest.params(run), rounds, x, rows)
         for name, x in (("pooled", np.hstack(list(blocks.values()))), ("guest_only", blocks[guest.me]))
     }
+    off = _off(parts, guest.me, {party: x[rows.test] for party, x in blocks.items()}, totals["pooled"])
     curves = {}
     if task.outcome == "binary":
         evaluation = parse(guest.run_area(run).get("evaluation") or b"{}")
         curves = {"federated": evaluation["gains"], **{name: gains(held_out, scores) for name, scores in totals.items()}}
     counts = {"common": len(rows.test), "train": int((~rows.test).sum()), "test": int(rows.test.sum())}
     plain = (measure(task.outcome, held_out, totals[name]) for name in ("pooled", "guest_only"))
-    return Comparison(*plain, "guest_only", counts, curves)
+    return Comparison(*plain, "guest_only", counts, curves, off)
+
+
+def _off(parts: Mapping[str, Any], guest: str, codes: Mapping[str, Any], pooled: Any) -> float | None:
+    """How far the margins of boosted trees, put together from all parties' parts, are from the pooled model's at most."""
+    import numpy as np
+
+    from fl_tasks.models.trees import TreePart
+    from fl_tasks.trees.tree import directions, margins
+
+    own = parts[guest]
+    if not isinstance(own, TreePart):
+        return None
+    ways = [directions(parts[party].records, codes[party]) for party in own.parties]
+    found = margins(own.trees, own.base, ways, len(pooled))
+    return float(np.abs(found - pooled.reshape(found.shape)).max())
 
 
 def _by_rows(agreement: str, settings: Mapping[str, Path], run: str) -> Comparison:

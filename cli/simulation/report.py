@@ -23,6 +23,7 @@ def build(
     alone: Mapping[str, float],
     alone_as: str,
     gains: Mapping[str, Sequence[float]],
+    margins: float | None,
     rows: Mapping[str, int],
     rounds: int,
     losses: Sequence[float],
@@ -31,7 +32,8 @@ def build(
     settlement: Mapping[str, Any],
     **more: Any,
 ) -> dict[str, Any]:
-    """The report as a document; ``seconds`` holds one entry per stage and ``total``, ``gains`` a curve per model or nothing."""
+    """The report as a document; ``seconds`` holds one entry per stage and ``total``, ``gains`` a curve per model or nothing, and
+    ``margins``, of boosted trees, the largest difference from the pooled model's."""
     from fl_tasks.models.gains import SHARES, lift
 
     curves = {"shares": list(SHARES), **{name: list(found) for name, found in gains.items()}}
@@ -42,6 +44,7 @@ def build(
         "run": run,
         "metrics": {"federated": dict(federated), "pooled": dict(pooled), alone_as: dict(alone)},
         **({"lift": {name: lift(found) for name, found in gains.items()}, "gains": curves} if gains else {}),
+        **({} if margins is None else {"margins_off_by": margins}),
         "rows": dict(rows),
         "rounds": rounds,
         "loss": list(losses),
@@ -73,6 +76,8 @@ def show(report: Mapping[str, Any], console: Any) -> None:
         table.add_row(_title(name), *("" if value is None else f"{value:.6f}" for value in values))
     if "lift" in report:
         table.add_row("lift, best tenth", *(f"{report['lift'][model]:.3f}" for model in ("federated", "pooled", "guest_only")))
+    if "margins_off_by" in report:
+        table.add_row("margins, off by at most", f"{report['margins_off_by']:.1e}")
     table.add_section()
     rows = report["rows"]
     table.add_row("rows", f"{rows['common']:,} common", f"{rows['train']:,} trained on", f"{rows['test']:,} held out")

@@ -18,9 +18,9 @@ from fl_tasks.crypto.paillier import PublicKey
 
 
 def slots_per_ciphertext(public: PublicKey, slot_bits: int) -> int:
-    """How many slots fit so that the packed value stays within (-n/2, n/2). Slots are whole bytes of 8 to 256 bits."""
-    if slot_bits % 8 or not 8 <= slot_bits <= 256:
-        raise NoHeadroom("Slots are whole bytes of 8 to 256 bits.")
+    """How many slots fit so that the packed value stays within (-n/2, n/2). Slots are whole bytes; one at least must fit."""
+    if slot_bits % 8 or not 8 <= slot_bits <= public.bits - 2:
+        raise NoHeadroom("Slots are whole bytes, and not larger than a plaintext.")
     return (public.bits - 2) // slot_bits
 
 
@@ -58,15 +58,20 @@ def unpack(packed: Sequence[int], slot_bits: int, count: int, public: PublicKey)
 
     Raises :class:`MalformedPacking` if the number of plaintexts does not match or one does not decompose.
     """
-    slots, width, half = slots_per_ciphertext(public, slot_bits), slot_bits // 8, 1 << (slot_bits - 1)
+    slots = slots_per_ciphertext(public, slot_bits)
     if len(packed) != -(-count // slots):
         raise MalformedPacking(f"{len(packed)} plaintexts for {count} values in slots of {slot_bits} bits.")
     values: list[int] = []
     for value in packed:
-        held = min(slots, count - len(values))
-        try:
-            digits = (int(value) + _offset(held, slot_bits)).to_bytes(held * width, "little")
-        except OverflowError:
-            raise MalformedPacking from None
-        values.extend(int.from_bytes(digits[i : i + width], "little") - half for i in range(0, len(digits), width))
+        values.extend(slots_of(value, slot_bits, min(slots, count - len(values))))
     return values
+
+
+def slots_of(value: int, slot_bits: int, held: int) -> list[int]:
+    """The ``held`` signed integers in one packed plaintext. Raises :class:`MalformedPacking` if there is more in it."""
+    width, half = slot_bits // 8, 1 << (slot_bits - 1)
+    try:
+        digits = (int(value) + _offset(held, slot_bits)).to_bytes(held * width, "little")
+    except OverflowError:
+        raise MalformedPacking from None
+    return [int.from_bytes(digits[i : i + width], "little") - half for i in range(0, len(digits), width)]

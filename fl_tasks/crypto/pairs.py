@@ -1,7 +1,8 @@
 """Two signed sums in one Paillier plaintext: v = (g << low) + h with h >= 0, so that sums of v hold the sums of g and of h.
 
 No offset is needed: H is the residue of v modulo 2^low, and G is what remains, exactly, also for negative G. Sums fit a slot of
-whole bytes, so that many of them can be compressed into one ciphertext before decryption.
+whole bytes, so that many of them can be compressed into one ciphertext before decryption, and the pairs of several classes can be
+stacked into one plaintext per row, which adds up to the stacked sums of all classes at once.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fl_tasks.crypto.errors import MalformedPacking, OutOfRange
+from fl_tasks.crypto.packing import slots_of, slots_per_ciphertext
+from fl_tasks.crypto.paillier import PublicKey
 
 Integers = npt.NDArray[np.int64]
 
@@ -34,6 +37,11 @@ class Pairs:
         """Bits of a slot for a sum of pairs: a whole number of bytes."""
         return -(-(2 * self.low + 1) // 8) * 8
 
+    def sets(self, public: PublicKey, classes: int) -> list[range]:
+        """Which classes are stacked together: as many as fit one plaintext, in order."""
+        most = slots_per_ciphertext(public, self.slot_bits)
+        return [range(first, min(first + most, classes)) for first in range(0, classes, most)]
+
     def join(self, g: Integers, h: Integers) -> list[int]:
         """One plaintext per row. Raises :class:`OutOfRange` for values beyond the declared bound, or a negative h."""
         limit = 1 << self.bits
@@ -49,3 +57,15 @@ class Pairs:
         if any(abs(g) > limit or h > limit for g, h in found):
             raise MalformedPacking("A sum exceeds what the rows can add up to.")
         return found.astype(np.int64)
+
+    def stack(self, classes: Sequence[Sequence[int]]) -> list[int]:
+        """One plaintext per row of several classes' pairs, the first class in the lowest slot.
+
+        A sum of pairs stays below 2^(slot_bits - 1) in magnitude for each class, whatever its sign, so none carries into another's.
+        """
+        return [sum(pair << self.slot_bits * at for at, pair in enumerate(row)) for row in zip(*classes, strict=True)]
+
+    def unstack(self, sums: Sequence[int], classes: int) -> Integers:
+        """Every class's sums of g and h, shape (classes, n, 2), from sums of stacked pairs. Raises :class:`MalformedPacking`."""
+        rows = [slots_of(value, self.slot_bits, classes) for value in sums]
+        return np.stack([self.split([row[at] for row in rows]) for at in range(classes)])

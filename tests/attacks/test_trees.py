@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from fl_tasks.crypto.errors import MalformedPacking
 from fl_tasks.crypto.vector import CipherVector, decrypt
 from fl_tasks.session import Session
 from fl_tasks.stages.align import align
@@ -16,7 +17,7 @@ from fl_tasks.stages.evaluate import evaluate
 from fl_tasks.stages.train import train as train_stage
 from fl_tasks.stages.validate import validate
 from fl_tasks.vertical import secureboost
-from fl_tasks.vertical.key_holder import own_key
+from fl_tasks.vertical.key_holder import WrongLength, own_key
 from fl_tasks.vertical.scoring import WrongScoreCount
 from fl_tasks.vertical.secureboost.contract import (
     ForeignChoice,
@@ -55,21 +56,71 @@ def tampering(monkeypatch: pytest.MonkeyPatch, sender: str, message: str, change
     monkeypatch.setattr(Session, "send", send)
 
 
+def three_classes(rows: int = 160) -> tuple[np.ndarray, np.ndarray]:
+    return sample(rows, columns=4, outputs=3)
+
+
 def trained(tmp_path: Any, example: Any, hosts: int = 1, **parameters: Any) -> None:
-    fed = layout(tmp_path, hosts=hosts, leaf_rows=parameters.pop("leaf_rows", 4), **parameters)
+    boosting = {"objective": "softmax", "classes": 3} if example is three_classes else None
+    fed = layout(tmp_path, hosts, boosting, parameters.pop("leaf_rows", 4), **parameters)
     fed.start(rounds=1)
     train(fed, blocks(fed, *example()))
 
 
-def test_untouched_messages_are_accepted(tmp_path):
-    trained(tmp_path, guests_column_first)
+@pytest.mark.parametrize("example", [guests_column_first, three_classes])
+def test_untouched_messages_are_accepted(tmp_path, example):
+    trained(tmp_path, example)
 
 
-def test_a_host_that_leaves_a_row_out_is_refused(tmp_path, monkeypatch):
-    real = host_module.grouped_bin_sums
-    monkeypatch.setattr(host_module, "grouped_bin_sums", lambda groups, *more: real([(b[1:], v[1:]) for b, v in groups], *more))
+@pytest.mark.parametrize("example", [guests_column_first, three_classes])
+@pytest.mark.parametrize("below", [False, True])
+def test_a_host_that_leaves_a_row_out_is_refused(tmp_path, monkeypatch, example, below):
+    real, passes = host_module.grouped_bin_sums, []
+
+    def lacking(groups: Any, *more: Any) -> Any:
+        passes.append(groups)
+        return real([(b[1:], v[1:]) for b, v in groups] if len(passes) > below else groups, *more)
+
+    monkeypatch.setattr(host_module, "grouped_bin_sums", lacking)
     with pytest.raises(HostTotalsDiffer, match="lab"):
-        trained(tmp_path, guests_column_first)
+        trained(tmp_path, example)
+    assert len(passes) == 1 + below
+
+
+@pytest.mark.parametrize("rows", [slice(1, None), slice(0, 0)])
+def test_a_guest_that_sends_other_rows_below_the_roots_is_refused(tmp_path, monkeypatch, rows):
+    tampering(monkeypatch, "clinic", "class_gradients", lambda columns: {"pair": columns["pair"][rows]})
+    with pytest.raises(WrongLength, match="clinic"):
+        trained(tmp_path, three_classes)
+
+
+def test_sums_of_other_classes_than_the_trees_are_refused(tmp_path, monkeypatch):
+    """Below the roots a plaintext has room for one class only; stacked sums, which would tell of others, do not pass for it."""
+
+    def stacked(self: Any, grown: Any, fresh: Any) -> Any:
+        self._hear(grown, fresh)
+        groups = [(self._codes(grown, grown.nodes[one].counting), grown.nodes[one].counting) for one in fresh]
+        sums = host_module.grouped_bin_sums(
+            [(codes, grown.stacked[0].take(rows)) for codes, rows in groups], self._sizes(grown.columns), None
+        )
+        return [(CipherVector.concatenate(sums), 1)]
+
+    monkeypatch.setattr(host_module.Host, "_sums", stacked)
+    with pytest.raises(MalformedPacking, match="lab"):
+        trained(tmp_path, three_classes)
+
+
+def test_a_guest_that_repeats_other_rows_for_other_classes_is_refused(tmp_path, monkeypatch):
+    """15 classes are two ciphertexts a row, about the same rows."""
+
+    def turned(columns: dict[str, Any]) -> dict[str, Any]:
+        return {**columns, "row": np.concatenate([columns["row"][:160], columns["row"][160:][::-1]])}
+
+    tampering(monkeypatch, "clinic", "gradients", turned)
+    fed = layout(tmp_path, 1, {"objective": "softmax", "classes": 15}, 1)
+    fed.start(rounds=1)
+    with pytest.raises(ForeignRows, match="clinic"):
+        train(fed, blocks(fed, *sample(outputs=15)))
 
 
 def test_a_host_with_other_bins_than_declared_is_refused(tmp_path, monkeypatch):
@@ -148,26 +199,28 @@ def test_a_guest_that_asks_for_what_is_not_there_is_refused(tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize("kept", [slice(1, None), slice(0, 1), slice(None, None, -1)])
-def test_a_guest_that_picks_rows_is_refused(tmp_path, monkeypatch, kept):
+@pytest.mark.parametrize("example", [guests_column_first, three_classes])
+def test_a_guest_that_picks_rows_is_refused(tmp_path, monkeypatch, kept, example):
     def fewer(columns: dict[str, Any]) -> dict[str, Any]:
         rows = np.arange(len(columns["row"]))[kept]
-        return {"root": columns["root"][rows], "row": columns["row"][rows], "pair": columns["pair"].take(pa.array(rows))}
+        return {"row": columns["row"][rows], "pair": columns["pair"].take(pa.array(rows))}
 
     tampering(monkeypatch, "clinic", "gradients", fewer)
     with pytest.raises(ForeignRows, match="clinic"):
-        trained(tmp_path, guests_column_first)
+        trained(tmp_path, example)
 
 
 def test_goss_may_pick_rows_but_not_how_many(tmp_path, monkeypatch):
     def fewer(columns: dict[str, Any]) -> dict[str, Any]:
-        return {"root": columns["root"][1:], "row": columns["row"][1:], "pair": columns["pair"][1:]}
+        return {"row": columns["row"][1:], "pair": columns["pair"][1:]}
 
     tampering(monkeypatch, "clinic", "gradients", fewer)
     with pytest.raises(ForeignRows, match="clinic"):
         trained(tmp_path, guests_column_first, goss_top=0.3)
 
 
-def test_histograms_are_unlinkable_for_the_key_holder(tmp_path, monkeypatch):
+@pytest.mark.parametrize("example", [guests_column_first, three_classes])
+def test_histograms_are_unlinkable_for_the_key_holder(tmp_path, monkeypatch, example):
     """What is sent decrypts as the products do, in ciphertexts of their own, which never repeat."""
     made, sent = [], []
     real = host_module.compress
@@ -183,9 +236,9 @@ def test_histograms_are_unlinkable_for_the_key_holder(tmp_path, monkeypatch):
         return columns
 
     tampering(monkeypatch, "lab", "histogram", seen)
-    fed = layout(tmp_path, hosts=1)
+    fed = layout(tmp_path, 1, {"objective": "softmax", "classes": 3} if example is three_classes else None)
     run = fed.start(rounds=2)
-    train(fed, blocks(fed, *guests_column_first()))
+    train(fed, blocks(fed, *example()))
     with fed.place("clinic").session(run, secureboost.CONTRACT, "train", FOREVER, quiet) as session:
         key = own_key(session)
     assert len(made) == len(sent) >= 4

@@ -1,13 +1,15 @@
 """Acceptance: cases and their tables; a failing case is reported and does not stop the others."""
 
 import json
+from io import StringIO
 
 import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
 from typer import Typer
 from typer.testing import CliRunner
 
-from cli.acceptance import CASES, _write_agreement, acceptance
+from cli.acceptance import CASES, _run, _write_agreement, acceptance
 from contracts.reading import read_model
 from contracts.terms import Terms
 
@@ -27,6 +29,17 @@ def test_a_case_without_tables_fails_and_the_next_one_runs(tmp_path):
 
 def test_no_folder_is_misuse(tmp_path):
     assert CliRunner().invoke(app, [str(tmp_path / "nowhere")]).exit_code == 2
+
+
+@pytest.mark.parametrize(("off", "auc", "passed"), [(5e-5, 0.99, True), (2e-4, 0.99, False), (5e-5, 0.98, False)])
+def test_margins_are_a_bar_beside_the_auc(tmp_path, monkeypatch, off, auc, passed):
+    case = next(case for case in CASES if case.name == "boosted-wdbc")
+    report = {"metrics": {"federated": {"auc": auc}, "pooled": {"auc": 0.99}}, "margins_off_by": off}
+    report |= {"rows": {"train": 427}, "seconds": {"total": 1.0}, "rounds": 50}
+    monkeypatch.setattr("cli.simulate.simulated", lambda *_: report)
+    found = _run(case, tmp_path, tmp_path / "out", Console(file=StringIO()))
+    assert found["passed"] == passed and found["bar"] == "AUC < 0.0005, margins < 0.0001"
+    assert found["reached"] == f"AUC {0.99 - auc:.2e}, margins {off:.1e}"
 
 
 @pytest.mark.parametrize(

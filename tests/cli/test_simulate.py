@@ -110,6 +110,7 @@ def test_the_marketing_agreement_on_a_sample_of_users(tmp_path):
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["protocol"] == "secureboost" and report["rounds"] == 5
     metrics, gains, lift = report["metrics"], report["gains"], report["lift"]
+    assert report["margins_off_by"] < 1e-4
     assert metrics["federated"]["auc"] > metrics["guest_only"]["auc"]
     assert metrics["federated"]["auc"] == pytest.approx(metrics["pooled"]["auc"], abs=5e-3)
     for model in ("federated", "pooled", "guest_only"):

@@ -44,13 +44,20 @@ CONTRACT = Contract(
         GUEST,
         HOST,
         {
-            "root": Public("int64", "which tree of the round a value belongs to"),
             "row": Disclosed("int64", "which training rows count in this round", "all; those of the common seed; or GOSS's"),
             "pair": Paillier(GUEST),
         },
-        learns="nothing of g and h: one ciphertext per row; with GOSS, which rows have large gradients",
+        learns="nothing of g and h: one ciphertext per row (for all classes); with GOSS, which rows have large gradients",
         step="1",
         limit="rows that the common seed does not give are refused, unless the terms have GOSS",
+    ),
+    Message(
+        "class_gradients",
+        GUEST,
+        HOST,
+        {"pair": Paillier(GUEST)},
+        learns="nothing of g and h: with several classes, one ciphertext per row that is summed below a root, for its tree's class",
+        step="2",
     ),
     Message(
         "histogram",

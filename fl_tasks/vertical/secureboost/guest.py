@@ -19,6 +19,7 @@ from fl_tasks.session import Session
 from fl_tasks.trees.boosting import Boosting, Plan
 from fl_tasks.trees.growing import Choice, Derivatives, Local, Node, Parted, Rows, grow, growing
 from fl_tasks.trees.splits import Split, Sums
+from fl_tasks.trees.tree import Bools
 from fl_tasks.vertical.block import BadLabel
 from fl_tasks.vertical.key_holder import own_key, vector
 from fl_tasks.vertical.secureboost.contract import (
@@ -117,32 +118,79 @@ def _labels(session: Session, block: Block, plan: Plan) -> tuple[np.ndarray, np.
 
 
 class Encrypted:
-    """The guest's key at work: pairs of g and h out, sums of them back."""
+    """The guest's key at work: pairs of g and h out, sums of them back.
+
+    All trees of a round have the same rows at the root, so the classes' pairs are stacked there: one ciphertext per row. Below, a
+    tree has nodes of its own, and the slots of other classes would only be in the way: its class's pairs are sent by themselves,
+    for those rows alone that are summed.
+    """
 
     def __init__(self, session: Session, key: PrivateKey, plan: Plan, rows: int) -> None:
-        self._session, self._key, self._outputs = session, key, plan.outputs
+        self._session, self._key, self._rows = session, key, rows
         self._pool: Pool = session.holder_pool(key)
         self._ready = Ahead(key.public, self._pool)
-        self.pairs = Pairs(plan.bits, rows)
+        self._pairs = Pairs(plan.bits, rows)
+        self._sets = self._pairs.sets(key.public, plan.outputs)
+        self._derivatives: Sequence[Derivatives] = ()
+        self._known: list[Bools] = []
+        self._below = 0
 
     def send(self, derivatives: Sequence[Derivatives], used: Rows, worth: Sequence[int]) -> None:
-        """Step 1: one ciphertext per row and tree that is worth growing; then make ready for the next round."""
-        plain = [value for k in worth for value in self.pairs.join(derivatives[k].g[used], derivatives[k].h[used])]
-        pair = self._ready.take(len(plain)).add_plain(plain)
-        roots = np.repeat(np.array(worth, dtype=np.int64) + self._outputs, len(used))
-        self._session.send("gradients", root=roots, row=np.tile(used, len(worth)), pair=pair.to_arrow())
-        if self._session.round < self._session.last_round:
-            self._ready.prepare(len(plain))
+        """Step 1: one ciphertext per row for all trees that are worth growing; then make ready for what comes next."""
+        sets = self._sets if worth else []
+        plain = [
+            value
+            for members in sets
+            for value in self._pairs.stack([self._join(derivatives[k], used, k in worth) for k in members])
+        ]
+        self._session.send("gradients", row=np.tile(used, len(sets)), pair=self._encrypt(plain))
+        self._derivatives, self._known = derivatives, [np.zeros(self._rows, dtype=np.bool_) for _ in derivatives]
+        for members in sets:
+            if len(members) == 1:
+                self._known[members[0]][used] = True
+        onward = len(plain) if self._session.round < self._session.last_round else 0
+        self._ready.prepare(self._below + onward)
+        self._below = 0
+
+    def send_below(self, nodes: Sequence[Node]) -> None:
+        """Step 2 below the roots: the nodes' own class's pairs, where no node above them had them sent; once for all hosts."""
+        plain: list[int] = []
+        for node in nodes:
+            rows, known = node.rows[node.used], self._known[node.output]
+            if not known[rows].all():
+                plain += self._join(self._derivatives[node.output], rows)
+                known[rows] = True
+        if plain:
+            self._session.send("class_gradients", pair=self._encrypt(plain))
+            self._below += len(plain)
+
+    def _join(self, one: Derivatives, rows: Rows, wanted: bool = True) -> list[int]:
+        return self._pairs.join(one.g[rows] * wanted, one.h[rows] * wanted)
+
+    def _encrypt(self, plain: list[int]) -> pa.Array:
+        return self._ready.take(len(plain)).add_plain(plain).to_arrow()
+
+    def root_sums(self, table: pa.Table, count: int, party: str) -> np.ndarray:
+        """Step 2 at the roots: ``count`` sums of g and h of every class, shape (classes, count, 2)."""
+        return self._sums(table, [len(members) for members in self._sets], count, party)
 
     def sums(self, table: pa.Table, count: int, party: str) -> np.ndarray:
-        """Step 2 at the guest: ``count`` sums of g and h, shape (count, 2)."""
-        slots = slots_per_ciphertext(self._key.public, self.pairs.slot_bits)
-        packed_sums = vector(self._session, table, "sums", self._key.public, -(-count // slots), party)
-        plain = decrypt(self._key, packed_sums, self._pool)
+        """Step 2 below: ``count`` sums of g and h, shape (count, 2)."""
+        found: np.ndarray = self._sums(table, [1], count, party)[0]
+        return found
+
+    def _sums(self, table: pa.Table, stacked: Sequence[int], count: int, party: str) -> np.ndarray:
+        public, found, at = self._key.public, [], 0
+        widths = [self._pairs.slot_bits * classes for classes in stacked]
+        lengths = [-(-count // slots_per_ciphertext(public, width)) for width in widths]
+        plain = decrypt(self._key, vector(self._session, table, "sums", public, sum(lengths), party), self._pool)
         try:
-            return self.pairs.split(unpack(plain, self.pairs.slot_bits, count, self._key.public))
+            for classes, width, length in zip(stacked, widths, lengths, strict=True):
+                found.append(self._pairs.unstack(unpack(plain[at : at + length], width, count, public), classes))
+                at += length
         except CodedError as error:
             raise error.at(party) from None
+        return np.concatenate(found)
 
 
 class Remote:
@@ -168,13 +216,19 @@ class Remote:
         self._level = (nodes[0].number // self._outputs).bit_length() - 1
         bins, missing = self._features.bins, self._features.missing
         per_node = int((bins + missing)[self._columns].sum())
-        flat = self._encrypted.sums(self._receive("histogram"), per_node * len(nodes), self._party)
-        found, at = [], 0
-        for node in nodes:
-            sums = np.zeros((len(bins), 1 + int(bins.max()), 2), dtype=np.int64)
+        if self._level == 0:
+            by_class = self._encrypted.root_sums(self._receive("histogram"), per_node, self._party)
+            flat = [by_class[node.output] for node in nodes]
+        else:
+            self._session.within(self._level)
+            self._encrypted.send_below(nodes)
+            flat = np.split(self._encrypted.sums(self._receive("histogram"), per_node * len(nodes), self._party), len(nodes))
+        found = []
+        for node, own in zip(nodes, flat, strict=True):
+            sums, at = np.zeros((len(bins), 1 + int(bins.max()), 2), dtype=np.int64), 0
             for alias in self._columns.tolist():
                 first, size = int(not missing[alias]), int(bins[alias] + missing[alias])
-                sums[alias, first : first + size] = flat[at : at + size]
+                sums[alias, first : first + size] = own[at : at + size]
                 at += size
             if (sums[self._columns].sum(axis=1) != np.array(node.sums)).any():
                 raise HostTotalsDiffer(party=self._party)

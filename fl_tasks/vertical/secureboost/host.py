@@ -19,7 +19,7 @@ from fl_tasks.session import Session
 from fl_tasks.trees.boosting import Plan
 from fl_tasks.trees.growing import Rows, left_number
 from fl_tasks.trees.tree import Bools, Record
-from fl_tasks.vertical.key_holder import peer_key
+from fl_tasks.vertical.key_holder import peer_key, vector
 from fl_tasks.vertical.secureboost.contract import (
     Block,
     ForeignChoice,
@@ -53,7 +53,7 @@ def host(session: Session, block: Block) -> State:
 
 @dataclass
 class _Node:
-    """Rows of a node, and where the counting ones are in the round's ciphertexts."""
+    """Rows of a node, and which of them count."""
 
     rows: Rows
     counting: Rows
@@ -61,10 +61,15 @@ class _Node:
 
 @dataclass
 class _Round:
-    """The trees of one round as a host knows them: nodes by number, ciphertexts by output, its own answers."""
+    """The trees of one round as a host knows them: nodes by number, its own answers, and ciphertexts of the rows that are ``used``.
 
+    Those of the roots by set of classes; below, each output has its own, and ``position`` says where a row's is (-1: not here).
+    """
+
+    used: Bools
+    stacked: list[CipherVector]
     pairs: list[CipherVector]
-    position: Rows
+    position: list[Rows]
     columns: Rows
     nodes: dict[int, _Node] = field(default_factory=dict)
     answers: dict[int, Bools] = field(default_factory=dict)
@@ -80,6 +85,7 @@ class Host:
         self._least = session.terms.limits.minimum_leaf_rows
         self._ready = Ahead(key, session.pool, full=True)
         self._pairs = Pairs(plan.bits, block.rows)
+        self._sets = self._pairs.sets(key, plan.outputs)
 
     def introduce(self) -> None:
         """Step 0: numbers of bins under aliases, and names where the terms say so."""
@@ -96,7 +102,7 @@ class Host:
         grown, fresh = self._begin(expected, columns)
         for level in range(self._plan.depth if fresh else 0):
             session.within(level)
-            self._send_histograms(grown, fresh)
+            self._send_histograms(self._sums(grown, fresh) if level else self._root_sums(grown))
             self._answer(grown)
             if level == self._plan.depth - 1:
                 break
@@ -118,25 +124,34 @@ class Host:
         self._ready.prepare(per_node * self._plan.outputs << (self._plan.depth - 1))
 
     def _begin(self, expected: Rows, columns: Rows) -> tuple[_Round, list[int]]:
-        """Step 1: take in the ciphertexts; the roots that the guest wants grown."""
-        session, outputs = self._session, self._plan.outputs
+        """Step 1: take in the ciphertexts; the roots, or none if the guest finds no tree worth growing."""
+        session, sets, outputs = self._session, self._sets, self._plan.outputs
         table = session.receive("gradients", session.guest)
-        root, row = (session.values(table, name).to_numpy(zero_copy_only=False) for name in ("root", "row"))
-        vector = CipherVector.from_arrow(self._key, session.values(table, "pair"))
-        roots = np.unique(root).tolist()
-        rows = row[root == roots[0]] if roots else row
-        well_formed = root.tolist() == np.repeat(roots, len(rows)).tolist() and row.tolist() == np.tile(rows, len(roots)).tolist()
-        if not well_formed or not all(outputs <= one < 2 * outputs for one in roots):
+        row = session.values(table, "row").to_numpy(zero_copy_only=False)
+        whole = CipherVector.from_arrow(self._key, session.values(table, "pair"))
+        rows = row[: len(row) // len(sets)]
+        if not np.array_equal(row, np.tile(rows, len(sets))):
             raise ForeignRows(party=session.guest)
-        if roots:
+        if len(rows):
             self._check_rows(rows, expected)
-        position = np.full(self._block.rows, -1, dtype=np.int64)
-        position[rows] = np.arange(len(rows))
-        pairs = {one: vector[len(rows) * i : len(rows) * (i + 1)] for i, one in enumerate(roots)}
-        grown = _Round([pairs.get(outputs + k, vector[:0]) for k in range(outputs)], position, columns)
+        used = np.zeros(self._block.rows, dtype=np.bool_)
+        used[rows] = True
+        nowhere = np.full(self._block.rows, -1, dtype=np.int64)
+        stacked = [whole[len(rows) * at : len(rows) * (at + 1)] for at in range(len(sets))]
+        grown = _Round(used, stacked, [whole[:0]] * outputs, [nowhere.copy() for _ in range(outputs)], columns)
+        for members, own in zip(sets, stacked, strict=True):
+            if len(members) == 1:
+                self._know(grown, members[0], rows, own)
+        roots = list(range(outputs, 2 * outputs)) if len(rows) else []
         for one in roots:
             grown.nodes[one] = self._node(grown, np.arange(self._block.rows))
         return grown, roots
+
+    def _know(self, grown: _Round, output: int, rows: Rows, pairs: CipherVector) -> None:
+        """Ciphertexts of these rows, of one output alone."""
+        held = grown.pairs[output]
+        grown.position[output][rows] = len(held) + np.arange(len(rows))
+        grown.pairs[output] = CipherVector.concatenate([held, pairs])
 
     def _check_rows(self, rows: Rows, expected: Rows) -> None:
         """All that the common seed gives; with GOSS a part of them, that the guest picks. Raises :class:`ForeignRows`."""
@@ -150,24 +165,47 @@ class Host:
 
     def _node(self, grown: _Round, rows: Rows) -> _Node:
         """A node of these rows; raises :class:`NodeTooSmall` if fewer count than the terms allow."""
-        counting = grown.position[rows]
-        node = _Node(rows, counting[counting >= 0])
+        node = _Node(rows, rows[grown.used[rows]])
         if len(node.counting) < self._least:
             raise NodeTooSmall(f"At least {self._least} rows are agreed.", party=self._session.guest)
         return node
 
-    def _send_histograms(self, grown: _Round, fresh: Sequence[int]) -> None:
-        """Step 2: per node, column and bin the product of ciphertexts, many to a ciphertext, unlinkable for the key holder."""
-        own = self._aliases[grown.columns]
-        shift = np.where(self._block.missing[own], 0, 1)
-        groups = []
+    def _root_sums(self, grown: _Round) -> list[tuple[CipherVector, int]]:
+        """Step 2 at the roots, whose rows are the same in all trees: sums of stacked ciphertexts, and of how many classes."""
+        codes = self._codes(grown, np.flatnonzero(grown.used))
+        sums = grouped_bin_sums([(codes, own) for own in grown.stacked], self._sizes(grown.columns), self._session.pool)
+        return [(own, len(members)) for own, members in zip(sums, self._sets, strict=True)]
+
+    def _sums(self, grown: _Round, fresh: Sequence[int]) -> list[tuple[CipherVector, int]]:
+        """Step 2 below: sums of every node's own class, after hearing of rows that no node above had ciphertexts of."""
+        outputs, groups = self._plan.outputs, []
+        self._hear(grown, fresh)
         for number in fresh:
-            node = grown.nodes[number]
-            counted = node.rows[grown.position[node.rows] >= 0]
-            codes = self._block.codes[np.ix_(counted, own)].astype(np.int64) - shift
-            groups.append((codes, grown.pairs[number % self._plan.outputs].take(node.counting)))
+            rows, output = grown.nodes[number].counting, number % outputs
+            groups.append((self._codes(grown, rows), grown.pairs[output].take(grown.position[output][rows])))
         sums = grouped_bin_sums(groups, self._sizes(grown.columns), self._session.pool)
-        small = compress(CipherVector.concatenate(sums), self._pairs.slot_bits, self._session.pool)
+        return [(CipherVector.concatenate(sums), 1)]
+
+    def _hear(self, grown: _Round, fresh: Sequence[int]) -> None:
+        """Take in the ciphertexts that nodes lack; all of a node's or none. Raises WrongLength."""
+        session, outputs = self._session, self._plan.outputs
+        lacking = [one for one in fresh if (grown.position[one % outputs][grown.nodes[one].counting] < 0).any()]
+        if not lacking:
+            return
+        ends = np.cumsum([0, *(len(grown.nodes[one].counting) for one in lacking)]).tolist()
+        whole = vector(session, session.receive("class_gradients", session.guest), "pair", self._key, ends[-1], session.guest)
+        for one, start, stop in zip(lacking, ends, ends[1:], strict=False):
+            self._know(grown, one % outputs, grown.nodes[one].counting, whole[start:stop])
+
+    def _codes(self, grown: _Round, rows: Rows) -> Rows:
+        """The round's columns of these rows, bins counted from 0."""
+        own = self._aliases[grown.columns]
+        return self._block.codes[np.ix_(rows, own)].astype(np.int64) - np.where(self._block.missing[own], 0, 1)
+
+    def _send_histograms(self, sums: Sequence[tuple[CipherVector, int]]) -> None:
+        """Many sums to a ciphertext, unlinkable for the key holder."""
+        width, pool = self._pairs.slot_bits, self._session.pool
+        small = CipherVector.concatenate([compress(own, width * classes, pool) for own, classes in sums])
         self._session.send("histogram", sums=small.rerandomise_full(self._ready.take(len(small))).to_arrow())
 
     def _answer(self, grown: _Round) -> None:

@@ -32,6 +32,21 @@ def test_trees_are_the_pooled_ones(tmp_path, objective, missing):
     same(fed, dealt, train(fed, dealt))
 
 
+@pytest.mark.parametrize(("classes", "sets"), [(4, 1), (15, 2)])
+def test_classes_share_ciphertexts_at_the_roots(tmp_path, classes, sets):
+    """14 classes fit a plaintext of 1024 bits; a class left alone needs nothing below, others the rows of smaller children."""
+    fed = layout(tmp_path, hosts=1, boosting={"objective": "softmax", "classes": classes}, leaf_rows=1, min_child_weight=1.0)
+    codes, y = sample(rows=200, outputs=classes)
+    dealt = blocks(fed, codes, y)
+    fed.start(rounds=1)
+    same(fed, dealt, train(fed, dealt), 1)
+    received = fed.place("lab").books("run-1").entries("received")
+    assert [one.rows for one in received if one.address.split("/")[-1] == "gradients"] == [200 * sets]
+    below = [one.rows for one in received if one.address.split("/")[-1] == "class_gradients"]
+    stacked = 200 * (classes - sets + 1)
+    assert len(below) == 2 and 0 < below[0] <= stacked / 2 and 0 < below[1] <= (stacked - below[0]) / 2
+
+
 def test_one_host_weights_and_ties(tmp_path):
     """Columns that a host holds twice tie in every split: its own first one is taken, as in the pooled model."""
     fed = layout(tmp_path, hosts=1)
