@@ -165,11 +165,11 @@ def test_values_that_come_late_stay_masked(tmp_path, monkeypatch):
     turns.play(HONEST, monkeypatch)
     with turns.session(AGGREGATORS_NAME) as session:
         late = session.values(session.receive("masked", "oak"), "value").to_numpy()
-        context = found["roster"].context(session)
+        context = found["roster"].context()
     assert fits(found["masks"]["oak"], found["roster"].keys["oak"])
     for other in CLIENTS[:4]:
         seed = aggregator.mask_seed(found["masks"]["oak"], found["roster"].keys[other].mask, context, other)
-        late = late - aggregator.pair_mask(seed, 5, found["roster"].place(other), COUNT)
+        late = late - aggregator.pair_mask(seed, 5, found["roster"].places[other], COUNT)
     assert not np.array_equal(late, words("oak"))
     with turns.session("oak") as session:
         own = OwnKeys.draw(Prf(session.prf("secagg", 0).derive("keys")))
