@@ -43,7 +43,7 @@ class Graph:
 
         ``threshold`` is that of all clients together, and of a neighbourhood where everybody is in it.
         """
-        found = parameters(clients, min(members // CORRUPT, clients)) if clients > COMPLETE_UP_TO else None
+        found = parameters(clients, min(members // CORRUPT, clients), clients // DROPPED) if clients > COMPLETE_UP_TO else None
         if found is None:
             return cls(tuple(range(1, clients + 1)), clients, threshold)
         degree, least = found
@@ -66,13 +66,13 @@ class Graph:
 
 
 @cache
-def parameters(clients: int, corrupt: int) -> tuple[int, int] | None:
+def parameters(clients: int, corrupt: int, dropped: int) -> tuple[int, int] | None:
     """The least even degree k below ``clients`` - 1, and t, that keep the promises above; None where no such k does.
 
     A set of k places holds a hypergeometric number of the corrupt clients (2^-40 / 2^64 over all pairs of stretches that it reaches
     t), and of the dropped (2^-30 that fewer than t are left). Exact: all parties find the same.
     """
-    dropped, pairs = clients // DROPPED, comb(clients, 2)
+    pairs = comb(clients, 2)
     for k in range(4, clients - 1, 2):
         t = _reached(clients, corrupt, k, pairs << PRIVACY_BITS + TRIED_BITS)
         if _reached(clients, dropped, k, pairs << COMPLETION_BITS) + t <= k + 1:
