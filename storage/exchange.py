@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -192,11 +191,11 @@ def _put_or_adopt(store: Store, key: str, data: bytes) -> bytes:
     return data
 
 
-def _ipc(table: pa.Table) -> bytes:
-    sink = io.BytesIO()
+def _ipc(table: pa.Table) -> memoryview:
+    sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
-    return sink.getvalue()
+    return memoryview(sink.getvalue()).cast("B")
 
 
 def _table(data: bytes) -> pa.Table:

@@ -12,7 +12,7 @@ from fl_tasks.crypto.errors import WrongShape
 from fl_tasks.horizontal.secagg.contract import BelowThreshold, ForeignList
 from fl_tasks.horizontal.secagg.keys import ForeignShare, fits, mask_seed, seed_digest
 from fl_tasks.horizontal.secagg.lists import Roster, enough, read_keys
-from fl_tasks.horizontal.secagg.masking import Words, own_mask, pair_mask
+from fl_tasks.horizontal.secagg.masking import Words, add_mask, pair_sign
 from fl_tasks.horizontal.secagg.shamir import combine
 from fl_tasks.session import Session
 from storage.canonical import canonical, parse
@@ -57,12 +57,12 @@ def aggregate(session: Session, count: int, closing: Closing) -> Sum:
     _consents(session, survivors, closing)
     seeds, masks = _secrets(session, roster, sharers, survivors, closing)
     for seed in seeds.values():
-        total -= own_mask(seed, count)
+        add_mask(total, seed, -1)
     context = roster.context()
     for gone, private in masks.items():
         for name in roster.neighbours(gone, survivors):
             seed = mask_seed(private, roster.keys[name].mask, context, name)
-            total -= pair_mask(seed, roster.places[name], roster.places[gone], count)
+            add_mask(total, seed, -pair_sign(roster.places[name], roster.places[gone]))
     return Sum(total, tuple(survivors))
 
 

@@ -27,7 +27,7 @@ from fl_tasks.horizontal.secagg.lists import (
     read_keys,
     survivors_statement,
 )
-from fl_tasks.horizontal.secagg.masking import Words, own_mask, pair_mask
+from fl_tasks.horizontal.secagg.masking import Words, add_mask, pair_sign
 from fl_tasks.horizontal.secagg.shamir import SHARE_BYTES, split
 from fl_tasks.session import Session
 from storage.identity import SignatureRefused
@@ -111,11 +111,12 @@ def _masked(session: Session, own: OwnKeys, roster: Roster, sharers: Sequence[st
     """Step 2: the values under this client's own mask and those that it shares with every neighbour among the sharers."""
     if words.ndim != 1:
         raise WrongShape("A sum is over vectors.")
-    total = words + own_mask(own.seed, len(words))
+    total = words.copy()
+    add_mask(total, own.seed)
     context, place = roster.context(), roster.places[session.me]
     for name in roster.neighbours(session.me, sharers):
         seed = mask_seed(own.mask, roster.keys[name].mask, context, name)
-        total += pair_mask(seed, place, roster.places[name], len(words))
+        add_mask(total, seed, pair_sign(place, roster.places[name]))
     return total
 
 
