@@ -41,10 +41,11 @@ class Turn(threading.Thread):
 
     def give(self) -> None:
         """Let the party work until it waits or ends."""
-        began = time.perf_counter()
+        began, cpu = time.perf_counter(), time.process_time()
         self._given.release()
         self._back.acquire()
         self.seconds += time.perf_counter() - began
+        self.cpu += time.process_time() - cpu
         if isinstance(self.result, Exception) and not isinstance(self.result, Vanished):
             raise self.result
 
@@ -59,7 +60,7 @@ class Turn(threading.Thread):
             self.result = self._program(self)
         except Exception as error:
             self.result = error
-        self.cpu, self.done = time.thread_time(), True
+        self.done = True
         self._back.release()
 
 
