@@ -38,7 +38,12 @@ class Client:
         self.seconds += time.perf_counter() - began
         self.cpu += time.process_time() - cpu
         record = found.content.config_records[RECORD_KEY_CONFIGS]
-        self.sent += sum(len(one) for value in record.values() for one in (value if isinstance(value, list) else [value]) if isinstance(one, bytes))
+        self.sent += sum(
+            len(one)
+            for value in record.values()
+            for one in (value if isinstance(value, list) else [value])
+            if isinstance(one, bytes)
+        )
         return dict(record)
 
 

@@ -139,7 +139,9 @@ class Federation:
                 turn.give()
         moved = {name: self._books(name, run) for name in turns}
         costs = {
-            name: Cost(turn.seconds, turn.cpu, *(sum(one.size for one in moved[name].entries(book)) for book in ("sent", "received")))
+            name: Cost(
+                turn.seconds, turn.cpu, *(sum(one.size for one in moved[name].entries(book)) for book in ("sent", "received"))
+            )
             for name, turn in turns.items()
             if name not in gone
         }
