@@ -1,4 +1,4 @@
-"""Parties of a secure sum that take turns: each is a thread that has the word until it waits, so that its seconds are its own work."""
+"""Parties of a secure sum that take turns: each is a thread that works until it waits, so that its seconds are its own work."""
 
 from __future__ import annotations
 

@@ -1,14 +1,14 @@
 """A secure sum of a million numbers: seconds and bytes of a client and of the aggregator, against AES, Paillier and Flower.
 
-``python -m benchmarks.secagg [--quick] [--flower PYTHON] [OUTPUT.json]``. All clients and the aggregator really work: they are threads
-of one process that take turns over directory stores, one at a time, so that a party's seconds are its own work and no waiting.
-A client's work is everything it does in one sum: keys, shares, masks, sealing, signing, writing, reading, verifying. CPU seconds leave
-out what the disk takes to flush, seconds have it in. One sum drops nobody, the next one client, after it has shared its secrets.
+``python -m benchmarks.secagg [--quick] [--flower PYTHON] [OUTPUT.json]``. All clients and the aggregator really work: they are
+threads of one process that take turns over directory stores, one at a time, so that a party's seconds are its own work and no
+waiting. A client's work is everything it does in one sum: keys, shares, masks, sealing, signing, writing, reading, verifying. CPU
+seconds leave out what the disk takes to flush, seconds have it in. One sum drops nobody, the next one client that has shared its
+secrets.
 
 The AES limit is the time to expand as many AES-256-CTR streams as the client has masks, whole, and to add them to its vector; the
-protocol itself does it by blocks. With ``--flower``,
-the interpreter of an environment of its own that has ``flwr``, the client of Flower's SecAgg+ does its part in turn: its own module,
-without transport. Packed Paillier is timed on a part of the vector and scaled.
+protocol itself does it by blocks. With ``--flower``, the interpreter of an environment of its own that has ``flwr``, the client of
+Flower's SecAgg+ does its part in turn: its own module, without transport. Packed Paillier is timed on a part and scaled.
 """
 
 from __future__ import annotations
@@ -222,8 +222,8 @@ def show(results: dict[str, Any], console: Console) -> None:
     console.print(table)
     p = results["paillier"]
     console.print(
-        f"Packed Paillier, 2048 bits, 10 clients (1/{PAILLIER_PART} timed, scaled): client {p['client']:.1f} s, aggregator and key holder "
-        f"{p['aggregator']:.1f} s, {p['sent'] / 1e6:.1f} MB a client ({p['sent'] / plain:.2f} of the plaintext)."
+        f"Packed Paillier, 2048 bits, 10 clients (1/{PAILLIER_PART} timed, scaled): client {p['client']:.1f} s, aggregator and "
+        f"key holder {p['aggregator']:.1f} s, {p['sent'] / 1e6:.1f} MB a client ({p['sent'] / plain:.2f} of the plaintext)."
     )
     if "flower" in results:
         console.print(f"Flower: {results['flower']}.")

@@ -53,8 +53,9 @@ class Stream:
     def add_to(self, total: npt.NDArray[np.uint64], sign: int = 1) -> None:
         """Add the next numbers of :meth:`uint64`, as many as ``total`` has, to it in place modulo 2^64; subtract them where
         ``sign`` is negative."""
-        block = np.empty(_BLOCK + 15, dtype=np.uint8)  # the room that ``update_into`` insists on
-        words, zeros, apply = block[:_BLOCK].view("<u8"), memoryview(_ZEROS), np.add if sign > 0 else np.subtract
+        block = bytearray(_BLOCK + 15)  # the room that ``update_into`` insists on
+        words = np.frombuffer(block, dtype="<u8", count=_BLOCK // 8)
+        zeros, apply = memoryview(_ZEROS), np.add if sign > 0 else np.subtract
         for start in range(0, len(total), len(words)):
             part = total[start : start + len(words)]
             self._keystream.update_into(zeros[: 8 * len(part)], block)

@@ -1,5 +1,6 @@
-"""Attacks on a secure sum: an aggregator that shows different lists or keys, asks twice, replays shares, keeps a late client's values,
-cuts a client off from its neighbours, or has clients on its side; a client that alters its shares. All are refused, or come to nothing."""
+"""Attacks on a secure sum: an aggregator that shows different lists or keys, asks twice, replays shares, keeps a late client's
+values, cuts a client off from its neighbours, or has clients on its side; a client that alters its shares. All are refused, or
+come to nothing."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from fl_tasks.horizontal.secagg import CONTRACT, Closing, Sum, aggregate, aggreg
 from fl_tasks.horizontal.secagg import client as clients_part
 from fl_tasks.horizontal.secagg.contract import BelowThreshold, ForeignList, TwoLists
 from fl_tasks.horizontal.secagg.keys import ForeignKey, ForeignShare, OwnKeys, fits, mask_seed, seed_digest
-from fl_tasks.horizontal.secagg.masking import own_mask, pair_mask
+from fl_tasks.horizontal.secagg.masking import add_mask, pair_sign
 from fl_tasks.horizontal.secagg.shamir import PRIME, SHARE_BYTES, combine
 from storage.identity import SignatureRefused
 from tests.fl_tasks.horizontal.parties import AGGREGATORS_NAME, Turns
@@ -226,8 +227,8 @@ def completing(shares: dict[int, bytes], secret: bytes, place: int) -> bytes:
 
 @pytest.mark.parametrize("size", [5, 12])
 def test_the_aggregator_with_all_but_one_of_the_shares(tmp_path, monkeypatch, size):
-    """One share of a client's mask key short of the threshold, every key is as likely; its values stay under the masks that it shares
-    with the honest, and only the sum over these is known. In the complete graph, and in one of twelve clients with eight neighbours."""
+    """One share of a client's mask key short of the threshold, every key is as likely; its values stay under the masks that it
+    shares with the honest, and only the sum over these is known. In the complete graph, and in one with eight neighbours each."""
     monkeypatch.setattr(graph, "COMPLETE_UP_TO", 5)
     names = tuple(f"client{number:02d}" for number in range(size))
     threshold = 2 * size // 3 + 1
@@ -269,15 +270,16 @@ def test_the_aggregator_with_all_but_one_of_the_shares(tmp_path, monkeypatch, si
     left = {}
     with turns.session(AGGREGATORS_NAME) as session:  # what the aggregator holds, less every mask that is known to it and to them
         for name in honest:
-            left[name] = session.values(session.receive("masked", name), "value").to_numpy() - own_mask(kept["seeds"][name], COUNT)
+            left[name] = session.values(session.receive("masked", name), "value").to_numpy().copy()
+            add_mask(left[name], kept["seeds"][name], -1)
             for other in roster.neighbours(name, corrupt):
                 seed = mask_seed(keys[other].mask, roster.keys[name].mask, roster.context(), name)
-                left[name] = left[name] - pair_mask(seed, roster.places[name], roster.places[other], COUNT)
+                add_mask(left[name], seed, -pair_sign(roster.places[name], roster.places[other]))
     assert not any(np.array_equal(left[name], values[name]) for name in honest)
     assert np.array_equal(sum(left.values()), sum(values[name] for name in honest))
     for other in roster.neighbours(target, honest):
         seed = mask_seed(own.mask, roster.keys[other].mask, roster.context(), other)
-        left[target] = left[target] - pair_mask(seed, roster.places[target], roster.places[other], COUNT)
+        add_mask(left[target], seed, -pair_sign(roster.places[target], roster.places[other]))
     assert np.array_equal(left[target], values[target])  # under those masks, and nothing else
 
 
@@ -325,16 +327,17 @@ def test_values_that_come_late_stay_masked(tmp_path, monkeypatch):
     turns.lost = {}
     turns.play(HONEST, monkeypatch)
     with turns.session(AGGREGATORS_NAME) as session:
-        late = session.values(session.receive("masked", "oak"), "value").to_numpy()
+        late = session.values(session.receive("masked", "oak"), "value").to_numpy().copy()
         context = found["roster"].context()
     assert fits(found["masks"]["oak"], found["roster"].keys["oak"])
     for other in CLIENTS[:4]:
         seed = aggregator.mask_seed(found["masks"]["oak"], found["roster"].keys[other].mask, context, other)
-        late = late - aggregator.pair_mask(seed, 5, found["roster"].places[other], COUNT)
+        add_mask(late, seed, -pair_sign(5, found["roster"].places[other]))
     assert not np.array_equal(late, words("oak"))
     with turns.session("oak") as session:
         own = OwnKeys.draw(Prf(session.prf("secagg", 0).derive("keys")))
-    assert np.array_equal(late - own_mask(own.seed, COUNT), words("oak"))  # and under nothing else
+    add_mask(late, own.seed, -1)
+    assert np.array_equal(late, words("oak"))  # under its own mask, and nothing else
 
 
 def test_a_vector_of_another_length(tmp_path, monkeypatch):

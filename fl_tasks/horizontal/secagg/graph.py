@@ -1,11 +1,11 @@
 """Who shares masks and secrets with whom: everybody with everybody up to 50 clients, a random regular graph above.
 
-Bell, Bonawitz, Gascon, Lepoint, Raykova, *Secure Single-Server Aggregation with (Poly)Logarithmic Overhead*, CCS 2020 (SecAgg+): the
-clients stand in a circle in random order, and each one's neighbours are the k/2 next on either side (a Harary graph). What is asked of k
-and of the threshold t of a neighbourhood is stronger than there, because here the aggregator may choose who drops out when it
-has seen the graph. The graph of those who are left falls apart only where two stretches of k/2 places, with somebody between
-them on both sides, are empty. So every client insists that any two such stretches keep t survivors, and fewer than t of them
-are corrupt: then honest survivors are connected, and no neighbourhood can rebuild an honest client's secret by itself.
+Bell, Bonawitz, Gascon, Lepoint, Raykova, *Secure Single-Server Aggregation with (Poly)Logarithmic Overhead*, CCS 2020 (SecAgg+):
+clients stand in a circle in random order, and each one's neighbours are the k/2 next on either side (a Harary graph). What is asked
+of k and of a neighbourhood's threshold t is stronger than there, because here the aggregator may choose who drops out after it has
+seen the graph. The graph of those who are left falls apart only where two stretches of k/2 places, with somebody between them
+on both sides, are empty. So every client insists that any two such stretches keep t survivors, and fewer than t of them are
+corrupt: then honest survivors are connected, and no neighbourhood can rebuild an honest client's secret by itself.
 """
 
 from __future__ import annotations
