@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -96,7 +95,8 @@ class Exchange:
         header = Header(address, self.me.name, self.binding, schema, table.num_rows, now, tuple(chunks))
         head = _put_or_adopt(store, address.head(), write_head(header, self.me.signing, inline))
         size += len(head)
-        self.books.book_sent(self._entry(recipient, address, head, size, table.num_rows, schema, now))
+        sha256 = hashlib.sha256(head).hexdigest()
+        self.books.book_sent(self._entry(recipient, address, sha256, size, table.num_rows, schema, now))
         return size
 
     def fetch(self, message: Message, sender: str, round: int) -> Receipt | None:
@@ -122,8 +122,9 @@ class Exchange:
         table = pa.concat_tables(tables) if len(tables) > 1 else tables[0]
         if table.num_rows != header.rows:
             raise ForeignSchema(f"{address.prefix()} has another row count than signed.", party=sender)
-        self.books.book_received(self._entry(sender, address, head, size, header.rows, header.schema, header.created))
-        return Receipt(table, hashlib.sha256(head).hexdigest())
+        whole = hashlib.sha256(head).hexdigest()
+        self.books.book_received(self._entry(sender, address, whole, size, header.rows, header.schema, header.created))
+        return Receipt(table, whole)
 
     def book_unread(self, sender: str) -> int:
         """Book what a peer wrote for this party under this binding and nobody has read, because it came too late for its step.
@@ -145,7 +146,8 @@ class Exchange:
             self._check(header, address, sender)
             further = range(1, chunks + 1) if chunks > 1 else ()
             size = len(head) + sum(peer.store.stat(address.chunk(index)).size for index in further)
-            self.books.book_received(self._entry(sender, address, head, size, header.rows, header.schema, header.created))
+            sha256 = hashlib.sha256(head).hexdigest()
+            self.books.book_received(self._entry(sender, address, sha256, size, header.rows, header.schema, header.created))
             count += 1
         return count
 
@@ -169,9 +171,8 @@ class Exchange:
         return [table.slice(start, rows) for start in range(0, max(1, table.num_rows), rows)]
 
     def _entry(
-        self, peer: str, address: Address, head: bytes, size: int, rows: int, schema: tuple[tuple[str, str], ...], at: str
+        self, peer: str, address: Address, sha256: str, size: int, rows: int, schema: tuple[tuple[str, str], ...], at: str
     ) -> Entry:
-        sha256 = hashlib.sha256(head).hexdigest()
         return Entry(peer, address.prefix(), address.message, sha256, size, rows, tuple(k for _, k in schema), at)
 
 
@@ -192,11 +193,11 @@ def _put_or_adopt(store: Store, key: str, data: bytes) -> bytes:
     return data
 
 
-def _ipc(table: pa.Table) -> bytes:
-    sink = io.BytesIO()
+def _ipc(table: pa.Table) -> memoryview:
+    sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
-    return sink.getvalue()
+    return memoryview(sink.getvalue()).cast("B")
 
 
 def _table(data: bytes) -> pa.Table:

@@ -132,7 +132,7 @@ class SealKey:
         except ValueError:
             raise BadKeyMaterial() from None
 
-    def seal(self, plaintext: bytes, info: bytes) -> bytes:
+    def seal(self, plaintext: bytes | memoryview, info: bytes) -> bytes:
         """Seal so that only the key's owner, knowing the same ``info``, can open."""
         return _SUITE.encrypt(plaintext, self._key(), info)
 

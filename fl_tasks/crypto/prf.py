@@ -14,6 +14,9 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from gmpy2 import mpz
 
 Label = str | int | bytes
+_BLOCK = 1 << 18
+_ZEROS = bytes(_BLOCK)
+"""A block stays in the processor's cache between its making and its use."""
 _DERIVE, _STREAM = b"tombolo/prf/derive/1", b"tombolo/prf/stream/1"
 
 
@@ -46,6 +49,17 @@ class Stream:
     def uint64(self, count: int) -> npt.NDArray[np.uint64]:
         """The next ``count`` numbers, uniform modulo 2^64 (8 bytes each, little-endian)."""
         return np.frombuffer(self.bytes(8 * count), dtype="<u8").astype(np.uint64)
+
+    def add_to(self, total: npt.NDArray[np.uint64], sign: int = 1) -> None:
+        """Add the next numbers of :meth:`uint64`, as many as ``total`` has, to it in place modulo 2^64; subtract them where
+        ``sign`` is negative."""
+        block = bytearray(_BLOCK + 15)  # the room that ``update_into`` insists on
+        words = np.frombuffer(block, dtype="<u8", count=_BLOCK // 8)
+        zeros, apply = memoryview(_ZEROS), np.add if sign > 0 else np.subtract
+        for start in range(0, len(total), len(words)):
+            part = total[start : start + len(words)]
+            self._keystream.update_into(zeros[: 8 * len(part)], block)
+            apply(part, words[: len(part)], out=part)
 
     def integers_below(self, bound: int, count: int) -> list[int]:
         """``count`` integers in [0, bound), each reduced from 128 bits more than the bound has: bias below 2^-128."""

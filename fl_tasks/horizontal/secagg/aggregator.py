@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 
 from fl_tasks.crypto.errors import WrongShape
-from fl_tasks.horizontal.secagg.contract import ForeignList
+from fl_tasks.horizontal.secagg.contract import BelowThreshold, ForeignList
 from fl_tasks.horizontal.secagg.keys import ForeignShare, fits, mask_seed, seed_digest
 from fl_tasks.horizontal.secagg.lists import Roster, enough, read_keys
-from fl_tasks.horizontal.secagg.masking import Words, own_mask, pair_mask
+from fl_tasks.horizontal.secagg.masking import Words, add_mask, pair_sign
 from fl_tasks.horizontal.secagg.shamir import combine
 from fl_tasks.session import Session
 from storage.canonical import canonical, parse
@@ -45,6 +45,7 @@ def aggregate(session: Session, count: int, closing: Closing) -> Sum:
     roster = _keys(session, closing)
     sharers = _shares(session, roster, closing)
     survivors = _close(session, "masked", sharers, closing)
+    roster.require(survivors, session.me)
     for name in sharers:
         session.send("survivors", name, client=survivors)
     total = np.zeros(count, dtype=np.uint64)
@@ -56,12 +57,12 @@ def aggregate(session: Session, count: int, closing: Closing) -> Sum:
     _consents(session, survivors, closing)
     seeds, masks = _secrets(session, roster, sharers, survivors, closing)
     for seed in seeds.values():
-        total -= own_mask(seed, count)
-    context = roster.context(session)
+        add_mask(total, seed, -1)
+    context = roster.context()
     for gone, private in masks.items():
-        for name in survivors:
+        for name in roster.neighbours(gone, survivors):
             seed = mask_seed(private, roster.keys[name].mask, context, name)
-            total -= pair_mask(seed, roster.place(name), roster.place(gone), count)
+            add_mask(total, seed, -pair_sign(roster.places[name], roster.places[gone]))
     return Sum(total, tuple(survivors))
 
 
@@ -90,21 +91,22 @@ def _keys(session: Session, closing: Closing) -> Roster:
         shown.append(joined)
         signatures.append(signature)
     session.send("roster", client=names, keys=shown, signature=signatures)
-    return Roster(keys, closing.threshold)
+    return Roster.of(session, keys, closing.threshold)
 
 
 def _shares(session: Session, roster: Roster, closing: Closing) -> list[str]:
-    """Step 1: sealed shares, each passed on to the client that it is for."""
+    """Step 1: sealed shares, each passed on to the neighbour that it is for."""
     sharers = _close(session, "shares", roster.names, closing)
+    roster.require(sharers, session.me)
     boxes: dict[tuple[str, str], bytes] = {}
     for name in sharers:
         found = session.values(session.receive("shares", name), "box").to_pylist()
-        others = [other for other in roster.names if other != name]
+        others = roster.neighbours(name, roster.names)
         if len(found) != len(others):
-            raise ForeignShare(f"{len(found)} boxes for {len(others)} clients.", party=name)
+            raise ForeignShare(f"{len(found)} boxes for {len(others)} neighbours.", party=name)
         boxes |= {(name, other): box for other, box in zip(others, found, strict=True)}
     for name in roster.names:
-        mine = [boxes[other, name] if other != name and name in sharers else b"" for other in sharers]
+        mine = [boxes.get((other, name), b"") if name in sharers else b"" for other in sharers]
         session.send("inbox", name, client=sharers, box=pa.array(mine, pa.binary()))
     return sharers
 
@@ -122,15 +124,18 @@ def _secrets(
 ) -> tuple[dict[str, bytes], dict[str, bytes]]:
     """Step 4: the seeds of the survivors' own masks, and the mask keys of those who shared but did not survive."""
     shares: dict[str, dict[int, bytes]] = {name: {} for name in sharers}
-    for number, holder in enumerate(_close(session, "unmask", survivors, closing)):
+    for holder in _close(session, "unmask", survivors, closing):
         table = session.receive("unmask", holder)
-        if session.values(table, "client").to_pylist() != list(sharers):
+        held = [name for name in roster.holders(holder) if name in shares]
+        if session.values(table, "client").to_pylist() != held:
             raise ForeignList("Shares of other clients than asked for.", party=holder)
-        for name, share in zip(sharers, session.values(table, "share").to_pylist(), strict=True):
-            if number < closing.threshold:
-                shares[name][roster.place(holder)] = share
+        for name, share in zip(held, session.values(table, "share").to_pylist(), strict=True):
+            if len(shares[name]) < roster.graph.threshold:
+                shares[name][roster.places[holder]] = share
 
     def recovered(name: str, fits_its_owner: Callable[[bytes], bool]) -> bytes:
+        if len(shares[name]) < roster.graph.threshold:
+            raise BelowThreshold(f"{len(shares[name])} of {roster.graph.threshold} shares in a neighbourhood.", party=session.me)
         secret = combine(shares[name])
         if secret is None or not fits_its_owner(secret):
             raise ForeignShare()

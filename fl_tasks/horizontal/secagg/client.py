@@ -1,4 +1,4 @@
-"""A client's part in one secure sum (Bonawitz et al., CCS 2017, figure 4, with the consistency round)."""
+"""A client's part in one secure sum (Bonawitz et al., CCS 2017, figure 4, with the consistency round; Bell et al., CCS 2020)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from fl_tasks.horizontal.secagg.lists import (
     read_keys,
     survivors_statement,
 )
-from fl_tasks.horizontal.secagg.masking import Words, own_mask, pair_mask
+from fl_tasks.horizontal.secagg.masking import Words, add_mask, pair_sign
 from fl_tasks.horizontal.secagg.shamir import SHARE_BYTES, split
 from fl_tasks.session import Session
 from storage.identity import SignatureRefused
@@ -52,10 +52,11 @@ def contribute(session: Session, words: Words, threshold: int) -> bool:
         return False
     session.send("masked", session.aggregator, value=_masked(session, own, roster, sharers, words))
     survivors = listed(session, session.receive("survivors", session.aggregator), sharers, threshold)
+    roster.require(survivors, session.aggregator)
     if session.me not in survivors:
         return False
     _consent(session, roster, sharers, survivors)
-    _answer(session, sharers, survivors, {**_opened(session, own, roster, boxes), session.me: mine})
+    _answer(session, survivors, {**_opened(session, own, roster, boxes), session.me: mine})
     return True
 
 
@@ -74,17 +75,18 @@ def _roster(session: Session, own: PublicKeys, threshold: int) -> Roster:
             keys[name] = read_keys(session, name, theirs, signature)
     if len({one for public in keys.values() for one in (public.seal, public.mask)}) != 2 * len(names):
         raise ForeignKey("Two keys of the roster are the same.", party=session.aggregator)
-    return Roster(keys, threshold)
+    return Roster.of(session, keys, threshold)
 
 
 def _own_shares(session: Session, own: OwnKeys, roster: Roster) -> bytes:
-    """Step 1: shares of both secrets, sealed to each other client; returns this client's own two."""
-    context = roster.context(session)
-    prf = Prf(session.prf("secagg shares", session.moment["part"] or 0).derive(context))
-    shared = [split(secret, roster.threshold, len(roster.names), prf.stream(name)) for name, secret in _secrets(own)]
-    pairs = {name: b"".join(pair) for name, *pair in zip(roster.names, *shared, strict=True)}
+    """Step 1: shares of both secrets, sealed to each neighbour; returns this client's own two."""
+    prf = Prf(session.prf("secagg shares", session.moment["part"] or 0).derive(roster.context()))
+    holders = roster.holders(session.me)
+    places = [roster.places[name] for name in holders]
+    shared = [split(secret, roster.graph.threshold, places, prf.stream(name)) for name, secret in _secrets(own)]
+    pairs = {name: b"".join(pair) for name, *pair in zip(holders, *shared, strict=True)}
     boxes = [
-        seal_shares(own.seal, roster.keys[name].seal, pair, roster.context(session, session.me, name), name)
+        seal_shares(own.seal, roster.keys[name].seal, pair, roster.context(session.me, name), name)
         for name, pair in pairs.items()
         if name != session.me
     ]
@@ -97,29 +99,30 @@ def _secrets(own: OwnKeys) -> Sequence[tuple[str, bytes]]:
 
 
 def _inbox(session: Session, roster: Roster) -> tuple[list[str], dict[str, bytes]]:
-    """The clients that have shared their secrets, and the sealed shares for this one."""
+    """The clients that have shared their secrets, and the sealed shares for this one, by neighbour in the roster's order."""
     table = session.receive("inbox", session.aggregator)
     sharers = listed(session, table, roster.names, roster.threshold)
-    boxes = session.values(table, "box").to_pylist()
-    return sharers, {name: box for name, box in zip(sharers, boxes, strict=True) if name != session.me}
+    roster.require(sharers, session.aggregator)
+    boxes = dict(zip(sharers, session.values(table, "box").to_pylist(), strict=True))
+    return sharers, {name: boxes[name] for name in roster.neighbours(session.me, boxes)}
 
 
 def _masked(session: Session, own: OwnKeys, roster: Roster, sharers: Sequence[str], words: Words) -> Words:
-    """Step 2: the values under this client's own mask and those that it shares with every other sharer."""
+    """Step 2: the values under this client's own mask and those that it shares with every neighbour among the sharers."""
     if words.ndim != 1:
         raise WrongShape("A sum is over vectors.")
-    total = words + own_mask(own.seed, len(words))
-    context, place = roster.context(session), roster.place(session.me)
-    for name in sharers:
-        if name != session.me:
-            seed = mask_seed(own.mask, roster.keys[name].mask, context, name)
-            total += pair_mask(seed, place, roster.place(name), len(words))
+    total = words.copy()
+    add_mask(total, own.seed)
+    context, place = roster.context(), roster.places[session.me]
+    for name in roster.neighbours(session.me, sharers):
+        seed = mask_seed(own.mask, roster.keys[name].mask, context, name)
+        add_mask(total, seed, pair_sign(place, roster.places[name]))
     return total
 
 
 def _consent(session: Session, roster: Roster, sharers: Sequence[str], survivors: Sequence[str]) -> None:
     """Step 3: sign the survivors, kept before they are signed, and go on when a threshold of clients has signed the same."""
-    statement = survivors_statement(session, roster, sharers, survivors)
+    statement = survivors_statement(roster, sharers, survivors)
     if session.keep(f"survivors/{session.round:06d}.{session.moment['part'] or 0}", statement) != statement:
         raise TwoLists(party=session.aggregator)
     session.send("consent", session.aggregator, signature=session.sign(SURVIVORS_DOMAIN, statement))
@@ -134,17 +137,18 @@ def _consent(session: Session, roster: Roster, sharers: Sequence[str], survivors
 
 
 def _opened(session: Session, own: OwnKeys, roster: Roster, boxes: dict[str, bytes]) -> dict[str, bytes]:
-    """The pairs of shares that the other sharers sealed to this client."""
+    """The pairs of shares that this client's neighbours sealed to it."""
     found = {}
     for name, box in boxes.items():
-        pair = open_shares(own.seal, roster.keys[name].seal, box, roster.context(session, name, session.me), name)
+        pair = open_shares(own.seal, roster.keys[name].seal, box, roster.context(name, session.me), name)
         if len(pair) != 2 * SHARE_BYTES:
             raise ForeignShare(party=name)
         found[name] = pair
     return found
 
 
-def _answer(session: Session, sharers: Sequence[str], survivors: Sequence[str], pairs: dict[str, bytes]) -> None:
+def _answer(session: Session, survivors: Sequence[str], pairs: dict[str, bytes]) -> None:
     """Step 4: of every survivor the share of its own mask's seed, of every other sharer that of its mask key; never both."""
-    shares = [pairs[name][:SHARE_BYTES] if name in survivors else pairs[name][SHARE_BYTES:] for name in sharers]
-    session.send("unmask", session.aggregator, client=list(sharers), share=pa.array(shares, pa.binary(SHARE_BYTES)))
+    names = [name for name in session.clients if name in pairs]
+    shares = [pairs[name][:SHARE_BYTES] if name in survivors else pairs[name][SHARE_BYTES:] for name in names]
+    session.send("unmask", session.aggregator, client=names, share=pa.array(shares, pa.binary(SHARE_BYTES)))

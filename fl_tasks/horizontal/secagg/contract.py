@@ -35,7 +35,7 @@ MESSAGES = (
         CLIENT,
         AGGREGATOR,
         {"box": Sealed()},
-        learns="nothing: sealed to the other clients",
+        learns="nothing: sealed to the client's neighbours",
         step="1a",
     ),
     Message(
@@ -43,7 +43,7 @@ MESSAGES = (
         AGGREGATOR,
         CLIENT,
         {"client": _LIST, "box": Sealed()},
-        learns="one share of each other client's two secrets",
+        learns="one share of each neighbour's two secrets",
         step="1b",
         limit="fewer shares than the threshold are independent of the secret",
     ),
@@ -100,7 +100,7 @@ CONTRACT = Contract("secure-aggregation", *MESSAGES)
 
 class BelowThreshold(CodedError):
     code = "TMB-SECAGG-003"
-    cause = "Fewer clients are left in a secure sum than the agreement's threshold; nothing was revealed."
+    cause = "Fewer clients are left in a secure sum, or in one neighbourhood of it, than the threshold; nothing was revealed."
     remedy = "Start a new run when more clients are back; task.horizontal.step_seconds says how long a step waits for them."
 
 

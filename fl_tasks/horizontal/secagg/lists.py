@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import pyarrow as pa
 
 from fl_tasks.horizontal.secagg.contract import BelowThreshold, ForeignList
+from fl_tasks.horizontal.secagg.graph import Graph
 from fl_tasks.horizontal.secagg.keys import ForeignKey, PublicKeys
 from fl_tasks.session import Session
 from storage.canonical import canonical, digest
@@ -19,22 +23,55 @@ LEAST_SURVIVORS = 3
 
 @dataclass(frozen=True)
 class Roster:
-    """The clients of one sum with their keys, in the agreement's order; a client's place is its number among Shamir's holders."""
+    """The clients of one sum with their keys, in the agreement's order; a client's place is its number among Shamir's holders.
+
+    ``members`` counts the agreement's clients, ``moment`` says which sum this is.
+    """
 
     keys: Mapping[str, PublicKeys]
     threshold: int
+    members: int
+    moment: Mapping[str, Any]
 
-    @property
+    @classmethod
+    def of(cls, session: Session, keys: Mapping[str, PublicKeys], threshold: int) -> Roster:
+        return cls(keys, threshold, len(session.clients), session.moment)
+
+    @cached_property
     def names(self) -> list[str]:
         return list(self.keys)
 
-    def place(self, client: str) -> int:
-        return self.names.index(client) + 1
+    @cached_property
+    def places(self) -> Mapping[str, int]:
+        return {name: place for place, name in enumerate(self.names, start=1)}
 
-    def context(self, session: Session, *labels: str) -> bytes:
+    @cached_property
+    def graph(self) -> Graph:
+        """Who is whose neighbour, from all that the roster holds: nobody chooses it, and another roster has another."""
+        seed = hashlib.sha256(self.context("graph")).digest()
+        return Graph.draw(seed, len(self.names), self.members, self.threshold)
+
+    def holders(self, client: str) -> list[str]:
+        """Who gets a share of a client's secrets: its neighbours, and it keeps one itself; in the roster's order."""
+        return [self.names[place - 1] for place in self.graph.holders(self.places[client])]
+
+    def neighbours(self, client: str, among: Collection[str]) -> list[str]:
+        """With whom of ``among`` a client shares masks."""
+        return [name for name in self.holders(client) if name != client and name in among]
+
+    def require(self, left: Collection[str], party: str) -> None:
+        """Raise :class:`BelowThreshold`, naming who said that these are left, unless they are enough everywhere in the graph."""
+        enough(left, self.threshold, party)
+        if not self.graph.keeps({self.places[name] for name in left}):
+            raise BelowThreshold(f"Fewer than {self.graph.threshold} are left of a neighbourhood.", party=party)
+
+    @cached_property
+    def _digest(self) -> str:
+        return digest([[name, keys.joined().hex()] for name, keys in self.keys.items()])
+
+    def context(self, *labels: str) -> bytes:
         """What binds a key or a ciphertext to this sum, this roster and a purpose."""
-        members = digest([[name, keys.joined().hex()] for name, keys in self.keys.items()])
-        return canonical({**session.moment, "roster": members, "threshold": self.threshold, "labels": list(labels)})
+        return canonical({**self.moment, "roster": self._digest, "threshold": self.threshold, "labels": list(labels)})
 
 
 def listed(session: Session, table: pa.Table, among: Sequence[str], threshold: int) -> list[str]:
@@ -67,6 +104,6 @@ def read_keys(session: Session, party: str, joined: bytes, signature: bytes) -> 
     return keys
 
 
-def survivors_statement(session: Session, roster: Roster, sharers: Sequence[str], survivors: Sequence[str]) -> bytes:
+def survivors_statement(roster: Roster, sharers: Sequence[str], survivors: Sequence[str]) -> bytes:
     """What a client signs of the survivors: all lists of the sum, so that those who sign the same have seen the same."""
-    return canonical({"sum": roster.context(session).decode(), "sharers": list(sharers), "survivors": list(survivors)})
+    return canonical({"sum": roster.context().decode(), "sharers": list(sharers), "survivors": list(survivors)})

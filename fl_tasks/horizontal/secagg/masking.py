@@ -34,12 +34,11 @@ def from_words(words: Words) -> Floats:
     return decode(words.view(np.int64), FRACTION_BITS)
 
 
-def own_mask(seed: bytes, count: int) -> Words:
-    """PRG(b): a client's own mask."""
-    return Stream(seed).uint64(count)
+def add_mask(total: Words, seed: bytes, sign: int = 1) -> None:
+    """Add PRG(seed), or where ``sign`` is -1 take it away, in place."""
+    Stream(seed).add_to(total, sign)
 
 
-def pair_mask(seed: bytes, mine: int, theirs: int, count: int) -> Words:
-    """What the client at place ``mine`` of the roster adds for the one at ``theirs``: the opposite of what that one adds."""
-    mask = Stream(seed).uint64(count)
-    return mask if mine < theirs else np.negative(mask)
+def pair_sign(mine: int, theirs: int) -> int:
+    """With which sign the client at place ``mine`` of the roster adds the mask that it shares with the one at ``theirs``."""
+    return 1 if mine < theirs else -1

@@ -5,7 +5,7 @@ Any ``threshold`` shares give the secret back; fewer are independent of it (Sham
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from gmpy2 import invert, mpz
 
@@ -15,12 +15,12 @@ PRIME = mpz(2**256 + 297)
 SECRET_BYTES, SHARE_BYTES = 32, 33
 
 
-def split(secret: bytes, threshold: int, holders: int, stream: Stream) -> list[bytes]:
-    """Shares of a 32-byte secret for the holders 1, ..., ``holders``, 33 bytes each; coefficients come from ``stream``."""
-    if len(secret) != SECRET_BYTES or not 1 <= threshold <= holders:
+def split(secret: bytes, threshold: int, holders: Sequence[int], stream: Stream) -> list[bytes]:
+    """Shares of a 32-byte secret for the ``holders``, numbers above 0, 33 bytes each; coefficients come from ``stream``."""
+    if len(secret) != SECRET_BYTES or not 1 <= threshold <= len(holders):
         raise ValueError("a secret of 32 bytes, and a threshold between 1 and the number of holders")
     coefficients = [mpz.from_bytes(secret, "big"), *map(mpz, stream.integers_below(int(PRIME), threshold - 1))]
-    return [int(_at(coefficients, x)).to_bytes(SHARE_BYTES, "big") for x in range(1, holders + 1)]
+    return [int(_at(coefficients, x)).to_bytes(SHARE_BYTES, "big") for x in holders]
 
 
 def combine(shares: Mapping[int, bytes]) -> bytes | None:

@@ -45,6 +45,17 @@ def test_a_stream_goes_on():
     assert stream.bytes(5) + stream.bytes(11) == PRF.stream("x").bytes(16)
 
 
+@pytest.mark.parametrize("count", [0, 1, (1 << 15) - 1, 1 << 15, (1 << 16) + 3])
+def test_adding_in_place_is_adding_the_numbers(count):
+    """Below, at and above the blocks by which it goes, and back."""
+    start = np.arange(count, dtype=np.uint64)
+    total = start.copy()
+    PRF.stream("a").add_to(total)
+    assert np.array_equal(total, start + PRF.stream("a").uint64(count))
+    PRF.stream("a").add_to(total, -1)
+    assert np.array_equal(total, start)
+
+
 @given(st.integers(1, 2**200), st.integers(0, 50))
 def test_integers_stay_below(bound, count):
     numbers = PRF.stream("b").integers_below(bound, count)

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from fl_tasks.session import Secrets, Session
 from fl_tasks.waiting import Wait, Waiting, Watch
 from storage.books import Books
 from storage.exchange import Exchange, Peer, Self
+from storage.identity import SealKey, VerifyKey
 from storage.private import PrivateArea
 from storage.roles import AGGREGATOR, CLIENT
 from storage.schema import Contract
@@ -38,6 +40,13 @@ class Clock:
 
     def sleep(self, seconds: float) -> None:
         raise AssertionError("nobody sleeps in a test by turns")
+
+
+@cache
+def public_keys(name: str) -> tuple[VerifyKey, SealKey]:
+    """What others know of a party; making it from the private keys takes longer than anything else here."""
+    keys = party_keys(name)
+    return keys.signing.public(), keys.sealing.public()
 
 
 class Vanished(Exception):
@@ -62,14 +71,10 @@ class Turns:
 
     def session(self, me: str, stage: str = "train") -> Session:
         stores = {name: LocalStore(self.root / name) for name in self.roles}
-        keys = {name: party_keys(name) for name in self.roles}
-        peers = {
-            name: Peer(name, keys[name].signing.public(), keys[name].sealing.public(), stores[name])
-            for name in self.roles
-            if name != me
-        }
-        area = PrivateArea(stores[me], keys[me].vault, "trial", "run-1")
-        own = Self(me, keys[me].signing, keys[me].sealing, stores[me])
+        keys = party_keys(me)
+        peers = {name: Peer(name, *public_keys(name), stores[name]) for name in self.roles if name != me}
+        area = PrivateArea(stores[me], keys.vault, "trial", "run-1")
+        own = Self(me, keys.signing, keys.sealing, stores[me])
         exchange = Exchange(own, peers, "trial", "run-1", "ab" * 32, Books(area.area("books")))
         turns = self
 
@@ -93,7 +98,7 @@ class Turns:
             stage=stage,
             run_area=area,
             history=area.area("history"),
-            secrets=Secrets(keys[me].vault.derive("run"), {}, None),
+            secrets=Secrets(keys.vault.derive("run"), {}, None),
             watch=Watch(Wait(0), 1e9, datetime(2999, 1, 1, tzinfo=UTC), area, lambda: None),
             progress=quiet,
         )

@@ -28,7 +28,7 @@ def test_the_field_is_the_smallest_above_every_secret():
 def test_any_threshold_of_shares_gives_the_secret_back(secret, data):
     holders = data.draw(st.integers(1, 12))
     threshold = data.draw(st.integers(1, holders))
-    shares = dict(enumerate(split(secret, threshold, holders, stream()), start=1))
+    shares = dict(enumerate(split(secret, threshold, range(1, holders + 1), stream()), start=1))
     chosen = data.draw(st.permutations(sorted(shares)))[: data.draw(st.integers(threshold, holders))]
     assert combine({x: shares[x] for x in chosen}) == secret
 
@@ -36,7 +36,7 @@ def test_any_threshold_of_shares_gives_the_secret_back(secret, data):
 @given(SECRETS, SECRETS)
 def test_fewer_shares_fit_every_secret(secret, other):
     """For t-1 shares and any other secret there is a polynomial: the share that is missing for it exists."""
-    shares = dict(enumerate(split(secret, 3, 5, stream()), start=1))
+    shares = dict(enumerate(split(secret, 3, range(1, 6), stream()), start=1))
     known = {1: shares[1], 4: shares[4]}
     x0, (x1, y1), (x2, y2) = 2, (1, int.from_bytes(known[1], "big")), (4, int.from_bytes(known[4], "big"))
     p, s = int(PRIME), int.from_bytes(other, "big")
@@ -48,7 +48,7 @@ def test_fewer_shares_fit_every_secret(secret, other):
 
 def test_shares_that_cannot_be_are_none():
     secret = bytes(range(32))
-    one, two, three = split(secret, 3, 3, stream())
+    one, two, three = split(secret, 3, (1, 2, 3), stream())
     assert combine({1: one, 2: two, 3: three}) == secret
     assert combine({1: one, 2: two, 3: three[:-1] + bytes([three[-1] ^ 1])}) != secret
     assert combine({1: one, 2: two, 3: b"\xff" * 33}) is None
@@ -57,7 +57,7 @@ def test_shares_that_cannot_be_are_none():
 
 def test_vector():
     """Shares of a fixed secret and stream: another version must give the same."""
-    shares = split(bytes(range(32)), 2, 3, stream(b"\x07" * 32))
+    shares = split(bytes(range(32)), 2, (1, 2, 3), stream(b"\x07" * 32))
     assert [share.hex() for share in shares] == VECTOR
     for pair in combinations(range(3), 2):
         assert combine({x + 1: shares[x] for x in pair}) == bytes(range(32))
@@ -73,4 +73,4 @@ VECTOR = [
 @pytest.mark.parametrize(("secret", "threshold"), [(b"short", 2), (bytes(32), 0), (bytes(32), 4)])
 def test_what_cannot_be_shared(secret, threshold):
     with pytest.raises(ValueError):
-        split(secret, threshold, 3, stream())
+        split(secret, threshold, (1, 2, 3), stream())

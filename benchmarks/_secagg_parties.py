@@ -1,0 +1,174 @@
+"""Parties of a secure sum that take turns: each is a thread that works until it waits, so that its seconds are its own work."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from fl_tasks.horizontal.secagg import CONTRACT, Closing, Sum, aggregate, contribute
+from fl_tasks.horizontal.secagg.masking import Words
+from fl_tasks.session import Secrets, Session
+from fl_tasks.waiting import Wait, Watch
+from storage.books import Books
+from storage.exchange import Exchange, Peer, Self
+from storage.identity import PartyKeys
+from storage.private import PrivateArea
+from storage.roles import AGGREGATOR, CLIENT
+from storage.stores.local import LocalStore
+
+T = TypeVar("T")
+CENTRE = "centre"
+
+
+class Vanished(Exception):
+    """A client is gone for good."""
+
+
+class Turn(threading.Thread):
+    """One party at work; ``seconds`` and ``cpu`` count what it does while it has the word."""
+
+    def __init__(self, program: Callable[[Turn], Any]) -> None:
+        super().__init__(daemon=True)
+        self._program, self._given, self._back = program, threading.Semaphore(0), threading.Semaphore(0)
+        self.seconds, self.cpu, self.done = 0.0, 0.0, False
+        self.result: Any = None
+
+    def give(self) -> None:
+        """Let the party work until it waits or ends."""
+        began, cpu = time.perf_counter(), time.process_time()
+        self._given.release()
+        self._back.acquire()
+        self.seconds += time.perf_counter() - began
+        self.cpu += time.process_time() - cpu
+        if isinstance(self.result, Exception) and not isinstance(self.result, Vanished):
+            raise self.result
+
+    def pause(self) -> None:
+        """Called by the party: hand the word on."""
+        self._back.release()
+        self._given.acquire()
+
+    def run(self) -> None:
+        self._given.acquire()
+        try:
+            self.result = self._program(self)
+        except Exception as error:
+            self.result = error
+        self.done = True
+        self._back.release()
+
+
+class Patience(Watch):
+    """Waits by handing on the word; a step is closed when everybody else has had a turn."""
+
+    turn: Turn
+
+    def until(self, attempt: Callable[[], T | None], party: str, message: str, key: str) -> T:
+        while (found := attempt()) is None:
+            self.turn.pause()
+        return found
+
+    def gather(self, look: Callable[[], list[str]], among: Sequence[str], seconds: float, message: str, key: str) -> list[str]:
+        if seconds and set(among) - set(there := look()):
+            self.turn.pause()
+            there = look()
+        return there if seconds else look()
+
+
+class Vanishing(Session):
+    """A client that is gone before it sends its masked values."""
+
+    def send(self, name: str, to: Any = None, /, **columns: Any) -> None:
+        if name == "masked":
+            raise Vanished
+        super().send(name, to, **columns)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one party has worked and moved in one sum."""
+
+    seconds: float
+    cpu: float
+    sent: int
+    received: int
+
+
+@dataclass(frozen=True)
+class Federation:
+    """An aggregator and clients over directory stores."""
+
+    root: Path
+    clients: tuple[str, ...]
+    keys: dict[str, PartyKeys]
+    peers: dict[str, Peer]
+
+    @classmethod
+    def new(cls, root: Path, clients: int) -> Federation:
+        names = tuple(f"client{number:03d}" for number in range(clients))
+        keys = {name: PartyKeys.new(name) for name in (*names, CENTRE)}
+        peers = {
+            name: Peer(name, one.signing.public(), one.sealing.public(), LocalStore(root / name)) for name, one in keys.items()
+        }
+        return cls(root, names, keys, peers)
+
+    def sum(self, words: Words, run: str, lost: int) -> tuple[Sum, dict[str, Cost]]:
+        """One secure sum in which every client adds ``words`` and the last ``lost`` vanish; with everybody's cost who stays."""
+        threshold, gone = 2 * len(self.clients) // 3 + 1, self.clients[len(self.clients) - lost :]
+
+        def party(name: str) -> Turn:
+            def work(turn: Turn) -> Any:
+                with self._session(name, run, turn, name in gone) as session:
+                    if name == CENTRE:
+                        return aggregate(session, len(words), Closing(threshold, 1.0, self.clients))
+                    return contribute(session, words, threshold)
+
+            return Turn(work)
+
+        turns = {name: party(name) for name in (*self.clients, CENTRE)}
+        for turn in turns.values():
+            turn.start()
+        while left := [turn for turn in turns.values() if not turn.done]:
+            for turn in left:
+                turn.give()
+        moved = {name: self._books(name, run) for name in turns}
+        costs = {
+            name: Cost(
+                turn.seconds, turn.cpu, *(sum(one.size for one in moved[name].entries(book)) for book in ("sent", "received"))
+            )
+            for name, turn in turns.items()
+            if name not in gone
+        }
+        return turns[CENTRE].result, costs
+
+    def _area(self, name: str, run: str) -> PrivateArea:
+        return PrivateArea(self.peers[name].store, self.keys[name].vault, "bench", run)
+
+    def _books(self, name: str, run: str) -> Books:
+        return Books(self._area(name, run).area("books"))
+
+    def _session(self, name: str, run: str, turn: Turn, vanishes: bool) -> Session:
+        own, area = self.keys[name], self._area(name, run)
+        me = Self(name, own.signing, own.sealing, self.peers[name].store)
+        others = {peer: one for peer, one in self.peers.items() if peer != name}
+        watch = Patience(Wait(math.inf), math.inf, datetime(2999, 1, 1, tzinfo=UTC), area, lambda: None)
+        watch.turn = turn
+        return (Vanishing if vanishes else Session)(
+            me=name,
+            roles=dict.fromkeys(self.clients, CLIENT) | {CENTRE: AGGREGATOR},
+            terms=None,  # type: ignore[arg-type]
+            params={},
+            exchange=Exchange(me, others, "bench", run, "ab" * 32, self._books(name, run)),
+            contract=CONTRACT,
+            stage="train",
+            run_area=area,
+            history=area.area("history"),
+            secrets=Secrets(own.vault.derive(run), {}, None),
+            watch=watch,
+        )
