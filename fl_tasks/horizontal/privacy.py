@@ -1,8 +1,8 @@
 """Differential privacy of single training rows: Gaussian noise on a sum of row gradients, and what a run has cost of it.
 
-Noise, composition over rounds and conversion to (epsilon, delta) are OpenDP's: its Gaussian is sampled exactly on a lattice, without
-the gaps of floating point (Canonne, Kamath and Steinke, NeurIPS 2020), and rounds add up as zero-concentrated privacy (Bun and
-Steinke, TCC 2016). Neighbouring tables differ in one row, whose gradient is there or zero.
+Noise, composition over rounds and conversion to (epsilon, delta) are OpenDP's: its Gaussian is sampled exactly on a lattice,
+without the gaps of floating point (Canonne, Kamath and Steinke, NeurIPS 2020), and rounds add up as zero-concentrated privacy (Bun
+and Steinke, TCC 2016). Neighbouring tables differ in one row, whose gradient is there or zero.
 """
 
 from __future__ import annotations

@@ -22,8 +22,9 @@ ERRORS = {"binary": ("auc_error",), "number": (), "classes": ()}
 
 
 def addends(outcome: str, labels: Floats, totals: Floats, label_scale: float) -> Floats:
-    """What one client's held-out rows add to the sums; the first is their number. Shapes (n,), none included, and (n, classes) for the
-    totals of several classes.
+    """What one client's held-out rows add to the sums; the first is their number.
+
+    Shapes (n,), none included; totals of several classes (n, classes).
 
     Numbers are in units of the label's deviation over training rows.
     """
@@ -31,8 +32,10 @@ def addends(outcome: str, labels: Floats, totals: Floats, label_scale: float) ->
         y, errors = labels / label_scale, (totals - labels) / label_scale
         return np.array([len(y), y.sum(), (y * y).sum(), (errors * errors).sum()])
     if outcome == "classes":
-        right = totals.argmax(axis=1) == labels if len(labels) else np.zeros(0)
-        return np.array([len(labels), right.sum(), losses("classes", totals, labels).sum() if len(labels) else 0.0])
+        if not len(labels):
+            return np.zeros(SIZES[outcome])
+        right = totals.argmax(axis=1) == labels
+        return np.array([len(labels), right.sum(), losses(outcome, totals, labels).sum()])
     correct = float(((totals > 0) == (labels > 0.5)).sum())
     loss = float((np.logaddexp(0.0, totals) - labels * totals).sum())
     bins = np.minimum((sigmoid(totals / _SPREAD) * BINS).astype(np.int64), BINS - 1)
