@@ -72,7 +72,9 @@ PRIVATE = {"privacy": {"delta": 1e-5, "epsilon": 3}}
 
 
 def network(**more: Any) -> Terms:
-    return terms(task={"protocol": "horizontal-mlp", **more}, horizontal={"features": {"a": {"range": [0, 1]}, "b": {"levels": ["x"]}}})
+    return terms(
+        task={"protocol": "horizontal-mlp", **more}, horizontal={"features": {"a": {"range": [0, 1]}, "b": {"levels": ["x"]}}}
+    )
 
 
 def test_what_a_network_predicts():

@@ -1,4 +1,4 @@
-"""Federated averaging by turns: the joint weights are those of the same sums in the clear, to the last bit after every interruption."""
+"""Federated averaging: joint weights are those of the same sums in the clear, and interruptions change no bit of them."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_joint_weights_are_those_of_sums_in_the_clear(tmp_path, strategy):
 
 @pytest.mark.slow
 def test_interruptions_change_no_bit(tmp_path, monkeypatch):
-    """Once everybody begins anew at every wait, as a killed and retried task does; once nobody is interrupted. Keys differ as well."""
+    """Once everybody begins anew at every wait, as a killed and retried task does; once nobody does. Keys differ as well."""
     straight, halting = networks(tmp_path / "straight", rounds=3), networks(tmp_path / "halting", rounds=3)
     plain = straight.roles(straight.start(), averaging.CONTRACT, "train", PROGRAMS)
     found = play(halting, halting.start(), lambda party, round: False, monkeypatch, averaging, rows)
@@ -172,7 +172,7 @@ def test_a_client_that_is_left_out_of_a_sum_hears_the_joint_weights(tmp_path, mo
     fed = networks(tmp_path, rounds=2)
 
     def lonely(session: Session, values: Any) -> bool:
-        return session.me == "west" and session.round == 2 or honest(session, values)
+        return (session.me == "west" and session.round == 2) or honest(session, values)
 
     honest = averaging.contribute_values
     monkeypatch.setattr(averaging, "contribute_values", lonely)

@@ -27,7 +27,9 @@ def sample(outcome: str = "classes", rows: int = 50) -> Sample:
     random = np.random.default_rng(2)
     x = random.normal(size=(rows, 4))
     signal = x @ [1.0, -1.0, 0.5, 0.0] + random.normal(size=rows) / 3
-    return Sample(x, signal if outcome == "number" else np.digitize(signal, [0.0] if outcome == "binary" else [-1, 1]).astype(float))
+    return Sample(
+        x, signal if outcome == "number" else np.digitize(signal, [0.0] if outcome == "binary" else [-1, 1]).astype(float)
+    )
 
 
 def flat(model) -> np.ndarray:
