@@ -1,6 +1,7 @@
-"""Runs every benchmark in this folder but acceptance, one after the other, in processes of their own: ``python -m benchmarks [--quick]``.
+"""Runs every benchmark in this folder but acceptance, one after the other: ``python -m benchmarks [--quick]``.
 
-Each prints its table and keeps its figures as ``.tombolo/bench/<name>.json``. The exit status is 1 if one of them failed.
+Each has a process of its own, prints its table and keeps its figures as ``.tombolo/bench/<name>.json``. The exit status is 1 if one
+of them failed.
 """
 
 from __future__ import annotations

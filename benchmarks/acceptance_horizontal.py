@@ -58,15 +58,22 @@ class Work:
 
 @dataclass(frozen=True)
 class Finding:
-    """One figure; ``least`` is its bar, none where it is only reported."""
+    """One figure and its bar: the least or the most that it may be, none where it is only reported."""
 
     what: str
     value: float
     least: float | None = None
+    most: float | None = None
 
     @property
     def passed(self) -> bool:
-        return self.least is None or self.value >= self.least
+        return (self.least is None or self.value >= self.least) and (self.most is None or self.value <= self.most)
+
+    @property
+    def bar(self) -> str:
+        if self.least is None and self.most is None:
+            return ""
+        return f"at least {self.least:.4g}" if self.least is not None else f"at most {self.most:.4g}"
 
 
 @dataclass(frozen=True)
@@ -106,7 +113,7 @@ def heart(work: Work) -> Iterable[Finding]:
     federated = classification(y_[test_], totals_[test_])["auc"]
     yield Finding("AUC, pooled", pooled)
     yield Finding("AUC, federated", federated)
-    yield Finding("digits of AUC that agree: -log10 of the difference", -np.log10(max(abs(federated - pooled), 1e-16)), 6.0)
+    yield Finding("AUC, difference", abs(federated - pooled), most=1e-6)
     yield Finding("AUC, best hospital alone", report["metrics"]["best_client"]["auc"])
 
 
@@ -142,34 +149,30 @@ def digits_alike(work: Work) -> Iterable[Finding]:
     chosen = trial.best(tried, work, "digits-alike")
     report = work.run("digits-alike", _DIGITS, tables, split, **chosen)["metrics"]
     yield Finding("accuracy, pooled", report["pooled"]["accuracy"])
-    yield Finding("accuracy, fedavg", report["federated"]["accuracy"], report["pooled"]["accuracy"] - 0.01)
+    yield Finding("accuracy, fedavg", report["federated"]["accuracy"], least=report["pooled"]["accuracy"] - 0.01)
     yield Finding("accuracy, best office alone", report["best_client"]["accuracy"])
 
 
-def digits_skewed(work: Work) -> Iterable[Finding]:
-    """Two digits of ten at each office.
+def skewed(name: str, local: Mapping[str, Any], more: float) -> Case:
+    """Two digits of ten at each office, all strategies with the same ``local`` work: fedprox or fedadam must reach 0.9, and plain
+    averaging and ``more``. Which of them, and fedprox's weight or fedadam's rate, is chosen."""
 
-    Short runs of careful steps, ten rounds of one local epoch with step 0.02: what differs is the strategy, of which fedprox's weight
-    and fedadam's rate are chosen. And long ones, forty rounds of three epochs with step 0.1, where plain averaging has caught up.
-    """
-    tables, split = _digits(work, skewed=True)
-    trial = Trial(tables, split)
-    others: dict[str, dict[str, Any]] = {f"fedprox {w}": {"strategy": "fedprox", "proximal": w} for w in (0.01, 0.1, 1.0)}
-    others |= {f"fedadam {rate}": {"strategy": "fedadam", "server_rate": rate} for rate in (0.01, 0.03, 0.1)}
-    lengths = {
-        "short": {"rounds": 10, "step": 0.02, "local_epochs": 1},
-        "long": {"rounds": 40, "step": 0.1, "local_epochs": 3},
-    }
-    for length, local in lengths.items():
-        trial.best({"fedavg": local}, work, f"digits-skewed-{length}")
-        chosen = trial.best({name: {**local, **one} for name, one in others.items()}, work, f"digits-skewed-{length}")
-        plain = work.run(f"digits-skewed-{length}-fedavg", _DIGITS, tables, split, **local)["metrics"]
-        found = work.run(f"digits-skewed-{length}-chosen", _DIGITS, tables, split, **chosen)["metrics"]["federated"]["accuracy"]
-        least, short = plain["federated"]["accuracy"], length == "short"
-        yield Finding(f"accuracy, {length}, pooled", plain["pooled"]["accuracy"])
-        yield Finding(f"accuracy, {length}, fedavg", least)
-        yield Finding(f"accuracy, {length}, {chosen['strategy']}", found, max(0.9, least + 0.02) if short else 0.9)
-        yield Finding(f"accuracy, {length}, best office alone", plain["best_client"]["accuracy"])
+    def find(work: Work) -> Iterable[Finding]:
+        tables, split = _digits(work, skewed=True)
+        others: dict[str, dict[str, Any]] = {f"fedprox {w}": {"strategy": "fedprox", "proximal": w} for w in (0.01, 0.1, 1.0)}
+        others |= {f"fedadam {rate}": {"strategy": "fedadam", "server_rate": rate} for rate in (0.01, 0.03, 0.1)}
+        trial = Trial(tables, split)
+        trial.best({"fedavg": local}, work, name)
+        chosen = trial.best({which: {**local, **one} for which, one in others.items()}, work, name)
+        plain = work.run(f"{name}-fedavg", _DIGITS, tables, split, **local)["metrics"]
+        found = work.run(f"{name}-{chosen['strategy']}", _DIGITS, tables, split, **chosen)["metrics"]
+        averaged = plain["federated"]["accuracy"]
+        yield Finding("accuracy, pooled", plain["pooled"]["accuracy"])
+        yield Finding("accuracy, fedavg", averaged)
+        yield Finding(f"accuracy, {chosen['strategy']}", found["federated"]["accuracy"], least=max(0.9, averaged + more))
+        yield Finding("accuracy, best office alone", plain["best_client"]["accuracy"])
+
+    return Case(name, find)
 
 
 def _digits(work: Work, skewed: bool) -> tuple[dict[str, Path], Path]:
@@ -232,7 +235,8 @@ class Trial:
 CASES = (
     Case("heart4-newton", heart),
     Case("digits-alike", digits_alike),
-    Case("digits-skewed", digits_skewed),
+    skewed("digits-skewed-short", {"rounds": 10, "step": 0.02, "local_epochs": 1}, 0.02),
+    skewed("digits-skewed-long", {"rounds": 40, "step": 0.1, "local_epochs": 3}, -1.0),  # where averaging has caught up
 )
 
 
@@ -245,18 +249,18 @@ def main(arguments: list[str]) -> int:
     given = parser.parse_args(arguments)
     work = Work(given.data, given.out, Console())
     table = Table(title="Quality bars of the horizontal protocols", title_justify="left")
-    for column in ("case", "figure", "value", "at least", "verdict"):
+    for column in ("case", "figure", "value", "bar", "verdict"):
         table.add_column(column)
     results = []
     for case in (case for case in CASES if given.only in case.name):
         for one in case.find(work):
-            bar, verdict = ("", "reported") if one.least is None else (f"{one.least:.4f}", "passed" if one.passed else "FAILED")
-            table.add_row(case.name, one.what, f"{one.value:.4f}", bar, verdict)
-            results.append({"case": case.name, "figure": one.what, "value": one.value, "least": one.least, "passed": one.passed})
+            verdict = ("passed" if one.passed else "FAILED") if one.bar else "reported"
+            table.add_row(case.name, one.what, f"{one.value:.4g}", one.bar, verdict)
+            results.append({"case": case.name, "figure": one.what, "value": float(one.value), "bar": one.bar, "verdict": verdict})
     work.console.print(table)
     given.out.mkdir(parents=True, exist_ok=True)
     (given.out / "report.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-    return 0 if all(one["passed"] for one in results) else 1
+    return 0 if all(one["verdict"] != "FAILED" for one in results) else 1
 
 
 if __name__ == "__main__":
