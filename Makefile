@@ -55,6 +55,7 @@ bench: $(STAMP) ## performance, as ratios in one run
 acceptance: $(STAMP) ## quality bars on the tables in DATA=folder
 	@[ -n "$(DATA)" ] || { echo "usage: make acceptance DATA=folder"; exit 2; }
 	$(RUN) -m cli acceptance "$(DATA)"
+	$(RUN) -m benchmarks.acceptance_horizontal "$(DATA)"
 
 lock: ## write requirements.lock anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q \

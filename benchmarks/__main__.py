@@ -1,6 +1,7 @@
-"""Runs every benchmark in this folder, one after the other, each in a process of its own: ``python -m benchmarks [--quick]``.
+"""Runs every benchmark in this folder but acceptance, one after the other: ``python -m benchmarks [--quick]``.
 
-Each prints its table and keeps its figures as ``.tombolo/bench/<name>.json``. The exit status is 1 if one of them failed.
+Each has a process of its own, prints its table and keeps its figures as ``.tombolo/bench/<name>.json``. The exit status is 1 if one
+of them failed.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ def main(arguments: list[str]) -> int:
     """Run all; returns the exit status."""
     failed = []
     _FIGURES.mkdir(parents=True, exist_ok=True)
-    for name in sorted(file.stem for file in _HERE.glob("[!_]*.py")):
+    for name in sorted(file.stem for file in _HERE.glob("[!_]*.py") if not file.stem.startswith("acceptance")):
         print(f"\n== {name}", flush=True)
         command = [sys.executable, "-m", f"benchmarks.{name}", *arguments, str(_FIGURES / f"{name}.json")]
         if subprocess.run(command, check=False).returncode != 0:

@@ -23,14 +23,17 @@ class BadParameter(CodedError):
 LINEAR = ("linear", "logistic-taylor", "logistic-guest", "logistic-arbiter")
 TREES = ("secureboost",)
 NEWTON = ("horizontal-linear", "horizontal-logistic")
-HORIZONTAL = NEWTON
+NETWORKS = ("horizontal-mlp",)
+HORIZONTAL = (*NEWTON, *NETWORKS)
 
 WEIGHTED = (*LINEAR, *NEWTON)
+BATCHED = ("linear", "logistic-taylor", *NETWORKS)
 
 
 @dataclass(frozen=True)
 class Known:
-    """What the product knows of a parameter: its type, its default, the range that makes sense, and a sentence for the form."""
+    """What the product knows of a parameter: its type, its default, the range or the words that make sense, and a sentence for
+    the form."""
 
     kind: type
     default: Value
@@ -39,18 +42,19 @@ class Known:
     title: str
     description: str
     protocols: tuple[str, ...] = (*LINEAR, *TREES, *HORIZONTAL)
+    words: tuple[str, ...] = ()
 
 
 KNOWN: dict[str, Known] = {
     "rounds": Known(int, 40, 1, 1000, "Rounds", "Most training rounds; training stops earlier when it has converged."),
-    "l2": Known(float, 0.001, 0, 1e6, "L2 penalty", "Weight of the squared-norm penalty, intercept not penalised.", WEIGHTED),
+    "l2": Known(
+        float, 0.001, 0, 1e6, "L2 penalty", "Weight of the squared-norm penalty, intercept not penalised.", (*WEIGHTED, *NETWORKS)
+    ),
     "tolerance": Known(float, 1e-5, 0, 1, "Tolerance", "Training stops when no gradient component exceeds this.", WEIGHTED),
     "key_bits": Known(int, 2048, 1024, 4096, "Key size", "Bits of the Paillier key.", (*LINEAR, *TREES)),
     "test_fraction": Known(float, 0.25, 0, 0.9, "Held-out fraction", "Part of the rows kept for evaluation."),
-    "batch_rows": Known(
-        int, None, 1, None, "Batch rows", "Rows per mini-batch; empty for all rows.", ("linear", "logistic-taylor")
-    ),
-    "step": Known(float, 0.1, 0, 100, "Step size", "Step of mini-batch training.", ("linear", "logistic-taylor")),
+    "batch_rows": Known(int, None, 1, None, "Batch rows", "Rows per mini-batch; empty for all rows.", BATCHED),
+    "step": Known(float, 0.1, 0, 100, "Step size", "Step of mini-batch training.", BATCHED),
     "depth": Known(int, 4, 1, 8, "Depth", "Most splits on the way from a tree's root to a leaf.", TREES),
     "bins": Known(int, 32, 2, 255, "Bins", "Most bins per column; missing values have one of their own beside these.", TREES),
     "learning_rate": Known(float, 0.3, 1e-4, 1, "Learning rate", "What a tree's leaves are multiplied by.", TREES),
@@ -71,11 +75,35 @@ KNOWN: dict[str, Known] = {
         1000,
         "Patience",
         "Rounds without a better loss on validation rows before training stops; empty for all.",
-        TREES,
+        (*TREES, *NETWORKS),
     ),
     "validation_fraction": Known(
-        float, 0.1, 0.01, 0.5, "Validation fraction", "Part of the training rows that decides when to stop, with a patience.", TREES
+        float,
+        0.1,
+        0.01,
+        0.5,
+        "Validation fraction",
+        "Part of the training rows that decides when to stop, with a patience.",
+        (*TREES, *NETWORKS),
     ),
+    "strategy": Known(
+        str,
+        "fedavg",
+        None,
+        None,
+        "Strategy",
+        "How clients' updates become the joint weights: their mean, that of updates held close (fedprox), or Adam along it.",
+        NETWORKS,
+        words=("fedavg", "fedprox", "fedadam"),
+    ),
+    "local_epochs": Known(int, 1, 1, 100, "Local epochs", "How often a client goes through its rows in a round.", NETWORKS),
+    "momentum": Known(float, 0.9, 0, 0.999, "Momentum", "Of clients' descent, anew in every round.", NETWORKS),
+    "proximal": Known(float, 0.01, 0, 1e3, "Proximal weight", "How close fedprox holds clients to the joint weights.", NETWORKS),
+    "server_rate": Known(float, 0.01, 1e-6, 10, "Server rate", "Adam's step at the aggregator, of fedadam.", NETWORKS),
+    "norm_bound": Known(
+        float, 10.0, 1e-6, 1e6, "Norm bound", "A client shortens its update of all weights to this L2 norm.", NETWORKS
+    ),
+    "seed": Known(int, 1, 0, 2**31 - 1, "Seed", "First weights and the order of rows come from it.", NETWORKS),
 }
 
 
@@ -148,6 +176,10 @@ def _typed(name: str, value: Any) -> Value:
     known = KNOWN[name]
     if value is None and known.default is None:
         return None
+    if known.words:
+        if value not in known.words:
+            raise BadParameter(f"{name} must be one of {', '.join(known.words)}.")
+        return str(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise BadParameter(f"{name} must be a number.")
     if known.kind is int and value != int(value):

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from contracts.parameters import HORIZONTAL, Parameter, Value, choose, parameters
+from contracts.parameters import HORIZONTAL, NETWORKS, Parameter, Value, choose, parameters
 from storage.canonical import digest
 from storage.errors import CodedError
 
@@ -21,6 +21,7 @@ Protocol = Literal[
     "secureboost",
     "horizontal-linear",
     "horizontal-logistic",
+    "horizontal-mlp",
 ]
 Metric = Literal["auc", "ks", "accuracy", "logloss", "rmse", "r2"]
 Missing = Literal["reject", "mean", "median", "zero", "indicator", "level"]
@@ -39,8 +40,18 @@ class PartyTerms(Strict):
     role: Literal["guest", "host", "arbiter", "client", "aggregator"]
 
 
+def _rising(range: tuple[float, float]) -> tuple[float, float]:
+    if range[0] >= range[1]:
+        raise ValueError("the lower end first, and the upper end above it")
+    return range
+
+
+Range = Annotated[tuple[float, float], AfterValidator(_rising)]
+
+
 class LabelTerms(Strict):
     column: str
+    range: Range | None = None
 
 
 class BoostingTerms(Strict):
@@ -60,12 +71,50 @@ class BoostingTerms(Strict):
         return self
 
 
+class NetworkTerms(Strict):
+    """The network that is learnt: units of its hidden layers, and what it predicts (docs/protocols/horizontal-mlp.md)."""
+
+    hidden: list[Annotated[int, Field(ge=1, le=1024)]] = Field([32], min_length=1, max_length=4)
+    activation: Literal["relu", "tanh"] = "relu"
+    outcome: Outcome = "binary"
+    classes: int = Field(2, ge=2, le=64)
+
+    @model_validator(mode="after")
+    def _classes_fit(self) -> Self:
+        if (self.outcome == "classes") != (self.classes > 2):
+            raise ValueError("classes: three or more where outcome is classes, and only there")
+        return self
+
+
+class PrivacyTerms(Strict):
+    """Differential privacy of single training rows (docs/protocols/horizontal-mlp.md).
+
+    Every row's gradient is shortened to ``clip``, and the aggregator adds noise to their sum. Given is either ``epsilon``, for all
+    rounds of a run, or ``noise``, in units of ``clip``.
+    """
+
+    delta: float = Field(gt=0, le=0.01)
+    epsilon: float | None = Field(None, gt=0, le=1000)
+    noise: float | None = Field(None, gt=0, le=10_000)
+    clip: float = Field(1.0, gt=0, le=1000)
+
+    @model_validator(mode="after")
+    def _one_aim(self) -> Self:
+        if (self.epsilon is None) == (self.noise is None):
+            raise ValueError("give either epsilon or noise")
+        return self
+
+
 class FeatureTerms(Strict):
-    """A column that all clients have: a number, or one of the ``levels``; what is none of them is no level."""
+    """A column that all clients have: a number, or one of the ``levels``; what is none of them is no level.
+
+    ``range`` is what is known of the number without looking at any row; with ``privacy`` columns are standardised by it.
+    """
 
     levels: list[str] | None = Field(None, min_length=1)
     missing: Literal["reject", "mean"] = "reject"
     clip: float | None = Field(None, gt=0)
+    range: Range | None = None
 
     @model_validator(mode="after")
     def _levels_differ(self) -> Self:
@@ -104,6 +153,8 @@ class TaskTerms(Strict):
     label: LabelTerms
     boosting: BoostingTerms | None = None
     horizontal: HorizontalTerms | None = None
+    network: NetworkTerms | None = None
+    privacy: PrivacyTerms | None = None
     parameters: dict[str, Any] = {}
     waivers: list[Literal["disclose-direction-to-guest", "disclose-coalition-scores-to-guest"]] = []
 
@@ -137,9 +188,51 @@ class TaskTerms(Strict):
             raise ValueError("horizontal.features: the label is none")
         return self
 
+    @model_validator(mode="before")
+    @classmethod
+    def _network_is_explicit(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("protocol") in NETWORKS:
+            return {"network": {}, **given}
+        return given
+
+    @model_validator(mode="after")
+    def _network_fits(self) -> Self:
+        if (self.protocol in NETWORKS) != (self.network is not None):
+            raise ValueError(f"network: {', '.join(NETWORKS)} has it, and only that")
+        return self
+
+    @model_validator(mode="after")
+    def _privacy_fits(self) -> Self:
+        features = {} if self.horizontal is None else self.horizontal.features
+        numbers = {name: one.range for name, one in features.items() if one.levels is None}
+        if self.network is not None and self.network.outcome == "number":
+            numbers["label"] = self.label.range
+        if self.privacy is None:
+            ranges = [self.label.range, *(one.range for one in features.values())]
+            if any(one is not None for one in ranges):
+                raise ValueError("range: it takes the place of statistics with task.privacy, and only there")
+            return self
+        if self.network is None:
+            raise ValueError(f"privacy: {', '.join(NETWORKS)} has it, and only that")
+        unknown = [name for name, one in numbers.items() if one is None]
+        if unknown:
+            raise ValueError(f"privacy: without statistics of rows a range is needed for {', '.join(unknown)}")
+        if self.parameters.get("patience") is not None:
+            raise ValueError("parameters.patience: no loss is taken with task.privacy, so none says when to stop")
+        return self
+
+    @property
+    def classes(self) -> int:
+        """How many classes there are, where several are predicted."""
+        if self.network is not None:
+            return self.network.classes
+        return self.boosting.classes if self.boosting is not None else 2
+
     @property
     def outcome(self) -> Outcome:
         """What kind of thing is predicted."""
+        if self.network is not None:
+            return self.network.outcome
         if self.boosting is not None:
             return {"logistic": "binary", "squared": "number", "softmax": "classes"}[self.boosting.objective]  # type: ignore[return-value]
         return "number" if self.protocol in ("linear", "horizontal-linear") else "binary"

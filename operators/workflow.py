@@ -178,7 +178,7 @@ def _as_of() -> Param:
 def _field(one: Parameter) -> Param:
     """A form field that accepts what the terms allow and nothing else."""
     known = KNOWN[one.name]
-    kind = "integer" if known.kind is int else "number"
+    kind = {int: "integer", float: "number", str: "string"}[known.kind]
     limits: dict[str, Any] = {"enum": list(one.allowed)} if one.allowed else {}
     limits |= {name: value for name, value in (("minimum", one.low), ("maximum", one.high)) if value is not None}
     accepted = kind if one.default is not None else ["null", kind]

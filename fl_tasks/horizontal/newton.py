@@ -13,11 +13,10 @@ import numpy as np
 from fl_tasks.checkpoints import State
 from fl_tasks.horizontal.columns import Floats, ForeignStatistics, Rows, Statistics, encoder
 from fl_tasks.horizontal.secagg import MESSAGES
-from fl_tasks.horizontal.statistics import aggregate_statistics, client_statistics
+from fl_tasks.horizontal.statistics import aggregate_statistics, client_statistics, enough_rows
 from fl_tasks.horizontal.sums import Attendance, contribute_values, sum_values
 from fl_tasks.models.metrics import sigmoid
 from fl_tasks.session import Session
-from fl_tasks.vertical.block import BatchTooSmall
 from storage.canonical import canonical
 from storage.roles import AGGREGATOR, CLIENT
 from storage.schema import Contract, Disclosed, Message
@@ -62,7 +61,7 @@ _SHORTER = 0.25
 def client(session: Session, rows: Rows) -> State:
     """A client's part in the rounds of this leg; returns its last state, with the joint weights ``w``, intercept first."""
     found = client_statistics(session, rows)
-    _enough_rows(session, found)
+    enough_rows(session, found)
     x = with_intercept(encoder(session.terms, found).transform(rows.table))
     y = (rows.labels - found.label_mean) / found.label_scale
     state = session.latest or {"w": np.zeros(x.shape[1]), "loss": [], "round": 0}
@@ -85,11 +84,11 @@ def aggregator(session: Session) -> State:
     if state is not None:
         attendance.expected = list(state["present"])
     found = aggregate_statistics(session, attendance)
-    _enough_rows(session, found)
+    enough_rows(session, found)
     size = len(encoder(session.terms, found).names) + 1
     state = state or _start(size)
     for _ in session.rounds(int(session.params["rounds"])):
-        _expect_returned(session, attendance)
+        attendance.expect_returned(session)
         sums = sum_values(session, 2 + size + size * (size + 1) // 2, attendance)
         state = session.checkpoint(_moved(session, state, sums, attendance.expected))
         session.send("weights", weight=state["ahead"])
@@ -98,13 +97,6 @@ def aggregator(session: Session) -> State:
     if session.finished:
         session.run_area.keep("present", canonical(attendance.expected))
     return state
-
-
-def _enough_rows(session: Session, found: Statistics) -> None:
-    """Raise :class:`BatchTooSmall` for sums over too few rows in all."""
-    least = max(session.terms.limits.minimum_batch, 10 * len(found.mean))
-    if found.rows < least - 0.5:
-        raise BatchTooSmall(f"{found.rows:.0f} rows in all; at least {least} are needed.", party=session.me)
 
 
 def addends(outcome: str, x: Floats, y: Floats, w: Floats) -> Floats:
@@ -158,11 +150,3 @@ def _moved(session: Session, state: State, sums: Floats, present: list[str]) -> 
     ahead = w - step if exact or not last else w
     kept = {"w": w, "step": step, "ahead": ahead, "best": loss if better else best, "present": present}
     return {**kept, "loss": [*state["loss"], loss], "stopped": stop}
-
-
-def _expect_returned(session: Session, attendance: Attendance) -> None:
-    """Wait again for clients that were missed in the last round, and have meanwhile come to it."""
-    if session.round > 1:
-        gone = [one for one in session.clients if one not in attendance.expected]
-        back = [one for one in gone if session.peek("advertise", one, session.round - 1) is not None]
-        attendance.expected = [one for one in session.clients if one in attendance.expected or one in back]

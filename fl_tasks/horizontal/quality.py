@@ -11,23 +11,31 @@ import numpy as np
 
 from fl_tasks.horizontal.columns import Floats
 from fl_tasks.models.metrics import UnfitForMetrics, sigmoid
+from fl_tasks.nets.losses import losses
 
 BINS = 256
 _SPREAD = 3.0
-SIZES = {"binary": 3 + 2 * BINS, "number": 4}
+SIZES = {"binary": 3 + 2 * BINS, "number": 4, "classes": 3}
 """How many sums there are, by what is predicted."""
-ERRORS = {"binary": ("auc_error",), "number": ()}
+ERRORS = {"binary": ("auc_error",), "number": (), "classes": ()}
 """Names of what is told beside the usual metrics."""
 
 
 def addends(outcome: str, labels: Floats, totals: Floats, label_scale: float) -> Floats:
-    """What one client's held-out rows add to the sums; shapes (n,), none included. The first is their number.
+    """What one client's held-out rows add to the sums; the first is their number.
+
+    Shapes (n,), none included; totals of several classes (n, classes).
 
     Numbers are in units of the label's deviation over training rows.
     """
     if outcome == "number":
         y, errors = labels / label_scale, (totals - labels) / label_scale
         return np.array([len(y), y.sum(), (y * y).sum(), (errors * errors).sum()])
+    if outcome == "classes":
+        if not len(labels):
+            return np.zeros(SIZES[outcome])
+        right = totals.argmax(axis=1) == labels
+        return np.array([len(labels), right.sum(), losses(outcome, totals, labels).sum()])
     correct = float(((totals > 0) == (labels > 0.5)).sum())
     loss = float((np.logaddexp(0.0, totals) - labels * totals).sum())
     bins = np.minimum((sigmoid(totals / _SPREAD) * BINS).astype(np.int64), BINS - 1)
@@ -46,6 +54,8 @@ def metrics(outcome: str, sums: Floats, label_scale: float) -> dict[str, float]:
         if spread <= 1e-9 * max(1.0, sums[2]):
             raise UnfitForMetrics("Their labels do not differ.")
         return {"rmse": float(np.sqrt(max(sums[3], 0.0) / rows) * label_scale), "r2": float(1.0 - sums[3] / spread)}
+    if outcome == "classes":
+        return {"accuracy": float(np.rint(sums[1]) / rows), "logloss": float(sums[2] / rows)}
     positive, negative = np.rint(sums[3 : 3 + BINS]), np.rint(sums[3 + BINS :])
     pairs = positive.sum() * negative.sum()
     if pairs < 1:

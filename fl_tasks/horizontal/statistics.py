@@ -1,6 +1,7 @@
 """Statistics over all clients' training rows by three secure sums: means, mean absolute deviations, and squares in their units.
 
-The deviation of a column is measured in units of its mean absolute deviation, so that columns of any size keep their digits.
+The deviation of a column is measured in units of its mean absolute deviation, so that columns of any size keep their digits. With
+``task.privacy`` there is one sum, of rows: columns are standardised by the agreed ranges, which say nothing of any row.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import numpy as np
 from fl_tasks.horizontal.columns import Floats, ForeignStatistics, Rows, Statistics, expanded, raw
 from fl_tasks.horizontal.sums import Attendance, contribute_values, sum_values
 from fl_tasks.session import Session
+from fl_tasks.vertical.block import BatchTooSmall
 from storage.canonical import canonical, parse
 from storage.private import PrivateArea
 
@@ -19,6 +21,10 @@ _LARGEST = 1 << 26
 def client_statistics(session: Session, rows: Rows) -> Statistics:
     """A client's part; returns what all clients' rows have in common. Raises ForeignStatistics and what sums raise."""
     stored = session.area.get("statistics")
+    if stored is None and session.terms.task.privacy is not None:
+        session.within(0)
+        contribute_values(session, [len(rows.labels)])
+        stored = _keep_ranges(session, _told(session, 1)[0])
     if stored is None:
         x = raw(session.terms, rows.table)
         if session.terms.task.outcome == "number":
@@ -41,6 +47,11 @@ def client_statistics(session: Session, rows: Rows) -> Statistics:
 def aggregate_statistics(session: Session, attendance: Attendance) -> Statistics:
     """The aggregator's part. Raises what sums raise."""
     stored = session.area.get("statistics")
+    if stored is None and session.terms.task.privacy is not None:
+        session.within(0)
+        total = sum_values(session, 1, attendance)
+        session.send("statistic", value=total)
+        stored = _keep_ranges(session, total[0])
     if stored is None:
         count = len(expanded(session.terms)) + (session.terms.task.outcome == "number")
         session.within(0)
@@ -67,12 +78,32 @@ def statistics_of(area: PrivateArea) -> Statistics:
     return Statistics.of(parse(stored, _LARGEST))
 
 
+def enough_rows(session: Session, found: Statistics) -> None:
+    """Raise :class:`BatchTooSmall` for sums over too few rows in all."""
+    least = max(session.terms.limits.minimum_batch, 10 * len(found.mean))
+    if found.rows < least - 0.5:
+        raise BatchTooSmall(f"{found.rows:.0f} rows in all; at least {least} are needed.", party=session.me)
+
+
 def _told(session: Session, count: int) -> Floats:
     table = session.receive("statistic", session.aggregator)
     values: Floats = session.values(table, "value").to_numpy()
     if len(values) != count or not np.isfinite(values).all():
         raise ForeignStatistics(party=session.aggregator)
     return values
+
+
+def _keep_ranges(session: Session, rows: float) -> bytes:
+    """The agreed ranges in place of statistics: their middle for the mean, half their width for the deviation."""
+    task = session.terms.task
+    assert task.horizontal is not None
+    ranges: list[tuple[float, float]] = []
+    for one in task.horizontal.features.values():
+        ranges += [one.range or (0.0, 1.0)] if one.levels is None else [(0.0, 1.0)] * len(one.levels)
+    if task.outcome == "number":
+        ranges.append(task.label.range or (0.0, 1.0))
+    low, high = np.array(ranges).T
+    return _keep(session, rows, np.full(len(low), rows), (low + high) / 2, (high - low) / 2)
 
 
 def _keep(session: Session, rows: float, present: Floats, mean: Floats, scale: Floats) -> bytes:

@@ -18,9 +18,13 @@ _PROTOCOLS = {
     "secureboost": "vertical boosted trees, keys at the guest",
     "horizontal-linear": "horizontal linear regression by secure aggregation",
     "horizontal-logistic": "horizontal logistic regression by secure aggregation",
+    "horizontal-mlp": "a network over clients' rows by federated averaging and secure aggregation",
 }
 
-_FORMS = {"secureboost": "A sum of trees over binned columns"}
+_FORMS = {
+    "secureboost": "A sum of trees over binned columns",
+    "horizontal-mlp": "A network of dense layers over standardised columns",
+}
 
 
 def loss_picture(losses: Sequence[float], title: str = "Training loss") -> str:
@@ -90,6 +94,9 @@ def card(record: Mapping[str, Any], picture: str | None) -> str:
     if picture:
         lines += ["## Loss by round", "", f"![Training loss by round]({picture})", ""]
     lines += ["## How it was trained", "", *_table(("parameter", "value"), _parameters(record)), ""]
+    if privacy := record.get("privacy"):
+        lines += ["## Privacy of training rows", "", *_table(("", "value"), _privacy(privacy)), ""]
+        lines += ["Differential privacy of single training rows towards everybody but the aggregator, which adds the noise.", ""]
     if part:
         own = [str(name) for name in part["names"]]
         lines += [
@@ -140,6 +147,16 @@ def _importance(part: Mapping[str, Any]) -> Iterable[tuple[str, ...]]:
 
 def _gains(curve: Sequence[float]) -> Iterable[tuple[str, str]]:
     return ((f"{SHARES[at]:.0%}", f"{curve[at]:.1%}") for at in (1, 2, 4, 6, 10))
+
+
+def _privacy(spent: Mapping[str, float]) -> Iterable[tuple[str, str]]:
+    """What the run's rounds cost, and by what noise."""
+    return (
+        ("epsilon", f"{spent['epsilon']:.4g}"),
+        ("delta", f"{spent['delta']:.4g}"),
+        ("noise, in units of the clip", f"{spent['noise']:.4g}"),
+        ("clip of a row's gradient", f"{spent['clip']:.4g}"),
+    )
 
 
 def _parameters(record: Mapping[str, Any]) -> Iterable[tuple[str, str]]:

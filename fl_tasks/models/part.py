@@ -1,6 +1,7 @@
 """One party's part of a model: what it alone keeps, and the encoder of its columns; JSON, nothing executable.
 
-A part is of its protocol's kind: weights for linear models, records of splits (and the trees, at the guest) for boosted ones.
+A part is of its protocol's kind: weights for linear models, records of splits (and the trees, at the guest) for boosted ones,
+layers for networks.
 """
 
 from __future__ import annotations
@@ -106,9 +107,10 @@ class LinearPart(ModelPart):
 
 
 def _kind(protocol: str) -> type[ModelPart]:
+    from fl_tasks.models.network import NetworkPart
     from fl_tasks.models.trees import TreePart
 
-    kinds: tuple[type[ModelPart], ...] = (LinearPart, TreePart)
+    kinds: tuple[type[ModelPart], ...] = (LinearPart, TreePart, NetworkPart)
     return {name: kind for kind in kinds for name in kind.PROTOCOLS}[protocol]
 
 

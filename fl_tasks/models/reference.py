@@ -2,14 +2,14 @@
 
 They minimise the same objective on the same rows in the same encoding: 1/(2n) sum (u - y)^2 + l2/2 |w|^2 for linear models and
 mean log-loss + l2/2 |w|^2 for logistic ones, intercept unpenalised (scikit-learn's C is 1/(n l2)). Boosted trees are compared with
-XGBoost's hist method on the same bins, rounds and parameters, without sampling. Possible only where one machine has everybody's
-tables: in simulations, demos and acceptance runs.
+XGBoost's hist method on the same bins, rounds and parameters, without sampling; networks with the same layers, first weights,
+descent and number of epochs. Possible only where one machine has everybody's tables: in simulations, demos and acceptance runs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from contracts.terms import LimitTerms, TaskTerms
 from fl_tasks.models.metrics import measure
+from fl_tasks.nets.training import Sample, Training
 from fl_tasks.trees.bins import MOST_BINS
 from fl_tasks.trees.boosting import Plan
 
@@ -48,6 +49,8 @@ def reference_totals(
         plan = Plan.of(task.boosting.objective, task.boosting.classes, params, limits.minimum_leaf_rows)
         return _boosted(plan, rounds, features, rows)
     train = ~rows.test
+    if task.network is not None:
+        return _descended(Training.of(task.network, params, features.shape[1]), rounds, features, rows)
     fit = _linear if task.outcome == "number" else _logistic
     weights, intercept = fit(features[train], rows.labels[train], float(params["l2"]))
     return np.asarray(features[rows.test] @ weights + intercept, dtype=np.float64)
@@ -80,6 +83,18 @@ def _boosted(plan: Plan, rounds: int, codes: npt.NDArray[Any], rows: Rows) -> Fl
     }
     booster = xgboost.train(settings, matrix(train), rounds)
     return np.asarray(booster.predict(matrix(rows.test), output_margin=True), dtype=np.float64)
+
+
+def _descended(training: Training, rounds: int, x: Floats, rows: Rows) -> Floats:
+    """Outputs for the held-out rows, without rounds, noise or validation rows. Shape (n,), or (n, classes)."""
+    train = ~rows.test
+    y = rows.labels[train]
+    mean, scale = (float(y.mean()), float(y.std()) or 1.0) if training.outcome == "number" else (0.0, 1.0)
+    alone = replace(training, proximal=0.0, epochs=rounds * training.epochs)
+    sample = Sample(x[train], (y - mean) / scale)
+    w = alone.descended(alone.initial(), sample, alone.orders(len(sample), "pooled"))
+    outputs = alone.net.outputs(w, x[rows.test]) * scale + mean
+    return outputs if outputs.shape[1] > 1 else outputs[:, 0]
 
 
 def fit_alone(protocol: str, x: Floats, y: Floats, l2: float) -> tuple[Floats, float]:

@@ -10,13 +10,15 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from contracts.parameters import HORIZONTAL, NEWTON
+from contracts.parameters import HORIZONTAL, NETWORKS, NEWTON
 from fl_tasks.checkpoints import State
 from fl_tasks.horizontal.columns import encoder as common_encoder
 from fl_tasks.horizontal.newton import model_weights
 from fl_tasks.horizontal.statistics import statistics_of
+from fl_tasks.models.network import NetworkPart, layers_document
 from fl_tasks.models.part import Encodes, ModelPart, partial_scores
 from fl_tasks.models.trees import TreePart
+from fl_tasks.nets.training import Training
 from fl_tasks.session import Session
 from fl_tasks.tables.encoding import Encoder
 from fl_tasks.trees.bins import Binner
@@ -145,6 +147,21 @@ def _joint_document(session: Session, encoder: Encoder, state: State) -> dict[st
     return {"weights": weights, "intercept": intercept}
 
 
+def _network_document(session: Session, encoder: Encoder, state: State) -> dict[str, Any]:
+    """The whole network, the same at every client."""
+    network, found = session.terms.task.network, statistics_of(session.area)
+    assert network is not None
+    training = Training.of(network, session.params, len(encoder.names))
+    layers = layers_document(training.net, np.asarray(state["w"]))
+    label = {"label_mean": found.label_mean, "label_scale": found.label_scale}
+    return {"layers": layers, "activation": network.activation, **label}
+
+
+def _network_totals(session: Session, part: NetworkPart, table: pa.Table, recipients: Iterable[str]) -> Floats:
+    """As with regression, a client scores its own rows for itself."""
+    return part.totals(table)
+
+
 def _own_totals(session: Session, part: ModelPart, table: pa.Table, recipients: Iterable[str]) -> Floats:
     """A client has the whole model: it scores its own rows by itself, for itself."""
     return partial_scores(part, table)
@@ -157,4 +174,5 @@ _TREES = VerticalFamily(
     Binner.from_document, _tree_document, tree_scoring.MESSAGES, tree_scoring.exchange_scores, fit=_fit_trees, block=_tree_block
 )
 _REGRESSION = HorizontalFamily(Encoder.from_document, _joint_document, (), _own_totals, common=_common_encoder)
-_HORIZONTAL = {NEWTON: _REGRESSION}
+_NETWORK = HorizontalFamily(Encoder.from_document, _network_document, (), _network_totals, common=_common_encoder)
+_HORIZONTAL = {NEWTON: _REGRESSION, NETWORKS: _NETWORK}

@@ -55,6 +55,7 @@ def publish(place: Workplace, run: str, wait: Wait, progress: Progress = log_pro
 def _record(place: Workplace, run: str, evaluation: dict[str, Any]) -> dict[str, Any]:
     manifest = place.manifest(run)
     quality, approvers = place.terms.quality, {one.party: one.approver for one in manifest.joins}
+    privacy = parse(place.run_area(run).get("privacy") or b"null")
     part = dict(ModelPart.of_run(place, run).document) if place.role in HOLDERS else None
     return {
         "agreement": place.agreement.name,
@@ -68,6 +69,7 @@ def _record(place: Workplace, run: str, evaluation: dict[str, Any]) -> dict[str,
         "parties": {name: {"role": role, "approver": approvers[name]} for name, role in place.roles.items()},
         "evaluation": evaluation,
         "quality": None if quality is None else {name: getattr(quality, name) for name in ("metric", "minimum", "maximum")},
+        **({"privacy": privacy} if privacy else {}),
         "part": part,
     }
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from fl_tasks.checkpoints import State
-from fl_tasks.horizontal import newton
+from fl_tasks.horizontal import averaging, newton
 from fl_tasks.horizontal.columns import Rows
+from fl_tasks.horizontal.privacy import spent
 from fl_tasks.incentives.game import trainings
 from fl_tasks.ledger import enter
 from fl_tasks.models.part import Encodes
@@ -28,6 +29,7 @@ PROTOCOLS = {
     "secureboost": secureboost,
     "horizontal-linear": newton,
     "horizontal-logistic": newton,
+    "horizontal-mlp": averaging,
 }
 _LARGEST = 1 << 26
 
@@ -55,7 +57,10 @@ def train(place: Workplace, run: str, wait: Wait, progress: Progress = log_progr
                 _keep_model(session, encoder, state)
         finished = session.finished or bool(state.get("stopped"))
         done, losses = int(state["round"]), [float(one) for one in state.get("loss", [])]
-        enter(place, run, "rounds", f"to {done}", round=done, finished=finished, loss=losses[-1] if losses else None)
+        cost = spent(session.terms, session.params, done)
+        enter(place, run, "rounds", f"to {done}", round=done, finished=finished, loss=losses[-1] if losses else None, **cost)
+        if finished and cost:
+            session.run_area.keep("privacy", canonical(cost))
         return {"round": done, "finished": finished, "loss": losses}
 
 

@@ -57,11 +57,56 @@ def test_the_least_threshold_is_just_above_two_thirds(clients, least):
         ({"tables": {"party-0": {}}}, "clients' tables are alike"),
         ({"scores": ["party-4"]}, "holds no data"),
         ({"incentives": {"budget": 100, "method": "volume"}}, "none for horizontal"),
+        ({"task": {"network": {}}}, "has it, and only that"),
+        ({"task": {"privacy": {"delta": 1e-5, "noise": 1}}}, "range is needed for a|only that"),
+        ({"horizontal": {"features": {"a": {"range": [0, 1]}}}}, "only there"),
+        ({"horizontal": {"features": {"a": {"range": [1, 1]}}}}, "upper end above"),
     ],
 )
 def test_what_does_not_fit_is_refused(given, said):
     with pytest.raises(ValidationError, match=said):
         terms(**given)
+
+
+PRIVATE = {"privacy": {"delta": 1e-5, "epsilon": 3}}
+
+
+def network(**more: Any) -> Terms:
+    return terms(
+        task={"protocol": "horizontal-mlp", **more}, horizontal={"features": {"a": {"range": [0, 1]}, "b": {"levels": ["x"]}}}
+    )
+
+
+def test_what_a_network_predicts():
+    assert terms(task={"protocol": "horizontal-mlp"}).task.outcome == "binary"
+    task = terms(task={"protocol": "horizontal-mlp", "network": {"outcome": "classes", "classes": 10, "hidden": [8, 4]}}).task
+    assert (task.outcome, task.classes) == ("classes", 10)
+    assert network(**PRIVATE).task.privacy.clip == 1.0
+    assert network(**PRIVATE, network={"outcome": "number"}, label={"column": "y", "range": [0, 9]}).task.outcome == "number"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"network": {"outcome": "classes"}}, "three or more"),
+        ({"network": {"classes": 5}}, "three or more"),
+        ({"network": {"hidden": []}}, "hidden"),
+        ({"network": {"hidden": [5000]}}, "hidden"),
+        ({"network": {"activation": "sine"}}, "activation"),
+        ({"parameters": {"strategy": "fedsgd"}}, "must be one of fedavg"),
+        ({"parameters": {"strategy": {"default": "fedavg", "min": 0, "max": 1}}}, "must be one of fedavg"),
+        ({"parameters": {"tolerance": 0.1}}, "has no tolerance"),
+        ({}, "only there"),
+        ({"privacy": {"delta": 1e-5}}, "either epsilon or noise"),
+        ({"privacy": {"delta": 1e-5, "epsilon": 1, "noise": 1}}, "either epsilon or noise"),
+        ({"privacy": {"delta": 0, "epsilon": 1}}, "delta"),
+        ({**PRIVATE, "network": {"outcome": "number"}}, "needed for label"),
+        ({**PRIVATE, "parameters": {"patience": 3}}, "patience"),
+    ],
+)
+def test_a_network_that_does_not_fit_is_refused(given, said):
+    with pytest.raises(ValidationError, match=said):
+        network(**given)
 
 
 def test_every_client_has_the_same_table():

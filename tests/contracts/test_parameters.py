@@ -48,6 +48,15 @@ def test_unknown_fixed_and_foreign_parameters():
         parameters({"batch_rows": 100}, "logistic-arbiter")
 
 
+def test_a_word_is_one_of_those_that_there_are():
+    allowed = parameters({"strategy": {"default": "fedprox", "allowed": ["fedavg", "fedprox"]}}, "horizontal-mlp")
+    assert choose(allowed, {})["strategy"] == "fedprox"
+    assert choose(allowed, {"strategy": "fedavg"})["strategy"] == "fedavg"
+    for refused in ("fedadam", "FedAvg", 1, None, True):
+        with pytest.raises(BadParameter, match="strategy must be one of"):
+            choose(allowed, {"strategy": refused})
+
+
 def test_short_keys_are_refused_outside_the_tests():
     program = "from contracts.parameters import parameters; parameters({'key_bits': 1024}, 'linear')"
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,14 @@ def rows(party: str) -> Rows:
     return Rows(table.select(COLUMNS), table.column("label").to_numpy().astype(float))
 
 
-def play(fed: Federation, run: str, gone: Any, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def play(
+    fed: Federation,
+    run: str,
+    gone: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    protocol: Any = newton,
+    rows: Callable[[str], Rows] = rows,
+) -> dict[str, Any]:
     """Turns until all are through; ``gone(party, round)`` says who does not come to its turn. Results or errors by party."""
     clock = Clock()
     clock.now = waiting.time.time()
@@ -37,12 +45,12 @@ def play(fed: Federation, run: str, gone: Any, monkeypatch: pytest.MonkeyPatch) 
     while left and idle < 40:
         idle += 1
         for party in list(left):
-            with fed.place(party).session(run, newton.CONTRACT, "train", Wait(0), quiet) as session:
+            with fed.place(party).session(run, protocol.CONTRACT, "train", Wait(0), quiet) as session:
                 if gone(party, max(at.values())):
                     continue
                 try:
-                    program = newton.aggregator if session.role == "aggregator" else None
-                    found[party] = program(session) if program else newton.client(session, rows(party))
+                    program = protocol.aggregator if session.role == "aggregator" else None
+                    found[party] = program(session) if program else protocol.client(session, rows(party))
                 except Waiting:
                     done = (session.latest or {}).get("round", 0)
                     idle = 0 if done > at[party] else idle

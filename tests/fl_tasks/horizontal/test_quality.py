@@ -38,10 +38,20 @@ def test_numbers(scale):
     assert summed("number", labels, totals, scale) == pytest.approx(measure("number", labels, totals))
 
 
+@given(st.integers(0, 2**32 - 1), st.floats(0.01, 60), st.integers(1, 50))
+def test_several_classes(seed, spread, rows):
+    random = np.random.default_rng(seed)
+    totals, labels = random.normal(size=(rows, 4)) * spread, random.integers(0, 4, rows).astype(float)
+    found = summed("classes", labels, totals)
+    assert tuple(found) == metric_names("classes")
+    assert found == pytest.approx(measure("classes", labels, totals))
+
+
 def test_a_client_without_held_out_rows_adds_nothing():
-    for outcome in ("binary", "number"):
-        assert not quality.addends(outcome, np.zeros(0), np.zeros(0), 1.0).any()
-        assert len(quality.addends(outcome, np.zeros(0), np.zeros(0), 1.0)) == quality.SIZES[outcome]
+    for outcome, shape in (("binary", (0,)), ("number", (0,)), ("classes", (0, 3))):
+        added = quality.addends(outcome, np.zeros(0), np.zeros(shape), 1.0)
+        assert not added.any()
+        assert len(added) == quality.SIZES[outcome]
 
 
 @pytest.mark.parametrize(("outcome", "label"), [("binary", 1.0), ("number", 5.0)])

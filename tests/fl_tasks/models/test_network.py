@@ -1,0 +1,65 @@
+"""A network's part: what was trained is what is read, and what does not fit is refused."""
+
+from __future__ import annotations
+
+import copy
+import json
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from fl_tasks.crypto.prf import Prf
+from fl_tasks.models.network import NetworkPart, layers_document
+from fl_tasks.models.part import ModelPart, UnfitPart
+from fl_tasks.nets.dense import Dense
+from fl_tasks.tables.encoding import Column, Encoder
+
+NET = Dense((2, 4, 3), "tanh")
+W = NET.initial(Prf(bytes(32)).stream("w"))
+ENCODER = Encoder((Column("a", "numeric", "reject"), Column("b", "numeric", "mean", 1.0)), ("a", "b"), (0.5, 1.0), (2.0, 3.0))
+TABLE = pa.table({"a": [0.0, 1.0, 5.0], "b": [1.0, None, 4.0]})
+
+
+def document(outputs: int = 3, **changes):
+    net = Dense((2, 4, outputs), "tanh")
+    common = {"protocol": "horizontal-mlp", "names": ["a", "b"], "encoder": ENCODER.to_document(), "loss": [1.0], "rounds": 1}
+    layers = layers_document(net, W[: net.count])
+    return {**common, "layers": layers, "activation": "tanh", "label_mean": 0.0, "label_scale": 1.0, **changes}
+
+
+def test_what_is_kept_is_what_is_read():
+    part = ModelPart.from_document(json.loads(json.dumps(document())))
+    assert isinstance(part, NetworkPart)
+    assert np.array_equal(part.w, W)
+    assert part.net == NET
+    x = ENCODER.transform(TABLE)
+    assert part.totals(TABLE, batch=2) == pytest.approx(NET.outputs(W, x))
+    assert part.totals(TABLE.slice(0, 0)).shape == (0, 3)
+
+
+def test_a_number_is_told_in_its_own_units():
+    part = ModelPart.from_document(document(1, label_mean=100.0, label_scale=7.0))
+    raw = part.net.outputs(part.w, ENCODER.transform(TABLE))[:, 0]
+    assert part.totals(TABLE) == pytest.approx(raw * 7 + 100)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda one: one.update(layers=one["layers"][:0]),
+        lambda one: one.pop("layers"),
+        lambda one: one["layers"][0]["weights"].pop(),
+        lambda one: one["layers"][1]["biases"].append(0.0),
+        lambda one: one["layers"][0]["biases"].__setitem__(0, float("nan")),
+        lambda one: one["layers"][0].update(weights="much"),
+        lambda one: one.update(names=["b", "a"]),
+        lambda one: one.update(activation="sine"),
+        lambda one: one.update(label_scale=float("inf")),
+    ],
+)
+def test_a_damaged_part_is_refused(damage):
+    made = copy.deepcopy(document())
+    damage(made)
+    with pytest.raises(UnfitPart):
+        ModelPart.from_document(made)
