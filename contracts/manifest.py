@@ -79,6 +79,29 @@ class Join(_Document):
     created: Moment
 
 
+class Decline(_Document):
+    """A client's no to an invitation, where the terms let a run begin without it; it stands in place of a join."""
+
+    run: Run
+    party: str = Field(max_length=63)
+    invitation_digest: Digest
+    decliner: str = Field(max_length=200)
+    created: Moment
+
+
+class Closing(_Document):
+    """The aggregator's word on which clients take part: who had joined and who had declined when joining was closed.
+
+    Who is in neither list had not answered.
+    """
+
+    run: Run
+    invitation_digest: Digest
+    joined: tuple[str, ...]
+    declined: tuple[str, ...]
+    closed: Moment
+
+
 class Manifest(_Document):
     """The invitation and the joins sorted by party: every party builds the same one by itself."""
 
@@ -88,3 +111,8 @@ class Manifest(_Document):
     @classmethod
     def build(cls, invitation: Invitation, joins: list[Join]) -> Manifest:
         return cls(invitation=invitation, joins=tuple(sorted(joins, key=lambda join: join.party)))
+
+    @property
+    def parties(self) -> list[str]:
+        """Who takes part, sorted."""
+        return [join.party for join in self.joins]

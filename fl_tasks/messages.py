@@ -7,8 +7,8 @@ from importlib import import_module
 from storage.schema import Contract, Message
 
 STAGES = {
-    "handshake": "fl_tasks.stages.join:HANDSHAKE",
-    "seeds": "fl_tasks.stages.join:SEEDS",
+    "handshake": "fl_tasks.stages.handshake:HANDSHAKE",
+    "seeds": "fl_tasks.stages.handshake:SEEDS",
     "alignment": "fl_tasks.alignment.contract:CONTRACT",
     "secure-aggregation": "fl_tasks.horizontal.secagg:CONTRACT",
     "evaluation": "fl_tasks.stages.evaluate:METRICS",

@@ -53,7 +53,8 @@ class Secrets:
 class Session:
     """One party's view of one stage of a run.
 
-    ``round`` is 0 before the first training round. All names are party names; ``roles`` is in the agreement's order.
+    ``round`` is 0 before the first training round. All names are party names; ``roles`` is in the agreement's order. ``enrolled``
+    are the agreement's clients, also those that take no part in the run: what a threshold is a part of.
     """
 
     def __init__(
@@ -73,10 +74,12 @@ class Session:
         progress: Progress = log_progress,
         leg_end: int | None = None,
         workers: int | None = None,
+        enrolled: Sequence[str] | None = None,
     ) -> None:
         self.me, self.roles, self.role, self.run = me, dict(roles), roles[me], exchange.run
         self.terms, self.params, self.stage = terms, dict(params), stage
         self.run_area, self.area, self.history = run_area, run_area.area(stage), history
+        self.enrolled = self.clients if enrolled is None else list(enrolled)
         self.round = 0
         self.last_round = 0
         self._part: int | None = None

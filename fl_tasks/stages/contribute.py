@@ -64,7 +64,7 @@ def _training_facts(place: Workplace, run: str, wait: Wait, progress: Progress) 
             told = float(evaluation["metrics"][game.metric])
             found |= game.assessed(value_coalitions(session, game, evaluation["rows"], told, scores_of, labels))
         session.report(**{f"contribution, {party}": value for party, value in (found["shapley"] or found["volume"]).items()})
-    return {"contributions": found, "rewards": training_rewards(incentives, found, place.roles)}
+    return {"contributions": found, "rewards": training_rewards(incentives, found, place.taking_part(run))}
 
 
 def _own_scores(place: Workplace, run: str, game: Game, wait: Wait, progress: Progress) -> tuple[ScoresOf | None, Floats | None]:

@@ -12,9 +12,10 @@ from fl_tasks.session import Progress, log_progress
 from fl_tasks.settlement.books import Reconciled, reconcile
 from fl_tasks.settlement.messages import SETTLEMENT
 from fl_tasks.settlement.settle import Assembly, EarlierRun, OtherHistory, Place, Seat, agree_on_place, attestation, forgiving
+from fl_tasks.stages.absent import show_block, take_block
 from fl_tasks.stages.contribute import contribute
-from fl_tasks.waiting import Wait
-from fl_tasks.workplace import Workplace
+from fl_tasks.waiting import PeerAborted, PeerSilent, Wait
+from fl_tasks.workplace import Absent, NotJoined, Workplace
 from storage.canonical import canonical, digest, parse
 from storage.errors import CodedError
 from storage.ledger.block import FIRST_PREVIOUS
@@ -30,10 +31,16 @@ class BooksDiffer(CodedError):
 def settle(place: Workplace, run: str, wait: Wait, progress: Progress = log_progress) -> dict[str, Any]:
     """Close a run with all parties; returns the block's facts. Repeating it changes nothing, whatever was interrupted.
 
-    Raises Waiting or PeerSilent while a party is missing; a later try goes on. Raises :class:`BooksDiffer` after the block is
-    final where this party's books and a peer's do not agree.
+    A party that took no part keeps the block that the others sign. Raises Waiting or PeerSilent while a party is missing; a later
+    try goes on. Raises :class:`BooksDiffer` after the block is final where this party's books and a peer's do not agree, and Absent
+    where a run that this party took no part in ends without a block.
     """
-    facts = _closed(place, run, wait, progress)
+    try:
+        facts = _closed(place, run, wait, progress)
+    except (PeerAborted, PeerSilent) as ended:
+        if place.absent(run):
+            raise Absent(f"Run {run} has no block. {ended}", party=place.me) from None
+        raise
     if facts["differing"]:
         raise BooksDiffer(f"Block {facts['height']}, with {', '.join(facts['differing'])}.", party=place.me)
     return facts
@@ -55,6 +62,8 @@ def _closed(place: Workplace, run: str, wait: Wait, progress: Progress) -> dict[
 
 
 def _settle(place: Workplace, run: str, wait: Wait, progress: Progress) -> bytes:
+    if place.may_skip and place.me not in _parties(place, run):
+        return _close(place, run, take_block(place, run, wait), Reconciled([], {}))
     facts = _facts(place, run, wait, progress)
     manifest = place.manifest(run)
     ledger = place.private.area("ledger")
@@ -70,7 +79,7 @@ def _settle(place: Workplace, run: str, wait: Wait, progress: Progress) -> bytes
     seat = Seat(place.keys.signing, members, ledger.area("votes"))
     if place.terms.task.horizontal is not None:  # what came too late for its step is not lost to the books
         exchange = place.exchange(run)
-        for peer in place.peers:
+        for peer in exchange.peers:
             exchange.book_unread(peer)
     with place.session(run, SETTLEMENT, "settle", wait, progress, settling=True) as session:
         books = reconcile(session, place.books(run), forgiving(members))
@@ -80,7 +89,16 @@ def _settle(place: Workplace, run: str, wait: Wait, progress: Progress) -> bytes
         document = Assembly(session, seat, at, attestation(session, seat, said)).run()
         session.report(block=document["block"]["height"])
     kept = place.blocks.put(at.height, document)
+    show_block(place, run, kept, at.previous_run)
     return _close(place, run, kept, books)
+
+
+def _parties(place: Workplace, run: str) -> list[str]:
+    """Who takes part in a run, as far as this party knows; a run that it has never heard of goes on without it."""
+    try:
+        return place.agreed(run).parties
+    except (Absent, NotJoined):
+        return []
 
 
 def _facts(place: Workplace, run: str, wait: Wait, progress: Progress) -> dict[str, Any]:

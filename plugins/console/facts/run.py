@@ -108,7 +108,7 @@ def results(place: Workplace, record: Record, run: str) -> Results:
     noted = _noted(record, run)
     begun, aligned, measured = noted.last("run"), noted.last("alignment"), noted.last("metrics")
     validated, published, predicted = noted.last("validation"), noted.last("publication"), noted.last("prediction")
-    invited = place.manifest(run).invitation if begun else None
+    invited = place.agreed(run).invitation if begun else None
     return Results(
         parameters=dict(invited.parameters) if invited else {},
         model=invited.model if invited else None,
