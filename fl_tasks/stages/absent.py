@@ -10,12 +10,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from contracts.manifest import Decline, Manifest
-from fl_tasks.ledger import enter
 from fl_tasks.settlement.messages import SETTLEMENT
 from fl_tasks.settlement.settle import EarlierRun, OtherHistory
-from fl_tasks.stages.closing import heard_closing, joins_of
+from fl_tasks.stages.closing import heard_closing, joins_of, note_absence
 from fl_tasks.stages.handshake import collect_signatures, send_to_all
-from fl_tasks.stages.join import invitation, record
+from fl_tasks.stages.join import invitation
 from fl_tasks.waiting import Wait
 from fl_tasks.workplace import Workplace
 from storage.canonical import canonical, digest, parse
@@ -27,16 +26,17 @@ _LARGEST = 1 << 26
 
 def decline(place: Workplace, run: str, decliner: str) -> None:
     """Tell all parties that this client takes no part in a run; a join that was sent before stands."""
+    invited = invitation(place, run)
     document = Decline(
         run=run,
         party=place.me,
-        invitation_digest=invitation(place, run).digest,
+        invitation_digest=invited.digest,
         decliner=decliner,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     stored = place.run_area(run).keep("join", canonical(document.document()))
     send_to_all(place, place.handshake(run), "join", {"document": stored})
-    enter(place, run, "absence", place.me, answer="declined", by=decliner)
+    note_absence(place, invited, answer="declined", by=decliner)
 
 
 def show_block(place: Workplace, run: str, kept: dict[str, Any], previous_run: str) -> None:
@@ -58,7 +58,7 @@ def take_block(place: Workplace, run: str, wait: Wait) -> dict[str, Any]:
     watch = place.watch(run, wait, settling=True, deadline=limits.run + limits.settle)
     collect_signatures(place, exchange, watch, manifest)
     place.run_area(run).keep("manifest", canonical(manifest.document()))
-    record(place, manifest)
+    note_absence(place, invited, answer="none", joined=list(closing.joined))
     message = SETTLEMENT["absentees_block"]
 
     def shown() -> Receipt | None:

@@ -8,10 +8,11 @@ different lists lead to two manifests, which are not signed by all.
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from contracts.manifest import Closing, Decline, Invitation, Join
 from fl_tasks.horizontal.secagg.lists import LEAST_SURVIVORS
-from fl_tasks.ledger import enter
+from fl_tasks.ledger import enter, enter_run
 from fl_tasks.stages.handshake import HANDSHAKE, hear, read_answer
 from fl_tasks.waiting import Wait
 from fl_tasks.workplace import Absent, Workplace
@@ -54,7 +55,7 @@ def refuse_absent(place: Workplace, invited: Invitation, exchange: Exchange) -> 
                 return
             _keep(place, invited, receipt.table.column("document")[0].as_py())
         if area.get("closing") is not None:
-            _require_place(place, _kept(place, invited.run))
+            _require_place(place, invited, _kept(place, invited.run))
         elif place.absent(invited.run):
             raise Absent(f"Run {invited.run} was declined.", party=place.me)
 
@@ -68,7 +69,7 @@ def attending(place: Workplace, invited: Invitation, exchange: Exchange, wait: W
         closing = _close(place, invited, exchange, wait)
     else:
         closing = heard_closing(place, invited, exchange, wait)
-        _require_place(place, closing)
+        _require_place(place, invited, closing)
     return joins_of(place, invited, exchange, closing)
 
 
@@ -79,6 +80,12 @@ def heard_closing(place: Workplace, invited: Invitation, exchange: Exchange, wai
         receipt = hear(exchange, place.watch(invited.run, wait, deadline=patience), HANDSHAKE["closing"], place.initiator)
         _keep(place, invited, receipt.table.column("document")[0].as_py())
     return _kept(place, invited.run)
+
+
+def note_absence(place: Workplace, invited: Invitation, answer: str, **facts: Any) -> None:
+    """Record that a run begins without this party; what was recorded first stays."""
+    enter_run(place, invited.run, invited.kind, manifest=None, initiator=invited.initiator, approvers={})
+    enter(place, invited.run, "absence", place.me, answer=answer, **facts)
 
 
 def joins_of(place: Workplace, invited: Invitation, exchange: Exchange, closing: Closing) -> list[Join]:
@@ -150,7 +157,7 @@ def _enough(place: Workplace, closing: Closing) -> None:
         raise TooFewJoined(f"{len(closing.joined)} of at least {least}.", party=place.initiator)
 
 
-def _require_place(place: Workplace, closing: Closing) -> None:
+def _require_place(place: Workplace, invited: Invitation, closing: Closing) -> None:
     """Raise :class:`LeftOut` or Absent at a client that is not listed, and record it; BadClosing at one that has not joined."""
     run, stored = closing.run, place.run_area(closing.run).get("join")
     declined = stored is not None and "decliner" in parse(stored)
@@ -161,10 +168,10 @@ def _require_place(place: Workplace, closing: Closing) -> None:
         return
     facts = {"closed": closing.closed, "joined": list(closing.joined)}
     if (place.me in closing.declined and not declined) or (joined and _in_time(place, closing)):
-        enter(place, run, "finding", place.initiator, code=LeftOut.code, **facts)
+        note_absence(place, invited, answer="left out", **facts)
+        enter(place, run, "finding", place.initiator, code=LeftOut.code)
         raise LeftOut(f"Run {run}, closed at {closing.closed}.", party=place.initiator)
-    if not declined:
-        enter(place, run, "absence", place.me, answer="late", **facts)
+    note_absence(place, invited, answer="late", **facts)
     raise Absent(f"Run {run}, with {', '.join(closing.joined)}.", party=place.me)
 
 

@@ -163,7 +163,7 @@ def join(place: Workplace, run: str, wait: Wait, approver: str = "automatic", pr
     if place.role in DATA:
         _share_seeds(place, run, wait)
     progress({"stage": "join", "party": place.me, "manifest": manifest.digest[:16]})
-    return record(place, manifest)
+    return _record(place, manifest)
 
 
 def _facts(manifest: Manifest) -> dict[str, Any]:
@@ -176,7 +176,7 @@ def _facts(manifest: Manifest) -> dict[str, Any]:
     }
 
 
-def record(place: Workplace, manifest: Manifest) -> dict[str, Any]:
+def _record(place: Workplace, manifest: Manifest) -> dict[str, Any]:
     """The run's first entries: what it is to be, and under which agreement with whose keys. Returns what is told of it."""
     invited, members = manifest.invitation, place.agreement.members
     facts = _facts(manifest)

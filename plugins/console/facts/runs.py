@@ -140,9 +140,9 @@ def statuses(place: Workplace, noted: RunRecord, artifacts: list[Artifact], at: 
 
 
 def _skipped(noted: RunRecord, party: str, me: bool) -> bool:
-    """Whether a run went on without a party, as the manifest has it, or as this party was told."""
+    """Whether a run goes on without a party: this one as it was told, another as the manifest has it."""
     begun = noted.last("run")
-    return party not in begun.body["approvers"] if begun else me and noted.last("absence") is not None
+    return me if noted.last("absence") else begun is not None and party not in begun.body["approvers"]
 
 
 def current_stage(noted: RunRecord) -> str:
