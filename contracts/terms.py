@@ -314,8 +314,8 @@ class Terms(Strict):
     def _require_horizontal(self, horizontal: HorizontalTerms) -> None:
         if self.tables:
             raise ValueError("tables: clients' tables are alike; task.horizontal.features says what is in them")
-        if self.incentives is not None:
-            raise ValueError("incentives: there are none for horizontal agreements")
+        if self.incentives is not None and self.incentives.method != "volume":
+            raise ValueError("incentives.method: nobody sees a client's part of a sum, so coalitions cannot be valued; use volume")
         if horizontal.step_seconds >= self.deadlines.message:
             raise ValueError("horizontal.step_seconds: less than deadlines.message, for which clients wait for the aggregator")
 

@@ -15,6 +15,7 @@ STAGES = {
     "scoring": "fl_tasks.vertical.scoring:CONTRACT",
     "tree-scoring": "fl_tasks.vertical.secureboost.scoring:CONTRACT",
     "incentives": "fl_tasks.incentives.coalitions:CONTRACT",
+    "volume": "fl_tasks.incentives.volume:CONTRACT",
     "settlement": "fl_tasks.settlement.messages:SETTLEMENT",
     "live": "fl_tasks.settlement.messages:LIVE",
     "abort": "fl_tasks.aborts:ABORT",

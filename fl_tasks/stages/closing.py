@@ -169,7 +169,8 @@ def _require_place(place: Workplace, invited: Invitation, closing: Closing) -> N
     facts = {"closed": closing.closed, "joined": list(closing.joined)}
     if (place.me in closing.declined and not declined) or (joined and _in_time(place, closing)):
         note_absence(place, invited, answer="left out", **facts)
-        enter(place, run, "finding", place.initiator, code=LeftOut.code)
+        addresses = [_address(place, run, "join", place.initiator), _address(place, run, "closing", place.me)]
+        enter(place, run, "finding", place.initiator, code=LeftOut.code, addresses=addresses)
         raise LeftOut(f"Run {run}, closed at {closing.closed}.", party=place.initiator)
     note_absence(place, invited, answer="late", **facts)
     raise Absent(f"Run {run}, with {', '.join(closing.joined)}.", party=place.me)
@@ -177,10 +178,12 @@ def _require_place(place: Workplace, invited: Invitation, closing: Closing) -> N
 
 def _in_time(place: Workplace, closing: Closing) -> bool:
     """Whether this client's join lay in its store well before joining was closed, as far as two clocks can tell."""
-    exchange, message = place.handshake(closing.run), HANDSHAKE["join"]
-    key = exchange.address(message.name, place.initiator, 0, message.step).head()
-    found = [one for one in place.store.list(key) if one == key]
-    return bool(found) and place.store.stat(key).modified + _CLOCKS_APART < _moment(closing.closed)
+    key = f"{_address(place, closing.run, 'join', place.initiator)}/head"
+    return key in place.store.list(key) and place.store.stat(key).modified + _CLOCKS_APART < _moment(closing.closed)
+
+
+def _address(place: Workplace, run: str, message: str, recipient: str) -> str:
+    return place.handshake(run).address(message, recipient, 0, HANDSHAKE[message].step).prefix()
 
 
 def _deadline(place: Workplace, invited: Invitation) -> datetime:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from fl_tasks.incentives.volume import TwoCounts
 from fl_tasks.ledger import enter
 from fl_tasks.session import Progress, log_progress
 from fl_tasks.settlement.books import Reconciled, reconcile
 from fl_tasks.settlement.messages import SETTLEMENT
 from fl_tasks.settlement.settle import Assembly, EarlierRun, OtherHistory, Place, Seat, agree_on_place, attestation, forgiving
 from fl_tasks.stages.absent import show_block, take_block
-from fl_tasks.stages.contribute import contribute
+from fl_tasks.stages.contribute import contribute, two_counts
 from fl_tasks.waiting import PeerAborted, PeerSilent, Wait
 from fl_tasks.workplace import Absent, NotJoined, Workplace
 from storage.canonical import canonical, digest, parse
@@ -32,8 +33,8 @@ def settle(place: Workplace, run: str, wait: Wait, progress: Progress = log_prog
     """Close a run with all parties; returns the block's facts. Repeating it changes nothing, whatever was interrupted.
 
     A party that took no part keeps the block that the others sign. Raises Waiting or PeerSilent while a party is missing; a later
-    try goes on. Raises :class:`BooksDiffer` after the block is final where this party's books and a peer's do not agree, and Absent
-    where a run that this party took no part in ends without a block.
+    try goes on. Raises, after the block is final, :class:`BooksDiffer` where this party's books and a peer's do not agree, and
+    TwoCounts where a client told it another number of rows than the rest; Absent where a run without this party has no block.
     """
     try:
         facts = _closed(place, run, wait, progress)
@@ -43,6 +44,8 @@ def settle(place: Workplace, run: str, wait: Wait, progress: Progress = log_prog
         raise
     if facts["differing"]:
         raise BooksDiffer(f"Block {facts['height']}, with {', '.join(facts['differing'])}.", party=place.me)
+    for client in two_counts(place, run):
+        raise TwoCounts(f"Block {facts['height']}.", party=client)
     return facts
 
 

@@ -56,7 +56,10 @@ def test_the_least_threshold_is_just_above_two_thirds(clients, least):
         ({"horizontal": {"step_seconds": 3600}}, "less than deadlines.message"),
         ({"tables": {"party-0": {}}}, "clients' tables are alike"),
         ({"scores": ["party-4"]}, "holds no data"),
-        ({"incentives": {"budget": 100, "method": "volume"}}, "none for horizontal"),
+        ({"incentives": {"budget": 100}}, "use volume"),
+        ({"incentives": {"budget": 100, "method": "volume", "live": {"budget": 1}}}, "incentives.live"),
+        ({"incentives": {"budget": 100, "method": "volume", "metric": "rmse"}}, "not measured by"),
+        ({"horizontal": {"absence": "late"}}, "absence"),
     ],
 )
 def test_what_does_not_fit_is_refused(given, said):
