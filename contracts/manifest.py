@@ -68,15 +68,24 @@ class Invitation(_Document):
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-class Join(_Document):
-    """One party's yes to an invitation: its sealing key for this run, and who approved."""
-
+class _Yes(_Document):
     run: Run
     party: str = Field(max_length=63)
-    invitation_digest: Digest
     seal: str = Field(max_length=4096)
     approver: str = Field(max_length=200)
     created: Moment
+
+
+class Join(_Yes):
+    """One party's yes to an invitation: its sealing key for this run, and who approved."""
+
+    invitation_digest: Digest
+
+
+class LateJoin(_Yes):
+    """A client's yes to a run that has begun without it: to its manifest, by which all others work already."""
+
+    manifest: Digest
 
 
 class Decline(_Document):

@@ -78,13 +78,14 @@ class HorizontalTerms(Strict):
     """What all clients' tables have in common, and how their sums are taken (docs/protocols/horizontal.md).
 
     ``threshold`` clients are the fewest that a sum is taken over, by default just more than two thirds; a step of a sum stays open
-    for ``step_seconds``. With ``absence: skip`` a run begins without clients that decline it or have not joined in time.
+    for ``step_seconds``. With ``absence: skip`` a run begins without clients that decline it or have not joined in time; with
+    ``admit`` one that comes later takes part from the next leg of training on.
     """
 
     features: dict[str, FeatureTerms] = Field(min_length=1)
     threshold: int | None = Field(None, ge=3)
     step_seconds: float = Field(600, gt=0)
-    absence: Literal["wait", "skip"] = "wait"
+    absence: Literal["wait", "skip", "admit"] = "wait"
 
     def threshold_of(self, clients: int) -> int:
         return self.threshold if self.threshold is not None else 2 * clients // 3 + 1

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from contracts.agreement import Agreement
-from contracts.manifest import Manifest
+from contracts.manifest import LateJoin, Manifest
 from contracts.settings import AgreementSettings, PartySettings
 from contracts.terms import Terms
 from fl_tasks.aborts import published_abort
@@ -25,7 +25,7 @@ from storage.identity import PartyKeys, SealKey, UnsealKey, decode_key
 from storage.ledger.blocks import Blocks
 from storage.ledger.chain import Chain
 from storage.private import PrivateArea
-from storage.roles import CLIENT, INITIATORS
+from storage.roles import AGGREGATOR, CLIENT, INITIATORS
 from storage.schema import Contract
 from storage.stores.base import Store
 from storage.stores.opening import open_store
@@ -122,7 +122,7 @@ class Workplace:
     def manifest(self, run: str) -> Manifest:
         """The manifest that this party signed with all others; raises :class:`NotJoined` or :class:`Absent`."""
         found = self.agreed(run)
-        if self.me not in found.parties:
+        if self.me not in self.taking_part(run):
             raise Absent(f"Run {run}.", party=self.me)
         return found
 
@@ -135,8 +135,17 @@ class Workplace:
 
     def taking_part(self, run: str) -> dict[str, str]:
         """Role by party of those who take part in a run, in the agreement's order."""
-        parties = self.agreed(run).parties
+        parties = {*self.agreed(run).parties, *(late.party for late in self.admitted(run))}
         return {party: role for party, role in self.roles.items() if party in parties}
+
+    def admitted(self, run: str) -> list[LateJoin]:
+        """The clients that take part though they came late, as far as this party knows."""
+        area = self.run_area(run).area("admitted")
+        return [LateJoin.from_document(parse(area.get(name) or b"null")) for name in area.names()] if self.admits else []
+
+    def approvers(self, run: str) -> dict[str, str]:
+        """Who said yes, by party."""
+        return {one.party: one.approver for one in (*self.agreed(run).joins, *self.admitted(run))}
 
     def absent(self, run: str) -> bool:
         """Whether this party has heard that the run begins without it, or has declined it itself."""
@@ -144,13 +153,19 @@ class Workplace:
             return False
         answer, closing = (self.run_area(run).get(name) for name in ("join", "closing"))
         if closing is not None:
-            return self.role == CLIENT and self.me not in parse(closing)["joined"]
+            late = self.role == CLIENT and self.me not in parse(closing)["joined"]
+            return late and all(one.party != self.me for one in self.admitted(run))
         return answer is not None and "decliner" in parse(answer)
 
     @property
     def may_skip(self) -> bool:
         """Whether a run may begin without some clients."""
-        return self.terms.task.horizontal is not None and self.terms.task.horizontal.absence == "skip"
+        return self.terms.task.horizontal is not None and self.terms.task.horizontal.absence != "wait"
+
+    @property
+    def admits(self) -> bool:
+        """Whether clients may join a run that has begun."""
+        return self.terms.task.horizontal is not None and self.terms.task.horizontal.absence == "admit"
 
     @property
     def clients(self) -> list[str]:
@@ -173,9 +188,13 @@ class Workplace:
         return Exchange(me, peers, self.agreement.name, run, self.agreement.digest, self.books(booked or run))
 
     def exchange(self, run: str) -> Exchange:
-        """The exchange of a joined run: this run's sealing keys, bound to the manifest's digest."""
+        """The exchange of a joined run: this run's sealing keys, bound to the manifest's digest.
+
+        Clients that may be admitted later stand with their long-term key until then: what they sign counts before.
+        """
         manifest, secret = self.manifest(run), self._secret(run)
-        seals = {join.party: SealKey(decode_key(join.seal)) for join in manifest.joins}
+        seals = {name: self.agreement.members[name].seal for name in self.clients} if self.admits else {}
+        seals |= {join.party: SealKey(decode_key(join.seal)) for join in (*manifest.joins, *self.admitted(run))}
         peers = {name: self._peer(name, seals[name]) for name in self.peers if name in seals}
         me = Self(self.me, self.keys.signing, UnsealKey(decode_key(secret["unseal"])), self.store)
         return Exchange(me, peers, self.agreement.name, run, manifest.digest, self.books(run))
@@ -238,6 +257,7 @@ class Workplace:
             leg_end=leg_end,
             workers=self.party.workers,
             enrolled=self.clients,
+            copies=self.run_area(run).area("copies") if self.admits and self.role == AGGREGATOR and stage == "train" else None,
         )
 
     def _secrets(self, run: str) -> Secrets:

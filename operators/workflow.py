@@ -245,4 +245,4 @@ def _starts(agreement: Agreement, party: str) -> bool:
 
 def _may_skip(agreement: Agreement) -> bool:
     horizontal = agreement.terms.task.horizontal
-    return horizontal is not None and horizontal.absence == "skip"
+    return horizontal is not None and horizontal.absence != "wait"

@@ -85,7 +85,7 @@ class Exchange:
         slices = self._slices(table)
         for index, part in enumerate(slices, start=1):
             info = seal_context(address, self.me.name, self.binding, schema, index)
-            sealed = self.peers[recipient].seal.seal(_ipc(part), info)
+            sealed = self.peers[recipient].seal.seal(pack_table(part), info)
             if len(slices) == 1:
                 inline = sealed
             else:
@@ -192,7 +192,8 @@ def _put_or_adopt(store: Store, key: str, data: bytes) -> bytes:
     return data
 
 
-def _ipc(table: pa.Table) -> bytes:
+def pack_table(table: pa.Table) -> bytes:
+    """A table as an Arrow stream."""
     sink = io.BytesIO()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)

@@ -13,6 +13,7 @@ from typing import Any
 from contracts.manifest import Closing, Decline, Invitation, Join
 from fl_tasks.horizontal.secagg.lists import LEAST_SURVIVORS
 from fl_tasks.ledger import enter, enter_run
+from fl_tasks.session import log
 from fl_tasks.stages.handshake import HANDSHAKE, hear, read_answer
 from fl_tasks.waiting import Wait
 from fl_tasks.workplace import Absent, Workplace
@@ -20,9 +21,14 @@ from storage.canonical import canonical, parse
 from storage.errors import CodedError
 from storage.exchange import Exchange
 from storage.roles import CLIENT
+from storage.stores.base import StoreUnreachable
 
 _CLOCKS_APART = timedelta(seconds=60)
 """By how much the aggregator's clock and a client's store's may differ before the one is said to have left out the other."""
+
+
+class Late(Exception):
+    """Joining was closed without this client, which may ask to be admitted."""
 
 
 class TooFewJoined(CodedError):
@@ -46,7 +52,7 @@ class LeftOut(CodedError):
 
 
 def refuse_absent(place: Workplace, invited: Invitation, exchange: Exchange) -> None:
-    """Raise Absent at a client that has declined, or that comes when the others have begun."""
+    """Raise Absent, or :class:`Late`, at a client that has declined, or that comes when the others have begun."""
     area = place.run_area(invited.run)
     if place.role == CLIENT:
         if area.get("closing") is None and area.get("join") is None:
@@ -63,7 +69,7 @@ def refuse_absent(place: Workplace, invited: Invitation, exchange: Exchange) -> 
 def attending(place: Workplace, invited: Invitation, exchange: Exchange, wait: Wait) -> list[Join]:
     """The joins of all others who take part, by the aggregator's list.
 
-    Raises :class:`TooFewJoined`, :class:`BadClosing`, :class:`LeftOut`, Absent, or what waiting raises.
+    Raises :class:`TooFewJoined`, :class:`BadClosing`, :class:`LeftOut`, :class:`Late`, Absent, or what waiting raises.
     """
     if place.me == place.initiator:
         closing = _close(place, invited, exchange, wait)
@@ -107,12 +113,12 @@ def _close(place: Workplace, invited: Invitation, exchange: Exchange, wait: Wait
     if area.get("closing") is None:
 
         def answered() -> list[str]:
-            return [client for client in place.clients if exchange.present(message, client, 0)]
+            return [client for client in place.clients if _present(exchange, client)]
 
         key, seconds = exchange.address(message.name, place.me, 0, message.step).head(), place.terms.deadlines.join
         place.watch(invited.run, wait).gather(answered, place.clients, seconds, message.name, key)
         closed = datetime.now(UTC)  # before the last look: what is there by then is in
-        answers = {client: read_answer(invited, exchange, client) for client in answered()}
+        answers = {client: answer for client in answered() if (answer := _usable(invited, exchange, client)) is not None}
         if len(answers) < len(place.clients):
             closed = max(closed, _deadline(place, invited))
         fresh = Closing(
@@ -128,6 +134,25 @@ def _close(place: Workplace, invited: Invitation, exchange: Exchange, wait: Wait
     for client in place.clients:
         exchange.send(HANDSHAKE["closing"], client, 0, {"document": area.get("closing")})
     return closing
+
+
+def _present(exchange: Exchange, client: str) -> bool:
+    """Whether a client has answered; one whose store is away has not."""
+    try:
+        return exchange.present(HANDSHAKE["join"], client, 0)
+    except StoreUnreachable:
+        return False
+
+
+def _usable(invited: Invitation, exchange: Exchange, client: str) -> Join | Decline | None:
+    """A client's answer; one that cannot be is none: it must not hold up the others."""
+    try:
+        return read_answer(invited, exchange, client)
+    except StoreUnreachable:
+        return None
+    except CodedError as error:
+        log.warning("%s", error)
+        return None
 
 
 def _keep(place: Workplace, invited: Invitation, document: bytes) -> None:
@@ -158,7 +183,7 @@ def _enough(place: Workplace, closing: Closing) -> None:
 
 
 def _require_place(place: Workplace, invited: Invitation, closing: Closing) -> None:
-    """Raise :class:`LeftOut` or Absent at a client that is not listed, and record it; BadClosing at one that has not joined."""
+    """Raise :class:`LeftOut`, :class:`Late` or Absent at a client that is not listed; BadClosing at one that has not joined."""
     run, stored = closing.run, place.run_area(closing.run).get("join")
     declined = stored is not None and "decliner" in parse(stored)
     joined = stored is not None and not declined
@@ -172,6 +197,8 @@ def _require_place(place: Workplace, invited: Invitation, closing: Closing) -> N
         addresses = [_address(place, run, "join", place.initiator), _address(place, run, "closing", place.me)]
         enter(place, run, "finding", place.initiator, code=LeftOut.code, addresses=addresses)
         raise LeftOut(f"Run {run}, closed at {closing.closed}.", party=place.initiator)
+    if place.admits and invited.kind == "train" and not declined:
+        raise Late
     note_absence(place, invited, answer="late", **facts)
     raise Absent(f"Run {run}, with {', '.join(closing.joined)}.", party=place.me)
 

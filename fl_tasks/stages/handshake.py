@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from typing import Any
 
 from contracts.manifest import Decline, Invitation, Join, Manifest
 from fl_tasks.waiting import Watch
 from fl_tasks.workplace import Workplace
-from storage.canonical import parse
+from storage.canonical import canonical, parse
 from storage.errors import CodedError
 from storage.exchange import Exchange, Receipt
+from storage.identity import UnsealKey, decode_key, encode_key
 from storage.roles import AGGREGATOR, CLIENT, DATA, EVERYONE, GUEST, HOST, INITIATORS, INVITED
 from storage.schema import Contract, Message, Public
 
@@ -43,6 +45,31 @@ HANDSHAKE = Contract(
         learns="which clients take part in the run, where it may begin without some",
         step="close",
         limit="each client checks it against the joins that it was sent, and signs the manifest that follows from it",
+    ),
+    Message(
+        "late_join",
+        CLIENT,
+        (CLIENT, AGGREGATOR),
+        {"document": Public("binary", "a fresh public key and the approver's name")},
+        learns="that the sender would take part in a run that has begun, its public sealing key of this run, and who approved",
+        step="late",
+    ),
+    Message(
+        "admission",
+        AGGREGATOR,
+        CLIENT,
+        {"admitted": Public("bool", "whether a client that came late takes part")},
+        learns="whether it takes part in a run that has begun",
+        step="admit",
+    ),
+    Message(
+        "latecomers",
+        AGGREGATOR,
+        CLIENT,
+        {"client": Public("string", "which clients take part though they came late")},
+        learns="which clients were admitted to the run after it had begun",
+        step="latecomers",
+        limit="each of them has shown its signed late join to every party",
     ),
     Message(
         "manifest_signature",
@@ -97,3 +124,15 @@ def hear(exchange: Exchange, watch: Watch, message: Message, peer: str) -> Recei
     """Wait for a message of a peer. Raises what waiting and the exchange raise."""
     key = exchange.address(message.name, exchange.me.name, 0, message.step).head()
     return watch.until(lambda: exchange.fetch(message, peer, 0), peer, message.name, key)
+
+
+def run_secret(place: Workplace, run: str) -> dict[str, str]:
+    """This party's secrets of a run, drawn once: its unsealing key, and what its own randomness comes from."""
+    fresh = {"unseal": encode_key(UnsealKey.new().raw), "prf": secrets.token_hex(32)}
+    secret: dict[str, str] = parse(place.run_area(run).keep("secret", canonical(fresh)))
+    return secret
+
+
+def run_seal(secret: Mapping[str, str]) -> str:
+    """The public sealing key of a run's secrets, as text."""
+    return encode_key(UnsealKey(decode_key(secret["unseal"])).public().raw)

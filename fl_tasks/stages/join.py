@@ -16,14 +16,25 @@ from typing import Any, Literal
 from contracts.manifest import Invitation, Join, Manifest
 from fl_tasks.ledger import enter, enter_run
 from fl_tasks.session import Progress, log_progress
-from fl_tasks.stages.closing import attending, refuse_absent
-from fl_tasks.stages.handshake import HANDSHAKE, MANIFEST_DOMAIN, SEEDS, BadJoin, collect_signatures, hear, read_answer, send_to_all
+from fl_tasks.stages.closing import Late, attending, refuse_absent
+from fl_tasks.stages.handshake import (
+    HANDSHAKE,
+    MANIFEST_DOMAIN,
+    SEEDS,
+    BadJoin,
+    collect_signatures,
+    hear,
+    read_answer,
+    run_seal,
+    run_secret,
+    send_to_all,
+)
+from fl_tasks.stages.latecomers import ask_admission
 from fl_tasks.waiting import Wait, Watch
 from fl_tasks.workplace import Workplace
 from storage.canonical import canonical, parse
 from storage.errors import CodedError
 from storage.exchange import Exchange
-from storage.identity import UnsealKey, decode_key, encode_key
 from storage.roles import DATA
 from storage.schema import Message
 from storage.stores.base import KeyMissing
@@ -139,26 +150,12 @@ def join(place: Workplace, run: str, wait: Wait, approver: str = "automatic", pr
     """
     area = place.run_area(run)
     if area.get("settled") is not None:  # its keys are destroyed; a task that is cleared must not draw new ones
-        return _facts(place.manifest(run))
+        return _facts(place, place.manifest(run))
     invited = invitation(place, run)
-    exchange, watch = place.handshake(run), place.watch(run, wait)
-    if place.may_skip:
-        refuse_absent(place, invited, exchange)
-    secret = _run_secret(place, run)
-    mine = Join(
-        run=run,
-        party=place.me,
-        invitation_digest=invited.digest,
-        seal=encode_key(UnsealKey(decode_key(secret["unseal"])).public().raw),
-        approver=approver,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-    )
-    stored = area.keep("join", canonical(mine.document()))
-    send_to_all(place, exchange, "join", {"document": stored})
-    joins = [Join.from_document(parse(stored))]
-    joins += attending(place, invited, exchange, wait) if place.may_skip else _everybody(place, invited, exchange, watch)
-    manifest = Manifest.build(invited, joins)
-    _sign(place, exchange, watch, manifest)
+    try:
+        manifest = _joined(place, invited, wait, approver)
+    except Late:
+        manifest = ask_admission(place, invited, wait, approver)
     area.keep("manifest", canonical(manifest.document()))
     if place.role in DATA:
         _share_seeds(place, run, wait)
@@ -166,31 +163,46 @@ def join(place: Workplace, run: str, wait: Wait, approver: str = "automatic", pr
     return _record(place, manifest)
 
 
-def _facts(manifest: Manifest) -> dict[str, Any]:
-    approvers = {one.party: one.approver for one in manifest.joins}
+def _joined(place: Workplace, invited: Invitation, wait: Wait, approver: str) -> Manifest:
+    """Answer, and sign the manifest with all others who take part."""
+    run, exchange, watch = invited.run, place.handshake(invited.run), place.watch(invited.run, wait)
+    if place.may_skip:
+        refuse_absent(place, invited, exchange)
+    mine = Join(
+        run=run,
+        party=place.me,
+        invitation_digest=invited.digest,
+        seal=run_seal(run_secret(place, run)),
+        approver=approver,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    stored = place.run_area(run).keep("join", canonical(mine.document()))
+    send_to_all(place, exchange, "join", {"document": stored})
+    joins = [Join.from_document(parse(stored))]
+    joins += attending(place, invited, exchange, wait) if place.may_skip else _everybody(place, invited, exchange, watch)
+    manifest = Manifest.build(invited, joins)
+    _sign(place, exchange, watch, manifest)
+    return manifest
+
+
+def _facts(place: Workplace, manifest: Manifest) -> dict[str, Any]:
     return {
         "run": manifest.invitation.run,
         "kind": manifest.invitation.kind,
         "manifest": manifest.digest,
-        "approvers": approvers,
+        "approvers": place.approvers(manifest.invitation.run),
     }
 
 
 def _record(place: Workplace, manifest: Manifest) -> dict[str, Any]:
     """The run's first entries: what it is to be, and under which agreement with whose keys. Returns what is told of it."""
     invited, members = manifest.invitation, place.agreement.members
-    facts = _facts(manifest)
+    facts = _facts(place, manifest)
     about = {name: facts[name] for name in ("manifest", "approvers")}
     enter_run(place, invited.run, invited.kind, initiator=invited.initiator, **about)
     keys = {name: member.fingerprint for name, member in members.items()}
     enter(place, invited.run, "agreement", place.agreement.digest, links=len(place.agreement.chain), keys=keys)
     return facts
-
-
-def _run_secret(place: Workplace, run: str) -> dict[str, str]:
-    fresh = {"unseal": encode_key(UnsealKey.new().raw), "prf": secrets.token_hex(32)}
-    secret: dict[str, str] = parse(place.run_area(run).keep("secret", canonical(fresh)))
-    return secret
 
 
 def _everybody(place: Workplace, invited: Invitation, exchange: Exchange, watch: Watch) -> list[Join]:

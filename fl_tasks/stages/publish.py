@@ -54,7 +54,7 @@ def publish(place: Workplace, run: str, wait: Wait, progress: Progress = log_pro
 
 def _record(place: Workplace, run: str, evaluation: dict[str, Any]) -> dict[str, Any]:
     manifest = place.manifest(run)
-    quality, approvers = place.terms.quality, {one.party: one.approver for one in manifest.joins}
+    quality, approvers = place.terms.quality, place.approvers(run)
     part = dict(ModelPart.of_run(place, run).document) if place.role in HOLDERS else None
     return {
         "agreement": place.agreement.name,

@@ -15,7 +15,19 @@ from fl_tasks.session import Progress, log_progress
 from fl_tasks.workplace import Workplace
 from storage.canonical import canonical, parse
 
-_KEPT = ("manifest", "invitation", "join", "closing", "signatures/", "evaluation", "gate", "settled", "settle/", "books/")
+_KEPT = (
+    "manifest",
+    "invitation",
+    "join",
+    "closing",
+    "admitted/",
+    "signatures/",
+    "evaluation",
+    "gate",
+    "settled",
+    "settle/",
+    "books/",
+)
 """What stays of a run's private area: what was signed, what came out, and hashes."""
 
 

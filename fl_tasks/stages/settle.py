@@ -15,6 +15,7 @@ from fl_tasks.settlement.messages import SETTLEMENT
 from fl_tasks.settlement.settle import Assembly, EarlierRun, OtherHistory, Place, Seat, agree_on_place, attestation, forgiving
 from fl_tasks.stages.absent import show_block, take_block
 from fl_tasks.stages.contribute import contribute, two_counts
+from fl_tasks.stages.latecomers import hear_latecomers
 from fl_tasks.waiting import PeerAborted, PeerSilent, Wait
 from fl_tasks.workplace import Absent, NotJoined, Workplace
 from storage.canonical import canonical, digest, parse
@@ -67,6 +68,7 @@ def _closed(place: Workplace, run: str, wait: Wait, progress: Progress) -> dict[
 def _settle(place: Workplace, run: str, wait: Wait, progress: Progress) -> bytes:
     if place.may_skip and place.me not in _parties(place, run):
         return _close(place, run, take_block(place, run, wait), Reconciled([], {}))
+    hear_latecomers(place, run, wait)
     facts = _facts(place, run, wait, progress)
     manifest = place.manifest(run)
     ledger = place.private.area("ledger")
@@ -99,7 +101,7 @@ def _settle(place: Workplace, run: str, wait: Wait, progress: Progress) -> bytes
 def _parties(place: Workplace, run: str) -> list[str]:
     """Who takes part in a run, as far as this party knows; a run that it has never heard of goes on without it."""
     try:
-        return place.agreed(run).parties
+        return list(place.taking_part(run))
     except (Absent, NotJoined):
         return []
 

@@ -126,11 +126,13 @@ def statuses(place: Workplace, noted: RunRecord, artifacts: list[Artifact], at: 
     found = []
     for party, role in place.roles.items():
         me = party == place.me
-        if _skipped(noted, party, me):
+        signed = settled is not None and party in settled.body["signers"]
+        if signed:
+            state, text, code = "settled", "signed the block", ""
+        elif _skipped(place, noted, party, me):
             state, text, code = "skipped", "took no part", ""
         elif settled is not None:
-            signed = party in settled.body["signers"]
-            state, text, code = ("settled", "signed the block", "") if signed else ("late", "not among the block's signers", "")
+            state, text, code = "late", "not among the block's signers", ""
         else:
             state, text, code = _own(noted) if me else _heard(place, noted, artifacts, party)
             if expired and state in ("invited", "joined", "working"):
@@ -139,10 +141,13 @@ def statuses(place: Workplace, noted: RunRecord, artifacts: list[Artifact], at: 
     return found
 
 
-def _skipped(noted: RunRecord, party: str, me: bool) -> bool:
+def _skipped(place: Workplace, noted: RunRecord, party: str, me: bool) -> bool:
     """Whether a run goes on without a party: this one as it was told, another as the manifest has it."""
     begun = noted.last("run")
-    return me if noted.last("absence") else begun is not None and party not in begun.body["approvers"]
+    if noted.last("absence") is not None:
+        return me
+    came = () if begun is None else (*begun.body["approvers"], *(late.party for late in place.admitted(noted.run)))
+    return begun is not None and party not in came
 
 
 def current_stage(noted: RunRecord) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from contracts.manifest import Closing
+from contracts.manifest import Closing, Decline
 from fl_tasks.audit.history import histories
 from fl_tasks.horizontal.newton import CONTRACT
 from fl_tasks.horizontal.sums import _threshold
@@ -13,6 +13,7 @@ from fl_tasks.stages.absent import decline
 from fl_tasks.stages.align import align
 from fl_tasks.stages.closing import TooFewJoined
 from fl_tasks.stages.evaluate import evaluate
+from fl_tasks.stages.handshake import HANDSHAKE
 from fl_tasks.stages.join import invite, join, pending
 from fl_tasks.stages.publish import publish
 from fl_tasks.stages.retain import retain
@@ -21,7 +22,7 @@ from fl_tasks.stages.train import train
 from fl_tasks.stages.validate import validate
 from fl_tasks.waiting import PeerAborted, Wait, Waiting
 from fl_tasks.workplace import Absent
-from storage.canonical import parse
+from storage.canonical import canonical, parse
 from tests.federation import FOREVER, Federation, quiet
 from tests.fl_tasks.audit.settled import audited, source
 from tests.fl_tasks.horizontal.hospitals import HOSPITALS, hospitals
@@ -54,7 +55,8 @@ def test_a_whole_run_without_a_client_that_comes_too_late(tmp_path):
     assert pending(fed.place("west")) == []
     done = fed.stage(settle, run)
     assert {one["block"] for one in done.values()} == {done["west"]["block"]}
-    assert done["west"]["signers"] == sorted(OTHERS)
+    block = fed.place("west").blocks.get(1)["block"]
+    assert block["attested"] == sorted(OTHERS) and block["parties"] == sorted(fed.parties)
     assert not (fed.root / "west" / "store").joinpath("private/trial/runs/run-1/secret").exists()
     assert {party: audited(fed, party).findings for party in fed.parties} == {party: [] for party in fed.parties}
 
@@ -85,7 +87,7 @@ def test_a_client_that_was_away_takes_the_block_when_it_settles_the_next_run(tmp
     for party in OTHERS:
         assert retain(fed.place(party), progress=quiet)["runs"] == ["run-1", "run-2"]
     done = fed.stage(settle, joined(fed, list(fed.parties), "run-3"))
-    assert done["west"]["height"] == 3 and done["west"]["signers"] == sorted(fed.parties)
+    assert done["west"]["height"] == 3 and fed.place("west").blocks.get(3)["block"]["attested"] == sorted(fed.parties)
     assert fed.place("west").blocks.height() == 3
     assert {fed.place("west").blocks.get(2)["block"]["run"], fed.place("west").blocks.get(1)["block"]["run"]} == {"run-1", "run-2"}
     assert {party: audited(fed, party).findings for party in fed.parties} == {party: [] for party in fed.parties}
@@ -114,6 +116,17 @@ def test_a_client_that_fails_before_it_has_joined_stops_nobody(tmp_path):
     fed = skipping(tmp_path)
     invite(fed.place("centre"), "run-1")
     abort(fed.place("west"), "run-1", ValueError("its disk is full"), "join")
+    fed.run_all(lambda party: join(fed.place(party), "run-1", FOREVER, progress=quiet), OTHERS)
+    assert fed.place("east").agreed("run-1").parties == sorted(OTHERS)
+
+
+def test_an_answer_that_cannot_be_is_none(tmp_path):
+    """West answers another invitation: the others are not held up, and the centre takes it for absent."""
+    fed = skipping(tmp_path)
+    invite(fed.place("centre"), "run-1")
+    west = fed.place("west")
+    foreign = Decline(run="run-1", party="west", invitation_digest="ab" * 32, decliner="eve", created="2026-01-01T00:00:00+00:00")
+    west.handshake("run-1").send(HANDSHAKE["join"], "centre", 0, {"document": canonical(foreign.document())})
     fed.run_all(lambda party: join(fed.place(party), "run-1", FOREVER, progress=quiet), OTHERS)
     assert fed.place("east").agreed("run-1").parties == sorted(OTHERS)
 
