@@ -190,10 +190,10 @@ class Workplace:
     def exchange(self, run: str) -> Exchange:
         """The exchange of a joined run: this run's sealing keys, bound to the manifest's digest.
 
-        Clients that may be admitted later stand with their long-term key until then: what they sign counts before.
+        Clients that take no part stand with their long-term key: their signatures must be told from others', and may come to count.
         """
         manifest, secret = self.manifest(run), self._secret(run)
-        seals = {name: self.agreement.members[name].seal for name in self.clients} if self.admits else {}
+        seals = {name: self.agreement.members[name].seal for name in self.clients} if self.may_skip else {}
         seals |= {join.party: SealKey(decode_key(join.seal)) for join in (*manifest.joins, *self.admitted(run))}
         peers = {name: self._peer(name, seals[name]) for name in self.peers if name in seals}
         me = Self(self.me, self.keys.signing, UnsealKey(decode_key(secret["unseal"])), self.store)

@@ -80,9 +80,9 @@ def _row_facts(place: Workplace, run: str, incentives: IncentiveTerms, wait: Wai
         counts = volume.agree_on_rows(session, own)
         session.report(**{f"rows, {party}": rows for party, rows in counts.items()})
         if own is not None and place.me not in counts:
-            enter(place, run, "finding", session.aggregator, code=volume.NotCounted.code, addresses=[])
+            enter(place, run, "finding", f"{place.me}, rows", code=volume.NotCounted.code, addresses=[])
         for client in two_counts(place, run):
-            enter(place, run, "finding", client, code=volume.TwoCounts.code, addresses=[])
+            enter(place, run, "finding", f"{client}, rows", code=volume.TwoCounts.code, addresses=[])
     rows = int(parse(place.run_area(run).get("evaluation") or b"")["rows"])
     found = unvalued(metric_of(place.terms), incentives, rows, volume.shares(place.clients, counts))
     return {**found, "training_rows": {client: counts.get(client, 0) for client in place.clients}}

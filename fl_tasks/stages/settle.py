@@ -84,8 +84,9 @@ def _settle(place: Workplace, run: str, wait: Wait, progress: Progress) -> bytes
     seat = Seat(place.keys.signing, members, ledger.area("votes"))
     if place.terms.task.horizontal is not None:  # what came too late for its step is not lost to the books
         exchange = place.exchange(run)
-        for peer in exchange.peers:
-            exchange.book_unread(peer)
+        for peer in place.taking_part(run):
+            if peer != place.me:
+                exchange.book_unread(peer)
     with place.session(run, SETTLEMENT, "settle", wait, progress, settling=True) as session:
         books = reconcile(session, place.books(run), forgiving(members))
         at = agree_on_place(session, lambda: _next_place(place, ledger, run))

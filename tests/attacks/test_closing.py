@@ -8,6 +8,11 @@ import pytest
 
 from contracts.manifest import Closing, Join, Manifest
 from fl_tasks.audit.history import histories
+from fl_tasks.crypto.prf import Prf
+from fl_tasks.horizontal.newton import CONTRACT
+from fl_tasks.horizontal.secagg.keys import OwnKeys
+from fl_tasks.horizontal.secagg.lists import KEYS_DOMAIN, keys_statement
+from fl_tasks.horizontal.sums import contribute_values
 from fl_tasks.stages import closing
 from fl_tasks.stages.absent import decline
 from fl_tasks.stages.closing import BadClosing, LeftOut, TooFewJoined
@@ -17,7 +22,7 @@ from fl_tasks.waiting import Wait, Waiting
 from fl_tasks.workplace import Absent
 from storage.canonical import canonical, parse
 from storage.identity import SignatureRefused
-from tests.federation import Federation, quiet
+from tests.federation import FOREVER, Federation, quiet
 from tests.fl_tasks.audit.settled import source
 from tests.fl_tasks.horizontal.hospitals import HOSPITALS, hospitals
 
@@ -152,3 +157,27 @@ def test_late_by_a_moment_is_nobodys_fault(fed, monkeypatch):
     monkeypatch.setattr(closing, "_deadline", lambda place, invited: created)
     close(fed, monkeypatch, dict.fromkeys(HOSPITALS, (HOSPITALS[:3], (), after)))
     assert told(fed, "west") is Absent
+
+
+def test_an_absent_client_is_put_into_a_sum(tmp_path):
+    """The aggregator plays it with keys of its own, and would know its masks; they lack the absent client's signature."""
+    fed = hospitals(tmp_path, horizontal={"absence": "skip"}, terms={"deadlines": {"join": 1.0}})
+    invite(fed.place("centre"), "run-1")
+    fed.run_all(lambda party: join(fed.place(party), "run-1", FOREVER, progress=quiet), [*HOSPITALS[:3], "centre"])
+
+    def session(party):
+        return fed.place(party).session("run-1", CONTRACT, "train", Wait(0), quiet)
+
+    for party in HOSPITALS[:3]:
+        with pytest.raises(Waiting), session(party) as one:
+            contribute_values(one, [1.0])
+    with session("centre") as one:
+        tables = {party: one.receive("advertise", party) for party in HOSPITALS[:3]}
+        keys, signatures = ([one.scalar(table, name) for table in tables.values()] for name in ("keys", "signature"))
+        own = OwnKeys.draw(Prf(bytes(32))).public().joined()
+        forged = one.sign(KEYS_DOMAIN, keys_statement(one, own))
+        one.send("roster", client=list(HOSPITALS), keys=[*keys, own], signature=[*signatures, forged])
+    for party in HOSPITALS[:3]:
+        with pytest.raises(SignatureRefused) as caught, session(party) as one:
+            contribute_values(one, [1.0])
+        assert caught.value.party == "west"

@@ -102,7 +102,7 @@ def test_a_client_that_tells_peers_different_numbers_is_found_by_name(tmp_path, 
     kept = parse(fed.place("east").run_area("run-1").get("contribute/two-counts/north"))
     assert [one["rows"] for one in kept] == [999, training_rows(fed, "north")]
     findings = histories(source(fed, "east"))[0]["run-1"].of_kind("finding")
-    assert [(one["subject"], one["body"]["code"]) for one in findings] == [("north", TwoCounts.code)]
+    assert [(one["subject"], one["body"]["code"]) for one in findings] == [("north, rows", TwoCounts.code)]
     assert {party: audited(fed, party).findings for party in fed.parties} == {party: [] for party in fed.parties}
 
 
