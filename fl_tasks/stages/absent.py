@@ -35,8 +35,9 @@ def decline(place: Workplace, run: str, decliner: str) -> None:
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     stored = place.run_area(run).keep("join", canonical(document.document()))
-    send_to_all(place, place.handshake(run), "join", {"document": stored})
-    note_absence(place, invited, answer="declined", by=decliner)
+    if "decliner" in parse(stored):
+        send_to_all(place, place.handshake(run), "join", {"document": stored})
+        note_absence(place, invited, answer="declined", by=decliner)
 
 
 def show_block(place: Workplace, run: str, kept: dict[str, Any], previous_run: str) -> None:

@@ -120,6 +120,16 @@ def test_a_client_that_fails_before_it_has_joined_stops_nobody(tmp_path):
     assert fed.place("east").agreed("run-1").parties == sorted(OTHERS)
 
 
+def test_who_has_joined_cannot_decline_any_more(tmp_path):
+    fed = skipping(tmp_path, join_seconds=86400)
+    invite(fed.place("centre"), "run-1")
+    with pytest.raises(Waiting):
+        join(fed.place("west"), "run-1", Wait(0), progress=quiet)
+    decline(fed.place("west"), "run-1", "ada")
+    fed.run_all(lambda party: join(fed.place(party), "run-1", FOREVER, progress=quiet))
+    assert fed.place("west").manifest("run-1").parties == sorted(fed.parties)
+
+
 def test_an_answer_that_cannot_be_is_none(tmp_path):
     """West answers another invitation: the others are not held up, and the centre takes it for absent."""
     fed = skipping(tmp_path)
