@@ -79,6 +79,28 @@ def test_whoever_declines_is_not_waited_for(tmp_path):
     assert {party: audited(fed, party).findings for party in fed.parties} == {party: [] for party in fed.parties}
 
 
+def test_stopped_at_every_wait(tmp_path):
+    """Everybody forgets everything again and again, the absent one too: the same manifest and the same block."""
+    fed = skipping(tmp_path, join_seconds=86400)
+    invite(fed.place("centre"), "run-1")
+    decline(fed.place("west"), "run-1", "ada")
+    results, stops = {}, 0
+    for stage, parties in ((join, OTHERS), (settle, list(fed.parties))):
+        results[stage] = {}
+        while len(results[stage]) < len(parties):
+            assert stops < 300
+            for party in [one for one in parties if one not in results[stage]]:
+                try:
+                    results[stage][party] = stage(fed.place(party), "run-1", Wait(0), progress=quiet)
+                except Waiting:
+                    stops += 1
+    assert stops > 10
+    assert len({one["manifest"] for one in results[join].values()}) == len({one["block"] for one in results[settle].values()}) == 1
+    again = join(fed.place("north"), "run-1", Wait(0), progress=quiet)
+    assert again == results[join]["north"]
+    assert {party: audited(fed, party).findings for party in fed.parties} == {party: [] for party in fed.parties}
+
+
 def test_a_client_that_was_away_takes_the_block_when_it_settles_the_next_run(tmp_path):
     """West has seen nothing of two runs; the third one's block follows theirs. What it needs of them outlives retention."""
     fed = skipping(tmp_path, retention={"artifacts_days": 0})
@@ -110,6 +132,7 @@ def test_below_the_threshold_there_is_no_run(tmp_path):
         join(fed.place("north"), "run-1", FOREVER, progress=quiet)
     with pytest.raises(Absent):  # the run has no block, and there is nothing to keep
         settle(fed.place("east"), "run-1", FOREVER, progress=quiet)
+    assert histories(source(fed, "east"))[0]["run-1"].state == "goes on without this party"
 
 
 def test_a_client_that_fails_before_it_has_joined_stops_nobody(tmp_path):

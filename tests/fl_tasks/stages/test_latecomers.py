@@ -7,6 +7,7 @@ import pytest
 from contracts.manifest import LateJoin
 from fl_tasks.models.part import ModelPart
 from fl_tasks.models.reference import fit_alone
+from fl_tasks.stages import latecomers
 from fl_tasks.stages.align import align
 from fl_tasks.stages.closing import BadClosing
 from fl_tasks.stages.evaluate import evaluate
@@ -48,11 +49,23 @@ def comes(fed: Federation, run: str) -> None:
     assert (waiting.value.party, waiting.value.message) == ("centre", "admission")
 
 
+class Stopped(Exception):
+    """A process is gone."""
+
+
+def stop(*_: object) -> None:
+    raise Stopped
+
+
 @pytest.mark.slow
-def test_a_client_that_comes_late_is_in_the_model_and_in_the_ledger(tmp_path):
+def test_a_client_that_comes_late_is_in_the_model_and_in_the_ledger(tmp_path, monkeypatch):
     """West comes after two rounds; it goes through what it missed, and the model is that of all four hospitals' rows."""
     fed = admitting(tmp_path)
     run = begun(fed, 2)
+    comes(fed, run)
+    with monkeypatch.context() as patched, pytest.raises(Stopped):  # the centre is stopped before it has sent a single copy
+        patched.setattr(latecomers, "_send_copies", stop)
+        train(fed.place("centre"), run, Wait(0), progress=quiet, leg_end=3)
     comes(fed, run)
     fed.stage(train, run, OTHERS, leg_end=3)
     facts = join(fed.place("west"), run, FOREVER, approver="ada", progress=quiet)
