@@ -68,15 +68,47 @@ class Invitation(_Document):
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-class Join(_Document):
+class _Yes(_Document):
+    run: Run
+    party: str = Field(max_length=63)
+    seal: str = Field(max_length=4096)
+    approver: str = Field(max_length=200)
+    created: Moment
+
+
+class Join(_Yes):
     """One party's yes to an invitation: its sealing key for this run, and who approved."""
+
+    invitation_digest: Digest
+
+
+class LateJoin(_Yes):
+    """A client's yes to a run that has begun without it: to its manifest, by which all others work already."""
+
+    manifest: Digest
+
+
+class Decline(_Document):
+    """A client's no to an invitation, where the terms let a run begin without it; it stands in place of a join."""
 
     run: Run
     party: str = Field(max_length=63)
     invitation_digest: Digest
-    seal: str = Field(max_length=4096)
-    approver: str = Field(max_length=200)
+    decliner: str = Field(max_length=200)
     created: Moment
+
+
+class Closing(_Document):
+    """The aggregator's word on which clients take part: who had joined and who had declined when joining was closed.
+
+    Who is in neither list had not answered.
+    """
+
+    run: Run
+    invitation_digest: Digest
+    joined: tuple[str, ...]
+    declined: tuple[str, ...]
+    closed: Moment
 
 
 class Manifest(_Document):
@@ -88,3 +120,8 @@ class Manifest(_Document):
     @classmethod
     def build(cls, invitation: Invitation, joins: list[Join]) -> Manifest:
         return cls(invitation=invitation, joins=tuple(sorted(joins, key=lambda join: join.party)))
+
+    @property
+    def parties(self) -> list[str]:
+        """Who takes part, sorted."""
+        return [join.party for join in self.joins]

@@ -127,12 +127,14 @@ class HorizontalTerms(Strict):
     """What all clients' tables have in common, and how their sums are taken (docs/protocols/horizontal.md).
 
     ``threshold`` clients are the fewest that a sum is taken over, by default just more than two thirds; a step of a sum stays open
-    for ``step_seconds``.
+    for ``step_seconds``. With ``absence: skip`` a run begins without clients that decline it or have not joined in time; with
+    ``admit`` one that comes later takes part from the next leg of training on.
     """
 
     features: dict[str, FeatureTerms] = Field(min_length=1)
     threshold: int | None = Field(None, ge=3)
     step_seconds: float = Field(600, gt=0)
+    absence: Literal["wait", "skip", "admit"] = "wait"
 
     def threshold_of(self, clients: int) -> int:
         return self.threshold if self.threshold is not None else 2 * clients // 3 + 1
@@ -406,8 +408,8 @@ class Terms(Strict):
     def _require_horizontal(self, horizontal: HorizontalTerms) -> None:
         if self.tables:
             raise ValueError("tables: clients' tables are alike; task.horizontal.features says what is in them")
-        if self.incentives is not None:
-            raise ValueError("incentives: there are none for horizontal agreements")
+        if self.incentives is not None and self.incentives.method != "volume":
+            raise ValueError("incentives.method: nobody sees a client's part of a sum, so coalitions cannot be valued; use volume")
         if horizontal.step_seconds >= self.deadlines.message:
             raise ValueError("horizontal.step_seconds: less than deadlines.message, for which clients wait for the aggregator")
 

@@ -7,14 +7,15 @@ from importlib import import_module
 from storage.schema import Contract, Message
 
 STAGES = {
-    "handshake": "fl_tasks.stages.join:HANDSHAKE",
-    "seeds": "fl_tasks.stages.join:SEEDS",
+    "handshake": "fl_tasks.stages.handshake:HANDSHAKE",
+    "seeds": "fl_tasks.stages.handshake:SEEDS",
     "alignment": "fl_tasks.alignment.contract:CONTRACT",
     "secure-aggregation": "fl_tasks.horizontal.secagg:CONTRACT",
     "evaluation": "fl_tasks.stages.evaluate:METRICS",
     "scoring": "fl_tasks.vertical.scoring:CONTRACT",
     "tree-scoring": "fl_tasks.vertical.secureboost.scoring:CONTRACT",
     "incentives": "fl_tasks.incentives.coalitions:CONTRACT",
+    "volume": "fl_tasks.incentives.volume:CONTRACT",
     "settlement": "fl_tasks.settlement.messages:SETTLEMENT",
     "live": "fl_tasks.settlement.messages:LIVE",
     "abort": "fl_tasks.aborts:ABORT",

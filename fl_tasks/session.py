@@ -23,11 +23,11 @@ from fl_tasks.crypto.pool import Pool, open_pool
 from fl_tasks.crypto.prf import Prf
 from fl_tasks.waiting import Wait, Watch
 from storage.errors import CodedError
-from storage.exchange import Exchange
+from storage.exchange import Exchange, pack_table
 from storage.identity import SignatureRefused
 from storage.private import PrivateArea
 from storage.roles import AGGREGATOR, ARBITER, CLIENT, GUEST, HOST, INITIATORS
-from storage.schema import Contract, Message
+from storage.schema import Contract, Message, assemble
 
 if TYPE_CHECKING:
     from contracts.terms import Terms
@@ -53,7 +53,9 @@ class Secrets:
 class Session:
     """One party's view of one stage of a run.
 
-    ``round`` is 0 before the first training round. All names are party names; ``roles`` is in the agreement's order.
+    ``round`` is 0 before the first training round. All names are party names; ``roles`` is in the agreement's order. ``enrolled``
+    are the agreement's clients, also those that take no part in the run: what a threshold is a part of. What this
+    party sends to all stays in ``copies``, for who is admitted later.
     """
 
     def __init__(
@@ -73,10 +75,14 @@ class Session:
         progress: Progress = log_progress,
         leg_end: int | None = None,
         workers: int | None = None,
+        enrolled: Sequence[str] | None = None,
+        copies: PrivateArea | None = None,
     ) -> None:
         self.me, self.roles, self.role, self.run = me, dict(roles), roles[me], exchange.run
         self.terms, self.params, self.stage = terms, dict(params), stage
         self.run_area, self.area, self.history = run_area, run_area.area(stage), history
+        self.enrolled = self.clients if enrolled is None else list(enrolled)
+        self._copies = copies
         self.round = 0
         self.last_round = 0
         self._part: int | None = None
@@ -143,6 +149,8 @@ class Session:
         """
         message = self._message(name)
         wrapped = {key: _protect(message, key, value) for key, value in columns.items()}
+        if self._copies is not None and to is None:
+            self._copies.keep(f"{self.round:06d}/{message.step}/{message.name}", bytes(pack_table(assemble(message, wrapped))))
         for recipient in self._recipients(message, to):
             self._exchange.send(message, recipient, self.round, wrapped)
 

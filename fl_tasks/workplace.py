@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from contracts.agreement import Agreement
-from contracts.manifest import Manifest
+from contracts.manifest import LateJoin, Manifest
 from contracts.settings import AgreementSettings, PartySettings
 from contracts.terms import Terms
 from fl_tasks.aborts import published_abort
@@ -25,7 +25,7 @@ from storage.identity import PartyKeys, SealKey, UnsealKey, decode_key
 from storage.ledger.blocks import Blocks
 from storage.ledger.chain import Chain
 from storage.private import PrivateArea
-from storage.roles import CLIENT, INITIATORS
+from storage.roles import AGGREGATOR, CLIENT, INITIATORS
 from storage.schema import Contract
 from storage.stores.base import Store
 from storage.stores.opening import open_store
@@ -35,6 +35,12 @@ class NotJoined(CodedError):
     code = "TMB-RUN-001"
     cause = "This party has not joined the run."
     remedy = "Run the join task first; it keeps the manifest that all parties signed."
+
+
+class Absent(CodedError):
+    code = "TMB-RUN-009"
+    cause = "The run goes on without this party, which declined it or had not joined when joining was closed."
+    remedy = "Nothing is wrong; the settle task keeps the block that the others sign. Join the next run in time."
 
 
 class RunSettled(CodedError):
@@ -114,15 +120,61 @@ class Workplace:
     # -- what a run was agreed to be ----------------------------------------------------------------------------------------
 
     def manifest(self, run: str) -> Manifest:
-        """The manifest that every party signed; raises :class:`NotJoined`."""
+        """The manifest that this party signed with all others; raises :class:`NotJoined` or :class:`Absent`."""
+        found = self.agreed(run)
+        if self.me not in self.taking_part(run):
+            raise Absent(f"Run {run}.", party=self.me)
+        return found
+
+    def agreed(self, run: str) -> Manifest:
+        """The manifest that a run's parties signed, whether or not this one is among them. Raises as :meth:`manifest` does."""
         stored = self.run_area(run).get("manifest")
         if stored is None:
-            raise NotJoined(f"Run {run}.", party=self.me)
+            raise (Absent if self.absent(run) else NotJoined)(f"Run {run}.", party=self.me)
         return Manifest.from_document(parse(stored))
+
+    def taking_part(self, run: str) -> dict[str, str]:
+        """Role by party of those who take part in a run, in the agreement's order."""
+        parties = {*self.agreed(run).parties, *(late.party for late in self.admitted(run))}
+        return {party: role for party, role in self.roles.items() if party in parties}
+
+    def admitted(self, run: str) -> list[LateJoin]:
+        """The clients that take part though they came late, as far as this party knows."""
+        area = self.run_area(run).area("admitted")
+        return [LateJoin.from_document(parse(area.get(name) or b"null")) for name in area.names()] if self.admits else []
+
+    def approvers(self, run: str) -> dict[str, str]:
+        """Who said yes, by party."""
+        return {one.party: one.approver for one in (*self.agreed(run).joins, *self.admitted(run))}
+
+    def absent(self, run: str) -> bool:
+        """Whether this party has heard that the run begins without it, or has declined it itself."""
+        if not self.may_skip:
+            return False
+        answer, closing = (self.run_area(run).get(name) for name in ("join", "closing"))
+        if closing is not None:
+            late = self.role == CLIENT and self.me not in parse(closing)["joined"]
+            return late and all(one.party != self.me for one in self.admitted(run))
+        return answer is not None and "decliner" in parse(answer)
+
+    @property
+    def may_skip(self) -> bool:
+        """Whether a run may begin without some clients."""
+        return self.terms.task.horizontal is not None and self.terms.task.horizontal.absence != "wait"
+
+    @property
+    def admits(self) -> bool:
+        """Whether clients may join a run that has begun."""
+        return self.terms.task.horizontal is not None and self.terms.task.horizontal.absence == "admit"
+
+    @property
+    def clients(self) -> list[str]:
+        """The agreement's clients, in its order."""
+        return [party for party, role in self.roles.items() if role == CLIENT]
 
     def params(self, run: str) -> dict[str, Any]:
         """The run's parameters, all of them, as the manifest has them."""
-        return dict(self.manifest(run).invitation.parameters)
+        return dict(self.agreed(run).invitation.parameters)
 
     # -- exchanges and sessions ---------------------------------------------------------------------------------------------
 
@@ -136,10 +188,14 @@ class Workplace:
         return Exchange(me, peers, self.agreement.name, run, self.agreement.digest, self.books(booked or run))
 
     def exchange(self, run: str) -> Exchange:
-        """The exchange of a joined run: this run's sealing keys, bound to the manifest's digest."""
+        """The exchange of a joined run: this run's sealing keys, bound to the manifest's digest.
+
+        Clients that take no part stand with their long-term key: their signatures must be told from others', and may come to count.
+        """
         manifest, secret = self.manifest(run), self._secret(run)
-        seals = {join.party: SealKey(decode_key(join.seal)) for join in manifest.joins}
-        peers = {name: self._peer(name, seals[name]) for name in self.peers}
+        seals = {name: self.agreement.members[name].seal for name in self.clients} if self.may_skip else {}
+        seals |= {join.party: SealKey(decode_key(join.seal)) for join in (*manifest.joins, *self.admitted(run))}
+        peers = {name: self._peer(name, seals[name]) for name in self.peers if name in seals}
         me = Self(self.me, self.keys.signing, UnsealKey(decode_key(secret["unseal"])), self.store)
         return Exchange(me, peers, self.agreement.name, run, manifest.digest, self.books(run))
 
@@ -155,17 +211,23 @@ class Workplace:
         secret: dict[str, str] = parse(stored)
         return secret
 
-    def watch(self, run: str, wait: Wait, settling: bool = False) -> Watch:
-        """Deadlines and aborts of one run; a run that is being settled does not expire."""
+    def watch(self, run: str, wait: Wait, settling: bool = False, deadline: float | None = None) -> Watch:
+        """Deadlines and aborts of one run; a run that is being settled does not expire. ``deadline`` stands for the terms' one."""
         limits, stored = self.terms.deadlines, self.run_area(run).get("manifest")
         expires = Manifest.from_document(parse(stored)).invitation.expires_at if stored and not settling else None
-        deadline = limits.settle if settling else limits.message if stored else limits.join
-        return Watch(wait, deadline, expires, self.run_area(run), lambda: self.aborted(run))
+        usual = limits.settle if settling else limits.message if stored else limits.join
+        return Watch(wait, deadline or usual, expires, self.run_area(run), lambda: self.aborted(run))
 
     def aborted(self, run: str) -> CodedError | None:
-        """The abort that ends a run for this party, if there is one; a client that leaves a horizontal run ends nothing."""
-        begun = self.run_area(run).get("manifest") is not None
-        return published_abort(self.handshake(run), [one for one in self.peers if not begun or self.roles[one] != CLIENT])
+        """The abort that ends a run for this party, if there is one.
+
+        A client that leaves a horizontal run ends nothing once it has begun, nor before that where the run may begin without it.
+        """
+        manifest, closing = (self.run_area(run).get(name) for name in ("manifest", "closing"))
+        needed: Collection[str] = () if manifest is not None else self.clients
+        if manifest is None and self.may_skip:
+            needed = () if closing is None else parse(closing)["joined"]
+        return published_abort(self.handshake(run), [one for one in self.peers if self.roles[one] != CLIENT or one in needed])
 
     def session(
         self,
@@ -181,7 +243,7 @@ class Workplace:
         """A session of one stage of a joined run; with ``among``, of some of its parties."""
         return Session(
             me=self.me,
-            roles={party: role for party, role in self.roles.items() if among is None or party in among},
+            roles={party: role for party, role in self.taking_part(run).items() if among is None or party in among},
             terms=self.terms,
             params=self.params(run),
             exchange=self.exchange(run),
@@ -194,6 +256,8 @@ class Workplace:
             progress=progress,
             leg_end=leg_end,
             workers=self.party.workers,
+            enrolled=self.clients,
+            copies=self.run_area(run).area("copies") if self.admits and self.role == AGGREGATOR and stage == "train" else None,
         )
 
     def _secrets(self, run: str) -> Secrets:

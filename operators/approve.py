@@ -1,14 +1,17 @@
-"""Operator that asks a person whether this party takes part in a run."""
+"""Operators that ask a person whether this party takes part in a run."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.standard.exceptions import HITLRejectException
+from airflow.providers.standard.exceptions import HITLRejectException, HITLTimeoutError
 from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.sdk.exceptions import AirflowSkipException
 
 from operators.base import fail
+from operators.runs import Kind, run_name
 from storage.errors import CodedError
 
 if TYPE_CHECKING:
@@ -37,3 +40,31 @@ class ApproveRunOperator(ApprovalOperator):
             return super().execute_complete(context, event)
         except HITLRejectException:
             fail(Refused(step=self.task_id), context)
+
+
+class DeclinableRunOperator(ApproveRunOperator):
+    """The same where a run may begin without this party: a refusal, or nobody's answer in time, declines it, and nothing fails.
+
+    The tasks after it are skipped; ``settle`` keeps the block that the others sign.
+    """
+
+    template_fields: Collection[str] = (*ApproveRunOperator.template_fields, "agreement", "run_id")
+
+    def __init__(self, *, agreement: str, run_id: str = "{{ dag_run.run_id }}", kind: Kind = "train", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.agreement, self.run_id, self.kind = agreement, run_id, kind
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
+        try:
+            return ApprovalOperator.execute_complete(self, context, event)
+        except HITLRejectException:
+            self._decline(event["responded_by_user"]["name"])
+        except HITLTimeoutError:
+            self._decline("nobody answered")
+
+    def _decline(self, decliner: str) -> None:
+        from fl_tasks.stages.absent import decline
+        from fl_tasks.workplace import Workplace
+
+        decline(Workplace.open(self.agreement), run_name(self.run_id, self.kind), decliner)
+        raise AirflowSkipException(f"declined: {decliner}")

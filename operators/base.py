@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 from operators.runs import Kind, run_name
 from storage.errors import CodedError
@@ -41,7 +41,7 @@ class FederatedOperator(BaseOperator):
 
     A subclass implements :meth:`work`. Every call replays the stage from its last checkpoint, so a retry, a resumed wait and a
     cleared task are all the same thing. Errors with a code fail the task at once, since trying again would give them again;
-    an unreachable store and anything unforeseen are retried.
+    an unreachable store and anything unforeseen are retried. In a run that goes on without this party the task is skipped.
     """
 
     template_fields: Sequence[str] = ("agreement", "run_id")
@@ -64,7 +64,7 @@ class FederatedOperator(BaseOperator):
     def resume(self, context: Context, event: Any = None) -> Any:
         """Begin the stage, or go on after a deferral; why the trigger fired (``event``) the replay finds out by itself."""
         from fl_tasks.waiting import Wait, Waiting
-        from fl_tasks.workplace import Workplace
+        from fl_tasks.workplace import Absent, Workplace
 
         try:
             place = Workplace.open(self.agreement)
@@ -72,6 +72,8 @@ class FederatedOperator(BaseOperator):
             return self.work(place, run, Wait(place.party.inline_seconds), self._progress(context), context)
         except Waiting as waiting:
             self._defer(waiting, run)
+        except Absent as absent:
+            raise AirflowSkipException(str(absent)) from None
         except CodedError as error:
             fail(error.at(step=self.stage), context, retry=error.code in TRANSIENT)
         except AirflowException:

@@ -14,7 +14,7 @@ from contracts.agreement import Agreement
 from contracts.parameters import KNOWN, Parameter
 from operators.abort import AbortOperator
 from operators.align import AlignEntitiesOperator
-from operators.approve import ApproveRunOperator
+from operators.approve import ApproveRunOperator, DeclinableRunOperator
 from operators.evaluate import EvaluateModelOperator
 from operators.join import InviteOperator, JoinRunOperator, PendingInvitationsOperator, ReadInvitationOperator
 from operators.monitor import MonitorOperator
@@ -64,7 +64,7 @@ def build_training_dag(agreement: Agreement, party: str) -> DAG:
         published = PublishModelOperator(task_id="publish", outlets=[model_asset(agreement.name, party)], **own)
         beginning = _beginning(agreement, party, "train")
         _chain([*beginning, validated, aligned])
-        aligned >> training >> evaluated >> published >> SettleOperator(task_id="settle", **own)
+        aligned >> training >> evaluated >> published >> _settling(agreement, own)
         _watched([*beginning, validated, aligned, *legs, evaluated, published], own)
     return dag
 
@@ -80,7 +80,7 @@ def build_predict_dag(agreement: Agreement, party: str) -> DAG:
             AlignEntitiesOperator(task_id="align", **own),
             PredictOperator(task_id="predict", outlets=[scores_asset(agreement.name, party)], **own),
         ]
-        _chain([*tasks, SettleOperator(task_id="settle", **own)])
+        _chain([*tasks, _settling(agreement, own)])
         _watched(tasks, own)
     return dag
 
@@ -212,16 +212,22 @@ def _beginning(agreement: Agreement, party: str, kind: Kind) -> list[BaseOperato
         ]
     if agreement.terms.joining == "automatic":
         return [JoinRunOperator(task_id="join", **own)]
+    asked: dict[str, Any] = {
+        "task_id": "approve",
+        "subject": f"Take part in a run of {agreement.name}?",
+        "body": _INVITATION,
+        "response_timeout": timedelta(seconds=agreement.terms.deadlines.join),
+    }
     return [
         ReadInvitationOperator(task_id="invitation", **own),
-        ApproveRunOperator(
-            task_id="approve",
-            subject=f"Take part in a run of {agreement.name}?",
-            body=_INVITATION,
-            response_timeout=timedelta(seconds=agreement.terms.deadlines.join),
-        ),
+        DeclinableRunOperator(**asked, **own) if _may_skip(agreement) else ApproveRunOperator(**asked),
         JoinRunOperator(task_id="join", approver="{{ ti.xcom_pull('approve')['responded_by_user']['name'] }}", **own),
     ]
+
+
+def _settling(agreement: Agreement, own: dict[str, Any]) -> BaseOperator:
+    """The last task; in a run that goes on without this party it alone has something to do: keep the block."""
+    return SettleOperator(task_id="settle", trigger_rule="none_failed" if _may_skip(agreement) else "all_success", **own)
 
 
 def _watched(tasks: Sequence[BaseOperator], own: dict[str, Any]) -> None:
@@ -235,3 +241,8 @@ def _chain(tasks: Sequence[BaseOperator]) -> None:
 
 def _starts(agreement: Agreement, party: str) -> bool:
     return agreement.roles()[party] in INITIATORS
+
+
+def _may_skip(agreement: Agreement) -> bool:
+    horizontal = agreement.terms.task.horizontal
+    return horizontal is not None and horizontal.absence != "wait"

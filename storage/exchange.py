@@ -84,7 +84,7 @@ class Exchange:
         slices = self._slices(table)
         for index, part in enumerate(slices, start=1):
             info = seal_context(address, self.me.name, self.binding, schema, index)
-            sealed = self.peers[recipient].seal.seal(_ipc(part), info)
+            sealed = self.peers[recipient].seal.seal(pack_table(part), info)
             if len(slices) == 1:
                 inline = sealed
             else:
@@ -193,7 +193,8 @@ def _put_or_adopt(store: Store, key: str, data: bytes) -> bytes:
     return data
 
 
-def _ipc(table: pa.Table) -> memoryview:
+def pack_table(table: pa.Table) -> memoryview:
+    """A table as an Arrow stream."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)

@@ -68,6 +68,8 @@ class History:
             return f"settled in block {self.block['height']}"
         if self.kind == MONITOR:
             return "this party's own"
+        if self.of_kind("absence"):
+            return "goes on without this party"
         aborts = self.of_kind("abort")
         return f"aborted ({aborts[0]['body']['code']})" if aborts else "not settled"
 

@@ -7,10 +7,13 @@ from typing import Any
 
 from contracts.agreement import Link
 from contracts.manifest import Manifest
+from contracts.terms import Terms
 from fl_tasks.audit.findings import Audit, Differs, Missing
 from fl_tasks.audit.record import Record
 from fl_tasks.audit.source import Source, read_document, run_key, runs_with
-from fl_tasks.stages.join import MANIFEST_DOMAIN
+from fl_tasks.horizontal.secagg.lists import LEAST_SURVIVORS
+from fl_tasks.stages.handshake import MANIFEST_DOMAIN
+from storage.roles import CLIENT
 from storage.stores.base import KeyMissing
 
 PART = "manifests"
@@ -27,13 +30,13 @@ def check_manifests(audit: Audit, source: Source, record: Record, blocks: Mappin
             named = {record.manifests.get(run, manifest.digest), settled.get(run, manifest.digest)}
             if named != {manifest.digest} or manifest.invitation.run != run:
                 raise Differs("The record or the block names another manifest.")
-            if [join.party for join in manifest.joins] != sorted(link.members):
-                raise Differs("Its participants are not the members of the agreement.")
+            if not _may_be(manifest.parties, link, source.agreement.terms):
+                raise Differs("Its participants are not the members of the agreement, or too few of them.")
             audit.count(PART, "manifests")
-            for party, member in link.members.items():
+            for party in manifest.parties:
                 signature = run_key(source, run, f"signatures/{party}")
                 with audit.at(PART, signature):
-                    member.verify.verify(_read(source, signature), MANIFEST_DOMAIN, bytes.fromhex(manifest.digest))
+                    link.members[party].verify.verify(_read(source, signature), MANIFEST_DOMAIN, bytes.fromhex(manifest.digest))
                     audit.count(PART, "signatures")
 
 
@@ -43,6 +46,17 @@ def _link(source: Source, manifest: Manifest) -> Link:
         if (source.agreement.name, link.digest) == (manifest.invitation.agreement, manifest.invitation.agreement_digest):
             return link
     raise Differs("It was made under another agreement.")
+
+
+def _may_be(parties: list[str], link: Link, terms: Terms) -> bool:
+    """Whether a run of these parties was allowed: all members, or where the terms say so without clients above the threshold."""
+    horizontal, everybody = terms.task.horizontal, sorted(link.members)
+    if horizontal is None or horizontal.absence == "wait":
+        return parties == everybody
+    clients = [name for name in everybody if link.members[name].role == CLIENT]
+    there = [name for name in clients if name in parties]
+    fits = parties == [name for name in everybody if name not in clients or name in there]
+    return fits and len(there) >= max(horizontal.threshold_of(len(clients)), LEAST_SURVIVORS)
 
 
 def _read(source: Source, key: str) -> bytes:

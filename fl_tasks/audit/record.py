@@ -123,7 +123,8 @@ def _note(record: Record, entry: dict[str, Any]) -> Booked | None:
     kind, run, body = entry["kind"], entry["run"], entry["body"]
     if kind in ("sent", "received"):
         return Booked(body["sha256"], body["size"], body["rows"], sys.intern(",".join(body["kinds"])))
-    if kind == "run" and entry["subject"] != MONITOR:  # monitoring is a party's own affair: nobody signs a manifest for it
+    if kind == "run" and entry["subject"] != MONITOR and body["manifest"] is not None:
+        # monitoring is a party's own affair, for which nobody signs a manifest; a run without this party is named by its block
         record.manifests[run] = body["manifest"]
     elif kind == "settlement":
         record.settlements[int(entry["subject"])] = run, body["block"]

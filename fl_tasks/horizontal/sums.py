@@ -31,8 +31,7 @@ class Attendance:
 
 def contribute_values(session: Session, values: npt.ArrayLike) -> bool:
     """Put real numbers, shape (n,), into the sum of this round and part; returns whether they are in it."""
-    clients = len(session.clients)
-    return contribute(session, to_words(values, clients), _threshold(session))
+    return contribute(session, to_words(values, len(session.enrolled)), _threshold(session))
 
 
 def sum_values(session: Session, count: int, attendance: Attendance) -> Floats:
@@ -49,4 +48,4 @@ def sum_values(session: Session, count: int, attendance: Attendance) -> Floats:
 
 def _threshold(session: Session) -> int:
     assert session.terms.task.horizontal is not None
-    return session.terms.task.horizontal.threshold_of(len(session.clients))
+    return session.terms.task.horizontal.threshold_of(len(session.enrolled))

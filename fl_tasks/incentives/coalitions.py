@@ -19,6 +19,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from fl_tasks.incentives import volume
 from fl_tasks.incentives.game import Game
 from fl_tasks.incentives.shapley import Coalition
 from fl_tasks.models.metrics import measure
@@ -90,6 +91,7 @@ CONTRACT = Contract(
         step="2",
         limit="aggregates over all held-out rows",
     ),
+    *volume.CONTRACT.values(),
     *LIVE.values(),
 )
 

@@ -67,19 +67,7 @@ class Game:
     def contributions(self, incentives: IncentiveTerms, rows: int, columns: Mapping[str, int]) -> dict[str, Any]:
         """What can be said of contributions without any coalition's value."""
         total = sum(columns.values())
-        return {
-            "metric": self.metric,
-            "rows": rows,
-            "method": incentives.method,
-            "absent": incentives.absent,
-            "players": list(self.players),
-            "baseline": None,
-            "coalitions": [],
-            "shapley": None,
-            "errors": None,
-            "leave_one_out": None,
-            "volume": {player: columns[player] / total for player in self.players},
-        }
+        return unvalued(self.metric, incentives, rows, {player: columns[player] / total for player in self.players})
 
     def assessed(self, values: Sequence[float]) -> dict[str, Any]:
         """What follows from the coalitions' values, in the order of ``asked``; gains are positive where a party is of use."""
@@ -99,6 +87,23 @@ class Game:
             "errors": errors,
             "leave_one_out": shapley.leave_one_out(self.players, gain),
         }
+
+
+def unvalued(metric: str, incentives: IncentiveTerms, rows: int, volume: Mapping[str, float]) -> dict[str, Any]:
+    """Contributions by volume alone; ``rows`` held-out rows were evaluated, and ``volume`` is each player's share of the data."""
+    return {
+        "metric": metric,
+        "rows": rows,
+        "method": incentives.method,
+        "absent": incentives.absent,
+        "players": list(volume),
+        "baseline": None,
+        "coalitions": [],
+        "shapley": None,
+        "errors": None,
+        "leave_one_out": None,
+        "volume": dict(volume),
+    }
 
 
 def metric_of(terms: Terms) -> str:

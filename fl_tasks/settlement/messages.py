@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from storage.roles import EVERYONE, GUEST, INITIATORS, INVITED, VERTICAL
+from storage.roles import AGGREGATOR, CLIENT, EVERYONE, GUEST, INITIATORS, INVITED, VERTICAL
 from storage.schema import Contract, Disclosed, Message, Public
 
 _BOOKED = "about artifacts that the two exchanged, which both have booked"
@@ -78,6 +78,18 @@ SETTLEMENT = Contract(
         {"document": Public("binary", _SIGNED)},
         learns="the final block with all its votes",
         step="6",
+    ),
+    Message(
+        "absentees_block",
+        (CLIENT, AGGREGATOR),
+        CLIENT,
+        {
+            "document": Public("binary", _SIGNED),
+            "previous_run": Public("string", "the run that the block before it closed"),
+        },
+        learns="the final block, with metrics, contributions and rewards, of a run that went on without it",
+        step="7",
+        limit="members of the agreement, whose ledger it is",
     ),
 )
 LIVE = Contract(

@@ -97,14 +97,15 @@ class Assembly:
     """The members of a ledger coming to one block: everything heard so far, and what to do next.
 
     Below four members everybody must attest and vote, however long it takes. From four up a quorum goes on once the agreement's
-    patience (``deadlines.settle``) with the others is over.
+    patience (``deadlines.settle``) with the others is over; members that took no part in the run are not waited for.
     """
 
     def __init__(self, session: Session, seat: Seat, place: Place, own: Signed) -> None:
         self._session, self._seat, self._own = session, seat, own
         self._peers = [party for party in session.roles if party != session.me]
         self._ballot = Ballot(session.terms.name, place.height, seat.members)
-        self._voter = Voter(session.me, self._ballot, seat.signing, seat.area)
+        self._present = frozenset(session.roles)
+        self._voter = Voter(session.me, self._ballot, seat.signing, seat.area, self._present)
         self._attested: dict[tuple[str, str], Signed] = {(own.party, own.digest): own}
         self._blocks: dict[str, dict[str, Any]] = {}
         self._heard: set[tuple[str, str, int]] = set()
@@ -191,7 +192,7 @@ class Assembly:
     def _candidate(self, patient: bool = True) -> str | None:
         """The block of the attestations at hand; None while one is missing and there is patience left."""
         attesting = {party for party, _ in self._attested}
-        if patient and self._voter.view == 0 and len(attesting) < len(self._seat.members):
+        if patient and self._voter.view == 0 and not attesting >= self._present:
             return None
         block = build(self._attested.values(), self._seat.members)
         if block is None:

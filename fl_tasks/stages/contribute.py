@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from contracts.terms import IncentiveTerms
+from fl_tasks.incentives import volume
 from fl_tasks.incentives.coalitions import CONTRACT, Floats, ScoresOf, share_volume, value_coalitions
-from fl_tasks.incentives.game import Game
+from fl_tasks.incentives.game import Game, metric_of, unvalued
 from fl_tasks.incentives.rewards import training_rewards
 from fl_tasks.incentives.shapley import Coalition
 from fl_tasks.ledger import enter
@@ -20,7 +22,7 @@ from fl_tasks.stages.retrain import retrain
 from fl_tasks.waiting import Wait
 from fl_tasks.workplace import Workplace
 from storage.canonical import canonical, parse
-from storage.roles import ARBITER, GUEST
+from storage.roles import ARBITER, CLIENT, GUEST
 
 NOTHING: dict[str, Any] = {"contributions": None, "rewards": None}
 _LARGEST = 1 << 26
@@ -44,7 +46,8 @@ def contribute(place: Workplace, run: str, wait: Wait, progress: Progress) -> di
         stored = area.keep("contributions", canonical(found))
     facts: dict[str, Any] = parse(stored, _LARGEST)
     if facts["contributions"] is not None:
-        worth = {name: facts["contributions"].get(name) for name in ("method", "shapley", "volume", "live")}
+        names = ("method", "shapley", "volume", "training_rows", "live")
+        worth = {name: facts["contributions"][name] for name in names if name in facts["contributions"]}
         enter(place, run, "contributions", facts["contributions"]["metric"], **worth, paid=facts["rewards"])
     return facts
 
@@ -52,6 +55,9 @@ def contribute(place: Workplace, run: str, wait: Wait, progress: Progress) -> di
 def _training_facts(place: Workplace, run: str, wait: Wait, progress: Progress) -> dict[str, Any]:
     incentives = place.terms.incentives
     assert incentives is not None
+    if place.terms.task.horizontal is not None:
+        found = _row_facts(place, run, incentives, wait, progress)
+        return {"contributions": found, "rewards": training_rewards(incentives, found, place.taking_part(run))}
     game = Game.of(place.terms, place.roles, bytes.fromhex(place.manifest(run).digest))
     evaluation = parse(place.run_area(run).get("evaluation") or b"")
     scores_of, labels = None, None
@@ -64,7 +70,27 @@ def _training_facts(place: Workplace, run: str, wait: Wait, progress: Progress) 
             told = float(evaluation["metrics"][game.metric])
             found |= game.assessed(value_coalitions(session, game, evaluation["rows"], told, scores_of, labels))
         session.report(**{f"contribution, {party}": value for party, value in (found["shapley"] or found["volume"]).items()})
-    return {"contributions": found, "rewards": training_rewards(incentives, found, place.roles)}
+    return {"contributions": found, "rewards": training_rewards(incentives, found, place.taking_part(run))}
+
+
+def _row_facts(place: Workplace, run: str, incentives: IncentiveTerms, wait: Wait, progress: Progress) -> dict[str, Any]:
+    """Contributions of clients, by their training rows; who took no part, or does not settle the run, has none."""
+    own = int((~load_aligned(place, run).test).sum()) if place.role == CLIENT else None
+    with place.session(run, volume.CONTRACT, "contribute", wait, progress, settling=True) as session:
+        counts = volume.agree_on_rows(session, own)
+        session.report(**{f"rows, {party}": rows for party, rows in counts.items()})
+        if own is not None and place.me not in counts:
+            enter(place, run, "finding", f"{place.me}, rows", code=volume.NotCounted.code, addresses=[])
+        for client in two_counts(place, run):
+            enter(place, run, "finding", f"{client}, rows", code=volume.TwoCounts.code, addresses=[])
+    rows = int(parse(place.run_area(run).get("evaluation") or b"")["rows"])
+    found = unvalued(metric_of(place.terms), incentives, rows, volume.shares(place.clients, counts))
+    return {**found, "training_rows": {client: counts.get(client, 0) for client in place.clients}}
+
+
+def two_counts(place: Workplace, run: str) -> list[str]:
+    """Clients that told this party other numbers of rows than the others, by what was kept as proof."""
+    return [name.removeprefix("two-counts/") for name in place.run_area(run).area("contribute").names("two-counts/")]
 
 
 def _own_scores(place: Workplace, run: str, game: Game, wait: Wait, progress: Progress) -> tuple[ScoresOf | None, Floats | None]:

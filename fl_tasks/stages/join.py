@@ -16,52 +16,30 @@ from typing import Any, Literal
 from contracts.manifest import Invitation, Join, Manifest
 from fl_tasks.ledger import enter, enter_run
 from fl_tasks.session import Progress, log_progress
+from fl_tasks.stages.closing import Late, attending, refuse_absent
+from fl_tasks.stages.handshake import (
+    HANDSHAKE,
+    MANIFEST_DOMAIN,
+    SEEDS,
+    BadJoin,
+    collect_signatures,
+    hear,
+    read_answer,
+    run_seal,
+    run_secret,
+    send_to_all,
+)
+from fl_tasks.stages.latecomers import ask_admission
 from fl_tasks.waiting import Wait, Watch
 from fl_tasks.workplace import Workplace
 from storage.canonical import canonical, parse
 from storage.errors import CodedError
 from storage.exchange import Exchange
-from storage.identity import UnsealKey, decode_key, encode_key
-from storage.roles import DATA, EVERYONE, GUEST, HOST, INITIATORS, INVITED
-from storage.schema import Contract, Message, Public
+from storage.roles import DATA
+from storage.schema import Message
 from storage.stores.base import KeyMissing
 
-MANIFEST_DOMAIN = "manifest"
 _RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")
-_SEED = Public("binary", "a random seed that both draw masks from; independent of all data")
-
-HANDSHAKE = Contract(
-    "handshake",
-    Message(
-        "invitation",
-        INITIATORS,
-        INVITED,
-        {"document": Public("binary", "what is to be run, with which parameters")},
-        learns="that a run is proposed, by whom, with which parameters",
-        step="invite",
-    ),
-    Message(
-        "join",
-        EVERYONE,
-        EVERYONE,
-        {"document": Public("binary", "a fresh public key and the approver's name")},
-        learns="that the sender takes part, its public sealing key of this run, and who approved",
-        step="join",
-    ),
-    Message(
-        "manifest_signature",
-        EVERYONE,
-        EVERYONE,
-        {"signature": Public("binary", "a signature over the public manifest")},
-        learns="that the sender agrees to the manifest",
-        step="sign",
-    ),
-)
-SEEDS = Contract(
-    "seeds",
-    Message("pair_seed", DATA, DATA, {"seed": _SEED}, learns="a shared random seed", step="pair"),
-    Message("common_seed", GUEST, HOST, {"seed": _SEED}, learns="a shared random seed", step="common"),
-)
 
 
 class BadRunId(CodedError):
@@ -80,12 +58,6 @@ class NoInvitation(CodedError):
     code = "TMB-RUN-005"
     cause = "No party has invited to this run."
     remedy = "The guest or the aggregator starts a run; its id is the same at every party."
-
-
-class BadJoin(CodedError):
-    code = "TMB-RUN-006"
-    cause = "A party's join answers another invitation or names another party or run."
-    remedy = "That party must join again in a new run."
 
 
 def invite(
@@ -147,7 +119,7 @@ def pending(place: Workplace) -> list[Summons]:
             modified = store.stat(key).modified
         except KeyMissing:  # retention took it since the listing
             continue
-        if not _RUN.fullmatch(run) or modified < oldest or place.run_area(run).get("manifest") is not None:
+        if not _RUN.fullmatch(run) or modified < oldest or place.run_area(run).get("manifest") is not None or place.absent(run):
             continue
         try:
             invited = _fetch_invitation(place, run)
@@ -172,81 +144,85 @@ def invitation(place: Workplace, run: str) -> Invitation:
 
 
 def join(place: Workplace, run: str, wait: Wait, approver: str = "automatic", progress: Progress = log_progress) -> dict[str, Any]:
-    """Take part in a run. Returns participants, approvers and the manifest's digest. Repeating it changes nothing."""
+    """Take part in a run. Returns participants, approvers and the manifest's digest. Repeating it changes nothing.
+
+    Raises Absent, where the terms allow it, in a run that begins without this party.
+    """
     area = place.run_area(run)
     if area.get("settled") is not None:  # its keys are destroyed; a task that is cleared must not draw new ones
-        return _facts(place.manifest(run))
+        return _facts(place, place.manifest(run))
     invited = invitation(place, run)
-    exchange, watch = place.handshake(run), place.watch(run, wait)
-    secret = _run_secret(place, run)
-    mine = Join(
-        run=run,
-        party=place.me,
-        invitation_digest=invited.digest,
-        seal=encode_key(UnsealKey(decode_key(secret["unseal"])).public().raw),
-        approver=approver,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-    )
-    stored = area.keep("join", canonical(mine.document()))
-    _send_to_all(exchange, HANDSHAKE["join"], {"document": stored})
-    joins = [Join.from_document(parse(stored))]
-    joins += [_read_join(place, invited, exchange, watch, peer) for peer in place.peers]
-    manifest = Manifest.build(invited, joins)
-    _sign(place, exchange, watch, manifest)
+    try:
+        manifest = _joined(place, invited, wait, approver)
+    except Late:
+        manifest = ask_admission(place, invited, wait, approver)
     area.keep("manifest", canonical(manifest.document()))
     if place.role in DATA:
         _share_seeds(place, run, wait)
     progress({"stage": "join", "party": place.me, "manifest": manifest.digest[:16]})
-    facts = _facts(manifest)
-    _record(place, manifest, facts["approvers"])
-    return facts
+    return _record(place, manifest)
 
 
-def _facts(manifest: Manifest) -> dict[str, Any]:
-    approvers = {one.party: one.approver for one in manifest.joins}
+def _joined(place: Workplace, invited: Invitation, wait: Wait, approver: str) -> Manifest:
+    """Answer, and sign the manifest with all others who take part."""
+    run, exchange, watch = invited.run, place.handshake(invited.run), place.watch(invited.run, wait)
+    if place.may_skip:
+        refuse_absent(place, invited, exchange)
+    mine = Join(
+        run=run,
+        party=place.me,
+        invitation_digest=invited.digest,
+        seal=run_seal(run_secret(place, run)),
+        approver=approver,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    stored = place.run_area(run).keep("join", canonical(mine.document()))
+    send_to_all(place, exchange, "join", {"document": stored})
+    joins = [Join.from_document(parse(stored))]
+    joins += attending(place, invited, exchange, wait) if place.may_skip else _everybody(place, invited, exchange, watch)
+    manifest = Manifest.build(invited, joins)
+    _sign(place, exchange, watch, manifest)
+    return manifest
+
+
+def _facts(place: Workplace, manifest: Manifest) -> dict[str, Any]:
     return {
         "run": manifest.invitation.run,
         "kind": manifest.invitation.kind,
         "manifest": manifest.digest,
-        "approvers": approvers,
+        "approvers": place.approvers(manifest.invitation.run),
     }
 
 
-def _record(place: Workplace, manifest: Manifest, approvers: Mapping[str, str]) -> None:
-    """The run's first entries: what it is to be, and under which agreement with whose keys."""
+def _record(place: Workplace, manifest: Manifest) -> dict[str, Any]:
+    """The run's first entries: what it is to be, and under which agreement with whose keys. Returns what is told of it."""
     invited, members = manifest.invitation, place.agreement.members
-    enter_run(place, invited.run, invited.kind, manifest=manifest.digest, initiator=invited.initiator, approvers=dict(approvers))
+    facts = _facts(place, manifest)
+    about = {name: facts[name] for name in ("manifest", "approvers")}
+    enter_run(place, invited.run, invited.kind, initiator=invited.initiator, **about)
     keys = {name: member.fingerprint for name, member in members.items()}
     enter(place, invited.run, "agreement", place.agreement.digest, links=len(place.agreement.chain), keys=keys)
+    return facts
 
 
-def _run_secret(place: Workplace, run: str) -> dict[str, str]:
-    fresh = {"unseal": encode_key(UnsealKey.new().raw), "prf": secrets.token_hex(32)}
-    secret: dict[str, str] = parse(place.run_area(run).keep("secret", canonical(fresh)))
-    return secret
-
-
-def _read_join(place: Workplace, invited: Invitation, exchange: Exchange, watch: Watch, peer: str) -> Join:
-    key = exchange.address("join", place.me, 0, HANDSHAKE["join"].step).head()
-    receipt = watch.until(lambda: exchange.fetch(HANDSHAKE["join"], peer, 0), peer, "join", key)
-    joined = Join.from_document(parse(receipt.table.column("document")[0].as_py()))
-    if (joined.party, joined.run, joined.invitation_digest) != (peer, invited.run, invited.digest):
-        raise BadJoin(party=peer)
-    return joined
+def _everybody(place: Workplace, invited: Invitation, exchange: Exchange, watch: Watch) -> list[Join]:
+    """The joins of all other parties, waited for."""
+    joins = []
+    for peer in place.peers:
+        hear(exchange, watch, HANDSHAKE["join"], peer)
+        answer = read_answer(invited, exchange, peer)
+        if not isinstance(answer, Join):
+            raise BadJoin("By the terms nobody may be absent.", party=peer)
+        joins.append(answer)
+    return joins
 
 
 def _sign(place: Workplace, exchange: Exchange, watch: Watch, manifest: Manifest) -> None:
-    """Exchange signatures over the manifest's digest and keep them all."""
-    signed = bytes.fromhex(manifest.digest)
-    area, message = place.run_area(manifest.invitation.run), HANDSHAKE["manifest_signature"]
-    mine = area.keep(f"signatures/{place.me}", place.keys.signing.sign(MANIFEST_DOMAIN, signed))
-    _send_to_all(exchange, message, {"signature": mine})
-    for peer in place.peers:
-        key = exchange.address(message.name, place.me, 0, message.step).head()
-        receipt = watch.until(lambda peer=peer: exchange.fetch(message, peer, 0), peer, message.name, key)  # type: ignore[misc]
-        signature = receipt.table.column("signature")[0].as_py()
-        place.agreement.members[peer].verify.verify(signature, MANIFEST_DOMAIN, signed)
-        area.keep(f"signatures/{peer}", signature)
+    """Exchange signatures over the manifest's digest and keep them all; who takes no part is shown them too."""
+    fresh = place.keys.signing.sign(MANIFEST_DOMAIN, bytes.fromhex(manifest.digest))
+    mine = place.run_area(manifest.invitation.run).keep(f"signatures/{place.me}", fresh)
+    send_to_all(place, exchange, "manifest_signature", {"signature": mine})
+    collect_signatures(place, exchange, watch, manifest)
 
 
 def _share_seeds(place: Workplace, run: str, wait: Wait) -> None:
@@ -259,10 +235,7 @@ def _share_seeds(place: Workplace, run: str, wait: Wait) -> None:
         return own.keep(name, secrets.token_bytes(32))
 
     def received(name: str, peer: str) -> bytes:
-        message = SEEDS[name]
-        key = exchange.address(name, place.me, 0, message.step).head()
-        receipt = watch.until(lambda: exchange.fetch(message, peer, 0), peer, name, key)
-        seed: bytes = receipt.table.column("seed")[0].as_py()
+        seed: bytes = hear(exchange, watch, SEEDS[name], peer).table.column("seed")[0].as_py()
         if len(seed) != 32:
             raise BadJoin("A seed has a wrong length.", party=peer)
         return seed
@@ -280,11 +253,6 @@ def _share_seeds(place: Workplace, run: str, wait: Wait) -> None:
     if place.me != guest:
         common = received("common_seed", guest)
     area.keep("seeds", canonical({"pairs": {peer: seed.hex() for peer, seed in pairs.items()}, "common": common.hex()}))
-
-
-def _send_to_all(exchange: Exchange, message: Message, columns: Mapping[str, Any]) -> None:
-    for peer in exchange.peers:
-        exchange.send(message, peer, 0, columns)
 
 
 def _invitations(place: Workplace, run: str) -> Exchange:

@@ -54,7 +54,7 @@ def publish(place: Workplace, run: str, wait: Wait, progress: Progress = log_pro
 
 def _record(place: Workplace, run: str, evaluation: dict[str, Any]) -> dict[str, Any]:
     manifest = place.manifest(run)
-    quality, approvers = place.terms.quality, {one.party: one.approver for one in manifest.joins}
+    quality, approvers = place.terms.quality, place.approvers(run)
     privacy = parse(place.run_area(run).get("privacy") or b"null")
     part = dict(ModelPart.of_run(place, run).document) if place.role in HOLDERS else None
     return {
@@ -66,7 +66,7 @@ def _record(place: Workplace, run: str, evaluation: dict[str, Any]) -> dict[str,
         "protocol": place.terms.task.protocol,
         "outcome": place.terms.task.outcome,
         "parameters": dict(manifest.invitation.parameters),
-        "parties": {name: {"role": role, "approver": approvers[name]} for name, role in place.roles.items()},
+        "parties": {name: {"role": role, "approver": approvers[name]} for name, role in place.taking_part(run).items()},
         "evaluation": evaluation,
         "quality": None if quality is None else {name: getattr(quality, name) for name in ("metric", "minimum", "maximum")},
         **({"privacy": privacy} if privacy else {}),

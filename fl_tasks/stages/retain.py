@@ -15,7 +15,19 @@ from fl_tasks.session import Progress, log_progress
 from fl_tasks.workplace import Workplace
 from storage.canonical import canonical, parse
 
-_KEPT = ("manifest", "invitation", "join", "signatures/", "evaluation", "gate", "settled", "settle/", "books/")
+_KEPT = (
+    "manifest",
+    "invitation",
+    "join",
+    "closing",
+    "admitted/",
+    "signatures/",
+    "evaluation",
+    "gate",
+    "settled",
+    "settle/",
+    "books/",
+)
 """What stays of a run's private area: what was signed, what came out, and hashes."""
 
 
@@ -45,12 +57,13 @@ def _closed(place: Workplace) -> Iterator[tuple[str, datetime]]:
             yield document["block"]["run"], place.blocks.written(height)
     runs = {name.split("/")[1] for name in place.private.names("runs/") if name.endswith("/manifest")}
     for run in sorted(runs - settled):
-        yield run, place.manifest(run).invitation.expires_at
+        yield run, place.agreed(run).invitation.expires_at
 
 
 def _erase(place: Workplace, run: str) -> int:
     """Delete first, then note it: a crash in between deletes again, and finds less."""
-    doomed = [key for peer in place.peers for key in _artifacts(place, peer, run)]
+    took_part = place.taking_part(run)  # what was signed stays there for those who did not
+    doomed = [key for peer in place.peers if peer in took_part for key in _artifacts(place, peer, run)]
     for key in doomed:
         place.store.delete(key)
     area, count = place.private.area("runs", run), len(doomed)

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from fl_tasks.incentives.volume import TwoCounts
 from fl_tasks.ledger import enter
 from fl_tasks.session import Progress, log_progress
 from fl_tasks.settlement.books import Reconciled, reconcile
 from fl_tasks.settlement.messages import SETTLEMENT
 from fl_tasks.settlement.settle import Assembly, EarlierRun, OtherHistory, Place, Seat, agree_on_place, attestation, forgiving
-from fl_tasks.stages.contribute import contribute
-from fl_tasks.waiting import Wait
-from fl_tasks.workplace import Workplace
+from fl_tasks.stages.absent import show_block, take_block
+from fl_tasks.stages.contribute import contribute, two_counts
+from fl_tasks.stages.latecomers import hear_latecomers
+from fl_tasks.waiting import PeerAborted, PeerSilent, Wait
+from fl_tasks.workplace import Absent, NotJoined, Workplace
 from storage.canonical import canonical, digest, parse
 from storage.errors import CodedError
 from storage.ledger.block import FIRST_PREVIOUS
@@ -30,12 +33,20 @@ class BooksDiffer(CodedError):
 def settle(place: Workplace, run: str, wait: Wait, progress: Progress = log_progress) -> dict[str, Any]:
     """Close a run with all parties; returns the block's facts. Repeating it changes nothing, whatever was interrupted.
 
-    Raises Waiting or PeerSilent while a party is missing; a later try goes on. Raises :class:`BooksDiffer` after the block is
-    final where this party's books and a peer's do not agree.
+    A party that took no part keeps the block that the others sign. Raises Waiting or PeerSilent while a party is missing; a later
+    try goes on. Raises, after the block is final, :class:`BooksDiffer` where this party's books and a peer's do not agree, and
+    TwoCounts where a client told it another number of rows than the rest; Absent where a run without this party has no block.
     """
-    facts = _closed(place, run, wait, progress)
+    try:
+        facts = _closed(place, run, wait, progress)
+    except (PeerAborted, PeerSilent) as ended:
+        if place.absent(run):
+            raise Absent(f"Run {run} has no block. {ended}", party=place.me) from None
+        raise
     if facts["differing"]:
         raise BooksDiffer(f"Block {facts['height']}, with {', '.join(facts['differing'])}.", party=place.me)
+    for client in two_counts(place, run):
+        raise TwoCounts(f"Block {facts['height']}.", party=client)
     return facts
 
 
@@ -55,6 +66,9 @@ def _closed(place: Workplace, run: str, wait: Wait, progress: Progress) -> dict[
 
 
 def _settle(place: Workplace, run: str, wait: Wait, progress: Progress) -> bytes:
+    if place.may_skip and place.me not in _parties(place, run):
+        return _close(place, run, take_block(place, run, wait), Reconciled([], {}))
+    hear_latecomers(place, run, wait)
     facts = _facts(place, run, wait, progress)
     manifest = place.manifest(run)
     ledger = place.private.area("ledger")
@@ -70,8 +84,9 @@ def _settle(place: Workplace, run: str, wait: Wait, progress: Progress) -> bytes
     seat = Seat(place.keys.signing, members, ledger.area("votes"))
     if place.terms.task.horizontal is not None:  # what came too late for its step is not lost to the books
         exchange = place.exchange(run)
-        for peer in place.peers:
-            exchange.book_unread(peer)
+        for peer in place.taking_part(run):
+            if peer != place.me:
+                exchange.book_unread(peer)
     with place.session(run, SETTLEMENT, "settle", wait, progress, settling=True) as session:
         books = reconcile(session, place.books(run), forgiving(members))
         at = agree_on_place(session, lambda: _next_place(place, ledger, run))
@@ -80,7 +95,16 @@ def _settle(place: Workplace, run: str, wait: Wait, progress: Progress) -> bytes
         document = Assembly(session, seat, at, attestation(session, seat, said)).run()
         session.report(block=document["block"]["height"])
     kept = place.blocks.put(at.height, document)
+    show_block(place, run, kept, at.previous_run)
     return _close(place, run, kept, books)
+
+
+def _parties(place: Workplace, run: str) -> list[str]:
+    """Who takes part in a run, as far as this party knows; a run that it has never heard of goes on without it."""
+    try:
+        return list(place.taking_part(run))
+    except (Absent, NotJoined):
+        return []
 
 
 def _facts(place: Workplace, run: str, wait: Wait, progress: Progress) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from fl_tasks.models.part import Encodes
 from fl_tasks.session import Progress, Session, log_progress
 from fl_tasks.stages.aligned import features, label, load_aligned, weight
 from fl_tasks.stages.families import Labels, VerticalFamily, family_of, horizontal_family, vertical_family
+from fl_tasks.stages.latecomers import admit, close_admission
 from fl_tasks.vertical import arbiter_oracle, guest_held, linear, secureboost, taylor
 from fl_tasks.waiting import Wait
 from fl_tasks.workplace import Workplace
@@ -47,6 +48,7 @@ def train(place: Workplace, run: str, wait: Wait, progress: Progress = log_progr
     training is over, the party's model part is kept in the run's private area.
     """
     protocol = PROTOCOLS[place.terms.task.protocol]
+    admit(place, run)
     with place.session(run, protocol.CONTRACT, "train", wait, progress, leg_end) as session:
         _book_rounds(session)
         if session.role not in HOLDERS:
@@ -57,6 +59,8 @@ def train(place: Workplace, run: str, wait: Wait, progress: Progress = log_progr
                 _keep_model(session, encoder, state)
         finished = session.finished or bool(state.get("stopped"))
         done, losses = int(state["round"]), [float(one) for one in state.get("loss", [])]
+        if finished:
+            close_admission(place, run)
         cost = spent(session.terms, session.params, done)
         enter(place, run, "rounds", f"to {done}", round=done, finished=finished, loss=losses[-1] if losses else None, **cost)
         if finished and cost:

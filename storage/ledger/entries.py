@@ -14,6 +14,7 @@ from storage.errors import CodedError
 KINDS = (
     "agreement",
     "run",
+    "absence",
     "validation",
     "alignment",
     "sent",

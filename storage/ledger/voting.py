@@ -11,7 +11,7 @@ never both become final.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from storage.canonical import canonical, parse
 from storage.errors import CodedError
@@ -116,14 +116,17 @@ class Ballot:
 
 
 class Voter:
-    """One member's conduct at one height.
+    """One member's conduct at one height, where the members of ``present`` are waited for.
 
     A vote is kept in ``area`` (create-only) before anybody hears of it, so that neither a crash nor a second process can make this
     member vote twice; begun anew, it goes through what it kept.
     """
 
-    def __init__(self, me: str, ballot: Ballot, signing: SigningKey, area: PrivateArea) -> None:
+    def __init__(
+        self, me: str, ballot: Ballot, signing: SigningKey, area: PrivateArea, present: Collection[str] | None = None
+    ) -> None:
         self.me, self.ballot = me, ballot
+        self._present = frozenset(ballot.members if present is None else present)
         self._signing, self._area = signing, area
         self.view, self.phase = 0, PREVOTE
         self._locked: tuple[int, str] | None = None
@@ -140,8 +143,8 @@ class Voter:
                 if self.phase == PREVOTE and block is None and patient and self._area.get(self._name()) is None:
                     return None
                 return self._cast(block)
-            voters, members = self.ballot.voters(self.view, self.phase), len(self.ballot.members)
-            everybody = len(voters) == members or (not patient and len(voters) >= quorum(members))
+            voters, enough = self.ballot.voters(self.view, self.phase), quorum(len(self.ballot.members))
+            everybody = len(voters) >= enough and (voters >= self._present or not patient)
             if self.phase == PREVOTE and (everybody or self.ballot.chosen(self.view, PREVOTE) is not None):
                 self.phase = PRECOMMIT
             elif self.phase == PRECOMMIT and everybody:

@@ -127,3 +127,19 @@ def test_the_aggregator_begins_horizontal_runs(tmp_path: Path) -> None:
         assert [task for task in dags["hospitals_train"]["tasks"] if task.startswith("train.")] == [
             f"train.rounds_{first:03d}_{first + 9:03d}" for first in (1, 11, 21, 31)
         ]
+
+
+def test_where_a_run_may_go_on_without_a_client_its_refusal_fails_nothing(tmp_path: Path) -> None:
+    terms = yaml.safe_load((REPOSITORY / "federations" / "hospitals" / "agreement.yaml").read_text())
+    terms["task"]["horizontal"]["absence"], terms["joining"] = "skip", "approval"
+    source = tmp_path / "hospitals" / "agreement.yaml"
+    source.parent.mkdir()
+    source.write_text(yaml.safe_dump(terms, sort_keys=False))
+    laid = simulation.lay_out(source, write_hospitals(tmp_path / "tables"), None, tmp_path / "laid")
+    (tmp_path / "north").mkdir()
+    dags = parse(laid, "north", tmp_path / "north")["dags"]
+    for dag, before in (("hospitals_train", "publish"), ("hospitals_predict", "predict")):
+        assert dags[dag]["tasks"]["join"] == ["approve"]
+        assert dags[dag]["tasks"]["settle"] == [before]
+        assert dags[dag]["rules"]["settle"] == "none_failed"
+        assert dags[dag]["rules"]["join"] == "all_success"

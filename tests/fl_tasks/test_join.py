@@ -9,7 +9,8 @@ from contracts.parameters import BadParameter
 from fl_tasks.aborts import ABORT
 from fl_tasks.session import Session
 from fl_tasks.stages.abort import abort
-from fl_tasks.stages.join import SEEDS, BadRunId, NoInvitation, invite, join, pending
+from fl_tasks.stages.handshake import SEEDS
+from fl_tasks.stages.join import BadRunId, NoInvitation, invite, join, pending
 from fl_tasks.waiting import PeerAborted, PeerSilent, Wait, Waiting
 from storage.envelope import ForeignBinding
 from storage.schema import Contract, Message, Public

@@ -63,7 +63,7 @@ def contribute(session: Session, words: Words, threshold: int) -> bool:
 def _roster(session: Session, own: PublicKeys, threshold: int) -> Roster:
     """Step 0: everybody's keys, each signed by its owner."""
     table = session.receive("roster", session.aggregator)
-    names = listed(session, table, session.clients, threshold)
+    names = listed(session, table, session.enrolled, threshold)
     columns = (session.values(table, name).to_pylist() for name in ("client", "keys", "signature"))
     keys: dict[str, PublicKeys] = {}
     for name, theirs, signature in zip(*columns, strict=True):

@@ -99,7 +99,7 @@ def progress(place: Workplace, record: Record, run: str) -> Progress:
     done = max([len(losses), *(entry.body["round"] for entry in noted.all("rounds"))])
     if row.state == "running" and "train" in STAGES[noted.kind]:
         done = max(done, _round_heard(traffic(place, record, run)))
-    planned = int(place.params(run)["rounds"]) if noted.last("run") and noted.kind == "train" else 0
+    planned = int(place.params(run)["rounds"]) if row.state != "skipped" and noted.last("run") and noted.kind == "train" else 0
     return Progress(row, tuple(_stages(noted, row, done, planned)), done, planned, tuple(losses))
 
 
@@ -108,7 +108,7 @@ def results(place: Workplace, record: Record, run: str) -> Results:
     noted = _noted(record, run)
     begun, aligned, measured = noted.last("run"), noted.last("alignment"), noted.last("metrics")
     validated, published, predicted = noted.last("validation"), noted.last("publication"), noted.last("prediction")
-    invited = place.manifest(run).invitation if begun else None
+    invited = place.manifest(run).invitation if begun and begun.body["manifest"] else None
     return Results(
         parameters=dict(invited.parameters) if invited else {},
         model=invited.model if invited else None,

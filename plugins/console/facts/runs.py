@@ -46,7 +46,7 @@ _LOOK_AGAIN = 10.0
 
 @dataclass(frozen=True)
 class PartyStatus:
-    """How far a party is: ``state`` is one of invited, joined, working, settled, late, aborted, expired."""
+    """How far a party is: ``state`` is one of invited, joined, working, settled, late, skipped, aborted, expired."""
 
     party: str
     role: str
@@ -107,7 +107,7 @@ def run_row(place: Workplace, record: Record, run: str, at: str) -> Run:
     artifacts = [] if settled else traffic(place, record, run)
     parties = tuple(statuses(place, noted, artifacts, at))
     own = next(one.state for one in parties if one.me)
-    state = "settled" if settled else "aborted" if ended else own if own in ("invited", "expired") else "running"
+    state = "settled" if settled else "aborted" if ended else own if own in ("invited", "expired", "skipped") else "running"
     measured = noted.last("metrics")
     return Run(
         run=run,
@@ -126,15 +126,28 @@ def statuses(place: Workplace, noted: RunRecord, artifacts: list[Artifact], at: 
     found = []
     for party, role in place.roles.items():
         me = party == place.me
-        if settled is not None:
-            signed = party in settled.body["signers"]
-            state, text, code = ("settled", "signed the block", "") if signed else ("late", "not among the block's signers", "")
+        signed = settled is not None and party in settled.body["signers"]
+        if signed:
+            state, text, code = "settled", "signed the block", ""
+        elif _skipped(place, noted, party, me):
+            state, text, code = "skipped", "took no part", ""
+        elif settled is not None:
+            state, text, code = "late", "not among the block's signers", ""
         else:
             state, text, code = _own(noted) if me else _heard(place, noted, artifacts, party)
             if expired and state in ("invited", "joined", "working"):
                 state, text = "expired", f"{text}; the run's time is over"
         found.append(PartyStatus(party, role, me, state, text, code))
     return found
+
+
+def _skipped(place: Workplace, noted: RunRecord, party: str, me: bool) -> bool:
+    """Whether a run goes on without a party: this one as it was told, another as the manifest has it."""
+    begun = noted.last("run")
+    if noted.last("absence") is not None:
+        return me
+    came = () if begun is None else (*begun.body["approvers"], *(late.party for late in place.admitted(noted.run)))
+    return begun is not None and party not in came
 
 
 def current_stage(noted: RunRecord) -> str:
@@ -227,7 +240,7 @@ def invitations(place: Workplace, record: Record) -> Invited:
 
 
 def _invitations(place: Workplace, record: Record) -> Invited:
-    from fl_tasks.stages.join import HANDSHAKE
+    from fl_tasks.stages.handshake import HANDSHAKE
 
     initiator = place.initiator
     mine = place.me == initiator

@@ -169,6 +169,8 @@ def test_disclosures_are_pinned():
         "volume.columns",
         "host_scores.score",
         "coalition_values.value",
+        "row_count.rows",
+        "row_counts.rows",
         "live_quality.rows",
         "live_quality.value",
     }

@@ -9,13 +9,16 @@ import yaml
 
 from contracts.settings import PartySettings
 from fl_tasks.stages.abort import abort
-from fl_tasks.stages.join import invite
+from fl_tasks.stages.absent import decline
+from fl_tasks.stages.join import invite, join
 from fl_tasks.stages.settle import settle
 from plugins.console.facts import agreements, artifacts, run, runs
 from plugins.console.facts.record import Record
 from storage.books import Entry
 from storage.canonical import digest
 from storage.errors import CodedError
+from tests.federation import FOREVER, quiet
+from tests.fl_tasks.horizontal.hospitals import hospitals
 from tests.fl_tasks.settlement.test_settle import joined
 from tests.plugins.console.settled import RUN, settled
 
@@ -219,3 +222,22 @@ def test_stores_that_cannot_be_reached(tmp_path, monkeypatch):
     assert shown and {one.hash for one in shown} == {artifacts.UNREACHABLE}
     found = seen(fed, "lab")
     assert found.error is None and found.runs_error.code.startswith("TMB-STORE") and found.runs.count == 1
+
+
+def test_a_run_that_went_on_without_this_party_is_skipped_and_nothing_is_red(tmp_path):
+    fed = hospitals(tmp_path, horizontal={"absence": "skip"}, terms={"deadlines": {"join": 86400}})
+    invite(fed.place("centre"), RUN)
+    decline(fed.place("west"), RUN, "ada")
+    row, parties = statuses(fed, "west")
+    assert (row.state, parties["west"].state) == ("skipped", "skipped")
+    others = [party for party in fed.parties if party != "west"]
+    fed.run_all(lambda party: join(fed.place(party), RUN, FOREVER, progress=quiet), others)
+    fed.stage(settle, RUN)
+    for party in ("west", "north"):
+        row, parties = statuses(fed, party)
+        assert row.state == "settled" and parties["west"].text == "took no part"
+        assert not {one.state for one in parties.values()} & {"aborted", "expired"}
+    place = fed.place("west")
+    assert run.closing(place, record(place), RUN).height == 1
+    assert run.results(place, record(place), RUN).manifest is None
+    assert run.progress(place, record(place), RUN).row.state == "settled"

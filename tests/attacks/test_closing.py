@@ -1,0 +1,183 @@
+"""Attacks on the beginning of a run that some clients may miss: an aggregator that forges the list of who takes part."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import pytest
+
+from contracts.manifest import Closing, Join, Manifest
+from fl_tasks.audit.history import histories
+from fl_tasks.crypto.prf import Prf
+from fl_tasks.horizontal.newton import CONTRACT
+from fl_tasks.horizontal.secagg.keys import OwnKeys
+from fl_tasks.horizontal.secagg.lists import KEYS_DOMAIN, keys_statement
+from fl_tasks.horizontal.sums import contribute_values
+from fl_tasks.stages import closing
+from fl_tasks.stages.absent import decline
+from fl_tasks.stages.closing import BadClosing, LeftOut, TooFewJoined
+from fl_tasks.stages.handshake import HANDSHAKE, MANIFEST_DOMAIN
+from fl_tasks.stages.join import invitation, invite, join
+from fl_tasks.waiting import Wait, Waiting
+from fl_tasks.workplace import Absent
+from storage.canonical import canonical, parse
+from storage.identity import SignatureRefused
+from tests.federation import FOREVER, Federation, quiet
+from tests.fl_tasks.audit.settled import source
+from tests.fl_tasks.horizontal.hospitals import HOSPITALS, hospitals
+
+JOIN_SECONDS = 1000
+
+
+class Forged(Exception):
+    """The aggregator has done its work."""
+
+
+@pytest.fixture
+def fed(tmp_path) -> Federation:
+    made = hospitals(tmp_path, horizontal={"absence": "skip"}, terms={"deadlines": {"join": JOIN_SECONDS}})
+    invite(made.place("centre"), "run-1")
+    return made
+
+
+def arrive(fed: Federation, *parties: str) -> None:
+    """These clients join and wait for the aggregator's list."""
+    for party in parties:
+        with pytest.raises(Waiting):
+            join(fed.place(party), "run-1", Wait(0), progress=quiet)
+
+
+def close(fed: Federation, monkeypatch, lists) -> None:
+    """The aggregator tells every client its own list: who has joined, who has declined, and how many seconds after the deadline."""
+
+    def forging(place, invited, exchange, wait):
+        for client, (joined, declined, after) in lists.items():
+            at = datetime.fromisoformat(invited.created) + timedelta(seconds=JOIN_SECONDS + after)
+            made = Closing(
+                run=invited.run,
+                invitation_digest=invited.digest,
+                joined=tuple(joined),
+                declined=tuple(declined),
+                closed=at.isoformat(),
+            )
+            exchange.send(HANDSHAKE["closing"], client, 0, {"document": canonical(made.document())})
+        raise Forged
+
+    monkeypatch.setattr(closing, "_close", forging)
+    with pytest.raises(Forged):
+        join(fed.place("centre"), "run-1", Wait(0), progress=quiet)
+
+
+def told(fed: Federation, party: str) -> type[BaseException]:
+    """What a client makes of its list."""
+    with pytest.raises(Exception) as caught:
+        join(fed.place(party), "run-1", Wait(0), progress=quiet)
+    return caught.type
+
+
+def signed(fed: Federation, party: str) -> bool:
+    return bool(fed.place(party).run_area("run-1").names("signatures/"))
+
+
+@pytest.mark.parametrize("declined", [(), ("west",)])
+def test_a_client_that_had_joined_in_time_is_left_out(fed, monkeypatch, declined):
+    """It does not take it for its own lateness, and its record says so; nobody believes that it declined."""
+    arrive(fed, *HOSPITALS)
+    close(fed, monkeypatch, dict.fromkeys(HOSPITALS, (HOSPITALS[:3], declined, 100)))
+    assert told(fed, "west") is LeftOut
+    assert told(fed, "west") is LeftOut
+    found = histories(source(fed, "west"))[0]["run-1"].of_kind("finding")
+    assert [(one["subject"], one["body"]["code"]) for one in found] == [("centre", LeftOut.code)]
+    if declined:
+        assert told(fed, "north") is BadClosing and not signed(fed, "north")
+
+
+def test_joining_is_closed_early(fed, monkeypatch):
+    arrive(fed, *HOSPITALS[:3])
+    close(fed, monkeypatch, dict.fromkeys(HOSPITALS, (HOSPITALS[:3], (), -1)))
+    assert all(told(fed, party) is BadClosing and not signed(fed, party) for party in HOSPITALS[:3])
+
+
+def test_a_client_that_has_not_joined_is_listed(fed, monkeypatch):
+    arrive(fed, *HOSPITALS[:3])
+    close(fed, monkeypatch, dict.fromkeys(HOSPITALS, (HOSPITALS, (), 0)))
+    assert all(told(fed, party) is BadClosing and not signed(fed, party) for party in HOSPITALS)
+
+
+def test_a_client_that_has_declined_is_listed(fed, monkeypatch):
+    arrive(fed, *HOSPITALS[:3])
+    decline(fed.place("west"), "run-1", "ada")
+    close(fed, monkeypatch, dict.fromkeys(HOSPITALS, (HOSPITALS, (), 0)))
+    assert all(told(fed, party) is BadClosing and not signed(fed, party) for party in HOSPITALS[:3])
+
+
+@pytest.mark.parametrize(
+    ("joined", "refusal"),
+    [
+        (HOSPITALS[:2], TooFewJoined),
+        ((*HOSPITALS[:3], "stranger"), BadClosing),
+        ((*HOSPITALS[:3], "south"), BadClosing),
+        (HOSPITALS[::-1], BadClosing),
+    ],
+)
+def test_lists_that_cannot_be(fed, monkeypatch, joined, refusal):
+    arrive(fed, *HOSPITALS)
+    close(fed, monkeypatch, dict.fromkeys(HOSPITALS, (joined, (), 100)))
+    assert all(told(fed, party) is refusal and not signed(fed, party) for party in HOSPITALS[:2])
+
+
+def test_two_lists(fed, monkeypatch):
+    """Those who are shown different lists build different manifests, and refuse each other's signatures."""
+    arrive(fed, *HOSPITALS)
+    whole, less = (HOSPITALS, (), 0), (HOSPITALS[:3], (), 0)
+    shown = {"north": whole, "east": whole, "south": less, "west": whole}
+    close(fed, monkeypatch, shown)
+    centre, invited = fed.place("centre"), invitation(fed.place("centre"), "run-1")
+    joins = {party: Join.from_document(parse(fed.place(party).run_area("run-1").get("join"))) for party in fed.parties}
+    for client, (names, _, _) in shown.items():  # the aggregator signs each one's manifest
+        manifest = Manifest.build(invited, [joins[name] for name in ("centre", *names)])
+        signature = centre.keys.signing.sign(MANIFEST_DOMAIN, bytes.fromhex(manifest.digest))
+        centre.handshake("run-1").send(HANDSHAKE["manifest_signature"], client, 0, {"signature": signature})
+    for party in ("north", "east", "south"):
+        told(fed, party)
+    refused = {party: told(fed, party) for party in ("north", "east", "south")}
+    assert refused == dict.fromkeys(refused, SignatureRefused)
+    assert not any(fed.place(party).run_area("run-1").get("manifest") for party in HOSPITALS)
+
+
+def test_late_by_a_moment_is_nobodys_fault(fed, monkeypatch):
+    """Clocks may differ by a minute: a join that came just before the list is taken for a late one."""
+    arrive(fed, *HOSPITALS)
+    modified = fed.place("west").store.stat("to-centre/trial/run-1/000000/join/join/head").modified
+    invited = fed.place("west").run_area("run-1")
+    assert invited.get("join") is not None
+    created = datetime.fromisoformat(closing.Invitation.from_document(parse(invited.get("invitation"))).created)
+    after = (modified - created).total_seconds() - JOIN_SECONDS + 30
+    assert after < 0
+    monkeypatch.setattr(closing, "_deadline", lambda place, invited: created)
+    close(fed, monkeypatch, dict.fromkeys(HOSPITALS, (HOSPITALS[:3], (), after)))
+    assert told(fed, "west") is Absent
+
+
+def test_an_absent_client_is_put_into_a_sum(tmp_path):
+    """The aggregator plays it with keys of its own, and would know its masks; they lack the absent client's signature."""
+    fed = hospitals(tmp_path, horizontal={"absence": "skip"}, terms={"deadlines": {"join": 1.0}})
+    invite(fed.place("centre"), "run-1")
+    fed.run_all(lambda party: join(fed.place(party), "run-1", FOREVER, progress=quiet), [*HOSPITALS[:3], "centre"])
+
+    def session(party):
+        return fed.place(party).session("run-1", CONTRACT, "train", Wait(0), quiet)
+
+    for party in HOSPITALS[:3]:
+        with pytest.raises(Waiting), session(party) as one:
+            contribute_values(one, [1.0])
+    with session("centre") as one:
+        tables = {party: one.receive("advertise", party) for party in HOSPITALS[:3]}
+        keys, signatures = ([one.scalar(table, name) for table in tables.values()] for name in ("keys", "signature"))
+        own = OwnKeys.draw(Prf(bytes(32))).public().joined()
+        forged = one.sign(KEYS_DOMAIN, keys_statement(one, own))
+        one.send("roster", client=list(HOSPITALS), keys=[*keys, own], signature=[*signatures, forged])
+    for party in HOSPITALS[:3]:
+        with pytest.raises(SignatureRefused) as caught, session(party) as one:
+            contribute_values(one, [1.0])
+        assert caught.value.party == "west"
