@@ -23,7 +23,9 @@ class BadParameter(CodedError):
 LINEAR = ("linear", "logistic-taylor", "logistic-guest", "logistic-arbiter")
 TREES = ("secureboost",)
 NEWTON = ("horizontal-linear", "horizontal-logistic")
-HORIZONTAL = NEWTON
+COMMON_TREES = ("horizontal-trees",)
+HORIZONTAL = (*NEWTON, *COMMON_TREES)
+BOOSTED = (*TREES, *COMMON_TREES)
 
 WEIGHTED = (*LINEAR, *NEWTON)
 
@@ -51,15 +53,21 @@ KNOWN: dict[str, Known] = {
         int, None, 1, None, "Batch rows", "Rows per mini-batch; empty for all rows.", ("linear", "logistic-taylor")
     ),
     "step": Known(float, 0.1, 0, 100, "Step size", "Step of mini-batch training.", ("linear", "logistic-taylor")),
-    "depth": Known(int, 4, 1, 8, "Depth", "Most splits on the way from a tree's root to a leaf.", TREES),
-    "bins": Known(int, 32, 2, 255, "Bins", "Most bins per column; missing values have one of their own beside these.", TREES),
-    "learning_rate": Known(float, 0.3, 1e-4, 1, "Learning rate", "What a tree's leaves are multiplied by.", TREES),
-    "lambda": Known(float, 1.0, 0, 1e6, "Lambda", "L2 penalty on the values of leaves.", TREES),
-    "gamma": Known(float, 0.0, 0, 1e6, "Gamma", "Least gain of a split.", TREES),
+    "depth": Known(int, 4, 1, 8, "Depth", "Most splits on the way from a tree's root to a leaf.", BOOSTED),
+    "bins": Known(int, 32, 2, 255, "Bins", "Most bins per column; missing values have one of their own beside these.", BOOSTED),
+    "learning_rate": Known(float, 0.3, 1e-4, 1, "Learning rate", "What a tree's leaves are multiplied by.", BOOSTED),
+    "lambda": Known(float, 1.0, 0, 1e6, "Lambda", "L2 penalty on the values of leaves.", BOOSTED),
+    "gamma": Known(float, 0.0, 0, 1e6, "Gamma", "Least gain of a split.", BOOSTED),
     "min_child_weight": Known(
-        float, 1.0, 0, 1e6, "Least child weight", "Least sum of h in a leaf; raised to what limits.minimum_leaf_rows needs.", TREES
+        float,
+        1.0,
+        0,
+        1e6,
+        "Least child weight",
+        "Least sum of h in a leaf; raised to what limits.minimum_leaf_rows needs.",
+        BOOSTED,
     ),
-    "gradient_bits": Known(int, 24, 16, 32, "Gradient bits", "Bits of a row's g and h, relative to the largest.", TREES),
+    "gradient_bits": Known(int, 24, 16, 32, "Gradient bits", "Bits of a row's g and h, relative to the largest.", BOOSTED),
     "subsample": Known(float, 1.0, 0.05, 1, "Rows per tree", "Part of the training rows that a round learns from.", TREES),
     "colsample": Known(float, 1.0, 0.05, 1, "Columns per tree", "Part of each party's columns that a round uses.", TREES),
     "goss_top": Known(float, 0.0, 0, 0.9, "GOSS, kept", "Part of the rows kept for their large gradients; 0 for no GOSS.", TREES),
@@ -71,10 +79,16 @@ KNOWN: dict[str, Known] = {
         1000,
         "Patience",
         "Rounds without a better loss on validation rows before training stops; empty for all.",
-        TREES,
+        BOOSTED,
     ),
     "validation_fraction": Known(
-        float, 0.1, 0.01, 0.5, "Validation fraction", "Part of the training rows that decides when to stop, with a patience.", TREES
+        float,
+        0.1,
+        0.01,
+        0.5,
+        "Validation fraction",
+        "Part of the training rows that decides when to stop, with a patience.",
+        BOOSTED,
     ),
 }
 

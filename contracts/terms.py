@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from contracts.parameters import HORIZONTAL, Parameter, Value, choose, parameters
+from contracts.parameters import BOOSTED, COMMON_TREES, HORIZONTAL, Parameter, Value, choose, parameters
 from storage.canonical import digest
 from storage.errors import CodedError
 
@@ -21,6 +21,7 @@ Protocol = Literal[
     "secureboost",
     "horizontal-linear",
     "horizontal-logistic",
+    "horizontal-trees",
 ]
 Metric = Literal["auc", "ks", "accuracy", "logloss", "rmse", "r2"]
 Missing = Literal["reject", "mean", "median", "zero", "indicator", "level"]
@@ -44,7 +45,7 @@ class LabelTerms(Strict):
 
 
 class BoostingTerms(Strict):
-    """What is learnt with boosted trees, and how much of it shows (docs/protocols/secureboost.md)."""
+    """What is learnt with boosted trees; all but ``objective`` and ``classes`` is for columns that lie with several parties."""
 
     objective: Literal["logistic", "squared", "softmax"] = "logistic"
     classes: int = Field(2, ge=2, le=64)
@@ -61,11 +62,15 @@ class BoostingTerms(Strict):
 
 
 class FeatureTerms(Strict):
-    """A column that all clients have: a number, or one of the ``levels``; what is none of them is no level."""
+    """A column that all clients have: a number, or one of the ``levels``; what is none of them is no level.
+
+    ``range`` is where its numbers are publicly known to lie; ``missing: level`` gives trees a bin of missing values.
+    """
 
     levels: list[str] | None = Field(None, min_length=1)
-    missing: Literal["reject", "mean"] = "reject"
+    missing: Literal["reject", "mean", "level"] = "reject"
     clip: float | None = Field(None, gt=0)
+    range: tuple[float, float] | None = None
 
     @model_validator(mode="after")
     def _levels_differ(self) -> Self:
@@ -73,17 +78,25 @@ class FeatureTerms(Strict):
             raise ValueError("levels: each once, and none empty")
         return self
 
+    @model_validator(mode="after")
+    def _range_is_one(self) -> Self:
+        if self.range is not None and (self.levels is not None or not self.range[0] < self.range[1]):
+            raise ValueError("range: of numbers, the lower end first")
+        return self
+
 
 class HorizontalTerms(Strict):
     """What all clients' tables have in common, and how their sums are taken (docs/protocols/horizontal.md).
 
     ``threshold`` clients are the fewest that a sum is taken over, by default just more than two thirds; a step of a sum stays open
-    for ``step_seconds``.
+    for ``step_seconds``. ``quartiles`` puts those of every column into the report of all training rows, for two more sums; trees
+    find them anyway.
     """
 
     features: dict[str, FeatureTerms] = Field(min_length=1)
     threshold: int | None = Field(None, ge=3)
     step_seconds: float = Field(600, gt=0)
+    quartiles: bool = False
 
     def threshold_of(self, clients: int) -> int:
         return self.threshold if self.threshold is not None else 2 * clients // 3 + 1
@@ -119,14 +132,17 @@ class TaskTerms(Strict):
     @model_validator(mode="before")
     @classmethod
     def _boosting_is_explicit(cls, given: Any) -> Any:
-        if isinstance(given, dict) and given.get("protocol") == "secureboost":
+        if isinstance(given, dict) and given.get("protocol") in BOOSTED:
             return {"boosting": {}, **given}
         return given
 
     @model_validator(mode="after")
     def _boosting_fits(self) -> Self:
-        if (self.protocol == "secureboost") != (self.boosting is not None):
-            raise ValueError("boosting: secureboost has it, and only secureboost")
+        if (self.protocol in BOOSTED) != (self.boosting is not None):
+            raise ValueError(f"boosting: {' and '.join(BOOSTED)} have it, and only they")
+        common = {"objective", "classes"}
+        if self.protocol in COMMON_TREES and self.boosting != BoostingTerms(**self.boosting.model_dump(include=common)):  # type: ignore[union-attr]
+            raise ValueError(f"boosting: with {self.protocol} it says objective and classes, and nothing else")
         return self
 
     @model_validator(mode="after")
@@ -135,6 +151,9 @@ class TaskTerms(Strict):
             raise ValueError(f"horizontal: {', '.join(HORIZONTAL)} have it, and only they")
         if self.horizontal is not None and self.label.column in self.horizontal.features:
             raise ValueError("horizontal.features: the label is none")
+        missing = {one.missing for one in self.horizontal.features.values()} if self.horizontal is not None else set()
+        if "level" in missing and self.protocol not in COMMON_TREES:
+            raise ValueError(f"horizontal.features: missing is level with {', '.join(COMMON_TREES)} only")
         return self
 
     @property

@@ -29,6 +29,7 @@ PROTOCOLS = {
     "secureboost": "fl_tasks.vertical.secureboost:CONTRACT",
     "horizontal-linear": "fl_tasks.horizontal.newton:CONTRACT",
     "horizontal-logistic": "fl_tasks.horizontal.newton:CONTRACT",
+    "horizontal-trees": "fl_tasks.horizontal.trees:CONTRACT",
 }
 """Contracts of the training protocols, by the name that the terms give them."""
 

@@ -14,7 +14,7 @@ from fl_tasks.checkpoints import State
 from fl_tasks.horizontal.columns import Floats, ForeignStatistics, Rows, Statistics, encoder
 from fl_tasks.horizontal.secagg import MESSAGES
 from fl_tasks.horizontal.statistics import aggregate_statistics, client_statistics
-from fl_tasks.horizontal.sums import Attendance, contribute_values, sum_values
+from fl_tasks.horizontal.sums import STATISTIC, Attendance, contribute_values, expect_returned, sum_values
 from fl_tasks.models.metrics import sigmoid
 from fl_tasks.session import Session
 from fl_tasks.vertical.block import BatchTooSmall
@@ -25,15 +25,7 @@ from storage.schema import Contract, Disclosed, Message
 CONTRACT = Contract(
     "horizontal-regression",
     *MESSAGES,
-    Message(
-        "statistic",
-        AGGREGATOR,
-        CLIENT,
-        {"value": Disclosed("float64", "common standardisation", "counts, means and deviations over all clients, once per run")},
-        learns="how many training rows all clients have; count, mean and deviation of every column over them",
-        step="5",
-        limit="sums over at least three clients and the threshold",
-    ),
+    STATISTIC,
     Message(
         "weights",
         AGGREGATOR,
@@ -89,11 +81,12 @@ def aggregator(session: Session) -> State:
     size = len(encoder(session.terms, found).names) + 1
     state = state or _start(size)
     for _ in session.rounds(int(session.params["rounds"])):
-        _expect_returned(session, attendance)
+        expect_returned(session, attendance)
         sums = sum_values(session, 2 + size + size * (size + 1) // 2, attendance)
-        state = session.checkpoint(_moved(session, state, sums, attendance.expected))
-        session.send("weights", weight=state["ahead"])
-        session.send("verdict", loss=state["loss"][-1], stop=bool(state["stopped"]))
+        moved = _moved(session, state, sums, attendance.expected)
+        session.send("weights", weight=moved["ahead"])
+        session.send("verdict", loss=moved["loss"][-1], stop=moved["stopped"])
+        state = session.checkpoint(moved)
         session.report(round=session.round, loss=state["loss"][-1], clients=len(attendance.expected))
     if session.finished:
         session.run_area.keep("present", canonical(attendance.expected))
@@ -158,11 +151,3 @@ def _moved(session: Session, state: State, sums: Floats, present: list[str]) -> 
     ahead = w - step if exact or not last else w
     kept = {"w": w, "step": step, "ahead": ahead, "best": loss if better else best, "present": present}
     return {**kept, "loss": [*state["loss"], loss], "stopped": stop}
-
-
-def _expect_returned(session: Session, attendance: Attendance) -> None:
-    """Wait again for clients that were missed in the last round, and have meanwhile come to it."""
-    if session.round > 1:
-        gone = [one for one in session.clients if one not in attendance.expected]
-        back = [one for one in gone if session.peek("advertise", one, session.round - 1) is not None]
-        attendance.expected = [one for one in session.clients if one in attendance.expected or one in back]

@@ -6,6 +6,7 @@ from typing import Any
 
 from fl_tasks.checkpoints import State
 from fl_tasks.horizontal import newton
+from fl_tasks.horizontal import trees as common_trees
 from fl_tasks.horizontal.columns import Rows
 from fl_tasks.incentives.game import trainings
 from fl_tasks.ledger import enter
@@ -28,6 +29,7 @@ PROTOCOLS = {
     "secureboost": secureboost,
     "horizontal-linear": newton,
     "horizontal-logistic": newton,
+    "horizontal-trees": common_trees,
 }
 _LARGEST = 1 << 26
 
