@@ -37,13 +37,12 @@ def client_start(session: Session, rows: Rows, plan: Plan) -> tuple[Start, Bools
     if stored is None:
         session.enter(0)
         session.within(5)
-        base = np.array([found.label_mean])
         if classes:
             contribute_integers(session, np.bincount(rows.labels[learning].astype(np.int64), minlength=classes))
-            base = told(session, plan.outputs)
-        cuts = unpacked(session, told(session), len(numbers(session.terms)), int(session.params["bins"]) - 1)
+        columns, most = len(numbers(session.terms)), max(plan.outputs, int(session.params["bins"]) - 1)
+        base, *cuts = unpacked(session, told(session), 1 + columns, most)
         session.within(None)
-        if any((np.diff(one) <= 0).any() for one in cuts):
+        if len(base) != plan.outputs or any((np.diff(one) <= 0).any() for one in cuts):
             raise ForeignStatistics("Cuts of a column.", party=session.aggregator)
         stored = _keep(session, binner(session, found, cuts), base)
     return _start(stored, plan, found), learning
@@ -63,10 +62,9 @@ def aggregate_start(session: Session, attendance: Attendance, plan: Plan) -> Sta
             if (counts < 0).any() or not counts.any():
                 raise ForeignSums("Of classes.", party=session.me)
             base = plan.objective.base(np.arange(classes, dtype=np.float64), counts, plan.outputs)
-            session.send("statistic", value=base)
         bins, least = int(session.params["bins"]), session.terms.limits.minimum_bin_rows
         cuts = [one.cuts(bins, least) for one in histograms_of(session.area)]
-        session.send("statistic", value=packed(cuts))
+        session.send("statistic", value=packed([base, *cuts]))
         session.within(None)
         stored = _keep(session, binner(session, found, [np.array(one) for one in cuts]), base)
     return _start(stored, plan, found)
