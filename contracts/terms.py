@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from contracts.parameters import BOOSTED, COMMON_TREES, HORIZONTAL, Parameter, Value, choose, parameters
 from storage.canonical import digest
@@ -40,6 +40,15 @@ class PartyTerms(Strict):
     role: Literal["guest", "host", "arbiter", "client", "aggregator"]
 
 
+def _rising(range: tuple[float, float]) -> tuple[float, float]:
+    if range[0] >= range[1]:
+        raise ValueError("the lower end first, and the upper end above it")
+    return range
+
+
+Range = Annotated[tuple[float, float], AfterValidator(_rising)]
+
+
 class LabelTerms(Strict):
     column: str
 
@@ -70,7 +79,7 @@ class FeatureTerms(Strict):
     levels: list[str] | None = Field(None, min_length=1)
     missing: Literal["reject", "mean", "level"] = "reject"
     clip: float | None = Field(None, gt=0)
-    range: tuple[float, float] | None = None
+    range: Range | None = None
 
     @model_validator(mode="after")
     def _levels_differ(self) -> Self:
@@ -79,9 +88,9 @@ class FeatureTerms(Strict):
         return self
 
     @model_validator(mode="after")
-    def _range_is_one(self) -> Self:
-        if self.range is not None and (self.levels is not None or not self.range[0] < self.range[1]):
-            raise ValueError("range: of numbers, the lower end first")
+    def _range_is_of_numbers(self) -> Self:
+        if self.range is not None and self.levels is not None:
+            raise ValueError("range: levels have none")
         return self
 
 

@@ -89,11 +89,11 @@ def _by_rows(agreement: str, settings: Mapping[str, Path], run: str) -> Comparis
         test.append(aligned.test)
         owner.append(np.full(len(aligned.test), number))
     features_, labels, held_out, owners = (np.concatenate(parts) for parts in (x, y, test, owner))
-    terms, params = clients[0].terms, clients[0].params(run)
+    terms, params, rounds = clients[0].terms, clients[0].params(run), part.rounds
 
     def reference(used: Any) -> dict[str, float]:
         rows = Rows(labels[used], np.ones(int(used.sum())), held_out[used])
-        return reference_metrics(terms.task, terms.limits, params, 0, features_[used], rows)
+        return reference_metrics(terms.task, terms.limits, params, rounds, features_[used], rows)
 
     first = metric_names(terms.task.outcome)[0]
     own = [(owners == number) | held_out for number in range(len(clients)) if len(set(labels[(owners == number) & ~held_out])) > 1]

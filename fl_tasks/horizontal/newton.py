@@ -14,7 +14,7 @@ from fl_tasks.checkpoints import State
 from fl_tasks.horizontal.columns import Floats, ForeignStatistics, Rows, Statistics, encoder
 from fl_tasks.horizontal.secagg import MESSAGES
 from fl_tasks.horizontal.statistics import aggregate_statistics, client_statistics
-from fl_tasks.horizontal.sums import STATISTIC, Attendance, contribute_values, expect_returned, sum_values
+from fl_tasks.horizontal.sums import STATISTIC, Attendance, contribute_values, sum_values
 from fl_tasks.models.metrics import sigmoid
 from fl_tasks.session import Session
 from fl_tasks.vertical.block import BatchTooSmall
@@ -81,7 +81,7 @@ def aggregator(session: Session) -> State:
     size = len(encoder(session.terms, found).names) + 1
     state = state or _start(size)
     for _ in session.rounds(int(session.params["rounds"])):
-        expect_returned(session, attendance)
+        attendance.expect_returned(session)
         sums = sum_values(session, 2 + size + size * (size + 1) // 2, attendance)
         moved = _moved(session, state, sums, attendance.expected)
         session.send("weights", weight=moved["ahead"])

@@ -41,6 +41,13 @@ class Attendance:
     def of(cls, session: Session) -> Attendance:
         return cls(list(session.clients))
 
+    def expect_returned(self, session: Session) -> None:
+        """Wait again for clients that were missed in the last round, and have meanwhile come to its sum of this part."""
+        if session.round > 1:
+            gone = [one for one in session.clients if one not in self.expected]
+            back = [one for one in gone if session.peek("advertise", one, session.round - 1) is not None]
+            self.expected = [one for one in session.clients if one in self.expected or one in back]
+
 
 def contribute_values(session: Session, values: npt.ArrayLike) -> bool:
     """Put real numbers, shape (n,), into the sum of this round and part; returns whether they are in it."""
@@ -60,14 +67,6 @@ def sum_values(session: Session, count: int, attendance: Attendance) -> Floats:
 def sum_integers(session: Session, count: int, attendance: Attendance) -> Integers:
     """The sum of integers over the survivors, exact, shape (count,)."""
     return words_integers(_sum(session, count, attendance))
-
-
-def expect_returned(session: Session, attendance: Attendance) -> None:
-    """Wait again for clients that were missed in the last round, and have meanwhile come to its sum of this part."""
-    if session.round > 1:
-        gone = [one for one in session.clients if one not in attendance.expected]
-        back = [one for one in gone if session.peek("advertise", one, session.round - 1) is not None]
-        attendance.expected = [one for one in session.clients if one in attendance.expected or one in back]
 
 
 def survivors(session: Session) -> list[str]:

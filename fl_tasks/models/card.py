@@ -18,9 +18,10 @@ _PROTOCOLS = {
     "secureboost": "vertical boosted trees, keys at the guest",
     "horizontal-linear": "horizontal linear regression by secure aggregation",
     "horizontal-logistic": "horizontal logistic regression by secure aggregation",
+    "horizontal-trees": "horizontal boosted trees by secure aggregation",
 }
 
-_FORMS = {"secureboost": "A sum of trees over binned columns"}
+_FORMS = {"secureboost": "A sum of trees over binned columns", "horizontal-trees": "A sum of trees over binned columns"}
 
 
 def loss_picture(losses: Sequence[float], title: str = "Training loss") -> str:
@@ -102,7 +103,8 @@ def card(record: Mapping[str, Any], picture: str | None) -> str:
             "",
         ]
     if part and "trees" in part:
-        lines += ["## What the columns brought", "", *_table(("party", "column", "share of gain", "splits"), _importance(part)), ""]
+        head = ("column", "share of gain", "splits") if joint else ("party", "column", "share of gain", "splits")
+        lines += ["## What the columns brought", "", *_table(head, (row[-len(head) :] for row in _importance(part))), ""]
     lines += [
         "## Who and under which terms",
         "",

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from fl_tasks.checkpoints import State
 from fl_tasks.horizontal.columns import Floats, ForeignSums
-from fl_tasks.horizontal.sums import Attendance, expect_returned, sum_integers, sum_values
+from fl_tasks.horizontal.sums import Attendance, sum_integers, sum_values
 from fl_tasks.horizontal.trees.contract import Start, loss_unit
 from fl_tasks.horizontal.trees.shape import LEFT, NEITHER, RIGHT, Part, Shape
 from fl_tasks.horizontal.trees.start import aggregate_start
@@ -42,7 +42,7 @@ def aggregator(session: Session) -> State:
     state = state or {"loss": [], "validation": [], "since": 0, "present": []}
     for _ in session.rounds(int(session.params["rounds"])):
         session.within(plan.depth)
-        expect_returned(session, attendance)
+        attendance.expect_returned(session)
         grown = Grown(plan, start)
         _grow(session, plan, grown, attendance)
         session.within(None)
