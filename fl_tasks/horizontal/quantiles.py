@@ -121,7 +121,7 @@ def counted(edges: Floats, values: Floats, name: str) -> Integers:
 
 
 def client_quartiles(session: Session, rows: Rows, found: Statistics) -> None:
-    """A client's part: two sums of counts; what the aggregator tells of them is kept. Raises ForeignStatistics and what sums raise."""
+    """A client's part: two sums of counts; what is told of them is kept. Raises ForeignStatistics and what sums raise."""
     if session.area.get("quartiles") is not None:
         return
     edges, count = first_edges(session.terms, found), len(numbers(session.terms))
@@ -171,9 +171,10 @@ def quartiles_of(area: PrivateArea) -> Mapping[str, list[Quartile]]:
     return {name: [Quartile(*one) for one in found] for name, found in stored.items()}
 
 
-def packed(vectors: Sequence[Floats] | Sequence[Sequence[float]]) -> Floats:
+def packed(vectors: Sequence[npt.ArrayLike]) -> Floats:
     """Several vectors as one: their lengths first."""
-    return np.concatenate([[len(one) for one in vectors], *vectors]).astype(np.float64)
+    arrays = [np.asarray(one, dtype=np.float64) for one in vectors]
+    return np.concatenate([[float(len(one)) for one in arrays], *arrays])
 
 
 def unpacked(session: Session, values: Floats, count: int, most: int) -> list[Floats]:

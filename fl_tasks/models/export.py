@@ -101,7 +101,8 @@ def _split(part: TreePart, record: Record) -> dict[str, Any]:
 
 
 def xgboost_document(part: TreePart, outcome: str, by_party: Sequence[Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
-    """XGBoost's JSON model: features are named ``party.column``, or by the column if everybody has it, and the base margin is in every output's first tree."""
+    """XGBoost's JSON model: features are named ``party.column``, or by the column if everybody has it; the base margin is in every
+    output's first tree."""
     features = sorted(
         {(index, split["column"]) for index, found in enumerate(by_party) for split in found}, key=lambda one: (one[0], str(one[1]))
     )

@@ -25,7 +25,8 @@ EVERYBODY = ""
 class TreePart(ModelPart):
     """``records`` in the order of their making, ``depth`` of the deepest tree that there may be.
 
-    Only at the guest, and at clients: ``trees`` over ``parties`` (itself first, as trees count them), and the margin ``base`` of every output.
+    Only at the guest and at clients: ``trees`` over ``parties`` (itself first, as trees count them), and the margin ``base`` of
+    every output.
     """
 
     PROTOCOLS = BOOSTED

@@ -70,9 +70,11 @@ def _check_label(place: Workplace, table: pa.Table) -> None:
     classes = set(_finite_numbers(place, table, name))
     if task.outcome == "binary" and (classes - {0.0, 1.0} or (task.horizontal is None and len(classes) < 2)):
         raise NoLabel(f"Column {name} must hold both 0 and 1, and nothing else.", party=place.me)
-    wanted = {float(one) for one in range(task.boosting.classes if task.boosting else 0)}
-    if task.outcome == "classes" and (classes - wanted or (task.horizontal is None and wanted - classes)):
-        raise NoLabel(f"Column {name} must hold every class from 0 to {task.boosting.classes - 1}, and no other.", party=place.me)
+    if task.outcome == "classes" and task.boosting:
+        known, every = {float(one) for one in range(task.boosting.classes)}, task.horizontal is None
+        if classes - known or (every and known - classes):
+            held = "every class" if every else "classes"
+            raise NoLabel(f"Column {name} must hold {held} from 0 to {task.boosting.classes - 1}, and no other.", party=place.me)
 
 
 def _finite_numbers(place: Workplace, table: pa.Table, name: str) -> list[float]:

@@ -1,4 +1,4 @@
-"""Integers and fixed point modulo 2^64 and the masks over them: what a client sends is uniform, and in the sum of all clients masks cancel.
+"""Integers and fixed point modulo 2^64, and masks: what a client sends is uniform, and in the sum of all clients masks cancel.
 
 Client u adds PRG(b_u) and, for every other client v, PRG(s_uv) where u stands before v in the roster and -PRG(s_uv) where it stands
 behind (Bonawitz et al., CCS 2017). PRG is AES-256 in counter mode, s_uv comes from X25519 by HKDF-SHA256.

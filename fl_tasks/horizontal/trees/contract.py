@@ -78,7 +78,7 @@ class ForeignTrees(CodedError):
 
 class OtherClients(CodedError):
     code = "TMB-HORIZONTAL-004"
-    cause = "The aggregator goes on with a tree over other clients than it began with; differences of sums would show a single client's."
+    cause = "The aggregator goes on with a tree over other clients than it began with; sums would differ by a single client's."
     remedy = "The client sends nothing further. Honest aggregators end the tree there; ask the aggregator."
 
 
