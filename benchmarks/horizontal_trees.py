@@ -1,8 +1,8 @@
 """Horizontal trees: seconds and bytes per tree, by the number of clients.
 
-``python -m benchmarks.horizontal_trees [--quick] [OUTPUT.json]`` simulates runs of trees of depth 4 over 20 columns in 32 bins, with 5,000
-generated training rows at each of 3, 6 and 9 clients; every party is a process on this machine. What comes before the first tree
-is taken off by a run of a single one.
+``python -m benchmarks.horizontal_trees [--quick] [OUTPUT.json]`` simulates runs of trees of depth 4 over 20 columns in 32 bins,
+with 5,000 generated training rows at each of 3, 6 and 9 clients; every party is a process on this machine. What comes before
+the first tree is taken off by a run of a single one.
 """
 
 from __future__ import annotations
@@ -78,9 +78,9 @@ def measure(clients: int, rows: int, console: Console) -> dict[str, Any]:
 
 def main() -> None:
     """Measure, print, and keep the figures."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("output", nargs="?", type=Path, default=Path(".tombolo/bench/horizontal_trees.json"))
     parser.add_argument("--quick", action="store_true", help="three clients and few rows")
-    parser.add_argument("output", nargs="?", type=Path, help="where to keep the figures as JSON")
     given = parser.parse_args()
     console = Console(width=120)
     found = [measure(clients, 500 if given.quick else ROWS, console) for clients in (CLIENTS[:1] if given.quick else CLIENTS)]
@@ -96,8 +96,8 @@ def main() -> None:
             f"{one['bytes_per_tree_aggregator']:,}",
         )
     console.print(table)
-    if given.output is not None:
-        given.output.write_text(json.dumps({"trees": found}, indent=2) + "\n", encoding="utf-8")
+    given.output.parent.mkdir(parents=True, exist_ok=True)
+    given.output.write_text(json.dumps({"trees": found}, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
