@@ -14,6 +14,7 @@ PAGES = {
     "ledger.md": "settlement",
     "protocols/horizontal.md": "horizontal-logistic",
     "protocols/horizontal-mlp.md": "horizontal-mlp",
+    "protocols/horizontal-trees.md": "horizontal-trees",
     "protocols/linear.md": "linear",
     "protocols/logistic-arbiter.md": "logistic-arbiter",
     "protocols/logistic-guest.md": "logistic-guest",

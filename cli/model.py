@@ -31,10 +31,10 @@ def export(
     agreement: Agreement,
     version: Version,
     out: Out,
-    released: Annotated[list[Path], typer.Option("--release", help="A host's release; once for every host.")],
+    released: Annotated[list[Path], typer.Option("--release", help="A host's release; once for every host.")] = [],  # noqa: B006
     settings: Settings = None,
 ) -> None:
-    """At the guest: write a boosted model as XGBoost's JSON, with the releases of all hosts."""
+    """At the guest, with the releases of all hosts, or at a client: write a boosted model as XGBoost's JSON."""
     from fl_tasks.models.export import ForeignRelease
     from fl_tasks.models.export import export as make
     from fl_tasks.workplace import Workplace

@@ -24,7 +24,9 @@ LINEAR = ("linear", "logistic-taylor", "logistic-guest", "logistic-arbiter")
 TREES = ("secureboost",)
 NEWTON = ("horizontal-linear", "horizontal-logistic")
 NETWORKS = ("horizontal-mlp",)
-HORIZONTAL = (*NEWTON, *NETWORKS)
+COMMON_TREES = ("horizontal-trees",)
+HORIZONTAL = (*NEWTON, *NETWORKS, *COMMON_TREES)
+BOOSTED = (*TREES, *COMMON_TREES)
 
 WEIGHTED = (*LINEAR, *NEWTON)
 BATCHED = ("linear", "logistic-taylor", *NETWORKS)
@@ -55,15 +57,21 @@ KNOWN: dict[str, Known] = {
     "test_fraction": Known(float, 0.25, 0, 0.9, "Held-out fraction", "Part of the rows kept for evaluation."),
     "batch_rows": Known(int, None, 1, None, "Batch rows", "Rows per mini-batch; empty for all rows.", BATCHED),
     "step": Known(float, 0.1, 0, 100, "Step size", "Step of mini-batch training.", BATCHED),
-    "depth": Known(int, 4, 1, 8, "Depth", "Most splits on the way from a tree's root to a leaf.", TREES),
-    "bins": Known(int, 32, 2, 255, "Bins", "Most bins per column; missing values have one of their own beside these.", TREES),
-    "learning_rate": Known(float, 0.3, 1e-4, 1, "Learning rate", "What a tree's leaves are multiplied by.", TREES),
-    "lambda": Known(float, 1.0, 0, 1e6, "Lambda", "L2 penalty on the values of leaves.", TREES),
-    "gamma": Known(float, 0.0, 0, 1e6, "Gamma", "Least gain of a split.", TREES),
+    "depth": Known(int, 4, 1, 8, "Depth", "Most splits on the way from a tree's root to a leaf.", BOOSTED),
+    "bins": Known(int, 32, 2, 255, "Bins", "Most bins per column; missing values have one of their own beside these.", BOOSTED),
+    "learning_rate": Known(float, 0.3, 1e-4, 1, "Learning rate", "What a tree's leaves are multiplied by.", BOOSTED),
+    "lambda": Known(float, 1.0, 0, 1e6, "Lambda", "L2 penalty on the values of leaves.", BOOSTED),
+    "gamma": Known(float, 0.0, 0, 1e6, "Gamma", "Least gain of a split.", BOOSTED),
     "min_child_weight": Known(
-        float, 1.0, 0, 1e6, "Least child weight", "Least sum of h in a leaf; raised to what limits.minimum_leaf_rows needs.", TREES
+        float,
+        1.0,
+        0,
+        1e6,
+        "Least child weight",
+        "Least sum of h in a leaf; raised to what limits.minimum_leaf_rows needs.",
+        BOOSTED,
     ),
-    "gradient_bits": Known(int, 24, 16, 32, "Gradient bits", "Bits of a row's g and h, relative to the largest.", TREES),
+    "gradient_bits": Known(int, 24, 16, 32, "Gradient bits", "Bits of a row's g and h, relative to the largest.", BOOSTED),
     "subsample": Known(float, 1.0, 0.05, 1, "Rows per tree", "Part of the training rows that a round learns from.", TREES),
     "colsample": Known(float, 1.0, 0.05, 1, "Columns per tree", "Part of each party's columns that a round uses.", TREES),
     "goss_top": Known(float, 0.0, 0, 0.9, "GOSS, kept", "Part of the rows kept for their large gradients; 0 for no GOSS.", TREES),
@@ -75,7 +83,7 @@ KNOWN: dict[str, Known] = {
         1000,
         "Patience",
         "Rounds without a better loss on validation rows before training stops; empty for all.",
-        (*TREES, *NETWORKS),
+        (*BOOSTED, *NETWORKS),
     ),
     "validation_fraction": Known(
         float,
@@ -84,7 +92,7 @@ KNOWN: dict[str, Known] = {
         0.5,
         "Validation fraction",
         "Part of the training rows that decides when to stop, with a patience.",
-        (*TREES, *NETWORKS),
+        (*BOOSTED, *NETWORKS),
     ),
     "strategy": Known(
         str,

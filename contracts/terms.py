@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from contracts.parameters import HORIZONTAL, NETWORKS, Parameter, Value, choose, parameters
+from contracts.parameters import BOOSTED, COMMON_TREES, HORIZONTAL, NETWORKS, Parameter, Value, choose, parameters
 from storage.canonical import digest
 from storage.errors import CodedError
 
@@ -22,6 +22,7 @@ Protocol = Literal[
     "horizontal-linear",
     "horizontal-logistic",
     "horizontal-mlp",
+    "horizontal-trees",
 ]
 Metric = Literal["auc", "ks", "accuracy", "logloss", "rmse", "r2"]
 Missing = Literal["reject", "mean", "median", "zero", "indicator", "level"]
@@ -55,7 +56,7 @@ class LabelTerms(Strict):
 
 
 class BoostingTerms(Strict):
-    """What is learnt with boosted trees, and how much of it shows (docs/protocols/secureboost.md)."""
+    """What is learnt with boosted trees; all but ``objective`` and ``classes`` is for columns that lie with several parties."""
 
     objective: Literal["logistic", "squared", "softmax"] = "logistic"
     classes: int = Field(2, ge=2, le=64)
@@ -108,11 +109,12 @@ class PrivacyTerms(Strict):
 class FeatureTerms(Strict):
     """A column that all clients have: a number, or one of the ``levels``; what is none of them is no level.
 
-    ``range`` is what is known of the number without looking at any row; with ``privacy`` columns are standardised by it.
+    ``range`` is where its numbers are publicly known to lie, whatever the rows: the fine bins of quantiles fill it, and with
+    ``privacy`` columns are standardised by it. ``missing: level`` gives trees a bin of missing values.
     """
 
     levels: list[str] | None = Field(None, min_length=1)
-    missing: Literal["reject", "mean"] = "reject"
+    missing: Literal["reject", "mean", "level"] = "reject"
     clip: float | None = Field(None, gt=0)
     range: Range | None = None
 
@@ -122,19 +124,27 @@ class FeatureTerms(Strict):
             raise ValueError("levels: each once, and none empty")
         return self
 
+    @model_validator(mode="after")
+    def _range_is_of_numbers(self) -> Self:
+        if self.range is not None and self.levels is not None:
+            raise ValueError("range: levels have none")
+        return self
+
 
 class HorizontalTerms(Strict):
     """What all clients' tables have in common, and how their sums are taken (docs/protocols/horizontal.md).
 
     ``threshold`` clients are the fewest that a sum is taken over, by default just more than two thirds; a step of a sum stays open
-    for ``step_seconds``. With ``absence: skip`` a run begins without clients that decline it or have not joined in time; with
-    ``admit`` one that comes later takes part from the next leg of training on.
+    for ``step_seconds``. ``quartiles`` puts those of every column into the report of all training rows, for two more sums; trees
+    find them anyway. With ``absence: skip`` a run begins without clients that decline it or have not joined in time; with ``admit``
+    one that comes later takes part from the next leg of training on.
     """
 
     features: dict[str, FeatureTerms] = Field(min_length=1)
     threshold: int | None = Field(None, ge=3)
     step_seconds: float = Field(600, gt=0)
     absence: Literal["wait", "skip", "admit"] = "wait"
+    quartiles: bool = False
 
     def threshold_of(self, clients: int) -> int:
         return self.threshold if self.threshold is not None else 2 * clients // 3 + 1
@@ -172,14 +182,17 @@ class TaskTerms(Strict):
     @model_validator(mode="before")
     @classmethod
     def _boosting_is_explicit(cls, given: Any) -> Any:
-        if isinstance(given, dict) and given.get("protocol") == "secureboost":
+        if isinstance(given, dict) and given.get("protocol") in BOOSTED:
             return {"boosting": {}, **given}
         return given
 
     @model_validator(mode="after")
     def _boosting_fits(self) -> Self:
-        if (self.protocol == "secureboost") != (self.boosting is not None):
-            raise ValueError("boosting: secureboost has it, and only secureboost")
+        if (self.protocol in BOOSTED) != (self.boosting is not None):
+            raise ValueError(f"boosting: {' and '.join(BOOSTED)} have it, and only they")
+        common = {"objective", "classes"}
+        if self.protocol in COMMON_TREES and self.boosting != BoostingTerms(**self.boosting.model_dump(include=common)):  # type: ignore[union-attr]
+            raise ValueError(f"boosting: with {self.protocol} it says objective and classes, and nothing else")
         return self
 
     @model_validator(mode="after")
@@ -188,6 +201,9 @@ class TaskTerms(Strict):
             raise ValueError(f"horizontal: {', '.join(HORIZONTAL)} have it, and only they")
         if self.horizontal is not None and self.label.column in self.horizontal.features:
             raise ValueError("horizontal.features: the label is none")
+        missing = {one.missing for one in self.horizontal.features.values()} if self.horizontal is not None else set()
+        if "level" in missing and self.protocol not in COMMON_TREES:
+            raise ValueError(f"horizontal.features: missing is level with {', '.join(COMMON_TREES)} only")
         return self
 
     @model_validator(mode="before")
@@ -210,10 +226,14 @@ class TaskTerms(Strict):
         if self.network is not None and self.network.outcome == "number":
             numbers["label"] = self.label.range
         if self.privacy is None:
-            ranges = [self.label.range, *(one.range for one in features.values())]
-            if any(one is not None for one in ranges):
-                raise ValueError("range: it takes the place of statistics with task.privacy, and only there")
+            if self.label.range is not None:
+                raise ValueError("label.range: it takes the place of statistics with task.privacy, and only there")
+            quantiles = self.protocol in COMMON_TREES or (self.horizontal is not None and self.horizontal.quartiles)
+            if not quantiles and any(one.range is not None for one in features.values()):
+                raise ValueError("range: trees, quartiles and task.privacy have a use for it, and only they")
             return self
+        if self.horizontal is not None and self.horizontal.quartiles:
+            raise ValueError("horizontal.quartiles: they are not private in the sense of task.privacy; leave them out")
         if self.network is None:
             raise ValueError(f"privacy: {', '.join(NETWORKS)} has it, and only that")
         unknown = [name for name, one in numbers.items() if one is None]

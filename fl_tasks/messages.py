@@ -31,6 +31,7 @@ PROTOCOLS = {
     "horizontal-linear": "fl_tasks.horizontal.newton:CONTRACT",
     "horizontal-logistic": "fl_tasks.horizontal.newton:CONTRACT",
     "horizontal-mlp": "fl_tasks.horizontal.averaging:CONTRACT",
+    "horizontal-trees": "fl_tasks.horizontal.trees:CONTRACT",
 }
 """Contracts of the training protocols, by the name that the terms give them."""
 

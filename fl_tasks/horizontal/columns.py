@@ -23,6 +23,12 @@ class ForeignStatistics(CodedError):
     remedy = "All parties must run the same version; if they do, ask the aggregator."
 
 
+class ForeignSums(CodedError):
+    code = "TMB-HORIZONTAL-002"
+    cause = "Sums over all clients cannot be: negative counts, or columns whose bins do not add up to the same."
+    remedy = "One of the clients computes with other columns or bins; a sum does not tell which. Compare versions and tables."
+
+
 @dataclass(frozen=True)
 class Rows:
     """A client's training rows: its table of feature columns, and labels of shape (rows,)."""
@@ -83,13 +89,17 @@ def encoder(terms: Terms, found: Statistics) -> Encoder:
             keep.append(index)
     if not keep:
         raise NoColumns(f"Of {len(names)} columns.")
-    fills = dict(zip((name for name, _ in names), found.mean.tolist(), strict=True))
-    columns = tuple(
+    picked = tuple(names[index][0] for index in keep)
+    return Encoder(filled(terms, found), picked, tuple(found.mean[keep].tolist()), tuple(found.scale[keep].tolist()))
+
+
+def filled(terms: Terms, found: Statistics) -> tuple[Column, ...]:
+    """The terms' columns, with the joint means for missing numbers."""
+    fills = dict(zip((name for name, _ in expanded(terms)), found.mean.tolist(), strict=True))
+    return tuple(
         Column(one.name, one.kind, one.missing, 0.0 if one.levels else fills[one.name], one.clip, one.levels)
         for one in _columns(terms)
     )
-    picked = tuple(names[index][0] for index in keep)
-    return Encoder(columns, picked, tuple(found.mean[keep].tolist()), tuple(found.scale[keep].tolist()))
 
 
 def _columns(terms: Terms) -> list[Column]:

@@ -14,7 +14,7 @@ from fl_tasks.checkpoints import State
 from fl_tasks.horizontal.columns import Floats, ForeignStatistics, Rows, Statistics, encoder
 from fl_tasks.horizontal.secagg import MESSAGES
 from fl_tasks.horizontal.statistics import aggregate_statistics, client_statistics, enough_rows
-from fl_tasks.horizontal.sums import Attendance, contribute_values, sum_values
+from fl_tasks.horizontal.sums import STATISTIC, Attendance, contribute_values, sum_values
 from fl_tasks.models.metrics import sigmoid
 from fl_tasks.session import Session
 from storage.canonical import canonical
@@ -24,15 +24,7 @@ from storage.schema import Contract, Disclosed, Message
 CONTRACT = Contract(
     "horizontal-regression",
     *MESSAGES,
-    Message(
-        "statistic",
-        AGGREGATOR,
-        CLIENT,
-        {"value": Disclosed("float64", "common standardisation", "counts, means and deviations over all clients, once per run")},
-        learns="how many training rows all clients have; count, mean and deviation of every column over them",
-        step="5",
-        limit="sums over at least three clients and the threshold",
-    ),
+    STATISTIC,
     Message(
         "weights",
         AGGREGATOR,
@@ -90,9 +82,10 @@ def aggregator(session: Session) -> State:
     for _ in session.rounds(int(session.params["rounds"])):
         attendance.expect_returned(session)
         sums = sum_values(session, 2 + size + size * (size + 1) // 2, attendance)
-        state = session.checkpoint(_moved(session, state, sums, attendance.expected))
-        session.send("weights", weight=state["ahead"])
-        session.send("verdict", loss=state["loss"][-1], stop=bool(state["stopped"]))
+        moved = _moved(session, state, sums, attendance.expected)
+        session.send("weights", weight=moved["ahead"])
+        session.send("verdict", loss=moved["loss"][-1], stop=moved["stopped"])
+        state = session.checkpoint(moved)
         session.report(round=session.round, loss=state["loss"][-1], clients=len(attendance.expected))
     if session.finished:
         session.run_area.keep("present", canonical(attendance.expected))

@@ -1,7 +1,8 @@
 """Statistics over all clients' training rows by three secure sums: means, mean absolute deviations, and squares in their units.
 
 The deviation of a column is measured in units of its mean absolute deviation, so that columns of any size keep their digits. With
-``task.privacy`` there is one sum, of rows: columns are standardised by the agreed ranges, which say nothing of any row.
+``task.privacy`` there is one sum, of rows: columns are standardised by the agreed ranges, which say nothing of any row. Where a run
+finds quantiles, they follow.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from fl_tasks.horizontal.columns import Floats, ForeignStatistics, Rows, Statistics, expanded, raw
-from fl_tasks.horizontal.sums import Attendance, contribute_values, sum_values
+from fl_tasks.horizontal.quantiles import aggregate_quartiles, client_quartiles, wanted
+from fl_tasks.horizontal.sums import Attendance, contribute_values, sum_values, told
 from fl_tasks.session import Session
 from fl_tasks.vertical.block import BatchTooSmall
 from storage.canonical import canonical, parse
@@ -24,7 +26,7 @@ def client_statistics(session: Session, rows: Rows) -> Statistics:
     if stored is None and session.terms.task.privacy is not None:
         session.within(0)
         contribute_values(session, [len(rows.labels)])
-        stored = _keep_ranges(session, _told(session, 1)[0])
+        stored = _keep_ranges(session, told(session, 1)[0])
     if stored is None:
         x = raw(session.terms, rows.table)
         if session.terms.task.outcome == "number":
@@ -32,16 +34,19 @@ def client_statistics(session: Session, rows: Rows) -> Statistics:
         count, there = x.shape[1], ~np.isnan(x)
         session.within(0)
         contribute_values(session, np.concatenate([[len(x)], there.sum(axis=0), np.nansum(x, axis=0)]))
-        told = _told(session, 1 + 2 * count)
-        total, present, mean = told[0], told[1 : 1 + count], told[1 + count :]
+        heard = told(session, 1 + 2 * count)
+        total, present, mean = heard[0], heard[1 : 1 + count], heard[1 + count :]
         off = np.where(there, x - mean, 0.0)
         session.within(1)
         contribute_values(session, np.abs(off).sum(axis=0))
-        unit = _told(session, count)
+        unit = told(session, count)
         session.within(2)
         contribute_values(session, ((off / np.where(unit > 0, unit, 1.0)) ** 2).sum(axis=0))
-        stored = _keep(session, total, present, mean, _told(session, count))
-    return Statistics.of(parse(stored, _LARGEST))
+        stored = _keep(session, total, present, mean, told(session, count))
+    found = Statistics.of(parse(stored, _LARGEST))
+    if wanted(session.terms):
+        client_quartiles(session, rows, found)
+    return found
 
 
 def aggregate_statistics(session: Session, attendance: Attendance) -> Statistics:
@@ -67,7 +72,10 @@ def aggregate_statistics(session: Session, attendance: Attendance) -> Statistics
         scale = unit * np.sqrt(np.maximum(squares, 0.0) / max(total, 1.0))
         session.send("statistic", value=scale)
         stored = _keep(session, total, present, mean, scale)
-    return Statistics.of(parse(stored, _LARGEST))
+    found = Statistics.of(parse(stored, _LARGEST))
+    if wanted(session.terms):
+        aggregate_quartiles(session, attendance, found)
+    return found
 
 
 def statistics_of(area: PrivateArea) -> Statistics:
@@ -83,14 +91,6 @@ def enough_rows(session: Session, found: Statistics) -> None:
     least = max(session.terms.limits.minimum_batch, 10 * len(found.mean))
     if found.rows < least - 0.5:
         raise BatchTooSmall(f"{found.rows:.0f} rows in all; at least {least} are needed.", party=session.me)
-
-
-def _told(session: Session, count: int) -> Floats:
-    table = session.receive("statistic", session.aggregator)
-    values: Floats = session.values(table, "value").to_numpy()
-    if len(values) != count or not np.isfinite(values).all():
-        raise ForeignStatistics(party=session.aggregator)
-    return values
 
 
 def _keep_ranges(session: Session, rows: float) -> bytes:

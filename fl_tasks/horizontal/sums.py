@@ -1,14 +1,34 @@
-"""Secure sums of real numbers, as training and evaluation use them: by the terms' threshold and time, over whoever is there."""
+"""Secure sums of real numbers and of integers, as training and evaluation use them: by the terms' threshold and time, over whoever
+is there; and what the aggregator says of them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
 import numpy.typing as npt
 
-from fl_tasks.horizontal.columns import Floats
-from fl_tasks.horizontal.secagg import Closing, aggregate, contribute, from_words, to_words
+from fl_tasks.horizontal.columns import Floats, ForeignStatistics
+from fl_tasks.horizontal.secagg import Closing, aggregate, contribute, from_words, integer_words, to_words, words_integers
+from fl_tasks.horizontal.secagg.masking import Integers, Words
 from fl_tasks.session import Session
+from storage.roles import AGGREGATOR, CLIENT
+from storage.schema import Disclosed, Message
+
+STATISTIC = Message(
+    "statistic",
+    AGGREGATOR,
+    CLIENT,
+    {
+        "value": Disclosed(
+            "float64", "common encoding", "a column's count, mean, deviation and quantiles over all clients, once per run"
+        )
+    },
+    learns="how many training rows all clients have; count, mean and deviation of every column over them; for trees, and where the "
+    "terms ask for quartiles, quantiles of every column; for trees of classes the share of each class",
+    step="5",
+    limit="sums over at least three clients and the threshold",
+)
 
 
 @dataclass
@@ -22,7 +42,7 @@ class Attendance:
         return cls(list(session.clients))
 
     def expect_returned(self, session: Session) -> None:
-        """Wait again for clients that were missed in the last round, and have meanwhile come to it."""
+        """Wait again for clients that were missed in the last round, and have meanwhile come to its sum of this part."""
         if session.round > 1:
             gone = [one for one in session.clients if one not in self.expected]
             back = [one for one in gone if session.peek("advertise", one, session.round - 1) is not None]
@@ -34,8 +54,37 @@ def contribute_values(session: Session, values: npt.ArrayLike) -> bool:
     return contribute(session, to_words(values, len(session.enrolled)), _threshold(session))
 
 
+def contribute_integers(session: Session, values: Integers) -> bool:
+    """Put integers, shape (n,), into the sum of this round and part; returns whether they are in it."""
+    return contribute(session, integer_words(values, len(session.enrolled)), _threshold(session))
+
+
 def sum_values(session: Session, count: int, attendance: Attendance) -> Floats:
     """The sum over the survivors, shape (count,)."""
+    return from_words(_sum(session, count, attendance))
+
+
+def sum_integers(session: Session, count: int, attendance: Attendance) -> Integers:
+    """The sum of integers over the survivors, exact, shape (count,)."""
+    return words_integers(_sum(session, count, attendance))
+
+
+def survivors(session: Session) -> list[str]:
+    """Whom the aggregator has named to this client as those of the sum of this round and part; nobody before it has."""
+    table = session.peek("survivors", session.aggregator, session.round)
+    return [] if table is None else session.values(table, "client").to_pylist()
+
+
+def told(session: Session, count: int | None = None) -> Floats:
+    """What the aggregator says of sums, shape (count,). Raises :class:`ForeignStatistics`."""
+    table = session.receive("statistic", session.aggregator)
+    values: Floats = session.values(table, "value").to_numpy()
+    if (count is not None and len(values) != count) or not np.isfinite(values).all():
+        raise ForeignStatistics(party=session.aggregator)
+    return values
+
+
+def _sum(session: Session, count: int, attendance: Attendance) -> Words:
     horizontal = session.terms.task.horizontal
     assert horizontal is not None
     found = aggregate(session, count, Closing(_threshold(session), horizontal.step_seconds, attendance.expected))
@@ -43,7 +92,7 @@ def sum_values(session: Session, count: int, attendance: Attendance) -> Floats:
     if gone:
         session.report(sum_without=", ".join(gone))
     attendance.expected = list(found.survivors)
-    return from_words(found.words)
+    return found.words
 
 
 def _threshold(session: Session) -> int:

@@ -19,11 +19,13 @@ _PROTOCOLS = {
     "horizontal-linear": "horizontal linear regression by secure aggregation",
     "horizontal-logistic": "horizontal logistic regression by secure aggregation",
     "horizontal-mlp": "a network over clients' rows by federated averaging and secure aggregation",
+    "horizontal-trees": "horizontal boosted trees by secure aggregation",
 }
 
 _FORMS = {
     "secureboost": "A sum of trees over binned columns",
     "horizontal-mlp": "A network of dense layers over standardised columns",
+    "horizontal-trees": "A sum of trees over binned columns",
 }
 
 
@@ -109,7 +111,8 @@ def card(record: Mapping[str, Any], picture: str | None) -> str:
             "",
         ]
     if part and "trees" in part:
-        lines += ["## What the columns brought", "", *_table(("party", "column", "share of gain", "splits"), _importance(part)), ""]
+        head = ("column", "share of gain", "splits") if joint else ("party", "column", "share of gain", "splits")
+        lines += ["## What the columns brought", "", *_table(head, (row[-len(head) :] for row in _importance(part))), ""]
     lines += [
         "## Who and under which terms",
         "",

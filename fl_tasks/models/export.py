@@ -1,7 +1,7 @@
 """A boosted model as one plain XGBoost model, by consent of all: each host releases its splits to the guest, signed and sealed.
 
 A release names columns and thresholds, which nobody else has seen until then. The guest, which holds the trees, can write the whole
-model once it has a release of every host.
+model once it has a release of every host. A client of a horizontal agreement holds the whole model, and needs no release.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from fl_tasks.models import registry
 from fl_tasks.models.part import ModelPart
-from fl_tasks.models.trees import TreePart
+from fl_tasks.models.trees import EVERYBODY, TreePart
 from fl_tasks.trees.tree import LEAF, Record, Tree
 from fl_tasks.workplace import Workplace
 from storage.canonical import canonical, parse
@@ -32,8 +32,10 @@ _OBJECTIVES: dict[str, dict[str, Any]] = {
 
 class NotExportable(CodedError):
     code = "TMB-EXPORT-001"
-    cause = "Only boosted models can be exported; hosts release their splits to the guest, and the guest writes the model."
-    remedy = "Release at every host, export at the guest, with a version that was trained with secureboost."
+    cause = (
+        "Only boosted models can be exported; hosts release their splits to the guest, which writes the model, or a client does."
+    )
+    remedy = "Release at every host and export at the guest, or export at a client, with a version of boosted trees."
 
 
 class NoConsent(CodedError):
@@ -51,7 +53,7 @@ class ForeignRelease(CodedError):
 def release(place: Workplace, version: str) -> dict[str, Any]:
     """This host's splits of a published version, sealed to the guest and signed. Raises :class:`NotExportable`."""
     record, part = _boosted(place, version)
-    if place.role == GUEST:
+    if place.role == GUEST or part.whole:
         raise NotExportable(party=place.me)
     guest = next(name for name, role in place.roles.items() if role == GUEST)
     content = canonical({"splits": splits(part)})
@@ -63,11 +65,11 @@ def release(place: Workplace, version: str) -> dict[str, Any]:
 
 
 def export(place: Workplace, version: str, releases: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The whole model as XGBoost's JSON, at the guest. Raises :class:`NoConsent` or :class:`ForeignRelease`."""
+    """The whole model as XGBoost's JSON, at the guest or a client. Raises :class:`NoConsent` or :class:`ForeignRelease`."""
     record, part = _boosted(place, version)
-    if place.role != GUEST:
+    if place.role != GUEST and not part.whole:
         raise NotExportable(party=place.me)
-    given = {place.me: splits(part)}
+    given = {EVERYBODY if part.whole else place.me: splits(part)}
     for one in releases:
         party, found = _opened(place, record, one)
         given[party] = found
@@ -99,7 +101,8 @@ def _split(part: TreePart, record: Record) -> dict[str, Any]:
 
 
 def xgboost_document(part: TreePart, outcome: str, by_party: Sequence[Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
-    """XGBoost's JSON model: features are named ``party.column``, and the base margin is in every output's first tree."""
+    """XGBoost's JSON model: features are named ``party.column``, or by the column if everybody has it; the base margin is in every
+    output's first tree."""
     features = sorted(
         {(index, split["column"]) for index, found in enumerate(by_party) for split in found}, key=lambda one: (one[0], str(one[1]))
     )
@@ -181,7 +184,7 @@ def _tree(
 
 def _name(party: str, column: str) -> str:
     """A feature's name; XGBoost takes no brackets and no less-than signs in it."""
-    return f"{party}.{column}".translate(str.maketrans("[]<", "()_"))
+    return (f"{party}.{column}" if party else column).translate(str.maketrans("[]<", "()_"))
 
 
 def _boosted(place: Workplace, version: str) -> tuple[dict[str, Any], TreePart]:

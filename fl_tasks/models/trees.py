@@ -1,4 +1,5 @@
-"""A party's part of a boosted model: its binner and the records of its own splits; at the guest also the trees."""
+"""A party's part of a boosted model: its binner and the records of its own splits; at the guest also the trees. Where clients hold
+other rows of the same columns, each one's part is the whole model."""
 
 from __future__ import annotations
 
@@ -8,22 +9,27 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
+from contracts.parameters import BOOSTED
 from fl_tasks.models.part import ModelPart, UnfitPart
 from fl_tasks.trees.bins import Binner
-from fl_tasks.trees.tree import LEAF, MOST_DEPTH, Record, Tree
+from fl_tasks.trees.tree import LEAF, MOST_DEPTH, Record, Tree, directions, margins
 
 Floats = npt.NDArray[np.float64]
+EVERYBODY = ""
+"""Stands for the parties of trees whose columns everybody has."""
 
 
 @dataclass(frozen=True)
 class TreePart(ModelPart):
     """``records`` in the order of their making, ``depth`` of the deepest tree that there may be.
 
-    Only at the guest: ``trees`` over ``parties`` (itself first, as trees count them), and the margin ``base`` of every output.
+    Only at the guest and at clients: ``trees`` over ``parties`` (itself first, as trees count them), and the margin ``base`` of
+    every output.
     """
 
-    PROTOCOLS = ("secureboost",)
+    PROTOCOLS = BOOSTED
     encoder: Binner
     records: tuple[Record, ...]
     depth: int
@@ -46,6 +52,19 @@ class TreePart(ModelPart):
         if not np.isfinite(base).all() or max(own, default=-1) >= len(records) or any(tree.depth > depth for tree in trees):
             raise UnfitPart("Trees and records differ.")
         return cls(encoder=encoder, records=records, depth=depth, parties=parties, trees=trees, base=base, **cls._common(document))
+
+    @property
+    def whole(self) -> bool:
+        """Whether all columns of the trees are this party's own."""
+        return self.parties == (EVERYBODY,)
+
+    def totals(self, table: pa.Table, batch: int = 65_536) -> Floats:
+        """Margins of rows by a whole model, shape (rows, outputs)."""
+        found = [np.zeros((0, len(self.base)))]
+        for start in range(0, table.num_rows, batch):
+            codes = self.encoder.transform(table.slice(start, batch))
+            found.append(margins(self.trees, self.base, [directions(self.records, codes)], len(codes)))
+        return np.concatenate(found)
 
 
 def importance(document: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -10,14 +10,15 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from contracts.parameters import HORIZONTAL, NETWORKS, NEWTON
+from contracts.parameters import COMMON_TREES, HORIZONTAL, NETWORKS, NEWTON
 from fl_tasks.checkpoints import State
 from fl_tasks.horizontal.columns import encoder as common_encoder
 from fl_tasks.horizontal.newton import model_weights
 from fl_tasks.horizontal.statistics import statistics_of
+from fl_tasks.horizontal.trees.start import binner_of
 from fl_tasks.models.network import NetworkPart, layers_document
 from fl_tasks.models.part import Encodes, ModelPart, partial_scores
-from fl_tasks.models.trees import TreePart
+from fl_tasks.models.trees import EVERYBODY, TreePart
 from fl_tasks.nets.training import Training
 from fl_tasks.session import Session
 from fl_tasks.tables.encoding import Encoder
@@ -162,6 +163,29 @@ def _network_totals(session: Session, part: NetworkPart, table: pa.Table, recipi
     return part.totals(table)
 
 
+def _common_bins(session: Session) -> Binner:
+    return binner_of(session.area)
+
+
+def _joint_trees_document(session: Session, binner: Binner, state: State) -> dict[str, Any]:
+    """The whole model, the same at every client: the rounds that it keeps."""
+    rounds = int(state["kept"])
+    return {
+        "records": kept(session, "records", rounds),
+        "trees": kept(session, "trees", rounds),
+        "depth": int(session.params["depth"]),
+        "rounds": rounds,
+        "base": [float(one) for one in state["base"]],
+        "parties": [EVERYBODY],
+        "validation_loss": [float(one) for one in state["validation"]],
+    }
+
+
+def _own_tree_totals(session: Session, part: TreePart, table: pa.Table, recipients: Iterable[str]) -> Floats:
+    totals = part.totals(table)
+    return totals if totals.shape[1] > 1 else totals[:, 0]
+
+
 def _own_totals(session: Session, part: ModelPart, table: pa.Table, recipients: Iterable[str]) -> Floats:
     """A client has the whole model: it scores its own rows by itself, for itself."""
     return partial_scores(part, table)
@@ -175,4 +199,5 @@ _TREES = VerticalFamily(
 )
 _REGRESSION = HorizontalFamily(Encoder.from_document, _joint_document, (), _own_totals, common=_common_encoder)
 _NETWORK = HorizontalFamily(Encoder.from_document, _network_document, (), _network_totals, common=_common_encoder)
-_HORIZONTAL = {NEWTON: _REGRESSION, NETWORKS: _NETWORK}
+_JOINT_TREES = HorizontalFamily(Binner.from_document, _joint_trees_document, (), _own_tree_totals, common=_common_bins)
+_HORIZONTAL = {NEWTON: _REGRESSION, NETWORKS: _NETWORK, COMMON_TREES: _JOINT_TREES}

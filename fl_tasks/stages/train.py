@@ -6,8 +6,10 @@ from typing import Any
 
 from fl_tasks.checkpoints import State
 from fl_tasks.horizontal import averaging, newton
+from fl_tasks.horizontal import trees as common_trees
 from fl_tasks.horizontal.columns import Rows
 from fl_tasks.horizontal.privacy import spent
+from fl_tasks.horizontal.report import write_page
 from fl_tasks.incentives.game import trainings
 from fl_tasks.ledger import enter
 from fl_tasks.models.part import Encodes
@@ -31,6 +33,7 @@ PROTOCOLS = {
     "horizontal-linear": newton,
     "horizontal-logistic": newton,
     "horizontal-mlp": averaging,
+    "horizontal-trees": common_trees,
 }
 _LARGEST = 1 << 26
 
@@ -57,6 +60,8 @@ def train(place: Workplace, run: str, wait: Wait, progress: Progress = log_progr
             encoder, state = (_client if session.role == CLIENT else _data_party)(place, session)
             if session.finished:
                 _keep_model(session, encoder, state)
+        if place.terms.task.horizontal is not None:
+            write_page(place, run)
         finished = session.finished or bool(state.get("stopped"))
         done, losses = int(state["round"]), [float(one) for one in state.get("loss", [])]
         if finished:

@@ -7,7 +7,7 @@ is how XGBoost reads them, so that an exported model splits alike. A binner is f
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -123,10 +123,11 @@ def _expanded(columns: tuple[Column, ...], table: pa.Table) -> Iterator[tuple[st
     """Source column, name and float32 values of every numeric column that the source columns become."""
     for column in columns:
         for name, values in column.expand(table, keep_missing=True):
-            yield column.name, name, _single(values, column.name)
+            yield column.name, name, single(values, column.name)
 
 
-def _single(values: npt.NDArray[np.float64], name: str) -> npt.NDArray[np.float32]:
+def single(values: npt.NDArray[np.float64], name: str) -> npt.NDArray[np.float32]:
+    """Values in single precision. Raises :class:`UnusableColumn` naming the column for what is beyond its range."""
     with np.errstate(over="ignore"):
         single = values.astype(np.float32)
     if np.isinf(single).any():
@@ -141,10 +142,15 @@ def _cuts(present: npt.NDArray[np.float32], bins: int, least: int) -> tuple[floa
         return ()
     values = np.unique(present)
     wanted = values[:-1] if len(values) <= bins else np.unique(present[[n * k // bins for k in range(1, bins)]])
+    return spaced(wanted.tolist(), np.searchsorted(present, wanted, side="right").tolist(), n, least)
+
+
+def spaced(cuts: Sequence[float], upto: Sequence[int], rows: int, least: int) -> tuple[float, ...]:
+    """Those of the ``cuts``, lowest first, between which no bin has below ``least`` rows; ``upto`` says how many lie up to each."""
     kept: list[float] = []
     below = 0
-    for cut, upto in zip(wanted.tolist(), np.searchsorted(present, wanted, side="right").tolist(), strict=True):
-        if upto - below >= least and n - upto >= least:
+    for cut, count in zip(cuts, upto, strict=True):
+        if count - below >= least and rows - count >= least:
             kept.append(cut)
-            below = upto
+            below = count
     return tuple(kept)

@@ -41,7 +41,7 @@ class Plan:
     @classmethod
     def of(cls, objective: str, classes: int, params: Mapping[str, Any], leaf_rows: int) -> Plan:
         """The plan of a run's parameters under the terms."""
-        goss = float(params["goss_top"])
+        goss = float(params.get("goss_top", 0.0))
         patience = params["patience"]
         return cls(
             objective=OBJECTIVES[objective],
@@ -53,8 +53,8 @@ class Plan:
             child_weight=float(params["min_child_weight"]),
             leaf_rows=leaf_rows,
             bits=int(params["gradient_bits"]),
-            subsample=float(params["subsample"]),
-            colsample=float(params["colsample"]),
+            subsample=float(params.get("subsample", 1.0)),
+            colsample=float(params.get("colsample", 1.0)),
             goss_top=goss,
             goss_other=float(params["goss_other"]) if goss else 0.0,
             patience=None if patience is None else int(patience),

@@ -149,7 +149,7 @@ def grow(
     places = [np.zeros(rows, dtype=np.int64) for _ in range(outputs)]
     for output, one in enumerate(derivatives):
         total = one.total(used)
-        at = trees[output].add(_leaf(total, one.units, growth), total[1] * one.units[1])
+        at = trees[output].add(leaf_value(total, one.units, growth), total[1] * one.units[1])
         nodes.append(Node(outputs + output, output, at, np.arange(rows), counting, total, one.units))
     nodes = [nodes[output] for output in growing(derivatives, used, growth)]
     fresh, siblings = nodes, list[tuple[Node, Node, Node]]()
@@ -207,34 +207,36 @@ def _children(
     for number, side in ((first, one.left), (first + outputs, ~one.left)):
         rows, used = node.rows[side], node.used[side]
         total = derivatives.total(rows[used])
-        at = tree.add(_leaf(total, node.units, growth), total[1] * node.units[1])
+        at = tree.add(leaf_value(total, node.units, growth), total[1] * node.units[1])
         place[rows] = at
         made.append(Node(number, node.output, at, rows, used, total, node.units))
     scale = node.units
-    gain = float(_gain(made[0].sums, node.sums, scale, growth.rules))
+    gain = float(gain_of(made[0].sums, node.sums, scale, growth.rules))
     tree.split(node.at, party, one.record, one.column, gain, made[0].at, made[1].at)
     return made[0], made[1]
 
 
-def _gain(left: Pair, whole: Pair, units: tuple[float, float], rules: Rules) -> np.float32:
+def gain_of(left: Pair, whole: Pair, units: tuple[float, float], rules: Rules) -> np.float32:
+    """What a split with these sums on the left gains."""
     g, h = (np.array([left[i], whole[i] - left[i], whole[i]]) * units[i] for i in (0, 1))
     one, other, both = rules.score(g, h)
     return np.float32(one + other - both)
 
 
-def _leaf(sums: Pair, units: tuple[float, float], growth: Growth) -> float:
+def leaf_value(sums: Pair, units: tuple[float, float], growth: Growth) -> float:
     """A leaf's value in single precision, as an exported model holds it."""
     return float(np.float32(np.float32(growth.rules.weight(sums, units)) * np.float32(growth.rate)))
 
 
 def growing(derivatives: Sequence[Derivatives], used: Rows, growth: Growth) -> list[int]:
     """The outputs whose trees are worth starting: heavy enough to be split."""
-    return [output for output, one in enumerate(derivatives) if _heavy(len(used), one.total(used), one.units, growth)]
+    return [output for output, one in enumerate(derivatives) if len(used) >= 2 and heavy(one.total(used), one.units, growth)]
 
 
 def _may_split(node: Node, growth: Growth) -> bool:
-    return _heavy(node.size, node.sums, node.units, growth)
+    return node.size >= 2 and heavy(node.sums, node.units, growth)
 
 
-def _heavy(rows: int, sums: Pair, units: tuple[float, float], growth: Growth) -> bool:
-    return rows >= 2 and sums[1] * units[1] >= 2 * growth.rules.least
+def heavy(sums: Pair, units: tuple[float, float], growth: Growth) -> bool:
+    """Whether a node is heavy enough to be split."""
+    return sums[1] * units[1] >= 2 * growth.rules.least

@@ -15,6 +15,7 @@ from fl_tasks.horizontal.secagg.contract import BelowThreshold, ForeignList, Two
 from fl_tasks.horizontal.secagg.keys import ForeignKey, ForeignShare, OwnKeys, fits, mask_seed, seed_digest
 from fl_tasks.horizontal.secagg.masking import add_mask, pair_sign
 from fl_tasks.horizontal.secagg.shamir import PRIME, SHARE_BYTES, combine
+from fl_tasks.horizontal.trees import CONTRACT as TREES
 from storage.identity import SignatureRefused
 from tests.fl_tasks.horizontal.parties import AGGREGATORS_NAME, Turns
 
@@ -350,6 +351,16 @@ def test_a_vector_of_another_length(tmp_path, monkeypatch):
     assert results[AGGREGATORS_NAME].code == "TMB-CRYPTO-008"
     assert results[AGGREGATORS_NAME].party == "fir"
     assert not sent(tmp_path, "consents")
+
+
+def test_disclosures_of_trees_are_pinned():
+    told = {
+        "statistic": ["value"],
+        "splits": ["node", "column", "cut", "missing_left", "gain", "next"],
+        "values": ["value", "cover"],
+        "verdict": ["loss", "validation", "kept", "stop"],
+    }
+    assert set(TREES.disclosures()) == {"unmask.share", *(f"{name}.{one}" for name, columns in told.items() for one in columns)}
 
 
 def test_disclosures_are_pinned():

@@ -1,4 +1,4 @@
-"""The example agreement of four hospitals, simulated: a process per party, beside the pooled model and the best hospital's."""
+"""The example agreements of four hospitals, simulated: a process per party, beside the pooled model and the best hospital's."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ from typer.testing import CliRunner
 from cli.demo.hospitals import write_hospitals
 from cli.simulate import simulate
 
-EXAMPLE = Path(__file__).resolve().parents[2] / "federations" / "hospitals"
+EXAMPLES = Path(__file__).resolve().parents[2] / "federations"
 app = Typer()
 app.command()(simulate)
 
 
 @pytest.mark.slow
-def test_four_hospitals(tmp_path):
+@pytest.mark.parametrize("example", ["hospitals", "hospitals-trees"])
+def test_four_hospitals(tmp_path, example):
     tables = write_hospitals(tmp_path / "tables")
     ids = pa.concat_tables([pq.read_table(path, columns=["patient"]) for path in tables.values()])
     sets = ["test" if int(one[2:]) % 4 == 0 else "train" for one in ids.column("patient").to_pylist()]
     pq.write_table(ids.append_column("set", pa.array(sets)), tmp_path / "split.parquet")
     data = [part for name, path in tables.items() for part in ("--data", f"{name}={path}")]
     result = CliRunner().invoke(
-        app, [str(EXAMPLE), *data, "--split", str(tmp_path / "split.parquet"), "--out", str(tmp_path / "out")]
+        app, [str(EXAMPLES / example), *data, "--split", str(tmp_path / "split.parquet"), "--out", str(tmp_path / "out")]
     )
     assert result.exit_code == 0, result.output
     report = json.loads((tmp_path / "out" / "report.json").read_text())

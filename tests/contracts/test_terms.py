@@ -50,8 +50,8 @@ def test_the_outcome_follows_the_objective(task, outcome):
     [
         ({"boosting": {"objective": "softmax"}}, {}, "three or more"),
         ({"boosting": {"classes": 4}}, {}, "only for softmax"),
-        ({"boosting": None}, {}, "secureboost has it"),
-        ({"protocol": "linear", "boosting": {}}, {}, "only secureboost"),
+        ({"boosting": None}, {}, "have it, and only they"),
+        ({"protocol": "linear", "boosting": {}}, {}, "have it, and only they"),
         ({}, {"incentives": {"budget": 100}}, "use volume"),
         ({"parameters": {"l2": 0.1}}, {}, "has no l2"),
     ],

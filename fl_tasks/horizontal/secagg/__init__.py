@@ -8,6 +8,17 @@ those of neighbours in a graph (Bell et al., CCS 2020).
 from fl_tasks.horizontal.secagg.aggregator import Closing, Sum, aggregate
 from fl_tasks.horizontal.secagg.client import contribute
 from fl_tasks.horizontal.secagg.contract import CONTRACT, MESSAGES
-from fl_tasks.horizontal.secagg.masking import from_words, to_words
+from fl_tasks.horizontal.secagg.masking import from_words, integer_words, to_words, words_integers
 
-__all__ = ["CONTRACT", "MESSAGES", "Closing", "Sum", "aggregate", "contribute", "from_words", "to_words"]
+__all__ = [
+    "CONTRACT",
+    "MESSAGES",
+    "Closing",
+    "Sum",
+    "aggregate",
+    "contribute",
+    "from_words",
+    "integer_words",
+    "to_words",
+    "words_integers",
+]

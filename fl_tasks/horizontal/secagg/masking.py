@@ -1,4 +1,4 @@
-"""Fixed point modulo 2^64 and the masks over it: what a client sends is uniform, and in the sum of all clients masks cancel.
+"""Integers and fixed point modulo 2^64, and masks: what a client sends is uniform, and in the sum of all clients masks cancel.
 
 Client u adds PRG(b_u) and, for every other client v, PRG(s_uv) where u stands before v in the roster and -PRG(s_uv) where it stands
 behind (Bonawitz et al., CCS 2017). PRG is AES-256 in counter mode, s_uv comes from X25519 by HKDF-SHA256.
@@ -15,6 +15,7 @@ from fl_tasks.crypto.prf import Stream
 
 FRACTION_BITS = 24
 Words = npt.NDArray[np.uint64]
+Integers = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 
@@ -32,6 +33,22 @@ def to_words(values: npt.ArrayLike, clients: int) -> Words:
 def from_words(words: Words) -> Floats:
     """The real values of a sum."""
     return decode(words.view(np.int64), FRACTION_BITS)
+
+
+def integer_words(values: Integers, clients: int) -> Words:
+    """Integers as they are, modulo 2^64, such that a sum over ``clients`` of them cannot wrap around.
+
+    Raises :class:`OutOfRange` for what reaches 2^63 / clients in magnitude.
+    """
+    most = (2**63 - 1) // clients
+    if values.size and not (-most <= int(values.min()) and int(values.max()) <= most):
+        raise OutOfRange("An integer that is to be summed is too large for the sum.")
+    return values.astype(np.int64).view(np.uint64)
+
+
+def words_integers(words: Words) -> Integers:
+    """The integers of a sum."""
+    return words.view(np.int64)
 
 
 def add_mask(total: Words, seed: bytes, sign: int = 1) -> None:

@@ -21,7 +21,15 @@ from fl_tasks.horizontal.secagg.keys import (
     seal_shares,
     seed_digest,
 )
-from fl_tasks.horizontal.secagg.masking import FRACTION_BITS, add_mask, from_words, pair_sign, to_words
+from fl_tasks.horizontal.secagg.masking import (
+    FRACTION_BITS,
+    add_mask,
+    from_words,
+    integer_words,
+    pair_sign,
+    to_words,
+    words_integers,
+)
 
 VALUES = arrays(np.float64, (4, 5), elements=st.floats(-1e6, 1e6))
 
@@ -34,6 +42,18 @@ def keys(number: int) -> OwnKeys:
 def test_a_sum_of_words_is_the_words_of_the_sum(values):
     words = [to_words(row, 4) for row in values]
     assert np.allclose(from_words(np.sum(words, axis=0, dtype=np.uint64)), values.sum(axis=0), rtol=0, atol=4 * 2.0**-FRACTION_BITS)
+
+
+@given(arrays(np.int64, (4, 5), elements=st.integers(-(2**61) + 1, 2**61 - 1)))
+def test_a_sum_of_integers_is_exact(values):
+    words = [integer_words(row, 4) for row in values]
+    assert words_integers(np.sum(words, axis=0, dtype=np.uint64)).tolist() == values.sum(axis=0).tolist()
+
+
+@pytest.mark.parametrize("value", [2**61, -(2**61), 2**63 - 1, -(2**63)])
+def test_an_integer_that_could_wrap_around_is_refused(value):
+    with pytest.raises(OutOfRange):
+        integer_words(np.array([0, value]), 4)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 2.0**39 / 4, -(2.0**40)])

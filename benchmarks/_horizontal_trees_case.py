@@ -1,0 +1,74 @@
+"""A case for the quality bars of the horizontal protocols: the hospitals' trees beside those of all rows, and beside XGBoost's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from cli.demo.hospitals import write_hospitals
+from fl_tasks.horizontal.statistics import statistics_of
+from fl_tasks.horizontal.trees.contract import integers, units
+from fl_tasks.models.metrics import classification
+from fl_tasks.models.part import ModelPart
+from fl_tasks.models.reference import Rows, reference_totals
+from fl_tasks.models.trees import TreePart
+from fl_tasks.stages.aligned import features, label, load_aligned
+from fl_tasks.trees.boosting import Plan
+from fl_tasks.trees.growing import Derivatives, Local, grow
+from fl_tasks.workplace import Workplace
+
+_AGREEMENT = Path(__file__).resolve().parents[1] / "federations" / "hospitals-trees"
+
+
+def findings(out: Path, run: Callable[..., Mapping[str, Any]]) -> Iterator[tuple[str, float, float | None]]:
+    """What was found, its value, and the least that it must be. ``run(name, agreement, tables, split)`` gives the report of a
+    simulation whose parties' folders are under ``out/name``."""
+    tables = write_hospitals(out / "tables" / "hospitals")
+    ids = pa.concat_tables([pq.read_table(path, columns=["patient"]) for path in tables.values()])
+    sets = ["test" if int(one[2:]) % 4 == 0 else "train" for one in ids.column("patient").to_pylist()]
+    split = out / "tables" / "hospitals" / "split.parquet"
+    pq.write_table(ids.append_column("set", pa.array(sets)), split)
+    report = run("hospitals-trees", _AGREEMENT, tables, split)
+    codes, y, test, totals = [], [], [], []
+    for party in tables:
+        place = Workplace.open("hospitals-trees", out / "hospitals-trees" / "parties" / party / "party.yaml")
+        aligned, part = load_aligned(place, report["run"]), ModelPart.of_run(place, report["run"])
+        assert isinstance(part, TreePart)
+        table = features(place, aligned)
+        codes.append(part.encoder.transform(table))
+        y.append(label(place, aligned))
+        test.append(aligned.test)
+        totals.append(part.totals(table)[:, 0])
+    codes_, y_, test_, totals_ = (np.concatenate(parts) for parts in (codes, y, test, totals))
+    task, limits, params = place.terms.task, place.terms.limits, place.params(report["run"])
+    plan = Plan.of("logistic", 2, params, limits.minimum_leaf_rows)
+    scale = units(plan, statistics_of(place.run_area(report["run"]).area("train")).label_scale)
+    own = pooled(plan, part.base, scale, codes_[~test_], y_[~test_], part.rounds)
+    yield "digits of training margins that agree with pooled trees'", _digits(np.abs(own - totals_[~test_]).max()), 9.0
+    reference = reference_totals(task, limits, params, part.rounds, codes_, Rows(y_, np.ones(len(y_)), test_))
+    theirs, ours = (classification(y_[test_], found)["auc"] for found in (reference, totals_[test_]))
+    yield "AUC, XGBoost on all rows", theirs, None
+    yield "AUC, federated", ours, theirs - 5e-4
+    yield "digits of AUC that agree with XGBoost's", _digits(abs(ours - theirs)), None
+    yield "AUC, best hospital alone", report["metrics"]["best_client"]["auc"], None
+
+
+def pooled(plan: Plan, base: Any, scale: tuple[float, float], codes: Any, labels: Any, rounds: int) -> Any:
+    """Margins, shape (rows,), of trees over all rows at one place, by the code that grows them over several parties' columns."""
+    margins = np.tile(base, (len(labels), 1))
+    for _ in range(rounds):
+        g, h = (integers(one[:, 0], unit) for one, unit in zip(plan.objective.derivatives(margins, labels), scale, strict=True))
+        derivatives = [Derivatives(g, h, scale)]
+        source = Local(codes, int(codes.max()), derivatives, np.arange(codes.shape[1]), 0)
+        trees, places = grow([source], derivatives, len(labels), np.arange(len(labels)), plan.growth(1.0))
+        margins[:, 0] += np.asarray(trees[0].value)[places[0]]
+    return margins[:, 0]
+
+
+def _digits(difference: float) -> float:
+    return -float(np.log10(max(difference, 1e-16)))

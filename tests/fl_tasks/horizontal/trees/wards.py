@@ -1,0 +1,158 @@
+"""Hospitals that grow trees together, and the same trees grown over all their rows in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from fl_tasks import waiting
+from fl_tasks.horizontal import trees
+from fl_tasks.horizontal.columns import Rows
+from fl_tasks.horizontal.sums import Attendance
+from fl_tasks.horizontal.trees.contract import Start
+from fl_tasks.horizontal.trees.start import aggregate_start
+from fl_tasks.trees.boosting import Plan
+from fl_tasks.trees.growing import Derivatives, Local, grow
+from fl_tasks.trees.objectives import OBJECTIVES
+from fl_tasks.trees.tree import Tree
+from fl_tasks.vertical.secureboost.contract import plan_of
+from fl_tasks.waiting import Wait, Waiting
+from tests.federation import Federation, federation, quiet
+from tests.fl_tasks.horizontal.parties import Clock, Vanished
+
+HOSPITALS = ("north", "east", "south", "west")
+LIMITS = {"minimum_batch": 50, "minimum_row_difference": 0, "minimum_leaf_rows": 5, "minimum_bin_rows": 5}
+FEATURES: dict[str, Any] = {
+    "age": {"missing": "level", "range": [0, 120]},
+    "dose": {},
+    "visits": {"missing": "mean"},
+    "ward": {"levels": ["a", "b"]},
+}
+PROTOCOL = "horizontal-trees"
+
+
+def tables(objective: str = "logistic", rows: int = 60, seed: int = 5) -> dict[str, pa.Table]:
+    """Rows of different populations; what decides is not linear in any column."""
+    random, made = np.random.default_rng(seed), {}
+    for shift, name in enumerate(HOSPITALS):
+        count = rows + 10 * shift
+        age, dose = random.normal(50 + 5 * shift, 10, count), random.lognormal(-8.0, 1.0, count)
+        visits, ward = random.poisson(2.0, count).astype(float), random.choice(["a", "b", "c"], count)
+        signal = 2.0 * (np.abs(age - 57) < 8) - 1.5 * (dose > 4e-4) + (visits > 1) * (ward == "a")
+        if objective == "squared":
+            label = 1e4 * signal + 1e5 + random.normal(size=count) * 1e3
+        elif objective == "softmax":
+            label = np.digitize(signal + random.normal(size=count) / 2, [-0.5, 1.0])
+        else:
+            label = (signal + random.logistic(size=count) > 0).astype(int)
+        for values in (age, visits):
+            values[random.random(count) < 0.1] = np.nan
+        columns = {"age": age, "dose": dose, "visits": visits, "ward": ward, "label": label}
+        made[name] = pa.table({"id": [f"{name}{index}" for index in range(count)], **columns})
+    return made
+
+
+def wards(
+    tmp_path,
+    objective: str = "logistic",
+    horizontal: dict[str, Any] | None = None,
+    terms: dict[str, Any] | None = None,
+    **parameters: Any,
+) -> Federation:
+    """An agreement of four hospitals and a centre to grow trees."""
+    task = {
+        "protocol": PROTOCOL,
+        "label": {"column": "label"},
+        "boosting": {"objective": objective, "classes": 3 if objective == "softmax" else 2},
+        "horizontal": {"features": FEATURES, "step_seconds": 5, **(horizontal or {})},
+        "parameters": {"rounds": {"default": 3, "min": 1, "max": 30}, "depth": 3, "bins": 16, **parameters},
+    }
+    roles = dict.fromkeys(HOSPITALS, "client") | {"centre": "aggregator"}
+    return federation(tmp_path, tables(objective), roles, task=task, limits=LIMITS, **(terms or {}))
+
+
+def rows(party: str, objective: str = "logistic") -> Rows:
+    """A hospital's rows, all of them for training."""
+    table = tables(objective)[party]
+    return Rows(table.select(list(FEATURES)), table.column("label").to_numpy().astype(float))
+
+
+def start_of(fed: Federation, run: str, party: str = "north") -> tuple[Plan, Start]:
+    """What a party knew before the first tree."""
+    with fed.place(party).session(run, trees.CONTRACT, "train", Wait(0), quiet) as session:
+        plan, attendance = plan_of(session), Attendance.of(session)
+        return plan, aggregate_start(session, attendance, plan)  # all of it is kept already
+
+
+def pooled(
+    plan: Plan, start: Start, codes: np.ndarray, labels: np.ndarray, count: int, margins: np.ndarray | None = None
+) -> tuple[list[Tree], np.ndarray]:
+    """Trees and margins of all rows together: grown by the code that grows them over columns of several parties."""
+    objective, made_trees, records = OBJECTIVES[plan.objective.name], list[Tree](), 0
+    margins = np.tile(start.base, (len(labels), 1)) if margins is None else margins.copy()
+    for _ in range(count):
+        derivatives = scaled(objective.derivatives(margins, labels), start.units)
+        source = Local(codes, int(codes.max()), derivatives, np.arange(codes.shape[1]), records)
+        made, places = grow([source], derivatives, len(labels), np.arange(len(labels)), plan.growth(1.0))
+        records += len(source.records)
+        made_trees += made
+        for tree, at in zip(made, places, strict=True):
+            margins[:, tree.output] += np.asarray(tree.value)[at]
+    return made_trees, margins
+
+
+def scaled(derivatives: Sequence[np.ndarray], units: tuple[float, float]) -> list[Derivatives]:
+    whole = [np.rint(one / unit).astype(np.int64) for one, unit in zip(derivatives, units, strict=True)]
+    return [Derivatives(whole[0][:, k], whole[1][:, k], units) for k in range(whole[0].shape[1])]
+
+
+Gone = Callable[[str, int, int | None, int], bool]
+
+
+def grown(fed: Federation, run: str, objective: str = "logistic") -> dict[str, Any]:
+    """All parties at once, in threads; their last states."""
+    client = {"client": lambda session: trees.client(session, rows(session.me, objective)), "aggregator": trees.aggregator}
+    return fed.roles(run, trees.CONTRACT, "train", client)
+
+
+def play(fed: Federation, run: str, gone: Gone, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Turns until all are through: each party works until a message is missing, forgets everything, and begins anew.
+
+    ``gone(party, round, part, furthest)`` says whether a party vanishes instead of sending at that moment, ``furthest`` being the
+    round that the furthest party has finished. Results or errors by party.
+    """
+    clock = Clock()
+    clock.now = waiting.time.time()
+    monkeypatch.setattr(waiting, "time", clock)
+    found: dict[str, Any] = {}
+    left, at, idle = list(fed.parties), dict.fromkeys(fed.parties, 0), 0
+    while left and idle < 150:
+        idle += 1
+        for party in list(left):
+            with fed.place(party).session(run, trees.CONTRACT, "train", Wait(0), quiet) as session:
+                sends = session.send
+
+                def send(name: str, to: Any = None, /, **columns: Any) -> None:
+                    if gone(party, session.round, session.moment["part"], max(at.values())):
+                        raise Vanished
+                    sends(name, to, **columns)
+
+                session.send = send  # type: ignore[method-assign]
+                try:
+                    aggregates = session.role == "aggregator"
+                    found[party] = trees.aggregator(session) if aggregates else trees.client(session, rows(party))
+                except (Waiting, Vanished):
+                    done = (session.latest or {}).get("round", 0)
+                    idle = 0 if done > at[party] else idle
+                    at[party] = done
+                    continue
+                except Exception as error:
+                    found[party] = error
+                left.remove(party)
+                idle = 0
+        clock.now += 2  # a step stays open for five
+    return found
