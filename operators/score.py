@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class ScoreOperator(FederatedOperator):
-    """Score new rows of this client with a published version that it holds whole, as the trigger form says; nobody else takes part."""
+    """Score new rows of this client with a published version, which it holds whole; nobody else takes part."""
 
     stage = "score"
 

@@ -1,4 +1,4 @@
-"""From an agreement to this party's DAGs: training, prediction, scoring, monitoring, retention, and the inbox that joins others' runs."""
+"""From an agreement to this party's DAGs: training, prediction, scoring, monitoring, retention, and joining others' runs."""
 
 from __future__ import annotations
 
