@@ -27,16 +27,23 @@ def write_hospitals(folder: Path) -> dict[str, Path]:
 
 
 def write_tables(folder: Path) -> dict[str, Tables]:
-    """Write each hospital's tables under a folder of its name; some of its patients are set aside as new ones, to predict for."""
+    """Write each hospital's tables under a folder of its name; some of its patients are set aside as new ones, to predict for.
+
+    Of the others every fourth is held out, by a split file: the demo's figures are the same every time.
+    """
     found = {}
     for name, patients in _sites().items():
         own = folder / name
         own.mkdir(parents=True, exist_ok=True)
-        tables = found[name] = Tables(own / "patients.parquet", own / "new_patients.parquet", own / "outcomes.parquet")
+        tables = found[name] = Tables(
+            own / "patients.parquet", own / "new_patients.parquet", own / "outcomes.parquet", own / "split.csv"
+        )
         new, known = patients[: round(_NEW * len(patients))], patients[round(_NEW * len(patients)) :]
         known.to_parquet(tables.table, index=False)
         new.drop(columns=LABEL).to_parquet(tables.predict_table, index=False)
         new[["patient", LABEL]].to_parquet(tables.labels_table, index=False)
+        sets = ["train" if number % 4 else "test" for number in range(len(known))]
+        known[["patient"]].assign(set=sets).to_csv(tables.split, index=False)
     return found
 
 
@@ -50,6 +57,6 @@ def _sites() -> dict[str, pd.DataFrame]:
     everybody = pd.DataFrame(data.data, columns=[name.replace(" ", "_") for name in data.feature_names])
     everybody.insert(0, "patient", [f"P-{number:05d}" for number in rng.choice(100_000, len(everybody), replace=False)])
     everybody[LABEL] = 1 - data.target
-    leaning = everybody["mean_radius"].rank(pct=True).to_numpy() + rng.normal(scale=0.35, size=len(everybody))
+    leaning = everybody["mean_radius"].rank(pct=True).to_numpy() + rng.normal(scale=0.25, size=len(everybody))
     site = np.digitize(leaning, np.quantile(leaning, [0.2, 0.45, 0.75]))
     return {name: everybody[site == number].sample(frac=1, random_state=number) for number, name in enumerate(SITES)}

@@ -15,7 +15,7 @@ STAGES = ("join", "validate", "align", "train", "evaluate", "publish", "settle")
 MODELS = {
     "federated": "federated",
     "pooled": "pooled",
-    "pooled_survivors": "pooled survivors",
+    "pooled_survivors": "survivors",
     "guest_only": "guest alone",
     "best_client": "best client",
 }
@@ -80,7 +80,7 @@ def show(report: Mapping[str, Any], console: Any) -> None:
         table.add_row("lift, best tenth", *(f"{report['lift'][model]:.3f}" for model in metrics))
     table.add_section()
     rows = report["rows"]
-    table.add_row("rows", f"{rows['common']:,} common", f"{rows['train']:,} trained on", f"{rows['test']:,} held out")
+    table.add_row("rows", f"{rows['common']:,} common", f"{rows['train']:,} trained", f"{rows['test']:,} held out")
     table.add_row("rounds", f"{report['rounds']}")
     table.add_section()
     for name, value in report["seconds"].items():

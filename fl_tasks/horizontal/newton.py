@@ -12,7 +12,7 @@ import numpy as np
 
 from fl_tasks.checkpoints import State
 from fl_tasks.horizontal.columns import Floats, ForeignStatistics, Rows, Statistics, encoder
-from fl_tasks.horizontal.secagg import MESSAGES
+from fl_tasks.horizontal.secagg import MESSAGES, rostered
 from fl_tasks.horizontal.statistics import aggregate_statistics, client_statistics
 from fl_tasks.horizontal.sums import Attendance, contribute_values, sum_values
 from fl_tasks.models.metrics import sigmoid
@@ -161,8 +161,12 @@ def _moved(session: Session, state: State, sums: Floats, present: list[str]) -> 
 
 
 def _expect_returned(session: Session, attendance: Attendance) -> None:
-    """Wait again for clients that were missed in the last round, and have meanwhile come to it."""
+    """Wait again for clients that were missed in the last round, and have meanwhile come to it: too late to be let in.
+
+    Who was let in and vanished then is not waited for a second time.
+    """
     if session.round > 1:
-        gone = [one for one in session.clients if one not in attendance.expected]
+        known = {*attendance.expected, *rostered(session, session.round - 1)}
+        gone = [one for one in session.clients if one not in known]
         back = [one for one in gone if session.peek("advertise", one, session.round - 1) is not None]
         attendance.expected = [one for one in session.clients if one in attendance.expected or one in back]

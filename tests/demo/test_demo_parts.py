@@ -62,7 +62,8 @@ def test_tables_are_the_same_every_time(tables, tmp_path):
 @pytest.mark.parametrize("demo", DEMOS.values(), ids=DEMOS)
 def test_parties_share_an_agreement_and_nothing_else(demo, tmp_path):
     federation = lay_out(tmp_path / "demo", demo=demo)
-    assert len(federation.settings) == 3 and federation.agreement == demo.agreement
+    terms = yaml.safe_load((demo.terms / "agreement.yaml").read_text())
+    assert list(federation.settings) == list(terms["parties"]) and federation.agreement == demo.agreement
     digests = set()
     for party, settings in federation.settings.items():
         loaded = PartySettings.load(settings)
@@ -93,7 +94,7 @@ def test_stopping_stops_whichever_demo_runs(tmp_path, monkeypatch):
             sleepers.append(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True))
             one = psutil.Process(sleepers[-1].pid)
             demo.register.write_text(json.dumps([{"name": "a", "pid": one.pid, "started": one.create_time()}]))
-        assert "stopped 2 processes" in CliRunner().invoke(app, ["demo-stop"]).output
+        assert f"stopped {len(DEMOS)} processes" in CliRunner().invoke(app, ["demo-stop"]).output
         assert not any(psutil.pid_exists(sleeper.pid) for sleeper in sleepers)
         assert "stopped 0 processes" in CliRunner().invoke(app, ["demo-stop"]).output
     finally:

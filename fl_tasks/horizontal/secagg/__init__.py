@@ -4,9 +4,9 @@ Bonawitz et al., *Practical Secure Aggregation for Privacy-Preserving Machine Le
 on, as rounds of artifacts: a client may vanish before, during or after any step.
 """
 
-from fl_tasks.horizontal.secagg.aggregator import Closing, Sum, aggregate
+from fl_tasks.horizontal.secagg.aggregator import Closing, Sum, aggregate, rostered
 from fl_tasks.horizontal.secagg.client import contribute
 from fl_tasks.horizontal.secagg.contract import CONTRACT, MESSAGES
 from fl_tasks.horizontal.secagg.masking import from_words, to_words
 
-__all__ = ["CONTRACT", "MESSAGES", "Closing", "Sum", "aggregate", "contribute", "from_words", "to_words"]
+__all__ = ["CONTRACT", "MESSAGES", "Closing", "Sum", "aggregate", "contribute", "from_words", "rostered", "to_words"]
