@@ -92,11 +92,13 @@ class Supervisor:
         """End one party's whole Airflow at once and without warning (SIGKILL), as a power cut does; returns how many processes
         there were. It is not missed by :meth:`check` from then on."""
         names = [name for name in self._running if name.partition("/")[0] == party]
-        doomed = [one for name in names for one in _frozen(self._running.pop(name))]
-        for one in doomed:
+        doomed = [one for name in names for one in _frozen(self._running[name])]
+        for one in reversed(doomed):  # children first: whoever is interrupted here still finds them by their parents
             with contextlib.suppress(psutil.Error):
                 one.kill()
         psutil.wait_procs(doomed, timeout=_GRACE)
+        for name in names:
+            del self._running[name]
         self._write()
         return len(doomed)
 
