@@ -13,8 +13,6 @@ from cli.demo.airflow_api import FINISHED
 from cli.demo.demos import Demo
 from cli.demo.following import Followed
 from cli.demo.runs import DemoFailed, Up, bytes_sent
-from fl_tasks.horizontal.attendance import cohorts
-from fl_tasks.workplace import Workplace
 from storage.roles import CLIENT
 
 _SCORE_LIMIT = 180.0
@@ -51,7 +49,7 @@ def lose_a_client(up: Up, demo: Demo) -> dict[str, Any]:
     up.show.say("training the pooled models and each hospital's own for comparison")
     initiator = up.federation.initiator
     clients = [party for party, role in up.federation.roles.items() if role == CLIENT]
-    finished = [one for one in clients if one in up.airflows]
+    finished = [one for one in clients if training.states[one] == "success"]
     return {
         **up.came_of(training, [gone]),
         "seconds": {**training.seconds(initiator), "prediction": scored.pop("seconds")},
@@ -84,6 +82,9 @@ def _score(up: Up) -> dict[str, Any]:
 
 def _sums(up: Up, training: Followed) -> list[dict[str, Any]]:
     """Who was in which sums, from the aggregator's lists."""
+    from fl_tasks.horizontal.attendance import cohorts
+    from fl_tasks.workplace import Workplace
+
     place = Workplace.open(up.federation.agreement, up.federation.settings[up.federation.initiator])
     name = next(run for party, run in training.runs.items() if party != up.federation.initiator)
     found = cohorts(place.run_area(name))
