@@ -84,11 +84,11 @@ def _by_rows(agreement: str, settings: Mapping[str, Path], run: str, vanished: C
 
     clients = [place for place in (Workplace.open(agreement, file) for file in settings.values()) if place.role == CLIENT]
     survivors = [place for place in clients if place.me not in vanished]
-    encoder = ModelPart.of_run(survivors[0], run).encoder  # common to all
+    part = ModelPart.of_run(survivors[0], run)  # its encoder and rounds are everybody's
     x, y, test, owner = [], [], [], []
     for number, place in enumerate([*survivors, *(place for place in clients if place not in survivors)]):
         aligned = load_aligned(place, run)
-        x.append(encoder.transform(features(place, aligned)))
+        x.append(part.encoder.transform(features(place, aligned)))
         y.append(label(place, aligned))
         test.append(aligned.test)
         owner.append(np.full(len(aligned.test), number))
@@ -98,7 +98,7 @@ def _by_rows(agreement: str, settings: Mapping[str, Path], run: str, vanished: C
     def reference(trained: Any) -> dict[str, float]:
         used = (trained & ~held_out) | (stayed & held_out)
         rows = Rows(labels[used], np.ones(int(used.sum())), held_out[used])
-        return reference_metrics(terms.task, terms.limits, params, 0, features_[used], rows)
+        return reference_metrics(terms.task, terms.limits, params, part.rounds, features_[used], rows)
 
     first = metric_names(terms.task.outcome)[0]
     own = [owners == number for number in range(len(survivors)) if len(set(labels[(owners == number) & ~held_out])) > 1]
