@@ -7,7 +7,7 @@ RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demo-marketing up up-marketing down test lint bench acceptance lock clean
+.PHONY: help install demo demo-marketing demo-horizontal up up-marketing up-horizontal down test lint bench acceptance lock clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -31,11 +31,17 @@ demo: $(STAMP) ## three organisations, three Airflows, one encrypted model
 demo-marketing: $(STAMP) ## a shop, a bank, a social network: boosted trees and what they gain
 	$(RUN) -m cli demo marketing
 
+demo-horizontal: $(STAMP) ## four hospitals train over their patients; one is killed on the way
+	$(RUN) -m cli demo hospitals
+
 up: $(STAMP) ## make demo, and leave the three UIs running
 	$(RUN) -m cli demo --keep
 
 up-marketing: $(STAMP) ## make demo-marketing, and leave the three UIs running
 	$(RUN) -m cli demo marketing --keep
+
+up-horizontal: $(STAMP) ## make demo-horizontal, and leave the four surviving UIs running
+	$(RUN) -m cli demo hospitals --keep
 
 down: ## stop them
 	@[ ! -x $(RUN) ] || $(RUN) -m cli demo-stop

@@ -9,9 +9,16 @@ from airflow.sdk import DAG
 
 from contracts.agreement import Agreement
 from contracts.settings import PartySettings
-from operators.workflow import build_inbox_dag, build_monitor_dag, build_predict_dag, build_retention_dag, build_training_dag
+from operators.workflow import (
+    build_inbox_dag,
+    build_monitor_dag,
+    build_predict_dag,
+    build_retention_dag,
+    build_score_dag,
+    build_training_dag,
+)
 from storage.errors import CodedError
-from storage.roles import INITIATORS
+from storage.roles import CLIENT, INITIATORS
 
 settings = PartySettings.load()
 invited_by_others, retained = [], []
@@ -25,6 +32,8 @@ for folder in sorted(path.parent for path in settings.federations.glob("*/agreem
         dags = [build_training_dag(agreement, settings.party), build_predict_dag(agreement, settings.party)]
         if settings.party in agreement.terms.scores:
             dags.append(build_monitor_dag(agreement, settings.party))
+        if role == CLIENT:
+            dags.append(build_score_dag(agreement, settings.party))
         if role not in INITIATORS:
             invited_by_others.append(agreement.name)
         if agreement.terms.retention is not None:

@@ -9,8 +9,9 @@ from storage.books import booking_name
 from storage.ledger.chain import Chain
 from storage.ledger.entries import Entry
 
-MONITOR = "monitor"
-"""Kind of a run that is one party's own: no invitation, no manifest, no block."""
+MONITOR, SCORE = "monitor", "score"
+OWN = (MONITOR, SCORE)
+"""Kinds of a run that is one party's own: no invitation, no manifest, no block."""
 
 
 def enter(place: Workplace, run: str, kind: str, subject: str, **facts: Any) -> None:

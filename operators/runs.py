@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-Kind = Literal["train", "predict"]
+Kind = Literal["train", "predict", "score"]
 INBOX = "tombolo_inbox"
 RETENTION = "tombolo_retention"
 _LONGEST = 180
@@ -26,7 +26,7 @@ def run_name(run_id: str, kind: Kind = "train") -> str:
 
 
 def dag_of(agreement: str, kind: str) -> str:
-    """Id of an agreement's DAG: ``train``, ``predict`` or ``monitor``."""
+    """Id of an agreement's DAG: ``train``, ``predict``, ``score`` or ``monitor``."""
     return f"{agreement}_{kind}"
 
 

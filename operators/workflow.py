@@ -1,4 +1,4 @@
-"""From an agreement to this party's DAGs: training, prediction, monitoring, retention, and the inbox that joins others' runs."""
+"""From an agreement to this party's DAGs: training, prediction, scoring, monitoring, retention, and joining others' runs."""
 
 from __future__ import annotations
 
@@ -22,12 +22,15 @@ from operators.predict import PredictOperator
 from operators.publish import PublishModelOperator
 from operators.retain import RetainOperator
 from operators.runs import INBOX, RETENTION, Kind, dag_of
+from operators.score import ScoreOperator
 from operators.settle import SettleOperator
 from operators.train import TrainModelOperator
 from operators.triggers import InvitationTrigger
 from operators.validate import ValidateDataOperator
 from storage.roles import INITIATORS
 
+_OWN = ("monitor", "score")
+"""Kinds of DAGs that each party runs for itself."""
 _START = datetime(2024, 1, 1, tzinfo=UTC)
 _INVITATION = """Another organisation asks this organisation to take part.
 {% set asked = ti.xcom_pull('invitation') %}
@@ -82,6 +85,13 @@ def build_predict_dag(agreement: Agreement, party: str) -> DAG:
         ]
         _chain([*tasks, _settling(agreement, own)])
         _watched(tasks, own)
+    return dag
+
+
+def build_score_dag(agreement: Agreement, party: str) -> DAG:
+    """Score a client's own new rows with the whole model that it holds: by hand with a form, or from the party's own DAGs."""
+    with _dag(agreement, party, "score", None, prediction_form()) as dag:
+        ScoreOperator(task_id="score", agreement=agreement.name, kind="score", outlets=[scores_asset(agreement.name, party)])
     return dag
 
 
@@ -188,7 +198,7 @@ def _field(one: Parameter) -> Param:
 def _dag(agreement: Agreement, party: str, kind: str, schedule: Any, form: dict[str, Param]) -> DAG:
     terms, role = agreement.terms, agreement.roles()[party]
     others = ", ".join(f"{name} ({other})" for name, other in agreement.roles().items() if name != party)
-    begins = kind == "monitor" or role in INITIATORS
+    begins = kind in _OWN or role in INITIATORS
     return DAG(
         dag_of(agreement.name, kind),
         description=f"{terms.task.protocol} with {others}; this is {party} ({role})",

@@ -1,4 +1,4 @@
-"""The demos: three organisations on this machine, each with its own Airflow, train one model together and predict with it."""
+"""The demos: organisations on this machine, each with its own Airflow, train one model together and predict with it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import typer
 
 
 def demo(
-    name: Annotated[str, typer.Argument(help="The demo's agreement: wdbc or marketing.")] = "wdbc",
-    keep: Annotated[bool, typer.Option(help="Leave the three Airflows running.")] = False,
+    name: Annotated[str, typer.Argument(help="The demo's agreement: wdbc, marketing or hospitals.")] = "wdbc",
+    keep: Annotated[bool, typer.Option(help="Leave the Airflows running.")] = False,
 ) -> None:
-    """Train and predict with three organisations' Airflows side by side; the report is .tombolo/demo*/report.json."""
+    """Train and predict with several organisations' Airflows side by side; the report is .tombolo/demo*/report.json."""
     from cli.demo.demos import DEMOS
     from cli.demo.running import run_demo
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli.demo import marketing, wdbc
+from cli.demo import hospitals, marketing, wdbc
 from cli.demo.instance import REPOSITORY
 from cli.demo.tables import Tables
 
@@ -15,7 +15,8 @@ from cli.demo.tables import Tables
 class Demo:
     """One demo: its agreement (a folder under federations/), what writes its tables, and where and on which ports it lives.
 
-    ``up`` is the command that leaves it running; ``chart`` asks for a chart of gains at its end.
+    ``up`` is the command that leaves it running; ``chart`` asks for a chart of gains at its end; ``vanishes`` names a client whose
+    Airflow is killed when it has begun its first round after ``rounds_before``.
     """
 
     agreement: str
@@ -24,6 +25,8 @@ class Demo:
     first_port: int
     up: str
     chart: bool = False
+    vanishes: str | None = None
+    rounds_before: int = 3
 
     @property
     def terms(self) -> Path:
@@ -39,4 +42,5 @@ class Demo:
 _STATE = REPOSITORY / ".tombolo"
 WDBC = Demo("wdbc", wdbc.write_tables, _STATE / "demo", 8080, "make up")
 MARKETING = Demo("marketing", marketing.write_tables, _STATE / "demo-marketing", 8090, "make up-marketing", chart=True)
-DEMOS = {demo.agreement: demo for demo in (WDBC, MARKETING)}
+HOSPITALS = Demo("hospitals", hospitals.write_tables, _STATE / "demo-horizontal", 8100, "make up-horizontal", vanishes="west")
+DEMOS = {demo.agreement: demo for demo in (WDBC, MARKETING, HOSPITALS)}

@@ -1,4 +1,4 @@
-"""Lays out a demo's three organisations: a folder each with keys, store, tables, settings and a signed copy of the agreement."""
+"""Lays out a demo's organisations: a folder each with keys, store, tables, settings and a signed copy of the agreement."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import yaml
 from cli.demo.demos import WDBC, Demo
 from contracts.agreement import Agreement
 from storage.identity import PartyKeys
+from storage.roles import INITIATORS
 
 _INLINE_SECONDS = 90
 
@@ -27,8 +28,9 @@ class Federation:
     roles: Mapping[str, str]
 
     @property
-    def guest(self) -> str:
-        return next(party for party, role in self.roles.items() if role == "guest")
+    def initiator(self) -> str:
+        """Who starts runs: the guest, or the aggregator."""
+        return next(party for party, role in self.roles.items() if role in INITIATORS)
 
     def home(self, party: str) -> Path:
         return self.root / party

@@ -1,9 +1,9 @@
-"""Follows one federated run in all parties' Airflows through their REST APIs until it has ended everywhere."""
+"""Follows one federated run in all parties' Airflows through their REST APIs until it has ended everywhere that it can."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -11,13 +11,16 @@ from typing import Any
 from cli.demo.airflow_api import FINISHED, Airflow
 from cli.demo.progress import Display
 
-_EVERY = 1.0
+VANISHED = "vanished"
+"""State of a run at a party whose Airflow has gone."""
+_ENDED = (*FINISHED, VANISHED)
+_EVERY, _BETWEEN = 1.0, 0.1
 _AFTER_END = 60.0
 
 
 @dataclass
 class Followed:
-    """One run as it went: its DAG run ids, final states and task instances by party, and the guest's losses by round."""
+    """One run as it went: its DAG run ids, final states and task instances by party, and the losses by round of who started it."""
 
     dag: str
     runs: Mapping[str, str]
@@ -28,7 +31,7 @@ class Followed:
 
     @property
     def succeeded(self) -> bool:
-        return all(state == "success" for state in self.states.values())
+        return all(state in ("success", VANISHED) for state in self.states.values())
 
     def failures(self) -> list[str]:
         """One line per failed task: party and task."""
@@ -51,33 +54,56 @@ class Followed:
         return {**stages, "total": total}
 
 
-def follow(airflows: Mapping[str, Airflow], guest: str, dag: str, runs: Mapping[str, str], show: Display, limit: float) -> Followed:
-    """Wait until a run has ended at every party; ``runs`` holds its DAG run id by party (the guest's may have characters that the
-    others' lack). Gives up after ``limit`` seconds, or a minute after one party has failed."""
+def follow(
+    airflows: Mapping[str, Airflow],
+    initiator: str,
+    dag: str,
+    runs: Mapping[str, str],
+    show: Display,
+    limit: float,
+    leaves: Callable[[], str | None] = lambda: None,
+) -> Followed:
+    """Wait until a run has ended at every party; ``runs`` holds its DAG run id by party (the initiator's may have characters that
+    the others' lack). Gives up after ``limit`` seconds, or a minute after one party has failed.
+
+    ``leaves`` is asked all the time, and names a party whose Airflow has gone since.
+    """
     followed = Followed(dag, runs, dict.fromkeys(airflows, "missing"))
     until, heard = time.monotonic() + limit, set[str]()
     while time.monotonic() < until:
         for party, airflow in airflows.items():
-            if followed.states[party] in FINISHED:
+            _part(followed, leaves, show)
+            if followed.states[party] in _ENDED:
                 continue
             found = airflow.run(dag, runs[party])
             if found is None:
                 continue
             followed.states[party] = found["state"]
             followed.tasks[party] = airflow.tasks(dag, runs[party])
-            if party == guest:
+            if party == initiator:
                 _listen(airflow, followed, party, runs[party], heard)
             show.party(party, _doing(followed, party), *_done(followed.tasks[party]))
-        if all(state in FINISHED for state in followed.states.values()):
+        if all(state in _ENDED for state in followed.states.values()):
             break
         if "failed" in followed.states.values():
             until = min(until, time.monotonic() + _AFTER_END)
-        time.sleep(_EVERY)
+        again = time.monotonic() + _EVERY
+        while time.monotonic() < again:
+            _part(followed, leaves, show)
+            time.sleep(_BETWEEN)
     return followed
 
 
+def _part(followed: Followed, leaves: Callable[[], str | None], show: Display) -> None:
+    """Note who has gone."""
+    party = leaves()
+    if party is not None:
+        followed.states[party] = VANISHED
+        show.party(party, VANISHED)
+
+
 def _listen(airflow: Airflow, followed: Followed, party: str, run: str, heard: set[str]) -> None:
-    """Read rounds and losses of the guest's legs that have ended since."""
+    """Read rounds and losses of the initiator's legs that have ended since."""
     ended = {
         task["task_id"] for task in followed.tasks[party] if task["task_id"].startswith("train.") and task["state"] == "success"
     }

@@ -3,13 +3,52 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cli.demo.tables import Tables
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SITES = ("north", "east", "south", "west")
+LABEL = "malignant"
+_NEW = 0.15
 _SEED = 20260303
 
 
 def write_hospitals(folder: Path) -> dict[str, Path]:
     """Write a Parquet file per hospital under ``folder``: patient, thirty columns, and whether the tumour was malignant."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = {}
+    for name, patients in _sites().items():
+        paths[name] = folder / f"{name}.parquet"
+        patients.to_parquet(paths[name], index=False)
+    return paths
+
+
+def write_tables(folder: Path) -> dict[str, Tables]:
+    """Write each hospital's tables under a folder of its name; some of its patients are set aside as new ones, to predict for.
+
+    Of the others every fourth is held out, by a split file: the demo's figures are the same every time.
+    """
+    found = {}
+    for name, patients in _sites().items():
+        own = folder / name
+        own.mkdir(parents=True, exist_ok=True)
+        tables = found[name] = Tables(
+            own / "patients.parquet", own / "new_patients.parquet", own / "outcomes.parquet", own / "split.csv"
+        )
+        new, known = patients[: round(_NEW * len(patients))], patients[round(_NEW * len(patients)) :]
+        known.to_parquet(tables.table, index=False)
+        new.drop(columns=LABEL).to_parquet(tables.predict_table, index=False)
+        new[["patient", LABEL]].to_parquet(tables.labels_table, index=False)
+        sets = ["train" if number % 4 else "test" for number in range(len(known))]
+        known[["patient"]].assign(set=sets).to_csv(tables.split, index=False)
+    return found
+
+
+def _sites() -> dict[str, pd.DataFrame]:
+    """Every hospital's patients, in an order of its own."""
     import numpy as np
     import pandas as pd
     from sklearn.datasets import load_breast_cancer
@@ -17,12 +56,7 @@ def write_hospitals(folder: Path) -> dict[str, Path]:
     data, rng = load_breast_cancer(), np.random.default_rng(_SEED)
     everybody = pd.DataFrame(data.data, columns=[name.replace(" ", "_") for name in data.feature_names])
     everybody.insert(0, "patient", [f"P-{number:05d}" for number in rng.choice(100_000, len(everybody), replace=False)])
-    everybody["malignant"] = 1 - data.target
-    leaning = everybody["mean_radius"].rank(pct=True).to_numpy() + rng.normal(scale=0.35, size=len(everybody))
+    everybody[LABEL] = 1 - data.target
+    leaning = everybody["mean_radius"].rank(pct=True).to_numpy() + rng.normal(scale=0.25, size=len(everybody))
     site = np.digitize(leaning, np.quantile(leaning, [0.2, 0.45, 0.75]))
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = {}
-    for number, name in enumerate(SITES):
-        paths[name] = folder / f"{name}.parquet"
-        everybody[site == number].sample(frac=1, random_state=number).to_parquet(paths[name], index=False)
-    return paths
+    return {name: everybody[site == number].sample(frac=1, random_state=number) for number, name in enumerate(SITES)}

@@ -60,7 +60,7 @@ class Instance:
     def environment(self) -> dict[str, str]:
         """The environment of this instance's processes.
 
-        Slim on purpose: three instances share two cores. Secrets are drawn anew at every call.
+        Slim on purpose: three to five instances share two cores. Secrets are drawn anew at every call.
         """
         settings = {
             "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.database}",

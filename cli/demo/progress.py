@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Column
 
 
 class Display:
@@ -22,8 +23,12 @@ class Display:
             self._tasks = {party: bars.add_task("", total=None, party=party, doing="waiting") for party in parties}
 
     def say(self, text: str) -> None:
-        """One line for the whole demo."""
-        self._console.print(f"[dim]{time.monotonic() - self._began:5.0f} s[/]  {text}", highlight=False)
+        """One line for the whole demo: cut at a terminal's edge, whole elsewhere."""
+        line = f"[dim]{time.monotonic() - self._began:5.0f} s[/]  {text}"
+        if self._console.is_terminal:
+            self._console.print(line, highlight=False, no_wrap=True, overflow="ellipsis")
+        else:
+            self._console.print(line, highlight=False, soft_wrap=True)
 
     def party(self, party: str, doing: str, done: int | None = None, total: int | None = None) -> None:
         """What one party does now; repeated calls with the same text cost nothing."""
@@ -44,9 +49,9 @@ def display(console: Console, parties: Iterable[str]) -> Iterator[Display]:
     columns: tuple[Any, ...] = (
         SpinnerColumn(),
         TextColumn("[bold]{task.fields[party]:<14}"),
-        BarColumn(bar_width=24),
-        TextColumn("{task.fields[doing]}"),
+        BarColumn(bar_width=12),
+        TextColumn("{task.fields[doing]}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=console) as bars:
+    with Progress(*columns, console=console, expand=True) as bars:
         yield Display(console, bars, names)

@@ -1,4 +1,4 @@
-"""Takes the pictures of README and docs from a running demo: ``python -m cli.demo.screenshots [FOLDER]`` (needs Chromium)."""
+"""Takes the pictures of README and docs from a demo that is up: ``python -m cli.demo.screenshots [DEMO [FOLDER]]``."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import json
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from cli.demo.airflow_api import Airflow
-from cli.demo.demos import WDBC
+from cli.demo.demos import DEMOS, HOSPITALS, WDBC, Demo
 from cli.demo.instance import REPOSITORY
 
-AGREEMENT = WDBC.agreement
+Pages = dict[str, tuple[str, str, str]]
+"""Picture's name: party, path, and a text that the page shows when it is ready."""
 _SIZE = (1500, 920)
 _FLAGS = (
     "--headless=new",
@@ -31,40 +33,53 @@ _FLAGS = (
 )
 
 
-def pages(run: str) -> dict[str, tuple[str, str, str]]:
-    """Picture's name: party, path, and a text that the page shows when it is ready."""
-    train, at = f"/dags/{AGREEMENT}_train", quote(run, safe="")
+def clinic_pages(run: str) -> Pages:
+    """Of ``make up``."""
+    train, at = f"/dags/{WDBC.agreement}_train", quote(run, safe="")
     return {
         "grid": ("clinic", f"{train}/runs/{at}", "rounds"),
         "federation": ("clinic", f"{train}/runs/{at}/plugin/federation", "Training loss"),
         "console-overview": ("clinic", "/plugin/federations", "Parties and signatures"),
         "console-overview-dark": ("clinic", "/plugin/federations", "Parties and signatures"),
-        "console-run": ("clinic", f"{_console(run)}#progress", "Training loss"),
-        "console-artifacts": ("clinic", f"{_console(run)}?page=2#artifacts", "What left the house"),
-        "console-contributions": ("clinic", f"{_console(run)}#contributions", "Contributions and rewards"),
+        "console-run": ("clinic", f"{_console(WDBC, run)}#progress", "Training loss"),
+        "console-artifacts": ("clinic", f"{_console(WDBC, run)}?page=2#artifacts", "What left the house"),
+        "console-contributions": ("clinic", f"{_console(WDBC, run)}#contributions", "Contributions and rewards"),
         "inbox": ("notary", "/dags/tombolo_inbox", "begin"),
     }
 
 
-def _console(run: str) -> str:
+def hospital_pages(run: str) -> Pages:
+    """Of ``make up-horizontal``."""
+    train, at = f"/dags/{HOSPITALS.agreement}_train", quote(run, safe="")
+    return {
+        "horizontal-grid": ("registry", f"{train}/runs/{at}", "rounds"),
+        "horizontal-sums": ("registry", f"{_console(HOSPITALS, run)}#attendance", "Who was in the sums"),
+        "horizontal-client": ("north", f"{train}/runs/{at}/plugin/federation", "Training loss"),
+    }
+
+
+PAGES: dict[str, Callable[[str], Pages]] = {WDBC.agreement: clinic_pages, HOSPITALS.agreement: hospital_pages}
+
+
+def _console(demo: Demo, run: str) -> str:
     """A run's page of the console, opened from the navigation."""
-    return f"/plugin/federations/tombolo/runs/{AGREEMENT}_train/{quote(run, safe='')}/"
+    return f"/plugin/federations/tombolo/runs/{demo.agreement}_train/{quote(run, safe='')}/"
 
 
-def take(folder: Path, root: Path = WDBC.root) -> list[Path]:
-    """Write all pictures; returns their paths."""
-    report = json.loads((root / "report.json").read_text(encoding="utf-8"))
+def take(folder: Path, demo: Demo = WDBC) -> list[Path]:
+    """Write all pictures of a demo that is up; returns their paths."""
+    report = json.loads((demo.root / "report.json").read_text(encoding="utf-8"))
     folder.mkdir(parents=True, exist_ok=True)
     taken = []
     with tempfile.TemporaryDirectory() as profile:
         browser = _browser(profile)
         try:
-            for name, (party, path, text) in pages(report["run"]).items():
+            for name, (party, path, text) in PAGES[demo.agreement](report["run"]).items():
                 _log_in(browser, report["airflows"][party])
                 browser.execute_script("localStorage.setItem('theme', arguments[0])", "dark" if name.endswith("-dark") else "light")
                 browser.get(report["airflows"][party]["url"] + path)
                 _wait(browser, text)
-                if name == "grid":
+                if name.endswith("grid"):
                     _open_group(browser)
                 taken.append(folder / f"{name}.png")
                 browser.save_screenshot(str(taken[-1]))
@@ -128,5 +143,6 @@ def _open_group(browser: Any) -> None:
 
 
 if __name__ == "__main__":
-    for picture in take(Path(sys.argv[1]) if len(sys.argv) > 1 else REPOSITORY / "docs" / "images"):
+    wanted, where = ([*sys.argv[1:], "", ""])[:2]
+    for picture in take(Path(where or REPOSITORY / "docs" / "images"), DEMOS[wanted or WDBC.agreement]):
         print(picture)

@@ -5,7 +5,7 @@ Opens every party's private area, so it works only where one machine plays all p
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,22 +17,24 @@ from storage.roles import ARBITER, CLIENT, GUEST
 
 @dataclass(frozen=True)
 class Comparison:
-    """Metrics of the pooled model and of one party alone (``alone_as`` says which), counts of rows, and, of a binary label that the
-    guest alone holds, gains of these and the federated model. Of boosted trees also ``margins``: by how much the margin of a
-    held-out row differs most between the federated and the pooled model."""
+    """Metrics by model: ``pooled``, where some have vanished ``pooled_survivors``, and one party's own as ``guest_only`` or
+    ``best_client``; counts of rows; of a binary label that the guest alone holds, gains of these and the federated model; of
+    boosted trees ``margins``, by how much the margin of a held-out row differs most between the federated and the pooled model."""
 
-    pooled: dict[str, float]
-    alone: dict[str, float]
-    alone_as: str
+    models: dict[str, dict[str, float]]
     rows: dict[str, int]
     gains: dict[str, list[float]]
     margins: float | None = None
 
 
-def compare(agreement: str, settings: Mapping[str, Path], run: str) -> Comparison:
-    """Train the plain models of a finished run, with the run's own encoding, parameters and number of rounds."""
-    horizontal = any(Workplace.open(agreement, file).role == CLIENT for file in settings.values())
-    return (_by_rows if horizontal else _by_columns)(agreement, settings, run)
+def compare(agreement: str, settings: Mapping[str, Path], run: str, vanished: Collection[str] = ()) -> Comparison:
+    """Train the plain models of a finished run, with the run's own encoding, parameters and number of rounds.
+
+    ``vanished`` clients did not finish: their rows are in the pooled model alone, and none of them is measured on.
+    """
+    if any(Workplace.open(agreement, file).role == CLIENT for file in settings.values()):
+        return _by_rows(agreement, settings, run, vanished)
+    return _by_columns(agreement, settings, run)
 
 
 def _by_columns(agreement: str, settings: Mapping[str, Path], run: str) -> Comparison:
@@ -71,8 +73,7 @@ def _by_columns(agreement: str, settings: Mapping[str, Path], run: str) -> Compa
         evaluation = parse(guest.run_area(run).get("evaluation") or b"{}")
         curves = {"federated": evaluation["gains"], **{name: gains(held_out, scores) for name, scores in totals.items()}}
     counts = {"common": len(rows.test), "train": int((~rows.test).sum()), "test": int(rows.test.sum())}
-    plain = (measure(task.outcome, held_out, totals[name]) for name in ("pooled", "guest_only"))
-    return Comparison(*plain, "guest_only", counts, curves, off)
+    return Comparison({name: measure(task.outcome, held_out, found) for name, found in totals.items()}, counts, curves, off)
 
 
 def _off(parts: Mapping[str, Any], guest: str, codes: Mapping[str, Any], pooled: Any) -> float | None:
@@ -90,8 +91,9 @@ def _off(parts: Mapping[str, Any], guest: str, codes: Mapping[str, Any], pooled:
     return float(np.abs(found - pooled.reshape(found.shape)).max())
 
 
-def _by_rows(agreement: str, settings: Mapping[str, Path], run: str) -> Comparison:
-    """All clients' rows of the same columns, and the client whose own rows make the best model; measured on all held-out rows."""
+def _by_rows(agreement: str, settings: Mapping[str, Path], run: str, vanished: Collection[str]) -> Comparison:
+    """All clients' rows of the same columns, the survivors', and the survivor whose own rows make the best model; measured on the
+    held-out rows of all survivors."""
     import numpy as np
 
     from fl_tasks.models.metrics import HIGHER_IS_BETTER, metric_names
@@ -100,22 +102,32 @@ def _by_rows(agreement: str, settings: Mapping[str, Path], run: str) -> Comparis
     from fl_tasks.stages.aligned import features, label, load_aligned
 
     clients = [place for place in (Workplace.open(agreement, file) for file in settings.values()) if place.role == CLIENT]
+    survivors = [place for place in clients if place.me not in vanished]
+    part = ModelPart.of_run(survivors[0], run)  # its encoder and rounds are everybody's
     x, y, test, owner = [], [], [], []
-    for number, place in enumerate(clients):
-        aligned, part = load_aligned(place, run), ModelPart.of_run(place, run)
+    for number, place in enumerate([*survivors, *(place for place in clients if place not in survivors)]):
+        aligned = load_aligned(place, run)
         x.append(part.encoder.transform(features(place, aligned)))
         y.append(label(place, aligned))
         test.append(aligned.test)
         owner.append(np.full(len(aligned.test), number))
     features_, labels, held_out, owners = (np.concatenate(parts) for parts in (x, y, test, owner))
-    terms, params, rounds = clients[0].terms, clients[0].params(run), part.rounds
+    terms, params, stayed = survivors[0].terms, survivors[0].params(run), owners < len(survivors)
 
-    def reference(used: Any) -> dict[str, float]:
+    def reference(trained: Any) -> dict[str, float]:
+        used = (trained & ~held_out) | (stayed & held_out)
         rows = Rows(labels[used], np.ones(int(used.sum())), held_out[used])
-        return reference_metrics(terms.task, terms.limits, params, rounds, features_[used], rows)
+        return reference_metrics(terms.task, terms.limits, params, part.rounds, features_[used], rows)
 
     first = metric_names(terms.task.outcome)[0]
-    own = [(owners == number) | held_out for number in range(len(clients)) if len(set(labels[(owners == number) & ~held_out])) > 1]
-    alone = sorted((reference(used) for used in own), key=lambda found: found[first], reverse=HIGHER_IS_BETTER[first])
-    counts = {"common": len(labels), "train": int((~held_out).sum()), "test": int(held_out.sum())}
-    return Comparison(reference(np.ones(len(labels), dtype=bool)), alone[0], "best_client", counts, {})
+    own = [owners == number for number in range(len(survivors)) if len(set(labels[(owners == number) & ~held_out])) > 1]
+    alone = sorted((reference(mine) for mine in own), key=lambda found: found[first], reverse=HIGHER_IS_BETTER[first])
+    models = {"pooled": reference(np.ones(len(labels), dtype=bool))}
+    if vanished:
+        models["pooled_survivors"] = reference(stayed)
+    counts = {
+        "common": len(labels),
+        "train": int((stayed & ~held_out).sum()),
+        "test": int((stayed & held_out).sum()),
+    }
+    return Comparison({**models, "best_client": alone[0]}, counts, {})

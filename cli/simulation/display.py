@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Column
 
 from cli.simulation.driver import Listener
 
@@ -22,11 +23,11 @@ def progress(console: Console, roles: Mapping[str, str], rounds: int) -> Iterato
         SpinnerColumn(),
         TextColumn("[bold]{task.fields[party]}[/] [dim]{task.fields[role]}[/]"),
         TextColumn("{task.fields[stage]}"),
-        BarColumn(bar_width=24),
-        TextColumn("{task.fields[facts]}"),
+        BarColumn(bar_width=12),
+        TextColumn("{task.fields[facts]}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=console) as bars:
+    with Progress(*columns, console=console, expand=True) as bars:
         tasks = {
             party: bars.add_task("", total=rounds, party=party, role=role, stage="starting", facts="")
             for party, role in roles.items()
@@ -56,9 +57,12 @@ class _Lines:
     def __call__(self, party: str, event: Mapping[str, Any]) -> None:
         match event["event"]:
             case "done":
-                self._console.print(f"{party}: {event['stage']} done in {event['seconds']:.1f} s", highlight=False)
+                self._say(f"{party}: {event['stage']} done in {event['seconds']:.1f} s")
             case "facts" if "loss" in event:
-                self._console.print(f"{party}: {_facts(event)}", highlight=False)
+                self._say(f"{party}: {_facts(event)}")
+
+    def _say(self, line: str) -> None:
+        self._console.print(line, highlight=False, soft_wrap=True)
 
 
 def _facts(event: Mapping[str, Any]) -> str:

@@ -6,10 +6,19 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cli.simulation.comparison import Comparison
 
 STAGES = ("join", "validate", "align", "train", "evaluate", "publish", "settle")
-ALONE = {"guest_only": "guest alone", "best_client": "best client alone"}
+MODELS = {
+    "federated": "federated",
+    "pooled": "pooled",
+    "pooled_survivors": "survivors",
+    "guest_only": "guest alone",
+    "best_client": "best client",
+}
 _SCHEMA = "tombolo.report/1"
 
 
@@ -19,12 +28,7 @@ def build(
     protocol: str,
     run: str,
     federated: Mapping[str, float],
-    pooled: Mapping[str, float],
-    alone: Mapping[str, float],
-    alone_as: str,
-    gains: Mapping[str, Sequence[float]],
-    margins: float | None,
-    rows: Mapping[str, int],
+    compared: Comparison,
     rounds: int,
     losses: Sequence[float],
     seconds: Mapping[str, float],
@@ -32,20 +36,20 @@ def build(
     settlement: Mapping[str, Any],
     **more: Any,
 ) -> dict[str, Any]:
-    """The report as a document; ``seconds`` holds one entry per stage and ``total``, ``gains`` a curve per model or nothing, and
-    ``margins``, of boosted trees, the largest difference from the pooled model's."""
+    """The report as a document; ``seconds`` holds one entry per stage and what else took time."""
     from fl_tasks.models.gains import SHARES, lift
 
+    gains = compared.gains
     curves = {"shares": list(SHARES), **{name: list(found) for name, found in gains.items()}}
     return {
         "schema": _SCHEMA,
         "agreement": agreement,
         "protocol": protocol,
         "run": run,
-        "metrics": {"federated": dict(federated), "pooled": dict(pooled), alone_as: dict(alone)},
+        "metrics": {"federated": dict(federated), **compared.models},
         **({"lift": {name: lift(found) for name, found in gains.items()}, "gains": curves} if gains else {}),
-        **({} if margins is None else {"margins_off_by": margins}),
-        "rows": dict(rows),
+        **({} if compared.margins is None else {"margins_off_by": compared.margins}),
+        "rows": dict(compared.rows),
         "rounds": rounds,
         "loss": list(losses),
         "seconds": {name: round(value, 3) for name, value in seconds.items()},
@@ -68,19 +72,18 @@ def show(report: Mapping[str, Any], console: Any) -> None:
 
     table = Table(title=f"{report['agreement']}: {report['protocol']}, run {report['run']}", title_justify="left")
     metrics = report["metrics"]
-    alone = next(name for name in metrics if name in ALONE)
-    for column in ("", "federated", "pooled", ALONE[alone]):
+    for column in ("", *(MODELS[model] for model in metrics)):
         table.add_column(column, justify="left" if not column else "right")
     for name in metrics["federated"]:
-        values = (metrics[model].get(name) for model in ("federated", "pooled", alone))
+        values = (found.get(name) for found in metrics.values())
         table.add_row(_title(name), *("" if value is None else f"{value:.6f}" for value in values))
     if "lift" in report:
-        table.add_row("lift, best tenth", *(f"{report['lift'][model]:.3f}" for model in ("federated", "pooled", "guest_only")))
+        table.add_row("lift, best tenth", *(f"{report['lift'][model]:.3f}" for model in metrics))
     if "margins_off_by" in report:
         table.add_row("margins, off by at most", f"{report['margins_off_by']:.1e}")
     table.add_section()
     rows = report["rows"]
-    table.add_row("rows", f"{rows['common']:,} common", f"{rows['train']:,} trained on", f"{rows['test']:,} held out")
+    table.add_row("rows", f"{rows['common']:,} common", f"{rows['train']:,} trained", f"{rows['test']:,} held out")
     table.add_row("rounds", f"{report['rounds']}")
     table.add_section()
     for name, value in report["seconds"].items():

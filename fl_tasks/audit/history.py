@@ -8,7 +8,7 @@ from typing import Any
 
 from fl_tasks.audit.record import parsed
 from fl_tasks.audit.source import Source, read_document
-from fl_tasks.ledger import MONITOR
+from fl_tasks.ledger import OWN
 from storage.canonical import digest
 from storage.errors import CodedError
 from storage.ledger.signed import Signed
@@ -50,7 +50,7 @@ class History:
 
     @property
     def kind(self) -> str:
-        """``train``, ``predict``, ``monitor``, or empty for what was recorded of no run."""
+        """``train``, ``predict``, ``monitor``, ``score``, or empty for what was recorded of no run."""
         return next((str(event["subject"]) for event in self.of_kind("run")), "")
 
     @property
@@ -66,7 +66,7 @@ class History:
         """How it ended, if it has."""
         if self.block is not None:
             return f"settled in block {self.block['height']}"
-        if self.kind == MONITOR:
+        if self.kind in OWN:
             return "this party's own"
         if self.of_kind("absence"):
             return "goes on without this party"

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from fl_tasks.audit.findings import Audit, Differs, Missing
 from fl_tasks.audit.source import Opened, Source, keys_over_time, numbered
-from fl_tasks.ledger import MONITOR
+from fl_tasks.ledger import OWN
 from storage.canonical import canonical
 from storage.identity import SignatureRefused, VerifyKey
 from storage.ledger import merkle
@@ -123,8 +123,8 @@ def _note(record: Record, entry: dict[str, Any]) -> Booked | None:
     kind, run, body = entry["kind"], entry["run"], entry["body"]
     if kind in ("sent", "received"):
         return Booked(body["sha256"], body["size"], body["rows"], sys.intern(",".join(body["kinds"])))
-    if kind == "run" and entry["subject"] != MONITOR and body["manifest"] is not None:
-        # monitoring is a party's own affair, for which nobody signs a manifest; a run without this party is named by its block
+    if kind == "run" and entry["subject"] not in OWN and body["manifest"] is not None:
+        # nobody signs a manifest for a party's own affairs; a run without this party is named by its block
         record.manifests[run] = body["manifest"]
     elif kind == "settlement":
         record.settlements[int(entry["subject"])] = run, body["block"]

@@ -9,7 +9,16 @@ import numpy as np
 import numpy.typing as npt
 
 from fl_tasks.horizontal.columns import Floats, ForeignStatistics
-from fl_tasks.horizontal.secagg import Closing, aggregate, contribute, from_words, integer_words, to_words, words_integers
+from fl_tasks.horizontal.secagg import (
+    Closing,
+    aggregate,
+    contribute,
+    from_words,
+    integer_words,
+    rostered,
+    to_words,
+    words_integers,
+)
 from fl_tasks.horizontal.secagg.masking import Integers, Words
 from fl_tasks.session import Session
 from storage.roles import AGGREGATOR, CLIENT
@@ -42,9 +51,11 @@ class Attendance:
         return cls(list(session.clients))
 
     def expect_returned(self, session: Session) -> None:
-        """Wait again for clients that were missed in the last round, and have meanwhile come to its sum of this part."""
+        """Wait again for clients that were missed in the last round, and have meanwhile come to its sum of this part: too late to
+        be let in. Who was let in and vanished then is not waited for a second time."""
         if session.round > 1:
-            gone = [one for one in session.clients if one not in self.expected]
+            known = {*self.expected, *rostered(session, session.round - 1)}
+            gone = [one for one in session.clients if one not in known]
             back = [one for one in gone if session.peek("advertise", one, session.round - 1) is not None]
             self.expected = [one for one in session.clients if one in self.expected or one in back]
 

@@ -87,6 +87,13 @@ def horizontal_family(protocol: str) -> HorizontalFamily:
     return next(family for names, family in _HORIZONTAL.items() if protocol in names)
 
 
+def own_totals(protocol: str, part: Any, table: pa.Table) -> Floats:
+    """Total scores of a client's rows by the whole model that it holds."""
+    totals = horizontal_family(protocol).totals(None, part, table, ())  # type: ignore[arg-type]  # no message, hence no session
+    assert totals is not None
+    return totals
+
+
 def vertical_family(protocol: str) -> VerticalFamily:
     """The family of a vertical training protocol."""
     return _TREES if protocol in TreePart.PROTOCOLS else _LINEAR

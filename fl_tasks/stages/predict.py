@@ -18,7 +18,7 @@ from fl_tasks.models import registry
 from fl_tasks.models.metrics import presented
 from fl_tasks.models.part import ModelPart
 from fl_tasks.session import Progress, log_progress
-from fl_tasks.stages.aligned import Aligned, features, id_columns, load_aligned
+from fl_tasks.stages.aligned import features, id_columns, load_aligned
 from fl_tasks.stages.families import family_of
 from fl_tasks.waiting import Wait
 from fl_tasks.workplace import Workplace
@@ -58,21 +58,24 @@ def predict(place: Workplace, run: str, wait: Wait, progress: Progress = log_pro
         session.report(rows=aligned.table.num_rows)
     facts["rows"] = aligned.table.num_rows
     if totals is not None:
-        facts["scores"] = str(_deliver(place, run, version, _scored(place, aligned, totals)))
+        facts["scores"] = str(deliver(place, run, version, aligned.table, totals))
     enter(place, run, "prediction", version, rows=facts["rows"], scores=totals is not None)
     return facts
 
 
-def _scored(place: Workplace, aligned: Aligned, totals: npt.NDArray[np.float64]) -> pa.Table:
+def _scored(place: Workplace, rows: pa.Table, totals: npt.NDArray[np.float64]) -> pa.Table:
     outcome = place.terms.task.outcome
-    scored = aligned.table.select(id_columns(place)).append_column("score", pa.array(presented(outcome, totals)))
+    scored = rows.select(id_columns(place)).append_column("score", pa.array(presented(outcome, totals)))
     return scored.append_column("class", pa.array(totals.argmax(axis=1))) if outcome == "classes" else scored
 
 
-def _deliver(place: Workplace, run: str, version: str, scored: pa.Table) -> Path:
-    """Keep the scores sealed for monitoring, and write what is kept into the outbox, readable by the owner alone."""
+def deliver(place: Workplace, run: str, version: str, rows: pa.Table, totals: npt.NDArray[np.float64]) -> Path:
+    """Keep the scores of ``rows`` sealed for monitoring, and write what is kept into the outbox, readable by the owner alone.
+
+    ``totals`` are total scores, shape (rows,) or (rows, classes). Returns the file's path.
+    """
     sink = io.BytesIO()
-    pq.write_table(scored, sink)
+    pq.write_table(_scored(place, rows, totals), sink)
     area = place.private.area("predictions", run)
     data = area.keep("scores.parquet", sink.getvalue())
     area.keep("made", canonical({"model": version, "at": datetime.now(UTC).isoformat()}))

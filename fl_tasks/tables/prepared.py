@@ -34,8 +34,12 @@ def read_source(place: Workplace, run: str) -> pa.Table:
 
 
 def prepare(place: Workplace, run: str) -> Prepared:
-    """Read and prepare this party's table; raises coded errors without values in them."""
-    source = read_source(place, run)
+    """Read and prepare this party's table of a run; raises coded errors without values in them."""
+    return prepared(place, read_source(place, run))
+
+
+def prepared(place: Workplace, source: pa.Table) -> Prepared:
+    """A table as its source has it, with ids and consent; raises coded errors without values in them."""
     terms, columns = place.terms.alignment, id_columns(place)
     ids = canonical_ids(source, terms, columns)
     table = source.append_column(ID, _spelled(source, columns))

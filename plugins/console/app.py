@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import FastAPI, HTTPException, Query, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
@@ -14,6 +14,7 @@ from plugins.console.airflow_side import FindRun, MayRead, may_read_dag
 from plugins.console.facts.artifacts import Filter
 from plugins.console.pages import DOCUMENT_HEADERS, FOLDER, HEADERS, STATIC, page
 from storage.errors import CodedError
+from storage.roles import CLIENT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,6 +72,7 @@ def run_page(
         **_site(request),
         **_names(place, dag_id, name),
         progress=run.progress(place, record, name),
+        attendance=run.attendance(place, name),
         results=run.results(place, record, name),
         closing=run.closing(place, record, name),
         totals=artifacts.totals(place, booked),
@@ -89,6 +91,7 @@ def live(request: Request, dag_id: str, run_id: str) -> Response:
     place, record, name = _known(dag_id, run_id)
     facts = {
         "progress": run.progress(place, record, name),
+        "attendance": run.attendance(place, name),
         "totals": artifacts.totals(place, artifacts.traffic(place, record, name)),
     }
     return page("_live.html", **_site(request), **_names(place, dag_id, name), **facts)
@@ -138,9 +141,11 @@ def _site(request: Request) -> dict[str, str]:
     return {"base": base, "airflow": base.removesuffix(PREFIX)}
 
 
-def _names(place: Workplace, dag_id: str, run: str) -> dict[str, str]:
-    """All that a template gets of a workplace."""
-    return {"dag_id": dag_id, "run": run, "agreement": place.agreement.name, "me": place.me, "role": place.role}
+def _names(place: Workplace, dag_id: str, run: str) -> dict[str, Any]:
+    """All that a template gets of a workplace; ``clients`` are those of a horizontal agreement."""
+    clients = [party for party, role in place.roles.items() if role == CLIENT]
+    named = {"dag_id": dag_id, "run": run, "agreement": place.agreement.name, "me": place.me, "role": place.role}
+    return {**named, "clients": clients}
 
 
 def _book(asked: str) -> str:

@@ -41,7 +41,7 @@ def test_four_hospitals(tmp_path, example):
     assert report["rows"] == {"common": 569, "train": sets.count("train"), "test": sets.count("test")}
     assert len(report["settlement"]["signers"]) >= 4  # a quorum of five
     assert not report["settlement"]["unmatched"]
-    assert "best client alone" in result.output
+    assert "best client" in result.output
     for party in tables:
         card = next((tmp_path / "out" / "parties" / party).rglob("model-card.md"))
         assert "Every client holds the same model." in card.read_text()

@@ -123,9 +123,11 @@ def test_the_aggregator_begins_horizontal_runs(tmp_path: Path) -> None:
     assert "hospitals_monitor" not in parsed["registry"] and "tombolo_inbox" not in parsed["registry"]
     assert parsed["north"]["hospitals_train"]["tasks"]["join"] == []
     assert {"tombolo_inbox", "hospitals_monitor"} < set(parsed["north"])
+    assert parsed["north"]["hospitals_train"]["form"] == {}
+    assert set(parsed["north"]["hospitals_score"]["form"]) == {"model", "as_of"} and "hospitals_score" not in parsed["registry"]
     for dags in parsed.values():
         assert [task for task in dags["hospitals_train"]["tasks"] if task.startswith("train.")] == [
-            f"train.rounds_{first:03d}_{first + 9:03d}" for first in (1, 11, 21, 31)
+            f"train.rounds_{first:03d}_{first + 2:03d}" for first in range(1, 24, 3)
         ]
 
 

@@ -8,18 +8,21 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import pandas as pd
 import psutil
 import pytest
 import yaml
+from rich.console import Console
 from typer.testing import CliRunner
 
 from cli.app import app
 from cli.demo.demos import DEMOS
 from cli.demo.federation import lay_out
 from cli.demo.instance import Instance, free_ports
+from cli.demo.running import _login, _show_instances
 from cli.demo.supervise import stop_registered
 from cli.demo.wdbc import CLINIC_COLUMNS, write_tables
 from contracts.agreement import Agreement
@@ -62,7 +65,8 @@ def test_tables_are_the_same_every_time(tables, tmp_path):
 @pytest.mark.parametrize("demo", DEMOS.values(), ids=DEMOS)
 def test_parties_share_an_agreement_and_nothing_else(demo, tmp_path):
     federation = lay_out(tmp_path / "demo", demo=demo)
-    assert len(federation.settings) == 3 and federation.agreement == demo.agreement
+    terms = yaml.safe_load((demo.terms / "agreement.yaml").read_text())
+    assert list(federation.settings) == list(terms["parties"]) and federation.agreement == demo.agreement
     digests = set()
     for party, settings in federation.settings.items():
         loaded = PartySettings.load(settings)
@@ -93,7 +97,7 @@ def test_stopping_stops_whichever_demo_runs(tmp_path, monkeypatch):
             sleepers.append(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True))
             one = psutil.Process(sleepers[-1].pid)
             demo.register.write_text(json.dumps([{"name": "a", "pid": one.pid, "started": one.create_time()}]))
-        assert "stopped 2 processes" in CliRunner().invoke(app, ["demo-stop"]).output
+        assert f"stopped {len(DEMOS)} processes" in CliRunner().invoke(app, ["demo-stop"]).output
         assert not any(psutil.pid_exists(sleeper.pid) for sleeper in sleepers)
         assert "stopped 0 processes" in CliRunner().invoke(app, ["demo-stop"]).output
     finally:
@@ -117,6 +121,18 @@ def test_logins_and_secrets_are_for_the_owner_alone(tmp_path):
     first, second = instance.environment(), instance.environment()
     assert first["AIRFLOW__CORE__FERNET_KEY"] != second["AIRFLOW__CORE__FERNET_KEY"]
     assert first["AIRFLOW__API__HOST"] == "127.0.0.1"
+
+
+def test_passwords_of_stopped_airflows_are_told_nowhere(tmp_path):
+    instance = Instance("clinic", tmp_path / "airflow", tmp_path / "party.yaml", 8080, "s3cret")
+    told = {}
+    for keep in (False, True):
+        output = StringIO()
+        airflows = {"clinic": _login(instance, keep)}
+        _show_instances(airflows, None if keep else "make up", Console(file=output, width=80))
+        told[keep] = f"{airflows} {output.getvalue()}"
+    assert "s3cret" not in told[False] and "`make up` leaves them running" in told[False]
+    assert told[True].count("s3cret") == 2 and "`make down` stops them" in told[True]
 
 
 def test_stopping_ends_descendants_and_spares_a_reused_process_id(tmp_path: Path):

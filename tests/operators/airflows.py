@@ -1,36 +1,50 @@
-"""Three real Airflows of the demo federation for tests: small keys, short waits, and a second agreement that asks a person."""
+"""Real Airflows of the demos' federations for tests, and the same runs without Airflow to compare with.
+
+Three of the clinic's: small keys, short waits, and a second agreement that asks a person. Four of the hospitals': without west.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import yaml
 from rich.console import Console
 
 from cli.demo.airflow_api import FINISHED, Airflow
-from cli.demo.demos import WDBC
+from cli.demo.demos import HOSPITALS, WDBC
 from cli.demo.federation import Federation, lay_out
 from cli.demo.instance import Instance, free_ports
 from cli.demo.progress import Display
 from cli.demo.running import start
 from cli.demo.supervise import Supervisor
 from contracts.agreement import Agreement
+from fl_tasks.models.part import ModelPart
+from fl_tasks.stages.align import align
+from fl_tasks.stages.join import invite, join
+from fl_tasks.stages.train import train
+from fl_tasks.stages.validate import validate
 from fl_tasks.workplace import Workplace
 from storage.identity import PartyKeys
+from tests.federation import FOREVER, quiet
 
 AGREEMENT = WDBC.agreement
 ROUNDS, LEG = 6, 3
 ASKED = "asked"
+CLIENTS = ("north", "east", "south")
+UNDISTURBED = "undisturbed"
 
 
 @dataclass
-class Three:
+class Airflows:
     """A federation with its Airflows up."""
 
     federation: Federation
@@ -39,17 +53,17 @@ class Three:
     supervisor: Supervisor
     airflows: dict[str, Airflow]
 
-    def place(self, party: str, agreement: str = AGREEMENT) -> Workplace:
-        return Workplace.open(agreement, self.federation.settings[party])
+    def place(self, party: str, agreement: str | None = None) -> Workplace:
+        return Workplace.open(agreement or self.federation.agreement, self.federation.settings[party])
 
-    def until(self, what: str, ready: Callable[[], Any], seconds: float = 120) -> Any:
+    def until(self, what: str, ready: Callable[[], Any], seconds: float = 120, pause: float = 0.3) -> Any:
         """Wait for a condition and return it; fails naming what was awaited."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             found = ready()
             if found:
                 return found
-            time.sleep(0.3)
+            time.sleep(pause)
         raise AssertionError(f"no {what} within {seconds:.0f} s")
 
     def task(self, party: str, dag: str, run: str, task: str) -> dict[str, Any]:
@@ -68,16 +82,71 @@ class Three:
     def ended(self, party: str, dag: str, run: str, task: str) -> bool:
         return self.task(party, dag, run, task)["state"] in FINISHED
 
+    def reached_round(self, party: str, run: str, round: int) -> bool:
+        store = self.federation.home(party) / "store"
+        return any(store.glob(f"to-*/{self.federation.agreement}/{run}/{round:06d}"))
+
+    def artifacts(self, party: str, run: str) -> dict[Path, str]:
+        """Everything that a party's store holds of a run, with its hash, but the keys that settling destroys."""
+        store, destroyed = self.federation.home(party) / "store", {"secret", "seeds", "own-seeds"}
+        files = [path for path in store.rglob("[!.~]*") if path.is_file() and run in path.parts and not destroyed & {*path.parts}]
+        return {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+    def weights(self, party: str, run: str) -> np.ndarray:
+        return np.asarray(ModelPart.of_run(self.place(party), run).document["weights"])
+
+    def assert_unharmed(self, holders: Iterable[str], run: str, before: Mapping[str, Mapping[Path, str]]) -> None:
+        """The model is the undisturbed run's, and nothing that was stored ``before`` has changed."""
+        for party in holders:
+            np.testing.assert_allclose(self.weights(party, run), self.weights(party, UNDISTURBED), rtol=0, atol=1e-9)
+        for party, stored in before.items():
+            assert stored, party
+            now = self.artifacts(party, run)
+            assert {path: now[path] for path in stored} == stored
+
+
+def undisturbed(federation: Federation) -> None:
+    """The run to compare with: the same agreement and rows, in threads, without Airflow."""
+
+    def work(party: str) -> None:
+        for stage in (join, validate, align, train):
+            stage(Workplace.open(federation.agreement, federation.settings[party]), UNDISTURBED, FOREVER, progress=quiet)
+
+    invite(Workplace.open(federation.agreement, federation.settings[federation.initiator]), UNDISTURBED)
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(work, federation.settings))
+
 
 @contextmanager
-def three_airflows(root: Path, before: Callable[[Federation], None] = lambda _: None) -> Iterator[Three]:
-    """Lay out, call ``before``, start, and stop at the end."""
+def three_airflows(root: Path) -> Iterator[Airflows]:
+    """The clinic, the laboratory and the notary; an undisturbed run is behind them."""
     document = yaml.safe_load((WDBC.terms / "agreement.yaml").read_text())
     task = {**document["task"], "parameters": {"rounds": ROUNDS, "l2": 0.01, "key_bits": 1024, "tolerance": 1e-9}}
     federation = lay_out(root / "demo", {"task": task, "leg": LEG, "quality": None}, inline_seconds=12)
     _split(federation)
     _add_agreement(federation, ASKED, {"task": task, "joining": "approval", "deadlines": {"message": 20, "join": 75, "run": 3600}})
-    before(federation)
+    undisturbed(federation)
+    with _up(root, federation) as airflows:
+        yield airflows
+
+
+@contextmanager
+def hospital_airflows(root: Path) -> Iterator[Airflows]:
+    """Three hospitals and the registry, so that every sum needs all three; an undisturbed run is behind them."""
+    document = yaml.safe_load((HOSPITALS.terms / "agreement.yaml").read_text())
+    task = {**document["task"], "parameters": {"rounds": 2 * ROUNDS, "l2": 0.01, "tolerance": 1e-12}}
+    task["horizontal"]["step_seconds"] = 90
+    parties = {name: one for name, one in document["parties"].items() if name in CLIENTS or one["role"] == "aggregator"}
+    changes = {"parties": parties, "scores": list(CLIENTS), "task": task, "leg": 2 * ROUNDS, "quality": None}
+    federation = lay_out(root / "demo", changes, inline_seconds=12, demo=HOSPITALS)
+    undisturbed(federation)
+    with _up(root, federation) as airflows:
+        yield airflows
+
+
+@contextmanager
+def _up(root: Path, federation: Federation) -> Iterator[Airflows]:
+    """Start everybody's Airflow, and stop them at the end."""
     ports = free_ports(len(federation.settings), 18080)
     instances = {
         party: Instance(party, federation.home(party) / "airflow", settings, port, "a password for tests")
@@ -86,8 +155,9 @@ def three_airflows(root: Path, before: Callable[[Federation], None] = lambda _: 
     environments = {party: one.environment() for party, one in instances.items()}
     supervisor = Supervisor(root / "processes.json")
     try:
-        airflows = start(AGREEMENT, list(instances.values()), supervisor, Display(Console(quiet=True), None, []), environments)
-        yield Three(federation, instances, environments, supervisor, airflows)
+        show = Display(Console(quiet=True), None, [])
+        airflows = start(federation.agreement, list(instances.values()), supervisor, show, environments)
+        yield Airflows(federation, instances, environments, supervisor, airflows)
     finally:
         supervisor.stop()
 

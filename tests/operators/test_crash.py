@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import shutil
 import signal
@@ -12,81 +11,36 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
-import numpy as np
 import pytest
 
-from cli.demo.federation import Federation
-from fl_tasks.models.part import ModelPart
-from fl_tasks.stages.align import align
-from fl_tasks.stages.join import invite, join
-from fl_tasks.stages.train import train
-from fl_tasks.stages.validate import validate
-from fl_tasks.workplace import Workplace
-from tests.federation import FOREVER, quiet
-from tests.operators.airflows import AGREEMENT, ASKED, Three, three_airflows
+from tests.operators.airflows import AGREEMENT, ASKED, Airflows, three_airflows
 
 pytestmark = [pytest.mark.airflow, pytest.mark.slow, pytest.mark.timeout(480)]
 DAG, QUESTION = f"{AGREEMENT}_train", f"{ASKED}_train"
+HOLDERS = ("clinic", "laboratory")
 FIRST_LEG, SECOND_LEG = "train.rounds_001_003", "train.rounds_004_006"
 
 
 @pytest.fixture(scope="module")
-def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Three]:
-    with three_airflows(tmp_path_factory.mktemp("airflows"), before=undisturbed) as three:
+def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflows]:
+    with three_airflows(tmp_path_factory.mktemp("airflows")) as three:
         yield three
 
 
-def undisturbed(federation: Federation) -> None:
-    """The run to compare with: the same agreement and rows, in threads, without Airflow."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    def work(party: str) -> None:
-        for stage in (join, validate, align, train):
-            stage(Workplace.open(AGREEMENT, federation.settings[party]), "undisturbed", FOREVER, progress=quiet)
-
-    invite(Workplace.open(AGREEMENT, federation.settings["clinic"]), "undisturbed")
-    with ThreadPoolExecutor() as pool:
-        list(pool.map(work, federation.settings))
-
-
-def weights(three: Three, party: str, run: str) -> np.ndarray:
-    return np.asarray(ModelPart.of_run(three.place(party), run).document["weights"])
-
-
-def artifacts(three: Three, party: str, run: str) -> dict[Path, str]:
-    """Everything that a party's store holds of a run, with its hash, but the keys that settling destroys."""
-    store, destroyed = three.federation.home(party) / "store", {"secret", "seeds", "own-seeds"}
-    files = [path for path in store.rglob("[!.~]*") if path.is_file() and run in path.parts and not destroyed & {*path.parts}]
-    return {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
-
-
-def reached_round(three: Three, party: str, run: str, round: int) -> bool:
-    return any((three.federation.home(party) / "store").glob(f"to-*/{AGREEMENT}/{run}/{round:06d}"))
-
-
-def assert_unharmed(three: Three, run: str, before: dict[str, dict[Path, str]]) -> None:
-    for party in ("clinic", "laboratory"):
-        np.testing.assert_allclose(weights(three, party, run), weights(three, party, "undisturbed"), rtol=0, atol=1e-9)
-    for party, stored in before.items():
-        assert stored, party
-        now = artifacts(three, party, run)
-        assert {path: now[path] for path in stored} == stored
-
-
-def test_killed_task_goes_on_from_its_checkpoint(three: Three) -> None:
+def test_killed_task_goes_on_from_its_checkpoint(three: Airflows) -> None:
     run = three.airflows["clinic"].trigger(DAG, {}, "killed-task")
-    three.until("second round", lambda: reached_round(three, "clinic", run, 2), 240)
-    before = {party: artifacts(three, party, run) for party in three.airflows}
+    three.until("second round", lambda: three.reached_round("clinic", run, 2), 240)
+    before = {party: three.artifacts(party, run) for party in three.airflows}
     os.kill(three.task("clinic", DAG, run, FIRST_LEG)["pid"], signal.SIGKILL)
     three.all_succeed(DAG, run)
     assert three.task("clinic", DAG, run, FIRST_LEG)["try_number"] == 2
-    assert_unharmed(three, run, before)
+    three.assert_unharmed(HOLDERS, run, before)
 
 
-def test_killed_scheduler_and_triggerer(three: Three) -> None:
+def test_killed_scheduler_and_triggerer(three: Airflows) -> None:
     run = three.airflows["clinic"].trigger(DAG, {}, "killed-scheduler")
-    three.until("second round", lambda: reached_round(three, "clinic", run, 2), 240)
-    before = {party: artifacts(three, party, run) for party in three.airflows}
+    three.until("second round", lambda: three.reached_round("clinic", run, 2), 240)
+    before = {party: three.artifacts(party, run) for party in three.airflows}
     scheduler = three.supervisor.process(three.instances["laboratory"], "scheduler")
     os.kill(scheduler.pid, signal.SIGKILL)
     three.until("deferred task", lambda: three.task("clinic", DAG, run, SECOND_LEG)["state"] == "deferred")
@@ -96,10 +50,10 @@ def test_killed_scheduler_and_triggerer(three: Three) -> None:
     three.all_succeed(DAG, run)
     with contextlib.suppress(ProcessLookupError):  # a killed scheduler's idle workers wait for ever
         os.killpg(scheduler.pid, signal.SIGKILL)
-    assert_unharmed(three, run, before)
+    three.assert_unharmed(HOLDERS, run, before)
 
 
-def test_silent_peer_costs_no_slot_and_is_named_at_the_deadline(three: Three) -> None:
+def test_silent_peer_costs_no_slot_and_is_named_at_the_deadline(three: Airflows) -> None:
     run = three.airflows["clinic"].trigger(QUESTION, {}, "silence")
     three.until("deferred task", lambda: three.task("clinic", QUESTION, run, "join")["state"] == "deferred")
     three.until("end of the wait", lambda: three.ended("clinic", QUESTION, run, "join"), 150)
@@ -108,7 +62,7 @@ def test_silent_peer_costs_no_slot_and_is_named_at_the_deadline(three: Three) ->
     assert three.airflows["clinic"].wait_run(QUESTION, run, 60) == "failed"
 
 
-def test_a_person_decides_and_a_refusal_stops_everybody(three: Three) -> None:
+def test_a_person_decides_and_a_refusal_stops_everybody(three: Airflows) -> None:
     run = three.airflows["clinic"].trigger(QUESTION, {}, "refusal")
     for party, answer in (("laboratory", "Approve"), ("notary", "Reject")):
         three.until("question", lambda party=party: three.task(party, QUESTION, run, "approve")["state"] == "awaiting_input")
@@ -122,7 +76,7 @@ def test_a_person_decides_and_a_refusal_stops_everybody(three: Three) -> None:
     assert b'"approver":"admin"' in (three.place("laboratory", ASKED).run_area(run).get("join") or b"")
 
 
-def test_pages_are_for_those_who_may_read_the_dag_and_stay_in_their_folder(three: Three) -> None:
+def test_pages_are_for_those_who_may_read_the_dag_and_stay_in_their_folder(three: Airflows) -> None:
     """The page of one run, its files, and nothing beside them."""
 
     def status(path: str, token: str | None) -> int:
@@ -151,7 +105,7 @@ def test_pages_are_for_those_who_may_read_the_dag_and_stay_in_their_folder(three
 
 @pytest.mark.browser
 @pytest.mark.skipif(not shutil.which("chromedriver"), reason="Debian's chromium-driver is not installed")
-def test_the_console_inside_the_airflow_ui(three: Three, tmp_path: Path) -> None:
+def test_the_console_inside_the_airflow_ui(three: Airflows, tmp_path: Path) -> None:
     """A run is followed to its block in the run's tab; the overview has its own entry; the numbers are the ledger's; both modes."""
     from selenium.common.exceptions import StaleElementReferenceException
     from selenium.webdriver.common.by import By

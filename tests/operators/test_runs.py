@@ -26,11 +26,12 @@ def test_names_that_airflow_keeps_for_itself_are_left_to_it(kind):
     assert name == f"{kind}-2026-01-01T00-00-00-00-00"
 
 
-def test_a_training_and_a_prediction_of_one_moment_differ():
-    assert run_name("scheduled__2026-01-01", "train") != run_name("scheduled__2026-01-01", "predict")
+def test_runs_of_different_kinds_at_one_moment_differ():
+    assert len({run_name("scheduled__2026-01-01", kind) for kind in ("train", "predict", "score")}) == 3
 
 
 def test_dag_ids_lead_back_to_the_agreement():
     assert agreement_of(dag_of("wdbc", "predict")) == ("wdbc", "predict")
     assert agreement_of(dag_of("wdbc", "monitor")) is None
+    assert agreement_of(dag_of("hospitals", "score")) is None
     assert agreement_of("tombolo_inbox") is None

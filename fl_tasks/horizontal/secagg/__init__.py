@@ -5,7 +5,7 @@ on, as rounds of artifacts: a client may vanish before, during or after any step
 those of neighbours in a graph (Bell et al., CCS 2020).
 """
 
-from fl_tasks.horizontal.secagg.aggregator import Closing, Sum, aggregate
+from fl_tasks.horizontal.secagg.aggregator import Closing, Sum, aggregate, rostered
 from fl_tasks.horizontal.secagg.client import contribute
 from fl_tasks.horizontal.secagg.contract import CONTRACT, MESSAGES
 from fl_tasks.horizontal.secagg.masking import from_words, integer_words, to_words, words_integers
@@ -19,6 +19,7 @@ __all__ = [
     "contribute",
     "from_words",
     "integer_words",
+    "rostered",
     "to_words",
     "words_integers",
 ]

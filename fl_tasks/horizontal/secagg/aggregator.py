@@ -80,6 +80,12 @@ def _close(session: Session, message: str, among: Sequence[str], closing: Closin
     return found
 
 
+def rostered(session: Session, round: int) -> list[str]:
+    """Whom the aggregator let into a round's sum of this part, whether they stayed or not; nobody where the round had none."""
+    kept = session.area.get(f"closed/{round:06d}.{session.moment['part'] or 0}/advertise")
+    return [] if kept is None else list(parse(kept))
+
+
 def _keys(session: Session, closing: Closing) -> Roster:
     """Step 0: signed keys, passed on to all clients of the agreement, so that those who are late learn that they are out."""
     names = _close(session, "advertise", session.clients, closing, first=True)

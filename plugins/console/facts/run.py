@@ -10,6 +10,7 @@ from plugins.console.facts.artifacts import Artifact, traffic
 from plugins.console.facts.runs import STAGES, Run, current_stage, invitations, run_row
 
 if TYPE_CHECKING:
+    from fl_tasks.horizontal.attendance import Cohort
     from fl_tasks.workplace import Workplace
     from plugins.console.facts.record import Record, RunRecord
 
@@ -101,6 +102,13 @@ def progress(place: Workplace, record: Record, run: str) -> Progress:
         done = max(done, _round_heard(traffic(place, record, run)))
     planned = int(place.params(run)["rounds"]) if row.state != "skipped" and noted.last("run") and noted.kind == "train" else 0
     return Progress(row, tuple(_stages(noted, row, done, planned)), done, planned, tuple(losses))
+
+
+def attendance(place: Workplace, run: str) -> tuple[Cohort, ...]:
+    """Who was in which sums of a horizontal run, as far as this party was told; nothing in other agreements."""
+    from fl_tasks.horizontal.attendance import cohorts
+
+    return tuple(cohorts(place.run_area(run))) if place.terms.task.horizontal is not None else ()
 
 
 def results(place: Workplace, record: Record, run: str) -> Results:

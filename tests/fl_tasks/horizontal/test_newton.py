@@ -13,9 +13,11 @@ from fl_tasks.horizontal import newton
 from fl_tasks.horizontal.columns import ForeignStatistics, Rows, Statistics, encoder, expanded, raw
 from fl_tasks.horizontal.secagg.contract import BelowThreshold
 from fl_tasks.horizontal.statistics import statistics_of
+from fl_tasks.horizontal.sums import Attendance
 from fl_tasks.models.reference import fit_alone
 from fl_tasks.tables.encoding import NoColumns
 from fl_tasks.waiting import Wait, Waiting
+from storage.canonical import canonical
 from tests.federation import Federation, quiet
 from tests.fl_tasks.horizontal.hospitals import HOSPITALS, hospitals, tables
 from tests.fl_tasks.horizontal.parties import Clock
@@ -126,3 +128,19 @@ def test_a_point_that_is_no_better_is_left_with_a_shorter_step(tmp_path):
         assert np.array_equal(second["w"], first["w"])
         assert second["ahead"] == pytest.approx(-first["step"] / 4)
         assert newton._moved(session, first, worse, ["a", "b"])["best"] > first["best"]  # other clients: another measure
+
+
+@pytest.mark.parametrize(("let_in", "expected"), [(HOSPITALS[:3], list(HOSPITALS)), (HOSPITALS, list(HOSPITALS[:3]))])
+def test_who_came_too_late_is_waited_for_again_and_who_was_let_in_and_vanished_is_not(tmp_path, let_in, expected):
+    """West's keys of the first round are there; either the roster was closed before, or west was on it and sent no more."""
+    fed = hospitals(tmp_path)
+    run = fed.start()
+    with fed.place("west").session(run, newton.CONTRACT, "train", Wait(0), quiet) as west:
+        west.enter(1)
+        west.send("advertise", west.aggregator, keys=b"keys", signature=b"signature")
+    with fed.place("centre").session(run, newton.CONTRACT, "train", Wait(0), quiet) as centre:
+        centre.keep("closed/000001.0/advertise", canonical(list(let_in)))
+        centre.enter(2)
+        attendance = Attendance(list(HOSPITALS[:3]))
+        newton._expect_returned(centre, attendance)
+        assert attendance.expected == expected

@@ -1,0 +1,89 @@
+"""Federated runs of a demo: triggered as a person would, followed at every party, and read for the report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cli.demo.airflow_api import FINISHED, Airflow
+from cli.demo.federation import Federation
+from cli.demo.following import Followed, follow
+from cli.demo.progress import Display
+from cli.demo.supervise import Supervisor
+
+_RUN_LIMIT = 1500.0
+
+
+class DemoFailed(Exception):
+    """The demo did not get through; the text says where to look."""
+
+
+@dataclass
+class Up:
+    """A federation whose Airflows are up; ``airflows`` holds those that run, by party."""
+
+    federation: Federation
+    airflows: dict[str, Airflow]
+    supervisor: Supervisor
+    show: Display
+
+    def run(self, kind: str, leaves: Callable[[str], str | None] = lambda run: None) -> Followed:
+        """Trigger the initiator's DAG as a person would, and follow the run at every party. Raises :class:`DemoFailed`.
+
+        ``leaves``, given the federation's run id, is asked all the time who has gone since.
+        """
+        dag, initiator = f"{self.federation.agreement}_{kind}", self.federation.initiator
+        begun = f"demo-{time.strftime('%Y%m%d-%H%M%S')}"
+        self.show.say(f"triggering {dag} at the {initiator} through Airflow's REST API")
+        own = self.airflows[initiator].trigger(dag, {}, begun)
+        name = begun if kind == "train" else f"{kind}.{begun}"
+        runs = {party: own if party == initiator else name for party in self.airflows}
+        followed = follow(self.airflows, initiator, dag, runs, self.show, _RUN_LIMIT, lambda: leaves(name))
+        self.supervisor.check()
+        if not followed.succeeded:
+            states = ", ".join(f"{party} {state}" for party, state in followed.states.items())
+            failed = "; ".join(followed.failures())
+            logs = self.federation.home("<party>") / "airflow" / "logs"
+            raise DemoFailed(f"{dag}: {states}. {failed}\nThe tasks' logs are under {logs}")
+        return followed
+
+    def all_well(self) -> None:
+        """Every DAG run of every party, the inboxes' too, must have succeeded. Raises :class:`DemoFailed`."""
+        for party, airflow in self.airflows.items():
+            until = time.monotonic() + 60
+            while any(run["state"] not in FINISHED for run in airflow.runs()) and time.monotonic() < until:
+                time.sleep(1)
+            bad = [f"{run['dag_id']} {run['dag_run_id']} {run['state']}" for run in airflow.runs() if run["state"] != "success"]
+            if bad:
+                raise DemoFailed(f"{party}: {'; '.join(bad)}")
+
+    def came_of(self, training: Followed, vanished: Collection[str] = ()) -> dict[str, Any]:
+        """What the report says of a training run, beside the plain models of the same rows."""
+        from cli.simulation.comparison import compare
+
+        federation, initiator = self.federation, self.federation.initiator
+        airflow, at = self.airflows[initiator], training.runs[initiator]
+        run = training.runs[next(party for party in self.airflows if party != initiator)]
+        compared = compare(federation.agreement, federation.settings, run, vanished)
+        return {
+            "run": run,
+            "federated": airflow.xcom(training.dag, at, "evaluate")["metrics"],
+            "compared": compared,
+            "rounds": training.rounds,
+            "losses": training.losses,
+            "settlement": airflow.xcom(training.dag, at, "settle"),
+        }
+
+
+def bytes_sent(federation: Federation, *runs: Mapping[str, str]) -> dict[str, int]:
+    """What each party's books say it sent, over these runs."""
+    from fl_tasks.workplace import Workplace
+
+    sent = {}
+    for party, settings in federation.settings.items():
+        place = Workplace.open(federation.agreement, settings)
+        names = {run for by_party in runs for name, run in by_party.items() if name != federation.initiator}
+        sent[party] = sum(sum(place.books(run).bytes_to().values()) for run in names)
+    return sent

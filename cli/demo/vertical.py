@@ -1,0 +1,23 @@
+"""The story of the demos over columns: all parties train, and predict for new users."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cli.demo.runs import Up, bytes_sent
+
+
+def train_and_predict(up: Up) -> dict[str, Any]:
+    """Run both DAGs; returns what the report says of them."""
+    training = up.run("train")
+    prediction = up.run("predict")
+    up.all_well()
+    guest = up.federation.initiator
+    predicted = up.airflows[guest].xcom(prediction.dag, prediction.runs[guest], "predict")
+    up.show.say("training the pooled and the guest's own model for comparison")
+    return {
+        **up.came_of(training),
+        "seconds": {**training.seconds(guest), "prediction": prediction.seconds(guest)["total"]},
+        "bytes_sent": bytes_sent(up.federation, training.runs, prediction.runs),
+        "predicted_rows": predicted["rows"],
+    }
