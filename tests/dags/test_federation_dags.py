@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from cli.demo.digits import write_digits
 from cli.demo.federation import Federation, lay_out
 from cli.demo.hospitals import write_hospitals
 from cli.demo.instance import REPOSITORY, Instance
@@ -127,3 +128,12 @@ def test_the_aggregator_begins_horizontal_runs(tmp_path: Path) -> None:
         assert [task for task in dags["hospitals_train"]["tasks"] if task.startswith("train.")] == [
             f"train.rounds_{first:03d}_{first + 9:03d}" for first in (1, 11, 21, 31)
         ]
+
+
+def test_a_word_is_picked_from_a_list(tmp_path: Path) -> None:
+    laid = simulation.lay_out(REPOSITORY / "federations" / "digits", write_digits(tmp_path / "tables"), None, tmp_path / "laid")
+    (tmp_path / "post").mkdir()
+    form = parse(laid, "post", tmp_path / "post")["dags"]["digits_train"]["form"]
+    assert (form["strategy"]["type"], form["strategy"]["enum"]) == ("string", ["fedavg", "fedprox", "fedadam"])
+    assert form["local_epochs"]["type"] == "integer" and form["step"]["type"] == "number"
+    assert "batch_rows" not in form
