@@ -46,9 +46,6 @@ def _rising(range: tuple[float, float]) -> tuple[float, float]:
     return range
 
 
-Range = Annotated[tuple[float, float], AfterValidator(_rising)]
-
-
 class LabelTerms(Strict):
     column: str
 
@@ -69,7 +66,6 @@ class BoostingTerms(Strict):
             raise ValueError("classes: three or more for softmax, and only for softmax")
         return self
 
-
 class FeatureTerms(Strict):
     """A column that all clients have: a number, or one of the ``levels``; what is none of them is no level.
 
@@ -79,17 +75,13 @@ class FeatureTerms(Strict):
     levels: list[str] | None = Field(None, min_length=1)
     missing: Literal["reject", "mean", "level"] = "reject"
     clip: float | None = Field(None, gt=0)
-    range: Range | None = None
+    range: Annotated[tuple[float, float], AfterValidator(_rising)] | None = None
 
     @model_validator(mode="after")
     def _levels_differ(self) -> Self:
         if self.levels is not None and (len(set(self.levels)) != len(self.levels) or "" in self.levels):
             raise ValueError("levels: each once, and none empty")
-        return self
-
-    @model_validator(mode="after")
-    def _range_is_of_numbers(self) -> Self:
-        if self.range is not None and self.levels is not None:
+        if self.levels is not None and self.range is not None:
             raise ValueError("range: levels have none")
         return self
 
@@ -150,7 +142,7 @@ class TaskTerms(Strict):
         if (self.protocol in BOOSTED) != (self.boosting is not None):
             raise ValueError(f"boosting: {' and '.join(BOOSTED)} have it, and only they")
         common = {"objective", "classes"}
-        if self.protocol in COMMON_TREES and self.boosting != BoostingTerms(**self.boosting.model_dump(include=common)):  # type: ignore[union-attr]
+        if self.boosting and self.protocol in COMMON_TREES and self.boosting.model_dump(exclude_defaults=True).keys() - common:
             raise ValueError(f"boosting: with {self.protocol} it says objective and classes, and nothing else")
         return self
 
@@ -160,8 +152,8 @@ class TaskTerms(Strict):
             raise ValueError(f"horizontal: {', '.join(HORIZONTAL)} have it, and only they")
         if self.horizontal is not None and self.label.column in self.horizontal.features:
             raise ValueError("horizontal.features: the label is none")
-        missing = {one.missing for one in self.horizontal.features.values()} if self.horizontal is not None else set()
-        if "level" in missing and self.protocol not in COMMON_TREES:
+        features = {} if self.horizontal is None or self.protocol in COMMON_TREES else self.horizontal.features
+        if any(one.missing == "level" for one in features.values()):
             raise ValueError(f"horizontal.features: missing is level with {', '.join(COMMON_TREES)} only")
         return self
 
