@@ -54,7 +54,7 @@ def test_five_offices_learn_digits(tmp_path):
     tables = write_digits(tmp_path / "tables")
     data = [part for name, path in tables.items() for part in ("--data", f"{name}={path}")]
     choices = ["--set", "rounds=6", "--set", "strategy=fedprox"]
-    result = CliRunner().invoke(app, [str(EXAMPLE.with_name("digits")), *data, *choices, "--out", str(tmp_path / "out")])
+    result = CliRunner().invoke(app, [str(EXAMPLES / "digits"), *data, *choices, "--out", str(tmp_path / "out")])
     assert result.exit_code == 0, result.output
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     federated, pooled, best = (report["metrics"][name]["accuracy"] for name in ("federated", "pooled", "best_client"))
