@@ -66,6 +66,7 @@ class BoostingTerms(Strict):
             raise ValueError("classes: three or more for softmax, and only for softmax")
         return self
 
+
 class FeatureTerms(Strict):
     """A column that all clients have: a number, or one of the ``levels``; what is none of them is no level.
 
