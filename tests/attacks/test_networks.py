@@ -34,7 +34,7 @@ def trained(tmp_path) -> tuple[Plan, dict[str, tuple[Sample, Sample]]]:
 
 @pytest.mark.parametrize("multiplier", [1.0, 4.0])
 def test_whether_a_row_is_there(multiplier):
-    """The attacker knows all other rows and the row itself, and tests the sum along its gradient: nothing tells the two apart better.
+    """The attacker knows all other rows and the row itself, and tests the sum along its gradient: nothing tells more.
 
     Without noise it is always right. With noise it is right no more often than epsilon and delta allow.
     """
