@@ -22,6 +22,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks._horizontal_trees_case import findings
 from cli.demo.digits import write_digits
 from cli.simulate import simulated
 from contracts.reading import read_model
@@ -187,6 +188,11 @@ def digits_private(work: Work) -> Iterable[Finding]:
         yield Finding(f"accuracy, epsilon {epsilon} at delta 1e-4", report["federated"]["accuracy"])
 
 
+def trees(work: Work) -> Iterable[Finding]:
+    """Four hospitals' trees from sums of integers, against those of all rows in one place."""
+    yield from (Finding(*one) for one in findings(work.out, work.run))
+
+
 def _digits(work: Work, skewed: bool) -> tuple[Path, dict[str, Path], Path]:
     """The example's agreement without its gate, which would stop what is measured here; tables; held-out rows."""
     folder = work.out / "tables" / ("digits-skewed" if skewed else "digits-alike")
@@ -256,6 +262,7 @@ class Trial:
 
 CASES = (
     Case("heart4-newton", heart),
+    Case("hospitals-trees", trees),
     Case("digits-alike", digits_alike),
     Case("digits-private", digits_private),
     skewed("digits-skewed-short", {"rounds": 10, "step": 0.02, "local_epochs": 1}, 0.02),
