@@ -14,6 +14,7 @@ what is left. Columns of few distinct values share such a pass over the rows.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache, reduce
 from itertools import pairwise
 from operator import add
@@ -67,28 +68,47 @@ def share_passes(x: Matrix) -> list[tuple[list[int], float]]:
     A column alone in its group may still be merged by its own values.
     """
     groups: list[tuple[list[int], float]] = []
-    few: list[tuple[int, int, npt.NDArray[np.intp], float]] = []
+    few: list[_Column] = []
     for at, column in enumerate(x.T):
-        values, codes = np.unique(column, return_inverse=True)
-        alone, rest = _direct(column), _direct(values)
-        if np.count_nonzero(column) + rest < alone or len(values) ** 2 < len(x):
-            few.append((len(values), at, codes, rest))
+        one = _Column.of(at, column)
+        if one.values**2 < len(x) or one.merged:
+            few.append(one)
         else:
-            groups.append(([at], alone))
-    few.sort(key=lambda one: one[:2])
+            groups.append(([at], one.alone))
+    few.sort(key=lambda one: (one.values, one.at))
     while few:
-        size, first, codes, rest = few.pop(0)
-        members, cost = [first], min(_direct(x[:, first]), np.count_nonzero(x[:, first]) + rest)
-        while few:
-            more, at, other, its_rest = few[0]
-            found, joint = np.unique(codes * more + other, return_inverse=True)
-            shared = len(x) + (len(members) + 1) * len(found) + rest + its_rest
-            if shared >= cost + min(_direct(x[:, at]), np.count_nonzero(x[:, at]) + its_rest):
+        best, saved = 1, 0.0
+        codes, alone, rest = few[0].codes, few[0].alone, few[0].rest
+        for count, one in enumerate(few[1:], 2):
+            found, codes = np.unique(codes * one.values + one.codes, return_inverse=True)
+            alone, rest = alone + one.alone, rest + one.rest
+            saving = alone - (len(x) + count * len(found) + rest)
+            if saving > saved:
+                best, saved = count, saving
+            if count * len(found) > len(x):
                 break
-            few.pop(0)
-            members, cost, codes, rest = [*members, at], shared, joint, rest + its_rest
-        groups.append((members, float(cost)))
+        members, few = few[:best], few[best:]
+        groups.append(([one.at for one in members], sum(one.alone for one in members) - saved))
     return groups
+
+
+@dataclass(frozen=True)
+class _Column:
+    """What a column costs: by itself, and once its rows are merged by value."""
+
+    at: int
+    values: int
+    codes: npt.NDArray[np.intp]
+    alone: float
+    rest: float
+    merged: bool
+
+    @classmethod
+    def of(cls, at: int, column: Matrix) -> _Column:
+        values, codes = np.unique(column, return_inverse=True)
+        direct, rest = _direct(column), _direct(values)
+        merged = np.count_nonzero(column) + rest
+        return cls(at, len(values), codes, min(direct, merged), rest, merged < direct)
 
 
 def _digits(column: Matrix, window: int, windows: int) -> list[Matrix]:
