@@ -68,9 +68,9 @@ def share_passes(x: Matrix) -> list[tuple[list[int], float]]:
     A column alone in its group may still be merged by its own values.
     """
     groups: list[tuple[list[int], float]] = []
-    few: list[_Column] = []
+    few: list[_Costs] = []
     for at, column in enumerate(x.T):
-        one = _Column.of(at, column)
+        one = _Costs.of(at, column)
         if one.values**2 < len(x) or one.merged:
             few.append(one)
         else:
@@ -93,7 +93,7 @@ def share_passes(x: Matrix) -> list[tuple[list[int], float]]:
 
 
 @dataclass(frozen=True)
-class _Column:
+class _Costs:
     """What a column costs: by itself, and once its rows are merged by value."""
 
     at: int
@@ -104,11 +104,11 @@ class _Column:
     merged: bool
 
     @classmethod
-    def of(cls, at: int, column: Matrix) -> _Column:
+    def of(cls, at: int, column: Matrix) -> _Costs:
         values, codes = np.unique(column, return_inverse=True)
         direct, rest = _direct(column), _direct(values)
         merged = np.count_nonzero(column) + rest
-        return cls(at, len(values), codes, min(direct, merged), rest, merged < direct)
+        return cls(at, len(values), codes, min(direct, merged), rest, bool(merged < direct))
 
 
 def _digits(column: Matrix, window: int, windows: int) -> list[Matrix]:

@@ -66,7 +66,7 @@ def test_columns_of_few_values_share_a_pass():
     assert sorted(column for members, _ in groups for column in members) == list(range(9))
     assert [members for members, _ in groups if members in ([0], [8])] == [[0], [8]]
     assert {1, 2, 3, 4, 5, 6} <= next(set(members) for members, _ in groups if 1 in members)
-    assert sum(cost for members, cost in groups if members not in ([0], [8])) < 2 * 10_000
+    assert sum(cost for members, cost in groups if members not in ([0], [8])) < 2.2 * 10_000
 
 
 @quick
