@@ -16,7 +16,8 @@ import json
 import multiprocessing
 import os
 import subprocess
-from concurrent.futures import ProcessPoolExecutor, as_completed
+import traceback
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -64,19 +65,40 @@ def write_tables(folder: Path, data: Path | None, rows: int) -> dict[str, Path]:
         sets = pd.Series(["train"] * rows + ["test"] * 400, index=common)
     else:
         tables = {party: pd.read_parquet(data / f"default_credit__{name}.parquet") for party, name in FILES.items()}
-        sets = pd.read_csv(data / "default_credit__split.csv.gz", index_col="id").iloc[:, 0]
-        common = set.intersection(*(set(table["id"]) for table in tables.values()))
+        sets = pd.read_csv(data / "default_credit__split.csv.gz", dtype=str).set_index("id")["train"]
+        sets = sets.map({"True": "train", "False": "test"})
+        common = set.intersection(*(set(table["id"].astype(str)) for table in tables.values()))
         sets = sets[[one in common for one in sets.index]]
         sets = pd.concat([sets[sets == "train"].iloc[:rows], sets[sets == "test"].iloc[:400]])
     files = {party: folder / f"{party}.parquet" for party in FILES}
     for party, table in tables.items():
-        table[table["id"].isin(sets.index)].to_parquet(files[party], index=False)
+        table[table["id"].astype(str).isin(sets.index)].to_parquet(files[party], index=False)
     split = folder / "split.csv"
     sets.rename("set").rename_axis("id").to_csv(split)
     return {**files, "split": split}
 
 
+def agreement(folder: Path) -> Path:
+    """The terms of federations/credit, for tables of any size: a part of the rows has more leverage each."""
+    import yaml
+
+    terms = yaml.safe_load((AGREEMENT / "agreement.yaml").read_text(encoding="utf-8"))
+    terms["limits"]["maximum_leverage"] = 1.0
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "agreement.yaml").write_text(yaml.safe_dump(terms, sort_keys=False), encoding="utf-8")
+    return folder
+
+
 def work(settings: Path, run: str) -> dict[str, Any]:
+    """:func:`party`; a failure ends the process and with it the others, which would wait."""
+    try:
+        return party(settings, run)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+
+
+def party(settings: Path, run: str) -> dict[str, Any]:
     """One party, in a process of its own: its seconds and CPU seconds after the first round, and what it sent in the second."""
     import math
     import time
@@ -125,12 +147,10 @@ def rounds(tables: dict[str, Path]) -> dict[str, Any]:
     from fl_tasks.stages.join import invite
     from fl_tasks.workplace import Workplace
 
-    laid = lay_out(AGREEMENT, {party: tables[party] for party in FILES}, tables["split"], _OUT / "run")
+    laid = lay_out(agreement(_OUT / "agreement"), {party: tables[party] for party in FILES}, tables["split"], _OUT / "run")
     invite(Workplace.open("credit", laid.settings["bank"]), "bench", "train", {})
     with ProcessPoolExecutor(len(PARTIES), mp_context=multiprocessing.get_context("spawn")) as pool:
         futures = {party: pool.submit(work, file, "bench") for party, file in laid.settings.items()}
-        for one in as_completed(futures.values()):
-            one.result()  # the first failure ends the measurement
         found = {party: future.result() for party, future in futures.items()}
     return {
         "seconds": max(one["seconds"] for one in found.values()),
