@@ -39,7 +39,9 @@ def party(folder: Path, setting: dict[str, Any], name: str, results: Any) -> Non
     members = [(role, one) for one, role in setting["parties"].items()]
     role = setting["parties"][name]
     computing = CSession(session_id=f"logistic_{name}", data_dir=str(folder / "work"))
-    federation = FederationBuilder(federation_session_id="logistic", party=(role, name), parties=members).build_standalone(computing)
+    federation = FederationBuilder(federation_session_id="logistic", party=(role, name), parties=members).build_standalone(
+        computing
+    )
     context = Context(computing=computing, federation=federation)
     context.cipher.set_phe(context.device, {"kind": "paillier", "key_length": setting["key_bits"]})
     optimizer = {"method": "sgd", "penalty": "l2", "alpha": setting["l2"], "optimizer_params": {"lr": 0.1}}

@@ -121,7 +121,9 @@ def party(settings: Path, run: str) -> dict[str, Any]:
         write_encoded(place, run)
     sent = [one for one in place.books(run).entries("sent") if "/000002/train." in one.address]
     found = {"seconds": seconds / (ROUNDS - 1), "cpu": cpu / (ROUNDS - 1), "bytes": sum(one.size for one in sent)}
-    return found | {"stored": max((one.size / one.rows for one in sent if one.rows > 1000 and one.kinds == ("paillier",)), default=0)}
+    return found | {
+        "stored": max((one.size / one.rows for one in sent if one.rows > 1000 and one.kinds == ("paillier",)), default=0)
+    }
 
 
 def write_encoded(place: Any, run: str) -> None:
@@ -163,7 +165,14 @@ def rounds(tables: dict[str, Path]) -> dict[str, Any]:
 def epoch(python: Path) -> dict[str, Any]:
     """An epoch of FATE's on what our parties wrote down."""
     driver = Path(__file__).with_name("_fate_logistic.py")
-    words = [str(python), "-W", "ignore", str(driver), str(_OUT / "tables"), json.dumps({"parties": PARTIES, "key_bits": 2048, "l2": 0.001})]
+    words = [
+        str(python),
+        "-W",
+        "ignore",
+        str(driver),
+        str(_OUT / "tables"),
+        json.dumps({"parties": PARTIES, "key_bits": 2048, "l2": 0.001}),
+    ]
     answer = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True).stdout
     found: dict[str, Any] = json.loads(answer.splitlines()[-1])
     return found
@@ -186,7 +195,12 @@ def measure(rows: int, data: Path | None, fate: Path | None, turns: int) -> dict
         return float(peers[-1]["seconds"])
 
     found: dict[str, Any] = {
-        "setting": {"rows": rows, "data": "generated" if data is None else "default-credit", "key_bits": 2048, "processors": os.cpu_count()}
+        "setting": {
+            "rows": rows,
+            "data": "generated" if data is None else "default-credit",
+            "key_bits": 2048,
+            "processors": os.cpu_count(),
+        }
     }
     if fate is None:
         ours()
@@ -200,7 +214,9 @@ def measure(rows: int, data: Path | None, fate: Path | None, turns: int) -> dict
 def show(found: dict[str, Any], console: Console) -> None:
     """The figures, and the target they are held against."""
     setting, last = found["setting"], found["rounds"][-1]
-    title = f"Logistic regression, a round: {setting['rows']:,} rows ({setting['data']}) at {setting['key_bits']} bits, four processes"
+    title = (
+        f"Logistic regression, a round: {setting['rows']:,} rows ({setting['data']}) at {setting['key_bits']} bits, four processes"
+    )
     table = Table(title=title, title_justify="left")
     for name in ("", "measured", "target"):
         table.add_column(name, justify="right" if name else "left")

@@ -134,9 +134,7 @@ def against_kernels(work: Work, python: Path, turns: int) -> dict[str, Any]:
     """Both kernels of FATE's."""
     with Peer(python, "_fate_kernels.py") as peer:
         return {
-            "paillier_encrypt_vs_fate_kernels": compare(
-                work.encryption(), peer.side({"encrypt": work.sample}, work.sample), turns
-            ),
+            "paillier_encrypt_vs_fate_kernels": compare(work.encryption(), peer.side({"encrypt": work.sample}, work.sample), turns),
             "xtd_vs_fate_kernels": compare(
                 work.product(20), peer.side({"product": [work.sample, 4], "bits": 20}, work.sample * 4), turns
             ),
@@ -194,7 +192,10 @@ def show(results: dict[str, Any], console: Console) -> None:
     console.print(table)
     for name, reason in results["skipped"].items():
         console.print(f"{name}: skipped, {reason}")
-    c = multiplications.get("skipped") or f"{multiplications['gmp_us']:.2f} us with GMP, {multiplications['openssl_us']:.2f} with OpenSSL"
+    c = (
+        multiplications.get("skipped")
+        or f"{multiplications['gmp_us']:.2f} us with GMP, {multiplications['openssl_us']:.2f} with OpenSSL"
+    )
     console.print(f"A multiplication modulo n^2: {c}; {multiplications['python_us']:.2f} us from Python.")
 
 
