@@ -1,10 +1,9 @@
 """Hetero logistic regression of FATE 2.2, timed: run by the interpreter of an environment that has ``pyfate``, not by ours.
 
-``PYTHON _fate_logistic.py FOLDER SETTING`` reads ``FOLDER/<party>.csv`` (columns ``id``, the party's own, encoded, and at the guest
-``y``) and trains one epoch in one batch, in one process per party, over FATE's standalone computing and federation. SETTING is JSON:
-``parties`` (roles by name: guest, hosts, arbiter), ``key_bits`` and ``l2``. The last line printed is JSON: the
-seconds from the epoch's start to its end at the guest, and the CPU seconds of all processes, key generation and reading left out of
-the former.
+``PYTHON _fate_logistic.py FOLDER SETTING`` reads ``FOLDER/<party>.csv`` (columns ``id``, the party's own, encoded, and at the
+guest ``y``) and trains one epoch in one batch, in one process per party, over FATE's standalone computing and federation. SETTING
+is JSON: ``parties`` (roles by name: guest, hosts, arbiter), ``key_bits`` and ``l2``. The last line printed is JSON: the seconds
+from the epoch's start to its end at the guest, and the CPU seconds of all processes, which key generation and reading are part of.
 """
 
 from __future__ import annotations

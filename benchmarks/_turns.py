@@ -1,4 +1,4 @@
-"""Two sides measured in turn, ours first, with the median and the spread of what each took; and peers that answer from another process."""
+"""Two sides measured in turn, ours first: the median and the spread of what each took. Peers may answer from another process."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Peer(AbstractContextManager["Peer"]):
     """A worker process that answers one JSON object a line with another."""
 
     def __init__(self, python: Path, driver: str) -> None:
-        command = [str(python), str(Path(__file__).with_name(driver))]
+        command = [str(python), str(Path(__file__).parent / driver)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def ask(self, question: dict[str, Any]) -> dict[str, Any]:

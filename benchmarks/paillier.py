@@ -1,9 +1,9 @@
 """Paillier kernels against python-paillier as its users write it, FATE's Rust kernels, and the multiply-modulo limit, in turn.
 
-``python -m benchmarks.paillier [--quick] [--kernels PYTHON] [OUTPUT.json]``: keys of 2048 bits, CPU microseconds of one process. The
-peers' slow paths are timed on a part of the rows and given per element; the table says so. ``--kernels`` names the interpreter of an
-environment that has benchmarks/requirements.lock. The limit is a C program, built now, that multiplies modulo 4096 bits with GMP and
-with OpenSSL; without a compiler and their headers it is left out.
+``python -m benchmarks.paillier [--quick] [--kernels PYTHON] [OUTPUT.json]``: keys of 2048 bits, CPU microseconds of one process.
+The peers' slow paths are timed on a part of the rows and given per element; the table says so. ``--kernels`` names the interpreter
+of an environment that has benchmarks/requirements.lock. The limit is a C program, built now, that multiplies modulo 4096 bits with
+GMP and with OpenSSL; without a compiler and their headers it is left out.
 """
 
 from __future__ import annotations
