@@ -38,9 +38,11 @@ def test_a_benchmark_that_is_not_there_is_skipped(tmp_path):
 def test_the_document_is_written_with_the_machine_and_a_chart(tmp_path, monkeypatch):
     script = "import json, sys; open(sys.argv[-1], 'w').write(json.dumps({'ratios': {'x_vs_y': 12.5}}))"
     real = harness.subprocess.run
-    monkeypatch.setattr(
-        harness.subprocess, "run", lambda words, check: real([sys.executable, "-c", script, words[-1]], check=check)
-    )
+
+    def instead(words, **named):
+        return real([sys.executable, "-c", script, words[-1]] if words[1] == "-m" else words, **named)
+
+    monkeypatch.setattr(harness.subprocess, "run", instead)
     monkeypatch.setattr(harness, "PARTS", (harness.Part("ledger", quick=True, targets={"x_vs_y": 10}), harness.Part("memory")))
     monkeypatch.chdir(tmp_path)
     assert harness.main(["--quick", "--results", str(tmp_path)]) == 0
