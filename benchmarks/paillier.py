@@ -202,10 +202,10 @@ def show(results: dict[str, Any], console: Console) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("output", nargs="?", type=Path, default=Path(".tombolo/bench/paillier.json"))
-    parser.add_argument("--quick", action="store_true", help="20,000 rows and small samples: about a minute")
+    parser.add_argument("--quick", action="store_true", help="50,000 rows and small samples: about two minutes")
     parser.add_argument("--kernels", type=Path, metavar="PYTHON", help="compare with FATE's kernels: an interpreter that has them")
     options = parser.parse_args()
-    size = (20_000, 4, 60, 3) if options.quick else (100_000, 4, 200, 5)
+    size = (50_000, 4, 60, 3) if options.quick else (100_000, 4, 200, 5)
     results = measure(*size, options.kernels)
     show(results, Console())
     options.output.parent.mkdir(parents=True, exist_ok=True)
