@@ -122,7 +122,7 @@ def party(settings: Path, run: str) -> dict[str, Any]:
     sent = [one for one in place.books(run).entries("sent") if "/000002/train." in one.address]
     found = {"seconds": seconds / (ROUNDS - 1), "cpu": cpu / (ROUNDS - 1), "bytes": sum(one.size for one in sent)}
     return found | {
-        "stored": max((one.size / one.rows for one in sent if one.rows > 1000 and one.kinds == ("paillier",)), default=0)
+        "stored": max((one.size / one.rows for one in sent if one.rows > 100 and one.kinds == ("paillier",)), default=0)
     }
 
 
