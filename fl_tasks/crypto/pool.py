@@ -72,13 +72,13 @@ class Pool:
         return [future.result() for future in [self.executor.submit(function, *task) for task in tasks]]
 
     @contextmanager
-    def share(self, buffer: bytes | memoryview) -> Iterator[str | bytes]:
-        """Something small to put into many tasks that stands for a large buffer of public values; see :func:`attach`.
+    def share(self, buffer: bytes | memoryview) -> Iterator[str | None]:
+        """A file of public values that local workers map (see :func:`attach`), to stand in many tasks for a large buffer.
 
-        Local workers map a temporary file; others get the bytes themselves.
+        None without such workers: a task then carries the bytes that it needs.
         """
         if not self.local or self.executor is None:
-            yield bytes(buffer)
+            yield None
             return
         with tempfile.NamedTemporaryFile(prefix="tombolo-") as file:
             file.write(buffer)
@@ -86,11 +86,11 @@ class Pool:
             yield file.name
 
 
-def attach(token: str | bytes) -> memoryview:
-    """The buffer behind a token of :meth:`Pool.share`."""
-    if isinstance(token, bytes):
-        return memoryview(token)
-    with open(token, "rb") as file:
+def attach(source: str | bytes) -> memoryview:
+    """The buffer that a task was given: itself, or the name of a file from :meth:`Pool.share`."""
+    if isinstance(source, bytes):
+        return memoryview(source)
+    with open(source, "rb") as file:
         return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
