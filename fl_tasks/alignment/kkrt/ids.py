@@ -91,7 +91,7 @@ def divided(given: Blocks, parts: int, party: str) -> list[npt.NDArray[np.int64]
 
 def _enciphered(given: Blocks, key: bytes) -> Blocks:
     cipher = Cipher(algorithms.AES(key), modes.ECB()).encryptor()  # noqa: S305 - single blocks under a key of their own, no text
-    return np.frombuffer(cipher.update(np.ascontiguousarray(given).data), "<u8").reshape(-1, 2)
+    return np.frombuffer(cipher.update(given.tobytes()), "<u8").reshape(-1, 2)
 
 
 def _key(secret: bytes, purpose: str) -> bytes:
