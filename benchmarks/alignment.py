@@ -134,9 +134,10 @@ def show(found: dict[str, Any], console: Console) -> None:
         table.add_row("kkrt", f"{int(size):,}", *words)
     for name in TARGETS:
         if name in found:
-            one = found[name]
-            size = f"{found['size']:,}, from {one['measured_at']:,}" if one["measured_at"] != found["size"] else f"{found['size']:,}"
-            table.add_row(name, size, f"{one['cpu']:.1f}", "", f"{one['bytes'] / 1e6:.1f}", "")
+            one, scale = found[name], ""
+            if one["measured_at"] != found["size"]:
+                scale = f", from {one['measured_at']:,}"
+            table.add_row(name, f"{found['size']:,}{scale}", f"{one['cpu']:.1f}", "", f"{one['bytes'] / 1e6:.1f}", "")
     console.print(table)
     for name, ratio in found["ratios"].items():
         console.print(f"{ratio:.1f} times as fast as {name} (goal {TARGETS[name]})")

@@ -13,6 +13,7 @@ PAGES = {
     "incentives.md": "incentives",
     "ledger.md": "settlement",
     "protocols/horizontal.md": "horizontal-logistic",
+    "protocols/kkrt.md": "kkrt",
     "protocols/linear.md": "linear",
     "protocols/logistic-arbiter.md": "logistic-arbiter",
     "protocols/logistic-guest.md": "logistic-guest",

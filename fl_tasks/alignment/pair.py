@@ -15,7 +15,6 @@ def common_rows(session: Session, ids: Sequence[str], least: int) -> list[int]:
     """Positions in ``ids`` of the common ones, in the order that both parties share."""
     salt, sizes = joint_salt(session, len(ids), least)
     protocol = session.terms.alignment.protocol
-    if protocol == "auto":
-        protocol = "kkrt" if max(sizes.values()) >= _LARGE else "ring"
-    chosen = kkrt if protocol == "kkrt" else two_party
-    return chosen.common_rows(session, ids, salt, sizes)
+    if protocol == "kkrt" or (protocol == "auto" and max(sizes.values()) >= _LARGE):
+        return kkrt.common_rows(session, ids, salt, sizes)
+    return two_party.common_rows(session, ids, salt, sizes)

@@ -21,5 +21,6 @@ def common_rows(session: Session, ids: Sequence[str], salt: bytes, sizes: dict[s
     or PartTooFull.
     """
     receives = min(session.data_parties, key=lambda party: (sizes[party], session.roles[party]))
-    role = receiver if session.me == receives else sender
-    return role.common_rows(session, blocks(ids, salt), salt, sizes)
+    if session.me == receives:
+        return receiver.common_rows(session, blocks(ids, salt), salt, sizes)
+    return sender.common_rows(session, blocks(ids, salt), salt, sizes)

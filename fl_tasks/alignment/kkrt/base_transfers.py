@@ -3,8 +3,8 @@
 For each transfer the chooser sends two points of which it knows how to open one: with its bit c it draws a uniform r_(1-c) and sets
 r_c = t G - H_c(r_(1-c)). The offerer answers A = a G and takes as keys the hashes of a (r_b + H_b(r_(1-b))); the chooser can
 compute one of them, t A. A choice is hidden unconditionally, since both points are uniform; the other key is hidden by the
-computational Diffie-Hellman assumption, the hashes being random oracles. One A serves all transfers, which their number in every hash
-keeps apart. Points are written additively.
+computational Diffie-Hellman assumption, the hashes being random oracles. One A serves all transfers: every hash has the transfer's
+number in it. Points are written additively.
 """
 
 from __future__ import annotations

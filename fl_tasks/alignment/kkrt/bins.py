@@ -1,8 +1,8 @@
 """Cuckoo hashing without a stash: every id in one of its three bins, at most one id in each (Pagh and Rodler 2001).
 
-With 1.27 bins per id, and 16,384 at least, a placement exists but for a probability below 2^-40, whatever the ids are; the proof is in
-docs/protocols/kkrt.md. Where one exists it is found: a random walk places nearly all ids at once, and shortest augmenting paths
-the few that remain.
+With 1.27 bins per id, and 16,384 at least, a placement exists but for a probability below 2^-40, whatever the ids are
+(docs/protocols/kkrt.md has the proof). Where one exists it is found: a random walk places nearly all ids at once, and shortest
+augmenting paths the few that remain.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """512 keys stretched to as many rows of 512 bits as are wanted, one bit of every row from each key (Ishai et al., CRYPTO 2003).
 
-A row is eight 64-bit words, of which bit i of word g belongs to key 64 g + i. Key streams run along the columns and rows are what is
-needed, so bits are transposed in blocks of 64 x 64, a few thousand rows at a time, which stay in the processor's cache.
+A row is eight 64-bit words, of which bit i of word g belongs to key 64 g + i. Key streams run along the columns, and what is needed
+are rows: bits are transposed in blocks of 64 x 64, a few thousand rows at a time, which stay in the processor's cache.
 """
 
 from __future__ import annotations
@@ -17,9 +17,7 @@ WORDS = 8
 ROW_BYTES = 8 * WORDS
 Rows = npt.NDArray[np.uint64]
 _SLAB = 64  # words of each column that are transposed together: 256 KiB in all
-_STEPS = [
-    (np.uint64(width), np.uint64(sum(1 << bit for bit in range(64) if not bit & width))) for width in (32, 16, 8, 4, 2, 1)
-]
+_STEPS = [(np.uint64(width), np.uint64(sum(1 << bit for bit in range(64) if not bit & width))) for width in (32, 16, 8, 4, 2, 1)]
 
 
 def stretch(keys: Sequence[bytes], part: int, count: int) -> Rows:

@@ -92,7 +92,10 @@ def to_column(values: npt.NDArray[Any]) -> pa.FixedSizeBinaryArray:
 def received_rows(session: Session, table: pa.Table, name: str, shape: tuple[int, int], party: str) -> npt.NDArray[np.uint8]:
     """A peer's column as bytes of this shape (rows, width); raises :class:`BadTransfer`."""
     rows, width = shape
-    data = fixed_bytes(session.values(table, name), width, lambda text: BadTransfer(f"{name}: {text}", party=party))
+    try:
+        data = fixed_bytes(session.values(table, name), width, BadTransfer)
+    except BadTransfer as error:
+        raise error.at(party) from None
     if len(data) != rows * width:
         raise BadTransfer(f"{name}: {len(data) // width} rows, not {rows}.", party=party)
     return np.frombuffer(data, np.uint8).reshape(shape)

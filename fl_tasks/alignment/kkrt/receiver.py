@@ -16,6 +16,7 @@ from fl_tasks.alignment.kkrt.ids import Blocks, bins_of, code_words, divided, fo
 from fl_tasks.alignment.kkrt.messages import GROUPS, BadTransfer, received_points, received_rows, to_column
 from fl_tasks.alignment.kkrt.tags import Tags, ascend, ascending, tag_bytes, tags
 from fl_tasks.crypto import ristretto
+from fl_tasks.crypto.errors import InvalidPoint
 from fl_tasks.session import Session
 
 
@@ -36,7 +37,10 @@ def common_rows(session: Session, blocks: Blocks, salt: bytes, sizes: dict[str, 
     offered = session.receive("base_choices", peer)  # step 3
     zeros, ones = (received_points(session, offered, name, TRANSFERS, peer) for name in ("zero", "one"))
     seed, placed = _placed(session, blocks, parts)
-    answer, *keys = offer(ristretto.random_scalar(session.prf("base transfers").stream()), zeros, ones, salt)
+    try:
+        answer, *keys = offer(ristretto.random_scalar(session.prf("base transfers").stream()), zeros, ones, salt)
+    except InvalidPoint as error:  # a pair made so that one of its bases is the identity
+        raise error.at(peer) from None
     session.send("base_reply", point=ristretto.points_to_arrow(answer), seed=seed)  # step 4
     own = []
     for number, part in enumerate(placed):
@@ -77,9 +81,7 @@ def _placed(session: Session, blocks: Blocks, parts: int) -> tuple[bytes, list[P
     raise AssertionError("counting ends nowhere")
 
 
-def _asked(
-    session: Session, part: Part, number: int, blocks: Blocks, keys: list[list[bytes]], salt: bytes, width: int
-) -> Tags:
+def _asked(session: Session, part: Part, number: int, blocks: Blocks, keys: list[list[bytes]], salt: bytes, width: int) -> Tags:
     """Send the masked code words of one part, one per bin, random ones for empty bins; returns the tags of the part's ids."""
     rows = stretch(keys[0], number, len(part.holds))
     matrix = stretch(keys[1], number, len(part.holds))

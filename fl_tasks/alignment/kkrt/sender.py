@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
 
-from fl_tasks.alignment.kkrt.base_transfers import TRANSFERS, Chooser
+from fl_tasks.alignment.kkrt.base_transfers import Chooser
 from fl_tasks.alignment.kkrt.bins import bin_count
 from fl_tasks.alignment.kkrt.extension import ROW_BYTES, Rows, stretch
 from fl_tasks.alignment.kkrt.ids import Blocks, bins_of, code_words, divided, for_function, part_bound, part_count, tokens
@@ -65,9 +65,7 @@ def _pads(session: Session, keys: list[bytes], choices: Rows, number: int, bins:
     return pads
 
 
-def _tags(
-    pads: Rows, marked: Blocks, at: npt.NDArray[np.int64], number: int, choices: Rows, salt: bytes, width: int
-) -> Tags:
+def _tags(pads: Rows, marked: Blocks, at: npt.NDArray[np.int64], number: int, choices: Rows, salt: bytes, width: int) -> Tags:
     """The oblivious function of each bin ``at``, at the block given for it: an asked id's code word cancels, another's does not."""
     found = np.empty((len(marked), width), np.uint8)
     for start in range(0, len(marked), _BATCH):

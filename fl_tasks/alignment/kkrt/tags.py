@@ -1,7 +1,7 @@
 """Tags: values of the oblivious function, a hash of one row each; how long they are, and their one form on the wire.
 
-The hash is BLAKE2b of the 512-bit row and its number: one compression, a random oracle as the paper asks for. Fixed-key AES would be
-faster still, but takes 128-bit inputs only, and the hash is a fifth of the work.
+The hash is BLAKE2b of the 512-bit row and its number: one compression, and a hash that the paper's proof holds for as it is. Fixed-key
+AES could do many at once, but takes inputs of 128 bits.
 """
 
 from __future__ import annotations
