@@ -1,7 +1,7 @@
 """Tags: values of the oblivious function, a hash of one row each; how long they are, and their one form on the wire.
 
-The hash is BLAKE2b of the 512-bit row and its number: one compression, and a hash that the paper's proof holds for as it is. Fixed-key
-AES could do many at once, but takes inputs of 128 bits.
+The hash is BLAKE2b of the 512-bit row and its number: one compression, and the random oracle that the paper's proof asks for.
+Fixed-key AES could do many at once, but takes inputs of 128 bits.
 """
 
 from __future__ import annotations
