@@ -123,7 +123,7 @@ def BlindedPoint() -> Column:  # noqa: N802
 
 
 def MaskedCode() -> Column:  # noqa: N802
-    """Code words under a one-time pad that oblivious transfer stretches; the recipient can remove half of it, bit by bit."""
+    """Code words under a one-time pad of key streams, of which the recipient has one of every two by oblivious transfer."""
     return Column("masked-code")
 
 

@@ -4,7 +4,7 @@ For each transfer the chooser sends two points of which it knows how to open one
 r_c = t G - H_c(r_(1-c)). The offerer answers A = a G and takes as keys the hashes of a (r_b + H_b(r_(1-b))); the chooser can
 compute one of them, t A. A choice is hidden unconditionally, since both points are uniform; the other key is hidden by the
 computational Diffie-Hellman assumption, the hashes being random oracles. One A serves all transfers: every hash has the transfer's
-number in it. Points are written additively.
+number in it, and every key both parties' points. Points are written additively.
 """
 
 from __future__ import annotations
@@ -39,7 +39,11 @@ class Chooser:
     def keys(self, answer: bytes) -> list[bytes]:
         """The chosen key of each pair (32 bytes), from the offerer's valid point."""
         shared = [ristretto.exponentiate(answer, scalar) for scalar in self._scalars]
-        return [_key(self._salt, number, bit, answer, shared[number]) for number, bit in enumerate(self._bits)]
+        pairs = zip(*self.points, strict=True)
+        return [
+            _key(self._salt, at, bit, pair, answer, shared[at])
+            for at, (bit, pair) in enumerate(zip(self._bits, pairs, strict=True))
+        ]
 
 
 def offer(scalar: bytes, zeros: list[bytes], ones: list[bytes], salt: bytes) -> tuple[bytes, list[bytes], list[bytes]]:
@@ -49,7 +53,7 @@ def offer(scalar: bytes, zeros: list[bytes], ones: list[bytes], salt: bytes) -> 
     for number, pair in enumerate(zip(zeros, ones, strict=True)):
         for bit in (0, 1):
             base = ristretto.multiply(pair[bit], _hash(salt, number, bit, pair[1 - bit]))
-            keys[bit].append(_key(salt, number, bit, answer, ristretto.exponentiate(base, scalar)))
+            keys[bit].append(_key(salt, number, bit, pair, answer, ristretto.exponentiate(base, scalar)))
     return answer, *keys
 
 
@@ -57,5 +61,6 @@ def _hash(salt: bytes, number: int, bit: int, point: bytes) -> bytes:
     return ristretto.hash_to_group(point, _DOMAIN + salt + bytes((number >> 8, number & 255, bit)))
 
 
-def _key(salt: bytes, number: int, bit: int, answer: bytes, shared: bytes) -> bytes:
-    return hashlib.sha256(_DOMAIN + salt + bytes((number >> 8, number & 255, bit)) + answer + shared).digest()
+def _key(salt: bytes, number: int, bit: int, pair: tuple[bytes, bytes], answer: bytes, shared: bytes) -> bytes:
+    place = _DOMAIN + salt + bytes((number >> 8, number & 255, bit))
+    return hashlib.sha256(place + pair[0] + pair[1] + answer + shared).digest()

@@ -39,7 +39,7 @@ MESSAGES = (
         DATA,
         DATA,
         {"row": MaskedCode()},
-        learns="nothing: every bit is under a pad of which the recipient has the other half",
+        learns="nothing: every bit is under a pad that the recipient cannot remove",
         step="5",
         limit="as many rows as the size of the sender's list says",
     ),

@@ -35,10 +35,10 @@ def test_a_block_by_its_hash_functions():
 
 
 def test_different_code_words_differ_in_128_bits_at_least():
-    """Of 512 random bits fewer than 128 are set with a probability below 2^-95: for all comparisons at 10^7 ids, below 2^-40."""
+    """Of 512 random bits fewer than 128 are set with a probability below 2^-102: for all comparisons at 10^7 ids, below 2^-77."""
     rare = math.log2(sum(math.comb(512, weight) for weight in range(128))) - 512
-    assert rare < -95
-    assert rare + math.log2(3 * 10**7) < -40
+    assert rare < -102
+    assert rare + math.log2(3 * 10**7) < -77
     words = code_words(for_function(blocks(IDS[:2000], SALT), 0), SALT)
     distances = np.bitwise_count(words[1:] ^ words[:-1]).sum(axis=1)
     assert distances.min() > 128 and distances.max() < 384
