@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import count
 
 import numpy as np
 import numpy.typing as npt
@@ -68,17 +67,17 @@ def common_rows(session: Session, blocks: Blocks, salt: bytes, sizes: dict[str, 
 def _placed(session: Session, blocks: Blocks, parts: int) -> tuple[bytes, list[Part]]:
     """A seed under which every part can be placed, and the placements. A seed that fails is thrown away, before any is sent."""
     divisions, bins = divided(blocks, parts, session.me), bin_count(part_bound(len(blocks), parts))
-    for attempt in count():
+    attempt = 0
+    while True:
         secret = session.prf("bins", attempt)
         seed, found = secret.derive("seed"), []
         for number, rows in enumerate(divisions):
             placement = place(bins_of(blocks[rows], seed, bins), bins, secret.stream("walk", number))
-            if placement is None:
-                break
-            found.append(Part(rows, *placement))
-        else:
+            if placement is not None:
+                found.append(Part(rows, *placement))
+        if len(found) == parts:
             return seed, found
-    raise AssertionError("counting ends nowhere")
+        attempt += 1
 
 
 def _asked(session: Session, part: Part, number: int, blocks: Blocks, keys: list[list[bytes]], salt: bytes, width: int) -> Tags:

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from fl_tasks.alignment import kkrt, pair, two_party
 from fl_tasks.alignment.contract import CONTRACT
 from fl_tasks.alignment.kkrt import ids as kkrt_ids
+from fl_tasks.alignment.kkrt import receiver
 from fl_tasks.alignment.kkrt.ids import part_bound
+from fl_tasks.session import Session
 from tests.federation import Federation, federation
 
 STUB = pa.table({"id": ["a"]})
@@ -86,3 +88,23 @@ def test_auto_is_kkrt_from_so_many_ids_of_the_larger_list(tmp_path, monkeypatch,
     ids = {"clinic": [str(number) for number in range(3)], "lab": [str(number) for number in range(larger)]}
     assert len(intersect(layout(tmp_path, "auto"), ids)[0]) == 3
     assert used == [chosen, chosen]
+
+
+def test_a_seed_that_places_not_everybody_is_never_sent(tmp_path, monkeypatch):
+    seeds, sent = [], []
+    real, send = receiver.bins_of, Session.send
+
+    def bins_of(blocks, seed, bins):
+        seeds.append(seed)
+        return real(blocks, seed, bins) % (bins if len(seeds) == 3 else 5)  # ten ids in five bins, twice
+
+    def noted(self, name, to=None, /, **columns):
+        sent.extend([columns["seed"]] if name == "base_reply" else [])
+        send(self, name, to, **columns)
+
+    monkeypatch.setattr(receiver, "bins_of", bins_of)
+    monkeypatch.setattr(Session, "send", noted)
+    ids = {"clinic": [str(number) for number in range(10)], "lab": [str(number) for number in range(5, 25)]}
+    assert len(intersect(layout(tmp_path, "kkrt"), ids)[0]) == 5
+    assert len(set(seeds)) == 3
+    assert sent == seeds[2:]
