@@ -82,7 +82,8 @@ def _named(session: Session, blocks: Blocks, most: int, peer: str) -> list[int]:
     if len(theirs) > most or not ascend(theirs):
         raise BadTransfer("token: too many, out of order, or twice.", party=peer)
     own = tokens(blocks, session.pair(peer).derive("common tokens"))
-    rows = pc.index_in(to_column(theirs), value_set=to_column(own))
-    if rows.null_count:
-        raise UnknownToken(f"There are {rows.null_count} such ids.", party=peer)
-    return [int(row) for row in rows.to_pylist()]
+    places = pc.index_in(to_column(own), value_set=to_column(theirs)).fill_null(-1).to_numpy()
+    common = np.flatnonzero(places >= 0)
+    if len(common) != len(theirs):
+        raise UnknownToken(f"There are {len(theirs) - len(common)} such ids.", party=peer)
+    return [int(row) for row in common[np.argsort(places[common])]]
