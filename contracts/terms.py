@@ -288,10 +288,16 @@ class IdTerms(Strict):
 
 
 class AlignmentTerms(Strict):
+    """Which ids are compared, and how (docs/alignment.md).
+
+    ``auto`` is ``kkrt`` for two data parties of which one has 100,000 ids or more, else ``ring``.
+    """
+
     id: list[IdTerms] = Field(min_length=1)
     duplicates: Literal["reject", "keep-latest", "mean"] = "reject"
     latest_by: str | None = None
     minimum_intersection: int = Field(100, ge=1)
+    protocol: Literal["auto", "ring", "kkrt"] = "auto"
 
     @model_validator(mode="after")
     def _latest_needs_a_column(self) -> Self:
@@ -433,6 +439,8 @@ class Terms(Strict):
         """Raise ValueError unless parties in these roles can train and settle by the terms; amendments must keep to it too."""
         held = list(roles)
         self.task.require_composition(held)
+        if self.alignment.protocol == "kkrt" and held.count("guest") + held.count("host") != 2:
+            raise ValueError("alignment.protocol: kkrt is for two data parties; use ring, or auto")
         if self.incentives is not None:
             self._require_evaluator(self.incentives, held)
 
