@@ -17,12 +17,12 @@ KERNELS = Path(".venv-bench/bin/python")
 
 def test_every_expected_ratio_is_found_or_skipped_with_a_reason():
     parts = [
-        harness.Part("one", targets={"a": 2, "b": 0}, renamed={"inner": "a"}),
+        harness.Part("one", targets={"a": 2, "b": 0}),
         harness.Part("two", peer="fate", targets={"c": 3}),
         harness.Part("three", targets={"d": 4}),
         harness.Part("four"),
     ]
-    found = {"one": {"ratios": {"inner": 5.0}, "skipped": {"b": "no"}}, "two": {"seconds": 1}, "three": "failed", "four": "failed"}
+    found = {"one": {"ratios": {"a": 5.0}, "skipped": {"b": "no"}}, "two": {"seconds": 1}, "three": "failed", "four": "failed"}
     document = harness.gather(parts, found)
     assert document["ratios"] == {"a": 5.0}
     assert document["skipped"] == {"b": "no", "c": "not measured: no peer", "d": "failed", "four": "failed"}
