@@ -76,3 +76,8 @@ def test_a_row_of_unheard_of_size_moves_a_private_sum_no_further_than_others(tra
     w = plan.training.initial() * 50
     moved = plan.training.clipped_gradient(w, wild, CLIP) - plan.training.clipped_gradient(w, sample, CLIP)
     assert np.linalg.norm(moved) <= CLIP * (1 + 1e-9)
+
+
+def test_what_is_disclosed():
+    told = {"statistic.value", "weights.weight", "training_loss.loss", "end.stop", "unmask.share"}
+    assert set(averaging.CONTRACT.disclosures()) == told
