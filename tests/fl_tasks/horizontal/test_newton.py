@@ -167,5 +167,5 @@ def test_who_came_too_late_is_waited_for_again_and_who_was_let_in_and_vanished_i
         centre.keep("closed/000001.0/advertise", canonical(list(let_in)))
         centre.enter(2)
         attendance = Attendance(list(HOSPITALS[:3]))
-        newton._expect_returned(centre, attendance)
+        attendance.expect_returned(centre)
         assert attendance.expected == expected
