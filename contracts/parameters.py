@@ -21,11 +21,13 @@ class BadParameter(CodedError):
 
 
 LINEAR = ("linear", "logistic-taylor", "logistic-guest", "logistic-arbiter")
+DEALT = ("linear-dealer", "logistic-taylor-dealer", "logistic-arbiter-dealer")
+"""Protocols of :data:`LINEAR` on the engine ``dealer``, which needs neither a key nor batches."""
 TREES = ("secureboost",)
 NEWTON = ("horizontal-linear", "horizontal-logistic")
 HORIZONTAL = NEWTON
 
-WEIGHTED = (*LINEAR, *NEWTON)
+WEIGHTED = (*LINEAR, *DEALT, *NEWTON)
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Known:
     high: float | None
     title: str
     description: str
-    protocols: tuple[str, ...] = (*LINEAR, *TREES, *HORIZONTAL)
+    protocols: tuple[str, ...] = (*LINEAR, *DEALT, *TREES, *HORIZONTAL)
 
 
 KNOWN: dict[str, Known] = {

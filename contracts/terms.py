@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from contracts.parameters import HORIZONTAL, Parameter, Value, choose, parameters
+from contracts.parameters import DEALT, HORIZONTAL, Parameter, Value, choose, parameters
 from storage.canonical import digest
 from storage.errors import CodedError
 
@@ -22,11 +22,13 @@ Protocol = Literal[
     "horizontal-linear",
     "horizontal-logistic",
 ]
+Engine = Literal["paillier", "dealer"]
 Metric = Literal["auc", "ks", "accuracy", "logloss", "rmse", "r2"]
 Missing = Literal["reject", "mean", "median", "zero", "indicator", "level"]
 Outcome = Literal["number", "binary", "classes"]
 DIRECTION_WAIVER = "disclose-direction-to-guest"
 COALITION_WAIVER = "disclose-coalition-scores-to-guest"
+DEALER_WAIVER = "expose-features-to-colluding-arbiter"
 MOST_RETRAINED = 6
 """Most data parties for which every coalition may be trained anew: 30 further trainings."""
 
@@ -101,17 +103,24 @@ class HorizontalTerms(Strict):
 
 class TaskTerms(Strict):
     protocol: Protocol
+    engine: Engine | None = None
     label: LabelTerms
     boosting: BoostingTerms | None = None
     horizontal: HorizontalTerms | None = None
     parameters: dict[str, Any] = {}
-    waivers: list[Literal["disclose-direction-to-guest", "disclose-coalition-scores-to-guest"]] = []
+    waivers: list[
+        Literal[
+            "disclose-direction-to-guest",
+            "disclose-coalition-scores-to-guest",
+            "expose-features-to-colluding-arbiter",
+        ]
+    ] = []
 
     @model_validator(mode="after")
     def _parameters_fit(self) -> Self:
         for name, value in self.parameters.items():
             try:
-                parameters({name: value}, self.protocol)
+                parameters({name: value}, self.training)
             except CodedError as error:
                 raise ValueError(f"parameters.{name}: {error.detail}") from None
         return self
@@ -122,6 +131,27 @@ class TaskTerms(Strict):
         if isinstance(given, dict) and given.get("protocol") == "secureboost":
             return {"boosting": {}, **given}
         return given
+
+    @model_validator(mode="before")
+    @classmethod
+    def _engine_is_explicit(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("protocol") not in HORIZONTAL and given.get("engine") is None:
+            return {**given, "engine": "paillier"}
+        return given
+
+    @model_validator(mode="after")
+    def _engine_fits(self) -> Self:
+        if self.protocol in HORIZONTAL and self.engine is not None:
+            raise ValueError(f"engine: {', '.join(HORIZONTAL)} have none")
+        if self.engine == "dealer" and self.training not in DEALT:
+            able = ", ".join(name.removesuffix("-dealer") for name in DEALT)
+            raise ValueError(f"engine: dealer is for {able}; {self.protocol} needs paillier")
+        if self.engine == "dealer" and DEALER_WAIVER not in self.waivers:
+            raise ValueError(
+                "engine: with dealer, the arbiter and any one data party together could read another's columns; "
+                f"use paillier, or sign the waiver {DEALER_WAIVER}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _boosting_fits(self) -> Self:
@@ -136,6 +166,11 @@ class TaskTerms(Strict):
         if self.horizontal is not None and self.label.column in self.horizontal.features:
             raise ValueError("horizontal.features: the label is none")
         return self
+
+    @property
+    def training(self) -> str:
+        """The training protocol with its engine: what messages, role programs and parameters are called by."""
+        return f"{self.protocol}-dealer" if self.engine == "dealer" else self.protocol
 
     @property
     def outcome(self) -> Outcome:
@@ -350,7 +385,7 @@ class Terms(Strict):
 
     def parameters(self) -> dict[str, Parameter]:
         """Every training parameter with its default and what is allowed."""
-        return parameters(self.task.parameters, self.task.protocol)
+        return parameters(self.task.parameters, self.task.training)
 
     def choose(self, choices: Mapping[str, Any]) -> dict[str, Value]:
         """All parameters of a run from a form's choices; raises BadParameter."""
