@@ -38,8 +38,8 @@ class Masks:
         self._prf = Prf(seed)
 
     def matrix(self, rows: int, columns: int) -> Ring:
-        """A, for the one matrix of the run; shape (rows, columns)."""
-        return self._prf.stream("matrix").uint64(rows * columns).reshape(rows, columns)
+        """A, for the one matrix of the run; shape (rows, columns), column by column."""
+        return self._prf.stream("matrix").uint64(rows * columns).reshape(rows, columns, order="F")
 
     def residual(self, round: int, rows: int) -> Ring:
         """b of a round, shape (rows,)."""
@@ -65,7 +65,7 @@ class Matrix:
     def of(cls, fixed: npt.NDArray[np.int64], weights: Ring) -> Matrix:
         """``fixed`` of shape (rows, columns), ``weights`` of shape (columns,), uniform and known to the owner alone."""
         own = fixed.view(np.uint64)
-        return cls(np.column_stack([own, np.einsum("ij,j->i", own, weights)]), weights)
+        return cls(np.asfortranarray(np.column_stack([own, np.einsum("ij,j->i", own, weights)])), weights)
 
     def masked(self, masks: Masks) -> Ring:
         """E, which says nothing to whoever does not know the seed."""

@@ -56,6 +56,6 @@ class Scale:
 
 
 def product(matrix: Ring, vector: Ring) -> Ring:
-    """X^T v modulo 2^64; shapes (rows, columns) and (rows,)."""
+    """X^T v modulo 2^64; shapes (rows, columns) and (rows,). Fastest with columns one after the other in memory (order F)."""
     found: Ring = np.einsum("ij,i->j", matrix, vector)
     return found

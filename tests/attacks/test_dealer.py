@@ -62,7 +62,9 @@ def test_the_arbiters_whole_view_is_independent_of_the_data(tmp_path, received, 
         received.clear(), sent.append([])
         fed = dealt(tmp_path, name)
         train(fed, linear, columns, target, fed.start(rounds=3))
-        views.append({key[1:]: words(table).tolist() for key, table in received.items() if key[0] == "notary" and key[1] not in SUMS})
+        views.append(
+            {key[1:]: words(table).tolist() for key, table in received.items() if key[0] == "notary" and key[1] not in SUMS}
+        )
     assert views[0] == views[1] and {key[0] for key in views[0]} == {"training_rows", "columns"}
     dealt_out = [[one for one in view if one[0] in ("seed", "correction")] for view in sent]
     assert dealt_out[0] == dealt_out[1] and len(dealt_out[0]) == 3 + 3 * 3
@@ -119,7 +121,7 @@ def test_one_row_changed_changes_no_more_than_its_own_word(tmp_path, received, m
         fed = dealt(tmp_path, name)
         train(fed, linear, changed, y, fed.start(rounds=1))
         seen.append(words(received["clinic", "masked_columns", "mill", 0]))
-    assert np.flatnonzero(seen[0] != seen[1]).tolist() == [9 * 3 + 1, 9 * 3 + 2]  # the value, and its row's checksum
+    assert np.flatnonzero(seen[0] != seen[1]).tolist() == [len(x) + 9, 2 * len(x) + 9]  # the value, and its row's checksum
 
 
 def test_arbiter_and_one_peer_together_read_columns(tmp_path, received):
@@ -127,7 +129,7 @@ def test_arbiter_and_one_peer_together_read_columns(tmp_path, received):
     x, y = rows()
     fed = dealt(tmp_path)
     train(fed, linear, x, y, fed.start(rounds=1))
-    at_the_peer = words(received["mill", "masked_columns", "lab", 0]).reshape(len(x), -1)
+    at_the_peer = words(received["mill", "masked_columns", "lab", 0]).reshape(len(x), -1, order="F")
     at_the_arbiter = Masks(Session.scalar(received["lab", "seed", "notary", 0], "seed")).matrix(*at_the_peer.shape)
     assert (at_the_peer + at_the_arbiter)[:, :2].view(np.int64) / 2.0**24 == pytest.approx(x[:, 2:4], abs=1e-7)
 

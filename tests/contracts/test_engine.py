@@ -53,7 +53,11 @@ def test_the_engine_is_signed():
         ("linear", {"engine": "spdz"}, "'paillier' or 'dealer'"),
         ("linear", {**DEALER, "parameters": {"key_bits": 2048}}, "linear-dealer has no key_bits"),
         ("linear", {**DEALER, "parameters": {"batch_rows": 500}}, "linear-dealer has no batch_rows"),
-        ("horizontal-linear", {"engine": "paillier", "horizontal": {"features": {"a": {}}}}, "engine: horizontal-linear.* have none"),
+        (
+            "horizontal-linear",
+            {"engine": "paillier", "horizontal": {"features": {"a": {}}}},
+            "engine: horizontal-linear.* have none",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused(protocol, task, said):

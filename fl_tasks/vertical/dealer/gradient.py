@@ -124,7 +124,7 @@ class DealtGradient:
         if len(seed) != SEED_BYTES:
             raise BadSeed(party=self._arbiter)
         self.masks = Masks(seed)
-        session.send("masked_columns", x=self._matrix.masked(self.masks).ravel())
+        session.send("masked_columns", x=self._matrix.masked(self.masks).ravel(order="F"))
         self._others = {party: self._masked(table, party) for party, table in session.receive_all("masked_columns").items()}
 
     def _pin(self, block: Block) -> None:
@@ -137,7 +137,7 @@ class DealtGradient:
         values = _numbers(table, "x")
         if not len(values) or len(values) % self._rows:
             raise WrongLength(f"{len(values)} masked values for {self._rows} rows.", party=party)
-        return values.reshape(self._rows, -1)
+        return values.reshape(self._rows, -1, order="F")
 
     def __call__(self, share: Ring, scale: Scale) -> Floats:
         """X^T d, shape (columns,), for this party's share of d, shape (rows,).
