@@ -1,4 +1,4 @@
-"""Attacks on dealt shares: the arbiter's view does not depend on the data, a peer's is uniform, and what collusion gives is known."""
+"""Attacks on dealt shares: the arbiter's view does not depend on the data, a peer's is uniform, what collusion gives is known."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.fl_tasks.vertical.test_linear import train, weights
 
 Seen = dict[tuple[str, str, str, int], pa.Table]
 SUMS = {"scalars", "converged"}
-"""What the arbiter learns sums from, as on ciphertexts; nothing else that it receives may depend on data, but for logistic logits."""
+"""What the arbiter learns sums from, as on ciphertexts; nothing else that it gets may depend on data, but for logistic logits."""
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from itertools import pairwise
 
 import numpy as np
@@ -16,7 +15,7 @@ from fl_tasks.vertical.dealer.gradient import MatrixChanged
 from fl_tasks.vertical.dealer.linear import BadScale, PartTooLarge
 from fl_tasks.vertical.key_holder import WrongLength
 from tests.federation import FOREVER, Federation, quiet
-from tests.fl_tasks.vertical.test_linear import data, layout, pooled, train, weights
+from tests.fl_tasks.vertical.test_linear import layout, pooled, train, weights
 
 
 def dealt(tmp_path, name: str = "", hosts: int = 2, protocol: str = "linear", **parameters) -> Federation:
