@@ -34,14 +34,15 @@ GOAL_PAILLIER, GOAL_PLAINTEXT = 500.0, 5.0
 _OUT = Path(".tombolo/bench/dealer")
 
 
-def best(function: Callable[[], Any], repeat: int) -> float:
-    """CPU seconds of this process, best of ``repeat`` runs."""
-    times = []
+def best(repeat: int, *functions: Callable[[], Any]) -> list[float]:
+    """CPU seconds of this process for each function, best of ``repeat`` runs, in turn."""
+    times: list[list[float]] = [[] for _ in functions]
     for _ in range(repeat):
-        start = time.process_time()
-        function()
-        times.append(time.process_time() - start)
-    return min(times)
+        for function, found in zip(functions, times, strict=True):
+            start = time.process_time()
+            function()
+            found.append(time.process_time() - start)
+    return [min(found) for found in times]
 
 
 class Round:
@@ -54,7 +55,8 @@ class Round:
         self.x = {party: np.asfortranarray(fixed) / 2.0**FEATURE_BITS for party, fixed in self.fixed.items()}
         self.w = {party: rng.normal(size=width) / 10 for party, width in COLUMNS.items()}
         self.y = rng.normal(size=rows)
-        self.pooled, self.weights = np.hstack(list(self.x.values())), np.concatenate(list(self.w.values()))
+        self.pooled = np.ascontiguousarray(np.hstack(list(self.x.values())))  # as numpy lays out a table by itself
+        self.weights = np.concatenate(list(self.w.values()))
         self.masks = {party: Masks(rng.bytes(32)) for party in COLUMNS}
         self.matrices = {
             party: Matrix.of(fixed, rng.integers(0, 2**64, fixed.shape[1], np.uint64)) for party, fixed in self.fixed.items()
@@ -96,8 +98,8 @@ class Round:
         """A party's gradient from all addends."""
         return self.scale.decode(self.matrices[party].checked(np.sum(addends, axis=0, dtype=np.uint64)))
 
-    def dealt(self) -> tuple[np.ndarray, Callable[[int], float]]:
-        """The same on shares; and how to time it: every party by itself, as on machines of their own, and added up."""
+    def dealt(self) -> tuple[np.ndarray, list[Callable[[], Any]]]:
+        """The same on shares; and all that each party computes for it, as on machines of their own."""
         guest, host = self.names
         parts = {party: self.masked(party)[1] for party in self.names}
         own, peer = {}, {}
@@ -105,15 +107,12 @@ class Round:
         own[host], peer[guest] = self.at_party(host, guest, parts[guest])
         dealer = self.at_arbiter()
         addends = {party: [own[party], peer[party], dealer[party]] for party in self.names}
-
-        def seconds(repeat: int) -> float:
-            at_parties = sum(
-                best(lambda: (self.at_party(one, two, parts[two]), self.opened(one, addends[one])), repeat)  # noqa: B023
-                for one, two in ((guest, host), (host, guest))
-            )
-            return at_parties + best(self.at_arbiter, repeat)
-
-        return np.concatenate([self.opened(party, addends[party]) for party in self.names]), seconds
+        works: list[Callable[[], Any]] = [
+            lambda: (self.at_party(guest, host, parts[host]), self.opened(guest, addends[guest])),
+            lambda: (self.at_party(host, guest, parts[guest]), self.opened(host, addends[host])),
+            self.at_arbiter,
+        ]
+        return np.concatenate([self.opened(party, addends[party]) for party in self.names]), works
 
 
 def paillier_seconds(rows: int, columns: int, repeat: int) -> float:
@@ -148,16 +147,18 @@ def paillier_seconds(rows: int, columns: int, repeat: int) -> float:
         decrypt_residues(key, sums.add_plain(masks).rerandomise_full())
 
     whole, wide = ROWS / rows, sum(COLUMNS.values()) / columns
-    return best(chain, repeat) * whole + best(products, repeat) * whole * wide + best(masked, repeat) * wide
+    seconds = best(repeat, chain, products, masked)
+    return seconds[0] * whole + seconds[1] * whole * wide + seconds[2] * wide
 
 
 def arithmetic(quick: bool) -> dict[str, Any]:
     """Seconds of a round of 100,000 x 50 in all three ways, and their ratios."""
-    data, repeat = Round(ROWS), 40  # milliseconds each; the best counts
-    gradient, seconds = data.dealt()
+    data = Round(ROWS)
+    gradient, works = data.dealt()
     if not np.allclose(gradient, data.plaintext(), rtol=0, atol=1e-6 * ROWS):
         raise SystemExit("the gradient on shares is wrong")
-    plaintext, dealt = best(data.plaintext, repeat), seconds(repeat)
+    plaintext, *parties = best(80, data.plaintext, *works)
+    dealt = sum(parties)
     rows, columns = (5_000, 1) if quick else (50_000, 2)
     paillier = paillier_seconds(rows, columns, 1 if quick else 2)
     return {
