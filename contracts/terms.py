@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from contracts.parameters import DEALT, HORIZONTAL, Parameter, Value, choose, parameters
+from contracts.engine import Engine, require, training
+from contracts.parameters import HORIZONTAL, Parameter, Value, choose, parameters
 from storage.canonical import digest
 from storage.errors import CodedError
 
@@ -22,13 +23,12 @@ Protocol = Literal[
     "horizontal-linear",
     "horizontal-logistic",
 ]
-Engine = Literal["paillier", "dealer"]
 Metric = Literal["auc", "ks", "accuracy", "logloss", "rmse", "r2"]
 Missing = Literal["reject", "mean", "median", "zero", "indicator", "level"]
 Outcome = Literal["number", "binary", "classes"]
+Waiver = Literal["disclose-direction-to-guest", "disclose-coalition-scores-to-guest", "expose-features-to-colluding-arbiter"]
 DIRECTION_WAIVER = "disclose-direction-to-guest"
 COALITION_WAIVER = "disclose-coalition-scores-to-guest"
-DEALER_WAIVER = "expose-features-to-colluding-arbiter"
 MOST_RETRAINED = 6
 """Most data parties for which every coalition may be trained anew: 30 further trainings."""
 
@@ -108,13 +108,7 @@ class TaskTerms(Strict):
     boosting: BoostingTerms | None = None
     horizontal: HorizontalTerms | None = None
     parameters: dict[str, Any] = {}
-    waivers: list[
-        Literal[
-            "disclose-direction-to-guest",
-            "disclose-coalition-scores-to-guest",
-            "expose-features-to-colluding-arbiter",
-        ]
-    ] = []
+    waivers: list[Waiver] = []
 
     @model_validator(mode="after")
     def _parameters_fit(self) -> Self:
@@ -127,30 +121,16 @@ class TaskTerms(Strict):
 
     @model_validator(mode="before")
     @classmethod
-    def _boosting_is_explicit(cls, given: Any) -> Any:
-        if isinstance(given, dict) and given.get("protocol") == "secureboost":
-            return {"boosting": {}, **given}
-        return given
-
-    @model_validator(mode="before")
-    @classmethod
-    def _engine_is_explicit(cls, given: Any) -> Any:
-        if isinstance(given, dict) and given.get("protocol") not in HORIZONTAL and given.get("engine") is None:
-            return {**given, "engine": "paillier"}
-        return given
+    def _defaults_are_explicit(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        boosting: dict[str, Any] = {"boosting": {}} if given.get("protocol") == "secureboost" else {}
+        engine = {} if given.get("protocol") in HORIZONTAL or given.get("engine") else {"engine": "paillier"}
+        return {**boosting, **given, **engine}
 
     @model_validator(mode="after")
     def _engine_fits(self) -> Self:
-        if self.protocol in HORIZONTAL and self.engine is not None:
-            raise ValueError(f"engine: {', '.join(HORIZONTAL)} have none")
-        if self.engine == "dealer" and self.training not in DEALT:
-            able = ", ".join(name.removesuffix("-dealer") for name in DEALT)
-            raise ValueError(f"engine: dealer is for {able}; {self.protocol} needs paillier")
-        if self.engine == "dealer" and DEALER_WAIVER not in self.waivers:
-            raise ValueError(
-                "engine: with dealer, the arbiter and any one data party together could read another's columns; "
-                f"use paillier, or sign the waiver {DEALER_WAIVER}"
-            )
+        require(self.protocol, self.engine, self.waivers)
         return self
 
     @model_validator(mode="after")
@@ -169,8 +149,8 @@ class TaskTerms(Strict):
 
     @property
     def training(self) -> str:
-        """The training protocol with its engine: what messages, role programs and parameters are called by."""
-        return f"{self.protocol}-dealer" if self.engine == "dealer" else self.protocol
+        """The protocol with its engine: what its messages, role programs and parameters are called by."""
+        return training(self.protocol, self.engine)
 
     @property
     def outcome(self) -> Outcome:

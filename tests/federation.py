@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from contracts.agreement import Agreement
-from contracts.terms import DEALER_WAIVER
+from contracts.engine import DEALER_WAIVER
 from fl_tasks.session import Session
 from fl_tasks.stages.abort import abort
 from fl_tasks.stages.join import invite, join

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from contracts.terms import DEALER_WAIVER, Terms
+from contracts.engine import DEALER_WAIVER
+from contracts.terms import Terms
 
 DEALER = {"engine": "dealer", "waivers": [DEALER_WAIVER]}
 
