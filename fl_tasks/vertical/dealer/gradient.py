@@ -104,7 +104,10 @@ class MatrixChanged(CodedError):
 
 def ring_values(session: Session, name: str, column: str, sender: str, count: int) -> Ring:
     """A received column of ``count`` values modulo 2^64; raises :class:`WrongLength`."""
-    return _counted(_numbers(session.receive(name, sender), column), column, sender, count)
+    values = _numbers(session.receive(name, sender), column)
+    if len(values) != count:
+        raise WrongLength(f"Column {column}: {len(values)} instead of {count}.", party=sender)
+    return values
 
 
 class DealtGradient:
@@ -199,10 +202,4 @@ class Dealer:
 
 def _numbers(table: pa.Table, column: str) -> Ring:
     values: Ring = Session.values(table, column).to_numpy(zero_copy_only=False)
-    return values
-
-
-def _counted(values: Ring, column: str, sender: str, count: int) -> Ring:
-    if len(values) != count:
-        raise WrongLength(f"Column {column}: {len(values)} instead of {count}.", party=sender)
     return values
