@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from contracts.engine import Engine, require, training
 from contracts.parameters import BOOSTED, COMMON_TREES, HORIZONTAL, NETWORKS, Parameter, Value, choose, parameters
 from storage.canonical import digest
 from storage.errors import CodedError
@@ -27,6 +28,7 @@ Protocol = Literal[
 Metric = Literal["auc", "ks", "accuracy", "logloss", "rmse", "r2"]
 Missing = Literal["reject", "mean", "median", "zero", "indicator", "level"]
 Outcome = Literal["number", "binary", "classes"]
+Waiver = Literal["disclose-direction-to-guest", "disclose-coalition-scores-to-guest", "expose-features-to-colluding-arbiter"]
 DIRECTION_WAIVER = "disclose-direction-to-guest"
 COALITION_WAIVER = "disclose-coalition-scores-to-guest"
 MOST_RETRAINED = 6
@@ -158,29 +160,38 @@ class HorizontalTerms(Strict):
 
 class TaskTerms(Strict):
     protocol: Protocol
+    engine: Engine | None = None
     label: LabelTerms
     boosting: BoostingTerms | None = None
     horizontal: HorizontalTerms | None = None
     network: NetworkTerms | None = None
     privacy: PrivacyTerms | None = None
     parameters: dict[str, Any] = {}
-    waivers: list[Literal["disclose-direction-to-guest", "disclose-coalition-scores-to-guest"]] = []
+    waivers: list[Waiver] = []
 
     @model_validator(mode="after")
     def _parameters_fit(self) -> Self:
         for name, value in self.parameters.items():
             try:
-                parameters({name: value}, self.protocol)
+                parameters({name: value}, self.training)
             except CodedError as error:
                 raise ValueError(f"parameters.{name}: {error.detail}") from None
         return self
 
     @model_validator(mode="before")
     @classmethod
-    def _boosting_is_explicit(cls, given: Any) -> Any:
-        if isinstance(given, dict) and given.get("protocol") in BOOSTED:
-            return {"boosting": {}, **given}
-        return given
+    def _defaults_are_explicit(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        boosting: dict[str, Any] = {"boosting": {}} if given.get("protocol") in BOOSTED else {}
+        network: dict[str, Any] = {"network": {}} if given.get("protocol") in NETWORKS else {}
+        engine = {} if given.get("protocol") in HORIZONTAL or given.get("engine") else {"engine": "paillier"}
+        return {**boosting, **network, **given, **engine}
+
+    @model_validator(mode="after")
+    def _engine_fits(self) -> Self:
+        require(self.protocol, self.engine, self.waivers)
+        return self
 
     @model_validator(mode="after")
     def _boosting_fits(self) -> Self:
@@ -201,13 +212,6 @@ class TaskTerms(Strict):
         if any(one.missing == "level" for one in features.values()):
             raise ValueError(f"horizontal.features: missing is level with {', '.join(COMMON_TREES)} only")
         return self
-
-    @model_validator(mode="before")
-    @classmethod
-    def _network_is_explicit(cls, given: Any) -> Any:
-        if isinstance(given, dict) and given.get("protocol") in NETWORKS:
-            return {"network": {}, **given}
-        return given
 
     @model_validator(mode="after")
     def _network_fits(self) -> Self:
@@ -245,6 +249,11 @@ class TaskTerms(Strict):
         if self.network is not None:
             return self.network.classes
         return self.boosting.classes if self.boosting is not None else 2
+
+    @property
+    def training(self) -> str:
+        """The protocol with its engine: what its messages, role programs and parameters are called by."""
+        return training(self.protocol, self.engine)
 
     @property
     def outcome(self) -> Outcome:
@@ -469,7 +478,7 @@ class Terms(Strict):
 
     def parameters(self) -> dict[str, Parameter]:
         """Every training parameter with its default and what is allowed."""
-        return parameters(self.task.parameters, self.task.protocol)
+        return parameters(self.task.parameters, self.task.training)
 
     def choose(self, choices: Mapping[str, Any]) -> dict[str, Value]:
         """All parameters of a run from a form's choices; raises BadParameter."""

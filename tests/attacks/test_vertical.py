@@ -21,6 +21,15 @@ DISCLOSED = {
     "linear": {"converged.yes", "step.alpha", "step.beta", "step.stop", "loss.loss"},
     "logistic-taylor": {"converged.yes", "step.alpha", "step.beta", "step.stop", "loss.loss"},
     "logistic-arbiter": {"converged.yes", "step.better", "step.keep", "step.stop", "direction.coefficient", "loss.loss"},
+    "linear-dealer": {
+        *("columns.count", "scale.exponent", "converged.yes", "step.alpha", "step.beta", "step.stop", "loss.loss"),
+    },
+    "logistic-taylor-dealer": {
+        *("columns.count", "scale.exponent", "converged.yes", "step.alpha", "step.beta", "step.stop", "loss.loss"),
+    },
+    "logistic-arbiter-dealer": {
+        *("columns.count", "converged.yes", "step.better", "step.keep", "step.stop", "direction.coefficient", "loss.loss"),
+    },
     "logistic-guest": {"columns.count", "turn.beta", "converged.yes", "step.alpha", "step.stop"},
     "horizontal-linear": {"unmask.share", "statistic.value", "weights.weight", "verdict.loss", "verdict.stop"},
     "horizontal-logistic": {"unmask.share", "statistic.value", "weights.weight", "verdict.loss", "verdict.stop"},
