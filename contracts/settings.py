@@ -9,7 +9,8 @@ from typing import Any, Literal, Self
 from pydantic import Field, PrivateAttr, model_validator
 
 from contracts.reading import BadDocument, read_model
-from contracts.terms import Name, Strict
+from contracts.tables import Strict
+from contracts.terms import Name
 from storage.errors import CodedError
 from storage.identity import BadKeyMaterial, PartyKeys
 

@@ -6,7 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from contracts.terms import LimitTerms, TableTerms
+from contracts.tables import TableTerms
+from contracts.terms import LimitTerms
 from fl_tasks.crypto.masks import residues_from_arrow
 from fl_tasks.crypto.vector import CipherVector, decrypt_residues
 from fl_tasks.session import Session
