@@ -20,11 +20,12 @@ from gmpy2 import mpz
 
 from fl_tasks.crypto.errors import OutOfRange, WrongShape
 from fl_tasks.crypto.paillier import PublicKey
-from fl_tasks.crypto.pool import INLINE, Pool, attach
+from fl_tasks.crypto.pool import INLINE, Pool, Token, attach
 from fl_tasks.crypto.vector import CipherVector, inverses
 
 _MULTIPLY_US = 6.0
 _INTEGER_LIMIT = 1 << 62
+_MORE_WORK = 1.25
 
 
 def plan(count: int, largest: int) -> tuple[int, int, float]:
@@ -100,9 +101,9 @@ def _column(values: list[Any], column: npt.NDArray[np.int64], modulus: mpz) -> t
 
 
 @lru_cache(maxsize=1)
-def _decoded(n: int, token: str | bytes, start: int, stop: int) -> tuple[PublicKey, list[Any]]:
+def _decoded(n: int, token: Token) -> tuple[PublicKey, list[Any]]:
     public = PublicKey(n)
-    return public, CipherVector(public, attach(token)[start * public.width : stop * public.width]).values()
+    return public, CipherVector(public, attach(token)).values()
 
 
 def _columns(public: PublicKey, values: list[Any], matrix: npt.NDArray[np.int64]) -> CipherVector:
@@ -113,11 +114,26 @@ def _columns(public: PublicKey, values: list[Any], matrix: npt.NDArray[np.int64]
     return CipherVector.from_values(public, products)
 
 
-def _task(n: int, token: str | bytes, start: int, stop: int, columns: bytes) -> bytes:
+def _task(n: int, token: Token, columns: bytes) -> bytes:
     """One block of rows and columns, in a worker; ``columns`` is column-major int64."""
-    public, values = _decoded(n, token, start, stop)
-    matrix = np.frombuffer(columns, dtype="<i8").reshape(-1, stop - start).T
+    public, values = _decoded(n, token)
+    matrix = np.frombuffer(columns, dtype="<i8").reshape(-1, len(values)).T
     return bytes(_columns(public, values, matrix).buffer)
+
+
+def _cut(pool: Pool, rows: int, columns: int, largest: int) -> tuple[list[slice], int]:
+    """Which columns to a task, and into how many blocks the rows are cut.
+
+    Workers elsewhere get blocks of rows, so that every ciphertext travels once, where that takes little more work.
+    """
+    cost_us = plan(rows, largest)[2] * _MULTIPLY_US
+    pays = pool.pays(columns * cost_us)
+    if pays and not pool.local:
+        blocks = min(rows, max(2, pool.workers))
+        if blocks * plan(-(-rows // blocks), largest)[2] * _MULTIPLY_US < _MORE_WORK * cost_us:
+            return [slice(0, columns)], blocks
+    parts = pool.split(columns, cost_us)
+    return parts, min(rows, -(-pool.workers // len(parts))) if pays else 1
 
 
 def transposed_product(x: npt.NDArray[np.int64], vector: CipherVector, pool: Pool | None = None) -> CipherVector:
@@ -136,24 +152,20 @@ def transposed_product(x: npt.NDArray[np.int64], vector: CipherVector, pool: Poo
     if largest >= _INTEGER_LIMIT:
         raise OutOfRange("An integer does not fit 62 bits.")
     pool = pool or INLINE
-    cost_us = plan(rows, largest)[2] * _MULTIPLY_US
-    parts = pool.split(columns, cost_us)
-    blocks = min(rows, -(-pool.workers // len(parts))) if pool.pays(columns * cost_us) else 1
+    parts, blocks = _cut(pool, rows, columns, largest)
     if len(parts) == blocks == 1:
         return _columns(vector.public, vector.values(), x)
-    bounds = [rows * i // blocks for i in range(blocks + 1)]
-    with pool.share(vector.buffer) as token:
+    bounds, width = [rows * i // blocks for i in range(blocks + 1)], vector.public.width
+    with pool.share(vector.buffer) as piece:
         tasks = [
             (
                 int(vector.public.n),
-                token,
-                start,
-                stop,
+                piece(start * width, stop * width),
                 np.asfortranarray(x[start:stop, part]).astype("<i8").tobytes("F"),
             )
             for start, stop in pairwise(bounds)
             for part in parts
         ]
-        found = pool.map(_task, tasks)
+        found = pool.map(_task, tasks, [width * (part.stop - part.start) for part in parts] * blocks)
     joined = [b"".join(found[i : i + len(parts)]) for i in range(0, len(found), len(parts))]
     return reduce(add, [CipherVector(vector.public, block) for block in joined])

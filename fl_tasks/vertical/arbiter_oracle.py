@@ -14,7 +14,6 @@ from fl_tasks.checkpoints import State
 from fl_tasks.crypto.fixedpoint import check_headroom, decode, encode
 from fl_tasks.crypto.packing import check_slots, pack, slots_per_ciphertext, unpack
 from fl_tasks.crypto.paillier import PublicKey
-from fl_tasks.crypto.pool import open_pool
 from fl_tasks.crypto.vector import CipherVector, decrypt, encrypt
 from fl_tasks.session import Session
 from fl_tasks.vertical.block import Block, Floats, guard_batch, guard_label, penalties, solver
@@ -230,29 +229,29 @@ def arbiter(session: Session) -> State:
     check_headroom(public, scale_bits=RESIDUAL_BITS, bound=_MAX_LOGIT)
     packed_rows = -(-rows // slots_per_ciphertext(public, SLOT_BITS))
     state: State = session.latest or {**Guide().state(), "loss": []}
-    with open_pool(session.workers, private=key) as pool:
-        for number in session.rounds(int(session.params["rounds"])):
-            table = session.receive("logits", session.guest)
-            packed = decrypt(key, vector(session, table, "c", public, packed_rows, session.guest), pool)
-            logits = decode(np.array(unpack(packed, SLOT_BITS, rows, public)), RESIDUAL_BITS)
-            odd = encode(np.tanh(logits / 2) / 2, RESIDUAL_BITS)
-            session.send("probabilities", c=encrypt(public, odd, pool).to_arrow())
-            serve_gradients(session, key)
-            shares = session.receive_all("scalars").values()
-            guide = Guide.of(state)
-            loss_part, *products = total((session.values(one, "share") for one in shares), 1 + guide.products)
-            votes = [session.scalar(one, "yes") for one in session.receive_all("converged").values()]
-            size = np.abs(logits)
-            # sum log(1 + e^u) - y u = sum |u|/2 + log(1 + e^-|u|) + (1/2 - y) u
-            loss = float((size / 2 + np.log1p(np.exp(-size))).mean() + loss_part)
-            losses = [*state["loss"], loss]
-            before = guide.best
-            guide.learn(loss, products)
-            flat = before is not None and guide.better and before - loss < 1e-8 * max(abs(loss), 1e-12)
-            stop = all(votes) or flat
-            session.send("step", better=guide.better, keep=guide.keep, stop=stop)
-            session.send("direction", coefficient=guide.coefficients())
-            session.send("loss", loss=loss)
-            state = session.checkpoint({**guide.state(), "loss": losses, "stopped": stop})
-            session.report(round=number, loss=loss)
+    pool = session.holder_pool(key)
+    for number in session.rounds(int(session.params["rounds"])):
+        table = session.receive("logits", session.guest)
+        packed = decrypt(key, vector(session, table, "c", public, packed_rows, session.guest), pool)
+        logits = decode(np.array(unpack(packed, SLOT_BITS, rows, public)), RESIDUAL_BITS)
+        odd = encode(np.tanh(logits / 2) / 2, RESIDUAL_BITS)
+        session.send("probabilities", c=encrypt(public, odd, session.pool).to_arrow())
+        serve_gradients(session, key)
+        shares = session.receive_all("scalars").values()
+        guide = Guide.of(state)
+        loss_part, *products = total((session.values(one, "share") for one in shares), 1 + guide.products)
+        votes = [session.scalar(one, "yes") for one in session.receive_all("converged").values()]
+        size = np.abs(logits)
+        # sum log(1 + e^u) - y u = sum |u|/2 + log(1 + e^-|u|) + (1/2 - y) u
+        loss = float((size / 2 + np.log1p(np.exp(-size))).mean() + loss_part)
+        losses = [*state["loss"], loss]
+        before = guide.best
+        guide.learn(loss, products)
+        flat = before is not None and guide.better and before - loss < 1e-8 * max(abs(loss), 1e-12)
+        stop = all(votes) or flat
+        session.send("step", better=guide.better, keep=guide.keep, stop=stop)
+        session.send("direction", coefficient=guide.coefficients())
+        session.send("loss", loss=loss)
+        state = session.checkpoint({**guide.state(), "loss": losses, "stopped": stop})
+        session.report(round=number, loss=loss)
     return state
