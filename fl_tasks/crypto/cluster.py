@@ -1,7 +1,8 @@
 """Ciphertext work on a party's own Dask cluster: what needs no private key goes there, and nothing else.
 
-The cluster sees ciphertexts, public keys, the party's own fixed-point columns and bins without names or ids, and the randomness
-of its encryptions. It belongs inside the party's boundary: workers run what they are sent, and are believed.
+The cluster sees ciphertexts, public keys, what the party multiplies them by (fixed-point columns and bins without names or ids, its
+part of predictions) and the randomness of its encryptions. It belongs inside the party's boundary: workers run what they are sent,
+and are believed.
 """
 
 from __future__ import annotations
