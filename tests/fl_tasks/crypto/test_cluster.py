@@ -14,7 +14,9 @@ import pytest
 import yaml
 from distributed import Client
 from distributed.protocol import pickle as travelling
+from typer.testing import CliRunner
 
+from cli.app import app
 from fl_tasks.crypto import cluster as clusters
 from fl_tasks.crypto import pool as pools
 from fl_tasks.crypto.cluster import open_cluster
@@ -111,7 +113,6 @@ def test_errors_of_the_work_come_back_as_they_are(cluster, pool, private):
     with pytest.raises(InvalidCiphertext):
         transposed_product(np.full((20, 4), -1), v, pool)
 
-
     def told() -> list[str]:
         logs = "".join((cluster.root / f"worker-{number}.log").read_text() for number in range(2))
         return [line for line in logs.splitlines() if line.startswith("Task:")]
@@ -182,6 +183,12 @@ def test_without_a_certificate_nobody_gets_in(cluster, monkeypatch):
     nothing = {"distributed.comm.tls.client.cert": None, "distributed.comm.tls.client.key": None}
     with dask.config.set(nothing), pytest.raises(WorkersLost, match="No scheduler"), open_cluster(cluster.address):
         pass
+
+
+def test_preflight_counts_the_workers(cluster, tmp_path):
+    fed = on_cluster(test_linear.layout(tmp_path, hosts=1), cluster.address)
+    shown = CliRunner().invoke(app, ["preflight", "--settings", str(fed.settings("lab"))]).stdout
+    assert "ok    executor: 2 workers" in shown
 
 
 def test_a_worker_killed_in_mid_round_changes_nothing(cluster, tmp_path):
