@@ -38,6 +38,10 @@ def chart(cells: list[Mapping[str, Any]], slopes: Mapping[int, float], title: st
         parts.append(f'<line class="grid" x1="{at:.1f}" x2="{at:.1f}" y1="{_TOP}" y2="{_HEIGHT - _BOTTOM}"/>')
         parts.append(f'<text x="{at:.1f}" y="{_HEIGHT - _BOTTOM + 18}" text-anchor="middle">{value:,}</text>')
     parts.append(f'<text x="{(_LEFT + _WIDTH - _RIGHT) / 2}" y="{_HEIGHT - 12}" text-anchor="middle">rows</text>')
+    if any(cell["measured"] < 1 for cell in cells):
+        parts.append(
+            f'<text x="{_WIDTH - 12}" y="{_HEIGHT - 12}" text-anchor="end">hollow: scaled from a part of the columns</text>'
+        )
     for (features, slope), colour in zip(sorted(slopes.items(), reverse=True), _COLOURS, strict=True):
         line = [cell for cell in cells if cell["features"] == features]
         points = " ".join(f"{x(cell['rows']):.1f},{y(cell['seconds']):.1f}" for cell in line)
