@@ -3,11 +3,12 @@ SHELL := /bin/bash
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 VENV := .venv
+PEERS := .venv-bench
 RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demo-marketing demo-horizontal up up-marketing up-horizontal down test lint bench acceptance lock clean
+.PHONY: help install demo demo-marketing demo-horizontal up up-marketing up-horizontal down test lint bench bench-quick acceptance lock clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -55,8 +56,20 @@ lint: $(STAMP) ## style, types, layers
 	$(VENV)/bin/mypy
 	PYTHONPATH=. $(VENV)/bin/lint-imports --no-cache
 
-bench: $(STAMP) ## performance, as ratios in one run
-	$(RUN) -m benchmarks
+# Peers are held in an environment of their own; without it, or without FATE's, comparisons are skipped with a reason.
+$(PEERS)/.installed: benchmarks/requirements.lock
+	@{ [ -x $(PEERS)/bin/python ] || $(PYTHON) -m venv $(PEERS); } && $(PEERS)/bin/python -m pip install --quiet \
+		--disable-pip-version-check --require-hashes --only-binary :all: -r $< && touch $@ || \
+		echo "the peers in $< could not be installed: comparisons with them are skipped"
+
+BENCH = $(RUN) -m benchmarks $$([ ! -f $(PEERS)/.installed ] || echo --kernels $(PEERS)/bin/python) \
+	$(if $(FATE),--fate "$(FATE)") $(if $(DATA),--data "$(DATA)")
+
+bench: $(STAMP) $(PEERS)/.installed ## performance against peers and limits; FATE=python with pyfate, DATA=folder
+	$(BENCH) --picture docs/images/benchmarks.svg
+
+bench-quick: $(STAMP) $(PEERS)/.installed ## the kernels only, under five minutes
+	$(BENCH) --quick
 
 acceptance: $(STAMP) ## quality bars on the tables in DATA=folder
 	@[ -n "$(DATA)" ] || { echo "usage: make acceptance DATA=folder"; exit 2; }
@@ -66,6 +79,8 @@ acceptance: $(STAMP) ## quality bars on the tables in DATA=folder
 lock: ## write requirements.lock anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q \
 		requirements.in -o requirements.lock --upgrade
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url -q \
+		benchmarks/requirements.in -o benchmarks/requirements.lock --upgrade
 
 clean: ## remove what was built, not your data
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) .pytest_cache .mypy_cache .ruff_cache .hypothesis

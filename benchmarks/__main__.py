@@ -1,30 +1,189 @@
-"""Runs every benchmark in this folder but acceptance, one after the other: ``python -m benchmarks [--quick]``.
+"""Runs the benchmarks, one after the other, each in a process of its own, and gathers what they found.
 
-Each has a process of its own, prints its table and keeps its figures as ``.tombolo/bench/<name>.json``. The exit status is 1 if one
-of them failed.
+``python -m benchmarks [--quick] [--kernels PYTHON] [--fate PYTHON] [--data FOLDER] [--only NAME ...] [--results FOLDER]
+[--picture SVG]``. Each prints its table and writes its figures as JSON; all of them, the machine and the ratios go to
+``benchmarks/results/full.json`` (or ``quick.json``), and the ratios into a chart. The exit status is 1 if a benchmark failed.
+
+A benchmark takes part by a line in :data:`PARTS`. It is a module with a ``main`` that takes ``[--quick] OUTPUT.json``; what it
+writes may have ``ratios`` (a name -> how many times as fast as the other side we are) and ``skipped`` (a name -> why not).
 """
 
 from __future__ import annotations
 
+import argparse
+import json
+import os
+import platform
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
+
+from benchmarks._chart import picture
 
 _HERE = Path(__file__).parent
-_FIGURES = Path(".tombolo/bench")
+LIBRARIES = ("cryptography", "gmpy2", "numpy", "phe", "pyarrow")
+
+
+@dataclass(frozen=True)
+class Part:
+    """A benchmark: its module, the option that names its peer's interpreter, and the ratios that it is expected to find.
+
+    ``targets`` has what each ratio should reach. A ``quick`` one takes part in ``make bench-quick``.
+    """
+
+    module: str
+    quick: bool = False
+    peer: str | None = None
+    data: bool = False
+    targets: Mapping[str, float] = field(default_factory=dict)
+
+
+PARTS = (
+    Part(
+        "paillier",
+        quick=True,
+        peer="kernels",
+        targets={
+            "paillier_encrypt_vs_phe": 100,
+            "paillier_encrypt_vs_fate_kernels": 100,
+            "xtd_20bit_vs_phe": 25,
+            "xtd_8bit_vs_phe": 45,
+            "xtd_20bit_vs_phe_integers": 15,
+            "xtd_8bit_vs_phe_integers": 15,
+            "xtd_vs_fate_kernels": 8,
+            "xtd_two_processes_vs_one": 1.7,
+        },
+    ),
+    Part(
+        "alignment",
+        quick=True,
+        peer="openmined",
+        targets={"psi_100k_vs_openmined": 20, "psi_100k_vs_ring": 8, "psi_1m_vs_openmined": 20, "psi_1m_vs_ring": 8},
+    ),
+    Part("dealer", quick=True, targets={"dealer_round_vs_paillier_round": 1, "dealer_round_vs_plaintext": 0}),
+    Part("logistic", peer="fate", data=True, targets={"logistic_round_vs_fate": 8}),
+    Part("secureboost", peer="fate", targets={"secureboost_tree_vs_fate": 10}),
+    Part("ledger"),
+    Part("memory"),
+    Part("orchestration"),
+    Part("secagg"),
+    Part("horizontal_trees"),
+)
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were taken on."""
+    import psutil
+
+    names = [line.split(":", 1)[1].strip() for line in _lines(Path("/proc/cpuinfo")) if line.startswith("model name")]
+    return {
+        "processor": names[0] if names else platform.processor(),
+        "processors": os.cpu_count(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "load": os.getloadavg()[0],
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "libraries": {name: version(name) for name in LIBRARIES},
+    }
+
+
+def _lines(file: Path) -> list[str]:
+    return file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+
+
+def run(part: Part, quick: bool, peers: Mapping[str, Path | None], data: Path | None, output: Path) -> dict[str, Any] | str:
+    """A benchmark's figures, or why there are none."""
+    if not (_HERE / f"{part.module}.py").is_file():
+        return f"there is no benchmarks/{part.module}.py"
+    words = [sys.executable, "-m", f"benchmarks.{part.module}", *(["--quick"] if quick else [])]
+    if part.peer is not None and (python := peers.get(part.peer)) is not None:
+        words += [f"--{part.peer}", str(python)]
+    if part.data and data is not None:
+        words += ["--data", str(data)]
+    output.unlink(missing_ok=True)
+    if subprocess.run([*words, str(output)], check=False).returncode != 0:
+        return "failed"
+    if not output.is_file():
+        return "wrote no figures"
+    found: dict[str, Any] = json.loads(output.read_text(encoding="utf-8"))
+    return found
+
+
+def gather(parts: Sequence[Part], found: Mapping[str, dict[str, Any] | str]) -> dict[str, Any]:
+    """One document of all figures, with flat ``ratios`` and ``skipped``; every expected ratio is in one of them."""
+    ratios: dict[str, float] = {}
+    skipped: dict[str, str] = {}
+    for part in parts:
+        one = found[part.module]
+        if isinstance(one, str):
+            skipped |= dict.fromkeys(part.targets or [part.module], one)
+            continue
+        ratios |= one.get("ratios", {})
+        skipped |= one.get("skipped", {})
+        for name in part.targets:
+            if name not in ratios and name not in skipped:
+                skipped[name] = "not measured: no peer" if part.peer else "not measured"
+    targets = {name: target for part in parts for name, target in part.targets.items() if target}
+    figures = {name: one for name, one in found.items() if isinstance(one, dict)}
+    return {"ratios": ratios, "targets": targets, "skipped": skipped, "benchmarks": figures}
+
+
+def show(document: Mapping[str, Any]) -> None:
+    """The ratios and what was skipped."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("", title="Ours against theirs", title_justify="left")
+    for name in ("times as fast", "target"):
+        table.add_column(name, justify="right")
+    for name, ratio in document["ratios"].items():
+        target = document["targets"].get(name)
+        table.add_row(name, f"{ratio:,.1f}", f">= {target:g}" if target else "")
+    console = Console()
+    console.print(table)
+    for name, reason in document["skipped"].items():
+        console.print(f"{name}: skipped, {reason}")
 
 
 def main(arguments: list[str]) -> int:
-    """Run all; returns the exit status."""
-    failed = []
-    _FIGURES.mkdir(parents=True, exist_ok=True)
-    for name in sorted(file.stem for file in _HERE.glob("[!_]*.py") if not file.stem.startswith("acceptance")):
-        print(f"\n== {name}", flush=True)
-        command = [sys.executable, "-m", f"benchmarks.{name}", *arguments, str(_FIGURES / f"{name}.json")]
-        if subprocess.run(command, check=False).returncode != 0:
-            failed.append(name)
-    print(f"\nFigures: {_FIGURES}" + (f"; failed: {', '.join(failed)}" if failed else ""))
-    return 1 if failed else 0
+    """Run them; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="the kernels only, on small sizes: under five minutes")
+    parser.add_argument("--kernels", type=Path, metavar="PYTHON", help="an interpreter that has benchmarks/requirements.lock")
+    parser.add_argument("--fate", type=Path, metavar="PYTHON", help="an interpreter that has pyfate 2.2.0")
+    parser.add_argument("--data", type=Path, metavar="FOLDER", help="tables that benchmarks may use instead of generated ones")
+    parser.add_argument("--only", nargs="+", choices=[part.module for part in PARTS], help="these benchmarks")
+    parser.add_argument("--results", type=Path, default=_HERE / "results", metavar="FOLDER")
+    parser.add_argument("--picture", type=Path, metavar="SVG", help="where the chart goes, if not beside the figures")
+    options = parser.parse_args(arguments)
+    parts = [part for part in PARTS if (part.module in options.only if options.only else part.quick or not options.quick)]
+    peers = {"kernels": options.kernels, "openmined": options.kernels, "fate": options.fate}
+    peers = {name: python if python is not None and python.is_file() else None for name, python in peers.items()}
+    about, found = machine(), {}
+    scratch = Path(".tombolo/bench")
+    scratch.mkdir(parents=True, exist_ok=True)
+    for part in parts:
+        print(f"\n== {part.module}", flush=True)
+        found[part.module] = run(part, options.quick, peers, options.data, scratch / f"{part.module}.json")
+    name = "quick" if options.quick else "full"
+    document = {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "quick": options.quick,
+        "machine": about,
+        **gather(parts, found),
+    }
+    options.results.mkdir(parents=True, exist_ok=True)
+    (options.results / f"{name}.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    (options.picture or options.results / f"{name}.svg").write_text(
+        picture(document["ratios"], document["targets"]), encoding="utf-8"
+    )
+    show(document)
+    return int("failed" in found.values())
 
 
 if __name__ == "__main__":

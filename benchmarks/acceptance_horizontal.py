@@ -22,6 +22,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks._horizontal_trees_case import findings
 from cli.demo.digits import write_digits
 from cli.simulate import simulated
 from contracts.reading import read_model
@@ -97,7 +98,7 @@ def heart(work: Work) -> Iterable[Finding]:
         tables[str(site)] = folder / f"{site}.parquet"
         rows.drop(columns=["site", "num"]).to_parquet(tables[str(site)], index=False)
     split = _split(frame["id"], folder / "split.parquet")
-    agreement = _heart_agreement(work.out / "agreements" / "heart4", list(tables))
+    agreement = _heart_agreement(work.out / "agreements", list(tables))
     report = work.run("heart4-newton", agreement, tables, split)
     x, y, test, totals = [], [], [], []
     for site in tables:
@@ -117,7 +118,7 @@ def heart(work: Work) -> Iterable[Finding]:
     yield Finding("AUC, best hospital alone", report["metrics"]["best_client"]["auc"])
 
 
-def _heart_agreement(folder: Path, sites: list[str]) -> Path:
+def _heart_agreement(agreements: Path, sites: list[str]) -> Path:
     columns: dict[str, Any] = {name: {"missing": "mean"} for name in _HEART["numbers"]}
     columns |= {name: {"levels": list(levels)} for name, levels in _HEART["levels"].items()}
     terms = {
@@ -133,21 +134,19 @@ def _heart_agreement(folder: Path, sites: list[str]) -> Path:
         "alignment": {"id": [{"column": "id"}]},
         "deadlines": {"message": 600},
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "agreement.yaml").write_text(yaml.safe_dump(terms, sort_keys=False), encoding="utf-8")
-    return folder
+    return _written(terms, agreements)
 
 
 def digits_alike(work: Work) -> Iterable[Finding]:
     """Digits dealt at random: federated averaging against the pooled network."""
-    tables, split = _digits(work, skewed=False)
+    agreement, tables, split = _digits(work, skewed=False)
     trial = Trial(tables, split)
     tried = {
         f"step {step}, {epochs} epochs": ({"rounds": 40, "step": step, "local_epochs": epochs})
         for step, epochs in itertools.product((0.03, 0.1), (1, 3))
     }
     chosen = trial.best(tried, work, "digits-alike")
-    report = work.run("digits-alike", _DIGITS, tables, split, **chosen)["metrics"]
+    report = work.run("digits-alike", agreement, tables, split, **chosen)["metrics"]
     yield Finding("accuracy, pooled", report["pooled"]["accuracy"])
     yield Finding("accuracy, fedavg", report["federated"]["accuracy"], least=report["pooled"]["accuracy"] - 0.01)
     yield Finding("accuracy, best office alone", report["best_client"]["accuracy"])
@@ -158,14 +157,14 @@ def skewed(name: str, local: Mapping[str, Any], more: float) -> Case:
     averaging and ``more``. Which of them, and fedprox's weight or fedadam's rate, is chosen."""
 
     def find(work: Work) -> Iterable[Finding]:
-        tables, split = _digits(work, skewed=True)
+        agreement, tables, split = _digits(work, skewed=True)
         others: dict[str, dict[str, Any]] = {f"fedprox {w}": {"strategy": "fedprox", "proximal": w} for w in (0.01, 0.1, 1.0)}
         others |= {f"fedadam {rate}": {"strategy": "fedadam", "server_rate": rate} for rate in (0.01, 0.03, 0.1)}
         trial = Trial(tables, split)
         trial.best({"fedavg": local}, work, name)
         chosen = trial.best({which: {**local, **one} for which, one in others.items()}, work, name)
-        plain = work.run(f"{name}-fedavg", _DIGITS, tables, split, **local)["metrics"]
-        found = work.run(f"{name}-{chosen['strategy']}", _DIGITS, tables, split, **chosen)["metrics"]
+        plain = work.run(f"{name}-fedavg", agreement, tables, split, **local)["metrics"]
+        found = work.run(f"{name}-{chosen['strategy']}", agreement, tables, split, **chosen)["metrics"]
         averaged = plain["federated"]["accuracy"]
         yield Finding("accuracy, pooled", plain["pooled"]["accuracy"])
         yield Finding("accuracy, fedavg", averaged)
@@ -175,11 +174,40 @@ def skewed(name: str, local: Mapping[str, Any], more: float) -> Case:
     return Case(name, find)
 
 
-def _digits(work: Work, skewed: bool) -> tuple[dict[str, Path], Path]:
+def digits_private(work: Work) -> Iterable[Finding]:
+    """Digits dealt at random, with differential privacy of rows; there is no bar."""
+    agreement, tables, split = _digits(work, skewed=False)
+    terms = yaml.safe_load((agreement / "agreement.yaml").read_text(encoding="utf-8"))
+    task = terms["task"]
+    task["horizontal"]["features"] = {name: {"range": [0, 16]} for name in task["horizontal"]["features"]}
+    for epsilon in (3, 8):
+        task["privacy"] = {"epsilon": epsilon, "delta": 1e-4, "clip": 2.0}
+        private = _written({**terms, "name": f"digits-epsilon-{epsilon}"}, work.out / "agreements")
+        name = f"digits-private-{epsilon}"
+        report = work.run(name, private, tables, split, rounds=30, strategy="fedadam", server_rate=0.03)["metrics"]
+        yield Finding(f"accuracy, epsilon {epsilon} at delta 1e-4", report["federated"]["accuracy"])
+
+
+def trees(work: Work) -> Iterable[Finding]:
+    """Four hospitals' trees from sums of integers, against those of all rows in one place."""
+    yield from (Finding(*one) for one in findings(work.out, work.run))
+
+
+def _digits(work: Work, skewed: bool) -> tuple[Path, dict[str, Path], Path]:
+    """The example's agreement without its gate, which would stop what is measured here; tables; held-out rows."""
     folder = work.out / "tables" / ("digits-skewed" if skewed else "digits-alike")
     tables = write_digits(folder, skewed)
     items = pd.concat([pd.read_parquet(path, columns=["item"]) for path in tables.values()])["item"]
-    return tables, _split(items.sort_values(), folder / "split.parquet")
+    terms = yaml.safe_load((_DIGITS / "agreement.yaml").read_text(encoding="utf-8"))
+    del terms["quality"]
+    return _written(terms, work.out / "agreements"), tables, _split(items.sort_values(), folder / "split.parquet")
+
+
+def _written(terms: Mapping[str, Any], agreements: Path) -> Path:
+    folder = agreements / terms["name"]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "agreement.yaml").write_text(yaml.safe_dump(terms, sort_keys=False), encoding="utf-8")
+    return folder
 
 
 def _split(ids: pd.Series[str], path: Path) -> Path:
@@ -234,7 +262,9 @@ class Trial:
 
 CASES = (
     Case("heart4-newton", heart),
+    Case("hospitals-trees", trees),
     Case("digits-alike", digits_alike),
+    Case("digits-private", digits_private),
     skewed("digits-skewed-short", {"rounds": 10, "step": 0.02, "local_epochs": 1}, 0.02),
     skewed("digits-skewed-long", {"rounds": 40, "step": 0.1, "local_epochs": 3}, -1.0),  # where averaging has caught up
 )

@@ -2,8 +2,9 @@
 
 ``python -m benchmarks.growth [--quick] [--chart FILE.svg] [OUTPUT.json]``. The work is that of a logistic round with one host, both
 parties together: the guest encrypts a residual per row, the host checks the ciphertexts, multiplies them by its 24-bit columns,
-masks and refreshes the sums, the guest decrypts them. Columns are independent of each other, so that the product is timed over
-more and more of them; where that would be more than ``LIMIT`` elements, it is scaled from as many columns as fit, and marked.
+masks and refreshes the sums, the guest decrypts them. Columns of so many values are independent of each other, so that the product
+is timed over more and more of them; where that would be more than ``LIMIT`` elements, it is scaled from as many columns as fit, and
+marked.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ def slope(x: list[float], y: list[float]) -> float:
 def measure(quick: bool, say: Callable[[str], None]) -> dict[str, Any]:
     """All figures of one run."""
     key = generate(2048)
-    encrypt(key.public, [1])  # the tables of powers are made once per key
+    encrypt(key.public, [0] * _BATCH)  # the tables of powers are made once per key
     cells = []
     for rows, limit in ((rows // 10, LIMIT // 10) if quick else (rows, LIMIT) for rows in ROWS):
         cells += cells_of(key, rows, limit)

@@ -58,13 +58,13 @@ def agreement(folder: Path, clients: int) -> Path:
     return folder
 
 
-def measure(clients: int, rows: int, console: Console) -> dict[str, Any]:
+def measure(clients: int, rows: int) -> dict[str, Any]:
     """Seconds and bytes per tree: those of a run of some trees less those of a run of one."""
     from cli.simulate import simulated
 
     folder = _OUT / str(clients)
     tables, terms = write_tables(folder / "tables", clients, rows), agreement(folder / "terms", clients)
-    one, some = (simulated(terms, tables, {"rounds": trees}, None, folder / "run", console) for trees in (1, TREES))
+    one, some = (simulated(terms, tables, {"rounds": trees}, None, folder / "run", Console(quiet=True)) for trees in (1, TREES))
     sent = {party: (some["bytes_sent"][party] - one["bytes_sent"][party]) / (TREES - 1) for party in some["bytes_sent"]}
     of_clients = [size for party, size in sent.items() if party != "centre"]
     return {
@@ -83,7 +83,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="three clients and few rows")
     given = parser.parse_args()
     console = Console(width=120)
-    found = [measure(clients, 500 if given.quick else ROWS, console) for clients in (CLIENTS[:1] if given.quick else CLIENTS)]
+    found = [measure(clients, 500 if given.quick else ROWS) for clients in (CLIENTS[:1] if given.quick else CLIENTS)]
     table = Table(title=f"Trees of depth 4, {COLUMNS} columns, 32 bins", title_justify="left")
     for column in ("clients", "rows in all", "seconds per tree", "bytes per tree, a client", "bytes per tree, the aggregator"):
         table.add_column(column, justify="right")

@@ -1,45 +1,148 @@
-"""Paillier kernels against python-paillier as its users write it, and against the multiply-modulo limit, in one run.
+"""Paillier kernels against python-paillier as its users write it, FATE's Rust kernels, and the multiply-modulo limit, in turn.
 
-Run ``python -m benchmarks.paillier [--quick] [OUTPUT.json]``. Everything is on one core and under one 2048-bit key.
-python-paillier's slow paths are timed on a sample of the rows and scaled per element; the table says so. Times on a
-shared machine drift, so every ratio's two sides are timed close together, and the best of several repetitions counts.
+``python -m benchmarks.paillier [--quick] [--kernels PYTHON] [OUTPUT.json]``: keys of 2048 bits, CPU microseconds of one process.
+The peers' slow paths are timed on a part of the rows and given per element; the table says so. ``--kernels`` names the interpreter
+of an environment that has benchmarks/requirements.lock. The limit is a C program, built now, that multiplies modulo 4096 bits with
+GMP and with OpenSSL; without a compiler and their headers it is left out.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import platform
+import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import gmpy2
 import numpy as np
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from benchmarks._turns import Peer, Side, compare, cpu_us
 from fl_tasks.crypto.matvec import transposed_product
 from fl_tasks.crypto.paillier import PrivateKey, generate
+from fl_tasks.crypto.pool import open_pool
 from fl_tasks.crypto.vector import CipherVector, decrypt, encrypt
 
-FEATURE_BITS, RESIDUAL_BITS = 24, 32
+RESIDUAL_BITS = 32
+BITS = (20, 8)
+TARGETS = {
+    "paillier_encrypt_vs_phe": 100,
+    "paillier_encrypt_vs_fate_kernels": 100,
+    "xtd_20bit_vs_phe": 25,
+    "xtd_8bit_vs_phe": 45,
+    "xtd_20bit_vs_phe_integers": 15,
+    "xtd_8bit_vs_phe_integers": 15,
+    "xtd_vs_fate_kernels": 8,
+    "xtd_two_processes_vs_one": 1.7,
+}
+WHAT = {
+    "paillier_encrypt_vs_phe": "encrypt, phe*",
+    "paillier_encrypt_vs_fate_kernels": "encrypt, FATE's kernels*",
+    "xtd_20bit_vs_phe": "X^T[[d]] 20 bit, phe floats*",
+    "xtd_8bit_vs_phe": "X^T[[d]] 8 bit, phe floats*",
+    "xtd_20bit_vs_phe_integers": "X^T[[d]] 20 bit, phe integers*",
+    "xtd_8bit_vs_phe_integers": "X^T[[d]] 8 bit, phe integers*",
+    "xtd_vs_fate_kernels": "X^T[[d]] 20 bit, FATE's kernels*",
+    "xtd_two_processes_vs_one": "X^T[[d]] 20 bit, one process, seconds",
+}
 
 
-def best_us(function: Callable[[], Any], per: int, repeat: int) -> float:
-    """Microseconds per element, best of ``repeat`` runs."""
-    times = []
-    for _ in range(repeat):
-        start = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - start)
-    return min(times) / per * 1e6
+def seconds(work: Callable[[], Any]) -> Side:
+    """A side that takes wall-clock seconds."""
+
+    def once() -> float:
+        began = time.perf_counter()
+        work()
+        return time.perf_counter() - began
+
+    return once
 
 
-def mulmod_limit(vector: CipherVector, repeat: int) -> float:
-    """One bare multiplication modulo n^2 of decoded numbers: what no bucket method can go below per element."""
+def limit() -> dict[str, Any]:
+    """Microseconds of a multiplication modulo 4096 bits in C, or why there are none."""
+    source = Path(__file__).with_name("_multiply_modulo.c")
+    with tempfile.TemporaryDirectory() as folder:
+        program = Path(folder) / "limit"
+        try:
+            subprocess.run(["cc", "-O2", "-o", str(program), str(source), "-lgmp", "-lcrypto"], check=True, capture_output=True)
+            found: dict[str, Any] = json.loads(subprocess.run([str(program)], check=True, capture_output=True, text=True).stdout)
+            return found
+        except (OSError, subprocess.CalledProcessError):
+            return {"skipped": "needs a C compiler and the headers of GMP and OpenSSL (gcc, libgmp-dev, libssl-dev)"}
+
+
+class Work:
+    """What both sides work on: residuals under one key, and matrices of several sizes of integers."""
+
+    def __init__(self, key: PrivateKey, rows: int, columns: int, sample: int) -> None:
+        rng = np.random.default_rng(2)
+        self.key, self.rows, self.columns, self.sample = key, rows, columns, sample
+        self.residuals = np.rint(rng.uniform(-1, 1, rows) * 2.0**RESIDUAL_BITS).astype(np.int64)
+        self.matrices = {bits: rng.integers(-(1 << bits - 1), 1 << bits - 1, (rows, columns)) for bits in BITS}
+        self.vector = encrypt(key.public, self.residuals)
+        self.phe = key.public.to_phe()
+        part = self.residuals[:sample].tolist()
+        self.phe_floats = [self.phe.encrypt(value / 2**RESIDUAL_BITS) for value in part]
+        self.phe_integers = [self.phe.encrypt(value) for value in part]
+
+    def encryption(self) -> Side:
+        return cpu_us(lambda: encrypt(self.key.public, self.residuals), self.rows)
+
+    def phe_encryption(self) -> Side:
+        values = (self.residuals[: self.sample] / 2**RESIDUAL_BITS).tolist()
+        return cpu_us(lambda: [self.phe.encrypt(value) for value in values], self.sample)
+
+    def product(self, bits: int) -> Side:
+        return cpu_us(lambda: transposed_product(self.matrices[bits], self.vector), self.rows * self.columns)
+
+    def phe_product(self, bits: int, floats: bool) -> Side:
+        column = self.matrices[bits][: self.sample, 0]
+        factors = (column / 2.0 ** (bits - 4)).tolist() if floats else column.tolist()
+        held = self.phe_floats if floats else self.phe_integers
+
+        def dot() -> None:
+            sum((c * f for c, f in zip(held[1:], factors[1:], strict=True)), held[0] * factors[0])
+
+        return cpu_us(dot, self.sample)
+
+    def check(self) -> None:
+        """Refuse figures of a wrong result."""
+        for matrix in self.matrices.values():
+            exact = matrix.T.astype(object) @ self.residuals.astype(object)
+            if decrypt(self.key, transposed_product(matrix, self.vector)) != [int(value) for value in exact]:
+                raise SystemExit("a product is wrong")
+
+
+def two_processes(work: Work, turns: int) -> dict[str, Any]:
+    """The 20-bit product by two processes and by one, in wall-clock seconds."""
+    matrix = work.matrices[20]
+    with open_pool(2) as pool:
+        transposed_product(matrix[:1000], work.vector[:1000], pool)  # the processes start
+        return compare(
+            seconds(lambda: transposed_product(matrix, work.vector, pool)),
+            seconds(lambda: transposed_product(matrix, work.vector)),
+            turns,
+        )
+
+
+def against_kernels(work: Work, python: Path, turns: int) -> dict[str, Any]:
+    """Both kernels of FATE's."""
+    with Peer(python, "_fate_kernels.py") as peer:
+        return {
+            "paillier_encrypt_vs_fate_kernels": compare(work.encryption(), peer.side({"encrypt": work.sample}, work.sample), turns),
+            "xtd_vs_fate_kernels": compare(
+                work.product(20), peer.side({"product": [work.sample, 4], "bits": 20}, work.sample * 4), turns
+            ),
+        }
+
+
+def multiply(vector: CipherVector) -> float:
+    """CPU microseconds of a multiplication and a remainder modulo n^2 as Python sees them: the cost per element of a plain pass."""
     values, modulus = vector.values(), vector.public.nsquare
 
     def run() -> None:
@@ -47,105 +150,66 @@ def mulmod_limit(vector: CipherVector, repeat: int) -> float:
         for value in values:
             product = product * value % modulus
 
-    return best_us(run, len(values), repeat)
+    return cpu_us(run, len(values))()
 
 
-def encryption(key: PrivateKey, rows: int, sample: int, repeat: int) -> dict[str, float]:
-    """Microseconds per encryption of a residual."""
-    theirs = key.public.to_phe()
-    values = np.random.default_rng(1).uniform(-1, 1, rows)
-    integers = np.rint(values * 2.0**RESIDUAL_BITS).astype(np.int64)
+def measure(rows: int, columns: int, sample: int, turns: int, kernels: Path | None) -> dict[str, Any]:
+    """All figures of one run: CPU microseconds per element, and ratios."""
+    work = Work(generate(2048), rows, columns, sample)
+    work.check()
+    found = {"paillier_encrypt_vs_phe": compare(work.encryption(), work.phe_encryption(), turns)}
+    for bits in BITS:
+        found[f"xtd_{bits}bit_vs_phe"] = compare(work.product(bits), work.phe_product(bits, True), turns)
+        found[f"xtd_{bits}bit_vs_phe_integers"] = compare(work.product(bits), work.phe_product(bits, False), turns)
+    skipped = {}
+    if kernels is None:
+        reason = "FATE's kernels are not there: make .venv-bench"
+        skipped = {name: reason for name in ("paillier_encrypt_vs_fate_kernels", "xtd_vs_fate_kernels")}
+    else:
+        found |= against_kernels(work, kernels, turns)
+    found["xtd_two_processes_vs_one"] = two_processes(work, turns)
     return {
-        "phe_us": best_us(lambda: [theirs.encrypt(float(v)) for v in values[:sample]], sample, 1),
-        "ours_us": best_us(lambda: encrypt(key.public, integers), rows, repeat),
-    }
-
-
-def product(key: PrivateKey, rows: int, columns: int, sample: int, repeat: int) -> dict[str, float]:
-    """Microseconds per row and feature of X^T [[d]], against phe's float and integer paths on ``sample`` rows."""
-    rng = np.random.default_rng(2)
-    floats = np.clip(rng.normal(size=(rows, columns)), -7.9, 7.9)
-    features = np.rint(floats * 2.0 ** (FEATURE_BITS - 4)).astype(np.int64)
-    residuals = np.rint(rng.uniform(-1, 1, rows) * 2.0**RESIDUAL_BITS).astype(np.int64)
-    vector = encrypt(key.public, residuals)
-    theirs = key.public.to_phe()
-    as_float = [theirs.encrypt(float(v) / 2**RESIDUAL_BITS) for v in residuals[:sample]]
-    as_integer = [theirs.encrypt(int(v)) for v in residuals[:sample]]
-    x, k = floats[:sample, 0].tolist(), features[:sample, 0].tolist()
-
-    def dot(ciphertexts: list[Any], factors: list[Any]) -> None:
-        sum((c * f for c, f in zip(ciphertexts[1:], factors[1:], strict=True)), ciphertexts[0] * factors[0])
-
-    found = transposed_product(features, vector)
-    exact = features.T.astype(object) @ residuals.astype(object)
-    if decrypt(key, found) != [int(v) for v in exact]:
-        raise SystemExit("the product is wrong")
-    small = rng.integers(-128, 128, (rows, columns))
-    return {
-        "phe_float_us": best_us(lambda: dot(as_float, x), sample, 1),
-        "phe_integer_us": best_us(lambda: dot(as_integer, k), sample, 1),
-        "ours_24_bit_us": best_us(lambda: transposed_product(features, vector), rows * columns, repeat),
-        "limit_us": mulmod_limit(vector, repeat),
-        "ours_8_bit_us": best_us(lambda: transposed_product(small, vector), rows * columns, repeat),
-    }
-
-
-def measure(quick: bool) -> dict[str, Any]:
-    """All figures of one run, in microseconds and as ratios."""
-    key = generate(2048)
-    rows, columns, sample, repeat = (10_000, 2, 60, 2) if quick else (100_000, 4, 400, 3)
-    e = encryption(key, rows, sample, repeat)
-    p = product(key, rows, columns, sample, repeat)
-    return {
-        "setting": {
-            "key_bits": 2048,
-            "rows": rows,
-            "columns": columns,
-            "phe_sample_rows": sample,
-            "quick": quick,
-            "python": platform.python_version(),
-            "gmp": gmpy2.mp_version(),
-            "machine": platform.machine(),
-        },
-        "encryption": e | {"ratio_phe": e["phe_us"] / e["ours_us"]},
-        "product": p
-        | {
-            "ratio_phe_float": p["phe_float_us"] / p["ours_24_bit_us"],
-            "ratio_phe_integer": p["phe_integer_us"] / p["ours_24_bit_us"],
-            "multiple_of_limit_8_bit": p["ours_8_bit_us"] / p["limit_us"],
-        },
+        "setting": {"key_bits": 2048, "rows": rows, "columns": columns, "sample_rows": sample, "turns": turns},
+        "figures": found,
+        "limit": limit() | {"python_us": multiply(work.vector[: min(rows, 20_000)])},
+        "ratios": {name: one["ratio"]["median"] for name, one in found.items()},
+        "skipped": skipped,
     }
 
 
 def show(results: dict[str, Any], console: Console) -> None:
     """Print the figures with the targets they are held against."""
-    setting, e, p = results["setting"], results["encryption"], results["product"]
-    title = f"Paillier, {setting['key_bits']} bits, {setting['rows']:,} rows, one core"
-    table = Table(title=title, caption=f"* phe timed on {setting['phe_sample_rows']} rows, per element")
-    table.add_column("operation", no_wrap=True)
-    for name in ("against, us", "ours, us", "ratio", "target"):
+    setting, multiplications = results["setting"], results["limit"]
+    title = f"Paillier, {setting['key_bits']} bits, {setting['rows']:,} rows, CPU us per element"
+    table = Table(title=title, caption=f"* timed on {setting['sample_rows']} rows; median of {setting['turns']} turns (spread)")
+    table.add_column("against", no_wrap=True)
+    for name in ("theirs", "ours", "ratio", "target"):
         table.add_column(name, justify="right")
-    fast, small = p["ours_24_bit_us"], p["ours_8_bit_us"]
-    lines = (
-        ("encrypt, phe*", e["phe_us"], e["ours_us"], e["ratio_phe"], ">= 60"),
-        ("X^T[[d]] 24 bit, phe float*", p["phe_float_us"], fast, p["ratio_phe_float"], ">= 20"),
-        ("X^T[[d]] 24 bit, phe integer*", p["phe_integer_us"], fast, p["ratio_phe_integer"], "-"),
-        ("X^T[[d]] 8 bit, multiply-mod", p["limit_us"], small, p["multiple_of_limit_8_bit"], "<= 3"),
-    )
-    for operation, peer, ours, ratio, target in lines:
-        table.add_row(escape(operation), f"{peer:,.1f}", f"{ours:,.1f}", f"{ratio:,.1f}", target)
+    for name, one in results["figures"].items():
+        ratio = f"{one['ratio']['median']:,.1f} ({one['ratio']['lowest']:,.1f} to {one['ratio']['highest']:,.1f})"
+        sides = (f"{one[side]['median']:,.1f}" for side in ("against", "ours"))
+        table.add_row(escape(WHAT[name]), *sides, ratio, f">= {TARGETS[name]}")
     console.print(table)
+    for name, reason in results["skipped"].items():
+        console.print(f"{name}: skipped, {reason}")
+    c = (
+        multiplications.get("skipped")
+        or f"{multiplications['gmp_us']:.2f} us with GMP, {multiplications['openssl_us']:.2f} with OpenSSL"
+    )
+    console.print(f"A multiplication modulo n^2: {c}; {multiplications['python_us']:.2f} us from Python.")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("output", nargs="?", type=Path, default=Path(".tombolo/bench/paillier.json"))
-    parser.add_argument("--quick", action="store_true", help="10,000 rows and small samples: about 20 seconds")
+    parser.add_argument("--quick", action="store_true", help="50,000 rows and small samples: about two minutes")
+    parser.add_argument("--kernels", type=Path, metavar="PYTHON", help="compare with FATE's kernels: an interpreter that has them")
     options = parser.parse_args()
-    results = measure(options.quick)
+    size = (50_000, 4, 60, 3) if options.quick else (100_000, 4, 200, 5)
+    results = measure(*size, options.kernels)
     show(results, Console())
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(results, indent=2) + "\n")
+    options.output.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

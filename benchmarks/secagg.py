@@ -52,7 +52,7 @@ def masks_of(clients: int) -> int:
 
 def aes(words: Words, streams: int) -> float:
     """CPU seconds to expand so many streams, each whole into one buffer, and to add them to a vector in place."""
-    zeros, buffer, total = bytes(8 * len(words)), np.zeros(8 * len(words) + 15, dtype=np.uint8), words.copy()
+    zeros, buffer, total = bytes(8 * len(words)), np.ones(8 * len(words) + 15, dtype=np.uint8), words.copy()
     began = time.thread_time()
     for stream in range(streams):
         Cipher(algorithms.AES256(stream.to_bytes(32, "big")), modes.CTR(bytes(16))).encryptor().update_into(zeros, buffer)

@@ -15,6 +15,7 @@ PAGES = {
     "protocols/horizontal.md": "horizontal-logistic",
     "protocols/horizontal-mlp.md": "horizontal-mlp",
     "protocols/horizontal-trees.md": "horizontal-trees",
+    "protocols/kkrt.md": "kkrt",
     "protocols/linear.md": "linear",
     "protocols/logistic-arbiter.md": "logistic-arbiter",
     "protocols/logistic-guest.md": "logistic-guest",

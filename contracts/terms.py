@@ -122,11 +122,7 @@ class FeatureTerms(Strict):
     def _levels_differ(self) -> Self:
         if self.levels is not None and (len(set(self.levels)) != len(self.levels) or "" in self.levels):
             raise ValueError("levels: each once, and none empty")
-        return self
-
-    @model_validator(mode="after")
-    def _range_is_of_numbers(self) -> Self:
-        if self.range is not None and self.levels is not None:
+        if self.levels is not None and self.range is not None:
             raise ValueError("range: levels have none")
         return self
 
@@ -191,7 +187,7 @@ class TaskTerms(Strict):
         if (self.protocol in BOOSTED) != (self.boosting is not None):
             raise ValueError(f"boosting: {' and '.join(BOOSTED)} have it, and only they")
         common = {"objective", "classes"}
-        if self.protocol in COMMON_TREES and self.boosting != BoostingTerms(**self.boosting.model_dump(include=common)):  # type: ignore[union-attr]
+        if self.boosting and self.protocol in COMMON_TREES and self.boosting.model_dump(exclude_defaults=True).keys() - common:
             raise ValueError(f"boosting: with {self.protocol} it says objective and classes, and nothing else")
         return self
 
@@ -201,8 +197,8 @@ class TaskTerms(Strict):
             raise ValueError(f"horizontal: {', '.join(HORIZONTAL)} have it, and only they")
         if self.horizontal is not None and self.label.column in self.horizontal.features:
             raise ValueError("horizontal.features: the label is none")
-        missing = {one.missing for one in self.horizontal.features.values()} if self.horizontal is not None else set()
-        if "level" in missing and self.protocol not in COMMON_TREES:
+        features = {} if self.horizontal is None or self.protocol in COMMON_TREES else self.horizontal.features
+        if any(one.missing == "level" for one in features.values()):
             raise ValueError(f"horizontal.features: missing is level with {', '.join(COMMON_TREES)} only")
         return self
 
@@ -292,10 +288,16 @@ class IdTerms(Strict):
 
 
 class AlignmentTerms(Strict):
+    """Which ids are compared, and how (docs/alignment.md).
+
+    ``auto`` is ``kkrt`` for two data parties of which one has 100,000 ids or more, else ``ring``.
+    """
+
     id: list[IdTerms] = Field(min_length=1)
     duplicates: Literal["reject", "keep-latest", "mean"] = "reject"
     latest_by: str | None = None
     minimum_intersection: int = Field(100, ge=1)
+    protocol: Literal["auto", "ring", "kkrt"] = "auto"
 
     @model_validator(mode="after")
     def _latest_needs_a_column(self) -> Self:
@@ -437,6 +439,8 @@ class Terms(Strict):
         """Raise ValueError unless parties in these roles can train and settle by the terms; amendments must keep to it too."""
         held = list(roles)
         self.task.require_composition(held)
+        if self.alignment.protocol == "kkrt" and held.count("guest") + held.count("host") != 2:
+            raise ValueError("alignment.protocol: kkrt is for two data parties; use ring, or auto")
         if self.incentives is not None:
             self._require_evaluator(self.incentives, held)
 

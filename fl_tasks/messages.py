@@ -10,6 +10,7 @@ STAGES = {
     "handshake": "fl_tasks.stages.handshake:HANDSHAKE",
     "seeds": "fl_tasks.stages.handshake:SEEDS",
     "alignment": "fl_tasks.alignment.contract:CONTRACT",
+    "kkrt": "fl_tasks.alignment.contract:KKRT",
     "secure-aggregation": "fl_tasks.horizontal.secagg:CONTRACT",
     "evaluation": "fl_tasks.stages.evaluate:METRICS",
     "scoring": "fl_tasks.vertical.scoring:CONTRACT",

@@ -122,6 +122,21 @@ def BlindedPoint() -> Column:  # noqa: N802
     return Column("blinded-point")
 
 
+def MaskedCode() -> Column:  # noqa: N802
+    """Code words under a one-time pad of key streams, of which the recipient has one of every two by oblivious transfer."""
+    return Column("masked-code")
+
+
+def OprfTag() -> Column:  # noqa: N802
+    """Values of an oblivious pseudo-random function: whoever asked for an id knows its tag, all others look random."""
+    return Column("oprf-tag")
+
+
+def KeyedToken() -> Column:  # noqa: N802
+    """Ids that sender and recipient both have, enciphered under a key that only these two have."""
+    return Column("keyed-token")
+
+
 def Commitment() -> Column:  # noqa: N802
     """SHA-256 commitments."""
     return Column("commitment")

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from fl_tasks.alignment import order, ring, salt, two_party
+from fl_tasks.alignment.kkrt import messages as kkrt
 from storage.schema import Contract
 
-CONTRACT = Contract("alignment", *salt.MESSAGES, *two_party.MESSAGES, *ring.MESSAGES, *order.MESSAGES)
+KKRT = Contract("kkrt", *salt.MESSAGES, *kkrt.MESSAGES)
+"""What two parties with large lists send each other until they know which ids are common."""
+
+CONTRACT = Contract("alignment", *salt.MESSAGES, *two_party.MESSAGES, *ring.MESSAGES, *kkrt.MESSAGES, *order.MESSAGES)

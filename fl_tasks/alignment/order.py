@@ -21,7 +21,7 @@ MESSAGES = (
         HOST,
         {"test": Public("bool", "which aligned rows are held out; drawn at random or given by the guest")},
         learns="which aligned rows are held out for evaluation",
-        step="6",
+        step="8",
     ),
     Message(
         "order_digest",
@@ -29,7 +29,7 @@ MESSAGES = (
         DATA,
         {"hash": Commitment()},
         learns="whether the sender's aligned ids and their order equal its own",
-        step="7",
+        step="9",
         limit="keyed by a secret of the data parties: no dictionary test for the arbiter or anybody else",
     ),
 )

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fl_tasks.alignment.salt import joint_salt
-from fl_tasks.alignment.two_party import DOMAIN, WrongListSize, split
+from fl_tasks.alignment.two_party import DOMAIN, WrongListSize
 from fl_tasks.crypto import ristretto
 from fl_tasks.session import Session
 from storage.roles import ARBITER, DATA, GUEST, HOST
@@ -122,7 +122,7 @@ def arbiter(session: Session) -> None:
 def _shuffled(session: Session, points: bytes) -> None:
     """Hand the guest's list to the guest in a new order, and translate the positions that it finds."""
     order = session.prf("shuffle").stream().permutation(len(points) // _POINT)
-    listed = split(points)
+    listed = ristretto.split(points)
     session.send("final_list", session.guest, point=ristretto.points_to_arrow(b"".join([listed[at] for at in order])))
     found = _positions(session, "shuffled_positions", session.guest, len(order))
     session.send("guest_positions", session.guest, position=[int(order[at]) for at in found])
@@ -135,9 +135,9 @@ def intersect(session: Session, lists: dict[str, bytes]) -> None:
         owner = parties[(index + 1) % len(parties)]
         if party != session.me:
             lists[owner] = _points(session, "final_list", party, None)
-    common = set.intersection(*(set(split(points)) for points in lists.values()))
+    common = set.intersection(*(set(ristretto.split(points)) for points in lists.values()))
     for owner, points in lists.items():
-        found = sorted((token, at) for at, token in enumerate(split(points)) if token in common)
+        found = sorted((token, at) for at, token in enumerate(ristretto.split(points)) if token in common)
         name, to = ("shuffled_positions", _shuffler(session)) if owner == session.me else ("common_positions", owner)
         session.send(name, to, position=[at for _, at in found])
 
@@ -158,6 +158,6 @@ def _positions(session: Session, name: str, sender: str, size: int) -> list[int]
 def _points(session: Session, name: str, sender: str, size: int | None) -> bytes:
     points = ristretto.points_from_arrow(session.values(session.receive(name, sender), "point"), session.threads)
     count = len(points) // _POINT
-    if (size is not None and count != size) or len(set(split(points))) != count:
+    if (size is not None and count != size) or len(set(ristretto.split(points))) != count:
         raise WrongListSize(party=sender)
     return points

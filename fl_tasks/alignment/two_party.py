@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fl_tasks.alignment.salt import joint_salt
 from fl_tasks.crypto import ristretto
 from fl_tasks.session import Session
 from storage.errors import CodedError
@@ -44,10 +43,12 @@ class WrongListSize(CodedError):
     remedy = "Stop working with that party until it has explained its log."
 
 
-def common_rows(session: Session, ids: Sequence[str], least: int) -> list[int]:
-    """Positions in ``ids`` of the common ones, in the order that both parties share."""
+def common_rows(session: Session, ids: Sequence[str], salt: bytes, sizes: dict[str, int]) -> list[int]:
+    """Positions in ``ids`` of the common ones, in the order that both parties share.
+
+    ``salt`` and ``sizes`` are what :func:`fl_tasks.alignment.salt.joint_salt` gave.
+    """
     (peer,) = (party for party in session.data_parties if party != session.me)
-    salt, sizes = joint_salt(session, len(ids), least)
     order = session.prf("order").stream().permutation(len(ids))
     exponent = ristretto.random_scalar(session.prf("exponent").stream())
     hashed = ristretto.hash_all([ids[at].encode() for at in order], DOMAIN + salt, session.threads)
@@ -56,18 +57,13 @@ def common_rows(session: Session, ids: Sequence[str], least: int) -> list[int]:
     theirs_twice = ristretto.exponentiate(theirs, exponent, session.threads)
     session.send("doubly_blinded_ids", point=ristretto.points_to_arrow(theirs_twice))
     mine_twice = _list(session, "doubly_blinded_ids", peer, len(ids))
-    other = set(split(theirs_twice))
-    common = sorted((token, at) for at, token in enumerate(split(mine_twice)) if token in other)
+    other = set(ristretto.split(theirs_twice))
+    common = sorted((token, at) for at, token in enumerate(ristretto.split(mine_twice)) if token in other)
     return [int(order[at]) for _, at in common]
 
 
 def _list(session: Session, name: str, peer: str, size: int) -> bytes:
     points = ristretto.points_from_arrow(session.values(session.receive(name, peer), "point"), session.threads)
-    if len(points) != size * _POINT or len(set(split(points))) != size:
+    if len(points) != size * _POINT or len(set(ristretto.split(points))) != size:
         raise WrongListSize(party=peer)
     return points
-
-
-def split(points: bytes) -> list[bytes]:
-    """A flat buffer as single points."""
-    return [points[at : at + _POINT] for at in range(0, len(points), _POINT)]

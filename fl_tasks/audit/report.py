@@ -164,7 +164,10 @@ def _events(run: History) -> list[tuple[str, ...]]:
         if event["kind"] == "rounds":
             if event is not rounds[-1]:
                 continue
-            subject, facts = "all", f"{event['body']['round']} rounds, last loss {plainly(event['body'].get('loss'))}"
+            body = event["body"]
+            subject, facts = "all", f"{body['round']} rounds, last loss {plainly(body.get('loss'))}"
+            if "epsilon" in body:
+                facts += f", epsilon {body['epsilon']:.4g} at delta {body['delta']:.4g}"
         rows.append((f"<span class=once>{_time(event['at'])}</span>", escape(event["kind"]), escape(subject), escape(facts)))
     return rows
 

@@ -1,7 +1,7 @@
 """Random encryptions of zero, which hide the plaintext of a Paillier ciphertext.
 
 The quick kind is h_n^r for a short r (Damgard, Jurik, Nielsen 2010, section 4.2): h_n = (-y^2)^n is fixed per key,
-its powers are tabulated, and r has 256 bits, which a generic discrete logarithm search breaks in 2^128 steps. Every
+its powers are tabulated, and r is short, but long enough that the search for it takes as long as factoring n. Every
 party derives y from n by hashing, so that nobody needs to trust the key holder's choice. The holder of the private
 key can attack short exponents: what is sent *to the key holder* after computing on its ciphertexts is refreshed with
 the full kind, r^n for r uniform in Z_n*.
@@ -18,10 +18,16 @@ import gmpy2
 import numpy as np
 from gmpy2 import mpz
 
+from fl_tasks.crypto.halves import Halves
 from fl_tasks.crypto.paillier import PublicKey
+from fl_tasks.crypto.powers import Powers, kept
 
-EXPONENT_BITS = 256
-_WINDOWS = (4, 6, 8, 10, 12)
+_WINDOWS = (4, 6, 8, 10, 12, 13, 14)
+
+
+def exponent_bits(public: PublicKey) -> int:
+    """Bits of r: twice the strength of the modulus (NIST SP 800-57 part 1, table 2), so that neither is the weaker."""
+    return 224 if public.bits <= 2048 else 256 if public.bits <= 3072 else 304
 
 
 def _base(public: PublicKey) -> mpz:
@@ -31,50 +37,37 @@ def _base(public: PublicKey) -> mpz:
     return gmpy2.powmod(-y * y % public.n, public.n, public.nsquare)
 
 
-class _Table:
-    """Powers of h_n: ``rows[i][j] = h_n^(j * 2^(window * i))``."""
+class _Supply:
+    """Draws from the table that suits how many were drawn under this key so far: as many are expected to follow."""
 
-    def __init__(self, n: int, window: int) -> None:
-        public = PublicKey(n)
-        modulus, self.nsquare, self.window = public.nsquare, public.nsquare, window
-        power = _base(public)
-        self.rows: list[list[Any]] = []
-        for _ in range(-(-EXPONENT_BITS // window)):
-            row = [mpz(1)]
-            for _ in range((1 << window) - 1):
-                row.append(row[-1] * power % modulus)
-            self.rows.append(row)
-            power = row[-1] * power % modulus
+    def __init__(self, n: int) -> None:
+        self._public = PublicKey(n)
+        self._bits = exponent_bits(self._public)
+        self._drawn = 0
+        self._table: Powers | None = None
 
-    def draw(self, count: int) -> list[Any]:
+    def _cost(self, window: int) -> int:
+        rows = -(-self._bits // window)
+        there = (self._table and self._table.window == window) or kept(self._public, self._bits, window)
+        return rows * self._drawn + (0 if there else rows << window)
+
+    def draw(self, count: int) -> list[Halves]:
         """``count`` fresh powers of h_n."""
-        modulus, first, rest = self.nsquare, self.rows[0], self.rows[1:]
-        raw = np.frombuffer(secrets.token_bytes(2 * count * len(self.rows)), dtype="<u2") & ((1 << self.window) - 1)
-        drawn = []
-        for digits in raw.reshape(count, len(self.rows)).tolist():
-            value = first[digits[0]]
-            for row, digit in zip(rest, digits[1:], strict=True):
-                value = value * row[digit] % modulus
-            drawn.append(value)
-        return drawn
+        self._drawn += count
+        window = min(_WINDOWS, key=self._cost)
+        if self._table is None or self._table.window < window:
+            self._table = Powers(self._public, _base, self._bits, window)
+        table = self._table
+        raw = np.frombuffer(secrets.token_bytes(2 * count * table.rows), dtype="<u2")
+        return table.products(raw.reshape(count, table.rows).astype(np.int64) & ((1 << table.window) - 1))
 
 
-_table = lru_cache(maxsize=4)(_Table)
-_largest: dict[int, int] = {}
+_supply = lru_cache(maxsize=4)(_Supply)
 
 
-def short_zeros(public: PublicKey, count: int) -> list[Any]:
-    """``count`` encryptions of zero with short exponents, as numbers modulo n^2; about 24 multiplications each."""
-    if count == 0:
-        return []
-    n = int(public.n)
-
-    def cost(window: int) -> int:
-        return -(-EXPONENT_BITS // window) * (count + (0 if window == _largest.get(n) else 1 << window))
-
-    window = min((w for w in _WINDOWS if w >= _largest.get(n, 0)), key=cost)
-    _largest[n] = window
-    return _table(n, window).draw(count)
+def short_zeros(public: PublicKey, count: int) -> list[Halves]:
+    """``count`` encryptions of zero with short exponents, in halves; 15 to 30 multiplications each at 2048 bits."""
+    return _supply(int(public.n)).draw(count) if count else []
 
 
 def full_zeros(public: PublicKey, count: int) -> list[Any]:

@@ -51,6 +51,21 @@ def invert(scalar: bytes) -> bytes:
     return bytes(rbcl.crypto_core_ristretto255_scalar_invert(scalar))
 
 
+def generate(scalar: bytes) -> bytes:
+    """The generator raised to a non-zero scalar."""
+    return bytes(rbcl.crypto_scalarmult_ristretto255_base(scalar))
+
+
+def multiply(left: bytes, right: bytes) -> bytes:
+    """The product of two valid points."""
+    return bytes(rbcl.crypto_core_ristretto255_add(left, right))
+
+
+def divide(left: bytes, right: bytes) -> bytes:
+    """The quotient of two valid points."""
+    return bytes(rbcl.crypto_core_ristretto255_sub(left, right))
+
+
 def _spread(count: int, function: Callable[[int], bytes], threads: int) -> bytes:
     """The results for 0 to ``count`` - 1, joined; in threads if that is worth it."""
 
@@ -100,6 +115,11 @@ def validate(points: bytes | memoryview, threads: int = 1) -> None:
         return b""
 
     _each(points, check, threads)
+
+
+def split(points: bytes) -> list[bytes]:
+    """A flat buffer as single points."""
+    return [points[at : at + POINT_BYTES] for at in range(0, len(points), POINT_BYTES)]
 
 
 def points_to_arrow(points: bytes | memoryview) -> pa.FixedSizeBinaryArray:

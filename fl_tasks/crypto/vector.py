@@ -19,12 +19,13 @@ import pyarrow as pa
 from gmpy2 import mpz
 
 from fl_tasks.crypto.errors import InvalidCiphertext, OutOfRange, WrongKey, WrongShape
+from fl_tasks.crypto.halves import Halves, join
 from fl_tasks.crypto.obfuscation import full_zeros, short_zeros
 from fl_tasks.crypto.paillier import PrivateKey, PublicKey
 from fl_tasks.crypto.pool import INLINE, Pool, held_key
 
 Integers = Sequence[int] | npt.NDArray[np.int64]
-_ENCRYPT_US, _FULL_US, _SCALE_US, _DECRYPT_US = 120.0, 11_000.0, 8.0, 3_000.0
+_ENCRYPT_US, _FULL_US, _SCALE_US, _DECRYPT_US = 80.0, 11_000.0, 8.0, 3_000.0
 
 cached_public = lru_cache(maxsize=8)(PublicKey)
 
@@ -235,10 +236,14 @@ def _scaled(n: int, buffer: bytes, factors: list[int]) -> bytes:
     return bytes(CipherVector.from_values(public, scaled).buffer)
 
 
+def _joined(public: PublicKey, halves: Iterable[Halves]) -> CipherVector:
+    return CipherVector.from_values(public, [join(one, public.n) for one in halves])
+
+
 def short_bytes(n: int, count: int) -> bytes:
     """The buffer of ``count`` encryptions of zero with short exponents; for a pool's workers."""
     public = cached_public(n)
-    return bytes(CipherVector.from_values(public, short_zeros(public, count)).buffer)
+    return bytes(_joined(public, short_zeros(public, count)).buffer)
 
 
 def full_bytes(n: int, count: int) -> bytes:
@@ -248,7 +253,7 @@ def full_bytes(n: int, count: int) -> bytes:
 
 
 def zeros(public: PublicKey, count: int, pool: Pool | None = None) -> CipherVector:
-    """Fresh encryptions of zero with short exponents (about 0.12 ms each at 2048 bits).
+    """Fresh encryptions of zero with short exponents (about 0.08 ms each at 2048 bits).
 
     Made ahead of use and used once, ``zeros(...).add_plain(values)`` is an encryption that costs a few microseconds.
     """
@@ -276,7 +281,12 @@ def encrypt(public: PublicKey, values: Integers, pool: Pool | None = None) -> Ci
     plain = _integers(values)
     if plain and max(max(plain), -min(plain)) >= public.n:
         raise OutOfRange("A plaintext is not smaller than n.")
-    return CipherVector.from_values(public, _shift(public, zeros(public, len(plain), pool).values(), plain))
+    if len((pool or INLINE).split(len(plain), _ENCRYPT_US)) == 1:
+        n = public.n
+        return _joined(
+            public, [((high + low * m) % n, low) for (high, low), m in zip(short_zeros(public, len(plain)), plain, strict=True)]
+        )
+    return zeros(public, len(plain), pool).add_plain(plain)
 
 
 def _residues(buffer: bytes) -> bytes:

@@ -151,11 +151,12 @@ def aggregator(session: Session) -> State:
         attendance.expect_returned(session)
         sums = _noisy(session, plan, checked(plan, sum_values(session, plan.size, attendance)))
         last = session.round >= session.last_round
-        state = session.checkpoint(moved(plan, state, sums, list(attendance.expected), last))
-        session.send("weights", weight=state["w"])
+        after = moved(plan, state, sums, list(attendance.expected), last)
+        session.send("weights", weight=after["w"])  # before the checkpoint, after which nobody would send it again
         if plan.noise is None:
-            session.send("training_loss", loss=state["loss"][-1])
-        session.send("end", stop=bool(state["stopped"]))
+            session.send("training_loss", loss=after["loss"][-1])
+        session.send("end", stop=bool(after["stopped"]))
+        state = session.checkpoint(after)
         loss = state["loss"][-1] if state["loss"] else None
         session.report(round=session.round, loss=loss, clients=len(attendance.expected))
     if session.finished:

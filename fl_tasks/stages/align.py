@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from fl_tasks.alignment import ring, two_party
+from fl_tasks.alignment import pair, ring
 from fl_tasks.alignment.contract import CONTRACT
 from fl_tasks.alignment.order import check_order, share_split
 from fl_tasks.ledger import enter
@@ -66,7 +66,7 @@ def align(place: Workplace, run: str, wait: Wait, progress: Progress = log_progr
             if session.role == CLIENT:
                 _hold_out(place, session)
             else:
-                _align(place, session, ring if many else two_party)
+                _align(place, session, ring if many else pair)
         aligned = load_aligned(place, run)
         test = int(aligned.test.sum())
         enter(place, run, "alignment", "rows", rows=len(aligned.test), test=test)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pyarrow as pa
 
@@ -37,6 +38,7 @@ def ask_admission(place: Workplace, invited: Invitation, wait: Wait, approver: s
     if area.get(f"admitted/{place.me}") is not None:
         return manifest
     watch, admission = place.watch(run, wait, deadline=place.terms.deadlines.run), HANDSHAKE["admission"]
+    facts: dict[str, Any] = {"answer": "late", "closed": closing.closed, "joined": list(closing.joined)}
     try:
         collect_signatures(place, exchange, watch, manifest)
         late = LateJoin(
@@ -52,9 +54,10 @@ def ask_admission(place: Workplace, invited: Invitation, wait: Wait, approver: s
             send_to_all(place, exchange, "late_join", {"document": stored})
         admitted = hear(exchange, watch, admission, place.initiator).table.column("admitted")[0].as_py()
     except (PeerAborted, PeerSilent, RunExpired) as ended:
+        note_absence(place, invited, **facts)
         raise Absent(f"Run {run} is over. {ended}", party=place.me) from None
     if not admitted:
-        note_absence(place, invited, answer="late", closed=closing.closed, joined=list(closing.joined))
+        note_absence(place, invited, **facts)
         raise Absent(f"Run {run}, whose training is over.", party=place.me)
     area.keep("manifest", canonical(manifest.document()))
     area.keep(f"admitted/{place.me}", stored)

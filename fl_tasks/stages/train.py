@@ -60,7 +60,7 @@ def train(place: Workplace, run: str, wait: Wait, progress: Progress = log_progr
             encoder, state = (_client if session.role == CLIENT else _data_party)(place, session)
             if session.finished:
                 _keep_model(session, encoder, state)
-        if place.terms.task.horizontal is not None:
+        if place.terms.task.horizontal is not None and place.terms.task.privacy is None:
             write_page(place, run)
         finished = session.finished or bool(state.get("stopped"))
         done, losses = int(state["round"]), [float(one) for one in state.get("loss", [])]

@@ -7,7 +7,7 @@ import hashlib
 import pyarrow as pa
 import pytest
 
-from fl_tasks.alignment import ring, two_party
+from fl_tasks.alignment import pair, ring
 from fl_tasks.alignment.contract import CONTRACT
 from fl_tasks.alignment.order import OrderMismatch, check_order
 from fl_tasks.alignment.salt import BrokenCommitment, ListTooSmall
@@ -63,7 +63,7 @@ def overheard(monkeypatch) -> list[tuple[str, str, str, bytes]]:
     return heard
 
 
-@pytest.mark.parametrize(("protocol", "parties"), [(two_party, ("clinic", "lab")), (ring, ("clinic", "lab", "mill"))])
+@pytest.mark.parametrize(("protocol", "parties"), [(pair, ("clinic", "lab")), (ring, ("clinic", "lab", "mill"))])
 def test_all_find_the_same_rows_and_a_dictionary_finds_nothing(tmp_path, overheard, protocol, parties):
     fed, run = layout(tmp_path, parties)
     rows = intersect(fed, run, protocol)
@@ -90,10 +90,10 @@ def _orders(parts: set[bytes]) -> list[tuple[bytes, ...]]:
 
 def test_two_runs_share_no_point(tmp_path, overheard):
     fed, run = layout(tmp_path)
-    intersect(fed, run, two_party)
+    intersect(fed, run, pair)
     first = {data[at : at + 32] for _, _, name, data in overheard if "blinded" in name for at in range(0, len(data), 32)}
     overheard.clear()
-    intersect(fed, fed.start("run-2"), two_party)
+    intersect(fed, fed.start("run-2"), pair)
     second = {data[at : at + 32] for _, _, name, data in overheard if "blinded" in name for at in range(0, len(data), 32)}
     assert len(first) == len(second) == 2 * (40 + 50) - 20  # the twenty common ids meet in one point each
     assert not first & second
@@ -102,7 +102,7 @@ def test_two_runs_share_no_point(tmp_path, overheard):
 def test_a_tiny_list_cannot_probe(tmp_path, overheard):
     fed, run = layout(tmp_path)
     with pytest.raises(ListTooSmall) as caught:
-        intersect(fed, run, two_party, {**IDS, "lab": ["customer-020"]})
+        intersect(fed, run, pair, {**IDS, "lab": ["customer-020"]})
     assert "lab" in str(caught.value)
     assert not any("blinded" in name for _, _, name, _ in overheard)
 
@@ -118,7 +118,7 @@ def test_a_peer_sees_a_lie_about_the_size(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Session, "send", send)
     with pytest.raises(BrokenCommitment):
-        intersect(fed, run, two_party)
+        intersect(fed, run, pair)
 
 
 @pytest.mark.parametrize("forged", ["identity", "not canonical", "repeated", "short"])
@@ -136,7 +136,7 @@ def test_forged_points_are_refused(tmp_path, monkeypatch, forged):
 
     monkeypatch.setattr(Session, "send", send)
     with pytest.raises(InvalidPoint if forged in ("identity", "not canonical") else WrongListSize):
-        intersect(fed, run, two_party)
+        intersect(fed, run, pair)
 
 
 def test_a_different_order_stops_the_run(tmp_path):
@@ -164,7 +164,7 @@ def test_a_guest_that_intersects_does_not_see_whom_each_host_knows(tmp_path, ove
     monkeypatch.setattr(Session, "prf", prf)
     rows = intersect(fed, run, ring)
     assert {IDS["clinic"][at] for at in rows["clinic"]} == set.intersection(*map(set, IDS.values()))
-    finals = [two_party.split(data) for _, to, name, data in overheard if name == "final_list" and to == "clinic"]
+    finals = [ristretto.split(data) for _, to, name, data in overheard if name == "final_list" and to == "clinic"]
     assert len(finals) == 2  # the guest's list and the other host's; the third is the guest's own work
     (order,) = orders
     for mine, theirs in (finals, reversed(finals)):

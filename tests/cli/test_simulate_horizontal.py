@@ -11,6 +11,7 @@ import pytest
 from typer import Typer
 from typer.testing import CliRunner
 
+from cli.demo.digits import write_digits
 from cli.demo.hospitals import write_hospitals
 from cli.simulate import simulate
 
@@ -45,3 +46,21 @@ def test_four_hospitals(tmp_path, example):
     for party in tables:
         card = next((tmp_path / "out" / "parties" / party).rglob("model-card.md"))
         assert "Every client holds the same model." in card.read_text()
+
+
+@pytest.mark.slow
+def test_five_offices_learn_digits(tmp_path):
+    """A few rounds bring what no office reaches alone, and nearly what the pooled network does."""
+    tables = write_digits(tmp_path / "tables")
+    data = [part for name, path in tables.items() for part in ("--data", f"{name}={path}")]
+    choices = ["--set", "rounds=6", "--set", "strategy=fedprox"]
+    result = CliRunner().invoke(app, [str(EXAMPLES / "digits"), *data, *choices, "--out", str(tmp_path / "out")])
+    assert result.exit_code == 0, result.output
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    federated, pooled, best = (report["metrics"][name]["accuracy"] for name in ("federated", "pooled", "best_client"))
+    assert best < federated > pooled - 0.03
+    assert report["rounds"] == len(report["loss"]) == 6
+    assert not report["settlement"]["unmatched"]
+    card = next((tmp_path / "out" / "parties" / "mill").rglob("model-card.md")).read_text()
+    assert "a network over clients' rows by federated averaging" in card
+    assert "| strategy | fedprox |" in card

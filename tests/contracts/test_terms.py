@@ -68,3 +68,11 @@ def test_contributions_by_volume_are_possible():
 def test_linear_models_have_no_depth():
     with pytest.raises(BadParameter, match="depth"):
         parameters({"depth": 3}, "linear")
+
+
+def test_alignment_by_kkrt_is_for_two_data_parties():
+    assert terms().document()["alignment"]["protocol"] == "auto"
+    kkrt = {"alignment": {"id": [{"column": "id"}], "protocol": "kkrt"}}
+    assert terms(roles=("guest", "host", "arbiter"), **kkrt).alignment.protocol == "kkrt"
+    with pytest.raises(ValidationError, match="kkrt is for two data parties"):
+        terms(roles=("guest", "host", "host"), **kkrt)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from cli.demo.digits import write_digits
 from cli.demo.federation import Federation, lay_out
 from cli.demo.hospitals import write_hospitals
 from cli.demo.instance import REPOSITORY, Instance
@@ -145,3 +146,12 @@ def test_where_a_run_may_go_on_without_a_client_its_refusal_fails_nothing(tmp_pa
         assert dags[dag]["tasks"]["settle"] == [before]
         assert dags[dag]["rules"]["settle"] == "none_failed"
         assert dags[dag]["rules"]["join"] == "all_success"
+
+
+def test_a_word_is_picked_from_a_list(tmp_path: Path) -> None:
+    laid = simulation.lay_out(REPOSITORY / "federations" / "digits", write_digits(tmp_path / "tables"), None, tmp_path / "laid")
+    (tmp_path / "post").mkdir()
+    form = parse(laid, "post", tmp_path / "post")["dags"]["digits_train"]["form"]
+    assert (form["strategy"]["type"], form["strategy"]["enum"]) == ("string", ["fedavg", "fedprox", "fedadam"])
+    assert form["local_epochs"]["type"] == "integer" and form["step"]["type"] == "number"
+    assert "batch_rows" not in form

@@ -31,7 +31,7 @@ DAG, OTHERS = "trial_train", ["north", "east", "south", "centre"]
 @pytest.fixture(scope="module")
 def west(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Federation, Airflow]]:
     root = tmp_path_factory.mktemp("west")
-    terms = {"joining": "approval", "deadlines": {"join": 75}}
+    terms = {"joining": "approval", "deadlines": {"join": 120}}
     fed = hospitals(root, horizontal={"absence": "skip"}, terms=terms, tolerance=1e-3)
     port = free_ports(1, 18080)[0]
     one = Instance("west", root / "west" / "airflow", fed.settings("west"), port, "a password for tests")
@@ -45,9 +45,9 @@ def west(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Federation,
 def invited(fed: Federation, airflow: Airflow, run: str) -> None:
     """West's inbox begins its DAG run, whose question waits for an answer."""
     invite(fed.place("centre"), run)
-    end = time.monotonic() + 60
+    end = time.monotonic() + 100
     while airflow.run(DAG, run) is None or states(airflow, run)["approve"] != "awaiting_input":
-        assert time.monotonic() < end, "no question within a minute"
+        assert time.monotonic() < end, "no question in time"
         time.sleep(0.3)
 
 
@@ -62,7 +62,7 @@ def others_do_it(fed: Federation, run: str) -> None:
 
 
 def assert_skipped(fed: Federation, airflow: Airflow, run: str, height: int) -> None:
-    assert airflow.wait_run(DAG, run, 120) == "success"
+    assert airflow.wait_run(DAG, run, 240) == "success"
     ended = states(airflow, run)
     assert ended.pop("settle") == "success" and ended.pop("invitation") == "success"
     assert set(ended.values()) == {"skipped"}, ended

@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import signal
+import subprocess
+import sys
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -11,9 +19,11 @@ from fl_tasks.stages.align import align
 from fl_tasks.stages.aligned import load_aligned
 from fl_tasks.stages.validate import validate
 from fl_tasks.waiting import Wait, Waiting
-from tests.federation import Federation, federation, quiet
+from storage.exchange import Exchange
+from tests.federation import FOREVER, Federation, federation, quiet
 from tests.fl_tasks.stages.test_pipeline import tables
 
+KKRT = {"alignment": {"id": [{"column": "id"}], "minimum_intersection": 20, "protocol": "kkrt"}}
 WITHOUT_ARBITER = {"roles": {"clinic": "guest", "lab": "host", "mill": "host"}, "protocol": "logistic-guest"}
 
 
@@ -36,14 +46,101 @@ def sent(fed: Federation) -> dict[str, bytes]:
     return {f"{party}/{key}": store.get(key) for party, store in stores.items() for key in store.list("to-")}
 
 
-@pytest.mark.parametrize(("hosts", "terms"), [(1, {}), (2, {}), (2, WITHOUT_ARBITER)], ids=["pair", "ring", "no arbiter"])
-def test_the_same_rows_in_the_same_order(tmp_path, hosts, terms):
+@pytest.fixture
+def payloads(monkeypatch) -> dict[tuple[str, ...], list[str]]:
+    """A hash of the columns of every try to send, by sender, recipient, round, step and message."""
+    made: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    real = Exchange.send
+
+    def send(self, message, recipient, round, columns):
+        made[self.me.name, recipient, str(round), message.step, message.name].append(digest(columns))
+        return real(self, message, recipient, round, columns)
+
+    monkeypatch.setattr(Exchange, "send", send)
+    return made
+
+
+def digest(columns) -> str:
+    plain = {name: one.to_pylist() if isinstance(one, pa.Array) else one for name, one in columns.items()}
+    values = {name: one if isinstance(one, list) else [one] for name, one in plain.items()}
+    return hashlib.sha256(repr(sorted(values.items())).encode()).hexdigest()
+
+
+KILLED = """
+import math, os, signal, sys
+from pathlib import Path
+from fl_tasks.stages.align import align
+from fl_tasks.waiting import Wait
+from fl_tasks.workplace import Workplace
+from storage.exchange import Exchange
+
+settings, run, left, after = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4] == "after"
+real, sent = Exchange.send, []
+
+def send(self, *words):
+    sent.append(words)
+    if len(sent) == left and not after:
+        os.kill(os.getpid(), signal.SIGKILL)
+    real(self, *words)
+    if len(sent) == left:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+Exchange.send = send
+align(Workplace.open("trial", settings), run, Wait(math.inf), progress=lambda _: None)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", ["clinic", "lab"])
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_kkrt_survives_kill_9_at_every_message(tmp_path, payloads, monkeypatch, victim, moment):
+    """One party's process is killed at each message in turn; what its peer read in all that time is what a replay sends."""
+    fed = federation(tmp_path, tables(), limits={"maximum_leverage": 0.5}, **KKRT)
+    run = fed.start()
+    fed.stage(validate, run)
+    received = {}
+    real = Exchange.fetch
+
+    def fetch(self, message, sender, round):
+        receipt = real(self, message, sender, round)
+        if receipt is not None and sender == victim:
+            columns = {name: receipt.table.column(name).combine_chunks().storage for name in receipt.table.column_names}
+            received[sender, self.me.name, str(round), message.step, message.name] = digest(columns)
+        return receipt
+
+    monkeypatch.setattr(Exchange, "fetch", fetch)
+    with ThreadPoolExecutor(len(fed.parties)) as pool:
+        others = [one for one in fed.parties if one != victim]
+        results = [pool.submit(align, fed.place(one), run, FOREVER, progress=quiet) for one in others]
+        for sends in count(1):
+            words = [sys.executable, "-c", KILLED, str(fed.settings(victim)), run, str(sends), moment]
+            status = subprocess.run(words, check=False, cwd=Path(__file__).parents[3]).returncode
+            if status != -signal.SIGKILL:
+                break
+        assert status == 0
+        assert sends > 5
+        rows = {result.result()["rows"] for result in results if result.result()}
+    payloads.clear()
+    for key in fed.place(victim).run_area(run).area("aligned").names():
+        fed.place(victim).run_area(run).area("aligned").delete(key)
+    assert align(fed.place(victim), run, FOREVER, progress=quiet)["rows"] in rows
+    replayed = {key: digests for key, digests in payloads.items() if key in received}
+    assert len(replayed) == len(received) >= 5
+    assert replayed == {key: [one] for key, one in received.items()}
+
+
+@pytest.mark.parametrize(
+    ("hosts", "terms"), [(1, {}), (1, KKRT), (2, {}), (2, WITHOUT_ARBITER)], ids=["pair", "kkrt", "ring", "no arbiter"]
+)
+def test_the_same_rows_in_the_same_order(tmp_path, payloads, hosts, terms):
     given = tables(hosts=hosts)
     fed = federation(tmp_path, given, limits={"maximum_leverage": 0.5}, **terms)
     run = fed.start()
     fed.stage(validate, run)
     results, stops = stopped_at_every_wait(fed, run)
     assert stops > len(fed.parties)
+    assert any(len(tries) > 1 for tries in payloads.values())
+    assert all(len(set(tries)) == 1 for tries in payloads.values())
     before = sent(fed)
     assert fed.stage(align, run) == results
     assert sent(fed) == before

@@ -37,6 +37,12 @@ def test_contributions_and_rewards():
     assert "<td>notary</td><td class=n></td><td class=n></td><td class=n>500.00 EUR</td>" in text
 
 
+def test_what_privacy_cost_stands_beside_the_rounds():
+    body = {"round": 5, "finished": True, "loss": None, "epsilon": 2.98765, "delta": 1e-5}
+    event = {"kind": "rounds", "subject": "to 5", "at": "2026-01-01T00:00:00+00:00", "body": body}
+    assert "5 rounds, last loss none, epsilon 2.988 at delta 1e-05" in report._run(History("run-1", events=[event]))
+
+
 def test_numbers_for_people():
     audit = Audit()
     audit.count("record", "segments")

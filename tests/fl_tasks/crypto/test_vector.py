@@ -2,6 +2,7 @@
 
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from fl_tasks.crypto import obfuscation
 from fl_tasks.crypto.errors import InvalidCiphertext, OutOfRange, WrongKey, WrongShape
+from fl_tasks.crypto.halves import join
 from fl_tasks.crypto.pool import open_pool
 from fl_tasks.crypto.vector import CipherVector, decrypt, decrypt_residues, encrypt, fresh_zeros, zeros
 from storage.schema import Paillier
@@ -93,14 +95,21 @@ def test_randomness_is_fresh(private):
     assert decrypt(private, zeros(public, 2)) == [0, 0]
 
 
-@pytest.mark.parametrize("window", [4, 10])
-def test_table_powers_are_powers(public, window):
-    table = obfuscation._Table(int(public.n), window)
-    base = obfuscation._base(public)
-    assert len(table.rows) * window >= obfuscation.EXPONENT_BITS
-    for i, row in enumerate(table.rows[:3]):
-        for j in (0, 1, 5, len(row) - 1):
-            assert row[j] == pow(base, j << (window * i), public.nsquare)
+def test_exponents_are_as_strong_as_the_key():
+    strength = {bits: obfuscation.exponent_bits(SimpleNamespace(bits=bits)) for bits in (2048, 3072, 4096)}
+    assert strength == {2048: 224, 3072: 256, 4096: 304}
+
+
+@pytest.mark.parametrize("drawn", [10, 3000])
+def test_drawn_powers_are_of_the_base(public, drawn, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(obfuscation.secrets, "token_bytes", lambda count: b"\x03\x00" * (count // 2))
+    supply = obfuscation._Supply(int(public.n))
+    power = supply.draw(drawn)[-1]
+    table = supply._table
+    exponent = sum(3 << table.window * row for row in range(table.rows))
+    assert table.rows * table.window >= obfuscation.exponent_bits(public)
+    assert join(power, public.n) == pow(obfuscation._base(public), exponent, public.nsquare)
 
 
 def test_arrow_round_trip_over_the_same_memory(private):

@@ -18,9 +18,9 @@ from fl_tasks.models.reference import fit_alone
 from fl_tasks.tables.encoding import NoColumns
 from fl_tasks.waiting import Wait, Waiting
 from storage.canonical import canonical
-from tests.federation import Federation, quiet
+from tests.federation import FOREVER, Federation, quiet
 from tests.fl_tasks.horizontal.hospitals import HOSPITALS, hospitals, tables
-from tests.fl_tasks.horizontal.parties import Clock
+from tests.fl_tasks.horizontal.parties import Clock, Vanished
 
 COLUMNS = ["age", "dose", "ward"]
 
@@ -96,6 +96,31 @@ def test_below_the_threshold_training_ends_for_all(tmp_path, monkeypatch):
     assert set(found) == {"centre"}
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("message", ["weights", "verdict"])
+def test_an_aggregator_that_dies_before_it_tells_of_a_round_tells_it_again(tmp_path, message):
+    fed = hospitals(tmp_path, rounds=1)
+    run = fed.start()
+
+    def dying(session: Any) -> Any:
+        with fed.place("centre").session(run, newton.CONTRACT, "train", FOREVER, quiet) as first:
+            sends = first.send
+
+            def send(name: str, to: Any = None, /, **columns: Any) -> None:
+                if name == message:
+                    raise Vanished
+                sends(name, to, **columns)
+
+            first.send = send
+            with pytest.raises(Vanished):
+                newton.aggregator(first)
+        return newton.aggregator(session)
+
+    client = {"client": lambda session: newton.client(session, rows(session.me)), "aggregator": dying}
+    states = fed.roles(run, newton.CONTRACT, "train", client)
+    assert states["north"]["loss"] == states["centre"]["loss"]
+
+
 def test_statistics_make_one_encoder(tmp_path):
     terms = hospitals(tmp_path).place("centre").terms
     assert expanded(terms) == [("age", False), ("dose", False), ("ward=a", True), ("ward=b", True)]
@@ -142,5 +167,5 @@ def test_who_came_too_late_is_waited_for_again_and_who_was_let_in_and_vanished_i
         centre.keep("closed/000001.0/advertise", canonical(list(let_in)))
         centre.enter(2)
         attendance = Attendance(list(HOSPITALS[:3]))
-        newton._expect_returned(centre, attendance)
+        attendance.expect_returned(centre)
         assert attendance.expected == expected

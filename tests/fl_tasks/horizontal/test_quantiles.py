@@ -29,7 +29,7 @@ def found(values: np.ndarray) -> Statistics:
 
 
 def edges(tmp_path, values: np.ndarray, **feature: object) -> np.ndarray:
-    terms = hospitals(tmp_path, horizontal={"features": {"x": feature}}).place("centre").terms
+    terms = hospitals(tmp_path, horizontal={"features": {"x": feature}, "quartiles": True}).place("centre").terms
     return first_edges(terms, found(values))[0]
 
 

@@ -8,6 +8,7 @@ from contracts.manifest import LateJoin
 from fl_tasks.models.part import ModelPart
 from fl_tasks.models.reference import fit_alone
 from fl_tasks.stages import latecomers
+from fl_tasks.stages.abort import abort
 from fl_tasks.stages.align import align
 from fl_tasks.stages.closing import BadClosing
 from fl_tasks.stages.evaluate import evaluate
@@ -134,3 +135,13 @@ def test_latecomers_that_cannot_be(tmp_path, names):
     fed.place("centre").handshake(run).send(HANDSHAKE["latecomers"], "north", 0, {"client": names})
     with pytest.raises(BadClosing):
         settle(fed.place("north"), run, FOREVER, progress=quiet)
+
+
+def test_who_comes_to_a_run_that_was_aborted_skips_it(tmp_path):
+    fed = admitting(tmp_path)
+    run = joined(fed, OTHERS)
+    comes(fed, run)
+    abort(fed.place("centre"), run, ValueError("its disk is full"), "train")
+    with pytest.raises(Absent, match="TMB-RUN-002"):
+        join(fed.place("west"), run, FOREVER, progress=quiet)
+    assert [one.kind for one in fed.place("west").chain.entries(run) if one.kind == "absence"] == ["absence"]

@@ -26,10 +26,6 @@ clients_side = import_module("fl_tasks.horizontal.trees.client")  # the package 
 NUMBERS = count()
 
 
-def nobody(*_: Any) -> bool:
-    return False
-
-
 def model(fed: Federation, run: str, party: str) -> tuple[list[dict[str, Any]], list[Record]]:
     """Trees and records that a client keeps."""
     with fed.place(party).session(run, trees.CONTRACT, "train", Wait(0), quiet) as session:
@@ -64,14 +60,24 @@ def test_the_trees_are_those_of_all_rows_in_one_place(tmp_path, objective):
 
 
 @pytest.mark.slow
-def test_whoever_begins_anew_at_every_wait_ends_with_the_same_bits(tmp_path, monkeypatch):
-    fed, other = wards(tmp_path / "turns", rounds=1), wards(tmp_path / "threads", rounds=1)
-    run = fed.start()
-    other.start()
-    play(fed, run, nobody, monkeypatch)
+def test_whoever_dies_before_every_sending_ends_with_the_same_bits(tmp_path, monkeypatch):
+    """Everybody dies before each of its sendings once, and forgets everything at every wait."""
+    fed, other = (wards(tmp_path / name, rounds=1, depth=2) for name in ("dying", "living"))
+    run, died = fed.start(), set()
+
+    def gone(*moment: Any) -> bool:
+        fresh = moment[:-1] not in died
+        died.add(moment[:-1])
+        return fresh
+
+    found = play(fed, run, gone, monkeypatch)
     monkeypatch.undo()
-    grown(other, run)
+    assert {"verdict", "values", "splits", "statistic"} <= {message for _, message, *_ in died}
+    other.start()
+    living = grown(other, run)
     assert model(fed, run, "south") == model(other, run, "north")
+    for party in HOSPITALS:
+        assert np.array_equal(found[party]["margins"], living[party]["margins"])
 
 
 @pytest.mark.slow
@@ -80,7 +86,7 @@ def test_a_tree_ends_where_a_client_vanishes_and_the_client_comes_back(tmp_path,
     fed = wards(tmp_path, rounds=5, depth=2)
     run = fed.start()
 
-    def gone(party: str, round: int, part: int | None, furthest: int) -> bool:
+    def gone(party: str, message: str, round: int, part: int | None, furthest: int) -> bool:
         return party == "south" and (round, part or 0) >= (2, 1) and furthest < 3
 
     found = play(fed, run, gone, monkeypatch)

@@ -110,7 +110,7 @@ def scaled(derivatives: Sequence[np.ndarray], units: tuple[float, float]) -> lis
     return [Derivatives(whole[0][:, k], whole[1][:, k], units) for k in range(whole[0].shape[1])]
 
 
-Gone = Callable[[str, int, int | None, int], bool]
+Gone = Callable[[str, str, int, int | None, int], bool]
 
 
 def grown(fed: Federation, run: str, objective: str = "logistic") -> dict[str, Any]:
@@ -122,8 +122,8 @@ def grown(fed: Federation, run: str, objective: str = "logistic") -> dict[str, A
 def play(fed: Federation, run: str, gone: Gone, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Turns until all are through: each party works until a message is missing, forgets everything, and begins anew.
 
-    ``gone(party, round, part, furthest)`` says whether a party vanishes instead of sending at that moment, ``furthest`` being the
-    round that the furthest party has finished. Results or errors by party.
+    ``gone(party, message, round, part, furthest)`` says whether a party vanishes instead of sending at that moment, ``furthest``
+    being the round that the furthest party has finished. Results or errors by party.
     """
     clock = Clock()
     clock.now = waiting.time.time()
@@ -137,7 +137,7 @@ def play(fed: Federation, run: str, gone: Gone, monkeypatch: pytest.MonkeyPatch)
                 sends = session.send
 
                 def send(name: str, to: Any = None, /, **columns: Any) -> None:
-                    if gone(party, session.round, session.moment["part"], max(at.values())):
+                    if gone(party, name, session.round, session.moment["part"], max(at.values())):
                         raise Vanished
                     sends(name, to, **columns)
 

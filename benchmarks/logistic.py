@@ -1,0 +1,251 @@
+"""A round of vertical logistic regression with an arbiter, whole: seconds, CPU seconds and bytes, against an epoch of FATE's.
+
+``python -m benchmarks.logistic [--quick] [--data FOLDER] [--rows N] [--fate PYTHON] [OUTPUT.json]`` trains by the terms of
+federations/credit: a guest with 5 columns, hosts with 6 and 12, an arbiter with a key of 2048 bits. FOLDER has the UCI table of
+credit card clients, split over the parties (``default_credit__<guest|host1|host2>.parquet`` and ``default_credit__split.csv.gz``);
+without it, data of the same shape is generated. Each party is a single process.
+
+With ``--fate``, the interpreter of an environment of its own that has ``pyfate==2.2.0``, one epoch of FATE's hetero logistic
+regression, in one batch, and our rounds are measured in turn on the same encoded rows. Neither's key generation counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import subprocess
+import traceback
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks._turns import compare
+
+PARTIES = {"bank": "guest", "shop": "host", "telco": "host", "notary": "arbiter"}
+FILES = {"bank": "guest", "shop": "host1", "telco": "host2"}
+AGREEMENT = Path("federations/credit")
+ROWS, ROUNDS = 18_185, 3
+RATIO, TARGET = "logistic_round_vs_fate", 8
+_OUT = Path(".tombolo/bench/logistic")
+
+
+def generated(rows: int) -> dict[str, Any]:
+    """Tables of the shape of the real ones, by party, the same every time."""
+    import numpy as np
+    import pandas as pd
+
+    rng = np.random.default_rng(7)
+    ids = [f"P{index:06d}" for index in range(rows)]
+    pay = {f"PAY_{month}": rng.choice(11, rows, p=[0.1, 0.2, 0.5, *[0.2 / 8] * 8]) - 2 for month in (0, 2, 3, 4, 5, 6)}
+    amounts = {f"{kind}_AMT{month}": rng.lognormal(9, 1, rows).round() for kind in ("BILL", "PAY") for month in range(1, 7)}
+    person = {
+        "LIMIT_BAL": rng.integers(1, 80, rows) * 10_000,
+        "SEX": rng.integers(1, 3, rows),
+        "EDUCATION": rng.integers(1, 5, rows),
+        "MARRIAGE": rng.integers(1, 4, rows),
+        "AGE": rng.integers(21, 75, rows),
+        "y": (pay["PAY_0"] + rng.logistic(size=rows) > 2).astype(int),
+    }
+    return {party: pd.DataFrame({"id": ids, **columns}) for party, columns in zip(FILES, (person, pay, amounts), strict=True)}
+
+
+def write_tables(folder: Path, data: Path | None, rows: int) -> dict[str, Path]:
+    """Tables with ``rows`` common training rows and a few held-out ones."""
+    import pandas as pd
+
+    folder.mkdir(parents=True, exist_ok=True)
+    if data is None:
+        tables = generated(rows + 400)
+        common = tables["bank"]["id"]
+        sets = pd.Series(["train"] * rows + ["test"] * 400, index=common)
+    else:
+        tables = {party: pd.read_parquet(data / f"default_credit__{name}.parquet") for party, name in FILES.items()}
+        sets = pd.read_csv(data / "default_credit__split.csv.gz", dtype=str).set_index("id")["train"]
+        sets = sets.map({"True": "train", "False": "test"})
+        common = set.intersection(*(set(table["id"].astype(str)) for table in tables.values()))
+        sets = sets[[one in common for one in sets.index]]
+        sets = pd.concat([sets[sets == "train"].iloc[:rows], sets[sets == "test"].iloc[:400]])
+    files = {party: folder / f"{party}.parquet" for party in FILES}
+    for party, table in tables.items():
+        table[table["id"].astype(str).isin(sets.index)].to_parquet(files[party], index=False)
+    split = folder / "split.csv"
+    sets.rename("set").rename_axis("id").to_csv(split)
+    return {**files, "split": split}
+
+
+def agreement(folder: Path) -> Path:
+    """The terms of federations/credit, for tables of any size: a part of the rows has more leverage each."""
+    import yaml
+
+    terms = yaml.safe_load((AGREEMENT / "agreement.yaml").read_text(encoding="utf-8"))
+    terms["limits"]["maximum_leverage"] = 1.0
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "agreement.yaml").write_text(yaml.safe_dump(terms, sort_keys=False), encoding="utf-8")
+    return folder
+
+
+def work(settings: Path, run: str) -> dict[str, Any]:
+    """:func:`party`; a failure ends the process and with it the others, which would wait."""
+    try:
+        return party(settings, run)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+
+
+def party(settings: Path, run: str) -> dict[str, Any]:
+    """One party, in a process of its own: its seconds and CPU seconds after the first round, and what it sent in the second."""
+    import math
+    import time
+
+    from fl_tasks.stages.align import align
+    from fl_tasks.stages.join import join
+    from fl_tasks.stages.train import train
+    from fl_tasks.stages.validate import validate
+    from fl_tasks.waiting import Wait
+    from fl_tasks.workplace import Workplace
+
+    place, wait = Workplace.open("credit", settings), Wait(math.inf)
+    for stage in (join, validate, align):
+        stage(place, run, wait, progress=lambda _: None)
+    train(place, run, wait, progress=lambda _: None, leg_end=1)  # key generation and tables of powers are not a round's cost
+    began, cpu = time.monotonic(), time.process_time()
+    train(place, run, wait, progress=lambda _: None, leg_end=ROUNDS)
+    seconds, cpu = time.monotonic() - began, time.process_time() - cpu
+    if place.me in FILES:
+        write_encoded(place, run)
+    sent = [one for one in place.books(run).entries("sent") if "/000002/train." in one.address]
+    found = {"seconds": seconds / (ROUNDS - 1), "cpu": cpu / (ROUNDS - 1), "bytes": sum(one.size for one in sent)}
+    return found | {
+        "stored": max((one.size / one.rows for one in sent if one.rows > 100 and one.kinds == ("paillier",)), default=0)
+    }
+
+
+def write_encoded(place: Any, run: str) -> None:
+    """This party's training rows as it trains on them, for the peer."""
+    import pandas as pd
+
+    from fl_tasks.stages.aligned import features, label, load_aligned
+    from fl_tasks.tables.encoding import Encoder
+
+    aligned = load_aligned(place, run)
+    table, rows = features(place, aligned), ~aligned.test
+    encoder = Encoder.fit(table, place.terms.table(place.me), rows, place.terms.limits, place.me)
+    frame = pd.DataFrame(encoder.transform(table.filter(rows)), columns=[f"{place.me}_{at}" for at in range(len(encoder.names))])
+    frame.insert(0, "id", [f"R{index:06d}" for index in range(len(frame))])
+    if PARTIES[place.me] == "guest":
+        frame["y"] = label(place, aligned)[rows].astype(int)
+    frame.to_csv(_OUT / "tables" / f"{place.me}.csv", index=False)
+
+
+def rounds(tables: dict[str, Path]) -> dict[str, Any]:
+    """Our rounds, of one run: figures per round."""
+    from cli.simulation.layout import lay_out
+    from fl_tasks.stages.join import invite
+    from fl_tasks.workplace import Workplace
+
+    laid = lay_out(agreement(_OUT / "agreement"), {party: tables[party] for party in FILES}, tables["split"], _OUT / "run")
+    invite(Workplace.open("credit", laid.settings["bank"]), "bench", "train", {})
+    with ProcessPoolExecutor(len(PARTIES), mp_context=multiprocessing.get_context("spawn")) as pool:
+        futures = {party: pool.submit(work, file, "bench") for party, file in laid.settings.items()}
+        found = {party: future.result() for party, future in futures.items()}
+    return {
+        "seconds": max(one["seconds"] for one in found.values()),
+        "cpu": sum(one["cpu"] for one in found.values()),
+        "bytes": {party: one["bytes"] for party, one in found.items()},
+        "stored_bytes_per_ciphertext": max(one["stored"] for one in found.values()),
+    }
+
+
+def epoch(python: Path) -> dict[str, Any]:
+    """An epoch of FATE's on what our parties wrote down."""
+    driver = Path(__file__).with_name("_fate_logistic.py")
+    words = [
+        str(python),
+        "-W",
+        "ignore",
+        str(driver),
+        str(_OUT / "tables"),
+        json.dumps({"parties": PARTIES, "key_bits": 2048, "l2": 0.001}),
+    ]
+    answer = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True).stdout
+    found: dict[str, Any] = json.loads(answer.splitlines()[-1])
+    return found
+
+
+def measure(rows: int, data: Path | None, fate: Path | None, turns: int) -> dict[str, Any]:
+    """All figures of one run."""
+    os.environ["TOMBOLO_WORKERS"] = "1"
+    tables = write_tables(_OUT / "tables", data, rows)
+    own: list[dict[str, Any]] = []
+    peers: list[dict[str, Any]] = []
+
+    def ours() -> float:
+        own.append(rounds(tables))
+        return float(own[-1]["seconds"])
+
+    def theirs() -> float:
+        assert fate is not None
+        peers.append(epoch(fate))
+        return float(peers[-1]["seconds"])
+
+    found: dict[str, Any] = {
+        "setting": {
+            "rows": rows,
+            "data": "generated" if data is None else "default-credit",
+            "key_bits": 2048,
+            "processors": os.cpu_count(),
+        }
+    }
+    if fate is None:
+        ours()
+        found |= {"ratios": {}, "skipped": {RATIO: "no interpreter with pyfate 2.2.0 was named"}}
+    else:
+        found["figures"] = {RATIO: compare(ours, theirs, turns)}
+        found |= {"ratios": {RATIO: found["figures"][RATIO]["ratio"]["median"]}, "skipped": {}, "fate": peers}
+    return found | {"rounds": own}
+
+
+def show(found: dict[str, Any], console: Console) -> None:
+    """The figures, and the target they are held against."""
+    setting, last = found["setting"], found["rounds"][-1]
+    title = (
+        f"Logistic regression, a round: {setting['rows']:,} rows ({setting['data']}) at {setting['key_bits']} bits, four processes"
+    )
+    table = Table(title=title, title_justify="left")
+    for name in ("", "measured", "target"):
+        table.add_column(name, justify="right" if name else "left")
+    table.add_row("seconds", ", ".join(f"{one['seconds']:.1f}" for one in found["rounds"]), "")
+    table.add_row("CPU seconds, all parties", f"{last['cpu']:.1f}", "")
+    for party, size in last["bytes"].items():
+        table.add_row(f"MB sent, {party}", f"{size / 1e6:.1f}", "")
+    table.add_row("bytes stored per ciphertext of 512", f"{last['stored_bytes_per_ciphertext']:.0f}", f"<= {1.1 * 512:.0f}")
+    for reason in found["skipped"].values():
+        table.add_row("against FATE 2.2", reason, "")
+    for one in found["ratios"].values():
+        table.add_row("seconds, an epoch of FATE 2.2", ", ".join(f"{turn['seconds']:.1f}" for turn in found["fate"]), "")
+        table.add_row("times FATE's speed", f"{one:.1f}", f">= {TARGET}")
+    console.print(table)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("output", nargs="?", type=Path, default=Path(".tombolo/bench/logistic.json"))
+    parser.add_argument("--quick", action="store_true", help="a ninth of the rows, one turn")
+    parser.add_argument("--rows", type=int, default=ROWS)
+    parser.add_argument("--data", type=Path, metavar="FOLDER", help="the real tables")
+    parser.add_argument("--fate", type=Path, metavar="PYTHON", help="compare with FATE: an interpreter that has pyfate 2.2.0")
+    options = parser.parse_args()
+    found = measure(options.rows // 9 if options.quick else options.rows, options.data, options.fate, 1 if options.quick else 2)
+    show(found, Console())
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    options.output.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""The sender: it has more ids, can evaluate the function anywhere, and hears from the receiver what is common."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.compute as pc
+
+from fl_tasks.alignment.kkrt.base_transfers import Chooser
+from fl_tasks.alignment.kkrt.bins import bin_count
+from fl_tasks.alignment.kkrt.extension import ROW_BYTES, Rows, stretch
+from fl_tasks.alignment.kkrt.ids import Blocks, bins_of, code_words, divided, for_function, part_bound, part_count, tokens
+from fl_tasks.alignment.kkrt.messages import (
+    GROUPS,
+    BadTransfer,
+    UnknownToken,
+    received_points,
+    received_rows,
+    to_column,
+)
+from fl_tasks.alignment.kkrt.tags import Tags, ascend, ascending, tag_bytes, tags
+from fl_tasks.crypto import ristretto
+from fl_tasks.session import Session
+
+_TOKEN_BYTES, _SEED_BYTES = 16, 32
+_BATCH = 1 << 16
+
+
+def common_rows(session: Session, blocks: Blocks, salt: bytes, sizes: dict[str, int]) -> list[int]:
+    """Positions of the common ids, in the order that both parties share."""
+    (peer,) = (party for party in session.data_parties if party != session.me)
+    parts, width = part_count(list(sizes.values())), tag_bytes(*sizes.values())
+    bound, bins = part_bound(len(blocks), parts), bin_count(part_bound(sizes[peer], parts))
+    divisions = divided(blocks, parts, session.me)
+    chooser = Chooser(session.prf("base transfers").stream(), salt)
+    zeros, ones = (ristretto.points_to_arrow(b"".join(points)) for points in chooser.points)
+    session.send("base_choices", zero=zeros, one=ones)  # step 3
+    reply = session.receive("base_reply", peer)  # step 4
+    (answer,) = received_points(session, reply, "point", 1, peer)
+    seed = session.scalar(reply, "seed")
+    if len(seed) != _SEED_BYTES:
+        raise BadTransfer("seed: of another length.", party=peer)
+    keys, choices = chooser.keys(answer), np.frombuffer(chooser.choices, "<u8")
+    for number, rows in enumerate(divisions):
+        session.within(number)
+        pads = _pads(session, keys, choices, number, bins, peer)  # step 5
+        own, noise = blocks[rows], session.prf("padding", number).stream()
+        groups = {}
+        for function, at in enumerate(bins_of(own, seed, bins)):
+            found = np.empty((bound, width), np.uint8)
+            found[: len(own)] = _tags(pads, for_function(own, function), at, number, choices, salt, width)
+            found[len(own) :] = np.frombuffer(noise.bytes((bound - len(own)) * width), np.uint8).reshape(-1, width)
+            groups[GROUPS[function]] = to_column(found[ascending(found)])
+        session.send("id_tags", **groups)  # step 6
+    session.within(None)
+    return _named(session, blocks, min(sizes.values()), peer)
+
+
+def _pads(session: Session, keys: list[bytes], choices: Rows, number: int, bins: int, peer: str) -> Rows:
+    """One row per bin: the receiver's pad, and where a choice is 1, the receiver's code word upon it."""
+    matrix = received_rows(session, session.receive("code_matrix", peer), "row", (bins, ROW_BYTES), peer)
+    pads = stretch(keys, number, bins)
+    for start in range(0, bins, _BATCH):
+        pads[start : start + _BATCH] ^= matrix[start : start + _BATCH].view("<u8") & choices
+    return pads
+
+
+def _tags(pads: Rows, marked: Blocks, at: npt.NDArray[np.int64], number: int, choices: Rows, salt: bytes, width: int) -> Tags:
+    """The oblivious function of each bin ``at``, at the block given for it: an asked id's code word cancels, another's does not."""
+    found = np.empty((len(marked), width), np.uint8)
+    for start in range(0, len(marked), _BATCH):
+        batch = slice(start, start + _BATCH)
+        rows = pads[at[batch]] ^ (code_words(marked[batch], salt) & choices)
+        found[batch] = tags(rows, at[batch] + (number << 32), width, salt)
+    return found
+
+
+def _named(session: Session, blocks: Blocks, most: int, peer: str) -> list[int]:
+    """The rows that the receiver says are common, in its order. Raises BadTransfer or UnknownToken."""
+    table = session.receive("common_tokens", peer)  # step 7
+    theirs = received_rows(session, table, "token", (table.num_rows, _TOKEN_BYTES), peer)
+    if len(theirs) > most or not ascend(theirs):
+        raise BadTransfer("token: too many, out of order, or twice.", party=peer)
+    own = tokens(blocks, session.pair(peer).derive("common tokens"))
+    places = pc.index_in(to_column(own), value_set=to_column(theirs)).fill_null(-1).to_numpy()
+    common = np.flatnonzero(places >= 0)
+    if len(common) != len(theirs):
+        raise UnknownToken(f"There are {len(theirs) - len(common)} such ids.", party=peer)
+    return [int(row) for row in common[np.argsort(places[common])]]

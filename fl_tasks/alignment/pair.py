@@ -1,0 +1,20 @@
+"""Two data parties: they show each other the sizes of their lists, and both choose the same protocol by them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fl_tasks.alignment import kkrt, two_party
+from fl_tasks.alignment.salt import joint_salt
+from fl_tasks.session import Session
+
+_LARGE = 100_000
+
+
+def common_rows(session: Session, ids: Sequence[str], least: int) -> list[int]:
+    """Positions in ``ids`` of the common ones, in the order that both parties share."""
+    salt, sizes = joint_salt(session, len(ids), least)
+    protocol = session.terms.alignment.protocol
+    if protocol == "kkrt" or (protocol == "auto" and max(sizes.values()) >= _LARGE):
+        return kkrt.common_rows(session, ids, salt, sizes)
+    return two_party.common_rows(session, ids, salt, sizes)
