@@ -65,7 +65,7 @@ PARTS = (
         peer="openmined",
         targets={"psi_100k_vs_openmined": 20, "psi_100k_vs_ring": 8, "psi_1m_vs_openmined": 20, "psi_1m_vs_ring": 8},
     ),
-    Part("dealer", quick=True, targets={"dealer_round_vs_paillier_round": 1, "dealer_round_vs_plaintext": 0}),
+    Part("dealer", quick=True, targets={"dealer_round_vs_paillier_round": 500, "dealer_round_vs_plaintext": 0.2}),
     Part("logistic", peer="fate", data=True, targets={"logistic_round_vs_fate": 8}),
     Part("secureboost", peer="fate", targets={"secureboost_tree_vs_fate": 10}),
     Part("ledger"),

@@ -153,7 +153,7 @@ def _write_agreement(case: Case, tables: Tables, folder: Path) -> Path:
     import yaml
 
     roles = {party: {"role": "guest" if index == 0 else "host"} for index, party in enumerate(tables.files)}
-    boosted = case.protocol == "secureboost"
+    boosted, dealt = case.protocol == "secureboost", case.task.get("engine") == "dealer"
     if case.protocol != "logistic-guest" and not boosted:
         roles["notary"] = {"role": "arbiter"}
     columns = {}
@@ -170,7 +170,7 @@ def _write_agreement(case: Case, tables: Tables, folder: Path) -> Path:
         "task": {
             "protocol": case.protocol,
             "label": {"column": tables.label},
-            "parameters": {"key_bits": _KEY_BITS, **({} if boosted else {"l2": 1e-3}), **case.parameters},
+            "parameters": {**({} if dealt else {"key_bits": _KEY_BITS}), **({} if boosted else {"l2": 1e-3}), **case.parameters},
             **case.task,
         },
         "alignment": {"id": [{"column": "id", "canonical": "text"}], "minimum_intersection": 100},
@@ -262,16 +262,21 @@ _CREDIT = _from_folder(
 _DIABETES = _from_scikit_learn("load_diabetes", [4, 6])
 _WDBC = _from_scikit_learn("load_breast_cancer", [4, 13, 13])
 _BOOSTED = {"rounds": 50, "depth": 4, "bins": 32}
+_DEALT = {"engine": "dealer", "waivers": ["expose-features-to-colluding-arbiter"]}
 _SQUARED = {"boosting": {"objective": "squared"}}
 _XGBOOSTS_LEAVES = {"minimum_leaf_rows": 4}  # of h at most 1/4 each: XGBoost's own min_child_weight, 1, instead of 5
 
 CASES = (
     Case("linear-diabetes", "linear", _DIABETES, {"rounds": 60, "tolerance": 1e-9}, 1e-6),
     Case("linear-abalone", "linear", _ABALONE, {"rounds": 60, "tolerance": 1e-9}, 1e-6),
+    Case("linear-diabetes-dealer", "linear", _DIABETES, {"rounds": 60, "tolerance": 1e-9}, 1e-6, _DEALT),
+    Case("linear-abalone-dealer", "linear", _ABALONE, {"rounds": 60, "tolerance": 1e-9}, 1e-6, _DEALT),
     Case("logistic-guest-wdbc", "logistic-guest", _WDBC, {"rounds": 25}, 1e-3),
     Case("logistic-arbiter-wdbc", "logistic-arbiter", _WDBC, {"rounds": 40}, 1e-3),
     Case("logistic-guest-default-credit", "logistic-guest", _CREDIT, {"rounds": 10}, 1e-3),
     Case("logistic-arbiter-default-credit", "logistic-arbiter", _CREDIT, {"rounds": 12}, 1e-3),
+    Case("logistic-arbiter-wdbc-dealer", "logistic-arbiter", _WDBC, {"rounds": 40}, 1e-3, _DEALT),
+    Case("logistic-arbiter-default-credit-dealer", "logistic-arbiter", _CREDIT, {"rounds": 12}, 1e-3, _DEALT),
     Case("logistic-taylor-wdbc", "logistic-taylor", _WDBC, {"rounds": 40}, None),
     Case("logistic-taylor-default-credit", "logistic-taylor", _CREDIT, {"rounds": 12}, None),
     Case("boosted-wdbc", "secureboost", _WDBC, _BOOSTED, 5e-4, margins=1e-4),

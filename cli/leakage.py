@@ -12,6 +12,7 @@ PAGES = {
     "alignment.md": "alignment",
     "incentives.md": "incentives",
     "ledger.md": "settlement",
+    "protocols/dealer.md": "linear-dealer",
     "protocols/horizontal.md": "horizontal-logistic",
     "protocols/horizontal-mlp.md": "horizontal-mlp",
     "protocols/horizontal-trees.md": "horizontal-trees",
@@ -23,8 +24,8 @@ PAGES = {
     "protocols/secure-aggregation.md": "secure-aggregation",
     "protocols/secureboost.md": "secureboost",
 }
-"""Page: whose messages it lists, by their name in :mod:`fl_tasks.messages`."""
-_TABLE = re.compile(r"(<!-- leakage -->\n).*?(<!-- /leakage -->)", re.DOTALL)
+"""Page: whose messages it lists, by their name in :mod:`fl_tasks.messages`; markers with a name of their own list another's."""
+_TABLE = re.compile(r"(<!-- leakage(?: ([a-z-]+))? -->\n).*?(<!-- /leakage -->)", re.DOTALL)
 
 
 def leakage(docs: Annotated[Path, typer.Option(help="Folder of the pages.")] = Path("docs")) -> None:
@@ -36,8 +37,7 @@ def leakage(docs: Annotated[Path, typer.Option(help="Folder of the pages.")] = P
 
 
 def with_table(text: str, name: str) -> str:
-    """A page with its table between the markers made anew."""
+    """A page with its tables between the markers made anew."""
     from fl_tasks.messages import contract
 
-    table = contract(PAGES[name]).leakage_table()
-    return _TABLE.sub(lambda found: found.group(1) + table + found.group(2), text)
+    return _TABLE.sub(lambda found: found.group(1) + contract(found.group(2) or PAGES[name]).leakage_table() + found.group(3), text)

@@ -9,7 +9,8 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from contracts.terms import Name, Strict
+from contracts.tables import Strict
+from contracts.terms import Name
 from storage.canonical import digest
 from storage.errors import CodedError
 from storage.identity import SealKey, VerifyKey, decode_key

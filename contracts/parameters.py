@@ -21,6 +21,8 @@ class BadParameter(CodedError):
 
 
 LINEAR = ("linear", "logistic-taylor", "logistic-guest", "logistic-arbiter")
+DEALT = ("linear-dealer", "logistic-taylor-dealer", "logistic-arbiter-dealer")
+"""Protocols of :data:`LINEAR` on the engine ``dealer``, which needs neither a key nor batches."""
 TREES = ("secureboost",)
 NEWTON = ("horizontal-linear", "horizontal-logistic")
 NETWORKS = ("horizontal-mlp",)
@@ -28,7 +30,7 @@ COMMON_TREES = ("horizontal-trees",)
 HORIZONTAL = (*NEWTON, *NETWORKS, *COMMON_TREES)
 BOOSTED = (*TREES, *COMMON_TREES)
 
-WEIGHTED = (*LINEAR, *NEWTON)
+WEIGHTED = (*LINEAR, *DEALT, *NEWTON)
 BATCHED = ("linear", "logistic-taylor", *NETWORKS)
 
 
@@ -43,7 +45,7 @@ class Known:
     high: float | None
     title: str
     description: str
-    protocols: tuple[str, ...] = (*LINEAR, *TREES, *HORIZONTAL)
+    protocols: tuple[str, ...] = (*LINEAR, *DEALT, *TREES, *HORIZONTAL)
     words: tuple[str, ...] = ()
 
 

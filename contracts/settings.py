@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from contracts.reading import BadDocument, read_model
-from contracts.terms import Name, Strict
+from contracts.tables import Strict
+from contracts.terms import Name
 from storage.errors import CodedError
 from storage.identity import BadKeyMaterial, PartyKeys
 

@@ -28,13 +28,16 @@ PROTOCOLS = {
     "logistic-arbiter": "fl_tasks.vertical.arbiter_oracle:CONTRACT",
     "logistic-guest": "fl_tasks.vertical.guest_held:CONTRACT",
     "logistic-taylor": "fl_tasks.vertical.taylor:CONTRACT",
+    "linear-dealer": "fl_tasks.vertical.dealer.linear:CONTRACT",
+    "logistic-arbiter-dealer": "fl_tasks.vertical.dealer.oracle:CONTRACT",
+    "logistic-taylor-dealer": "fl_tasks.vertical.dealer.taylor:CONTRACT",
     "secureboost": "fl_tasks.vertical.secureboost:CONTRACT",
     "horizontal-linear": "fl_tasks.horizontal.newton:CONTRACT",
     "horizontal-logistic": "fl_tasks.horizontal.newton:CONTRACT",
     "horizontal-mlp": "fl_tasks.horizontal.averaging:CONTRACT",
     "horizontal-trees": "fl_tasks.horizontal.trees:CONTRACT",
 }
-"""Contracts of the training protocols, by the name that the terms give them."""
+"""Contracts of the training protocols, by the name that the terms give them, with the engine where it is the dealer."""
 
 
 def contract(name: str) -> Contract:
@@ -45,7 +48,7 @@ def contract(name: str) -> Contract:
 
 
 def declared(protocol: str, message: str) -> Message | None:
-    """How a message is declared under an agreement with this protocol; None for one that neither it nor a stage knows."""
+    """How a message is declared under an agreement with this training protocol; None for one that neither it nor a stage knows."""
     for name in (protocol, *STAGES):
         if (name in STAGES or name in PROTOCOLS) and message in contract(name):
             return contract(name)[message]

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from contracts.agreement import Agreement
+from contracts.engine import DEALER_WAIVER
 from fl_tasks.session import Session
 from fl_tasks.stages.abort import abort
 from fl_tasks.stages.join import invite, join
@@ -122,12 +123,16 @@ def federation(
     label: str | None = "label",
     parameters: Mapping[str, Any] | None = None,
     waivers: Sequence[str] = (),
+    engine: str | None = None,
     **terms: Any,
 ) -> Federation:
     """Lay out a federation under ``root``: ``tables`` by party (id column ``id``); ``roles`` defaults to guest, hosts in the order
     of the tables, and an arbiter called notary. ``terms`` overrides top-level terms."""
     if roles is None:
         roles = {party: ("guest" if index == 0 else "host") for index, party in enumerate(tables)} | {"notary": "arbiter"}
+    given = {**TEST_PARAMETERS, **(parameters or {})}
+    if engine == "dealer":
+        given, waivers = {name: one for name, one in given.items() if name != "key_bits"}, [*waivers, DEALER_WAIVER]
     document = {
         "schema": "tombolo.terms/1",
         "name": "trial",
@@ -135,8 +140,9 @@ def federation(
         "task": {
             "protocol": protocol,
             "label": {"column": label},
-            "parameters": {**TEST_PARAMETERS, **(parameters or {})},
+            "parameters": given,
             "waivers": list(waivers),
+            **({} if engine is None else {"engine": engine}),
         },
         "alignment": {"id": [{"column": "id", "canonical": "text"}], "minimum_intersection": 20},
         "scores": [party for party, role in roles.items() if role == "guest"],

@@ -11,6 +11,8 @@ import numpy.typing as npt
 from fl_tasks.crypto.errors import NoHeadroom, OutOfRange
 from fl_tasks.crypto.paillier import PublicKey
 
+FEATURE_BITS = 24
+"""Fractional bits of standardised features."""
 FEATURE_LIMIT = 2.0**10
 """The largest magnitude of a standardised feature that any protocol accepts."""
 

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from contracts.terms import PrivacyTerms, Terms
+from contracts.task import PrivacyTerms
+from contracts.terms import Terms
 from fl_tasks.horizontal.columns import Floats, expanded
 from fl_tasks.horizontal.secagg.masking import FRACTION_BITS
 from fl_tasks.nets.training import Training

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from contracts.terms import LimitTerms, TaskTerms
+from contracts.task import TaskTerms
+from contracts.terms import LimitTerms
 from fl_tasks.models.metrics import measure
 from fl_tasks.nets.training import Sample, Training
 from fl_tasks.trees.bins import MOST_BINS

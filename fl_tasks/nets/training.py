@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from contracts.terms import NetworkTerms
+from contracts.task import NetworkTerms
 from fl_tasks.crypto.prf import Prf
 from fl_tasks.nets.dense import Dense
 from fl_tasks.nets.losses import losses, slopes

@@ -62,7 +62,7 @@ def _weights(place: Workplace, run: str, game: Game, number: int, wait: Wait, pr
 def _train(
     place: Workplace, run: str, coalition: Coalition, number: int, block: Block | None, wait: Wait, progress: Progress
 ) -> Weights:
-    protocol = PROTOCOLS[place.terms.task.protocol]
+    protocol = PROTOCOLS[place.terms.task.training]
     among = {party for party, role in place.roles.items() if party in coalition or role == ARBITER}
     stage = f"retrain-{number:04d}"
     with place.session(run, protocol.CONTRACT, stage, wait, progress, settling=True, among=among) as session:

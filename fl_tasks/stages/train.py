@@ -17,7 +17,7 @@ from fl_tasks.session import Progress, Session, log_progress
 from fl_tasks.stages.aligned import features, label, load_aligned, weight
 from fl_tasks.stages.families import Labels, VerticalFamily, family_of, horizontal_family, vertical_family
 from fl_tasks.stages.latecomers import admit, close_admission
-from fl_tasks.vertical import arbiter_oracle, guest_held, linear, secureboost, taylor
+from fl_tasks.vertical import arbiter_oracle, dealer, guest_held, linear, secureboost, taylor
 from fl_tasks.waiting import Wait
 from fl_tasks.workplace import Workplace
 from storage.canonical import canonical, parse
@@ -29,6 +29,9 @@ PROTOCOLS = {
     "logistic-taylor": taylor,
     "logistic-guest": guest_held,
     "logistic-arbiter": arbiter_oracle,
+    "linear-dealer": dealer.linear,
+    "logistic-taylor-dealer": dealer.taylor,
+    "logistic-arbiter-dealer": dealer.oracle,
     "secureboost": secureboost,
     "horizontal-linear": newton,
     "horizontal-logistic": newton,
@@ -50,7 +53,7 @@ def train(place: Workplace, run: str, wait: Wait, progress: Progress = log_progr
     Returns ``{"round": last finished round, "finished": bool, "loss": [...]}`` (losses only where this party may know them). When
     training is over, the party's model part is kept in the run's private area.
     """
-    protocol = PROTOCOLS[place.terms.task.protocol]
+    protocol = PROTOCOLS[place.terms.task.training]
     admit(place, run)
     with place.session(run, protocol.CONTRACT, "train", wait, progress, leg_end) as session:
         _book_rounds(session)
@@ -98,7 +101,7 @@ def _client(place: Workplace, session: Session) -> tuple[Encodes, State]:
 
 def _data_party(place: Workplace, session: Session) -> tuple[Encodes, State]:
     """The guest's or a host's rounds, on its own columns."""
-    protocol = PROTOCOLS[place.terms.task.protocol]
+    protocol = PROTOCOLS[place.terms.task.training]
     encoder, block = _block(place, session, vertical_family(place.terms.task.protocol))
     return encoder, protocol.guest(session, block) if session.role == GUEST else protocol.host(session, block)
 

@@ -15,7 +15,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from contracts.terms import ColumnTerms, LimitTerms, TableTerms
+from contracts.tables import ColumnTerms, TableTerms
+from contracts.terms import LimitTerms
 from storage.errors import CodedError
 
 Floats = npt.NDArray[np.float64]

@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from contracts.terms import LimitTerms, TableTerms
+from contracts.tables import TableTerms
+from contracts.terms import LimitTerms
 from fl_tasks.tables.encoding import Column, NoColumns, UnusableColumn, column_document, column_of, fit_column
 from storage.errors import CodedError
 

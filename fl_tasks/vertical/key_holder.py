@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from fl_tasks.crypto.fixedpoint import check_headroom, decode
+from fl_tasks.crypto.fixedpoint import FEATURE_BITS, check_headroom, decode
 from fl_tasks.crypto.masks import mask_residues, residues_from_arrow, residues_to_arrow, unmask
 from fl_tasks.crypto.matvec import transposed_product
 from fl_tasks.crypto.paillier import PrivateKey, PublicKey, generate
 from fl_tasks.crypto.vector import CipherVector, decrypt_residues
 from fl_tasks.session import Session
-from fl_tasks.vertical.block import FEATURE_BITS, Block, Floats
+from fl_tasks.vertical.block import Block, Floats
 from storage.errors import CodedError
 from storage.schema import Message, PaddedModN, Paillier, Public
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from fl_tasks.vertical.quadratic import Quadratic, contract
+from fl_tasks.vertical.quadratic import ENCRYPTED, Quadratic, contract
 
-CONTRACT = contract("linear")
+CONTRACT = contract("linear", *ENCRYPTED)
 _PROGRAMS = Quadratic(curvature=1.0, binary=False)
 guest, host, arbiter = _PROGRAMS.guest, _PROGRAMS.host, _PROGRAMS.arbiter

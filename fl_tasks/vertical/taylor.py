@@ -6,8 +6,8 @@ but are no probabilities; use the arbiter-assisted exact protocol unless the cla
 
 from __future__ import annotations
 
-from fl_tasks.vertical.quadratic import Quadratic, contract
+from fl_tasks.vertical.quadratic import ENCRYPTED, Quadratic, contract
 
-CONTRACT = contract("logistic-taylor")
+CONTRACT = contract("logistic-taylor", *ENCRYPTED)
 _PROGRAMS = Quadratic(curvature=0.25, binary=True)
 guest, host, arbiter = _PROGRAMS.guest, _PROGRAMS.host, _PROGRAMS.arbiter

@@ -6,7 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from contracts.terms import LimitTerms, TableTerms
+from contracts.tables import TableTerms
+from contracts.terms import LimitTerms
 from fl_tasks.crypto.masks import residues_from_arrow
 from fl_tasks.crypto.vector import CipherVector, decrypt_residues
 from fl_tasks.session import Session
@@ -21,6 +22,15 @@ DISCLOSED = {
     "linear": {"converged.yes", "step.alpha", "step.beta", "step.stop", "loss.loss"},
     "logistic-taylor": {"converged.yes", "step.alpha", "step.beta", "step.stop", "loss.loss"},
     "logistic-arbiter": {"converged.yes", "step.better", "step.keep", "step.stop", "direction.coefficient", "loss.loss"},
+    "linear-dealer": {
+        *("columns.count", "scale.exponent", "converged.yes", "step.alpha", "step.beta", "step.stop", "loss.loss"),
+    },
+    "logistic-taylor-dealer": {
+        *("columns.count", "scale.exponent", "converged.yes", "step.alpha", "step.beta", "step.stop", "loss.loss"),
+    },
+    "logistic-arbiter-dealer": {
+        *("columns.count", "converged.yes", "step.better", "step.keep", "step.stop", "direction.coefficient", "loss.loss"),
+    },
     "logistic-guest": {"columns.count", "turn.beta", "converged.yes", "step.alpha", "step.stop"},
     "horizontal-linear": {"unmask.share", "statistic.value", "weights.weight", "verdict.loss", "verdict.stop"},
     "horizontal-logistic": {"unmask.share", "statistic.value", "weights.weight", "verdict.loss", "verdict.stop"},

@@ -79,6 +79,19 @@ def test_a_whole_run_with_parquet_and_csv(folder):
     assert "rounds must lie between 1 and 5" in again.output
 
 
+def test_a_whole_run_on_dealt_shares(folder):
+    """The same terms with the other engine, signed for; its model is as good."""
+    waivers = ["expose-features-to-colluding-arbiter"]
+    parameters = {"rounds": {"default": 3, "min": 1, "max": 20}}
+    task = {**TERMS["task"], "parameters": parameters, "engine": "dealer"}
+    result = _simulate(folder, task=task)
+    assert result.exit_code == 1 and f"sign the waiver {waivers[0]}" in result.output
+    result = _simulate(folder, "--set", "rounds=15", task={**task, "waivers": waivers})
+    assert result.exit_code == 0, result.output
+    metrics = json.loads((folder / "out" / "report.json").read_text())["metrics"]
+    assert metrics["federated"]["auc"] == pytest.approx(metrics["pooled"]["auc"], abs=1e-3)
+
+
 @pytest.mark.parametrize(
     ("spoil", "code", "party"),
     [

@@ -68,7 +68,7 @@ def test_the_least_threshold_is_just_above_two_thirds(clients, least):
         ({"horizontal": {"absence": "late"}}, "absence"),
         ({"task": {"network": {}}}, "has it, and only that"),
         ({"task": {"privacy": {"delta": 1e-5, "noise": 1}}}, "range is needed for a|only that"),
-        ({"horizontal": {"features": {"a": {"range": [0, 1]}}}}, "only there"),
+        ({"horizontal": {"features": {"a": {"range": [0, 1]}}}}, "only they"),
         ({"horizontal": {"features": {"a": {"range": [1, 1]}}}}, "upper end above"),
     ],
 )
@@ -105,7 +105,7 @@ def test_what_a_network_predicts():
         ({"parameters": {"strategy": "fedsgd"}}, "must be one of fedavg"),
         ({"parameters": {"strategy": {"default": "fedavg", "min": 0, "max": 1}}}, "must be one of fedavg"),
         ({"parameters": {"tolerance": 0.1}}, "has no tolerance"),
-        ({}, "only there"),
+        ({}, "only they"),
         ({"privacy": {"delta": 1e-5}}, "either epsilon or noise"),
         ({"privacy": {"delta": 1e-5, "epsilon": 1, "noise": 1}}, "either epsilon or noise"),
         ({"privacy": {"delta": 0, "epsilon": 1}}, "delta"),

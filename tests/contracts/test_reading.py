@@ -13,18 +13,15 @@ from hypothesis import strategies as st
 from contracts.parameters import KNOWN
 from contracts.reading import BadDocument, read_model, read_yaml
 from contracts.settings import AgreementSettings, NoSettings, PartySettings
+from contracts.task import BoostingTerms, NetworkTerms, PrivacyTerms, TaskTerms
 from contracts.terms import (
     AlignmentTerms,
-    BoostingTerms,
     DeadlineTerms,
     IncentiveTerms,
     LimitTerms,
     LiveTerms,
-    NetworkTerms,
-    PrivacyTerms,
     QualityTerms,
     RetentionTerms,
-    TaskTerms,
     Terms,
 )
 from storage.identity import BadKeyMaterial, PartyKeys

@@ -177,7 +177,7 @@ def _shown(place: Workplace, run: str, artifacts: list[Artifact]) -> Iterator[Sh
         state = UNREACHABLE if owner in silent else LARGE if left < 0 else hash_state(place, one, gone)
         if state == UNREACHABLE:  # the next one would wait as long for the same store
             silent.add(owner)
-        yield Shown(one, meaning(place.terms.task.protocol, one.message), state)
+        yield Shown(one, meaning(place.terms.task.training, one.message), state)
 
 
 def hash_state(place: Workplace, one: Artifact, erased: bool) -> str:

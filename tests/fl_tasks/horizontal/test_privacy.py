@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from contracts.terms import PrivacyTerms
+from contracts.task import PrivacyTerms
 from fl_tasks.horizontal import averaging
 from fl_tasks.horizontal.averaging import addends
 from fl_tasks.horizontal.privacy import Noise, spent

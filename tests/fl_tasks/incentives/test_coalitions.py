@@ -252,8 +252,9 @@ def test_more_than_six_data_parties_are_sampled_with_errors(tmp_path):
 # -- models of coalitions ---------------------------------------------------------------------------------------------------
 
 
-def test_coalitions_that_train_anew_reach_their_own_optimum(tmp_path):
-    made = evaluated(tmp_path, {**MEAN, "absent": "retrain"}, protocol="linear", rounds=25)
+@pytest.mark.parametrize("engine", ["paillier", "dealer"])
+def test_coalitions_that_train_anew_reach_their_own_optimum(tmp_path, engine):
+    made = evaluated(tmp_path, {**MEAN, "absent": "retrain"}, protocol="linear", rounds=25, engine=engine)
     facts, received = settled(made)
     found, pooled = facts["contributions"], Pooled(made)
     train = ~pooled.test

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from contracts.terms import LimitTerms, TaskTerms
+from contracts.task import TaskTerms
+from contracts.terms import LimitTerms
 from fl_tasks.models.metrics import sigmoid
 from fl_tasks.models.reference import Rows, _linear, _logistic, reference_metrics
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from contracts.parameters import choose, parameters
-from contracts.terms import NetworkTerms
+from contracts.task import NetworkTerms
 from fl_tasks.nets.losses import slopes
 from fl_tasks.nets.optimisers import Adam, Momentum
 from fl_tasks.nets.training import Sample, Training

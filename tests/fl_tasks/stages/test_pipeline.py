@@ -61,8 +61,9 @@ def test_a_whole_run(tmp_path, hosts):
     assert {one.get("version") for one in published.values()} != {None}
 
 
-def test_repeated_stages_change_nothing(tmp_path):
-    fed = federation(tmp_path, tables(), limits={"minimum_batch": 60, "maximum_leverage": 0.5})
+@pytest.mark.parametrize("engine", ["paillier", "dealer"])
+def test_repeated_stages_change_nothing(tmp_path, engine):
+    fed = federation(tmp_path, tables(), engine=engine, limits={"minimum_batch": 60, "maximum_leverage": 0.5})
     run = fed.start(rounds=3)
     first = pipeline(fed, run)
     stores = {party: fed.place(party).store for party in fed.parties}

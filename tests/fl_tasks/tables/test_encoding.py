@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contracts.terms import LimitTerms, TableTerms
+from contracts.tables import TableTerms
+from contracts.terms import LimitTerms
 from fl_tasks.tables.encoding import Encoder, LeverageTooHigh, MissingValues, NoColumns, NotFinite, TooExtreme, UnusableColumn
 
 RANDOM = np.random.default_rng(4)

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.terms import ColumnTerms, LimitTerms, TableTerms
+from contracts.tables import ColumnTerms, TableTerms
+from contracts.terms import LimitTerms
 from fl_tasks.tables.encoding import MissingValues, NoColumns, UnusableColumn
 from fl_tasks.trees.bins import Binner
 from storage.canonical import canonical, parse

@@ -30,10 +30,10 @@ def pooled(x: np.ndarray, y: np.ndarray, l2: float, curvature: float = 1.0) -> n
     return np.linalg.solve(curvature * full.T @ full / len(x) + ridge, curvature * full.T @ y / len(x))
 
 
-def layout(tmp_path, protocol: str = "linear", hosts: int = 2, **parameters) -> Federation:
+def layout(tmp_path, protocol: str = "linear", hosts: int = 2, engine: str | None = None, **parameters) -> Federation:
     tables = {name: STUB for name in ("clinic", "lab", "mill")[: hosts + 1]}
     limits = {"minimum_batch": 50}
-    return federation(tmp_path, tables, protocol=protocol, parameters=parameters, limits=limits)
+    return federation(tmp_path, tables, protocol=protocol, parameters=parameters, engine=engine, limits=limits)
 
 
 def train(fed: Federation, module, x, y, run="run-1", stage="train", **options):
