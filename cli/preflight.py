@@ -37,6 +37,8 @@ def preflight(
     store = report.ask("own store", lambda: _own_store(open_store(party.store, party.folder)), lambda one: one.url)
     if store is not None:
         report.ask("clock", lambda: _clock(store), lambda seconds: f"{seconds:+.1f} s against the store")
+    if party.executor is not None:
+        report.ask("executor", lambda: _cluster(party.executor or ""), lambda workers: f"{workers} workers")
     for name in [agreement] if agreement else sorted(party.agreements):
         _agreement(report, party, name)
     if report.failures:
@@ -113,6 +115,13 @@ def _peer_store(store: Store, me: str) -> str:
         return f"{store.url} is readable and not writable ({count} probes)"
     store.delete(key)
     raise StoreRefused(f"{store.url} lets us write; its owner must apply the peer policy.")
+
+
+def _cluster(address: str) -> int:
+    from fl_tasks.crypto.cluster import open_cluster
+
+    with open_cluster(address) as pool:
+        return pool.workers
 
 
 def _clock(store: Store) -> float:

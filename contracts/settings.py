@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, PrivateAttr, model_validator
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from contracts.reading import BadDocument, read_model
 from contracts.tables import Strict
@@ -61,10 +64,23 @@ class PartySettings(Strict):
     peers: dict[Name, str] = Field(default_factory=dict)
     federations: Path
     workers: int | None = Field(None, ge=1)
+    executor: str | None = None
     inline_seconds: float = Field(10, ge=0)
     agreements: dict[Name, AgreementSettings] = Field(default_factory=dict)
 
     _folder: Path = PrivateAttr(default_factory=Path.cwd)
+
+    @field_validator("executor")
+    @classmethod
+    def _own_cluster(cls, address: str | None) -> str | None:
+        if address is None:
+            return None
+        scheme, host = urlsplit(address).scheme, urlsplit(address).hostname
+        if not re.fullmatch(r"(dask|tls)://(\[[0-9a-f:]+\]|[\w.-]+):\d{1,5}", address, re.ASCII | re.IGNORECASE):
+            raise ValueError("executor is dask://host:port or tls://host:port")
+        if scheme == "dask" and not _this_machine(host or ""):
+            raise ValueError("dask:// is not encrypted and ends at this machine; beyond it, use tls://host:port")
+        return address
 
     @classmethod
     def load(cls, path: Path | None = None) -> PartySettings:
@@ -101,6 +117,13 @@ class PartySettings(Strict):
         if keys.party != self.party:
             raise BadKeyMaterial(f"The keys are those of {keys.party}.", party=self.party)
         return keys
+
+
+def _this_machine(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _airflow_secret(connection: str) -> str:

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from fl_tasks.checkpoints import Checkpoints, State
+from fl_tasks.crypto.cluster import open_cluster
 from fl_tasks.crypto.paillier import PrivateKey
-from fl_tasks.crypto.pool import Pool, open_pool
+from fl_tasks.crypto.pool import Pool, default_workers, open_pool
 from fl_tasks.crypto.prf import Prf
 from fl_tasks.waiting import Wait, Watch
 from storage.errors import CodedError
@@ -75,6 +76,7 @@ class Session:
         progress: Progress = log_progress,
         leg_end: int | None = None,
         workers: int | None = None,
+        executor: str | None = None,
         enrolled: Sequence[str] | None = None,
         copies: PrivateArea | None = None,
     ) -> None:
@@ -87,7 +89,7 @@ class Session:
         self.last_round = 0
         self._part: int | None = None
         self._exchange, self._contract, self._secrets = exchange, contract, secrets
-        self._watch, self._progress, self.workers = watch, progress, workers
+        self._watch, self._progress, self._workers, self._executor = watch, progress, workers, executor
         self._leg_end = math.inf if leg_end is None else leg_end
         self._checkpoints = Checkpoints(self.area)
         self._stack = ExitStack()
@@ -314,14 +316,26 @@ class Session:
 
     @property
     def pool(self) -> Pool:
-        """The process pool for heavy ciphertext work, opened at first use; it holds no private key."""
+        """Where heavy ciphertext work is done that needs no private key: this party's cluster or processes, opened at first use."""
         if self._pool is None:
-            self._pool = self._stack.enter_context(open_pool(self.workers))
+            opened = open_cluster(self._executor) if self._executor else open_pool(self._workers)
+            self._pool = self._stack.enter_context(opened)
         return self._pool
 
     def holder_pool(self, private: PrivateKey) -> Pool:
-        """A pool whose processes also hold this party's private key, and can decrypt; closed with the session."""
-        return self._stack.enter_context(open_pool(self.workers, private=private))
+        """A pool whose processes also hold this party's private key, and can decrypt; closed with the session.
+
+        They are always of this machine, and do the other work too where there is no cluster.
+        """
+        pool = self._stack.enter_context(open_pool(self._workers, private=private))
+        if self._executor is None and self._pool is None:
+            self._pool = pool
+        return pool
+
+    @property
+    def threads(self) -> int:
+        """How many threads of this machine may work on what leaves the process nowhere: blinding with secret exponents."""
+        return self._workers or default_workers()
 
 
 def _protect(message: Message, name: str, value: Any) -> Any:

@@ -256,6 +256,7 @@ class Workplace:
             progress=progress,
             leg_end=leg_end,
             workers=self.party.workers,
+            executor=self.party.executor,
             enrolled=self.clients,
             copies=self.run_area(run).area("copies") if self.admits and self.role == AGGREGATOR and stage == "train" else None,
         )

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from fl_tasks.workplace import Workplace
 
 ERROR_KEY = "error"
-TRANSIENT = frozenset({"TMB-STORE-004"})
+TRANSIENT = frozenset({"TMB-STORE-004", "TMB-CRYPTO-011"})
 _AFTER_DEADLINE = timedelta(minutes=5)
 
 
@@ -41,7 +41,8 @@ class FederatedOperator(BaseOperator):
 
     A subclass implements :meth:`work`. Every call replays the stage from its last checkpoint, so a retry, a resumed wait and a
     cleared task are all the same thing. Errors with a code fail the task at once, since trying again would give them again;
-    an unreachable store and anything unforeseen are retried. In a run that goes on without this party the task is skipped.
+    an unreachable store, workers that died and anything unforeseen are retried. In a run that goes on without this party the
+    task is skipped.
     """
 
     template_fields: Sequence[str] = ("agreement", "run_id")

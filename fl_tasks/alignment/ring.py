@@ -84,15 +84,15 @@ def common_rows(session: Session, ids: Sequence[str], least: int) -> list[int]:
     exponent = ristretto.random_scalar(session.prf("exponent").stream())
     noise = session.prf("padding").stream()
     items = [one.encode() for one in ids] + [noise.bytes(32) for _ in range(padded[session.me] - len(ids))]
-    points = ristretto.hash_all([items[at] for at in order], DOMAIN + salt, session.pool)
-    points = ristretto.exponentiate(points, exponent, session.pool)
+    points = ristretto.hash_all([items[at] for at in order], DOMAIN + salt, session.threads)
+    points = ristretto.exponentiate(points, exponent, session.threads)
     after, before = parties[(me + 1) % count], parties[me - 1]
     for hop in range(1, count):
         session.enter(hop)
         session.send("ring_list", after, point=ristretto.points_to_arrow(points))
         owner = parties[(me - hop) % count]
         received = _points(session, "ring_list", before, padded[owner])
-        points = ristretto.exponentiate(received, exponent, session.pool)
+        points = ristretto.exponentiate(received, exponent, session.threads)
     session.enter(count)
     owner = parties[(me + 1) % count]
     if session.arbiter is not None:
@@ -156,7 +156,7 @@ def _positions(session: Session, name: str, sender: str, size: int) -> list[int]
 
 
 def _points(session: Session, name: str, sender: str, size: int | None) -> bytes:
-    points = ristretto.points_from_arrow(session.values(session.receive(name, sender), "point"), session.pool)
+    points = ristretto.points_from_arrow(session.values(session.receive(name, sender), "point"), session.threads)
     count = len(points) // _POINT
     if (size is not None and count != size) or len(set(ristretto.split(points))) != count:
         raise WrongListSize(party=sender)

@@ -51,10 +51,10 @@ def common_rows(session: Session, ids: Sequence[str], salt: bytes, sizes: dict[s
     (peer,) = (party for party in session.data_parties if party != session.me)
     order = session.prf("order").stream().permutation(len(ids))
     exponent = ristretto.random_scalar(session.prf("exponent").stream())
-    hashed = ristretto.hash_all([ids[at].encode() for at in order], DOMAIN + salt, session.pool)
-    session.send("blinded_ids", point=ristretto.points_to_arrow(ristretto.exponentiate(hashed, exponent, session.pool)))
+    hashed = ristretto.hash_all([ids[at].encode() for at in order], DOMAIN + salt, session.threads)
+    session.send("blinded_ids", point=ristretto.points_to_arrow(ristretto.exponentiate(hashed, exponent, session.threads)))
     theirs = _list(session, "blinded_ids", peer, sizes[peer])
-    theirs_twice = ristretto.exponentiate(theirs, exponent, session.pool)
+    theirs_twice = ristretto.exponentiate(theirs, exponent, session.threads)
     session.send("doubly_blinded_ids", point=ristretto.points_to_arrow(theirs_twice))
     mine_twice = _list(session, "doubly_blinded_ids", peer, len(ids))
     other = set(ristretto.split(theirs_twice))
@@ -63,7 +63,7 @@ def common_rows(session: Session, ids: Sequence[str], salt: bytes, sizes: dict[s
 
 
 def _list(session: Session, name: str, peer: str, size: int) -> bytes:
-    points = ristretto.points_from_arrow(session.values(session.receive(name, peer), "point"), session.pool)
+    points = ristretto.points_from_arrow(session.values(session.receive(name, peer), "point"), session.threads)
     if len(points) != size * _POINT or len(set(ristretto.split(points))) != size:
         raise WrongListSize(party=peer)
     return points

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from concurrent.futures import Future
 
 from fl_tasks.crypto.paillier import PublicKey
-from fl_tasks.crypto.pool import Pool
+from fl_tasks.crypto.pool import Pending, Pool
 from fl_tasks.crypto.vector import CipherVector, fresh_zeros, full_bytes, short_bytes, zeros
 
 _PIECE = {False: 1024, True: 16}
@@ -20,7 +19,7 @@ class Ahead:
 
     def __init__(self, public: PublicKey, pool: Pool, full: bool = False) -> None:
         self._public, self._pool, self._full = public, pool, full
-        self._coming: deque[Future[bytes]] = deque()
+        self._coming: deque[Pending] = deque()
         self._promised = 0
         self._held = CipherVector(public, b"")
 
@@ -29,7 +28,7 @@ class Ahead:
         piece, make = _PIECE[self._full], full_bytes if self._full else short_bytes
         while self._pool.executor is not None and self._promised + len(self._held) < count:
             size = min(piece, count - self._promised - len(self._held))
-            self._coming.append(self._pool.executor.submit(make, int(self._public.n), size))
+            self._coming.append(self._pool.submit(make, (int(self._public.n), size), size * self._public.width))
             self._promised += size
 
     def take(self, count: int) -> CipherVector:

@@ -63,3 +63,15 @@ class MalformedPacking(CodedError):
     code = "TMB-CRYPTO-010"
     cause = "A packed plaintext does not decompose into its declared slots."
     remedy = "Check slot width and count on both sides, and that sums stay within the slots' bound."
+
+
+class WorkersLost(CodedError):
+    code = "TMB-CRYPTO-011"
+    cause = "The processes, or the cluster, that ciphertext work was given to cannot be reached or have died."
+    remedy = "See that they run and have memory enough (executor and workers in the party settings); the task is tried again."
+
+
+class WrongResult(CodedError):
+    code = "TMB-CRYPTO-012"
+    cause = "A worker gave back something else than the bytes that its task makes."
+    remedy = "Install the same version of Tombolo on all workers of the cluster, and see that it is nobody else's."

@@ -91,8 +91,9 @@ def grouped_bin_sums(
         for part in pool.split(len(vector), _MULTIPLY_US * len(share_passes(len(vector), sizes))):
             tasks.append((int(vector.public.n), bytes(vector[part].buffer), codes[part].astype("<i8").tobytes(), list(sizes)))
             owners.append(group)
+    widths = [sum(sizes) * groups[group][1].public.width for group in owners]
     sums: list[CipherVector | None] = [None] * len(groups)
-    for group, block in zip(owners, pool.map(_block, tasks), strict=True):
+    for group, block in zip(owners, pool.map(_block, tasks, widths), strict=True):
         found, before = CipherVector(groups[group][1].public, block), sums[group]
         sums[group] = found if before is None else before + found
     return [one for one in sums if one is not None]
@@ -117,7 +118,8 @@ def compress(vector: CipherVector, slot_bits: int, pool: Pool | None = None) -> 
     packed = -(-len(vector) // slots)
     parts = pool.split(packed, _SQUARE_US * slot_bits * slots)
     tasks = [(int(public.n), bytes(vector[part.start * slots : part.stop * slots].buffer), slot_bits) for part in parts]
-    return CipherVector(public, b"".join(pool.map(_compressed, tasks)))
+    found = pool.map(_compressed, tasks, [public.width * -(-len(buffer) // (public.width * slots)) for _, buffer, _ in tasks])
+    return CipherVector(public, b"".join(found))
 
 
 def _compressed(n: int, buffer: bytes, slot_bits: int) -> bytes:

@@ -28,12 +28,14 @@ from gmpy2 import mpz
 from fl_tasks.crypto.errors import OutOfRange, WrongShape
 from fl_tasks.crypto.halves import ONE, Halves, halve, join, multiply
 from fl_tasks.crypto.paillier import PublicKey
-from fl_tasks.crypto.pool import INLINE, Pool, attach
+from fl_tasks.crypto.pool import INLINE, Pool, Token, attach
 from fl_tasks.crypto.vector import CipherVector, inverses
 
 Matrix = npt.NDArray[np.int64]
+Group = tuple[list[int], float]
 _MULTIPLY_US, _TASK_US = 4.0, 50_000.0
 _INTEGER_LIMIT = 1 << 62
+_MORE_WORK = 1.25
 
 
 @lru_cache(maxsize=4096)
@@ -62,12 +64,12 @@ def _direct(column: Matrix) -> float:
     return plan(int(np.count_nonzero(column)), int(np.abs(column).max(initial=0)))[2]
 
 
-def share_passes(x: Matrix) -> list[tuple[list[int], float]]:
+def share_passes(x: Matrix) -> list[Group]:
     """Which columns share a pass over the rows, and the multiplications expected for each such group.
 
     A column alone in its group may still be merged by its own values.
     """
-    groups: list[tuple[list[int], float]] = []
+    groups: list[Group] = []
     few: list[_Costs] = []
     for at, column in enumerate(x.T):
         one = _Costs.of(at, column)
@@ -189,10 +191,9 @@ def _merged(values: list[Halves], codes: npt.NDArray[np.intp], count: int, n: mp
 
 
 @lru_cache(maxsize=1)
-def _decoded(n: int, source: str | bytes, start: int, stop: int) -> tuple[PublicKey, list[Halves]]:
+def _decoded(n: int, token: Token) -> tuple[PublicKey, list[Halves]]:
     public = PublicKey(n)
-    buffer = attach(source)[start * public.width : stop * public.width]
-    return public, halve(CipherVector(public, buffer).values(), public.n)
+    return public, halve(CipherVector(public, attach(token)).values(), public.n)
 
 
 def _group(values: list[Halves], matrix: Matrix, n: mpz) -> list[tuple[Halves, Halves]]:
@@ -213,24 +214,47 @@ def _groups(public: PublicKey, values: list[Halves], matrix: Matrix, sizes: Sequ
     return CipherVector.from_values(public, products)
 
 
-def _task(n: int, source: str | bytes, start: int, stop: int, columns: bytes, sizes: list[int]) -> bytes:
+def _task(n: int, token: Token, columns: bytes, sizes: list[int]) -> bytes:
     """One block of rows and some groups of columns, in a worker; ``columns`` is column-major int64."""
-    public, values = _decoded(n, source, start, stop)
-    matrix = np.frombuffer(columns, dtype="<i8").reshape(-1, stop - start).T
+    public, values = _decoded(n, token)
+    matrix = np.frombuffer(columns, dtype="<i8").reshape(-1, len(values)).T
     return bytes(_groups(public, values, matrix, sizes).buffer)
 
 
-def _batches(groups: list[tuple[list[int], float]]) -> list[list[list[int]]]:
+def _cost_us(groups: list[Group]) -> float:
+    return sum(cost for _, cost in groups) * _MULTIPLY_US
+
+
+def _batches(groups: list[Group], task_us: float) -> list[list[list[int]]]:
     """Groups of columns worth a task each, the dearest first."""
     batches: list[list[list[int]]] = []
     room = 0.0
     for members, cost in sorted(groups, key=lambda group: -group[1]):
         if room < cost * _MULTIPLY_US:
             batches.append([])
-            room = _TASK_US
+            room = task_us
         batches[-1].append(members)
         room -= cost * _MULTIPLY_US
     return batches
+
+
+def _cut(pool: Pool, x: Matrix) -> tuple[list[list[list[int]]], int]:
+    """Which groups of columns to a task, and into how many blocks the rows are cut.
+
+    Workers elsewhere get blocks of rows, so that every ciphertext travels once, where that takes little more work;
+    otherwise so few batches of columns that it does not travel often.
+    """
+    rows, groups = len(x), share_passes(x)
+    whole, cost_us, task_us = [[members for members, _ in groups]], _cost_us(groups), _TASK_US
+    if not pool.pays(cost_us):
+        return whole, 1
+    if not pool.local:
+        blocks = min(rows, max(2, pool.workers))
+        if blocks * _cost_us(share_passes(x[::blocks])) < _MORE_WORK * cost_us:
+            return whole, blocks
+        task_us = max(task_us, cost_us / (4 * pool.workers))
+    batches = _batches(groups, task_us)
+    return batches, min(rows, -(-pool.workers // len(batches)))
 
 
 def transposed_product(x: Matrix, vector: CipherVector, pool: Pool | None = None) -> CipherVector:
@@ -242,32 +266,25 @@ def transposed_product(x: Matrix, vector: CipherVector, pool: Pool | None = None
     """
     if x.ndim != 2 or x.dtype != np.int64 or len(x) != len(vector):
         raise WrongShape(f"A matrix of {x.shape} {x.dtype} for {len(vector)} ciphertexts.")
-    public, (rows, columns) = vector.public, x.shape
+    public, rows = vector.public, len(x)
     if not x.size:
-        return CipherVector.from_values(public, [mpz(1)] * columns)
+        return CipherVector.from_values(public, [mpz(1)] * x.shape[1])
     if max(int(x.max()), -int(x.min())) >= _INTEGER_LIMIT:
         raise OutOfRange("An integer does not fit 62 bits.")
-    pool, groups = pool or INLINE, share_passes(x)
-    if not pool.pays(sum(cost for _, cost in groups) * _MULTIPLY_US):
-        batches, blocks = [[members for members, _ in groups]], 1
-    elif pool.local:
-        batches = _batches(groups)
-        blocks = min(rows, -(-pool.workers // len(batches)))
-    else:  # every ciphertext travels once
-        batches, blocks = [[members for members, _ in groups]], min(rows, pool.workers)
-    order = [column for batch in batches for members in batch for column in members]
-    bounds = [rows * i // blocks for i in range(blocks + 1)]
+    pool = pool or INLINE
+    batches, blocks = _cut(pool, x)
+    columns = [[column for members in batch for column in members] for batch in batches]
+    sizes = [[len(members) for members in batch] for batch in batches]
+    order = [column for some in columns for column in some]
     if len(batches) == blocks == 1:
-        found = [bytes(_groups(public, halve(vector.values(), public.n), x[:, order], [len(one) for one in batches[0]]).buffer)]
-    else:
-        with pool.share(vector.buffer) as shared:
-            tasks = []
-            for start, stop in pairwise(bounds):
-                source, begin = (shared, start) if shared is not None else (bytes(vector[start:stop].buffer), 0)
-                for batch in batches:
-                    part = x[start:stop, [column for members in batch for column in members]]
-                    sizes = [len(members) for members in batch]
-                    tasks.append((int(public.n), source, begin, begin + stop - start, part.astype("<i8").tobytes("F"), sizes))
-            found = pool.map(_task, tasks)
+        return _groups(public, halve(vector.values(), public.n), x[:, order], sizes[0]).take(np.argsort(order))
+    bounds, width = [rows * i // blocks for i in range(blocks + 1)], public.width
+    with pool.share(vector.buffer) as piece:
+        tasks = [
+            (int(public.n), piece(start * width, stop * width), x[start:stop, some].astype("<i8").tobytes("F"), shared)
+            for start, stop in pairwise(bounds)
+            for some, shared in zip(columns, sizes, strict=True)
+        ]
+        found = pool.map(_task, tasks, [width * len(some) for some in columns] * blocks)
     joined = [b"".join(found[i : i + len(batches)]) for i in range(0, len(found), len(batches))]
     return reduce(add, [CipherVector(public, block) for block in joined]).take(np.argsort(order))

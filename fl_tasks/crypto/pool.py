@@ -1,7 +1,8 @@
 """Spreading ciphertext work over processes, or over any ``concurrent.futures`` executor such as Dask's.
 
-Work travels as flat buffers. A private key never travels as an argument: it reaches the workers of a local pool once,
-through their initializer, and a foreign executor never gets one. Small work runs in the calling process.
+Work travels as flat buffers, and comes back as bytes of a length that is known before. A private key never travels as an
+argument: it reaches the workers of a local pool once, through their initializer, and a foreign executor never gets one.
+Small work runs in the calling process.
 """
 
 from __future__ import annotations
@@ -11,16 +12,19 @@ import multiprocessing
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from itertools import pairwise
-from typing import Any, TypeVar
+from typing import Any
 
+from fl_tasks.crypto.errors import WorkersLost, WrongResult
 from fl_tasks.crypto.paillier import PrivateKey
+from storage.errors import CodedError
 
-T = TypeVar("T")
+Token = bytes | tuple[str, int, int]
 _WORTH_SHIPPING_US = 400_000.0
 _CHUNK_US = 100_000.0
+_LOOK_SECONDS = 5.0
 _held_key: PrivateKey | None = None
 
 
@@ -43,14 +47,64 @@ def held_key() -> PrivateKey:
     return _held_key
 
 
+class Work:
+    """A function and its arguments, of which it says nothing: executors print and log what they run."""
+
+    __slots__ = ("_arguments", "_function")
+
+    def __init__(self, function: Callable[..., bytes], arguments: tuple[Any, ...]) -> None:
+        self._function, self._arguments = function, arguments
+
+    def __call__(self) -> bytes:
+        return self._function(*self._arguments)
+
+    def __repr__(self) -> str:
+        return self._function.__name__
+
+
+class Pending:
+    """What a worker was asked for: ``size`` bytes; ``look`` is called while they are awaited, and raises if they cannot come."""
+
+    def __init__(self, future: Future[bytes], size: int, look: Callable[[], None]) -> None:
+        self._future, self._size, self._look = future, size, look
+
+    def result(self) -> bytes:
+        """Wait for the bytes. Raises :class:`WorkersLost`, :class:`WrongResult`, or the work's own coded error."""
+        while not wait([self._future], _LOOK_SECONDS).done:
+            self._look()
+        found: object = _asked(self._future.result)
+        if not isinstance(found, bytes) or len(found) != self._size:
+            raise WrongResult(f"{self._size} bytes were due.")
+        return found
+
+
+def _asked(ask: Callable[..., Any], *arguments: Any) -> Any:
+    """What an executor answers; whatever goes wrong with it is coded."""
+    try:
+        return ask(*arguments)
+    except CodedError:
+        raise
+    except Exception as error:
+        raise WorkersLost(f"{type(error).__name__}.") from error
+
+
 class Pool:
     """An executor with what the kernels need to know of it; made by :func:`open_pool`."""
 
-    def __init__(self, executor: Executor | None, workers: int, *, local: bool, private: PrivateKey | None = None) -> None:
+    def __init__(
+        self,
+        executor: Executor | None,
+        workers: int,
+        *,
+        local: bool,
+        private: PrivateKey | None = None,
+        look: Callable[[], None] = lambda: None,
+    ) -> None:
         self.executor = executor
         self.workers = workers
         self.local = local
         self.key_id = private.public.key_id if private is not None and local and executor is not None else None
+        self._look = look
 
     def pays(self, total_us: float) -> bool:
         """Whether work that takes so long in one process is worth shipping."""
@@ -65,33 +119,40 @@ class Pool:
         bounds = [count * i // pieces for i in range(pieces + 1)]
         return [slice(a, b) for a, b in pairwise(bounds)]
 
-    def map(self, function: Callable[..., T], tasks: Sequence[tuple[Any, ...]]) -> list[T]:
-        """``function(*task)`` for every task, in order; in this process if there is only one task or no executor."""
+    def submit(self, function: Callable[..., bytes], task: tuple[Any, ...], size: int) -> Pending:
+        """Ask the executor, which must be there, for ``function(*task)``: ``size`` bytes."""
+        assert self.executor is not None
+        return Pending(_asked(self.executor.submit, Work(function, task)), size, self._look)
+
+    def map(self, function: Callable[..., bytes], tasks: Sequence[tuple[Any, ...]], sizes: Sequence[int]) -> list[bytes]:
+        """``function(*task)``, of so many bytes each, in order; in this process if there is only one task or no executor."""
         if self.executor is None or len(tasks) == 1:
             return [function(*task) for task in tasks]
-        return [future.result() for future in [self.executor.submit(function, *task) for task in tasks]]
+        pending = [self.submit(function, task, size) for task, size in zip(tasks, sizes, strict=True)]
+        return [one.result() for one in pending]
 
     @contextmanager
-    def share(self, buffer: bytes | memoryview) -> Iterator[str | None]:
-        """A file of public values that local workers map (see :func:`attach`), to stand in many tasks for a large buffer.
+    def share(self, buffer: memoryview) -> Iterator[Callable[[int, int], Token]]:
+        """Gives ``part(start, stop)``: what stands for these bytes of a large public buffer in a task; see :func:`attach`.
 
-        None without such workers: a task then carries the bytes that it needs.
+        Local workers map a temporary file, however many tasks name it; others get the bytes themselves.
         """
         if not self.local or self.executor is None:
-            yield None
+            yield lambda start, stop: bytes(buffer[start:stop])
             return
         with tempfile.NamedTemporaryFile(prefix="tombolo-") as file:
             file.write(buffer)
             file.flush()
-            yield file.name
+            yield lambda start, stop: (file.name, start, stop)
 
 
-def attach(source: str | bytes) -> memoryview:
-    """The buffer that a task was given: itself, or the name of a file from :meth:`Pool.share`."""
-    if isinstance(source, bytes):
-        return memoryview(source)
-    with open(source, "rb") as file:
-        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+def attach(token: Token) -> memoryview:
+    """The bytes behind a token of :meth:`Pool.share`."""
+    if isinstance(token, bytes):
+        return memoryview(token)
+    name, start, stop = token
+    with open(name, "rb") as file:
+        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))[start:stop]
 
 
 INLINE = Pool(None, 1, local=True)
@@ -102,7 +163,8 @@ def open_pool(workers: int | None = None, *, private: PrivateKey | None = None, 
     """A pool of ``workers`` processes (default: all processors), or a wrapping of a given executor.
 
     ``private`` is given to the processes so that :func:`fl_tasks.crypto.vector.decrypt` can use them; it is ignored
-    with a given executor, whose workers may be anywhere. The given executor is not shut down.
+    with a given executor, whose workers may be anywhere. The given executor is not shut down; it must compute every
+    submission anew, since equal calls make different encryptions of zero.
     """
     count = default_workers() if workers is None else workers
     if executor is not None:

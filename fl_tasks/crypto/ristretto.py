@@ -15,7 +15,6 @@ import pyarrow as pa
 import rbcl
 
 from fl_tasks.crypto.errors import InvalidPoint
-from fl_tasks.crypto.pool import INLINE, Pool
 from fl_tasks.crypto.prf import Stream
 from fl_tasks.crypto.vector import fixed_bytes
 
@@ -31,10 +30,10 @@ def hash_to_group(data: bytes, domain: bytes | str) -> bytes:
     return bytes(rbcl.crypto_core_ristretto255_from_hash(digest))
 
 
-def hash_all(items: Iterable[bytes], domain: bytes | str, pool: Pool | None = None) -> bytes:
+def hash_all(items: Iterable[bytes], domain: bytes | str, threads: int = 1) -> bytes:
     """The flat buffer of :func:`hash_to_group` of every item, in order (about 20 us each)."""
     listed = list(items)
-    return _spread(len(listed), lambda i: hash_to_group(listed[i], domain), pool)
+    return _spread(len(listed), lambda i: hash_to_group(listed[i], domain), threads)
 
 
 def random_scalar(stream: Stream) -> bytes:
@@ -67,30 +66,29 @@ def divide(left: bytes, right: bytes) -> bytes:
     return bytes(rbcl.crypto_core_ristretto255_sub(left, right))
 
 
-def _spread(count: int, function: Callable[[int], bytes], pool: Pool | None) -> bytes:
+def _spread(count: int, function: Callable[[int], bytes], threads: int) -> bytes:
     """The results for 0 to ``count`` - 1, joined; in threads if that is worth it."""
 
     def run(start: int, stop: int) -> bytes:
         return b"".join([function(i) for i in range(start, stop)])
 
-    workers = (pool or INLINE).workers
-    if workers == 1 or count < _WORTH_THREADS:
+    if threads == 1 or count < _WORTH_THREADS:
         return run(0, count)
-    bounds = [count * i // workers for i in range(workers + 1)]
-    with ThreadPoolExecutor(workers) as threads:
-        return b"".join(threads.map(run, bounds[:-1], bounds[1:]))
+    bounds = [count * i // threads for i in range(threads + 1)]
+    with ThreadPoolExecutor(threads) as executor:
+        return b"".join(executor.map(run, bounds[:-1], bounds[1:]))
 
 
-def _each(points: bytes | memoryview, function: Callable[[bytes], bytes], pool: Pool | None) -> bytes:
+def _each(points: bytes | memoryview, function: Callable[[bytes], bytes], threads: int) -> bytes:
     """Apply a function to every point of a flat buffer."""
     data = bytes(points)
     count, rest = divmod(len(data), POINT_BYTES)
     if rest:
         raise InvalidPoint("The buffer is not a whole number of points.")
-    return _spread(count, lambda i: function(data[i * POINT_BYTES : (i + 1) * POINT_BYTES]), pool)
+    return _spread(count, lambda i: function(data[i * POINT_BYTES : (i + 1) * POINT_BYTES]), threads)
 
 
-def exponentiate(points: bytes | memoryview, scalar: bytes, pool: Pool | None = None) -> bytes:
+def exponentiate(points: bytes | memoryview, scalar: bytes, threads: int = 1) -> bytes:
     """Every point of a flat buffer raised to the scalar, in order (about 70 us each). Raises :class:`InvalidPoint`.
 
     Invalid encodings and the identity are refused, so a peer's buffer needs no separate :func:`validate`.
@@ -105,10 +103,10 @@ def exponentiate(points: bytes | memoryview, scalar: bytes, pool: Pool | None = 
             raise InvalidPoint
         return result
 
-    return _each(points, power, pool)
+    return _each(points, power, threads)
 
 
-def validate(points: bytes | memoryview, pool: Pool | None = None) -> None:
+def validate(points: bytes | memoryview, threads: int = 1) -> None:
     """Raise :class:`InvalidPoint` unless every encoding is canonical, on the curve and not the identity."""
 
     def check(point: bytes) -> bytes:
@@ -116,7 +114,7 @@ def validate(points: bytes | memoryview, pool: Pool | None = None) -> None:
             raise InvalidPoint
         return b""
 
-    _each(points, check, pool)
+    _each(points, check, threads)
 
 
 def split(points: bytes) -> list[bytes]:
@@ -132,8 +130,8 @@ def points_to_arrow(points: bytes | memoryview) -> pa.FixedSizeBinaryArray:
     return pa.FixedSizeBinaryArray.from_buffers(pa.binary(POINT_BYTES), count, [None, pa.py_buffer(points)])
 
 
-def points_from_arrow(array: pa.Array | pa.ChunkedArray, pool: Pool | None = None) -> bytes:
+def points_from_arrow(array: pa.Array | pa.ChunkedArray, threads: int = 1) -> bytes:
     """Take over a peer's column (plain or extension type) as a flat buffer. Raises :class:`InvalidPoint`."""
     points = fixed_bytes(array, POINT_BYTES, InvalidPoint)
-    validate(points, pool)
+    validate(points, threads)
     return points

@@ -7,7 +7,7 @@ if it goes to the key holder).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from operator import index
 from typing import Any
@@ -124,7 +124,8 @@ class CipherVector:
         pool = pool or INLINE
         parts = pool.split(len(self), 25.0 + _SCALE_US * bits)
         tasks = [(int(self.public.n), bytes(self[part].buffer), plain[part]) for part in parts]
-        return CipherVector(self.public, b"".join(pool.map(_scaled, tasks)))
+        sizes = [len(buffer) for _, buffer, _ in tasks]
+        return CipherVector(self.public, b"".join(pool.map(_scaled, tasks, sizes)))
 
     def total(self) -> CipherVector:
         """The vector of length 1 that encrypts the sum."""
@@ -257,15 +258,19 @@ def zeros(public: PublicKey, count: int, pool: Pool | None = None) -> CipherVect
     Made ahead of use and used once, ``zeros(...).add_plain(values)`` is an encryption that costs a few microseconds.
     """
     pool = pool or INLINE
-    parts = pool.split(count, _ENCRYPT_US)
-    return CipherVector(public, b"".join(pool.map(short_bytes, [(int(public.n), part.stop - part.start) for part in parts])))
+    return _made(short_bytes, public, pool, pool.split(count, _ENCRYPT_US))
 
 
 def fresh_zeros(public: PublicKey, count: int, pool: Pool | None = None) -> CipherVector:
     """Fresh encryptions of zero with full-size randomness (about 11 ms each at 2048 bits); may be made ahead of use."""
     pool = pool or INLINE
-    parts = pool.split(count, _FULL_US)
-    return CipherVector(public, b"".join(pool.map(full_bytes, [(int(public.n), part.stop - part.start) for part in parts])))
+    return _made(full_bytes, public, pool, pool.split(count, _FULL_US))
+
+
+def _made(make: Callable[[int, int], bytes], public: PublicKey, pool: Pool, parts: list[slice]) -> CipherVector:
+    counts = [part.stop - part.start for part in parts]
+    sizes = [public.width * count for count in counts]
+    return CipherVector(public, b"".join(pool.map(make, [(int(public.n), count) for count in counts], sizes)))
 
 
 def encrypt(public: PublicKey, values: Integers, pool: Pool | None = None) -> CipherVector:
@@ -284,10 +289,10 @@ def encrypt(public: PublicKey, values: Integers, pool: Pool | None = None) -> Ci
     return zeros(public, len(plain), pool).add_plain(plain)
 
 
-def _residues(buffer: bytes) -> list[bytes]:
+def _residues(buffer: bytes) -> bytes:
     private = held_key()
     width = private.public.residue_width
-    return [private.residue(c).to_bytes(width, "big") for c in CipherVector(private.public, buffer).values()]
+    return b"".join([private.residue(c).to_bytes(width, "big") for c in CipherVector(private.public, buffer).values()])
 
 
 def decrypt_residues(private: PrivateKey, vector: CipherVector, pool: Pool | None = None) -> list[int]:
@@ -302,8 +307,10 @@ def decrypt_residues(private: PrivateKey, vector: CipherVector, pool: Pool | Non
     parts = pool.split(len(vector), _DECRYPT_US)
     if len(parts) == 1:
         return [int(private.residue(c)) for c in vector.values()]
-    found = pool.map(_residues, [(bytes(vector[part].buffer),) for part in parts])
-    return [int.from_bytes(value, "big") for part in found for value in part]
+    width = private.public.residue_width
+    sizes = [width * (part.stop - part.start) for part in parts]
+    found = b"".join(pool.map(_residues, [(bytes(vector[part].buffer),) for part in parts], sizes))
+    return [int.from_bytes(found[i : i + width], "big") for i in range(0, len(found), width)]
 
 
 def decrypt(private: PrivateKey, vector: CipherVector, pool: Pool | None = None) -> list[int]:

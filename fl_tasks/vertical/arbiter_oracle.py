@@ -238,7 +238,7 @@ class EncryptedHelper:
 
     def answer(self, odd: Floats) -> None:
         plain = encode(odd, RESIDUAL_BITS)
-        self._session.send("probabilities", c=encrypt(self._key.public, plain, self._pool).to_arrow())
+        self._session.send("probabilities", c=encrypt(self._key.public, plain, self._session.pool).to_arrow())
         serve_gradients(self._session, self._key)
 
 

@@ -216,6 +216,11 @@ def test_settings_are_relative_to_their_file(tmp_path, monkeypatch):
         ("agreements: {a: {table: {source: csv}}}", "takes path"),
         ("agreements: {a: {tabel: {source: csv, path: x}}}", "did you mean table?"),
         ("workers: 0", "party.yaml:5: workers"),
+        ("executor: tcp://cluster:8786", "party.yaml:5: executor: executor is dask://host:port or tls://host:port"),
+        ("executor: tls://cluster", "executor is dask://host:port"),
+        ("executor: tls://user@cluster:8786", "executor is dask://host:port"),
+        ("executor: dask://10.0.0.4:8786", "dask:// is not encrypted"),
+        ("executor: dask://cluster:8786", "dask:// is not encrypted"),
     ],
 )
 def test_settings_that_do_not_fit(tmp_path, extra, expected):

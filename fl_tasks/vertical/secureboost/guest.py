@@ -128,7 +128,7 @@ class Encrypted:
     def __init__(self, session: Session, key: PrivateKey, plan: Plan, rows: int) -> None:
         self._session, self._key, self._rows = session, key, rows
         self._pool: Pool = session.holder_pool(key)
-        self._ready = Ahead(key.public, self._pool)
+        self._ready = Ahead(key.public, session.pool)
         self._pairs = Pairs(plan.bits, rows)
         self._sets = self._pairs.sets(key.public, plan.outputs)
         self._derivatives: Sequence[Derivatives] = ()

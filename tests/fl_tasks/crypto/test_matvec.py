@@ -1,6 +1,6 @@
 """Bucket products: exact for every shape, range and plan."""
 
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 
 import numpy as np
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fl_tasks.crypto.errors import OutOfRange, WrongShape
 from fl_tasks.crypto.matvec import _digits, plan, share_passes, transposed_product
-from fl_tasks.crypto.pool import open_pool
+from fl_tasks.crypto.pool import Pool, open_pool
 from fl_tasks.crypto.vector import decrypt, encrypt
 
 quick = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -115,3 +115,17 @@ def test_pool_gives_the_same(private, columns, given, monkeypatch):
         product = transposed_product(x, v, pool)
     assert product == transposed_product(x, v)
     assert decrypt(private, product) == exact(x, d)
+
+
+def test_ciphertexts_travel_once_to_workers_elsewhere(private, monkeypatch):
+    monkeypatch.setattr("fl_tasks.crypto.pool._WORTH_SHIPPING_US", 0.0)
+    x, v = np.eye(3, dtype=np.int64)[np.arange(300) % 3], encrypt(private.public, list(range(300)))
+    sent = []
+    with ThreadPoolExecutor(1) as threads:
+        pool = Pool(threads, 1, local=False)
+        monkeypatch.setattr(
+            pool, "map", lambda function, tasks, sizes, _map=pool.map: (sent.extend(tasks), _map(function, tasks, sizes))[1]
+        )
+        assert transposed_product(x, v, pool) == transposed_product(x, v)
+    assert len(sent) == 2
+    assert b"".join(token for _, token, *_ in sent) == bytes(v.buffer)

@@ -7,7 +7,6 @@ import pytest
 import rbcl
 
 from fl_tasks.crypto.errors import InvalidPoint
-from fl_tasks.crypto.pool import Pool
 from fl_tasks.crypto.prf import Prf
 from fl_tasks.crypto.ristretto import (
     exponentiate,
@@ -59,7 +58,7 @@ def test_exponents_commute_and_are_undone():
 
 def test_threads_give_the_same():
     points, a = hash_all([str(i).encode() for i in range(2001)], "test"), random_scalar(STREAM("a"))
-    assert exponentiate(points, a, Pool(None, 3, local=True)) == exponentiate(points, a)
+    assert exponentiate(points, a, threads=3) == exponentiate(points, a)
 
 
 @pytest.mark.parametrize("bad", HOSTILE.values(), ids=HOSTILE.keys())
