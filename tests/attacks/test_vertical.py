@@ -34,6 +34,11 @@ DISCLOSED = {
     "logistic-guest": {"columns.count", "turn.beta", "converged.yes", "step.alpha", "step.stop"},
     "horizontal-linear": {"unmask.share", "statistic.value", "weights.weight", "verdict.loss", "verdict.stop"},
     "horizontal-logistic": {"unmask.share", "statistic.value", "weights.weight", "verdict.loss", "verdict.stop"},
+    "horizontal-mlp": {"unmask.share", "statistic.value", "weights.weight", "training_loss.loss", "end.stop"},
+    "horizontal-trees": {
+        *("unmask.share", "statistic.value", "splits.node", "splits.column", "splits.cut", "splits.missing_left", "splits.gain"),
+        *("splits.next", "values.value", "values.cover", "verdict.loss", "verdict.validation", "verdict.kept", "verdict.stop"),
+    },
     "secureboost": {
         *("features.bins", "features.missing", "names.name", "gradients.row", "histogram.sums"),
         *("choice.node", "choice.column", "choice.cut", "choice.missing_left", "route.column", "route.left"),
