@@ -56,7 +56,7 @@ def contribute(session: Session, words: Words, threshold: int) -> bool:
     if session.me not in survivors:
         return False
     _consent(session, roster, sharers, survivors)
-    _answer(session, survivors, {**_opened(session, own, roster, boxes), session.me: mine})
+    _answer(session, roster, survivors, {**_opened(session, own, roster, boxes), session.me: mine})
     return True
 
 
@@ -147,8 +147,8 @@ def _opened(session: Session, own: OwnKeys, roster: Roster, boxes: dict[str, byt
     return found
 
 
-def _answer(session: Session, survivors: Sequence[str], pairs: dict[str, bytes]) -> None:
+def _answer(session: Session, roster: Roster, survivors: Sequence[str], pairs: dict[str, bytes]) -> None:
     """Step 4: of every survivor the share of its own mask's seed, of every other sharer that of its mask key; never both."""
-    names = [name for name in session.clients if name in pairs]
+    names = [name for name in roster.names if name in pairs]
     shares = [pairs[name][:SHARE_BYTES] if name in survivors else pairs[name][SHARE_BYTES:] for name in names]
     session.send("unmask", session.aggregator, client=names, share=pa.array(shares, pa.binary(SHARE_BYTES)))

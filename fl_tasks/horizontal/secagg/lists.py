@@ -35,7 +35,7 @@ class Roster:
 
     @classmethod
     def of(cls, session: Session, keys: Mapping[str, PublicKeys], threshold: int) -> Roster:
-        return cls(keys, threshold, len(session.clients), session.moment)
+        return cls(keys, threshold, len(session.enrolled), session.moment)
 
     @cached_property
     def names(self) -> list[str]:
