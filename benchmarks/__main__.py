@@ -127,7 +127,7 @@ def gather(parts: Sequence[Part], found: Mapping[str, dict[str, Any] | str]) -> 
         skipped |= one.get("skipped", {})
         for name in part.targets:
             if name not in ratios and name not in skipped:
-                skipped[name] = "not measured: no peer" if part.peer else "not measured"
+                skipped[name] = "not measured in this run: no peer, or another size" if part.peer else "not measured"
     targets = {name: target for part in parts for name, target in part.targets.items() if target}
     figures = {name: one for name, one in found.items() if isinstance(one, dict)}
     return {"ratios": ratios, "targets": targets, "skipped": skipped, "benchmarks": figures}

@@ -25,7 +25,12 @@ def test_every_expected_ratio_is_found_or_skipped_with_a_reason():
     found = {"one": {"ratios": {"a": 5.0}, "skipped": {"b": "no"}}, "two": {"seconds": 1}, "three": "failed", "four": "failed"}
     document = harness.gather(parts, found)
     assert document["ratios"] == {"a": 5.0}
-    assert document["skipped"] == {"b": "no", "c": "not measured: no peer", "d": "failed", "four": "failed"}
+    assert document["skipped"] == {
+        "b": "no",
+        "c": "not measured in this run: no peer, or another size",
+        "d": "failed",
+        "four": "failed",
+    }
     assert document["targets"] == {"a": 2, "c": 3, "d": 4}
     assert set(document["benchmarks"]) == {"one", "two"}
 
