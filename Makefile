@@ -79,7 +79,7 @@ acceptance: $(STAMP) ## quality bars on the tables in DATA=folder
 lock: ## write requirements.lock anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q \
 		requirements.in -o requirements.lock --upgrade
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url -q \
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q \
 		benchmarks/requirements.in -o benchmarks/requirements.lock --upgrade
 
 clean: ## remove what was built, not your data

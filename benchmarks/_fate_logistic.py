@@ -9,13 +9,12 @@ from the epoch's start to its end at the guest, and the CPU seconds of all proce
 from __future__ import annotations
 
 import json
-import multiprocessing
 import resource
-import sys
 import time
-from multiprocessing import connection
 from pathlib import Path
 from typing import Any
+
+from _fate_parties import run
 
 
 def party(folder: Path, setting: dict[str, Any], name: str, results: Any) -> None:
@@ -63,25 +62,6 @@ def party(folder: Path, setting: dict[str, Any], name: str, results: Any) -> Non
         context.destroy()
 
 
-def main() -> None:
-    folder, setting = Path(sys.argv[1]), json.loads(sys.argv[2])
-    methods = multiprocessing.get_context("spawn")
-    results = methods.Queue()
-    parties = [methods.Process(target=party, args=(folder, setting, name, results)) for name in setting["parties"]]
-    for one in parties:
-        one.start()
-    running = {one.sentinel: one for one in parties}
-    while running:
-        for sentinel in connection.wait(list(running)):
-            ended = running.pop(sentinel)
-            ended.join()
-            if ended.exitcode != 0:  # the others would wait for it for ever
-                for other in parties:
-                    other.kill()
-                raise SystemExit("a party failed")
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    print(json.dumps({"seconds": results.get(), "cpu": used.ru_utime + used.ru_stime}))
-
-
 if __name__ == "__main__":
-    main()
+    seconds, used = run(party), resource.getrusage(resource.RUSAGE_CHILDREN)
+    print(json.dumps({"seconds": seconds, "cpu": used.ru_utime + used.ru_stime}))

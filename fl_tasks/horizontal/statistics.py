@@ -86,9 +86,9 @@ def statistics_of(area: PrivateArea) -> Statistics:
     return Statistics.of(parse(stored, _LARGEST))
 
 
-def enough_rows(session: Session, found: Statistics) -> None:
-    """Raise :class:`BatchTooSmall` for sums over too few rows in all."""
-    least = max(session.terms.limits.minimum_batch, 10 * len(found.mean))
+def enough_rows(session: Session, found: Statistics, per_column: int = 10) -> None:
+    """Raise :class:`BatchTooSmall` for sums over too few rows in all, or for a model with a weight per column."""
+    least = max(session.terms.limits.minimum_batch, per_column * len(found.mean))
     if found.rows < least - 0.5:
         raise BatchTooSmall(f"{found.rows:.0f} rows in all; at least {least} are needed.", party=session.me)
 

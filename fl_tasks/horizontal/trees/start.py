@@ -9,7 +9,7 @@ import numpy as np
 from fl_tasks.crypto.prf import Prf
 from fl_tasks.horizontal.columns import Floats, ForeignStatistics, ForeignSums, Rows, Statistics, expanded, filled
 from fl_tasks.horizontal.quantiles import histograms_of, numbers, packed, quartiles_of, unpacked
-from fl_tasks.horizontal.statistics import aggregate_statistics, client_statistics
+from fl_tasks.horizontal.statistics import aggregate_statistics, client_statistics, enough_rows
 from fl_tasks.horizontal.sums import Attendance, contribute_integers, sum_integers, told
 from fl_tasks.horizontal.trees.contract import Start, units
 from fl_tasks.session import Session
@@ -17,7 +17,7 @@ from fl_tasks.tables.encoding import NoColumns
 from fl_tasks.trees.bins import Binner
 from fl_tasks.trees.boosting import Plan
 from fl_tasks.trees.tree import Bools
-from fl_tasks.vertical.block import BadLabel, BatchTooSmall
+from fl_tasks.vertical.block import BadLabel
 from storage.canonical import canonical, parse
 from storage.private import PrivateArea
 
@@ -27,7 +27,7 @@ _LARGEST = 1 << 26
 def client_start(session: Session, rows: Rows, plan: Plan) -> tuple[Start, Bools]:
     """A client's part; also which of its rows are learnt from. Raises ForeignStatistics, BadLabel, and what sums raise."""
     found = client_statistics(session, rows)
-    _enough_rows(session, found)
+    enough_rows(session, found, per_column=0)
     classes = _classes(plan)
     if not np.isfinite(rows.labels).all() or (classes and not np.isin(rows.labels, np.arange(classes)).all()):
         raise BadLabel(party=session.me)
@@ -51,7 +51,7 @@ def client_start(session: Session, rows: Rows, plan: Plan) -> tuple[Start, Bools
 def aggregate_start(session: Session, attendance: Attendance, plan: Plan) -> Start:
     """The aggregator's part. Raises what sums raise."""
     found = aggregate_statistics(session, attendance)
-    _enough_rows(session, found)
+    enough_rows(session, found, per_column=0)
     stored, classes = session.area.get("start"), _classes(plan)
     if stored is None:
         session.enter(0)
@@ -109,13 +109,6 @@ def binner(session: Session, found: Statistics, cuts: Sequence[Floats]) -> Binne
 def _classes(plan: Plan) -> int:
     """How many classes the label has; none of a number."""
     return 0 if plan.objective.name == "squared" else max(2, plan.outputs)
-
-
-def _enough_rows(session: Session, found: Statistics) -> None:
-    """Raise :class:`BatchTooSmall` for histograms over too few rows in all."""
-    least = session.terms.limits.minimum_batch
-    if found.rows < least - 0.5:
-        raise BatchTooSmall(f"{found.rows:.0f} rows in all; at least {least} are needed.", party=session.me)
 
 
 def _keep(session: Session, found: Binner, base: Floats) -> bytes:

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fl_tasks import waiting
 from fl_tasks.horizontal import newton
 from fl_tasks.horizontal.columns import ForeignStatistics, Rows, Statistics, encoder, expanded, raw
 from fl_tasks.horizontal.secagg.contract import BelowThreshold
@@ -16,11 +15,12 @@ from fl_tasks.horizontal.statistics import statistics_of
 from fl_tasks.horizontal.sums import Attendance
 from fl_tasks.models.reference import fit_alone
 from fl_tasks.tables.encoding import NoColumns
-from fl_tasks.waiting import Wait, Waiting
+from fl_tasks.waiting import Wait
 from storage.canonical import canonical
 from tests.federation import FOREVER, Federation, quiet
+from tests.fl_tasks.horizontal import turns
 from tests.fl_tasks.horizontal.hospitals import HOSPITALS, hospitals, tables
-from tests.fl_tasks.horizontal.parties import Clock, Vanished
+from tests.fl_tasks.horizontal.parties import Vanished
 
 COLUMNS = ["age", "dose", "ward"]
 
@@ -33,37 +33,13 @@ def rows(party: str) -> Rows:
 def play(
     fed: Federation,
     run: str,
-    gone: Any,
+    gone: Callable[[str, int], bool],
     monkeypatch: pytest.MonkeyPatch,
     protocol: Any = newton,
     rows: Callable[[str], Rows] = rows,
 ) -> dict[str, Any]:
-    """Turns until all are through; ``gone(party, round)`` says who does not come to its turn. Results or errors by party."""
-    clock = Clock()
-    clock.now = waiting.time.time()
-    monkeypatch.setattr(waiting, "time", clock)
-    found: dict[str, Any] = {}
-    left, at, idle = list(fed.parties), dict.fromkeys(fed.parties, 0), 0
-    while left and idle < 40:
-        idle += 1
-        for party in list(left):
-            with fed.place(party).session(run, protocol.CONTRACT, "train", Wait(0), quiet) as session:
-                if gone(party, max(at.values())):
-                    continue
-                try:
-                    program = protocol.aggregator if session.role == "aggregator" else None
-                    found[party] = program(session) if program else protocol.client(session, rows(party))
-                except Waiting:
-                    done = (session.latest or {}).get("round", 0)
-                    idle = 0 if done > at[party] else idle
-                    at[party] = done
-                    continue
-                except Exception as error:
-                    found[party] = error
-                left.remove(party)
-                idle = 0
-        clock.now += 2  # a step stays open for five
-    return found
+    """Turns in which ``gone(party, round)`` says who sends nothing once the furthest party has finished a round."""
+    return turns.play(fed, run, lambda party, name, round, part, furthest: gone(party, furthest), monkeypatch, protocol, rows)
 
 
 def pooled(fed: Federation, run: str, parties: tuple[str, ...]) -> np.ndarray:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from fl_tasks import waiting
 from fl_tasks.horizontal import trees
 from fl_tasks.horizontal.columns import Rows
 from fl_tasks.horizontal.sums import Attendance
@@ -20,9 +19,10 @@ from fl_tasks.trees.growing import Derivatives, Local, grow
 from fl_tasks.trees.objectives import OBJECTIVES
 from fl_tasks.trees.tree import Tree
 from fl_tasks.vertical.secureboost.contract import plan_of
-from fl_tasks.waiting import Wait, Waiting
+from fl_tasks.waiting import Wait
 from tests.federation import Federation, federation, quiet
-from tests.fl_tasks.horizontal.parties import Clock, Vanished
+from tests.fl_tasks.horizontal import turns
+from tests.fl_tasks.horizontal.turns import Gone
 
 HOSPITALS = ("north", "east", "south", "west")
 LIMITS = {"minimum_batch": 50, "minimum_row_difference": 0, "minimum_leaf_rows": 5, "minimum_bin_rows": 5}
@@ -110,9 +110,6 @@ def scaled(derivatives: Sequence[np.ndarray], units: tuple[float, float]) -> lis
     return [Derivatives(whole[0][:, k], whole[1][:, k], units) for k in range(whole[0].shape[1])]
 
 
-Gone = Callable[[str, str, int, int | None, int], bool]
-
-
 def grown(fed: Federation, run: str, objective: str = "logistic") -> dict[str, Any]:
     """All parties at once, in threads; their last states."""
     client = {"client": lambda session: trees.client(session, rows(session.me, objective)), "aggregator": trees.aggregator}
@@ -120,39 +117,5 @@ def grown(fed: Federation, run: str, objective: str = "logistic") -> dict[str, A
 
 
 def play(fed: Federation, run: str, gone: Gone, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """Turns until all are through: each party works until a message is missing, forgets everything, and begins anew.
-
-    ``gone(party, message, round, part, furthest)`` says whether a party vanishes instead of sending at that moment, ``furthest``
-    being the round that the furthest party has finished. Results or errors by party.
-    """
-    clock = Clock()
-    clock.now = waiting.time.time()
-    monkeypatch.setattr(waiting, "time", clock)
-    found: dict[str, Any] = {}
-    left, at, idle = list(fed.parties), dict.fromkeys(fed.parties, 0), 0
-    while left and idle < 150:
-        idle += 1
-        for party in list(left):
-            with fed.place(party).session(run, trees.CONTRACT, "train", Wait(0), quiet) as session:
-                sends = session.send
-
-                def send(name: str, to: Any = None, /, **columns: Any) -> None:
-                    if gone(party, name, session.round, session.moment["part"], max(at.values())):
-                        raise Vanished
-                    sends(name, to, **columns)
-
-                session.send = send  # type: ignore[method-assign]
-                try:
-                    aggregates = session.role == "aggregator"
-                    found[party] = trees.aggregator(session) if aggregates else trees.client(session, rows(party))
-                except (Waiting, Vanished):
-                    done = (session.latest or {}).get("round", 0)
-                    idle = 0 if done > at[party] else idle
-                    at[party] = done
-                    continue
-                except Exception as error:
-                    found[party] = error
-                left.remove(party)
-                idle = 0
-        clock.now += 2  # a step stays open for five
-    return found
+    """Turns until all are through; see :func:`tests.fl_tasks.horizontal.turns.play`."""
+    return turns.play(fed, run, gone, monkeypatch, trees, rows, idle_turns=150)
