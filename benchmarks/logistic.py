@@ -3,7 +3,8 @@
 ``python -m benchmarks.logistic [--quick] [--data FOLDER] [--rows N] [--fate PYTHON] [OUTPUT.json]`` trains by the terms of
 federations/credit: a guest with 5 columns, hosts with 6 and 12, an arbiter with a key of 2048 bits. FOLDER has the UCI table of
 credit card clients, split over the parties (``default_credit__<guest|host1|host2>.parquet`` and ``default_credit__split.csv.gz``);
-without it, data of the same shape is generated. Each party is a single process.
+without it, data of the same shape is generated. Each party uses all processors,
+as FATE's do.
 
 With ``--fate``, the interpreter of an environment of its own that has ``pyfate==2.2.0``, one epoch of FATE's hetero logistic
 regression, in one batch, and our rounds are measured in turn on the same encoded rows. Neither's key generation counts.
@@ -180,7 +181,6 @@ def epoch(python: Path) -> dict[str, Any]:
 
 def measure(rows: int, data: Path | None, fate: Path | None, turns: int) -> dict[str, Any]:
     """All figures of one run."""
-    os.environ["TOMBOLO_WORKERS"] = "1"
     tables = write_tables(_OUT / "tables", data, rows)
     own: list[dict[str, Any]] = []
     peers: list[dict[str, Any]] = []

@@ -250,6 +250,11 @@ class Session:
         return self._checkpoints.put(self.round, state)
 
     @property
+    def another_round(self) -> bool:
+        """Whether this leg may go on after the present round."""
+        return self.round < min(self.last_round, self._leg_end)
+
+    @property
     def finished(self) -> bool:
         """Whether training is over: the last checkpoint says ``stopped`` or is that of the last round asked for."""
         state = self.latest

@@ -6,7 +6,7 @@ from collections import deque
 
 from fl_tasks.crypto.paillier import PublicKey
 from fl_tasks.crypto.pool import Pending, Pool
-from fl_tasks.crypto.vector import CipherVector, fresh_zeros, full_bytes, short_bytes, zeros
+from fl_tasks.crypto.vector import ENCRYPT_US, FULL_US, CipherVector, fresh_zeros, full_bytes, short_bytes, zeros
 
 _PIECE = {False: 1024, True: 16}
 
@@ -14,7 +14,7 @@ _PIECE = {False: 1024, True: 16}
 class Ahead:
     """A supply of fresh encryptions of zero under one key, each given out once: short ones, or of ``full`` size.
 
-    Without processes nothing is made ahead, and everything when it is asked for.
+    Without processes, or for less than is worth their start, nothing is made ahead, and everything when it is asked for.
     """
 
     def __init__(self, public: PublicKey, pool: Pool, full: bool = False) -> None:
@@ -26,19 +26,24 @@ class Ahead:
     def prepare(self, count: int) -> None:
         """Have as many under way or at hand; returns at once."""
         piece, make = _PIECE[self._full], full_bytes if self._full else short_bytes
-        while self._pool.executor is not None and self._promised + len(self._held) < count:
+        if not self._pool.pays(count * (FULL_US if self._full else ENCRYPT_US)):
+            return
+        while self._promised + len(self._held) < count:
             size = min(piece, count - self._promised - len(self._held))
             self._coming.append(self._pool.submit(make, (int(self._public.n), size), size * self._public.width))
             self._promised += size
 
     def take(self, count: int) -> CipherVector:
         """The next ``count``; what is not there yet is waited for or made now."""
-        while self._coming and len(self._held) < count:
+        found, there = [self._held], len(self._held)
+        while self._coming and there < count:
             made = CipherVector(self._public, self._coming.popleft().result())
             self._promised -= len(made)
-            self._held = CipherVector.concatenate([self._held, made])
-        if len(self._held) < count:
+            found.append(made)
+            there += len(made)
+        if there < count:
             make = fresh_zeros if self._full else zeros
-            self._held = CipherVector.concatenate([self._held, make(self._public, count - len(self._held), self._pool)])
-        taken, self._held = self._held[:count], self._held[count:]
+            found.append(make(self._public, count - there, self._pool))
+        all_of_them = CipherVector.concatenate(found)
+        taken, self._held = all_of_them[:count], all_of_them[count:]
         return taken

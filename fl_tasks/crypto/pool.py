@@ -176,5 +176,8 @@ def open_pool(workers: int | None = None, *, private: PrivateKey | None = None, 
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
     secret = private.to_bytes() if private is not None else None
     context = multiprocessing.get_context(method)
-    with ProcessPoolExecutor(count, mp_context=context, initializer=_hold, initargs=(secret,)) as processes:
+    processes = ProcessPoolExecutor(count, mp_context=context, initializer=_hold, initargs=(secret,))
+    try:
         yield Pool(processes, count, local=True, private=private)
+    finally:
+        processes.shutdown(cancel_futures=True)  # what was asked for ahead of use, and is not needed any more

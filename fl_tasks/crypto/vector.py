@@ -25,7 +25,9 @@ from fl_tasks.crypto.paillier import PrivateKey, PublicKey
 from fl_tasks.crypto.pool import INLINE, Pool, held_key
 
 Integers = Sequence[int] | npt.NDArray[np.int64]
-_ENCRYPT_US, _FULL_US, _SCALE_US, _DECRYPT_US = 80.0, 11_000.0, 8.0, 3_000.0
+ENCRYPT_US, FULL_US = 80.0, 11_000.0
+"""About how long an encryption of zero takes at 2048 bits: a short one, and one of full size."""
+_SCALE_US, _DECRYPT_US = 8.0, 3_000.0
 
 cached_public = lru_cache(maxsize=8)(PublicKey)
 
@@ -258,13 +260,13 @@ def zeros(public: PublicKey, count: int, pool: Pool | None = None) -> CipherVect
     Made ahead of use and used once, ``zeros(...).add_plain(values)`` is an encryption that costs a few microseconds.
     """
     pool = pool or INLINE
-    return _made(short_bytes, public, pool, pool.split(count, _ENCRYPT_US))
+    return _made(short_bytes, public, pool, pool.split(count, ENCRYPT_US))
 
 
 def fresh_zeros(public: PublicKey, count: int, pool: Pool | None = None) -> CipherVector:
     """Fresh encryptions of zero with full-size randomness (about 11 ms each at 2048 bits); may be made ahead of use."""
     pool = pool or INLINE
-    return _made(full_bytes, public, pool, pool.split(count, _FULL_US))
+    return _made(full_bytes, public, pool, pool.split(count, FULL_US))
 
 
 def _made(make: Callable[[int, int], bytes], public: PublicKey, pool: Pool, parts: list[slice]) -> CipherVector:
@@ -281,7 +283,7 @@ def encrypt(public: PublicKey, values: Integers, pool: Pool | None = None) -> Ci
     plain = _integers(values)
     if plain and max(max(plain), -min(plain)) >= public.n:
         raise OutOfRange("A plaintext is not smaller than n.")
-    if len((pool or INLINE).split(len(plain), _ENCRYPT_US)) == 1:
+    if len((pool or INLINE).split(len(plain), ENCRYPT_US)) == 1:
         n = public.n
         return _joined(
             public, [((high + low * m) % n, low) for (high, low), m in zip(short_zeros(public, len(plain)), plain, strict=True)]

@@ -11,8 +11,8 @@ from __future__ import annotations
 import numpy as np
 
 from fl_tasks.checkpoints import State
+from fl_tasks.crypto.ahead import Ahead
 from fl_tasks.crypto.fixedpoint import decode, encode
-from fl_tasks.crypto.vector import encrypt
 from fl_tasks.session import Session
 from fl_tasks.vertical.block import Block, Floats, guard_batch, guard_label, penalties, solver
 from fl_tasks.vertical.key_holder import (
@@ -145,9 +145,9 @@ def host(session: Session, block: Block) -> State:
     preconditioner = solver(block.curvature(0.25, penalty))
     state = session.latest or {name: np.zeros(columns) for name in ("w", "p", "g", "z")}
     for number in session.rounds(limit):
+        masked = MaskedGradient(session, key, session.guest, columns)
         table = session.receive("residual", session.guest)
         residual = vector(session, table, "c", key, block.rows, session.guest)
-        masked = MaskedGradient(session, key, session.guest)
         masked.send(block, residual)
         g = masked.receive() / block.rows + penalty * state["w"]
         z = preconditioner @ g
@@ -188,9 +188,12 @@ def guest(session: Session, block: Block) -> State:
         "u": np.zeros(block.rows),
         "loss": [],
     }
+    ready = Ahead(key.public, session.pool)
     for number in session.rounds(limit):
         d = _sigmoid(state["u"]) - label
-        session.send("residual", c=encrypt(key.public, encode(d, RESIDUAL_BITS), session.pool).to_arrow())
+        session.send("residual", c=ready.take(block.rows).add_plain(encode(d, RESIDUAL_BITS)).to_arrow())
+        if session.another_round:
+            ready.prepare(block.rows)  # for the next round, while the hosts compute
         g = block.rounded.T @ d / block.rows + penalty * state["w"]
         z = preconditioner @ g
         serve_gradients(session, key)

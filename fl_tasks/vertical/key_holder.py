@@ -14,7 +14,7 @@ from fl_tasks.crypto.fixedpoint import FEATURE_BITS, check_headroom, decode
 from fl_tasks.crypto.masks import mask_residues, residues_from_arrow, residues_to_arrow, unmask
 from fl_tasks.crypto.matvec import transposed_product
 from fl_tasks.crypto.paillier import PrivateKey, PublicKey, generate
-from fl_tasks.crypto.vector import CipherVector, decrypt_residues
+from fl_tasks.crypto.vector import CipherVector, decrypt_residues, fresh_zeros
 from fl_tasks.session import Session
 from fl_tasks.vertical.block import Block, Floats
 from storage.errors import CodedError
@@ -96,9 +96,11 @@ class MaskedGradient:
     The mask is uniform modulo n, repeatable under replay, and used once.
     """
 
-    def __init__(self, session: Session, key: PublicKey, holder: str) -> None:
+    def __init__(self, session: Session, key: PublicKey, holder: str, columns: int) -> None:
+        """Refreshes the ciphertexts ahead: construct it before what the gradient is made of is waited for."""
         self._session, self._key, self._holder = session, key, holder
         self._masks: list[int] = []
+        self._fresh = fresh_zeros(key, columns, session.pool)
 
     def send(self, block: Block, residual: CipherVector, rows: Rows | None = None) -> None:
         """[[X^T d + R]] over all rows or a batch of them."""
@@ -106,7 +108,7 @@ class MaskedGradient:
         check_headroom(self._key, scale_bits=FEATURE_BITS + RESIDUAL_BITS, bound=2.0**40, terms=terms)
         sums = transposed_product(block.fixed if rows is None else block.fixed[rows], residual, self._session.pool)
         self._masks = mask_residues(self._key, len(sums), self._session.prf("gradient").stream(self._key.key_id))
-        masked = sums.add_plain(self._masks).rerandomise_full(pool=self._session.pool)
+        masked = sums.add_plain(self._masks).rerandomise_full(self._fresh)
         self._session.send("masked_gradient", self._holder, gradient=masked.to_arrow())
 
     def receive(self) -> Floats:

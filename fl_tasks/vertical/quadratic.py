@@ -161,15 +161,16 @@ class EncryptedParty:
             table = session.receive("partial_residual", chain[me - 1])
             before = vector(session, table, "c", key, len(rows) + 1, chain[me - 1])
             cross = transposed_product(2 * plain[:, None], before[: len(rows)], session.pool)
-            residual = (before[: len(rows)] + encrypt(key, plain, session.pool)).rerandomise(session.pool)
+            residual = before[: len(rows)] + encrypt(key, plain, session.pool)
             partial = CipherVector.concatenate([residual, (before[len(rows) :] + cross + encrypt(key, squares))])
         if session.me != session.guest:
             session.send("partial_residual", chain[me + 1], c=partial.to_arrow())
+            masked = MaskedGradient(session, key, self._arbiter, self._block.x.shape[1])
             residual = vector(session, session.receive("residual", session.guest), "c", key, len(rows), session.guest)
         else:
             session.send("residual", c=residual.to_arrow())
             session.send("squared_residuals", c=partial[len(rows) :].rerandomise_full().to_arrow())
-        masked = MaskedGradient(session, key, self._arbiter)
+            masked = MaskedGradient(session, key, self._arbiter, self._block.x.shape[1])
         masked.send(self._block, residual, rows)
         return masked.receive()
 
