@@ -14,7 +14,7 @@ from storage.errors import CodedError
 from storage.private import PrivateArea
 
 T = TypeVar("T")
-_FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 0.004, 0.5, 1.1  # a pause is about a tenth of what was waited so far
+_FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 0.004, 0.5, 1.06  # a pause is a seventeenth of what was waited so far
 _ABORT_EVERY = 0.7
 _NOTE_AFTER = 1.0
 

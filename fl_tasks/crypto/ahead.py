@@ -6,7 +6,7 @@ from collections import deque
 
 from fl_tasks.crypto.paillier import PublicKey
 from fl_tasks.crypto.pool import Pending, Pool
-from fl_tasks.crypto.vector import ENCRYPT_US, FULL_US, CipherVector, fresh_zeros, full_bytes, short_bytes, zeros
+from fl_tasks.crypto.vector import ENCRYPT_US, FULL_US, CipherVector, fresh_zeros, full_bytes, short_maker, zeros
 
 _PIECE = {False: 1024, True: 16}
 
@@ -25,7 +25,7 @@ class Ahead:
 
     def prepare(self, count: int) -> None:
         """Have as many under way or at hand; returns at once."""
-        piece, make = _PIECE[self._full], full_bytes if self._full else short_bytes
+        piece, make = _PIECE[self._full], full_bytes if self._full else short_maker(self._public, self._pool)
         if not self._pool.pays(count * (FULL_US if self._full else ENCRYPT_US)):
             return
         while self._promised + len(self._held) < count:

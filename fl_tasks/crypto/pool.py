@@ -176,6 +176,7 @@ def open_pool(workers: int | None = None, *, private: PrivateKey | None = None, 
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
     secret = private.to_bytes() if private is not None else None
     context = multiprocessing.get_context(method)
+    context.set_forkserver_preload(["fl_tasks.crypto.matvec"])  # imported once, not by every worker
     processes = ProcessPoolExecutor(count, mp_context=context, initializer=_hold, initargs=(secret,))
     try:
         yield Pool(processes, count, local=True, private=private)

@@ -43,14 +43,12 @@ def _file(public: PublicKey, exponent_bits: int, window: int) -> Path:
     return folder() / f"{public.key_id}-{exponent_bits}-{window}"
 
 
-class Powers:
-    """Powers of a base: row i has base^(j * 2^(window * i)) for all j below 2^window."""
+class Table:
+    """Powers of a base modulo n^2: row i has base^(j * 2^(window * i)) for all j below 2^window."""
 
-    def __init__(self, public: PublicKey, base: Callable[[PublicKey], mpz], exponent_bits: int, window: int) -> None:
-        self.public, self.window = public, window
-        make = _Maker(public, base, window, -(-exponent_bits // window))
-        keeps = window >= _LEAST_KEPT_WINDOW
-        self._rows = (_kept(_file(public, exponent_bits, window), make) if keeps else None) or make.rows()
+    def __init__(self, n: mpz, window: int, rows: Rows) -> None:
+        self.window = window
+        self._n, self._rows = n, rows
 
     @property
     def rows(self) -> int:
@@ -62,7 +60,7 @@ class Powers:
 
         Row by row, each in the order of its powers: a large table is read from memory once, not from all over it.
         """
-        n, first, rest = self.public.n, self._rows[0], self._rows[1:]
+        n, first, rest = self._n, self._rows[0], self._rows[1:]
         found = [first[digit] for digit in digits[:, 0].tolist()]
         for row, column in zip(rest, digits.T[1:], strict=True):
             order = np.argsort(column)
@@ -74,23 +72,37 @@ class Powers:
         return found
 
 
+def tabulate(base: mpz, n: mpz, exponent_bits: int, window: int) -> Rows:
+    """The rows of a table for exponents of so many bits: a multiplication each."""
+    found = []
+    power: Halves = divmod(base, n)
+    for _ in range(-(-exponent_bits // window)):
+        row = [ONE]
+        for _ in range((1 << window) - 1):
+            row.append(multiply(row[-1], power, n))
+        found.append(row)
+        power = multiply(row[-1], power, n)
+    return found
+
+
+class Powers(Table):
+    """The table of a public key, where it is large kept on disk."""
+
+    def __init__(self, public: PublicKey, base: Callable[[PublicKey], mpz], exponent_bits: int, window: int) -> None:
+        make = _Maker(public, base, window, exponent_bits)
+        keeps = window >= _LEAST_KEPT_WINDOW
+        rows = (_kept(_file(public, exponent_bits, window), make) if keeps else None) or make.rows()
+        super().__init__(public.n, window, rows)
+
+
 class _Maker:
     """Makes the rows, and knows the form of their file: a magic number, a digest, and the halves one after the other."""
 
-    def __init__(self, public: PublicKey, base: Callable[[PublicKey], mpz], window: int, rows: int) -> None:
-        self._public, self._base, self._window, self._rows = public, base, window, rows
+    def __init__(self, public: PublicKey, base: Callable[[PublicKey], mpz], window: int, exponent_bits: int) -> None:
+        self._public, self._base, self._window, self._bits = public, base, window, exponent_bits
 
     def rows(self) -> Rows:
-        """Make them: a multiplication each."""
-        n, found = self._public.n, []
-        power: Halves = divmod(self._base(self._public), n)
-        for _ in range(self._rows):
-            row = [ONE]
-            for _ in range((1 << self._window) - 1):
-                row.append(multiply(row[-1], power, n))
-            found.append(row)
-            power = multiply(row[-1], power, n)
-        return found
+        return tabulate(self._base(self._public), self._public.n, self._bits, self._window)
 
     def write(self, rows: Rows) -> bytes:
         width = self._public.residue_width
@@ -100,7 +112,7 @@ class _Maker:
     def read(self, data: bytes) -> Rows | None:
         """The rows of a file; None if it is not as it was written."""
         start, width, read = len(_MAGIC) + _DIGEST_BYTES, self._public.residue_width, mpz.from_bytes
-        size = (self._rows << self._window) * 2 * width
+        size = (-(-self._bits // self._window) << self._window) * 2 * width
         body = data[start:]
         if len(body) != size or data[:start] != _MAGIC + hashlib.sha256(body).digest():
             return None

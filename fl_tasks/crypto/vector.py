@@ -20,7 +20,7 @@ from gmpy2 import mpz
 
 from fl_tasks.crypto.errors import InvalidCiphertext, OutOfRange, WrongKey, WrongShape
 from fl_tasks.crypto.halves import Halves, join
-from fl_tasks.crypto.obfuscation import full_zeros, short_zeros
+from fl_tasks.crypto.obfuscation import full_zeros, held_zeros, short_zeros
 from fl_tasks.crypto.paillier import PrivateKey, PublicKey
 from fl_tasks.crypto.pool import INLINE, Pool, held_key
 
@@ -248,6 +248,19 @@ def short_bytes(n: int, count: int) -> bytes:
     return bytes(_joined(public, short_zeros(public, count)).buffer)
 
 
+def held_bytes(n: int, count: int) -> bytes:
+    """The same in two thirds of the time, for workers that hold the private key of n."""
+    private = held_key()
+    if private.public.n != n:
+        raise WrongKey
+    return bytes(CipherVector.from_values(private.public, held_zeros(private, count)).buffer)
+
+
+def short_maker(public: PublicKey, pool: Pool) -> Callable[[int, int], bytes]:
+    """What makes encryptions of zero with short exponents in this pool's workers."""
+    return held_bytes if pool.key_id == public.key_id else short_bytes
+
+
 def full_bytes(n: int, count: int) -> bytes:
     """The buffer of ``count`` encryptions of zero of full size; for a pool's workers."""
     public = cached_public(n)
@@ -260,7 +273,8 @@ def zeros(public: PublicKey, count: int, pool: Pool | None = None) -> CipherVect
     Made ahead of use and used once, ``zeros(...).add_plain(values)`` is an encryption that costs a few microseconds.
     """
     pool = pool or INLINE
-    return _made(short_bytes, public, pool, pool.split(count, ENCRYPT_US))
+    parts = pool.split(count, ENCRYPT_US)
+    return _made(short_bytes if len(parts) == 1 else short_maker(public, pool), public, pool, parts)
 
 
 def fresh_zeros(public: PublicKey, count: int, pool: Pool | None = None) -> CipherVector:
