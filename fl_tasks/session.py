@@ -188,10 +188,19 @@ class Session:
 
         return self._watch.gather(look, among, seconds, message.name, key)
 
-    def receive_all(self, name: str) -> dict[str, pa.Table]:
-        """Message ``name`` of this round from every other party whose role sends it, in the agreement's order."""
+    def receive_each(self, name: str) -> Iterator[tuple[str, pa.Table]]:
+        """Message ``name`` of this round from every other party whose role sends it, in the agreement's order.
+
+        One at a time, so that what follows from the first can be done while the others are awaited.
+        """
         senders = self._message(name).senders()
-        return {party: self.receive(name, party) for party, role in self.roles.items() if role in senders and party != self.me}
+        for party, role in self.roles.items():
+            if role in senders and party != self.me:
+                yield party, self.receive(name, party)
+
+    def receive_all(self, name: str) -> dict[str, pa.Table]:
+        """All of :meth:`receive_each`, by party."""
+        return dict(self.receive_each(name))
 
     @staticmethod
     def values(table: pa.Table, name: str) -> pa.Array:

@@ -14,7 +14,8 @@ _PIECE = {False: 1024, True: 16}
 class Ahead:
     """A supply of fresh encryptions of zero under one key, each given out once: short ones, or of ``full`` size.
 
-    Without processes, or for less than is worth their start, nothing is made ahead, and everything when it is asked for.
+    What is not worth another process, or where there is none, short ones are made by this one as soon as they are foreseen, which
+    is when peers are at work; those of full size, of which not all may be needed, when they are asked for.
     """
 
     def __init__(self, public: PublicKey, pool: Pool, full: bool = False) -> None:
@@ -24,9 +25,12 @@ class Ahead:
         self._held = CipherVector(public, b"")
 
     def prepare(self, count: int) -> None:
-        """Have as many under way or at hand; returns at once."""
+        """Have as many under way or at hand; returns at once where processes make them."""
         piece, make = _PIECE[self._full], full_bytes if self._full else short_maker(self._public, self._pool)
         if not self._pool.pays(count * (FULL_US if self._full else ENCRYPT_US)):
+            missing = count - self._promised - len(self._held)
+            if missing > 0 and not self._full:
+                self._held = CipherVector.concatenate([self._held, zeros(self._public, missing)])
             return
         while self._promised + len(self._held) < count:
             size = min(piece, count - self._promised - len(self._held))

@@ -121,8 +121,8 @@ class MaskedGradient:
 
 
 def serve_gradients(session: Session, key: PrivateKey) -> None:
-    """The key holder's steps 4 and 5: decrypt what arrives masked, return it to whom it belongs."""
-    for party, table in session.receive_all("masked_gradient").items():
+    """The key holder's steps 4 and 5: decrypt what arrives masked, return it to whom it belongs while others still compute."""
+    for party, table in session.receive_each("masked_gradient"):
         masked = CipherVector.from_arrow(key.public, session.values(table, "gradient"))
         residues = decrypt_residues(key, masked)
         session.send("unmasked_gradient", party, gradient=residues_to_arrow(key.public, residues))

@@ -2,6 +2,7 @@
 
 import pytest
 
+from fl_tasks.crypto import ahead as crypto_ahead
 from fl_tasks.crypto.ahead import Ahead
 from fl_tasks.crypto.pool import INLINE, open_pool
 from fl_tasks.crypto.vector import decrypt
@@ -23,7 +24,16 @@ def test_each_is_used_once(private, full, count, workers):
     assert all(set(decrypt(private, one[:10])) <= {0} for one in taken)
 
 
-def test_nothing_is_made_ahead_without_processes(private):
-    supply = Ahead(private.public, INLINE)
-    supply.prepare(1000)
-    assert len(supply.take(2)) == 2
+@pytest.mark.parametrize(("full", "ahead"), [(False, True), (True, False)])
+def test_what_is_not_worth_a_process(private, full, ahead, monkeypatch):
+    supply = Ahead(private.public, INLINE, full)
+    supply.prepare(4)
+    supply.prepare(3)
+    made = []
+    for name in ("zeros", "fresh_zeros"):
+        make = getattr(crypto_ahead, name)
+        monkeypatch.setattr(crypto_ahead, name, lambda *asked, make=make: made.append(asked[1]) or make(*asked))
+    taken = supply.take(4)
+    assert len(set(taken.to_arrow().to_pylist())) == 4
+    assert set(decrypt(private, taken)) == {0}
+    assert made == ([] if ahead else [4])
