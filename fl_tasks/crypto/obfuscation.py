@@ -18,11 +18,12 @@ import gmpy2
 import numpy as np
 from gmpy2 import mpz
 
-from fl_tasks.crypto.halves import Halves
+from fl_tasks.crypto.factors import Factors
 from fl_tasks.crypto.paillier import PublicKey
 from fl_tasks.crypto.powers import Powers, kept
 
 _WINDOWS = (4, 6, 8, 10, 12, 13, 14)
+_MAKING = 2
 
 
 def exponent_bits(public: PublicKey) -> int:
@@ -49,9 +50,9 @@ class _Supply:
     def _cost(self, window: int) -> int:
         rows = -(-self._bits // window)
         there = (self._table and self._table.window == window) or kept(self._public, self._bits, window)
-        return rows * self._drawn + (0 if there else rows << window)
+        return rows * self._drawn + (0 if there else _MAKING * (rows << window))
 
-    def draw(self, count: int) -> list[Halves]:
+    def draw(self, count: int) -> list[Factors]:
         """``count`` fresh powers of h_n."""
         self._drawn += count
         window = min(_WINDOWS, key=self._cost)
@@ -65,8 +66,8 @@ class _Supply:
 _supply = lru_cache(maxsize=4)(_Supply)
 
 
-def short_zeros(public: PublicKey, count: int) -> list[Halves]:
-    """``count`` encryptions of zero with short exponents, in halves; 15 to 30 multiplications each at 2048 bits."""
+def short_zeros(public: PublicKey, count: int) -> list[Factors]:
+    """``count`` encryptions of zero with short exponents, in factors; 15 to 30 multiplications each at 2048 bits."""
     return _supply(int(public.n)).draw(count) if count else []
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from fl_tasks.crypto import obfuscation
 from fl_tasks.crypto.errors import InvalidCiphertext, OutOfRange, WrongKey, WrongShape
-from fl_tasks.crypto.halves import join
+from fl_tasks.crypto.factors import join
 from fl_tasks.crypto.pool import open_pool
 from fl_tasks.crypto.vector import CipherVector, decrypt, decrypt_residues, encrypt, fresh_zeros, zeros
 from storage.schema import Paillier
@@ -109,7 +109,7 @@ def test_drawn_powers_are_of_the_base(public, drawn, monkeypatch, tmp_path):
     table = supply._table
     exponent = sum(3 << table.window * row for row in range(table.rows))
     assert table.rows * table.window >= obfuscation.exponent_bits(public)
-    assert join(power, public.n) == pow(obfuscation._base(public), exponent, public.nsquare)
+    assert join(public, *power) == pow(obfuscation._base(public), exponent, public.nsquare)
 
 
 def test_arrow_round_trip_over_the_same_memory(private):
