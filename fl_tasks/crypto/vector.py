@@ -121,10 +121,11 @@ class CipherVector:
         """Multiply what is encrypted by signed integers. A factor of 0 leaves the trivial ciphertext 1."""
         plain = self._integers(values)
         bits = max((abs(v).bit_length() for v in plain), default=0)
-        pool = pool or INLINE
+        width, pool = bits // 8 + 1, pool or INLINE
         parts = pool.split(len(self), 25.0 + _SCALE_US * bits)
-        tasks = [(int(self.public.n), bytes(self[part].buffer), plain[part]) for part in parts]
-        sizes = [len(buffer) for _, buffer, _ in tasks]
+        factors = [b"".join([v.to_bytes(width, "little", signed=True) for v in plain[part]]) for part in parts]
+        tasks = [(int(self.public.n), bytes(self[part].buffer), data, width) for part, data in zip(parts, factors, strict=True)]
+        sizes = [len(buffer) for _, buffer, _, _ in tasks]
         return CipherVector(self.public, b"".join(pool.map(_scaled, tasks, sizes)))
 
     def total(self) -> CipherVector:
@@ -201,8 +202,10 @@ def fixed_bytes(array: pa.Array | pa.ChunkedArray, width: int, error: type[Excep
     return bytes(memoryview(data)[start : start + len(storage) * width])
 
 
-def _scaled(n: int, buffer: bytes, factors: list[int]) -> bytes:
+def _scaled(n: int, buffer: bytes, data: bytes, width: int) -> bytes:
+    """Ciphertexts times the signed integers of ``width`` bytes each in ``data``; for a pool's workers."""
     public = cached_public(n)
+    factors = [int.from_bytes(data[at : at + width], "little", signed=True) for at in range(0, len(data), width)]
     values, modulus = CipherVector(public, buffer).values(), public.nsquare
     negative = [i for i, factor in enumerate(factors) if factor < 0]
     for i, inverse in zip(negative, inverses([values[i] for i in negative], modulus), strict=True):
