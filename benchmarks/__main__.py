@@ -1,7 +1,7 @@
 """Runs the benchmarks, one after the other, each in a process of its own, and gathers what they found.
 
-``python -m benchmarks [--quick] [--kernels PYTHON] [--fate PYTHON] [--data FOLDER] [--only NAME ...] [--results FOLDER]
-[--picture SVG]``. Each prints its table and writes its figures as JSON; all of them, the machine and the ratios go to
+``python -m benchmarks [--quick] [--kernels PYTHON] [--fate PYTHON] [--flower PYTHON] [--data FOLDER] [--only NAME ...]
+[--results FOLDER] [--picture SVG]``. Each prints its table and writes its figures as JSON; all of them, the machine and the ratios go to
 ``benchmarks/results/full.json`` (or ``quick.json``), and the ratios into a chart. The exit status is 1 if a benchmark failed.
 
 A benchmark takes part by a line in :data:`PARTS`. It is a module with a ``main`` that takes ``[--quick] OUTPUT.json``; what it
@@ -71,7 +71,7 @@ PARTS = (
     Part("ledger"),
     Part("memory"),
     Part("orchestration"),
-    Part("secagg"),
+    Part("secagg", peer="flower", targets={"secagg_client_vs_flower": 1}),
     Part("horizontal_trees"),
 )
 
@@ -156,13 +156,14 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--quick", action="store_true", help="the kernels only, on small sizes: under five minutes")
     parser.add_argument("--kernels", type=Path, metavar="PYTHON", help="an interpreter that has benchmarks/requirements.lock")
     parser.add_argument("--fate", type=Path, metavar="PYTHON", help="an interpreter that has pyfate 2.2.0")
+    parser.add_argument("--flower", type=Path, metavar="PYTHON", help="an interpreter that has flwr 1.42.0")
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="tables that benchmarks may use instead of generated ones")
     parser.add_argument("--only", nargs="+", choices=[part.module for part in PARTS], help="these benchmarks")
     parser.add_argument("--results", type=Path, default=_HERE / "results", metavar="FOLDER")
     parser.add_argument("--picture", type=Path, metavar="SVG", help="where the chart goes, if not beside the figures")
     options = parser.parse_args(arguments)
     parts = [part for part in PARTS if (part.module in options.only if options.only else part.quick or not options.quick)]
-    peers = {"kernels": options.kernels, "openmined": options.kernels, "fate": options.fate}
+    peers = {"kernels": options.kernels, "openmined": options.kernels, "fate": options.fate, "flower": options.flower}
     peers = {name: python if python is not None and python.is_file() else None for name, python in peers.items()}
     about, found = machine(), {}
     scratch = Path(".tombolo/bench")

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pytest
 
 from benchmarks import __main__ as harness
-from benchmarks import paillier
+from benchmarks import paillier, secagg
 from benchmarks._chart import picture
 from benchmarks._turns import Peer, compare
 
@@ -89,6 +89,12 @@ def test_paillier_measures_against_phe_and_says_what_it_skipped():
     assert set(found["skipped"]) == {"paillier_encrypt_vs_fate_kernels", "xtd_vs_fate_kernels"}
     assert all(ratio > 0 for ratio in found["ratios"].values())
     assert "python_us" in found["limit"]
+
+
+def test_secure_sums_are_compared_with_flower_where_it_is():
+    one = {"client": {"no drop": {"cpu": 2.0}}}
+    assert set(secagg.against_flower(one)["skipped"]) == {"secagg_client_vs_flower"}
+    assert secagg.against_flower(one | {"flower": {"cpu": 3.0}})["ratios"] == {"secagg_client_vs_flower": 1.5}
 
 
 @pytest.mark.skipif(not KERNELS.is_file(), reason="the peers' environment is made by make bench-quick")
