@@ -16,6 +16,7 @@ from typing import Protocol
 import numpy as np
 
 from fl_tasks.checkpoints import State
+from fl_tasks.crypto.ahead import Ahead
 from fl_tasks.crypto.fixedpoint import check_headroom, decode, encode
 from fl_tasks.crypto.packing import check_slots, pack, slots_per_ciphertext, unpack
 from fl_tasks.crypto.vector import CipherVector, decrypt, encrypt
@@ -181,6 +182,7 @@ class EncryptedParty:
         assert session.arbiter is not None
         self._session, self._block, self._label, self._arbiter = session, block, label, session.arbiter
         self._key = peer_key(session, session.arbiter)
+        self._ready = Ahead(self._key, session.pool)
         check_slots(SLOT_BITS, MAX_LOGIT * 2.0**RESIDUAL_BITS, len(session.data_parties))
 
     def gradient(self, w: Floats) -> Floats:
@@ -203,6 +205,7 @@ class EncryptedParty:
             packed = packed + vector(session, table, "c", key, len(packed), chain[me - 1])
         if session.me == session.guest:
             session.send("logits", c=packed.to_arrow())
+            self._ready.prepare(block.rows)
         else:
             session.send("partial_logits", chain[me + 1], c=packed.to_arrow())
 
@@ -214,7 +217,7 @@ class EncryptedParty:
         oracle = vector(session, session.receive("probabilities", self._arbiter), "c", key, rows, self._arbiter)
         order, signs = disguise(session, rows)
         odd = oracle.times(signs).take(places(order))  # sigmoid(u) - 1/2 is odd in u, so that the sign comes out again
-        residual = odd.add_plain(encode(0.5 - self._label, RESIDUAL_BITS)).rerandomise(session.pool)
+        residual = odd.add_plain(encode(0.5 - self._label, RESIDUAL_BITS)) + self._ready.take(rows)
         session.send("residual", c=residual.to_arrow())
         return residual
 
@@ -228,6 +231,8 @@ class EncryptedHelper:
         session.send("public_key", key=public.to_bytes())
         check_headroom(public, scale_bits=RESIDUAL_BITS, bound=MAX_LOGIT)
         self._pool = session.holder_pool(self._key)
+        self._ready = Ahead(public, session.pool)
+        self._ready.prepare(rows)
 
     def logits(self) -> Floats:
         session, public = self._session, self._key.public
@@ -238,7 +243,9 @@ class EncryptedHelper:
 
     def answer(self, odd: Floats) -> None:
         plain = encode(odd, RESIDUAL_BITS)
-        self._session.send("probabilities", c=encrypt(self._key.public, plain, self._session.pool).to_arrow())
+        self._session.send("probabilities", c=self._ready.encrypt(plain).to_arrow())
+        if self._session.round < self._session.last_round:
+            self._ready.prepare(self._rows)
         serve_gradients(self._session, self._key)
 
 

@@ -11,10 +11,10 @@ from __future__ import annotations
 import numpy as np
 
 from fl_tasks.checkpoints import State
+from fl_tasks.crypto.ahead import Ahead
 from fl_tasks.crypto.convolution import Convolution
 from fl_tasks.crypto.fixedpoint import FEATURE_BITS, FEATURE_LIMIT, decode, encode
 from fl_tasks.crypto.paillier import PublicKey
-from fl_tasks.crypto.vector import encrypt
 from fl_tasks.session import Session
 from fl_tasks.vertical.block import Block, Floats, guard_batch, guard_label, penalties, solver
 from fl_tasks.vertical.key_holder import (
@@ -185,7 +185,7 @@ def guest(session: Session, block: Block) -> State:
         raise TooFewHostColumns(f"They have {offered}.", party=session.me)
     session.send("budget", columns=offered)
     limit = _rounds_left(session, offered - 1)
-    packing = _packing(key.public, block.rows, offered)
+    packing, ready = _packing(key.public, block.rows, offered), Ahead(key.public, session.pool)
     columns = block.x.shape[1]
     penalty = penalties(session, columns)
     preconditioner = solver(block.curvature(0.25, penalty))
@@ -197,8 +197,10 @@ def guest(session: Session, block: Block) -> State:
     for number in session.rounds(limit):
         d = _sigmoid(state["u"]) - label
         plain = encode(d, RESIDUAL_BITS)
-        residual = encrypt(key.public, plain if packing is None else packing.pack(plain), session.pool)
+        residual = ready.encrypt(plain if packing is None else packing.pack(plain))
         session.send("residual", c=residual.to_arrow())
+        if number < limit:
+            ready.prepare(len(residual))
         g = block.rounded.T @ d / block.rows + penalty * state["w"]
         z = preconditioner @ g
         serve_gradients(session, key, packing)
