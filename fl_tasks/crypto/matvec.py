@@ -9,6 +9,9 @@ per element. Negative digits have buckets of their own: one inversion per column
 what is left. Columns of few distinct values share such a pass over the rows.
 
 *Powers*: a plain power per ciphertext, for a handful of rows.
+
+Where the passes are many, ciphertexts are taken in factors (:mod:`fl_tasks.crypto.factors`): passes multiply the first ones alone, and
+the second ones, of which the columns' integers make sums, are added up in NumPy.
 """
 
 from __future__ import annotations
