@@ -10,8 +10,8 @@ what is left. Columns of few distinct values share such a pass over the rows.
 
 *Powers*: a plain power per ciphertext, for a handful of rows.
 
-Where the passes are many, ciphertexts are taken in factors (:mod:`fl_tasks.crypto.factors`): passes multiply the first ones alone, and
-the second ones, of which the columns' integers make sums, are added up in NumPy.
+Where the passes are many, ciphertexts are taken in factors (:mod:`fl_tasks.crypto.factors`): the passes multiply the
+first ones alone, and NumPy adds up the second ones, weighted by the columns' integers.
 """
 
 from __future__ import annotations
