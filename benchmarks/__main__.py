@@ -1,8 +1,8 @@
 """Runs the benchmarks, one after the other, each in a process of its own, and gathers what they found.
 
 ``python -m benchmarks [--quick] [--kernels PYTHON] [--fate PYTHON] [--flower PYTHON] [--data FOLDER] [--only NAME ...]
-[--results FOLDER] [--picture SVG]``. Each prints its table and writes its figures as JSON; all of them, the machine and the ratios go
-to ``benchmarks/results/full.json`` (or ``quick.json``), and the ratios into a chart. The exit status is 1 if a benchmark failed.
+[--results FOLDER] [--picture SVG]``. Each prints its table and writes its figures as JSON; all of them, the machine and the ratios
+go to ``benchmarks/results/full.json`` (or ``quick.json``), and the ratios into a chart. The exit status is 1 if a benchmark failed.
 
 A benchmark takes part by a line in :data:`PARTS`. It is a module with a ``main`` that takes ``[--quick] OUTPUT.json``; what it
 writes may have ``ratios`` (a name -> how many times as fast as the other side we are) and ``skipped`` (a name -> why not).
