@@ -58,6 +58,16 @@ def test_the_document_is_written_with_the_machine_and_a_chart(tmp_path, monkeypa
     assert ElementTree.fromstring((tmp_path / "quick.svg").read_text()).tag.endswith("svg")
 
 
+def test_some_benchmarks_run_again_leave_the_others_figures(tmp_path, monkeypatch):
+    monkeypatch.setattr(harness, "PARTS", (harness.Part("ledger", targets={"a": 1}), harness.Part("memory", targets={"b": 1})))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(harness, "run", lambda part, *_: {"ratios": {"a" if part.module == "ledger" else "b": 2.0}})
+    assert harness.main(["--results", str(tmp_path)]) == 0
+    monkeypatch.setattr(harness, "run", lambda part, *_: {"ratios": {"b": 3.0}})
+    assert harness.main(["--only", "memory", "--results", str(tmp_path)]) == 0
+    assert json.loads((tmp_path / "full.json").read_text())["ratios"] == {"a": 2.0, "b": 3.0}
+
+
 def test_sides_alternate_and_ratios_are_of_turns():
     order = []
 
