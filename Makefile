@@ -56,16 +56,16 @@ lint: $(STAMP) ## style, types, layers
 	$(VENV)/bin/mypy
 	PYTHONPATH=. $(VENV)/bin/lint-imports --no-cache
 
-# Peers are held in an environment of their own; without it, or without FATE's, comparisons are skipped with a reason.
+# Peers are held in an environment of their own; without it, or without FATE's or Flower's, comparisons are skipped with a reason.
 $(PEERS)/.installed: benchmarks/requirements.lock
 	@{ [ -x $(PEERS)/bin/python ] || $(PYTHON) -m venv $(PEERS); } && $(PEERS)/bin/python -m pip install --quiet \
 		--disable-pip-version-check --require-hashes --only-binary :all: -r $< && touch $@ || \
 		echo "the peers in $< could not be installed: comparisons with them are skipped"
 
 BENCH = $(RUN) -m benchmarks $$([ ! -f $(PEERS)/.installed ] || echo --kernels $(PEERS)/bin/python) \
-	$(if $(FATE),--fate "$(FATE)") $(if $(DATA),--data "$(DATA)")
+	$(if $(FATE),--fate "$(FATE)") $(if $(FLOWER),--flower "$(FLOWER)") $(if $(DATA),--data "$(DATA)")
 
-bench: $(STAMP) $(PEERS)/.installed ## performance against peers and limits; FATE=python with pyfate, DATA=folder
+bench: $(STAMP) $(PEERS)/.installed ## performance against peers and limits; FATE=python with pyfate, FLOWER=python with flwr, DATA=folder
 	$(BENCH) --picture docs/images/benchmarks.svg
 
 bench-quick: $(STAMP) $(PEERS)/.installed ## the kernels only, under five minutes

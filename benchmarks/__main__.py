@@ -1,8 +1,8 @@
 """Runs the benchmarks, one after the other, each in a process of its own, and gathers what they found.
 
-``python -m benchmarks [--quick] [--kernels PYTHON] [--fate PYTHON] [--data FOLDER] [--only NAME ...] [--results FOLDER]
-[--picture SVG]``. Each prints its table and writes its figures as JSON; all of them, the machine and the ratios go to
-``benchmarks/results/full.json`` (or ``quick.json``), and the ratios into a chart. The exit status is 1 if a benchmark failed.
+``python -m benchmarks [--quick] [--kernels PYTHON] [--fate PYTHON] [--flower PYTHON] [--data FOLDER] [--only NAME ...]
+[--results FOLDER] [--picture SVG]``. Each prints its table and writes its figures as JSON; all of them, the machine and the ratios
+go to ``benchmarks/results/full.json`` (or ``quick.json``), and the ratios into a chart. The exit status is 1 if a benchmark failed.
 
 A benchmark takes part by a line in :data:`PARTS`. It is a module with a ``main`` that takes ``[--quick] OUTPUT.json``; what it
 writes may have ``ratios`` (a name -> how many times as fast as the other side we are) and ``skipped`` (a name -> why not).
@@ -71,7 +71,7 @@ PARTS = (
     Part("ledger"),
     Part("memory"),
     Part("orchestration"),
-    Part("secagg"),
+    Part("secagg", peer="flower", targets={"secagg_client_vs_flower": 1}),
     Part("horizontal_trees"),
 )
 
@@ -111,7 +111,15 @@ def run(part: Part, quick: bool, peers: Mapping[str, Path | None], data: Path | 
     if not output.is_file():
         return "wrote no figures"
     found: dict[str, Any] = json.loads(output.read_text(encoding="utf-8"))
-    return found
+    return {"at": datetime.now(UTC).isoformat(timespec="seconds"), "load": os.getloadavg()[0], **found}
+
+
+def earlier(file: Path, again: Sequence[Part]) -> dict[str, Any]:
+    """The figures in a file of those benchmarks that are not run again."""
+    if not file.is_file():
+        return {}
+    held: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))["benchmarks"]
+    return {name: one for name, one in held.items() if name not in {part.module for part in again}}
 
 
 def gather(parts: Sequence[Part], found: Mapping[str, dict[str, Any] | str]) -> dict[str, Any]:
@@ -156,26 +164,27 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--quick", action="store_true", help="the kernels only, on small sizes: under five minutes")
     parser.add_argument("--kernels", type=Path, metavar="PYTHON", help="an interpreter that has benchmarks/requirements.lock")
     parser.add_argument("--fate", type=Path, metavar="PYTHON", help="an interpreter that has pyfate 2.2.0")
+    parser.add_argument("--flower", type=Path, metavar="PYTHON", help="an interpreter that has flwr 1.42.0")
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="tables that benchmarks may use instead of generated ones")
-    parser.add_argument("--only", nargs="+", choices=[part.module for part in PARTS], help="these benchmarks")
+    parser.add_argument("--only", nargs="+", choices=[part.module for part in PARTS], help="these; other figures stay in the file")
     parser.add_argument("--results", type=Path, default=_HERE / "results", metavar="FOLDER")
     parser.add_argument("--picture", type=Path, metavar="SVG", help="where the chart goes, if not beside the figures")
     options = parser.parse_args(arguments)
     parts = [part for part in PARTS if (part.module in options.only if options.only else part.quick or not options.quick)]
-    peers = {"kernels": options.kernels, "openmined": options.kernels, "fate": options.fate}
+    peers = {"kernels": options.kernels, "openmined": options.kernels, "fate": options.fate, "flower": options.flower}
     peers = {name: python if python is not None and python.is_file() else None for name, python in peers.items()}
-    about, found = machine(), {}
+    name = "quick" if options.quick else "full"
+    about, found = machine(), dict[str, Any](earlier(options.results / f"{name}.json", parts) if options.only else {})
     scratch = Path(".tombolo/bench")
     scratch.mkdir(parents=True, exist_ok=True)
     for part in parts:
         print(f"\n== {part.module}", flush=True)
         found[part.module] = run(part, options.quick, peers, options.data, scratch / f"{part.module}.json")
-    name = "quick" if options.quick else "full"
     document = {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "quick": options.quick,
         "machine": about,
-        **gather(parts, found),
+        **gather([part for part in PARTS if part.module in found], found),
     }
     options.results.mkdir(parents=True, exist_ok=True)
     (options.results / f"{name}.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")

@@ -205,7 +205,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="50,000 rows and small samples: about two minutes")
     parser.add_argument("--kernels", type=Path, metavar="PYTHON", help="compare with FATE's kernels: an interpreter that has them")
     options = parser.parse_args()
-    size = (50_000, 4, 60, 3) if options.quick else (100_000, 4, 200, 5)
+    size = (50_000, 10, 60, 3) if options.quick else (100_000, 10, 200, 5)
     results = measure(*size, options.kernels)
     show(results, Console())
     options.output.parent.mkdir(parents=True, exist_ok=True)

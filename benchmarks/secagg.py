@@ -175,8 +175,16 @@ def measure(quick: bool, python: Path | None) -> dict[str, Any]:
         },
         "sums": found,
         "paillier": paillier(words, 10),
-        **({"flower": "not run: no --flower"} if python is None else {}),
+        **against_flower(found[10]),
     }
+
+
+def against_flower(one: dict[str, Any]) -> dict[str, Any]:
+    """The harness's ratio: a client's CPU seconds in Flower, of ours; or why there is none."""
+    name = "secagg_client_vs_flower"
+    if "flower" not in one:
+        return {"ratios": {}, "skipped": {name: "Flower is not there: --flower names an interpreter that has flwr"}}
+    return {"ratios": {name: one["flower"]["cpu"] / one["client"]["no drop"]["cpu"]}, "skipped": {}}
 
 
 def show(results: dict[str, Any], console: Console) -> None:
@@ -225,8 +233,8 @@ def show(results: dict[str, Any], console: Console) -> None:
         f"Packed Paillier, 2048 bits, 10 clients (1/{PAILLIER_PART} timed, scaled): client {p['client']:.1f} s, aggregator and "
         f"key holder {p['aggregator']:.1f} s, {p['sent'] / 1e6:.1f} MB a client ({p['sent'] / plain:.2f} of the plaintext)."
     )
-    if "flower" in results:
-        console.print(f"Flower: {results['flower']}.")
+    for name, reason in results["skipped"].items():
+        console.print(f"{name}: skipped, {reason}")
 
 
 def main() -> None:

@@ -6,9 +6,10 @@ from collections import deque
 
 from fl_tasks.crypto.paillier import PublicKey
 from fl_tasks.crypto.pool import Pending, Pool
-from fl_tasks.crypto.vector import ENCRYPT_US, FULL_US, CipherVector, fresh_zeros, full_bytes, short_maker, zeros
+from fl_tasks.crypto.vector import CipherVector, Integers, encrypt, fresh_zeros, full_bytes, short_bytes, zeros
 
-_PIECE = {False: 1024, True: 16}
+_PIECE, _EACH_US = {False: 1024, True: 16}, {False: 55.0, True: 11_000.0}
+_MOST = 1 << 18
 
 
 class Ahead:
@@ -25,9 +26,10 @@ class Ahead:
         self._held = CipherVector(public, b"")
 
     def prepare(self, count: int) -> None:
-        """Have as many under way or at hand; returns at once where processes make them."""
-        piece, make = _PIECE[self._full], full_bytes if self._full else short_maker(self._public, self._pool)
-        if not self._pool.pays(count * (FULL_US if self._full else ENCRYPT_US)):
+        """Have as many under way or at hand, 2^18 at most (128 MiB at 2048 bits); returns at once where processes make them."""
+        count = min(count, _MOST)
+        piece, make = _PIECE[self._full], full_bytes if self._full else short_bytes
+        if not self._pool.pays(count * _EACH_US[self._full]):
             missing = count - self._promised - len(self._held)
             if missing > 0 and not self._full:
                 self._held = CipherVector.concatenate([self._held, zeros(self._public, missing)])
@@ -36,6 +38,12 @@ class Ahead:
             size = min(piece, count - self._promised - len(self._held))
             self._coming.append(self._pool.submit(make, (int(self._public.n), size), size * self._public.width))
             self._promised += size
+
+    def encrypt(self, values: Integers) -> CipherVector:
+        """:func:`~fl_tasks.crypto.vector.encrypt`, with what is there."""
+        if not self._coming and not len(self._held):
+            return encrypt(self._public, values, self._pool)
+        return self.take(len(values)).add_plain(values)
 
     def take(self, count: int) -> CipherVector:
         """The next ``count``; what is not there yet is waited for or made now."""

@@ -9,6 +9,9 @@ per element. Negative digits have buckets of their own: one inversion per column
 what is left. Columns of few distinct values share such a pass over the rows.
 
 *Powers*: a plain power per ciphertext, for a handful of rows.
+
+Where the passes are many, ciphertexts are taken in factors (:mod:`fl_tasks.crypto.factors`): the passes multiply the
+first ones alone, and NumPy adds up the second ones, weighted by the columns' integers.
 """
 
 from __future__ import annotations
@@ -26,16 +29,17 @@ import numpy.typing as npt
 from gmpy2 import mpz
 
 from fl_tasks.crypto.errors import OutOfRange, WrongShape
-from fl_tasks.crypto.halves import ONE, Halves, halve, join, multiply
+from fl_tasks.crypto.factors import factor, inverses, join
 from fl_tasks.crypto.paillier import PublicKey
 from fl_tasks.crypto.pool import INLINE, Pool, Token, attach
-from fl_tasks.crypto.vector import CipherVector, inverses
+from fl_tasks.crypto.vector import CipherVector
 
 Matrix = npt.NDArray[np.int64]
 Group = tuple[list[int], float]
-_MULTIPLY_US, _TASK_US = 4.0, 50_000.0
+_FULL_US, _MULTIPLY_US, _FACTOR_US, _TASK_US = 4.4, 2.7, 7.5, 50_000.0
 _INTEGER_LIMIT = 1 << 62
 _MORE_WORK = 1.25
+_SUM_DIGIT, _SUM_ROWS = 24, 1 << 8
 
 
 @lru_cache(maxsize=4096)
@@ -123,106 +127,126 @@ def _digits(column: Matrix, window: int, windows: int) -> list[Matrix]:
     return [*digits, column]
 
 
-def _gather(values: list[Halves], places: Sequence[int], count: int, n: mpz) -> list[Halves | None]:
-    """``count`` buckets with the products of the values that belong to each; None for those that got none."""
-    buckets: list[Any] = [None] * count
-    for (high, low), place in zip(values, places, strict=True):
-        held = buckets[place]
-        if held is None:
-            buckets[place] = high, low
-        else:
-            held_high, held_low = held
-            carry, product = divmod(held_low * low, n)
-            buckets[place] = (held_low * high + held_high * low + carry) % n, product
+def _gather(values: Sequence[Any], places: Sequence[int], count: int, modulus: mpz) -> list[Any]:
+    """``count`` buckets with the products of the values that belong to each."""
+    buckets = [mpz(1)] * count
+    for value, place in zip(values, places, strict=True):
+        buckets[place] = buckets[place] * value % modulus
     return buckets
 
 
-def _weighted(buckets: list[Halves | None], signs: range, n: mpz) -> Halves:
+def _weighted(buckets: Sequence[Any], signs: range, modulus: mpz) -> mpz:
     """The product of ``buckets[k]^|k|`` over k of ``signs``, which runs from the largest magnitude down to 1."""
-    running, total = None, ONE
+    running = total = mpz(1)
     for k in signs:
-        bucket = buckets[k]
-        if bucket is not None:
-            running = bucket if running is None else multiply(running, bucket, n)
-        if running is not None:
-            total = multiply(total, running, n)
+        running = running * buckets[k] % modulus
+        total = total * running % modulus
     return total
 
 
-def _column(values: list[Halves], column: Matrix, n: mpz) -> tuple[Halves, Halves]:
+def _column(values: Sequence[Any], column: Matrix, modulus: mpz) -> tuple[mpz, mpz]:
     """Numerator and denominator of the product of ``values[i]^column[i]``."""
+    positive = negative = mpz(1)
     used = np.flatnonzero(column)
     if not len(used):
-        return ONE, ONE
+        return positive, negative
     if len(used) < len(column):
         values, column = [values[row] for row in used.tolist()], column[used]
     distinct, codes = np.unique(column, return_inverse=True)
     if len(column) + _direct(distinct) < _direct(column):
-        values, column = _merged(values, codes, len(distinct), n), distinct
+        values, column = _gather(values, codes.tolist(), len(distinct), modulus), distinct
     window, windows, _ = plan(len(column), int(np.abs(column).max()))
-    positive = negative = ONE
     if window == 0:
         for value, factor in zip(values, column.tolist(), strict=True):
-            power = _power(value, abs(factor), n)
+            power = gmpy2.powmod(value, abs(factor), modulus)
             if factor > 0:
-                positive = multiply(positive, power, n)
+                positive = positive * power % modulus
             else:
-                negative = multiply(negative, power, n)
+                negative = negative * power % modulus
         return positive, negative
     for digit in reversed(_digits(column, window, windows)):
-        positive, negative = _power(positive, 1 << window, n), _power(negative, 1 << window, n)
+        positive, negative = (gmpy2.powmod(one, 1 << window, modulus) for one in (positive, negative))
         high, low = max(int(digit.max()), 0), min(int(digit.min()), 0)
         # index k for k >= 0, and k from the end for k < 0; the bucket of 0 is not looked at
         nonzero = np.flatnonzero(digit)
         chosen = values if len(nonzero) == len(digit) else [values[row] for row in nonzero.tolist()]
-        buckets = _gather(chosen, digit[nonzero].tolist(), high - low + 1, n)
-        positive = multiply(positive, _weighted(buckets, range(high, 0, -1), n), n)
-        negative = multiply(negative, _weighted(buckets, range(low, 0), n), n)
+        buckets = _gather(chosen, digit[nonzero].tolist(), high - low + 1, modulus)
+        positive = positive * _weighted(buckets, range(high, 0, -1), modulus) % modulus
+        negative = negative * _weighted(buckets, range(low, 0), modulus) % modulus
     return positive, negative
 
 
-def _power(value: Halves, exponent: int, n: mpz) -> Halves:
-    return value if value is ONE else divmod(gmpy2.powmod(join(value, n), exponent, n * n), n)
+class _Rows:
+    """The ciphertexts of some rows, in factors (:mod:`fl_tasks.crypto.factors`) if there is enough to do with them."""
 
+    def __init__(self, vector: CipherVector, factored: bool) -> None:
+        self.public, self.values = vector.public, vector.values()
+        self._second: npt.NDArray[np.uint32] | None = None
+        if factored:
+            self.values, second = factor(self.public, self.values)
+            limbs = -(-self.public.bits // 32)
+            data = b"".join([one.to_bytes(4 * limbs, "little") for one in second])
+            self._second = np.frombuffer(data, dtype="<u4").reshape(-1, limbs)
 
-def _merged(values: list[Halves], codes: npt.NDArray[np.intp], count: int, n: mpz) -> list[Halves]:
-    """The products of the values of each code; every code has some."""
-    return [one for one in _gather(values, codes.tolist(), count, n) if one is not None]
+    def second(self, matrix: Matrix) -> list[int]:
+        """For each column, the sum of the second factors times its integers, exactly; 0 where there are none.
+
+        Their limbs of 32 bits are multiplied by digits of 24, so few rows at a time that no sum reaches 2^63.
+        """
+        if self._second is None:
+            return [0] * matrix.shape[1]
+        sums = np.zeros((matrix.shape[1], self._second.shape[1]), dtype=object)
+        for start in range(0, len(matrix), _SUM_ROWS):
+            limbs = self._second[start : start + _SUM_ROWS].astype(np.int64)
+            block, shift = matrix[start : start + _SUM_ROWS], 0
+            while block.any():
+                digit, block = _digits(block, _SUM_DIGIT, 2)
+                sums += np.einsum("ij,ik->jk", digit, limbs).astype(object) << shift
+                shift += _SUM_DIGIT
+        return [sum(one << 32 * at for at, one in enumerate(row)) for row in sums.tolist()]
 
 
 @lru_cache(maxsize=1)
-def _decoded(n: int, token: Token) -> tuple[PublicKey, list[Halves]]:
-    public = PublicKey(n)
-    return public, halve(CipherVector(public, attach(token)).values(), public.n)
+def _decoded(n: int, token: Token, factored: bool) -> _Rows:
+    return _Rows(CipherVector(PublicKey(n), attach(token)), factored)
 
 
-def _group(values: list[Halves], matrix: Matrix, n: mpz) -> list[tuple[Halves, Halves]]:
+def _group(values: Sequence[Any], matrix: Matrix, modulus: mpz) -> list[tuple[mpz, mpz]]:
     """Numerators and denominators of a group of columns that share their pass over the rows."""
     if matrix.shape[1] > 1:
         matrix, codes = np.unique(matrix, axis=0, return_inverse=True)
-        values = _merged(values, codes.reshape(-1), len(matrix), n)
-    return [_column(values, np.ascontiguousarray(column), n) for column in matrix.T]
+        values = _gather(values, codes.reshape(-1).tolist(), len(matrix), modulus)
+    return [_column(values, np.ascontiguousarray(column), modulus) for column in matrix.T]
 
 
-def _groups(public: PublicKey, values: list[Halves], matrix: Matrix, sizes: Sequence[int]) -> CipherVector:
+def _groups(rows: _Rows, matrix: Matrix, sizes: Sequence[int]) -> CipherVector:
     """The products of groups of so many columns each, side by side in ``matrix``."""
+    public, modulus = rows.public, rows.public.nsquare
     bounds = np.cumsum([0, *sizes]).tolist()
-    pairs = [pair for start, stop in pairwise(bounds) for pair in _group(values, matrix[:, start:stop], public.n)]
-    modulus = public.nsquare
-    inverted = inverses([join(negative, public.n) for _, negative in pairs], modulus)
-    products = [join(positive, public.n) * inverse % modulus for (positive, _), inverse in zip(pairs, inverted, strict=True)]
-    return CipherVector.from_values(public, products)
+    pairs = [pair for start, stop in pairwise(bounds) for pair in _group(rows.values, matrix[:, start:stop], modulus)]
+    inverted = inverses([negative for _, negative in pairs], modulus)
+    firsts = [positive * inverse % modulus for (positive, _), inverse in zip(pairs, inverted, strict=True)]
+    return CipherVector.from_values(public, [join(public, u, v) for u, v in zip(firsts, rows.second(matrix), strict=True)])
 
 
-def _task(n: int, token: Token, columns: bytes, sizes: list[int]) -> bytes:
+def _task(n: int, token: Token, factored: bool, columns: bytes, sizes: list[int]) -> bytes:
     """One block of rows and some groups of columns, in a worker; ``columns`` is column-major int64."""
-    public, values = _decoded(n, token)
-    matrix = np.frombuffer(columns, dtype="<i8").reshape(-1, len(values)).T
-    return bytes(_groups(public, values, matrix, sizes).buffer)
+    rows = _decoded(n, token, factored)
+    matrix = np.frombuffer(columns, dtype="<i8").reshape(-1, len(rows.values)).T
+    return bytes(_groups(rows, matrix, sizes).buffer)
 
 
-def _cost_us(groups: list[Group]) -> float:
-    return sum(cost for _, cost in groups) * _MULTIPLY_US
+def _expected(groups: list[Group]) -> float:
+    return sum(multiplications for _, multiplications in groups)
+
+
+def _pays_to_factor(multiplications: float, rows: int) -> bool:
+    return multiplications * (_FULL_US - _MULTIPLY_US) > rows * _FACTOR_US
+
+
+def _cost_us(multiplications: float, rows: int) -> float:
+    """Time of so many multiplications by the ciphertexts of some rows, which are factored if that pays."""
+    return min(multiplications * _FULL_US, multiplications * _MULTIPLY_US + rows * _FACTOR_US)
 
 
 def _batches(groups: list[Group], task_us: float) -> list[list[list[int]]]:
@@ -238,23 +262,24 @@ def _batches(groups: list[Group], task_us: float) -> list[list[list[int]]]:
     return batches
 
 
-def _cut(pool: Pool, x: Matrix) -> tuple[list[list[list[int]]], int]:
-    """Which groups of columns to a task, and into how many blocks the rows are cut.
+def _cut(pool: Pool, x: Matrix) -> tuple[list[list[list[int]]], int, bool]:
+    """Which groups of columns to a task, into how many blocks the rows are cut, and whether ciphertexts are factored.
 
-    Workers elsewhere get blocks of rows, so that every ciphertext travels once, where that takes little more work;
-    otherwise so few batches of columns that it does not travel often.
+    Blocks of rows save workers to factor the same ciphertexts, and these from travelling more than once; batches of
+    columns have the smaller share of work in buckets.
     """
     rows, groups = len(x), share_passes(x)
-    whole, cost_us, task_us = [[members for members, _ in groups]], _cost_us(groups), _TASK_US
-    if not pool.pays(cost_us):
-        return whole, 1
-    if not pool.local:
-        blocks = min(rows, max(2, pool.workers))
-        if blocks * _cost_us(share_passes(x[::blocks])) < _MORE_WORK * cost_us:
-            return whole, blocks
-        task_us = max(task_us, cost_us / (4 * pool.workers))
+    whole, total = [[members for members, _ in groups]], _expected(groups)
+    if not pool.pays(_cost_us(total, rows)):
+        return whole, 1, _pays_to_factor(total, rows)
+    blocks = min(rows, max(2, pool.workers))
+    piece, share = _expected(share_passes(x[::blocks])), total / pool.workers
+    by_rows, by_columns = blocks * _cost_us(piece, rows // blocks), pool.workers * _cost_us(share, rows)
+    if by_rows < by_columns * (1.0 if pool.local else _MORE_WORK):
+        return whole, blocks, _pays_to_factor(piece, rows // blocks)
+    task_us = _TASK_US if pool.local else max(_TASK_US, by_columns / (4 * pool.workers))
     batches = _batches(groups, task_us)
-    return batches, min(rows, -(-pool.workers // len(batches)))
+    return batches, min(rows, -(-pool.workers // len(batches))), _pays_to_factor(share, rows)
 
 
 def transposed_product(x: Matrix, vector: CipherVector, pool: Pool | None = None) -> CipherVector:
@@ -272,16 +297,16 @@ def transposed_product(x: Matrix, vector: CipherVector, pool: Pool | None = None
     if max(int(x.max()), -int(x.min())) >= _INTEGER_LIMIT:
         raise OutOfRange("An integer does not fit 62 bits.")
     pool = pool or INLINE
-    batches, blocks = _cut(pool, x)
+    batches, blocks, factored = _cut(pool, x)
     columns = [[column for members in batch for column in members] for batch in batches]
     sizes = [[len(members) for members in batch] for batch in batches]
     order = [column for some in columns for column in some]
     if len(batches) == blocks == 1:
-        return _groups(public, halve(vector.values(), public.n), x[:, order], sizes[0]).take(np.argsort(order))
+        return _groups(_Rows(vector, factored), x[:, order], sizes[0]).take(np.argsort(order))
     bounds, width = [rows * i // blocks for i in range(blocks + 1)], public.width
     with pool.share(vector.buffer) as piece:
         tasks = [
-            (int(public.n), piece(start * width, stop * width), x[start:stop, some].astype("<i8").tobytes("F"), shared)
+            (int(public.n), piece(start * width, stop * width), factored, x[start:stop, some].astype("<i8").tobytes("F"), shared)
             for start, stop in pairwise(bounds)
             for some, shared in zip(columns, sizes, strict=True)
         ]

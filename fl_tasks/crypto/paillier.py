@@ -105,11 +105,6 @@ class PrivateKey:
         self._hq = gmpy2.invert(self._lift(self.public.n + 1, self._q, self._q2), self._q)
         self._p_inverse = gmpy2.invert(self._p, self._q)
 
-    @property
-    def primes(self) -> tuple[mpz, mpz]:
-        """p and q. Secret."""
-        return self._p, self._q
-
     @staticmethod
     def _lift(c: mpz, prime: mpz, square: mpz) -> mpz:
         """L(c^(prime - 1) mod prime^2) of Paillier's section 7, by a constant-time power."""

@@ -15,15 +15,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import gmpy2
 import numpy as np
 import numpy.typing as npt
 from gmpy2 import mpz
 
-from fl_tasks.crypto.halves import ONE, Halves, multiply
+from fl_tasks.crypto.factors import Factors, factor, join
 from fl_tasks.crypto.paillier import PublicKey
 
-Rows = list[list[Halves]]
-_MAGIC = b"tombolo/powers/1"
+Rows = list[list[Factors]]
+_MAGIC = b"tombolo/powers/2"
 _DIGEST_BYTES = 32
 _LEAST_KEPT_WINDOW = 10
 _TABLES_KEPT = 3
@@ -43,82 +44,80 @@ def _file(public: PublicKey, exponent_bits: int, window: int) -> Path:
     return folder() / f"{public.key_id}-{exponent_bits}-{window}"
 
 
-class Table:
-    """Powers of a base modulo n^2: row i has base^(j * 2^(window * i)) for all j below 2^window."""
+class Powers:
+    """Powers of a base: row i has base^(j * 2^(window * i)) for all j below 2^window."""
 
-    def __init__(self, n: mpz, window: int, rows: Rows) -> None:
-        self.window = window
-        self._n, self._rows = n, rows
+    def __init__(self, public: PublicKey, base: Callable[[PublicKey], mpz], exponent_bits: int, window: int) -> None:
+        self.public, self.window = public, window
+        make = _Maker(public, base, window, -(-exponent_bits // window))
+        keeps = window >= _LEAST_KEPT_WINDOW
+        self._rows = (_kept(_file(public, exponent_bits, window), make) if keeps else None) or make.rows()
 
     @property
     def rows(self) -> int:
         """How many rows there are."""
         return len(self._rows)
 
-    def products(self, digits: npt.NDArray[np.int64]) -> list[Halves]:
+    def products(self, digits: npt.NDArray[np.int64]) -> list[Factors]:
         """For each line of ``digits``, shape (count, rows), the product of one power per row.
 
         Row by row, each in the order of its powers: a large table is read from memory once, not from all over it.
         """
-        n, first, rest = self._n, self._rows[0], self._rows[1:]
+        modulus, first, rest = self.public.nsquare, self._rows[0], self._rows[1:]
         found = [first[digit] for digit in digits[:, 0].tolist()]
+        us, vs = [u for u, _ in found], [v for _, v in found]
         for row, column in zip(rest, digits.T[1:], strict=True):
             order = np.argsort(column)
             for at, digit in zip(order.tolist(), column[order].tolist(), strict=True):
-                high, low = found[at]
-                other_high, other_low = row[digit]
-                carry, product = divmod(low * other_low, n)
-                found[at] = (low * other_high + high * other_low + carry) % n, product
-        return found
-
-
-def tabulate(base: mpz, n: mpz, exponent_bits: int, window: int) -> Rows:
-    """The rows of a table for exponents of so many bits: a multiplication each."""
-    found = []
-    power: Halves = divmod(base, n)
-    for _ in range(-(-exponent_bits // window)):
-        row = [ONE]
-        for _ in range((1 << window) - 1):
-            row.append(multiply(row[-1], power, n))
-        found.append(row)
-        power = multiply(row[-1], power, n)
-    return found
-
-
-class Powers(Table):
-    """The table of a public key, where it is large kept on disk."""
-
-    def __init__(self, public: PublicKey, base: Callable[[PublicKey], mpz], exponent_bits: int, window: int) -> None:
-        make = _Maker(public, base, window, exponent_bits)
-        keeps = window >= _LEAST_KEPT_WINDOW
-        rows = (_kept(_file(public, exponent_bits, window), make) if keeps else None) or make.rows()
-        super().__init__(public.n, window, rows)
+                u, v = row[digit]
+                us[at] = us[at] * u % modulus
+                vs[at] += v
+        return list(zip(us, vs, strict=True))
 
 
 class _Maker:
-    """Makes the rows, and knows the form of their file: a magic number, a digest, and the halves one after the other."""
+    """Makes the rows, and knows the form of their file: a magic number, a digest, and the factors one after the other."""
 
-    def __init__(self, public: PublicKey, base: Callable[[PublicKey], mpz], window: int, exponent_bits: int) -> None:
-        self._public, self._base, self._window, self._bits = public, base, window, exponent_bits
+    def __init__(self, public: PublicKey, base: Callable[[PublicKey], mpz], window: int, rows: int) -> None:
+        self._public, self._base, self._window, self._rows = public, base, window, rows
 
     def rows(self) -> Rows:
-        return tabulate(self._base(self._public), self._public.n, self._bits, self._window)
+        """Make them: two multiplications each, or so."""
+        found, power = [], self._base(self._public)
+        for _ in range(self._rows):
+            row = _row(self._public, power, 1 << self._window)
+            found.append(row)
+            power = join(self._public, *row[-1]) * power % self._public.nsquare
+        return found
 
     def write(self, rows: Rows) -> bytes:
         width = self._public.residue_width
-        body = b"".join([half.to_bytes(width, "big") for row in rows for halves in row for half in halves])
+        body = b"".join([one.to_bytes(width, "big") for row in rows for factors in row for one in factors])
         return b"".join([_MAGIC, hashlib.sha256(body).digest(), body])
 
     def read(self, data: bytes) -> Rows | None:
         """The rows of a file; None if it is not as it was written."""
         start, width, read = len(_MAGIC) + _DIGEST_BYTES, self._public.residue_width, mpz.from_bytes
-        size = (-(-self._bits // self._window) << self._window) * 2 * width
+        size = (self._rows << self._window) * 2 * width
         body = data[start:]
         if len(body) != size or data[:start] != _MAGIC + hashlib.sha256(body).digest():
             return None
-        halves = [read(body[at : at + width], "big") for at in range(0, size, width)]
-        pairs = list(zip(halves[::2], halves[1::2], strict=True))
+        numbers = [read(body[at : at + width], "big") for at in range(0, size, width)]
+        pairs = list(zip(numbers[::2], numbers[1::2], strict=True))
         return [pairs[at : at + (1 << self._window)] for at in range(0, len(pairs), 1 << self._window)]
+
+
+def _row(public: PublicKey, base: mpz, count: int) -> list[Factors]:
+    """The first ``count`` powers of a base. The inverses that the second factors take are powers too."""
+    n, (u, v), row = public.n, (mpz(1), mpz(0)), [(mpz(1), mpz(0))]
+    (base_u,), (base_v,) = factor(public, [base])
+    inverse, base_inverse = mpz(1), gmpy2.invert(base_u, n)
+    for _ in range(count - 1):
+        carry, u = divmod(u * base_u, n)
+        inverse = inverse * base_inverse % n
+        v = (v + base_v + carry * inverse) % n
+        row.append((u, v))
+    return row
 
 
 def _kept(file: Path, make: _Maker) -> Rows | None:

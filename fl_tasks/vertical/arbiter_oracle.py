@@ -233,6 +233,7 @@ class EncryptedHelper:
         check_headroom(public, scale_bits=RESIDUAL_BITS, bound=MAX_LOGIT)
         self._pool = session.holder_pool(self._key)
         self._ready = Ahead(public, session.pool)
+        self._ready.prepare(rows)
 
     def logits(self) -> Floats:
         session, public = self._session, self._key.public
@@ -243,7 +244,7 @@ class EncryptedHelper:
 
     def answer(self, odd: Floats) -> None:
         plain = encode(odd, RESIDUAL_BITS)
-        self._session.send("probabilities", c=self._ready.take(self._rows).add_plain(plain).to_arrow())
+        self._session.send("probabilities", c=self._ready.encrypt(plain).to_arrow())
         if self._session.another_round:
             self._ready.prepare(self._rows)  # for the next round, while the data parties compute
         serve_gradients(self._session, self._key)

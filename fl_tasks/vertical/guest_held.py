@@ -12,7 +12,9 @@ import numpy as np
 
 from fl_tasks.checkpoints import State
 from fl_tasks.crypto.ahead import Ahead
-from fl_tasks.crypto.fixedpoint import decode, encode
+from fl_tasks.crypto.convolution import Convolution
+from fl_tasks.crypto.fixedpoint import FEATURE_BITS, FEATURE_LIMIT, decode, encode
+from fl_tasks.crypto.paillier import PublicKey
 from fl_tasks.session import Session
 from fl_tasks.vertical.block import Block, Floats, guard_batch, guard_label, penalties, solver
 from fl_tasks.vertical.key_holder import (
@@ -31,6 +33,7 @@ from storage.roles import GUEST, HOST
 from storage.schema import Contract, Disclosed, Message, Pad64, Paillier, Public
 
 _FEWEST_COLUMNS = 5
+_FEATURE_BITS = int(FEATURE_LIMIT * 2**FEATURE_BITS).bit_length()
 _TO_HOLDER, _BACK = gradient_messages(GUEST, (HOST,))
 
 CONTRACT = Contract(
@@ -139,15 +142,17 @@ def host(session: Session, block: Block) -> State:
     key = peer_key(session, session.guest)
     columns = block.x.shape[1]
     session.send("columns", count=columns)
-    budget = int(session.scalar(session.receive("budget", session.guest), "columns")) - 1
-    limit = _rounds_left(session, budget)
+    offered = int(session.scalar(session.receive("budget", session.guest), "columns"))
+    limit = _rounds_left(session, offered - 1)
+    packing = _packing(key, block.rows, offered)
+    ciphertexts = block.rows if packing is None else -(-block.rows // packing.rows)
     penalty = penalties(session, columns)
     preconditioner = solver(block.curvature(0.25, penalty))
     state = session.latest or {name: np.zeros(columns) for name in ("w", "p", "g", "z")}
     for number in session.rounds(limit):
-        masked = MaskedGradient(session, key, session.guest, columns)
+        masked = MaskedGradient(session, key, session.guest, columns, packing)
         table = session.receive("residual", session.guest)
-        residual = vector(session, table, "c", key, block.rows, session.guest)
+        residual = vector(session, table, "c", key, ciphertexts, session.guest)
         masked.send(block, residual)
         g = masked.receive() / block.rows + penalty * state["w"]
         z = preconditioner @ g
@@ -180,6 +185,7 @@ def guest(session: Session, block: Block) -> State:
         raise TooFewHostColumns(f"They have {offered}.", party=session.me)
     session.send("budget", columns=offered)
     limit = _rounds_left(session, offered - 1)
+    packing, ready = _packing(key.public, block.rows, offered), Ahead(key.public, session.pool)
     columns = block.x.shape[1]
     penalty = penalties(session, columns)
     preconditioner = solver(block.curvature(0.25, penalty))
@@ -188,15 +194,16 @@ def guest(session: Session, block: Block) -> State:
         "u": np.zeros(block.rows),
         "loss": [],
     }
-    ready = Ahead(key.public, session.pool)
     for number in session.rounds(limit):
         d = _sigmoid(state["u"]) - label
-        session.send("residual", c=ready.take(block.rows).add_plain(encode(d, RESIDUAL_BITS)).to_arrow())
+        plain = encode(d, RESIDUAL_BITS)
+        residual = ready.encrypt(plain if packing is None else packing.pack(plain))
+        session.send("residual", c=residual.to_arrow())
         if session.another_round:
-            ready.prepare(block.rows)  # for the next round, while the hosts compute
+            ready.prepare(len(residual))  # for the next round, while the hosts compute
         g = block.rounded.T @ d / block.rows + penalty * state["w"]
         z = preconditioner @ g
-        serve_gradients(session, key)
+        serve_gradients(session, key, packing)
         own = [float(g @ z), float(z @ (g - state["g"])), float(state["g"] @ state["z"])]
         shares = session.receive_all("slopes").values()
         gz, turned, before = np.add(own, total((session.values(one, "share") for one in shares), 3))
@@ -265,6 +272,12 @@ def line_search(u: Floats, v: Floats, label: Floats, ridge: Floats) -> tuple[flo
 
 def _sigmoid(u: Floats) -> Floats:
     return 0.5 * (1 + np.tanh(u / 2))
+
+
+def _packing(key: PublicKey, rows: int, columns: int) -> Convolution | None:
+    """How residuals, which are at most 1 in magnitude, are packed where it pays; the same at all parties."""
+    packing = Convolution(key, RESIDUAL_BITS)
+    return packing if packing.fits(rows, _FEATURE_BITS) and packing.pays(rows, columns, FEATURE_BITS) else None
 
 
 def _masked_direction(session: Session, plain: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from fl_tasks.crypto.convolution import Convolution
 from fl_tasks.crypto.fixedpoint import FEATURE_BITS, check_headroom, decode
 from fl_tasks.crypto.masks import mask_residues, residues_from_arrow, residues_to_arrow, unmask
 from fl_tasks.crypto.matvec import transposed_product
@@ -93,21 +94,27 @@ def vector(session: Session, table: pa.Table, name: str, key: PublicKey, count: 
 class MaskedGradient:
     """One round's gradient X^T d in the clear for this party alone: steps 4 to 6 against a remote key holder.
 
-    The mask is uniform modulo n, repeatable under replay, and used once.
+    The mask is uniform modulo n, repeatable under replay, and used once. ``packing`` says that residuals come several to a
+    ciphertext; the key holder must know it too.
     """
 
-    def __init__(self, session: Session, key: PublicKey, holder: str, columns: int) -> None:
-        """Refreshes the ciphertexts ahead: construct it before what the gradient is made of is waited for."""
-        self._session, self._key, self._holder = session, key, holder
+    def __init__(self, session: Session, key: PublicKey, holder: str, columns: int, packing: Convolution | None = None) -> None:
+        """Makes what refreshes the sums ahead: construct it before what the gradient is made of is waited for."""
+        self._session, self._key, self._holder, self._packing = session, key, holder, packing
         self._masks: list[int] = []
         self._fresh = fresh_zeros(key, columns, session.pool)
 
     def send(self, block: Block, residual: CipherVector, rows: Rows | None = None) -> None:
         """[[X^T d + R]] over all rows or a batch of them."""
-        terms = len(residual)
-        check_headroom(self._key, scale_bits=FEATURE_BITS + RESIDUAL_BITS, bound=2.0**40, terms=terms)
-        sums = transposed_product(block.fixed if rows is None else block.fixed[rows], residual, self._session.pool)
-        self._masks = mask_residues(self._key, len(sums), self._session.prf("gradient").stream(self._key.key_id))
+        x = block.fixed if rows is None else block.fixed[rows]
+        stream = self._session.prf("gradient").stream(self._key.key_id)
+        if self._packing is not None:
+            sums = self._packing.product(x, residual, self._session.pool)
+            self._masks = self._packing.masks(len(sums), stream)
+        else:
+            check_headroom(self._key, scale_bits=FEATURE_BITS + RESIDUAL_BITS, bound=2.0**40, terms=len(residual))
+            sums = transposed_product(x, residual, self._session.pool)
+            self._masks = mask_residues(self._key, len(sums), stream)
         masked = sums.add_plain(self._masks).rerandomise_full(self._fresh)
         self._session.send("masked_gradient", self._holder, gradient=masked.to_arrow())
 
@@ -117,12 +124,17 @@ class MaskedGradient:
         returned = residues_from_arrow(self._key, self._session.values(table, "gradient"))
         if len(returned) != len(self._masks):
             raise WrongLength(f"{len(returned)} gradient values instead of {len(self._masks)}.", party=self._holder)
-        return decode(unmask(self._key, returned, self._masks), FEATURE_BITS + RESIDUAL_BITS)
+        packing = self._packing
+        sums = unmask(self._key, returned, self._masks) if packing is None else packing.unmask(returned, self._masks)
+        return decode(sums, FEATURE_BITS + RESIDUAL_BITS)
 
 
-def serve_gradients(session: Session, key: PrivateKey) -> None:
-    """The key holder's steps 4 and 5: decrypt what arrives masked, return it to whom it belongs while others still compute."""
+def serve_gradients(session: Session, key: PrivateKey, packing: Convolution | None = None) -> None:
+    """The key holder's steps 4 and 5: decrypt what arrives masked, and return it (of packed sums, the middle) to whom it belongs
+    while others still compute."""
     for party, table in session.receive_each("masked_gradient"):
         masked = CipherVector.from_arrow(key.public, session.values(table, "gradient"))
         residues = decrypt_residues(key, masked)
+        if packing is not None:
+            residues = packing.middle(residues)
         session.send("unmasked_gradient", party, gradient=residues_to_arrow(key.public, residues))

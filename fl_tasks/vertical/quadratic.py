@@ -16,6 +16,7 @@ from typing import Protocol
 import numpy as np
 
 from fl_tasks.checkpoints import State
+from fl_tasks.crypto.ahead import Ahead
 from fl_tasks.crypto.fixedpoint import decode, encode
 from fl_tasks.crypto.matvec import transposed_product
 from fl_tasks.crypto.vector import CipherVector, decrypt, encrypt
@@ -148,6 +149,7 @@ class EncryptedParty:
         assert session.arbiter is not None
         self._session, self._block, self._arbiter = session, block, session.arbiter
         self._key = peer_key(session, session.arbiter)
+        self._ready = Ahead(self._key, session.pool)
 
     def gradient(self, part: Floats, rows: Rows) -> Floats:
         session, key = self._session, self._key
@@ -155,14 +157,16 @@ class EncryptedParty:
         plain = encode(part, RESIDUAL_BITS)
         squares = [sum(value * value for value in plain.tolist())]
         if me == 0:
-            residual = encrypt(key, plain, session.pool)
+            residual = self._ready.encrypt(plain)
             partial = CipherVector.concatenate([residual, encrypt(key, squares)])
         else:
             table = session.receive("partial_residual", chain[me - 1])
             before = vector(session, table, "c", key, len(rows) + 1, chain[me - 1])
             cross = transposed_product(2 * plain[:, None], before[: len(rows)], session.pool)
-            residual = before[: len(rows)] + encrypt(key, plain, session.pool)
+            residual = before[: len(rows)] + self._ready.encrypt(plain)
             partial = CipherVector.concatenate([residual, (before[len(rows) :] + cross + encrypt(key, squares))])
+        if session.another_round:
+            self._ready.prepare(len(rows))
         if session.me != session.guest:
             session.send("partial_residual", chain[me + 1], c=partial.to_arrow())
             masked = MaskedGradient(session, key, self._arbiter, self._block.x.shape[1])

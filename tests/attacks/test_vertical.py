@@ -8,12 +8,13 @@ import pytest
 
 from contracts.tables import TableTerms
 from contracts.terms import LimitTerms
+from fl_tasks.crypto.convolution import Convolution
 from fl_tasks.crypto.masks import residues_from_arrow
 from fl_tasks.crypto.vector import CipherVector, decrypt_residues
 from fl_tasks.session import Session
 from fl_tasks.stages.train import PROTOCOLS
 from fl_tasks.tables.encoding import Encoder, LeverageTooHigh
-from fl_tasks.vertical import arbiter_oracle, linear
+from fl_tasks.vertical import arbiter_oracle, guest_held, linear
 from fl_tasks.vertical.key_holder import own_key
 from tests.federation import FOREVER
 from tests.fl_tasks.vertical.test_linear import data, layout, train
@@ -96,6 +97,29 @@ def test_residues_that_hosts_get_back_do_not_fit_anothers_mask(tmp_path, receive
             assert me != "notary"
             values = residues_from_arrow(public, Session.values(table, "gradient"))
             assert all(value > public.n >> 200 for value in values)  # still under the recipient's own mask
+
+
+def test_packed_residuals_give_a_host_its_own_sums_alone(tmp_path, received, monkeypatch):
+    """The guest decrypts uniform values; of each a host gets back one digit, without those of other rows' products."""
+    monkeypatch.setattr(Convolution, "pays", lambda *_: True)
+    x, y = data(80)
+    fed = layout(tmp_path, "logistic-guest", hosts=2)
+    run = fed.start(rounds=2)
+    train(fed, guest_held, np.tile(x, 2)[:, :9], (y > np.median(y)).astype(float), run)
+    with fed.place("clinic").session(run, guest_held.CONTRACT, "train", FOREVER) as session:
+        key = own_key(session)
+    tops, returned = [], []
+    for (_, name, _), table in received.items():
+        if name.startswith("residual"):
+            assert len(table) == 80 // Convolution(key.public, 32).rows
+        if name.startswith("masked_gradient"):
+            vector = CipherVector.from_arrow(key.public, Session.values(table, "gradient"))
+            tops += [residue * 16 // int(key.public.n) for residue in decrypt_residues(key, vector)]
+        if name.startswith("unmasked_gradient"):
+            returned += residues_from_arrow(key.public, Session.values(table, "gradient"))
+    assert len(tops) == len(returned) == 2 * 6
+    assert len(set(tops)) >= 5
+    assert all(1 << 100 < value < 1 << 128 for value in returned)  # a digit, under its own mask: a bare sum has 70 bits
 
 
 def test_ciphertexts_never_repeat_between_rounds_or_parties(tmp_path, received):

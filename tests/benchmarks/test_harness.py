@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pytest
 
 from benchmarks import __main__ as harness
-from benchmarks import paillier
+from benchmarks import paillier, secagg
 from benchmarks._chart import picture
 from benchmarks._turns import Peer, compare
 
@@ -58,6 +58,16 @@ def test_the_document_is_written_with_the_machine_and_a_chart(tmp_path, monkeypa
     assert ElementTree.fromstring((tmp_path / "quick.svg").read_text()).tag.endswith("svg")
 
 
+def test_some_benchmarks_run_again_leave_the_others_figures(tmp_path, monkeypatch):
+    monkeypatch.setattr(harness, "PARTS", (harness.Part("ledger", targets={"a": 1}), harness.Part("memory", targets={"b": 1})))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(harness, "run", lambda part, *_: {"ratios": {"a" if part.module == "ledger" else "b": 2.0}})
+    assert harness.main(["--results", str(tmp_path)]) == 0
+    monkeypatch.setattr(harness, "run", lambda part, *_: {"ratios": {"b": 3.0}})
+    assert harness.main(["--only", "memory", "--results", str(tmp_path)]) == 0
+    assert json.loads((tmp_path / "full.json").read_text())["ratios"] == {"a": 2.0, "b": 3.0}
+
+
 def test_sides_alternate_and_ratios_are_of_turns():
     order = []
 
@@ -89,6 +99,12 @@ def test_paillier_measures_against_phe_and_says_what_it_skipped():
     assert set(found["skipped"]) == {"paillier_encrypt_vs_fate_kernels", "xtd_vs_fate_kernels"}
     assert all(ratio > 0 for ratio in found["ratios"].values())
     assert "python_us" in found["limit"]
+
+
+def test_secure_sums_are_compared_with_flower_where_it_is():
+    one = {"client": {"no drop": {"cpu": 2.0}}}
+    assert set(secagg.against_flower(one)["skipped"]) == {"secagg_client_vs_flower"}
+    assert secagg.against_flower(one | {"flower": {"cpu": 3.0}})["ratios"] == {"secagg_client_vs_flower": 1.5}
 
 
 @pytest.mark.skipif(not KERNELS.is_file(), reason="the peers' environment is made by make bench-quick")

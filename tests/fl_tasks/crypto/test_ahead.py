@@ -3,14 +3,16 @@
 import pytest
 
 from fl_tasks.crypto import ahead as crypto_ahead
+from fl_tasks.crypto import pool as pools
 from fl_tasks.crypto.ahead import Ahead
 from fl_tasks.crypto.pool import INLINE, open_pool
 from fl_tasks.crypto.vector import decrypt
 
 
-@pytest.mark.parametrize(("full", "count"), [(False, 6000), (True, 40)])
+@pytest.mark.parametrize(("full", "count"), [(False, 60), (True, 40)])
 @pytest.mark.parametrize("workers", [1, 2])
-def test_each_is_used_once(private, full, count, workers):
+def test_each_is_used_once(private, full, count, workers, monkeypatch):
+    monkeypatch.setattr(pools, "_WORTH_SHIPPING_US", 0.0)
     with open_pool(workers) as pool:
         supply = Ahead(private.public, pool, full)
         supply.prepare(count)
@@ -37,3 +39,27 @@ def test_what_is_not_worth_a_process(private, full, ahead, monkeypatch):
     assert len(set(taken.to_arrow().to_pylist())) == 4
     assert set(decrypt(private, taken)) == {0}
     assert made == ([] if ahead else [4])
+
+
+@pytest.mark.parametrize("ready", [0, 3, 50])
+def test_encryptions_take_what_is_ready(private, ready, monkeypatch):
+    monkeypatch.setattr(pools, "_WORTH_SHIPPING_US", 0.0)
+    values = list(range(-5, 5))
+    with open_pool(2) as pool:
+        supply = Ahead(private.public, pool)
+        supply.prepare(ready)
+        found = [supply.encrypt(values), supply.encrypt(values)]
+    assert [decrypt(private, one) for one in found] == [values, values]
+    assert len({value for one in found for value in one.to_arrow().to_pylist()}) == 20
+
+
+def test_memory_is_bounded_and_little_is_not_shipped(private, monkeypatch):
+    monkeypatch.setattr(crypto_ahead, "_MOST", 30)
+    with open_pool(2) as pool:
+        supply = Ahead(private.public, pool)
+        supply.prepare(30)
+        assert supply._promised == 0
+        monkeypatch.setattr(pools, "_WORTH_SHIPPING_US", 0.0)
+        supply.prepare(1000)
+        assert supply._promised == 30
+        assert len(supply.take(100)) == 100

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from fl_tasks.crypto import powers
-from fl_tasks.crypto.halves import join
+from fl_tasks.crypto.factors import join
 from fl_tasks.crypto.powers import Powers, folder, kept
 
 BITS, WINDOW = 20, 10
@@ -27,7 +27,7 @@ def unexpected(public):
 
 def check(public, table):
     digits = np.array([[0, 0], [5, 0], [1023, 1023], [1, 2]])
-    found = [join(one, public.n) for one in table.products(digits)]
+    found = [join(public, *one) for one in table.products(digits)]
     assert found == [gmpy2.powmod(3, low + (high << WINDOW), public.nsquare) for low, high in digits.tolist()]
 
 

@@ -11,21 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fl_tasks.crypto import obfuscation
-from fl_tasks.crypto.ahead import Ahead
 from fl_tasks.crypto.errors import InvalidCiphertext, OutOfRange, WrongKey, WrongShape
-from fl_tasks.crypto.halves import join
-from fl_tasks.crypto.obfuscation import held_zeros, short_zeros
+from fl_tasks.crypto.factors import join
 from fl_tasks.crypto.pool import open_pool
-from fl_tasks.crypto.vector import (
-    CipherVector,
-    decrypt,
-    decrypt_residues,
-    encrypt,
-    fresh_zeros,
-    held_bytes,
-    short_maker,
-    zeros,
-)
+from fl_tasks.crypto.vector import CipherVector, decrypt, decrypt_residues, encrypt, fresh_zeros, zeros
 from storage.schema import Paillier
 
 quick = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -115,35 +104,12 @@ def test_exponents_are_as_strong_as_the_key():
 def test_drawn_powers_are_of_the_base(public, drawn, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(obfuscation.secrets, "token_bytes", lambda count: b"\x03\x00" * (count // 2))
-    supply = obfuscation._Supply(public)
-    (powers,) = supply.draw(drawn)
-    (table,) = supply._tables
+    supply = obfuscation._Supply(int(public.n))
+    power = supply.draw(drawn)[-1]
+    table = supply._table
     exponent = sum(3 << table.window * row for row in range(table.rows))
     assert table.rows * table.window >= obfuscation.exponent_bits(public)
-    assert join(powers[-1], public.n) == pow(obfuscation._base(public), exponent, public.nsquare)
-
-
-def test_the_key_holder_makes_the_same_powers(private, monkeypatch, tmp_path):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(obfuscation.secrets, "token_bytes", lambda count: (b"\x05\x01\x02" * count)[:count])
-    public = private.public
-    monkeypatch.setattr(obfuscation, "_held_supply", obfuscation._HeldSupply)
-    monkeypatch.setattr(obfuscation, "_supply", lambda _: obfuscation._Supply(public))
-    assert held_zeros(private, 3) == [join(one, public.n) for one in short_zeros(public, 3)]
-
-
-def test_workers_with_the_private_key_make_zeros_of_their_own(private):
-    with open_pool(2, private=private) as pool:
-        assert short_maker(private.public, pool) is held_bytes
-        supply = Ahead(private.public, pool)
-        supply.prepare(6000)
-        made = supply.take(6000)
-    assert len(set(made.to_arrow().to_pylist())) == 6000
-    assert set(decrypt(private, made[::997])) == {0}
-    with open_pool(2) as pool:
-        assert short_maker(private.public, pool) is not held_bytes
-    with pytest.raises(RuntimeError, match="without a private key"):
-        held_bytes(int(private.public.n), 1)
+    assert join(public, *power) == pow(obfuscation._base(public), exponent, public.nsquare)
 
 
 def test_arrow_round_trip_over_the_same_memory(private):

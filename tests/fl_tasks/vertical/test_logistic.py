@@ -11,6 +11,7 @@ from sklearn.datasets import load_breast_cancer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
+from fl_tasks.crypto.convolution import Convolution
 from fl_tasks.vertical import arbiter_oracle, guest_held, taylor
 from fl_tasks.vertical.block import BadLabel, Block
 from fl_tasks.vertical.guest_held import DirectionsSpent, TooFewHostColumns, line_search
@@ -59,6 +60,19 @@ def test_guest_held_equals_pooled_within_its_budget(tmp_path, cancer):
     assert all(b < a for a, b in pairwise(losses))
     with pytest.raises(DirectionsSpent):
         train(fed, guest_held, x, y, fed.start("run-2", rounds=30))
+
+
+def test_packed_residuals_change_nothing(tmp_path, cancer, monkeypatch):
+    x, y = cancer
+    found = []
+    for packed in (False, True):
+        (tmp_path / str(packed)).mkdir()
+        monkeypatch.setattr(Convolution, "pays", lambda *_, packed=packed: packed)
+        fed = layout(tmp_path / str(packed), "logistic-guest", hosts=2)
+        states = train(fed, guest_held, x[:299], y[:299], fed.start(rounds=3))
+        found.append((weights(states, fed), states["clinic"]["loss"]))
+    assert np.array_equal(found[0][0], found[1][0])
+    assert found[0][1] == found[1][1]
 
 
 def test_narrow_hosts_are_refused(tmp_path, cancer):
