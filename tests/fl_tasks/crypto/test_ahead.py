@@ -57,9 +57,10 @@ def test_memory_is_bounded_and_little_is_not_shipped(private, monkeypatch):
     monkeypatch.setattr(crypto_ahead, "_MOST", 30)
     with open_pool(2) as pool:
         supply = Ahead(private.public, pool)
-        supply.prepare(30)
-        assert supply._promised == 0
+        supply.prepare(1000)
+        assert (supply._promised, len(supply._held)) == (0, 30)
         monkeypatch.setattr(pools, "_WORTH_SHIPPING_US", 0.0)
+        supply = Ahead(private.public, pool)
         supply.prepare(1000)
         assert supply._promised == 30
         assert len(supply.take(100)) == 100
