@@ -17,7 +17,7 @@ from fl_tasks.session import Progress, Session, log_progress
 from fl_tasks.stages.aligned import features, label, load_aligned, weight
 from fl_tasks.stages.families import Labels, VerticalFamily, family_of, horizontal_family, vertical_family
 from fl_tasks.stages.latecomers import admit, close_admission
-from fl_tasks.vertical import arbiter_oracle, dealer, guest_held, linear, secureboost, taylor
+from fl_tasks.vertical import arbiter_oracle, dealer, guest_held, linear, neural, secureboost, taylor
 from fl_tasks.waiting import Wait
 from fl_tasks.workplace import Workplace
 from storage.canonical import canonical, parse
@@ -33,6 +33,7 @@ PROTOCOLS = {
     "logistic-taylor-dealer": dealer.taylor,
     "logistic-arbiter-dealer": dealer.oracle,
     "secureboost": secureboost,
+    "vertical-mlp": neural,
     "horizontal-linear": newton,
     "horizontal-logistic": newton,
     "horizontal-mlp": averaging,
