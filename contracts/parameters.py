@@ -27,12 +27,14 @@ TREES = ("secureboost",)
 NEWTON = ("horizontal-linear", "horizontal-logistic")
 NETWORKS = ("horizontal-mlp",)
 VERTICAL_NETWORKS = ("vertical-mlp",)
+SPLIT = ("vertical-mlp-split",)
+"""Protocols of :data:`VERTICAL_NETWORKS` on the engine ``split``, which needs no key."""
 COMMON_TREES = ("horizontal-trees",)
 HORIZONTAL = (*NEWTON, *NETWORKS, *COMMON_TREES)
 BOOSTED = (*TREES, *COMMON_TREES)
 
 WEIGHTED = (*LINEAR, *DEALT, *NEWTON)
-BATCHED = ("linear", "logistic-taylor", *VERTICAL_NETWORKS, *NETWORKS)
+BATCHED = ("linear", "logistic-taylor", *VERTICAL_NETWORKS, *SPLIT, *NETWORKS)
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Known:
     high: float | None
     title: str
     description: str
-    protocols: tuple[str, ...] = (*LINEAR, *DEALT, *TREES, *VERTICAL_NETWORKS, *HORIZONTAL)
+    protocols: tuple[str, ...] = (*LINEAR, *DEALT, *TREES, *VERTICAL_NETWORKS, *SPLIT, *HORIZONTAL)
     words: tuple[str, ...] = ()
 
 
@@ -109,7 +111,7 @@ KNOWN: dict[str, Known] = {
     ),
     "local_epochs": Known(int, 1, 1, 100, "Local epochs", "How often a client goes through its rows in a round.", NETWORKS),
     "momentum": Known(
-        float, 0.9, 0, 0.99, "Momentum", "Of descent; clients' anew in every round.", (*VERTICAL_NETWORKS, *NETWORKS)
+        float, 0.9, 0, 0.999, "Momentum", "Of descent; clients' anew in every round.", (*VERTICAL_NETWORKS, *SPLIT, *NETWORKS)
     ),
     "proximal": Known(float, 0.01, 0, 1e3, "Proximal weight", "How close fedprox holds clients to the joint weights.", NETWORKS),
     "server_rate": Known(float, 0.01, 1e-6, 10, "Server rate", "Adam's step at the aggregator, of fedadam.", NETWORKS),

@@ -25,7 +25,12 @@ Protocol = Literal[
     "horizontal-trees",
 ]
 Outcome = Literal["number", "binary", "classes"]
-Waiver = Literal["disclose-direction-to-guest", "disclose-coalition-scores-to-guest", "expose-features-to-colluding-arbiter"]
+Waiver = Literal[
+    "disclose-direction-to-guest",
+    "disclose-coalition-scores-to-guest",
+    "expose-features-to-colluding-arbiter",
+    "expose-labels-and-features-by-split",
+]
 DIRECTION_WAIVER = "disclose-direction-to-guest"
 
 
@@ -63,8 +68,8 @@ class BoostingTerms(Strict):
 class NetworkTerms(Strict):
     """The network that is learnt: units of its hidden layers, and what it predicts.
 
-    In a vertical one every party has ``bottom`` units of its own, and the first of the ``hidden`` layers joins them; the rest is the
-    guest's (docs/protocols/vertical-mlp.md, docs/protocols/horizontal-mlp.md).
+    In a vertical one every party has ``bottom`` units of its own, and the first of the ``hidden`` layers joins them; the rest is
+    the guest's (docs/protocols/vertical-mlp.md, docs/protocols/horizontal-mlp.md).
     """
 
     bottom: int | None = Field(None, ge=2, le=64)

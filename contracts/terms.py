@@ -184,7 +184,9 @@ class Terms(Strict):
                 raise ValueError("incentives.live: it pays by what the model gains, which volume does not measure")
             return
         if protocol in ("secureboost", *VERTICAL_NETWORKS):
-            raise ValueError("incentives.method: trees and networks have no score per party, so coalitions cannot be valued; use volume")
+            raise ValueError(
+                "incentives.method: trees and networks have no score per party, so coalitions cannot be valued; use volume"
+            )
         if "arbiter" not in roles and COALITION_WAIVER not in self.task.waivers:
             raise ValueError(
                 "incentives.method: without an arbiter nobody may see coalitions' scores; "

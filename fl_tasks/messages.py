@@ -34,6 +34,7 @@ PROTOCOLS = {
     "logistic-taylor-dealer": "fl_tasks.vertical.dealer.taylor:CONTRACT",
     "secureboost": "fl_tasks.vertical.secureboost:CONTRACT",
     "vertical-mlp": "fl_tasks.vertical.neural:CONTRACT",
+    "vertical-mlp-split": "fl_tasks.vertical.neural.split:CONTRACT",
     "horizontal-linear": "fl_tasks.horizontal.newton:CONTRACT",
     "horizontal-logistic": "fl_tasks.horizontal.newton:CONTRACT",
     "horizontal-mlp": "fl_tasks.horizontal.averaging:CONTRACT",

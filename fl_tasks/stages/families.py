@@ -20,7 +20,7 @@ from fl_tasks.models.network import NetworkPart, layers_document
 from fl_tasks.models.part import Encodes, ModelPart, partial_scores
 from fl_tasks.models.towers import TowerPart, shares_document
 from fl_tasks.models.trees import EVERYBODY, TreePart
-from fl_tasks.nets.dense import Dense
+from fl_tasks.nets.towers import Tower, host_net
 from fl_tasks.nets.training import Training
 from fl_tasks.session import Session
 from fl_tasks.tables.encoding import Encoder
@@ -28,7 +28,6 @@ from fl_tasks.trees.bins import Binner
 from fl_tasks.vertical import scoring
 from fl_tasks.vertical.block import Block
 from fl_tasks.vertical.neural import scoring as tower_scoring
-from fl_tasks.vertical.neural.guest import Tower
 from fl_tasks.vertical.secureboost import scoring as tree_scoring
 from fl_tasks.vertical.secureboost.contract import Block as TreeBlock
 from fl_tasks.vertical.secureboost.records import kept
@@ -127,9 +126,9 @@ def _linear_totals(session: Session, part: ModelPart, table: pa.Table, recipient
 def _tower_document(session: Session, encoder: Encoder, state: State) -> dict[str, Any]:
     """A host's units and its share of what leads from them to the guest; at the guest all else."""
     network, columns = session.terms.task.network, len(encoder.names)
-    assert network is not None and network.bottom is not None
+    assert network is not None
     if session.role != GUEST:
-        bottom, top, w = Dense((columns, network.bottom), network.activation), [], state["w"]
+        bottom, top, w = host_net(network, columns), [], state["w"]
         held = {"shares": shares_document({session.me: state["share"][0]}), "label_mean": 0.0, "label_scale": 1.0}
     else:
         tower = Tower.of(network, columns)

@@ -1,6 +1,7 @@
 """Steps 4 to 6, backward through the encrypted layer: rows' derivatives are at the host as ciphertexts only.
 
-With delta, the derivatives of the batch's mean loss by the sums times the step size, the host's gradient is, for input p and unit j,
+With delta, the derivatives of the batch's mean loss by the sums times the step size, the host's gradient is, for input p and
+unit j,
 
     sum_i x_ip f'(a_ij) sum_l delta_il W_jl = sum_i c_ipj (delta W_hat^T)_ij + sum_l E_jl sum_i c_ipj delta_il
 
@@ -90,7 +91,9 @@ class Slopes:
         """
         session, key = self._session, self._key
         inputs = np.column_stack([x, np.ones(len(x))])
-        found = [self._column(encode_features(inputs * bend[:, None], INPUT_BITS), unit, share) for unit, bend in enumerate(bends.T)]
+        found = [
+            self._column(encode_features(inputs * bend[:, None], INPUT_BITS), unit, share) for unit, bend in enumerate(bends.T)
+        ]
         count = sum(len(one) for one in found)
         packed = pack_encrypted(CipherVector.concatenate(found), GRADIENT_SLOT)
         masks = mask_residues(key, len(packed), session.prf("gradient", self._batch).stream(key.key_id))

@@ -1,13 +1,7 @@
-"""The messages of the vertical network, the errors that either side meets, and what both check before they begin."""
+"""The messages of the vertical network, and the errors that either side meets."""
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
-
-from contracts.task import NetworkTerms
-from fl_tasks.session import Session
-from fl_tasks.vertical.block import BatchTooSmall, Block
 from fl_tasks.vertical.neural.grid import LARGEST_UNITS, MOST_STEPS
 from storage.errors import CodedError
 from storage.roles import DATA, GUEST, HOST
@@ -110,32 +104,3 @@ class TooLarge(CodedError):
     code = "TMB-NEURAL-002"
     cause = "A unit, a derivative or a sum of the network is too large for the fixed-point form; training diverges."
     remedy = "Take a smaller step, tanh in place of relu, or clip extreme columns by agreement (clip: 5)."
-
-
-Batches = list[npt.NDArray[np.int64]]
-
-
-def network_of(session: Session) -> NetworkTerms:
-    """The agreed network."""
-    network = session.terms.task.network
-    assert network is not None and network.bottom is not None
-    return network
-
-
-def batches_of(session: Session, block: Block) -> Batches:
-    """The batches of every round, drawn by the data parties together once per run.
-
-    They stay the same, because sums over ever new batches would be ever new equations for the rows' derivatives. Raises
-    :class:`BatchTooSmall` where a batch is too small for this host's weights, and :class:`BadWidths`.
-    """
-    network, limits = network_of(session), session.terms.limits
-    count = max(1, block.rows // int(session.params["batch_rows"] or block.rows))
-    order = session.common().stream("batches").permutation(block.rows)
-    batches = np.array_split(order, count)
-    if max(network.bottom or 0, *network.hidden) > LARGEST_UNITS or count * int(session.params["rounds"]) > MOST_STEPS:
-        raise BadWidths(party=session.me)
-    weights = (block.x.shape[1] + 1) * (network.bottom or 0) if session.role == HOST else 0
-    least = max(limits.minimum_batch, limits.minimum_rows_per_weight * weights)
-    if len(batches[-1]) < least:
-        raise BatchTooSmall(f"{len(batches[-1])} rows for {weights} weights; at least {least} are needed.", party=session.me)
-    return batches

@@ -1,7 +1,7 @@
 """Steps 1 to 3, forward through the encrypted layer: the guest learns alpha W per row, and nothing of alpha or W.
 
-Many rows of one unit share a ciphertext. Their products with the guest's share of W are far too large for a slot, and so are those with
-the host's; but modulo n their sum is what would have been packed had W been there, and that fits.
+Many rows of one unit share a ciphertext. Their products with the guest's share of W are far too large for a slot, and so are those
+with the host's; but modulo n their sum is what would have been packed had W been there, and that fits.
 """
 
 from __future__ import annotations
@@ -27,16 +27,6 @@ from fl_tasks.vertical.neural.grid import (
 )
 
 _LARGEST_SUM = 2.0**40
-
-
-def activated(activation: str, sums: Floats) -> Floats:
-    """A layer's units from its sums."""
-    return np.maximum(sums, 0.0) if activation == "relu" else np.tanh(sums)
-
-
-def bent(activation: str, units: Floats) -> Floats:
-    """The units' derivatives by their sums."""
-    return (units > 0).astype(np.float64) if activation == "relu" else 1.0 - units**2
 
 
 def on_grid(session: Session, units: Floats) -> Grid:

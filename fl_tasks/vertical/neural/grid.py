@@ -39,7 +39,7 @@ def encoded(values: npt.ArrayLike, bits: int) -> Grid:
 
 def shifted(values: Grid, bits: int) -> Grid:
     """Divided by 2^bits and rounded."""
-    return (values + (1 << (bits - 1))) >> bits
+    return np.asarray((values + (1 << (bits - 1))) >> bits, dtype=object)
 
 
 def noise(stream: Stream, shape: tuple[int, ...]) -> Grid:
@@ -70,6 +70,11 @@ class Share:
         """From :meth:`document`."""
         w, velocity = (np.array([[int(one) for one in row] for row in rows], dtype=object) for rows in document)
         return cls(w, velocity, momentum)
+
+    @classmethod
+    def still(cls, w: Grid) -> Share:
+        """One that will not move."""
+        return cls(w, w * 0, 0.0)
 
     def document(self) -> list[list[list[int]]]:
         """For a checkpoint."""

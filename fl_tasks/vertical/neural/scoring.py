@@ -1,4 +1,4 @@
-"""Scores of aligned rows with a vertical network: steps 1 to 3 again, then the guest's layers; recipients get the guest's totals."""
+"""Scores of aligned rows with a vertical network: forward through the layer between the parties, then the guest's layers."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import numpy as np
 import pyarrow as pa
 
 from fl_tasks.models.towers import TowerPart
+from fl_tasks.nets.towers import Tower, activated
 from fl_tasks.session import Session
-from fl_tasks.vertical.key_holder import own_key, peer_key
-from fl_tasks.vertical.neural.contract import FORWARD, network_of
-from fl_tasks.vertical.neural.forward import activated, on_grid, send_sums, send_units
-from fl_tasks.vertical.neural.guest import Tower, joint_sums
-from fl_tasks.vertical.neural.grid import Floats
+from fl_tasks.vertical.neural import PROGRAMS, split
+from fl_tasks.vertical.neural.contract import FORWARD
+from fl_tasks.vertical.neural.grid import Floats, Share
+from fl_tasks.vertical.neural.programs import Programs, network_of
 from fl_tasks.vertical.scoring import WrongScoreCount
 from storage.roles import DATA, GUEST
 from storage.schema import Contract, Disclosed, Message
@@ -22,6 +22,7 @@ BATCH = 4096
 
 MESSAGES = (
     *FORWARD,
+    split.READABLE_UNITS,
     Message(
         "total",
         GUEST,
@@ -57,27 +58,27 @@ def exchange_scores(session: Session, part: TowerPart, table: pa.Table, recipien
 def _guest(session: Session, part: TowerPart, table: pa.Table) -> Floats:
     assert part.top is not None
     tower = Tower(part.bottom, part.top, part.top.activation)
-    keys = {party: peer_key(session, party) for party in part.shares}
+    layer = _programs(session).guest_layer(session, {party: Share.still(grid) for party, grid in part.shares.items()}, False)
     found = []
     for batch, start in enumerate(range(0, table.num_rows, BATCH)):
         session.within(batch)
         x = part.encoder.transform(table.slice(start, BATCH))
-        sums = joint_sums(session, keys, part.shares, len(x), batch)
-        found.append(tower.outputs(np.concatenate([part.w, part.above]), x, sums))
+        found.append(tower.outputs(np.concatenate([part.w, part.above]), x, layer.sums(len(x), batch)))
     outputs = np.concatenate(found) if found else np.zeros((0, part.top.sizes[-1]))
     return outputs * part.label_scale + part.label_mean
 
 
 def _host(session: Session, part: TowerPart, table: pa.Table) -> Floats:
-    key = own_key(session)
-    session.send("public_key", session.guest, key=key.public.to_bytes())
+    layer = _programs(session).host_layer(session, Share.still(part.shares[session.me]), False)
     for batch, start in enumerate(range(0, table.num_rows, BATCH)):
         session.within(batch)
         x = part.encoder.transform(table.slice(start, BATCH))
-        alpha = on_grid(session, activated(part.bottom.activation, part.bottom.outputs(part.w, x)))
-        send_units(session, key.public, alpha)
-        send_sums(session, key, alpha, part.shares[session.me])
+        layer.show(activated(part.bottom.activation, part.bottom.outputs(part.w, x)))
     return np.zeros((0, 1))
+
+
+def _programs(session: Session) -> Programs:
+    return split.PROGRAMS if session.terms.task.engine == "split" else PROGRAMS
 
 
 def _heard(session: Session, rows: int) -> Floats:

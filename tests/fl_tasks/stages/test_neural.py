@@ -11,6 +11,7 @@ import pytest
 from fl_tasks.models.metrics import classification, sigmoid
 from fl_tasks.models.part import ModelPart
 from fl_tasks.models.registry import load
+from fl_tasks.nets.towers import Tower, activated
 from fl_tasks.stages.align import align
 from fl_tasks.stages.aligned import features, label, load_aligned
 from fl_tasks.stages.evaluate import evaluate
@@ -19,9 +20,7 @@ from fl_tasks.stages.publish import publish
 from fl_tasks.stages.settle import settle
 from fl_tasks.stages.train import train
 from fl_tasks.stages.validate import validate
-from fl_tasks.vertical.neural.forward import activated
 from fl_tasks.vertical.neural.grid import WEIGHT_BITS
-from fl_tasks.vertical.neural.guest import Tower
 from tests.federation import Federation, federation
 from tests.fl_tasks.stages.trained import sample
 from tests.fl_tasks.stages.trained import settle as point

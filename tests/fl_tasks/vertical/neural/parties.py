@@ -7,23 +7,28 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from fl_tasks.nets.dense import Dense
+from contracts.engine import SPLIT_WAIVER
+from fl_tasks.checkpoints import unpack
+from fl_tasks.nets.towers import Towers
 from fl_tasks.vertical import neural
 from fl_tasks.vertical.block import Block
-from fl_tasks.vertical.neural.forward import activated, bent
 from fl_tasks.vertical.neural.grid import WEIGHT_BITS
-from fl_tasks.vertical.neural.guest import Tower
-from tests.federation import Federation, federation
+from fl_tasks.vertical.neural.programs import batches_of
+from tests.federation import FOREVER, Federation, federation, quiet
 
 STUB = pa.table({"id": ["a"]})
 NAMES = ("clinic", "lab", "bank")
 LIMITS = {"minimum_batch": 20, "minimum_rows_per_weight": 10}
 
 
-def layout(tmp_path, hosts: int = 1, network: dict[str, Any] | None = None, limits=LIMITS, **parameters: Any) -> Federation:
+def layout(
+    tmp_path, hosts: int = 1, network: dict[str, Any] | None = None, limits=LIMITS, engine: str = "paillier", **parameters: Any
+) -> Federation:
     parties = NAMES[: hosts + 1]
     task = {"protocol": "vertical-mlp", "label": {"column": "label"}, "network": {"bottom": 3, "hidden": [2], **(network or {})}}
-    task["parameters"] = {"key_bits": 1024, "rounds": {"default": 2, "min": 1, "max": 200}, "step": 0.5, **parameters}
+    task |= {"engine": engine, "waivers": [SPLIT_WAIVER] if engine == "split" else []}
+    keys = {"key_bits": 1024} if engine == "paillier" else {}
+    task["parameters"] = {**keys, "rounds": {"default": 2, "min": 1, "max": 200}, "step": 0.5, **parameters}
     roles = {party: "guest" if party == "clinic" else "host" for party in parties}
     return federation(tmp_path, dict.fromkeys(parties, STUB), roles, task=task, limits=limits)
 
@@ -48,59 +53,32 @@ def blocks(fed: Federation, x: np.ndarray, y: np.ndarray) -> dict[str, Block]:
     }
 
 
-def train(fed: Federation, dealt: dict[str, Block], run: str = "run-1", **options: Any) -> dict[str, Any]:
+def train(fed: Federation, dealt: dict[str, Block], protocol: Any = neural, run: str = "run-1", **options: Any) -> dict[str, Any]:
     programs = {
-        "guest": lambda session: neural.guest(session, dealt[session.me]),
-        "host": lambda session: neural.host(session, dealt[session.me]),
+        "guest": lambda session: protocol.guest(session, dealt[session.me]),
+        "host": lambda session: protocol.host(session, dealt[session.me]),
     }
-    return fed.roles(run, neural.CONTRACT, "train", programs, **options)
+    return fed.roles(run, protocol.CONTRACT, "train", programs, **options)
 
 
-class Whole:
-    """The network of all parties' states, in floating point, and its descent."""
+def whole(fed: Federation, states: dict[str, Any], dealt: dict[str, Block]) -> Towers:
+    """The network of all parties' states, in floating point."""
+    network, hosts = fed.place(fed.guest).terms.task.network, [party for party in fed.parties if party != fed.guest]
+    assert network is not None
+    x = {party: block.x for party, block in dealt.items()}
+    between = {party: joined(states, fed.guest, party) for party in hosts}
+    return Towers(network, x, fed.guest, states[fed.guest]["w"], {party: states[party]["w"] for party in hosts}, between)
 
-    def __init__(self, fed: Federation, states: dict[str, Any], dealt: dict[str, Block]) -> None:
-        terms, block = fed.place(fed.guest).terms, dealt[fed.guest]
-        self.network = terms.task.network
-        assert self.network is not None and self.network.bottom is not None
-        self.tower = Tower.of(self.network, block.x.shape[1])
-        self.outcome, self.activation = self.network.outcome, self.network.activation
-        self.guest, self.hosts = fed.guest, [party for party in fed.parties if party != fed.guest]
-        self.nets = {party: Dense((dealt[party].x.shape[1], self.network.bottom), self.activation) for party in self.hosts}
-        self.w = {party: np.array(states[party]["w"]) for party in fed.parties}
-        self.between = {party: joined(states, fed.guest, party) for party in self.hosts}
 
-    def units(self, x: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return {party: activated(self.activation, self.nets[party].outputs(self.w[party], x[party])) for party in self.hosts}
+def begun(fed: Federation, run: str = "run-1") -> dict[str, Any]:
+    """What every party began with."""
+    return {party: unpack(fed.place(party).run_area(run).area("train").get("beginning")) for party in fed.parties}
 
-    def outputs(self, x: dict[str, np.ndarray]) -> np.ndarray:
-        units = self.units(x)
-        sums = sum(units[party] @ self.between[party] for party in self.hosts)
-        return self.tower.outputs(self.w[self.guest], x[self.guest], sums)
 
-    def descend(self, x: dict[str, np.ndarray], y: np.ndarray, batches: list[np.ndarray], rounds: int, step: float, momentum: float):
-        """Descent with momentum over the batches, as often as there are rounds; the mean loss of each."""
-        weights = [*self.w.values(), *self.between.values()]
-        velocities, found = [np.zeros_like(one) for one in weights], []
-        for _ in range(rounds):
-            total = 0.0
-            for rows in batches:
-                part = {party: one[rows] for party, one in x.items()}
-                units = self.units(part)
-                sums = sum(units[party] @ self.between[party] for party in self.hosts)
-                lost, gradient, delta = self.tower.backward(self.w[self.guest], part[self.guest], sums, y[rows], self.outcome)
-                total += lost.sum()
-                gradients = {self.guest: gradient}
-                for party in self.hosts:
-                    back = delta @ self.between[party].T * bent(self.activation, units[party])
-                    net = self.nets[party]
-                    gradients[party] = net.backward(self.w[party], [part[party]], back)[0]
-                moved = [gradients[party] for party in self.w] + [units[party].T @ delta for party in self.hosts]
-                for weight, velocity, one in zip(weights, velocities, moved, strict=True):
-                    velocity[:] = momentum * velocity - step / len(rows) * one
-                    weight += velocity
-            found.append(total / len(y))
-        return found
+def drawn(fed: Federation, dealt: dict[str, Block], run: str = "run-1") -> list[np.ndarray]:
+    """The batches of every round."""
+    with fed.place(fed.guest).session(run, neural.CONTRACT, "train", FOREVER, quiet) as session:
+        return batches_of(session, dealt[fed.guest])
 
 
 def joined(states: dict[str, Any], guest: str, host: str) -> np.ndarray:

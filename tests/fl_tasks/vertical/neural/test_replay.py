@@ -17,8 +17,7 @@ from fl_tasks.vertical import neural
 from fl_tasks.waiting import Wait, Waiting
 from tests.federation import quiet
 from tests.fl_tasks.stages.test_neural import PARTIES, agreed
-from tests.fl_tasks.vertical.neural.parties import Whole, blocks, layout, sample
-from tests.fl_tasks.vertical.neural.test_training import batches, first_states
+from tests.fl_tasks.vertical.neural.parties import begun, blocks, drawn, layout, sample, whole
 
 ROOT = Path(__file__).resolve().parents[4]
 
@@ -29,7 +28,6 @@ def test_stopped_at_every_wait(tmp_path):
     x, y = sample(180)
     dealt = blocks(fed, x, y)
     run, waiting, stops, states = fed.start(rounds=2), list(fed.parties), 0, {}
-    whole = Whole(fed, first_states(fed, dealt), dealt)
     programs = {"guest": neural.guest, "host": neural.host}
     while waiting:
         assert stops < 200, "nobody gets any further"
@@ -41,9 +39,9 @@ def test_stopped_at_every_wait(tmp_path):
             except Waiting:
                 stops += 1
     assert stops > 15
-    given = {party: block.x for party, block in dealt.items()}
-    whole.descend(given, y, batches(fed, dealt), 2, 0.5, 0.9)
-    assert Whole(fed, states, dealt).outputs(given) == pytest.approx(whole.outputs(given), abs=1e-3)
+    together, given = whole(fed, begun(fed), dealt), {party: block.x for party, block in dealt.items()}
+    together.descend(given, y, drawn(fed, dealt), 2, 0.5, 0.9)
+    assert whole(fed, states, dealt).outputs(given) == pytest.approx(together.outputs(given), abs=3e-4)
 
 
 @pytest.mark.slow
