@@ -13,7 +13,7 @@ FORWARD = (
         DATA,
         DATA,
         {"key": Public("binary", "a public key")},
-        learns="the run's Paillier public key of the sender",
+        learns="the run's Paillier public key",
         step="0",
     ),
     Message(
@@ -78,7 +78,7 @@ CONTRACT = Contract(
         HOST,
         GUEST,
         {"step": Paillier(GUEST)},
-        learns="noise: the weights' step disappears in numbers 2^54 times as large, which stay with the host",
+        learns="noise: the weights' step disappears in numbers 2^60 times as large, which stay with the host",
         step="5",
         limit="noise is never used twice",
     ),

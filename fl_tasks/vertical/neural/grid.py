@@ -1,7 +1,7 @@
 """The whole numbers of the encrypted layer: grids, slots, and why no sum leaves its slot (docs/protocols/vertical-mlp.md).
 
 Weights between a host's units and the guest's are additive shares: W = W_hat + E, at the guest and at the host, on a grid of
-2^-32. Neither share says anything of W: in every step the host moves E by noise that is far larger than the step.
+2^-32. First weights are the sum of what both drew, and in every step the host moves E by noise that is far larger than the step.
 """
 
 from __future__ import annotations
@@ -12,15 +12,16 @@ import numpy as np
 import numpy.typing as npt
 
 from fl_tasks.crypto.prf import Stream
+from fl_tasks.nets.towers import WEIGHT_BITS
 
 Floats = npt.NDArray[np.float64]
 Grid = npt.NDArray[np.object_]
 """Python integers of any size."""
 
-ACTIVATION_BITS, WEIGHT_BITS, SLOPE_BITS, INPUT_BITS = 16, 32, 40, 24
-"""Fractional bits of a host's units, of weights, of derivatives by the guest's sums, and of inputs times a unit's derivative."""
+ACTIVATION_BITS, SLOPE_BITS, INPUT_BITS = 16, 40, 24
+"""Fractional bits of a host's units, of derivatives by the guest's sums, and of inputs times a unit's derivative."""
 NOISE_BITS = 108
-"""A step of W is hidden in noise of so many bits on the weights' grid, 54 more than the largest step's."""
+"""A step of W is hidden in noise of so many bits on the weights' grid, 62 more than the largest step has."""
 MOMENTUM_BITS = 16
 
 LARGEST_ACTIVATION, LARGEST_UNITS, MOST_STEPS = 2.0**10, 64, 1 << 16
@@ -59,11 +60,11 @@ class Share:
         self._momentum = round(momentum * 2.0**MOMENTUM_BITS)
 
     @classmethod
-    def initial(cls, stream: Stream, units: int, sums: int, momentum: float) -> Share:
+    def initial(cls, stream: Stream, units: int, sums: int) -> Share:
         """Half of the variance of Glorot's first weights: that of the sum of both shares, which neither party knows."""
         uniform = (stream.uint64(units * sums) >> np.uint64(11)) * 2.0**-53
         w = encoded((2 * uniform - 1) * np.sqrt(3.0 / (units + sums)), WEIGHT_BITS).reshape(units, sums)
-        return cls(w, w * 0, momentum)
+        return cls.still(w)
 
     @classmethod
     def of(cls, document: Sequence[Sequence[Sequence[int]]], momentum: float) -> Share:

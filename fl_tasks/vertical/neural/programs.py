@@ -11,6 +11,8 @@ import numpy.typing as npt
 
 from contracts.task import NetworkTerms
 from fl_tasks.checkpoints import State, pack, unpack
+from fl_tasks.crypto.prf import Stream
+from fl_tasks.nets.dense import Dense
 from fl_tasks.nets.optimisers import Momentum
 from fl_tasks.nets.towers import Tower, activated, bends, host_net
 from fl_tasks.session import Session
@@ -51,10 +53,14 @@ class HostLayer(Protocol):
 
 @dataclass(frozen=True)
 class Programs:
-    """The role programs for one kind of layer; sides are made with shares of W, and with whether they will learn."""
+    """The role programs for one kind of layer; sides are made with shares of W, and with whether they will learn.
+
+    Where W is not ``shared`` the guest has all of it.
+    """
 
     guest_layer: Callable[[Session, dict[str, Share], bool], GuestLayer]
     host_layer: Callable[[Session, Share, bool], HostLayer]
+    shared: bool = True
 
     def guest(self, session: Session, block: Block) -> State:
         """The guest's side; returns the last state with ``w`` of its layers, the ``shares`` by host, and the ``loss`` list."""
@@ -63,7 +69,7 @@ class Programs:
         mean, scale = (float(y.mean()), float(y.std()) or 1.0) if outcome == "number" else (0.0, 1.0)
         y, rate, momentum = (y - mean) / scale, float(session.params["step"]), float(session.params["momentum"])
         tower = Tower.of(network, block.x.shape[1])
-        first = beginning(session, lambda: _guests_first(session, tower, network, momentum))
+        first = beginning(session, lambda: _guests_first(session, tower, network, batches))
         state: State = session.latest or {**first, "loss": []}
         layer = self.guest_layer(session, _shares(state, momentum), True)
         for number in session.rounds(int(session.params["rounds"])):
@@ -89,7 +95,7 @@ class Programs:
         """A host's side; returns the last state with ``w`` of its layer and its ``share``."""
         network, momentum, batches = network_of(session), float(session.params["momentum"]), batches_of(session, block)
         net = host_net(network, block.x.shape[1])
-        state: State = session.latest or beginning(session, lambda: _hosts_first(session, network, block.x.shape[1], momentum))
+        state: State = session.latest or beginning(session, lambda: self._hosts_first(session, network, net))
         layer = self.host_layer(session, Share.of(state["share"], momentum), True)
         for number in session.rounds(int(session.params["rounds"])):
             w, velocity, layer.share = state["w"], state["velocity"], Share.of(state["share"], momentum)
@@ -106,6 +112,11 @@ class Programs:
             state = session.checkpoint({"w": w, "velocity": velocity, "share": layer.share.document()})
             session.report(round=number)
         return state
+
+    def _hosts_first(self, session: Session, network: NetworkTerms, net: Dense) -> State:
+        prf = session.prf("weights")
+        w, share = net.initial(prf.stream("bottom")), _share(prf.stream("share"), network)
+        return {"w": w, "velocity": np.zeros_like(w), "share": (share if self.shared else Share.still(share.w * 0)).document()}
 
     @staticmethod
     def arbiter(session: Session) -> State:
@@ -145,25 +156,21 @@ def beginning(session: Session, make: Callable[[], State]) -> State:
     return unpack(session.keep("beginning", pack(make())) if stored is None else stored)
 
 
-def _guests_first(session: Session, tower: Tower, network: NetworkTerms, momentum: float) -> State:
+def _guests_first(session: Session, tower: Tower, network: NetworkTerms, batches: Batches) -> State:
     prf = session.prf("weights")
     w = np.concatenate([tower.bottom.initial(prf.stream("bottom")), tower.top.initial(prf.stream("top"))])
     return {
         "w": w,
         "velocity": np.zeros_like(w),
-        "shares": {party: _share(prf.stream("share", party), network, momentum) for party in session.hosts},
+        "shares": {party: _share(prf.stream("share", party), network).document() for party in session.hosts},
+        "order": np.concatenate(batches),
+        "batches": len(batches),
     }
 
 
-def _hosts_first(session: Session, network: NetworkTerms, columns: int, momentum: float) -> State:
-    prf, net = session.prf("weights"), host_net(network, columns)
-    w, share = net.initial(prf.stream("bottom")), _share(prf.stream("share"), network, momentum)
-    return {"w": w, "velocity": np.zeros_like(w), "share": share}
-
-
-def _share(stream: Any, network: NetworkTerms, momentum: float) -> list[Any]:
+def _share(stream: Stream, network: NetworkTerms) -> Share:
     assert network.bottom is not None
-    return Share.initial(stream, network.bottom, network.hidden[0], momentum).document()
+    return Share.initial(stream, network.bottom, network.hidden[0])
 
 
 def _shares(state: Mapping[str, Any], momentum: float) -> dict[str, Share]:

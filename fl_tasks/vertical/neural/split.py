@@ -93,5 +93,5 @@ def _received(session: Session, message: str, column: str, sender: str, rows: in
     return values.reshape(rows, network.bottom)
 
 
-PROGRAMS = Programs(SplitGuest, SplitHost)
+PROGRAMS = Programs(SplitGuest, SplitHost, shared=False)
 guest, host, arbiter = PROGRAMS.guest, PROGRAMS.host, PROGRAMS.arbiter
