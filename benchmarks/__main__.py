@@ -71,6 +71,7 @@ PARTS = (
     Part("ledger"),
     Part("memory"),
     Part("orchestration"),
+    Part("neural"),
     Part("secagg"),
     Part("horizontal_trees"),
 )
