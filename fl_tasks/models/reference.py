@@ -18,10 +18,11 @@ import numpy.typing as npt
 from contracts.task import NetworkTerms, TaskTerms
 from contracts.terms import LimitTerms
 from fl_tasks.models.metrics import measure
-from fl_tasks.nets.towers import WEIGHT_BITS, Towers
+from fl_tasks.nets.towers import Towers
 from fl_tasks.nets.training import Sample, Training
 from fl_tasks.trees.bins import MOST_BINS
 from fl_tasks.trees.boosting import Plan
+from fl_tasks.vertical.neural.grid import WEIGHT_BITS
 
 Floats = npt.NDArray[np.float64]
 _XGBOOST = {"logistic": "binary:logistic", "squared": "reg:squarederror", "softmax": "multi:softprob"}

@@ -19,8 +19,6 @@ from fl_tasks.nets.dense import Dense
 from fl_tasks.nets.losses import losses, slopes
 
 Floats = npt.NDArray[np.float64]
-WEIGHT_BITS = 32
-"""Fractional bits of the shares of W: its grid."""
 
 
 def activated(activation: str, sums: Floats) -> Floats:

@@ -12,14 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from fl_tasks.crypto.prf import Stream
-from fl_tasks.nets.towers import WEIGHT_BITS
 
 Floats = npt.NDArray[np.float64]
 Grid = npt.NDArray[np.object_]
 """Python integers of any size."""
 
-ACTIVATION_BITS, SLOPE_BITS, INPUT_BITS = 16, 40, 24
-"""Fractional bits of a host's units, of derivatives by the guest's sums, and of inputs times a unit's derivative."""
+ACTIVATION_BITS, WEIGHT_BITS, SLOPE_BITS, INPUT_BITS = 16, 32, 40, 24
+"""Fractional bits of a host's units, of weights, of derivatives by the guest's sums, and of inputs times a unit's derivative."""
 NOISE_BITS = 108
 """A step of W is hidden in noise of so many bits on the weights' grid, 62 more than the largest step has."""
 MOMENTUM_BITS = 16

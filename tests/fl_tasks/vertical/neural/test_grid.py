@@ -8,7 +8,6 @@ import pytest
 from fl_tasks.crypto.packing import pack, unpack
 from fl_tasks.crypto.paillier import generate
 from fl_tasks.crypto.prf import Prf
-from fl_tasks.nets.towers import WEIGHT_BITS
 from fl_tasks.vertical.neural.grid import (
     ACTIVATION_BITS,
     GRADIENT_SLOT,
@@ -21,6 +20,7 @@ from fl_tasks.vertical.neural.grid import (
     NOISE_BITS,
     SLOPE_BITS,
     SUM_SLOT,
+    WEIGHT_BITS,
     Share,
     encoded,
     noise,
