@@ -71,6 +71,7 @@ PARTS = (
     Part("ledger"),
     Part("memory"),
     Part("orchestration"),
+    Part("neural"),
     Part("secagg", peer="flower", targets={"secagg_client_vs_flower": 1}),
     Part("horizontal_trees"),
 )

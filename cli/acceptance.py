@@ -154,7 +154,8 @@ def _write_agreement(case: Case, tables: Tables, folder: Path) -> Path:
 
     roles = {party: {"role": "guest" if index == 0 else "host"} for index, party in enumerate(tables.files)}
     boosted, dealt = case.protocol == "secureboost", case.task.get("engine") == "dealer"
-    if case.protocol != "logistic-guest" and not boosted:
+    network = case.protocol == "vertical-mlp"
+    if case.protocol != "logistic-guest" and not boosted and not network:
         roles["notary"] = {"role": "arbiter"}
     columns = {}
     for party, file in tables.files.items():
@@ -170,7 +171,11 @@ def _write_agreement(case: Case, tables: Tables, folder: Path) -> Path:
         "task": {
             "protocol": case.protocol,
             "label": {"column": tables.label},
-            "parameters": {**({} if dealt else {"key_bits": _KEY_BITS}), **({} if boosted else {"l2": 1e-3}), **case.parameters},
+            "parameters": {
+                **({} if dealt else {"key_bits": _KEY_BITS}),
+                **({} if boosted or network else {"l2": 1e-3}),
+                **case.parameters,
+            },
             **case.task,
         },
         "alignment": {"id": [{"column": "id", "canonical": "text"}], "minimum_intersection": 100},
@@ -252,6 +257,21 @@ def _with_gaps(source: Callable[[Path, Path], Tables], share: float) -> Callable
     return tables
 
 
+def _part_of(source: Callable[[Path, Path], Tables], rows: int) -> Callable[[Path, Path], Tables]:
+    """The same tables with some of the guest's rows, always the same ones."""
+
+    def tables(data: Path, work: Path) -> Tables:
+        import pandas as pd
+
+        whole = source(data, work)
+        guest, *hosts = whole.files.items()
+        file = work / f"{guest[1].stem}-{rows}.parquet"
+        pd.read_parquet(guest[1]).sample(rows, random_state=7).to_parquet(file, index=False)
+        return replace(whole, files={guest[0]: file, **dict(hosts)}, rows={})
+
+    return tables
+
+
 _ABALONE = _from_folder("abalone", ["guest", "host1"], {"sex"}, {"common": 3402, "train": 2609, "test": 793})
 _CREDIT = _from_folder(
     "default_credit",
@@ -259,10 +279,14 @@ _CREDIT = _from_folder(
     {"SEX", "EDUCATION", "MARRIAGE"},
     {"common": 24_069, "train": 18_185, "test": 5_884},
 )
+_CREDIT_PART = _part_of(_CREDIT, 6000)
 _DIABETES = _from_scikit_learn("load_diabetes", [4, 6])
 _WDBC = _from_scikit_learn("load_breast_cancer", [4, 13, 13])
+_WDBC_PAIR = _from_scikit_learn("load_breast_cancer", [20, 10])
 _BOOSTED = {"rounds": 50, "depth": 4, "bins": 32}
 _DEALT = {"engine": "dealer", "waivers": ["expose-features-to-colluding-arbiter"]}
+_NETWORK = {"network": {"bottom": 3, "hidden": [2]}}
+_FEW_ROWS = {"minimum_rows_per_weight": 10}  # a host's gradients then say something of labels: docs/protocols/vertical-mlp.md
 _SQUARED = {"boosting": {"objective": "squared"}}
 _XGBOOSTS_LEAVES = {"minimum_leaf_rows": 4}  # of h at most 1/4 each: XGBoost's own min_child_weight, 1, instead of 5
 
@@ -279,6 +303,16 @@ CASES = (
     Case("logistic-arbiter-default-credit-dealer", "logistic-arbiter", _CREDIT, {"rounds": 12}, 1e-3, _DEALT),
     Case("logistic-taylor-wdbc", "logistic-taylor", _WDBC, {"rounds": 40}, None),
     Case("logistic-taylor-default-credit", "logistic-taylor", _CREDIT, {"rounds": 12}, None),
+    Case("network-wdbc", "vertical-mlp", _WDBC_PAIR, {"rounds": 60, "step": 0.5}, 2e-3, _NETWORK, _FEW_ROWS),
+    Case(
+        "network-default-credit",
+        "vertical-mlp",
+        _CREDIT_PART,
+        {"rounds": 10, "batch_rows": 1000, "step": 0.5},
+        2e-3,
+        _NETWORK,
+        _FEW_ROWS,
+    ),
     Case("boosted-wdbc", "secureboost", _WDBC, _BOOSTED, 5e-4, margins=1e-4),
     Case("boosted-wdbc-gaps", "secureboost", _with_gaps(_WDBC, 0.1), _BOOSTED, 1e-3),
     Case("boosted-diabetes", "secureboost", _DIABETES, _BOOSTED, 1e-6, _SQUARED),

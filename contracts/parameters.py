@@ -26,12 +26,15 @@ DEALT = ("linear-dealer", "logistic-taylor-dealer", "logistic-arbiter-dealer")
 TREES = ("secureboost",)
 NEWTON = ("horizontal-linear", "horizontal-logistic")
 NETWORKS = ("horizontal-mlp",)
+VERTICAL_NETWORKS = ("vertical-mlp",)
+SPLIT = ("vertical-mlp-split",)
+"""Protocols of :data:`VERTICAL_NETWORKS` on the engine ``split``, which needs no key."""
 COMMON_TREES = ("horizontal-trees",)
 HORIZONTAL = (*NEWTON, *NETWORKS, *COMMON_TREES)
 BOOSTED = (*TREES, *COMMON_TREES)
 
 WEIGHTED = (*LINEAR, *DEALT, *NEWTON)
-BATCHED = ("linear", "logistic-taylor", *NETWORKS)
+BATCHED = ("linear", "logistic-taylor", *VERTICAL_NETWORKS, *SPLIT, *NETWORKS)
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class Known:
     high: float | None
     title: str
     description: str
-    protocols: tuple[str, ...] = (*LINEAR, *DEALT, *TREES, *HORIZONTAL)
+    protocols: tuple[str, ...] = (*LINEAR, *DEALT, *TREES, *VERTICAL_NETWORKS, *SPLIT, *HORIZONTAL)
     words: tuple[str, ...] = ()
 
 
@@ -55,7 +58,7 @@ KNOWN: dict[str, Known] = {
         float, 0.001, 0, 1e6, "L2 penalty", "Weight of the squared-norm penalty, intercept not penalised.", (*WEIGHTED, *NETWORKS)
     ),
     "tolerance": Known(float, 1e-5, 0, 1, "Tolerance", "Training stops when no gradient component exceeds this.", WEIGHTED),
-    "key_bits": Known(int, 2048, 1024, 4096, "Key size", "Bits of the Paillier key.", (*LINEAR, *TREES)),
+    "key_bits": Known(int, 2048, 1024, 4096, "Key size", "Bits of the Paillier key.", (*LINEAR, *TREES, *VERTICAL_NETWORKS)),
     "test_fraction": Known(float, 0.25, 0, 0.9, "Held-out fraction", "Part of the rows kept for evaluation."),
     "batch_rows": Known(int, None, 1, None, "Batch rows", "Rows per mini-batch; empty for all rows.", BATCHED),
     "step": Known(float, 0.1, 0, 100, "Step size", "Step of mini-batch training.", BATCHED),
@@ -107,7 +110,9 @@ KNOWN: dict[str, Known] = {
         words=("fedavg", "fedprox", "fedadam"),
     ),
     "local_epochs": Known(int, 1, 1, 100, "Local epochs", "How often a client goes through its rows in a round.", NETWORKS),
-    "momentum": Known(float, 0.9, 0, 0.999, "Momentum", "Of clients' descent, anew in every round.", NETWORKS),
+    "momentum": Known(
+        float, 0.9, 0, 0.999, "Momentum", "Of descent; clients' anew in every round.", (*VERTICAL_NETWORKS, *SPLIT, *NETWORKS)
+    ),
     "proximal": Known(float, 0.01, 0, 1e3, "Proximal weight", "How close fedprox holds clients to the joint weights.", NETWORKS),
     "server_rate": Known(float, 0.01, 1e-6, 10, "Server rate", "Adam's step at the aggregator, of fedadam.", NETWORKS),
     "norm_bound": Known(

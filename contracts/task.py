@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from contracts.engine import Engine, require, training
-from contracts.parameters import BOOSTED, COMMON_TREES, HORIZONTAL, NETWORKS, parameters
+from contracts.parameters import BOOSTED, COMMON_TREES, HORIZONTAL, NETWORKS, VERTICAL_NETWORKS, parameters
 from contracts.tables import ColumnTerms, Strict, TableTerms
 from storage.errors import CodedError
 
@@ -18,13 +18,19 @@ Protocol = Literal[
     "logistic-guest",
     "logistic-arbiter",
     "secureboost",
+    "vertical-mlp",
     "horizontal-linear",
     "horizontal-logistic",
     "horizontal-mlp",
     "horizontal-trees",
 ]
 Outcome = Literal["number", "binary", "classes"]
-Waiver = Literal["disclose-direction-to-guest", "disclose-coalition-scores-to-guest", "expose-features-to-colluding-arbiter"]
+Waiver = Literal[
+    "disclose-direction-to-guest",
+    "disclose-coalition-scores-to-guest",
+    "expose-features-to-colluding-arbiter",
+    "expose-labels-and-features-by-split",
+]
 DIRECTION_WAIVER = "disclose-direction-to-guest"
 
 
@@ -60,8 +66,13 @@ class BoostingTerms(Strict):
 
 
 class NetworkTerms(Strict):
-    """The network that is learnt: units of its hidden layers, and what it predicts (docs/protocols/horizontal-mlp.md)."""
+    """The network that is learnt: units of its hidden layers, and what it predicts.
 
+    In a vertical one every party has ``bottom`` units of its own, and the first of the ``hidden`` layers joins them; the rest is
+    the guest's (docs/protocols/vertical-mlp.md, docs/protocols/horizontal-mlp.md).
+    """
+
+    bottom: int | None = Field(None, ge=2, le=64)
     hidden: list[Annotated[int, Field(ge=1, le=1024)]] = Field([32], min_length=1, max_length=4)
     activation: Literal["relu", "tanh"] = "relu"
     outcome: Outcome = "binary"
@@ -71,6 +82,8 @@ class NetworkTerms(Strict):
     def _classes_fit(self) -> Self:
         if (self.outcome == "classes") != (self.classes > 2):
             raise ValueError("classes: three or more where outcome is classes, and only there")
+        if self.bottom is not None and not self.hidden[0] < self.bottom:
+            raise ValueError("hidden: fewer units in the first layer than a party has of its own (bottom)")
         return self
 
 
@@ -170,6 +183,11 @@ class TaskTerms(Strict):
             return given
         boosting: dict[str, Any] = {"boosting": {}} if given.get("protocol") in BOOSTED else {}
         network: dict[str, Any] = {"network": {}} if given.get("protocol") in NETWORKS else {}
+        if given.get("protocol") in VERTICAL_NETWORKS:
+            usual = {"bottom": 8, "hidden": [4], "activation": "tanh"}
+            network = {"network": usual}
+            if isinstance(given.get("network"), dict):
+                given = {**given, "network": {**usual, **given["network"]}}
         engine = {} if given.get("protocol") in HORIZONTAL or given.get("engine") else {"engine": "paillier"}
         return {**boosting, **network, **given, **engine}
 
@@ -200,8 +218,11 @@ class TaskTerms(Strict):
 
     @model_validator(mode="after")
     def _network_fits(self) -> Self:
-        if (self.protocol in NETWORKS) != (self.network is not None):
-            raise ValueError(f"network: {', '.join(NETWORKS)} has it, and only that")
+        able = (*VERTICAL_NETWORKS, *NETWORKS)
+        if (self.protocol in able) != (self.network is not None):
+            raise ValueError(f"network: {' and '.join(able)} have it, and only they")
+        if self.network is not None and (self.network.bottom is None) == (self.protocol in VERTICAL_NETWORKS):
+            raise ValueError(f"network.bottom: {', '.join(VERTICAL_NETWORKS)} has it, and only that")
         return self
 
     @model_validator(mode="after")
@@ -219,7 +240,7 @@ class TaskTerms(Strict):
             return self
         if self.horizontal is not None and self.horizontal.quartiles:
             raise ValueError("horizontal.quartiles: they are not private in the sense of task.privacy; leave them out")
-        if self.network is None:
+        if self.protocol not in NETWORKS:
             raise ValueError(f"privacy: {', '.join(NETWORKS)} has it, and only that")
         unknown = [name for name, one in numbers.items() if one is None]
         if unknown:
@@ -257,8 +278,9 @@ class TaskTerms(Strict):
             return
         if held.count("guest") != 1 or held.count("host") < 1 or held.count("arbiter") > 1:
             raise ValueError("parties: exactly one guest, at least one host and at most one arbiter are needed")
-        if protocol not in ("logistic-guest", "secureboost") and "arbiter" not in held:
-            raise ValueError(f"task.protocol: {protocol} needs an arbiter; logistic-guest and secureboost do without")
+        alone = ("logistic-guest", "secureboost", *VERTICAL_NETWORKS)
+        if protocol not in alone and "arbiter" not in held:
+            raise ValueError(f"task.protocol: {protocol} needs an arbiter; {', '.join(alone)} do without")
         if protocol == "logistic-guest" and held.count("host") == 1 and DIRECTION_WAIVER not in self.waivers:
             raise ValueError(
                 f"task.protocol: with one host logistic-guest shows that host's directions to the guest; "

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from contracts.parameters import Parameter, Value, choose, parameters
+from contracts.parameters import VERTICAL_NETWORKS, Parameter, Value, choose, parameters
 from contracts.tables import Strict, TableTerms
 from contracts.task import HorizontalTerms, TaskTerms
 from storage.canonical import digest
@@ -66,6 +66,7 @@ class LimitTerms(Strict):
     maximum_leverage: float = Field(0.1, gt=0, le=1)
     minimum_bin_rows: int = Field(20, ge=1)
     minimum_leaf_rows: int = Field(20, ge=1)
+    minimum_rows_per_weight: int = Field(128, ge=10)
     minimum_row_difference: int = Field(100, ge=0)
     maximum_rounds_over_runs: int | None = Field(None, ge=1)
 
@@ -182,8 +183,10 @@ class Terms(Strict):
             if incentives.live is not None:
                 raise ValueError("incentives.live: it pays by what the model gains, which volume does not measure")
             return
-        if protocol == "secureboost":
-            raise ValueError("incentives.method: trees have no score per party, so coalitions cannot be valued; use volume")
+        if protocol in ("secureboost", *VERTICAL_NETWORKS):
+            raise ValueError(
+                "incentives.method: trees and networks have no score per party, so coalitions cannot be valued; use volume"
+            )
         if "arbiter" not in roles and COALITION_WAIVER not in self.task.waivers:
             raise ValueError(
                 "incentives.method: without an arbiter nobody may see coalitions' scores; "

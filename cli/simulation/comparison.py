@@ -41,18 +41,22 @@ def _by_columns(agreement: str, settings: Mapping[str, Path], run: str) -> Compa
     """All parties' columns of the same rows, and the guest's."""
     import numpy as np
 
+    from contracts.parameters import VERTICAL_NETWORKS
+    from fl_tasks.checkpoints import unpack
     from fl_tasks.models.gains import gains
     from fl_tasks.models.metrics import measure
     from fl_tasks.models.part import ModelPart
-    from fl_tasks.models.reference import Rows, reference_totals
+    from fl_tasks.models.reference import Rows, reference_totals, towers_totals
     from fl_tasks.stages.aligned import features, label, load_aligned, weight
 
     blocks: dict[str, Any] = {}
+    places: dict[str, Workplace] = {}
     parts: dict[str, ModelPart] = {}
     for party, file in settings.items():
         place = Workplace.open(agreement, file)
         if place.role == ARBITER:
             continue
+        places[party] = place
         aligned, part = load_aligned(place, run), ModelPart.of_run(place, run)
         encoded, parts[party] = part.encoder.transform(features(place, aligned)), part
         if place.role == GUEST:
@@ -63,10 +67,18 @@ def _by_columns(agreement: str, settings: Mapping[str, Path], run: str) -> Compa
             blocks[party] = encoded
 
     task, held_out = guest.terms.task, rows.labels[rows.test]
-    totals = {
-        name: reference_totals(task, guest.terms.limits, guest.params(run), rounds, x, rows)
-        for name, x in (("pooled", np.hstack(list(blocks.values()))), ("guest_only", blocks[guest.me]))
-    }
+    compared = {"pooled": blocks, "guest_only": {guest.me: blocks[guest.me]}}
+    if task.protocol in VERTICAL_NETWORKS:
+        begun = {party: unpack(place.run_area(run).area("train").get("beginning") or b"") for party, place in places.items()}
+        batches = np.array_split(begun[guest.me]["order"], begun[guest.me]["batches"])
+        network = task.network
+        assert network is not None
+        totals = {name: towers_totals(network, guest.params(run), rounds, x, rows, begun, batches) for name, x in compared.items()}
+    else:
+        totals = {
+            name: reference_totals(task, guest.terms.limits, guest.params(run), rounds, np.hstack(list(x.values())), rows)
+            for name, x in compared.items()
+        }
     off = _off(parts, guest.me, {party: x[rows.test] for party, x in blocks.items()}, totals["pooled"])
     curves = {}
     if task.outcome == "binary":

@@ -110,7 +110,15 @@ def _members(source: Source) -> str:
         for link in source.agreement.chain
     ]
     heads = ("party", "role", "key fingerprint", "signatures")
-    return f"<h2>Agreement</h2>{_table(heads, rows)}<h3>Chain</h3>{_table(('part', 'digest'), links)}"
+    return f"<h2>Agreement</h2>{_task(source)}{_table(heads, rows)}<h3>Chain</h3>{_table(('part', 'digest'), links)}"
+
+
+def _task(source: Source) -> str:
+    """What is trained, on what it is computed, and what the parties have waived."""
+    task = source.agreement.terms.task
+    engine = f", engine <b>{escape(task.engine)}</b>" if task.engine is not None else ""
+    waived = ", ".join(f"<code>{escape(one)}</code>" for one in task.waivers) or "nothing"
+    return f"<p>Protocol <b>{escape(task.protocol)}</b>{engine}. Waived by signature: {waived}.</p>"
 
 
 def _left(runs: list[History]) -> str:

@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import gmpy2
 import numpy as np
 import numpy.typing as npt
 
 from fl_tasks.crypto.errors import MalformedPacking, NoHeadroom, OutOfRange
 from fl_tasks.crypto.paillier import PublicKey
+from fl_tasks.crypto.vector import CipherVector
 
 
 def slots_per_ciphertext(public: PublicKey, slot_bits: int) -> int:
@@ -51,6 +53,28 @@ def pack(values: Sequence[int] | npt.NDArray[np.integer[Any]], slot_bits: int, p
         part = digits[start : start + slots]
         packed.append(int.from_bytes(b"".join(part), "little") - _offset(len(part), slot_bits))
     return packed
+
+
+def placed(values: Sequence[int], slot_bits: int, public: PublicKey) -> list[int]:
+    """As :func:`pack`, for addends modulo n of what will fit the slots once they are added up: any integers, no check."""
+    slots = slots_per_ciphertext(public, slot_bits)
+    groups = [values[start : start + slots] for start in range(0, len(values), slots)]
+    return [sum(int(value) << slot_bits * slot for slot, value in enumerate(group)) for group in groups]
+
+
+def pack_encrypted(vector: CipherVector, slot_bits: int) -> CipherVector:
+    """What :func:`pack` makes of the plaintexts, modulo n, under encryption: ``slot_bits`` squarings per ciphertext.
+
+    Deterministic: re-randomise before sending.
+    """
+    public, values = vector.public, vector.values()
+    slots, shift, packed = slots_per_ciphertext(public, slot_bits), 1 << slot_bits, []
+    for start in range(0, len(values), slots):
+        *rest, gathered = values[start : start + slots]
+        for value in reversed(rest):
+            gathered = gmpy2.powmod(gathered, shift, public.nsquare) * value % public.nsquare
+        packed.append(gathered)
+    return CipherVector.from_values(public, packed)
 
 
 def unpack(packed: Sequence[int], slot_bits: int, count: int, public: PublicKey) -> list[int]:

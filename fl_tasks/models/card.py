@@ -16,6 +16,7 @@ _PROTOCOLS = {
     "logistic-guest": "vertical logistic regression, exact, keys at the guest",
     "logistic-taylor": "vertical logistic regression, Taylor form, with an arbiter",
     "secureboost": "vertical boosted trees, keys at the guest",
+    "vertical-mlp": "a vertical network with an encrypted layer between the parties",
     "horizontal-linear": "horizontal linear regression by secure aggregation",
     "horizontal-logistic": "horizontal logistic regression by secure aggregation",
     "horizontal-mlp": "a network over clients' rows by federated averaging and secure aggregation",
@@ -24,6 +25,7 @@ _PROTOCOLS = {
 
 _FORMS = {
     "secureboost": "A sum of trees over binned columns",
+    "vertical-mlp": "A network of dense layers over standardised columns",
     "horizontal-mlp": "A network of dense layers over standardised columns",
     "horizontal-trees": "A sum of trees over binned columns",
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -32,15 +32,9 @@ class NetworkPart(ModelPart):
     @classmethod
     def _read(cls, document: Mapping[str, Any]) -> Self:
         encoder = Encoder.from_document(document["encoder"])
-        layers = [(np.asarray(one["weights"], np.float64), np.asarray(one["biases"], np.float64)) for one in document["layers"]]
-        sizes = (len(encoder.names), *(len(biases) for _, biases in layers))
-        net = Dense(sizes, document["activation"])
-        shapes = [(weights.shape, biases.shape) for weights, biases in net.layers(np.zeros(net.count))]
-        w = np.concatenate([part.ravel() for layer in layers for part in layer])
+        net, w = read_layers(document["layers"], len(encoder.names), document["activation"])
         label = float(document["label_mean"]), float(document["label_scale"])
-        if [(weights.shape, biases.shape) for weights, biases in layers] != shapes or not np.isfinite([*w, *label]).all():
-            raise UnfitPart("Layers and encoded columns differ.")
-        if list(encoder.names) != document["names"] or net.activation not in ("relu", "tanh"):
+        if list(encoder.names) != document["names"] or not np.isfinite(label).all():
             raise UnfitPart("Layers and encoded columns differ.")
         return cls(encoder=encoder, net=net, w=w, label_mean=label[0], label_scale=label[1], **cls._common(document))
 
@@ -57,3 +51,15 @@ class NetworkPart(ModelPart):
 def layers_document(net: Dense, w: Floats) -> list[dict[str, Any]]:
     """Layer by layer, weights as one list per input, and biases."""
     return [{"weights": weights.tolist(), "biases": biases.tolist()} for weights, biases in net.layers(w)]
+
+
+def read_layers(given: Sequence[Mapping[str, Any]], inputs: int, activation: str) -> tuple[Dense, Floats]:
+    """The network of a :func:`layers_document` and its weights, shape (count,). Raises :class:`UnfitPart`."""
+    layers = [(np.asarray(one["weights"], np.float64), np.asarray(one["biases"], np.float64)) for one in given]
+    net = Dense((inputs, *(len(biases) for _, biases in layers)), activation)
+    shapes = [(weights.shape, biases.shape) for weights, biases in net.layers(np.zeros(net.count))]
+    w = np.concatenate([part.ravel() for layer in layers for part in layer])
+    fits = [(weights.shape, biases.shape) for weights, biases in layers] == shapes
+    if not fits or not np.isfinite(w).all() or activation not in ("relu", "tanh"):
+        raise UnfitPart("Layers and encoded columns differ.")
+    return net, w

@@ -8,19 +8,21 @@ descent and number of epochs. Possible only where one machine has everybody's ta
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from contracts.task import TaskTerms
+from contracts.task import NetworkTerms, TaskTerms
 from contracts.terms import LimitTerms
 from fl_tasks.models.metrics import measure
+from fl_tasks.nets.towers import Towers
 from fl_tasks.nets.training import Sample, Training
 from fl_tasks.trees.bins import MOST_BINS
 from fl_tasks.trees.boosting import Plan
+from fl_tasks.vertical.neural.grid import WEIGHT_BITS
 
 Floats = npt.NDArray[np.float64]
 _XGBOOST = {"logistic": "binary:logistic", "squared": "reg:squarederror", "softmax": "multi:softprob"}
@@ -55,6 +57,35 @@ def reference_totals(
     fit = _linear if task.outcome == "number" else _logistic
     weights, intercept = fit(features[train], rows.labels[train], float(params["l2"]))
     return np.asarray(features[rows.test] @ weights + intercept, dtype=np.float64)
+
+
+def towers_totals(
+    network: NetworkTerms,
+    params: Mapping[str, Any],
+    rounds: int,
+    blocks: Mapping[str, Floats],
+    rows: Rows,
+    begun: Mapping[str, Mapping[str, Any]],
+    batches: Sequence[npt.NDArray[np.int64]],
+) -> Floats:
+    """Totals of the held-out rows by a vertical network that is trained in one place: on ``blocks`` by party, the guest first, from
+    the first weights that the parties had ``begun`` with. Shape (n,), or (n, classes)."""
+    guest, *hosts = blocks
+    between = {party: (begun[party]["share"], begun[guest]["shares"][party]) for party in hosts}
+    whole = Towers(
+        network,
+        blocks,
+        guest,
+        begun[guest]["w"],
+        {party: begun[party]["w"] for party in hosts},
+        {party: sum(np.array(one[0], dtype=object) for one in shares) / 2.0**WEIGHT_BITS for party, shares in between.items()},
+    )
+    y = rows.labels[~rows.test]
+    mean, scale = (float(y.mean()), float(y.std()) or 1.0) if network.outcome == "number" else (0.0, 1.0)
+    train = {party: x[~rows.test] for party, x in blocks.items()}
+    whole.descend(train, (y - mean) / scale, batches, rounds, float(params["step"]), float(params["momentum"]))
+    outputs = whole.outputs({party: x[rows.test] for party, x in blocks.items()}) * scale + mean
+    return outputs if outputs.shape[1] > 1 else outputs[:, 0]
 
 
 def _boosted(plan: Plan, rounds: int, codes: npt.NDArray[Any], rows: Rows) -> Floats:

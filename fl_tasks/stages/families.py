@@ -18,13 +18,16 @@ from fl_tasks.horizontal.statistics import statistics_of
 from fl_tasks.horizontal.trees.start import binner_of
 from fl_tasks.models.network import NetworkPart, layers_document
 from fl_tasks.models.part import Encodes, ModelPart, partial_scores
+from fl_tasks.models.towers import TowerPart, shares_document
 from fl_tasks.models.trees import EVERYBODY, TreePart
+from fl_tasks.nets.towers import Tower, host_net
 from fl_tasks.nets.training import Training
 from fl_tasks.session import Session
 from fl_tasks.tables.encoding import Encoder
 from fl_tasks.trees.bins import Binner
 from fl_tasks.vertical import scoring
 from fl_tasks.vertical.block import Block
+from fl_tasks.vertical.neural import scoring as tower_scoring
 from fl_tasks.vertical.secureboost import scoring as tree_scoring
 from fl_tasks.vertical.secureboost.contract import Block as TreeBlock
 from fl_tasks.vertical.secureboost.records import kept
@@ -96,6 +99,8 @@ def own_totals(protocol: str, part: Any, table: pa.Table) -> Floats:
 
 def vertical_family(protocol: str) -> VerticalFamily:
     """The family of a vertical training protocol."""
+    if protocol in TowerPart.PROTOCOLS:
+        return _TOWERS
     return _TREES if protocol in TreePart.PROTOCOLS else _LINEAR
 
 
@@ -116,6 +121,22 @@ def _linear_document(session: Session, encoder: Encoder, state: State) -> dict[s
 
 def _linear_totals(session: Session, part: ModelPart, table: pa.Table, recipients: Iterable[str]) -> Floats | None:
     return scoring.exchange_scores(session, partial_scores(part, table), recipients)
+
+
+def _tower_document(session: Session, encoder: Encoder, state: State) -> dict[str, Any]:
+    """A host's units and its share of what leads from them to the guest; at the guest all else."""
+    network, columns = session.terms.task.network, len(encoder.names)
+    assert network is not None
+    if session.role != GUEST:
+        bottom, top, w = host_net(network, columns), [], state["w"]
+        held = {"shares": shares_document({session.me: state["share"][0]}), "label_mean": 0.0, "label_scale": 1.0}
+    else:
+        tower = Tower.of(network, columns)
+        bottom, w = tower.bottom, state["w"][: tower.bottom.count]
+        top = layers_document(tower.top, state["w"][tower.bottom.count :])
+        shares = {party: document[0] for party, document in state["shares"].items()}
+        held = {"shares": shares_document(shares), **{name: float(state[name]) for name in ("label_mean", "label_scale")}}
+    return {"layers": layers_document(bottom, w), "top": top, "activation": network.activation, **held}
 
 
 def _fit_trees(place: Workplace, run: str, table: pa.Table, train: npt.NDArray[np.bool_]) -> Binner:
@@ -200,6 +221,14 @@ def _own_totals(session: Session, part: ModelPart, table: pa.Table, recipients: 
 
 _LINEAR = VerticalFamily(
     Encoder.from_document, _linear_document, scoring.MESSAGES, _linear_totals, fit=_fit_linear, block=_linear_block
+)
+_TOWERS = VerticalFamily(
+    Encoder.from_document,
+    _tower_document,
+    tower_scoring.MESSAGES,
+    tower_scoring.exchange_scores,
+    fit=_fit_linear,
+    block=_linear_block,
 )
 _TREES = VerticalFamily(
     Binner.from_document, _tree_document, tree_scoring.MESSAGES, tree_scoring.exchange_scores, fit=_fit_trees, block=_tree_block

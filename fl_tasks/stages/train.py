@@ -17,7 +17,8 @@ from fl_tasks.session import Progress, Session, log_progress
 from fl_tasks.stages.aligned import features, label, load_aligned, weight
 from fl_tasks.stages.families import Labels, VerticalFamily, family_of, horizontal_family, vertical_family
 from fl_tasks.stages.latecomers import admit, close_admission
-from fl_tasks.vertical import arbiter_oracle, dealer, guest_held, linear, secureboost, taylor
+from fl_tasks.vertical import arbiter_oracle, dealer, guest_held, linear, neural, secureboost, taylor
+from fl_tasks.vertical.neural import split
 from fl_tasks.waiting import Wait
 from fl_tasks.workplace import Workplace
 from storage.canonical import canonical, parse
@@ -33,6 +34,8 @@ PROTOCOLS = {
     "logistic-taylor-dealer": dealer.taylor,
     "logistic-arbiter-dealer": dealer.oracle,
     "secureboost": secureboost,
+    "vertical-mlp": neural,
+    "vertical-mlp-split": split,
     "horizontal-linear": newton,
     "horizontal-logistic": newton,
     "horizontal-mlp": averaging,

@@ -51,7 +51,7 @@ def test_the_engine_is_signed():
         ("linear", {"engine": "dealer"}, f"engine: with dealer.*sign the waiver {DEALER_WAIVER}"),
         ("logistic-guest", DEALER, "engine: dealer is for linear.*logistic-guest needs paillier"),
         ("secureboost", DEALER, "engine: dealer is for linear.*secureboost needs paillier"),
-        ("linear", {"engine": "spdz"}, "'paillier' or 'dealer'"),
+        ("linear", {"engine": "spdz"}, "'paillier', 'dealer' or 'split'"),
         ("linear", {**DEALER, "parameters": {"key_bits": 2048}}, "linear-dealer has no key_bits"),
         ("linear", {**DEALER, "parameters": {"batch_rows": 500}}, "linear-dealer has no batch_rows"),
         (

@@ -66,7 +66,7 @@ def test_the_least_threshold_is_just_above_two_thirds(clients, least):
         ({"incentives": {"budget": 100, "method": "volume", "live": {"budget": 1}}}, "incentives.live"),
         ({"incentives": {"budget": 100, "method": "volume", "metric": "rmse"}}, "not measured by"),
         ({"horizontal": {"absence": "late"}}, "absence"),
-        ({"task": {"network": {}}}, "has it, and only that"),
+        ({"task": {"network": {}}}, "have it, and only they"),
         ({"task": {"privacy": {"delta": 1e-5, "noise": 1}}}, "range is needed for a|only that"),
         ({"horizontal": {"features": {"a": {"range": [0, 1]}}}}, "only they"),
         ({"horizontal": {"features": {"a": {"range": [1, 1]}}}}, "upper end above"),

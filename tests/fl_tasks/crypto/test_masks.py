@@ -1,5 +1,6 @@
 """One-time pads modulo n and slot packing."""
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -7,7 +8,7 @@ from hypothesis import strategies as st
 
 from fl_tasks.crypto.errors import InvalidResidue, MalformedPacking, NoHeadroom, OutOfRange, WrongShape
 from fl_tasks.crypto.masks import mask_residues, residues_from_arrow, residues_to_arrow, unmask
-from fl_tasks.crypto.packing import check_slots, pack, slots_per_ciphertext, unpack
+from fl_tasks.crypto.packing import check_slots, pack, pack_encrypted, placed, slots_per_ciphertext, unpack
 from fl_tasks.crypto.paillier import generate
 from fl_tasks.crypto.prf import Prf
 from fl_tasks.crypto.vector import decrypt, decrypt_residues, encrypt
@@ -90,3 +91,20 @@ def test_packing_refuses_what_does_not_fit(public):
     check_slots(64, 2.0**60, 7)
     with pytest.raises(NoHeadroom):
         check_slots(64, 2.0**60, 8)
+
+
+@pytest.mark.parametrize("count", [1, 7, 8, 20])
+def test_packing_under_encryption_is_that_of_plaintexts(private, count):
+    random = np.random.default_rng(count)
+    values = [int(one) for one in random.integers(-(2**62), 2**62, count)]
+    packed = pack_encrypted(encrypt(private.public, values), 128)
+    assert decrypt(private, packed) == pack(values, 128, private.public)
+
+
+def test_addends_larger_than_a_slot_add_up_to_what_fits(public):
+    random = np.random.default_rng(3)
+    values = [int(one) for one in random.integers(-(2**40), 2**40, 20)]
+    large = [int(one) << 150 for one in random.integers(1, 2**60, 20)]
+    rest = [value - one for value, one in zip(values, large, strict=True)]
+    sums = [(a + b) % int(public.n) for a, b in zip(placed(large, 64, public), placed(rest, 64, public), strict=True)]
+    assert unpack([public.signed(one) for one in sums], 64, 20, public) == values

@@ -1,0 +1,139 @@
+"""An epoch of a vertical network with one host, at 2048 bits: seconds and bytes by rows and by widths.
+
+``python -m benchmarks.neural [--quick] [OUTPUT.json]``. Two processes, a party each with one worker, train on generated tables of
+ten columns each, with exchange, sealing and booking. The first epoch, which has keys and tables of powers to make, does not count.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+COLUMNS = {"guest": 10, "host": 10}
+CASES = ((1_000, 4, 2), (4_000, 4, 2), (1_000, 8, 4), (4_000, 8, 4), (16_000, 4, 2))
+"""Rows, units of each party, joint units."""
+_QUICK = 1
+_EPOCHS = 2
+_OUT = Path(".tombolo/bench/neural")
+
+
+def write_tables(folder: Path, rows: int) -> dict[str, Path]:
+    """Generated tables, the same every time, with some rows more that are held out."""
+    import pandas as pd
+
+    folder.mkdir(parents=True, exist_ok=True)
+    rng, total = np.random.default_rng(7), rows + 100
+    x = rng.normal(size=(total, sum(COLUMNS.values())))
+    ids, files, start = [f"P{index:06d}" for index in range(total)], {}, 0
+    for party, width in COLUMNS.items():
+        frame = pd.DataFrame(x[:, start : start + width], columns=[f"{party}_{index}" for index in range(width)])
+        frame.insert(0, "id", ids)
+        if party == "guest":
+            frame["y"] = (x.sum(axis=1) + 4 * x[:, 0] * x[:, -1] > 0).astype(int)
+        files[party] = folder / f"{party}.parquet"
+        frame.to_parquet(files[party], index=False)
+        start += width
+    split = folder / "split.csv"
+    pd.DataFrame({"id": ids, "set": ["train"] * rows + ["test"] * 100}).to_csv(split, index=False)
+    return {**files, "split": split}
+
+
+def agreement(folder: Path, bottom: int, joint: int) -> Path:
+    """Terms of the benchmark: all rows are one batch."""
+    import yaml
+
+    terms = {
+        "schema": "tombolo.terms/1",
+        "name": "network",
+        "parties": {party: {"role": "guest" if party == "guest" else "host"} for party in COLUMNS},
+        "task": {
+            "protocol": "vertical-mlp",
+            "label": {"column": "y"},
+            "network": {"bottom": bottom, "hidden": [joint]},
+            "parameters": {"rounds": _EPOCHS},
+        },
+        "alignment": {"id": [{"column": "id"}]},
+        "limits": {"minimum_rows_per_weight": 10},
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "agreement.yaml").write_text(yaml.safe_dump(terms, sort_keys=False), encoding="utf-8")
+    return folder
+
+
+def work(settings: Path, run: str) -> dict[str, Any]:
+    """One party, in a process of its own: seconds, CPU seconds and bytes sent of the second epoch."""
+    import math
+
+    from fl_tasks.stages.align import align
+    from fl_tasks.stages.join import join
+    from fl_tasks.stages.train import train
+    from fl_tasks.stages.validate import validate
+    from fl_tasks.waiting import Wait
+    from fl_tasks.workplace import Workplace
+
+    place, wait = Workplace.open("network", settings), Wait(math.inf)
+    for stage in (join, validate, align):
+        stage(place, run, wait, progress=lambda _: None)
+    train(place, run, wait, progress=lambda _: None, leg_end=1)
+    began, cpu = time.monotonic(), time.process_time()
+    train(place, run, wait, progress=lambda _: None)
+    seconds, cpu = time.monotonic() - began, time.process_time() - cpu
+    sent = sum(one.size for one in place.books(run).entries("sent") if "/000002/train." in one.address)
+    return {"seconds": seconds, "cpu": cpu, "bytes": sent}
+
+
+def measure(rows: int, bottom: int, joint: int) -> dict[str, Any]:
+    """The figures of one case."""
+    from cli.simulation.layout import lay_out
+    from fl_tasks.stages.join import invite
+    from fl_tasks.workplace import Workplace
+
+    os.environ["TOMBOLO_WORKERS"] = "1"
+    tables = write_tables(_OUT / "tables", rows)
+    files = {party: tables[party] for party in COLUMNS}
+    laid = lay_out(agreement(_OUT / "agreement", bottom, joint), files, tables["split"], _OUT / "run")
+    invite(Workplace.open("network", laid.settings["guest"]), "bench", "train", {})
+    with ProcessPoolExecutor(len(COLUMNS), mp_context=multiprocessing.get_context("spawn")) as pool:
+        futures = {party: pool.submit(work, file, "bench") for party, file in laid.settings.items()}
+        found = {party: future.result() for party, future in futures.items()}
+    return {
+        "rows": rows,
+        "bottom": bottom,
+        "joint": joint,
+        "seconds_per_epoch": max(one["seconds"] for one in found.values()),
+        "cpu_per_epoch": {party: one["cpu"] for party, one in found.items()},
+        "bytes_per_epoch": {party: one["bytes"] for party, one in found.items()},
+    }
+
+
+def main() -> None:
+    """Measure, print, and write the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="the smallest case only")
+    parser.add_argument("output", type=Path, nargs="?", metavar="OUTPUT.json")
+    options = parser.parse_args()
+    found = [measure(*case) for case in CASES[: _QUICK if options.quick else len(CASES)]]
+    table = Table(title="An epoch of a vertical network: 10 and 10 columns, one host, 2048 bits", title_justify="left")
+    for name in ("rows", "units of each, joint", "seconds", "CPU s, guest", "CPU s, host", "MB, guest", "MB, host"):
+        table.add_column(name, justify="right")
+    for one in found:
+        cpu, sent = one["cpu_per_epoch"], one["bytes_per_epoch"]
+        figures = (one["seconds_per_epoch"], cpu["guest"], cpu["host"], sent["guest"] / 1e6, sent["host"] / 1e6)
+        table.add_row(f"{one['rows']:,}", f"{one['bottom']}, {one['joint']}", *(f"{figure:.1f}" for figure in figures))
+    Console(width=110).print(table)
+    if options.output is not None:
+        options.output.write_text(json.dumps({"cases": found}, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,14 @@
+"""A network over columns of several parties: units at each, an encrypted layer between them, the labels at the guest.
+
+White paper 3.2 (neural models on vertical data). The encrypted layer is FATE's (Zhang and Zhu 2020, arXiv 2007.06849) in a form
+that shows hosts no row's derivative: those are per row at the guest and as ciphertexts at hosts, which learn sums over batches.
+"""
+
+from fl_tasks.vertical.neural.contract import CONTRACT
+from fl_tasks.vertical.neural.encrypted import EncryptedGuest, EncryptedHost
+from fl_tasks.vertical.neural.programs import Programs
+
+PROGRAMS = Programs(EncryptedGuest, EncryptedHost)
+guest, host, arbiter = PROGRAMS.guest, PROGRAMS.host, PROGRAMS.arbiter
+
+__all__ = ["CONTRACT", "PROGRAMS", "arbiter", "guest", "host"]

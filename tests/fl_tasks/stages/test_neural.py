@@ -1,0 +1,91 @@
+"""A vertical network's whole life: validated, aligned, trained in legs, evaluated, published, settled, predicted with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from fl_tasks.models.metrics import classification, sigmoid
+from fl_tasks.models.part import ModelPart
+from fl_tasks.models.registry import load
+from fl_tasks.nets.towers import Tower, activated
+from fl_tasks.stages.align import align
+from fl_tasks.stages.aligned import features, label, load_aligned
+from fl_tasks.stages.evaluate import evaluate
+from fl_tasks.stages.predict import predict
+from fl_tasks.stages.publish import publish
+from fl_tasks.stages.settle import settle
+from fl_tasks.stages.train import train
+from fl_tasks.stages.validate import validate
+from fl_tasks.vertical.neural.grid import WEIGHT_BITS
+from tests.federation import Federation, federation
+from tests.fl_tasks.stages.trained import sample
+from tests.fl_tasks.stages.trained import settle as point
+
+PARTIES = ("clinic", "lab", "bank")
+
+
+def agreed(root: Path, **terms) -> Federation:
+    """A clinic, a lab and a bank that agreed on a network."""
+    tables, _ = sample(1)
+    task = {"protocol": "vertical-mlp", "label": {"column": "label"}, "network": {"bottom": 3, "hidden": [2]}}
+    task["parameters"] = {"key_bits": 1024, "rounds": 4, "step": 1.0, "test_fraction": 0.3}
+    roles = {"clinic": "guest", "lab": "host", "bank": "host"}
+    limits = {"minimum_rows_per_weight": 10}
+    return federation(root, tables, roles, task=task, limits=limits, scores=["clinic", "bank"], **terms)
+
+
+def whole(parts: dict[str, ModelPart], x: dict[str, np.ndarray]) -> np.ndarray:
+    """Logits by all parts at once."""
+    guest, sums = parts["clinic"], 0.0
+    for party in ("lab", "bank"):
+        part = parts[party]
+        between = (part.shares[party] + guest.shares[party]).astype(float) / 2.0**WEIGHT_BITS
+        sums = sums + activated("tanh", part.bottom.outputs(part.w, x[party])) @ between
+    tower = Tower(guest.bottom, guest.top, "tanh")
+    return tower.outputs(np.concatenate([guest.w, guest.above]), x["clinic"], sums)[:, 0]
+
+
+@pytest.mark.slow
+def test_a_whole_life(tmp_path):
+    made = agreed(tmp_path, incentives={"budget": 900, "method": "volume"})
+    run = made.start()
+    for stage in (validate, align):
+        made.stage(stage, run)
+    assert not made.stage(train, run, leg_end=2)["lab"]["finished"]
+    finished = made.stage(train, run)
+    assert finished["clinic"]["finished"] and finished["lab"]["loss"] == [] and len(finished["clinic"]["loss"]) == 4
+    parts, x = {}, {}
+    for party in PARTIES:
+        place = made.place(party)
+        aligned, parts[party] = load_aligned(place, run), ModelPart.of_run(place, run)
+        x[party] = parts[party].encoder.transform(features(place, aligned).filter(aligned.test))
+        if party == "clinic":
+            y = label(place, aligned)[aligned.test]
+    told = made.stage(evaluate, run)
+    assert told["bank"]["metrics"] == pytest.approx(classification(y, whole(parts, x)), abs=1e-3)
+    assert told["clinic"]["metrics"]["auc"] > 0.8
+    card = Path(made.stage(publish, run)["lab"]["card"]).read_text()
+    assert "A network of dense layers" in card and "clinic_a" not in card
+    settled = made.stage(settle, run)
+    assert {one["unmatched"] for one in settled.values()} == {0}
+    new, _ = sample(2)
+    for party in PARTIES:
+        point(made, party, "predict_table", new[party].drop(["label"]) if party == "clinic" else new[party])
+    made.start("new-1", "predict", model=run)
+    for stage in (validate, align):
+        made.stage(stage, "new-1")
+    scores = made.stage(predict, "new-1")
+    ids = new["clinic"].column("id").to_pylist()
+    for party in PARTIES:
+        part = ModelPart.from_document(load(made.place(party), run)["part"])
+        own = dict(zip(new[party].column("id").to_pylist(), part.encoder.transform(new[party]), strict=True))
+        parts[party], x[party] = part, np.array([own[one] for one in ids])
+    expected = dict(zip(ids, sigmoid(whole(parts, x)).tolist(), strict=True))
+    for party in ("clinic", "bank"):
+        table = pq.read_table(scores[party]["scores"])
+        assert dict(zip(*(column.to_pylist() for column in table.columns), strict=True)) == pytest.approx(expected, abs=1e-3)
+    assert scores["lab"]["scores"] is None
