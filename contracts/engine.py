@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from contracts.parameters import DEALT, HORIZONTAL
+from contracts.parameters import DEALT, HORIZONTAL, QUERIES
 
 Engine = Literal["paillier", "dealer"]
 DEALER_WAIVER = "expose-features-to-colluding-arbiter"
@@ -18,8 +18,8 @@ def training(protocol: str, engine: str | None) -> str:
 
 def require(protocol: str, engine: str | None, waivers: Sequence[str]) -> None:
     """Raise ValueError unless the protocol runs on the engine, and what it takes has been signed."""
-    if (protocol in HORIZONTAL) != (engine is None):
-        raise ValueError(f"engine: {', '.join(HORIZONTAL)} have none")
+    if (protocol in (*HORIZONTAL, *QUERIES)) != (engine is None):
+        raise ValueError(f"engine: {', '.join((*HORIZONTAL, *QUERIES))} have none")
     if engine != "dealer":
         return
     if training(protocol, engine) not in DEALT:
