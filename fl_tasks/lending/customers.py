@@ -18,7 +18,7 @@ from fl_tasks.lending.keys import Keeping
 
 COUNT_SHIFT = 40
 """A value is count * 2^40 + exposure: 256 lenders' exposures below 2^32 never reach the counts."""
-_LARGEST = 1 << 32
+_MOST_LOANS, _MOST_UNITS = 1 << 23, 1 << 32
 _ROWS = 200_000
 
 
@@ -32,12 +32,12 @@ class Customers:
     @classmethod
     def of(cls, table: pa.Table, ids: Sequence[str], terms: QueryTerms) -> Customers:
         """Read the agreed columns; exposure is rounded to whole units. Raises :class:`BadCustomers`."""
-        count = _column(table, terms.count, 1)
-        exposure = _column(table, terms.exposure, terms.unit)
+        count = _column(table, terms.count, 1, _MOST_LOANS)
+        exposure = _column(table, terms.exposure, terms.unit, _MOST_UNITS)
         return cls(ids, (count << np.uint64(COUNT_SHIFT)) | exposure)
 
 
-def _column(table: pa.Table, name: str, unit: int) -> npt.NDArray[np.uint64]:
+def _column(table: pa.Table, name: str, unit: int, most: int) -> npt.NDArray[np.uint64]:
     if name not in table.column_names:
         raise BadCustomers(f"Column {name} is missing.")
     try:
@@ -45,7 +45,7 @@ def _column(table: pa.Table, name: str, unit: int) -> npt.NDArray[np.uint64]:
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         raise BadCustomers(f"Column {name} does not hold numbers.") from None
     whole = np.round(numbers / unit)
-    bad = ~(np.isfinite(numbers) & (numbers >= 0) & (whole < _LARGEST))
+    bad = ~(np.isfinite(numbers) & (numbers >= 0) & (whole < most))
     if unit == 1:
         bad |= numbers != whole
     if bad.any():

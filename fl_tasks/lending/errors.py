@@ -8,7 +8,7 @@ from storage.errors import CodedError
 class BadCustomers(CodedError):
     code = "TMB-QUERY-001"
     cause = "A lender's table of customers lacks the agreed columns, or they do not hold whole, non-negative numbers in range."
-    remedy = "task.query.count and task.query.exposure name the columns; exposure is at most 2^32 of task.query.unit."
+    remedy = "task.query.count and task.query.exposure name the columns; a count is below 2^23, an exposure below 2^32 units."
 
 
 class NoIndex(CodedError):

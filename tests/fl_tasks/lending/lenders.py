@@ -60,11 +60,11 @@ def put(fed: Federation, ids: Sequence[str], receipts: Sequence[str] | None = No
     return put_questions(fed.place(BANK), file.name)
 
 
-def begin(fed: Federation, run: str, handle: str) -> str:
+def begin(fed: Federation, run: str, handle: str, epoch: str | None = None) -> str:
     """Everything before the questions leave."""
     place = fed.place(BANK)
     choose_questions(place, run, handle)
-    invite(place, run, "query", {}, model=latest_epoch(place))
+    invite(place, run, "query", {}, model=epoch or latest_epoch(place))
     fed.run_all(lambda party: join(fed.place(party), run, FOREVER, progress=quiet))
     return run
 

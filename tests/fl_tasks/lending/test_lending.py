@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from contracts.query import QueryTerms
@@ -19,7 +19,6 @@ from fl_tasks.lending.errors import (
 from fl_tasks.lending.keys import Keeping
 from fl_tasks.lending.questions import Questions
 from fl_tasks.stages.index import index
-from fl_tasks.stages.join import invite
 from fl_tasks.stages.query import answers, query
 from fl_tasks.stages.settle import settle
 from fl_tasks.waiting import PeerAborted
@@ -111,10 +110,11 @@ def test_refusals_are_heard_by_all_and_in_the_record(tmp_path):
     build(fed, "index-1")
     with pytest.raises(AskerQuotaSpent):
         ask(fed, "query-1", ["ann", "bob"])
-    with pytest.raises(PeerAborted, match="TMB-QUERY-004"):
+    with pytest.raises(PeerAborted):
         query(fed.place(REGISTER), "query-1", FOREVER, progress=quiet)
     aborts = [one for one in fed.place("alpha").chain.entries("query-1") if one.kind == "abort"]
-    assert aborts and "ann" not in str(aborts)
+    assert "TMB-QUERY-004" in str(aborts)
+    assert "ann" not in str(aborts)
 
 
 def test_an_update_answers_anew_and_waits_for_the_cool_down(tmp_path):
@@ -136,16 +136,9 @@ def test_an_update_answers_anew_and_waits_for_the_cool_down(tmp_path):
     assert ask(fed, "query-4", ["b1"]) == {"b1": truth(lenders, "b1")}
     with pytest.raises(CoolingDown):
         ask(fed, "query-5", ["ann"])
+    begin(fed, "late", put(fed, ["b2"]), epoch="index-1")
     with pytest.raises(NoIndex):
-        invite(fed.place(BANK), "late", "query", {}, model="index-1")
-        _join_all(fed, "late")
         fed.stage(query, "late")
-
-
-def _join_all(fed, run):
-    from fl_tasks.stages.join import join
-
-    fed.run_all(lambda party: join(fed.place(party), run, FOREVER, progress=quiet))
 
 
 def test_after_the_cool_down_the_log_is_forgotten(tmp_path):
@@ -171,10 +164,10 @@ def test_bad_customers_are_refused_before_anything_leaves(tmp_path, bad):
 
 
 people = st.sampled_from([f"p{at}" for at in range(12)])
-loans = st.tuples(st.integers(0, 2**31), st.integers(0, 2**40))
+loans = st.tuples(st.integers(0, 2**23 - 1), st.integers(0, 2**40))
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, deadline=None, phases=[Phase.generate], suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.dictionaries(people, loans, min_size=1), min_size=3, max_size=4), st.sets(people, min_size=1, max_size=5))
 def test_answers_equal_the_truth_for_random_overlaps(tmp_path_factory, tables, asked):
     lenders = {f"lender{at}": one for at, one in enumerate(tables)}
