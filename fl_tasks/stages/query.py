@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
+
+import pyarrow as pa
 
 from contracts.settings import TableSettings
 from fl_tasks.ledger import enter
@@ -12,7 +15,7 @@ from fl_tasks.lending import query as protocol
 from fl_tasks.lending.contract import QUERY
 from fl_tasks.lending.errors import BadQuestions, NoIndex
 from fl_tasks.lending.keys import Keeping
-from fl_tasks.lending.questions import Questions, answers_of, keep_answers
+from fl_tasks.lending.questions import CONSENT, Questions, answers_of, keep_answers
 from fl_tasks.session import Progress, Session, log_progress
 from fl_tasks.stages.aligned import id_columns
 from fl_tasks.tables.source import read_table
@@ -26,13 +29,21 @@ def put_questions(place: Workplace, path: str) -> str:
 
     Raises BadQuestions, and what reading a table raises.
     """
+    source = TableSettings(source="parquet" if path.endswith(".parquet") else "csv", path=path)
+    return _sealed(place, read_table(source, place.party.folder, {}, [*id_columns(place), CONSENT]))
+
+
+def seal_questions(place: Workplace, rows: Sequence[Mapping[str, str]]) -> str:
+    """Seal questions that somebody has typed: the id columns and ``consent`` of each. Raises BadQuestions."""
+    return _sealed(place, pa.Table.from_pylist([dict(one) for one in rows]))
+
+
+def _sealed(place: Workplace, table: pa.Table) -> str:
     query = place.terms.task.query
     if query is None or place.role != GUEST:
         raise BadQuestions("Only the guest of a lending agreement asks.", party=place.me)
-    columns = id_columns(place)
-    source = TableSettings(source="parquet" if path.endswith(".parquet") else "csv", path=path)
-    table = read_table(source, place.party.folder, {}, columns)
-    return Questions.of(table, place.terms.alignment, columns, query.batch).seal(place.private.area("questions"))
+    questions = Questions.of(table, place.terms.alignment, id_columns(place), query.batch)
+    return questions.seal(place.private.area("questions"))
 
 
 def choose_questions(place: Workplace, run: str, handle: str) -> None:
