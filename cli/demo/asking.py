@@ -117,8 +117,8 @@ def show_answers(report: Mapping[str, Any], console: Console) -> None:
     console.print(
         f"Index of {sum(report['customers'].values()):,} customers: {seconds['index']:.0f} s and "
         f"{sum(sent['index'].values()) / 1e6:,.0f} MB; the query: {seconds['query']:.0f} s and "
-        f"{sum(sent['query'].values()) / 1e6:.1f} MB, most of it waiting and settling. No id that was asked about stands in any file, "
-        f"log or database of the five organisations. The query is block {report['settlement']['height']}, signed by "
+        f"{sum(sent['query'].values()) / 1e6:.1f} MB, most of it waiting and settling. No id that was asked about stands in any "
+        f"file, log or database of the five organisations. The query is block {report['settlement']['height']}, signed by "
         f"{', '.join(report['settlement']['signers'])}.",
         highlight=False,
     )
