@@ -8,7 +8,7 @@ RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demo-marketing demo-horizontal up up-marketing up-horizontal down test lint bench bench-quick acceptance lock clean
+.PHONY: help install demo demo-marketing demo-horizontal demo-lending up up-marketing up-horizontal up-lending down test lint bench bench-quick acceptance lock clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -35,6 +35,9 @@ demo-marketing: $(STAMP) ## a shop, a bank, a social network: boosted trees and 
 demo-horizontal: $(STAMP) ## four hospitals train over their patients; one is killed on the way
 	$(RUN) -m cli demo hospitals
 
+demo-lending: $(STAMP) ## a bank asks three lenders about people, and exposes nobody
+	$(RUN) -m cli demo lending
+
 up: $(STAMP) ## make demo, and leave the three UIs running
 	$(RUN) -m cli demo --keep
 
@@ -43,6 +46,9 @@ up-marketing: $(STAMP) ## make demo-marketing, and leave the three UIs running
 
 up-horizontal: $(STAMP) ## make demo-horizontal, and leave the four surviving UIs running
 	$(RUN) -m cli demo hospitals --keep
+
+up-lending: $(STAMP) ## make demo-lending, and leave the five UIs running
+	$(RUN) -m cli demo lending --keep
 
 down: ## stop them
 	@[ ! -x $(RUN) ] || $(RUN) -m cli demo-stop

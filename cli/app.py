@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from cli import agreement, audit, keys, model
+from cli import agreement, audit, keys, model, query
 from cli.acceptance import acceptance
 from cli.demo import demo, demo_stop
 from cli.errors import errors
@@ -17,6 +17,7 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(agreement.app, name="agreement")
 app.add_typer(audit.app, name="audit")
 app.add_typer(model.app, name="model")
+app.add_typer(query.app, name="query")
 for command in (simulate, preflight, demo, acceptance, errors, leakage):
     app.command()(command)
 app.command("demo-stop")(demo_stop)

@@ -47,13 +47,15 @@ def simulated(
     """Lay out, run and compare; writes and returns the report. Raises Misuse, RunFailed or a coded error."""
     from cli.simulation.display import progress
     from cli.simulation.driver import drive
-    from cli.simulation.layout import lay_out
+    from cli.simulation.layout import Misuse, lay_out
     from cli.simulation.report import write
     from fl_tasks.stages.join import invite
     from fl_tasks.workplace import Workplace
     from storage.roles import INITIATORS
 
     laid = lay_out(agreement, data, split, out)
+    if laid.terms.task.query is not None:
+        raise Misuse(f"{laid.agreement} trains nothing; `make demo-lending` shows a lending query")
     initiator = next(party for party, role in laid.roles.items() if role in INITIATORS)
     run = f"simulated-{datetime.now(UTC):%Y%m%dT%H%M%S}"
     parameters = invite(Workplace.open(laid.agreement, laid.settings[initiator]), run, "train", choices).parameters

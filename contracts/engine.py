@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from contracts.parameters import DEALT, HORIZONTAL, SPLIT
+from contracts.parameters import DEALT, HORIZONTAL, QUERIES, SPLIT
 
 Engine = Literal["paillier", "dealer", "split"]
 DEALER_WAIVER = "expose-features-to-colluding-arbiter"
@@ -20,8 +20,8 @@ def training(protocol: str, engine: str | None) -> str:
 
 def require(protocol: str, engine: str | None, waivers: Sequence[str]) -> None:
     """Raise ValueError unless the protocol runs on the engine, and what it takes has been signed."""
-    if (protocol in HORIZONTAL) != (engine is None):
-        raise ValueError(f"engine: {', '.join(HORIZONTAL)} have none")
+    if (protocol in (*HORIZONTAL, *QUERIES)) != (engine is None):
+        raise ValueError(f"engine: {', '.join((*HORIZONTAL, *QUERIES))} have none")
     if engine == "split":
         _require_split(protocol, waivers)
     if engine != "dealer":

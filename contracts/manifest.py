@@ -48,11 +48,17 @@ class _Document(BaseModel):
             raise BadManifest(f"{cls.__name__}: {', '.join(fields) or 'not a document'}.") from None
 
 
+Kind = Literal["train", "predict", "index", "query"]
+
+
 class Invitation(_Document):
-    """What the guest proposes: a run of one kind with all its parameters."""
+    """What the guest proposes: a run of one kind with all its parameters.
+
+    ``model`` is the run that published the model to predict with, or built the index to ask or to bring up to date.
+    """
 
     run: Run
-    kind: Literal["train", "predict"]
+    kind: Kind
     agreement: str = Field(max_length=63)
     agreement_digest: Digest
     initiator: str = Field(max_length=63)

@@ -32,6 +32,8 @@ SPLIT = ("vertical-mlp-split",)
 COMMON_TREES = ("horizontal-trees",)
 HORIZONTAL = (*NEWTON, *NETWORKS, *COMMON_TREES)
 BOOSTED = (*TREES, *COMMON_TREES)
+QUERIES = ("lending-query",)
+"""Protocols that train nothing: an index is built, and asked."""
 
 WEIGHTED = (*LINEAR, *DEALT, *NEWTON)
 BATCHED = ("linear", "logistic-taylor", *VERTICAL_NETWORKS, *SPLIT, *NETWORKS)
@@ -58,7 +60,9 @@ KNOWN: dict[str, Known] = {
         float, 0.001, 0, 1e6, "L2 penalty", "Weight of the squared-norm penalty, intercept not penalised.", (*WEIGHTED, *NETWORKS)
     ),
     "tolerance": Known(float, 1e-5, 0, 1, "Tolerance", "Training stops when no gradient component exceeds this.", WEIGHTED),
-    "key_bits": Known(int, 2048, 1024, 4096, "Key size", "Bits of the Paillier key.", (*LINEAR, *TREES, *VERTICAL_NETWORKS)),
+    "key_bits": Known(
+        int, 2048, 1024, 4096, "Key size", "Bits of the Paillier key.", (*LINEAR, *TREES, *VERTICAL_NETWORKS, *QUERIES)
+    ),
     "test_fraction": Known(float, 0.25, 0, 0.9, "Held-out fraction", "Part of the rows kept for evaluation."),
     "batch_rows": Known(int, None, 1, None, "Batch rows", "Rows per mini-batch; empty for all rows.", BATCHED),
     "step": Known(float, 0.1, 0, 100, "Step size", "Step of mini-batch training.", BATCHED),

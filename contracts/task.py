@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from contracts.engine import Engine, require, training
-from contracts.parameters import BOOSTED, COMMON_TREES, HORIZONTAL, NETWORKS, VERTICAL_NETWORKS, parameters
+from contracts.parameters import BOOSTED, COMMON_TREES, HORIZONTAL, NETWORKS, QUERIES, VERTICAL_NETWORKS, parameters
+from contracts.query import FEWEST_LENDERS, MOST_LENDERS, QueryTerms
 from contracts.tables import ColumnTerms, Strict, TableTerms
 from storage.errors import CodedError
 
@@ -23,6 +24,7 @@ Protocol = Literal[
     "horizontal-logistic",
     "horizontal-mlp",
     "horizontal-trees",
+    "lending-query",
 ]
 Outcome = Literal["number", "binary", "classes"]
 Waiver = Literal[
@@ -159,11 +161,12 @@ class HorizontalTerms(Strict):
 class TaskTerms(Strict):
     protocol: Protocol
     engine: Engine | None = None
-    label: LabelTerms
+    label: LabelTerms | None = None
     boosting: BoostingTerms | None = None
     horizontal: HorizontalTerms | None = None
     network: NetworkTerms | None = None
     privacy: PrivacyTerms | None = None
+    query: QueryTerms | None = None
     parameters: dict[str, Any] = Field(default_factory=dict)
     waivers: list[Waiver] = Field(default_factory=list)
 
@@ -188,8 +191,16 @@ class TaskTerms(Strict):
             network = {"network": usual}
             if isinstance(given.get("network"), dict):
                 given = {**given, "network": {**usual, **given["network"]}}
-        engine = {} if given.get("protocol") in HORIZONTAL or given.get("engine") else {"engine": "paillier"}
+        engine = {} if given.get("protocol") in (*HORIZONTAL, *QUERIES) or given.get("engine") else {"engine": "paillier"}
         return {**boosting, **network, **given, **engine}
+
+    @model_validator(mode="after")
+    def _query_fits(self) -> Self:
+        if (self.protocol in QUERIES) != (self.query is not None):
+            raise ValueError(f"query: {', '.join(QUERIES)} has it, and only that")
+        if (self.protocol in QUERIES) != (self.label is None):
+            raise ValueError(f"label: all but {', '.join(QUERIES)} have one")
+        return self
 
     @model_validator(mode="after")
     def _engine_fits(self) -> Self:
@@ -209,7 +220,7 @@ class TaskTerms(Strict):
     def _horizontal_fits(self) -> Self:
         if (self.protocol in HORIZONTAL) != (self.horizontal is not None):
             raise ValueError(f"horizontal: {', '.join(HORIZONTAL)} have it, and only they")
-        if self.horizontal is not None and self.label.column in self.horizontal.features:
+        if self.horizontal is not None and self.label is not None and self.label.column in self.horizontal.features:
             raise ValueError("horizontal.features: the label is none")
         features = {} if self.horizontal is None or self.protocol in COMMON_TREES else self.horizontal.features
         if any(one.missing == "level" for one in features.values()):
@@ -229,10 +240,10 @@ class TaskTerms(Strict):
     def _privacy_fits(self) -> Self:
         features = {} if self.horizontal is None else self.horizontal.features
         numbers = {name: one.range for name, one in features.items() if one.levels is None}
-        if self.network is not None and self.network.outcome == "number":
+        if self.network is not None and self.network.outcome == "number" and self.label is not None:
             numbers["label"] = self.label.range
         if self.privacy is None:
-            if self.label.range is not None:
+            if self.label is not None and self.label.range is not None:
                 raise ValueError("label.range: it takes the place of statistics with task.privacy, and only there")
             quantiles = self.protocol in COMMON_TREES or (self.horizontal is not None and self.horizontal.quartiles)
             if not quantiles and any(one.range is not None for one in features.values()):
@@ -248,6 +259,12 @@ class TaskTerms(Strict):
         if self.parameters.get("patience") is not None:
             raise ValueError("parameters.patience: no loss is taken with task.privacy, so none says when to stop")
         return self
+
+    @property
+    def label_column(self) -> str:
+        """The column of labels, in agreements that train."""
+        assert self.label is not None
+        return self.label.column
 
     @property
     def classes(self) -> int:
@@ -275,6 +292,13 @@ class TaskTerms(Strict):
         held, protocol = list(roles), self.protocol
         if self.horizontal is not None:
             self._require_clients(self.horizontal, held)
+            return
+        if self.query is not None:
+            lenders = held.count("host")
+            if held.count("guest") != 1 or held.count("arbiter") != 1 or not FEWEST_LENDERS <= lenders <= MOST_LENDERS:
+                raise ValueError(
+                    f"parties: one guest, who asks, one arbiter, who matches, and {FEWEST_LENDERS} or more hosts, who lend"
+                )
             return
         if held.count("guest") != 1 or held.count("host") < 1 or held.count("arbiter") > 1:
             raise ValueError("parties: exactly one guest, at least one host and at most one arbiter are needed")

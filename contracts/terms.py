@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from contracts.parameters import VERTICAL_NETWORKS, Parameter, Value, choose, parameters
+from contracts.query import QueryTerms
 from contracts.tables import Strict, TableTerms
 from contracts.task import HorizontalTerms, TaskTerms
 from storage.canonical import digest
@@ -146,6 +147,8 @@ class Terms(Strict):
         data = {name for name, party in self.parties.items() if party.role not in ("arbiter", "aggregator")}
         if self.task.horizontal is not None:
             self._require_horizontal(self.task.horizontal)
+        if self.task.query is not None:
+            self._require_query(self.task.query)
         for field, names in (("scores", self.scores), ("tables", self.tables)):
             strangers = sorted(set(names) - data)
             if strangers:
@@ -165,6 +168,13 @@ class Terms(Strict):
             raise ValueError("incentives.method: nobody sees a client's part of a sum, so coalitions cannot be valued; use volume")
         if horizontal.step_seconds >= self.deadlines.message:
             raise ValueError("horizontal.step_seconds: less than deadlines.message, for which clients wait for the aggregator")
+
+    def _require_query(self, query: QueryTerms) -> None:
+        if self.roles().get(query.decryptor) != "host":
+            raise ValueError("query.decryptor: one of the hosts; the arbiter, who matches, must not be able to decrypt")
+        for field, given in (("incentives", self.incentives), ("quality", self.quality), ("scores", self.scores)):
+            if given:
+                raise ValueError(f"{field}: nothing is trained under {self.task.protocol}")
 
     def require_composition(self, roles: Iterable[str]) -> None:
         """Raise ValueError unless parties in these roles can train and settle by the terms; amendments must keep to it too."""

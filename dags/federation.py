@@ -11,8 +11,10 @@ from contracts.agreement import Agreement
 from contracts.settings import PartySettings
 from operators.workflow import (
     build_inbox_dag,
+    build_index_dag,
     build_monitor_dag,
     build_predict_dag,
+    build_query_dag,
     build_retention_dag,
     build_score_dag,
     build_training_dag,
@@ -29,7 +31,9 @@ for folder in sorted(path.parent for path in settings.federations.glob("*/agreem
         role = agreement.roles().get(settings.party)
         if role is None:
             continue
-        dags = [build_training_dag(agreement, settings.party), build_predict_dag(agreement, settings.party)]
+        asks = agreement.terms.task.query is not None
+        builders = (build_index_dag, build_query_dag) if asks else (build_training_dag, build_predict_dag)
+        dags = [build(agreement, settings.party) for build in builders]
         if settings.party in agreement.terms.scores:
             dags.append(build_monitor_dag(agreement, settings.party))
         if role == CLIENT:

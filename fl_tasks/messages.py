@@ -18,6 +18,7 @@ STAGES = {
     "tree-scoring": "fl_tasks.vertical.secureboost.scoring:CONTRACT",
     "incentives": "fl_tasks.incentives.coalitions:CONTRACT",
     "volume": "fl_tasks.incentives.volume:CONTRACT",
+    "lending-index": "fl_tasks.lending.contract:INDEX",
     "settlement": "fl_tasks.settlement.messages:SETTLEMENT",
     "live": "fl_tasks.settlement.messages:LIVE",
     "abort": "fl_tasks.aborts:ABORT",
@@ -39,6 +40,7 @@ PROTOCOLS = {
     "horizontal-logistic": "fl_tasks.horizontal.newton:CONTRACT",
     "horizontal-mlp": "fl_tasks.horizontal.averaging:CONTRACT",
     "horizontal-trees": "fl_tasks.horizontal.trees:CONTRACT",
+    "lending-query": "fl_tasks.lending.contract:QUERY",
 }
 """Contracts of the training protocols, by the name that the terms give them, with the engine where it is the dealer."""
 

@@ -29,7 +29,11 @@ class InviteOperator(FederatedOperator):
 
         form = context["params"]
         as_of = form.get("as_of") or context["dag_run"].run_after.isoformat()
-        if self.kind == "predict":
+        if self.kind in ("index", "query"):
+            from operators.lending import propose
+
+            made = propose(place, run, self.kind, dict(form), as_of)
+        elif self.kind == "predict":
             model = form.get("model") or registry.load(place)["version"]
             made = invite(place, run, "predict", as_of=as_of, model=model)
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-Kind = Literal["train", "predict", "score"]
+Kind = Literal["train", "predict", "index", "query", "score"]
 INBOX = "tombolo_inbox"
 RETENTION = "tombolo_retention"
 _LONGEST = 180
@@ -15,8 +15,8 @@ def run_name(run_id: str, kind: Kind = "train") -> str:
     """The federation's run id for an Airflow run id; the same string when applied again.
 
     Every party's Airflow must accept it as a manual run's id, and every store as part of a key: other characters become
-    dashes, and ``scheduled__`` and the like, which Airflow keeps for its own runs, lose their underscores. Predictions carry a
-    prefix, so that a training and a prediction of the same moment stay apart.
+    dashes, and ``scheduled__`` and the like, which Airflow keeps for its own runs, lose their underscores. All kinds
+    but training carry a prefix, so that runs of the same moment stay apart.
     """
     name = re.sub(r"[^A-Za-z0-9_.-]", "-", run_id)
     name = re.sub(r"_{2,}", "-", name)
@@ -26,11 +26,17 @@ def run_name(run_id: str, kind: Kind = "train") -> str:
 
 
 def dag_of(agreement: str, kind: str) -> str:
-    """Id of an agreement's DAG: ``train``, ``predict``, ``score`` or ``monitor``."""
+    """Id of an agreement's DAG: ``train``, ``predict``, ``index``, ``query``, ``score`` or ``monitor``."""
     return f"{agreement}_{kind}"
+
+
+def kind_of(run: str) -> Kind:
+    """The kind of a run by its name."""
+    kinds: tuple[Kind, ...] = ("predict", "index", "query")
+    return next((kind for kind in kinds if run.startswith(f"{kind}.")), "train")
 
 
 def agreement_of(dag_id: str) -> tuple[str, Kind] | None:
     """Agreement and kind of the runs of a DAG, None where it has none; agreement names hold no underscore."""
     agreement, _, kind = dag_id.partition("_")
-    return (agreement, kind) if kind in ("train", "predict") else None  # type: ignore[return-value]
+    return (agreement, kind) if kind in ("train", "predict", "index", "query") else None  # type: ignore[return-value]

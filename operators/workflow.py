@@ -17,6 +17,7 @@ from operators.align import AlignEntitiesOperator
 from operators.approve import ApproveRunOperator, DeclinableRunOperator
 from operators.evaluate import EvaluateModelOperator
 from operators.join import InviteOperator, JoinRunOperator, PendingInvitationsOperator, ReadInvitationOperator
+from operators.lending import BuildQueryIndexOperator, PrivateQueryOperator
 from operators.monitor import MonitorOperator
 from operators.predict import PredictOperator
 from operators.publish import PublishModelOperator
@@ -48,6 +49,11 @@ def model_asset(agreement: str, party: str) -> Asset:
 def scores_asset(agreement: str, party: str) -> Asset:
     """The asset that gets an event with every finished prediction."""
     return Asset(name=f"{agreement}_scores", uri=f"tombolo://{party}/{agreement}/scores", group="tombolo")
+
+
+def index_asset(agreement: str, party: str) -> Asset:
+    """The asset that gets an event with every finished index."""
+    return Asset(name=f"{agreement}_index", uri=f"tombolo://{party}/{agreement}/index", group="tombolo")
 
 
 def build_training_dag(agreement: Agreement, party: str) -> DAG:
@@ -83,6 +89,32 @@ def build_predict_dag(agreement: Agreement, party: str) -> DAG:
             AlignEntitiesOperator(task_id="align", **own),
             PredictOperator(task_id="predict", outlets=[scores_asset(agreement.name, party)], **own),
         ]
+        _chain([*tasks, _settling(agreement, own)])
+        _watched(tasks, own)
+    return dag
+
+
+def build_index_dag(agreement: Agreement, party: str) -> DAG:
+    """Build an index of all lenders' customers on the agreement's schedule, and settle."""
+    form = index_form() if _starts(agreement, party) else {}
+    with _dag(agreement, party, "index", agreement.terms.schedule, form) as dag:
+        own: dict[str, Any] = {"agreement": agreement.name, "kind": "index"}
+        tasks = [
+            *_beginning(agreement, party, "index"),
+            ValidateDataOperator(task_id="validate", **own),
+            BuildQueryIndexOperator(task_id="index", outlets=[index_asset(agreement.name, party)], **own),
+        ]
+        _chain([*tasks, _settling(agreement, own)])
+        _watched(tasks, own)
+    return dag
+
+
+def build_query_dag(agreement: Agreement, party: str) -> DAG:
+    """Ask the latest index about a batch of people, and settle."""
+    form = query_form() if _starts(agreement, party) else {}
+    with _dag(agreement, party, "query", None, form) as dag:
+        own: dict[str, Any] = {"agreement": agreement.name, "kind": "query"}
+        tasks = [*_beginning(agreement, party, "query"), PrivateQueryOperator(task_id="query", **own)]
         _chain([*tasks, _settling(agreement, own)])
         _watched(tasks, own)
     return dag
@@ -173,6 +205,28 @@ def prediction_form() -> dict[str, Param]:
         description="The training run that published it; empty for the latest version.",
     )
     return {"model": model, "as_of": _as_of()}
+
+
+def index_form() -> dict[str, Param]:
+    update = Param(
+        False,
+        type="boolean",
+        title="Bring the latest index up to date",
+        description="Only new and changed customers are sent, under the keys of before; otherwise all, under new ones.",
+    )
+    return {"update": update, "as_of": _as_of()}
+
+
+def query_form() -> dict[str, Param]:
+    """No id stands in a form: it would be kept in Airflow's database."""
+    questions = Param(
+        "",
+        type="string",
+        pattern="^[0-9a-f]{16}$",
+        title="Questions",
+        description="The handle that `tombolo query put AGREEMENT FILE` printed; the people asked about stay sealed behind it.",
+    )
+    return {"questions": questions}
 
 
 def _as_of() -> Param:

@@ -124,13 +124,14 @@ def federation(
     parameters: Mapping[str, Any] | None = None,
     waivers: Sequence[str] = (),
     engine: str | None = None,
+    query: Mapping[str, Any] | None = None,
     **terms: Any,
 ) -> Federation:
     """Lay out a federation under ``root``: ``tables`` by party (id column ``id``); ``roles`` defaults to guest, hosts in the order
     of the tables, and an arbiter called notary. ``terms`` overrides top-level terms."""
     if roles is None:
         roles = {party: ("guest" if index == 0 else "host") for index, party in enumerate(tables)} | {"notary": "arbiter"}
-    given = {**TEST_PARAMETERS, **(parameters or {})}
+    given = {**TEST_PARAMETERS, **(parameters or {})} if query is None else {"key_bits": TEST_PARAMETERS["key_bits"]}
     if engine == "dealer":
         given, waivers = {name: one for name, one in given.items() if name != "key_bits"}, [*waivers, DEALER_WAIVER]
     document = {
@@ -139,13 +140,13 @@ def federation(
         "parties": {party: {"role": role} for party, role in roles.items()},
         "task": {
             "protocol": protocol,
-            "label": {"column": label},
+            **({"label": {"column": label}} if query is None else {"query": dict(query)}),
             "parameters": given,
             "waivers": list(waivers),
             **({} if engine is None else {"engine": engine}),
         },
         "alignment": {"id": [{"column": "id", "canonical": "text"}], "minimum_intersection": 20},
-        "scores": [party for party, role in roles.items() if role == "guest"],
+        "scores": [party for party, role in roles.items() if role == "guest" and query is None],
         **terms,
     }
     shared = root / "federations" / "trial"

@@ -16,6 +16,7 @@ import yaml
 from rich.console import Console
 
 from cli.demo.airflow_api import Airflow
+from cli.demo.asking import ask_lenders, show_answers
 from cli.demo.demos import Demo
 from cli.demo.federation import lay_out
 from cli.demo.horizontal import lose_a_client, show_clients
@@ -39,9 +40,12 @@ def run_demo(demo: Demo, keep: bool) -> int:
     try:
         with _terminable():
             report = _demo(demo, keep, supervisor, console, began)
-            from cli.simulation.report import show
+            if demo.asks:
+                show_answers(report, console)
+            else:
+                from cli.simulation.report import show
 
-            show(report, console)
+                show(report, console)
             if demo.chart:
                 _show_gains(report, demo.root, console)
             if demo.vanishes:
@@ -74,9 +78,9 @@ def _demo(demo: Demo, keep: bool, supervisor: Supervisor, console: Console, bega
         airflows = start(demo.agreement, instances, supervisor, show, {one.party: one.environment() for one in instances})
         started = time.monotonic() - began
         up = Up(federation, airflows, supervisor, show)
-        told = lose_a_client(up, demo) if demo.vanishes else train_and_predict(up)
+        told = ask_lenders(up) if demo.asks else lose_a_client(up, demo) if demo.vanishes else train_and_predict(up)
         folder = federation.home(federation.initiator) / "federations" / federation.agreement
-        report = build(
+        report = (dict if demo.asks else build)(
             agreement=demo.agreement,
             protocol=Agreement.load(folder).terms.task.protocol,
             **{**told, "seconds": {"starting": started, **told["seconds"]}},
@@ -117,12 +121,14 @@ def start(
         _until(lambda airflow=airflow: airflow.healthy(), party, instances, supervisor)
         show.party(party, "healthy")
     for party, airflow in airflows.items():
-        _until(lambda airflow=airflow: f"{agreement}_train" in airflow.dags(), party, instances, supervisor)
+        _until(
+            lambda airflow=airflow: {f"{agreement}_train", f"{agreement}_index"} & set(airflow.dags()), party, instances, supervisor
+        )
         show.party(party, "ready")
     return airflows
 
 
-def _until(ready: Callable[[], bool], party: str, instances: list[Instance], supervisor: Supervisor) -> None:
+def _until(ready: Callable[[], object], party: str, instances: list[Instance], supervisor: Supervisor) -> None:
     until = time.monotonic() + _START_LIMIT
     while not ready():
         supervisor.check()

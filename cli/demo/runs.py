@@ -29,15 +29,17 @@ class Up:
     supervisor: Supervisor
     show: Display
 
-    def run(self, kind: str, leaves: Callable[[str], str | None] = lambda run: None) -> Followed:
+    def run(
+        self, kind: str, leaves: Callable[[str], str | None] = lambda run: None, conf: Mapping[str, Any] | None = None
+    ) -> Followed:
         """Trigger the initiator's DAG as a person would, and follow the run at every party. Raises :class:`DemoFailed`.
 
-        ``leaves``, given the federation's run id, is asked all the time who has gone since.
+        ``leaves``, given the federation's run id, is asked all the time who has gone since; ``conf`` fills the trigger form.
         """
         dag, initiator = f"{self.federation.agreement}_{kind}", self.federation.initiator
         begun = f"demo-{time.strftime('%Y%m%d-%H%M%S')}"
         self.show.say(f"triggering {dag} at the {initiator} through Airflow's REST API")
-        own = self.airflows[initiator].trigger(dag, {}, begun)
+        own = self.airflows[initiator].trigger(dag, conf or {}, begun)
         name = begun if kind == "train" else f"{kind}.{begun}"
         runs = {party: own if party == initiator else name for party in self.airflows}
         followed = follow(self.airflows, initiator, dag, runs, self.show, _RUN_LIMIT, lambda: leaves(name))

@@ -13,7 +13,7 @@ class Tables:
     which rows are held out where that is not left to chance."""
 
     table: Path
-    predict_table: Path
+    predict_table: Path | None = None
     labels_table: Path | None = None
     split: Path | None = None
 

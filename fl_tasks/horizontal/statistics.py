@@ -101,7 +101,7 @@ def _keep_ranges(session: Session, rows: float) -> bytes:
     for one in task.horizontal.features.values():
         ranges += [one.range or (0.0, 1.0)] if one.levels is None else [(0.0, 1.0)] * len(one.levels)
     if task.outcome == "number":
-        ranges.append(task.label.range or (0.0, 1.0))
+        ranges.append((task.label and task.label.range) or (0.0, 1.0))
     low, high = np.array(ranges).T
     return _keep(session, rows, np.full(len(low), rows), (low + high) / 2, (high - low) / 2)
 

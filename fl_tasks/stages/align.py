@@ -77,7 +77,7 @@ def align(place: Workplace, run: str, wait: Wait, progress: Progress = log_progr
 def _align(place: Workplace, session: Session, protocol: Any) -> None:
     predicting = place.manifest(session.run).invitation.kind == "predict"
     least = 1 if predicting else session.terms.alignment.minimum_intersection
-    prepared = _pinned(place, session.run)
+    prepared = pinned(place, session.run)
     rows = protocol.common_rows(session, prepared.ids, least)
     if len(rows) < least:
         raise TooFewCommon(f"There are {len(rows)}; at least {least} are agreed.", party=session.me)
@@ -96,7 +96,7 @@ def _align(place: Workplace, session: Session, protocol: Any) -> None:
 
 
 def _hold_out(place: Workplace, session: Session) -> None:
-    prepared = _pinned(place, session.run)
+    prepared = pinned(place, session.run)
     test = np.zeros(len(prepared.ids), dtype=bool)
     if place.manifest(session.run).invitation.kind == "train":
         test = _split(place, session, prepared.ids)
@@ -105,7 +105,7 @@ def _hold_out(place: Workplace, session: Session) -> None:
     store_aligned(place, session.run, prepared.table, test)
 
 
-def _pinned(place: Workplace, run: str) -> Prepared:
+def pinned(place: Workplace, run: str) -> Prepared:
     """The table, which must be the validated one."""
     prepared = prepare(place, run)
     validated = place.run_area(run).get("validated")

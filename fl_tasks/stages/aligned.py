@@ -92,7 +92,7 @@ def other_columns(place: Workplace) -> set[str]:
     if terms.alignment.latest_by:
         other.add(terms.alignment.latest_by)
     if place.role in LABELLED:
-        other.add(terms.task.label.column)
+        other.add(terms.task.label_column)
         if terms.task.boosting is not None and terms.task.boosting.weight is not None:
             other.add(terms.task.boosting.weight)
     return other
@@ -100,7 +100,7 @@ def other_columns(place: Workplace) -> set[str]:
 
 def label(place: Workplace, aligned: Aligned) -> npt.NDArray[np.float64]:
     """The guest's label column, shape (rows,); raises :class:`NoLabel`."""
-    return _numbers(place, aligned, place.terms.task.label.column)
+    return _numbers(place, aligned, place.terms.task.label_column)
 
 
 def weight(place: Workplace, aligned: Aligned) -> npt.NDArray[np.float64]:

@@ -11,9 +11,9 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 
-from contracts.manifest import Invitation, Join, Manifest
+from contracts.manifest import Invitation, Join, Kind, Manifest
 from fl_tasks.ledger import enter, enter_run
 from fl_tasks.session import Progress, log_progress
 from fl_tasks.stages.closing import Late, attending, refuse_absent
@@ -63,7 +63,7 @@ class NoInvitation(CodedError):
 def invite(
     place: Workplace,
     run: str,
-    kind: Literal["train", "predict"] = "train",
+    kind: Kind = "train",
     choices: Mapping[str, Any] | None = None,
     as_of: str | None = None,
     model: str | None = None,

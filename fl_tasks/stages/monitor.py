@@ -100,7 +100,7 @@ def _live_metrics(place: Workplace, outcome: str, tables: list[pa.Table]) -> dic
 
 def _labels(place: Workplace, table: pa.Table) -> dict[str, float]:
     """Label by id; rows whose label has not arrived yet are left out. Raises NoLabel where there is no such column of numbers."""
-    name = place.terms.task.label.column
+    name = place.terms.task.label_column
     if name not in table.column_names:
         raise NoLabel(f"Column {name} of labels_table.", party=place.me)
     try:

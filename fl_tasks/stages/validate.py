@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fl_tasks.ledger import enter
+from fl_tasks.lending.customers import Customers
 from fl_tasks.models import registry
 from fl_tasks.models.part import ModelPart
 from fl_tasks.session import Progress, log_progress
@@ -20,7 +21,7 @@ from fl_tasks.waiting import Wait
 from fl_tasks.workplace import Workplace
 from storage.canonical import canonical, parse
 from storage.errors import CodedError
-from storage.roles import HOLDERS, LABELLED
+from storage.roles import GUEST, HOLDERS, LABELLED
 
 
 class ValidationFailed(CodedError):
@@ -42,18 +43,20 @@ def validate(place: Workplace, run: str, wait: Wait, progress: Progress = log_pr
     abort that a peer has published already ends the stage.
     """
     place.watch(run, wait).check_aborts(place.me)
-    if place.role not in HOLDERS:
+    if place.role not in HOLDERS or (place.terms.task.query is not None and place.role == GUEST):
         return {}
     prepared = prepare(place, run)
     invitation = place.manifest(run).invitation
     training = invitation.kind == "train"
-    if training and place.role in LABELLED:
+    if place.terms.task.query is not None:
+        _check_customers(place, prepared)
+    elif training and place.role in LABELLED:
         _check_label(place, prepared.table)
     if training:
         _check_values(place, prepared.table)
-    elif invitation.model:
+    elif invitation.kind == "predict" and invitation.model:
         _check_against_model(place, prepared.table, invitation.model)
-    found = _check_suite(place, run, prepared) if training else {"expectations": 0, "page": None}
+    found = _check_suite(place, run, prepared) if training or invitation.kind == "index" else {"expectations": 0, "page": None}
     facts = {"sha256": prepared.sha256, "rows": prepared.source_rows, "withheld": prepared.withheld}
     kept = parse(place.run_area(run).keep("validated", canonical(facts)))
     enter(place, run, "validation", "table", **kept, expectations=found["expectations"])
@@ -61,12 +64,21 @@ def validate(place: Workplace, run: str, wait: Wait, progress: Progress = log_pr
     return {"rows": kept["rows"], **found}
 
 
+def _check_customers(place: Workplace, prepared: Prepared) -> None:
+    """A lender's customers hold the agreed columns."""
+    assert place.terms.task.query is not None
+    try:
+        Customers.of(prepared.table, prepared.ids, place.terms.task.query)
+    except CodedError as error:
+        raise error.at(place.me) from None
+
+
 def _check_label(place: Workplace, table: pa.Table) -> None:
     """Labels, and weights where the terms name a column of them: finite numbers; of classes, all that are agreed."""
     task = place.terms.task
     if task.boosting is not None and task.boosting.weight is not None:
         _finite_numbers(place, table, task.boosting.weight)
-    name = task.label.column
+    name = task.label_column
     classes = set(_finite_numbers(place, table, name))
     if task.outcome == "binary" and (classes - {0.0, 1.0} or (task.horizontal is None and len(classes) < 2)):
         raise NoLabel(f"Column {name} must hold both 0 and 1, and nothing else.", party=place.me)

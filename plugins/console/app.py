@@ -38,12 +38,12 @@ def static(name: str) -> Response:
 
 @app.get("/")
 def overview(request: Request, may_read: MayRead, agreement: Word = "", at: Page = 1) -> Response:
-    """All agreements whose training DAG the user may read; ``page`` is that of the named agreement's runs."""
+    """All agreements whose first DAG the user may read; ``page`` is that of the named agreement's runs."""
     from contracts.settings import PartySettings
     from plugins.console.facts import agreements
 
     settings = PartySettings.load()
-    names = [name for name in agreements.names(settings) if may_read(dag_of(name, "train"))]
+    names = [name for name in agreements.names(settings) if any(may_read(dag_of(name, kind)) for kind in ("train", "index"))]
     found = [agreements.overview(settings, name, at if name == agreement else 1) for name in names]
     shown = [one for one in found if one is not None]
     return page("overview.html", **_site(request), party=settings.party, agreements=shown, dag_of=dag_of)

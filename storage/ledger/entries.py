@@ -29,6 +29,7 @@ KINDS = (
     "finding",
     "settlement",
     "erasure",
+    "index",
     "query",
 )
 """What is recorded. An artifact's subject is ``<peer>/<address>``; other kinds say in theirs what they are about."""

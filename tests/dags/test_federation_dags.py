@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from cli.demo.demos import LENDING
 from cli.demo.digits import write_digits
 from cli.demo.federation import Federation, lay_out
 from cli.demo.hospitals import write_hospitals
@@ -155,3 +156,21 @@ def test_a_word_is_picked_from_a_list(tmp_path: Path) -> None:
     assert (form["strategy"]["type"], form["strategy"]["enum"]) == ("string", ["fedavg", "fedprox", "fedadam"])
     assert form["local_epochs"]["type"] == "integer" and form["step"]["type"] == "number"
     assert "batch_rows" not in form
+
+
+def test_a_lending_agreement_has_an_index_and_queries_and_no_id_in_a_form(tmp_path: Path) -> None:
+    federation = lay_out(tmp_path / "demo", {"schedule": "@weekly"}, demo=LENDING)
+    parsed = {}
+    for party in ("bank", "cards", "register"):
+        (tmp_path / party).mkdir()
+        parsed[party] = parse(federation, party, tmp_path / party)
+        assert parsed[party]["heavy"] == []
+    bank, cards = parsed["bank"]["dags"], parsed["cards"]["dags"]
+    assert set(bank) == {"lending_index", "lending_query", "tombolo_retention"}
+    assert set(cards) == set(bank) | {"tombolo_inbox"} == set(parsed["register"]["dags"])
+    assert bank["lending_index"]["schedule"] == "@weekly" != cards["lending_index"]["schedule"]
+    assert bank["lending_index"]["tasks"]["settle"] == ["index"] and bank["lending_query"]["tasks"]["query"] == ["join"]
+    assert set(bank["lending_index"]["form"]) == {"update", "as_of"}
+    (questions,) = bank["lending_query"]["form"].values()
+    assert questions["type"] == "string" and questions["pattern"] == "^[0-9a-f]{16}$"
+    assert cards["lending_query"]["form"] == {}

@@ -20,9 +20,10 @@ import yaml
 from rich.console import Console
 
 from cli.demo.airflow_api import FINISHED, Airflow
-from cli.demo.demos import HOSPITALS, WDBC
+from cli.demo.demos import HOSPITALS, LENDING, WDBC
 from cli.demo.federation import Federation, lay_out
 from cli.demo.instance import Instance, free_ports
+from cli.demo.lenders import customers_of
 from cli.demo.progress import Display
 from cli.demo.running import start
 from cli.demo.supervise import Supervisor
@@ -140,6 +141,18 @@ def hospital_airflows(root: Path) -> Iterator[Airflows]:
     changes = {"parties": parties, "scores": list(CLIENTS), "task": task, "leg": 2 * ROUNDS, "quality": None}
     federation = lay_out(root / "demo", changes, inline_seconds=12, demo=HOSPITALS)
     undisturbed(federation)
+    with _up(root, federation) as airflows:
+        yield airflows
+
+
+@contextmanager
+def lending_airflows(root: Path) -> Iterator[Airflows]:
+    """A bank, three lenders of some hundred customers, and the register."""
+    terms = yaml.safe_load((LENDING.terms / "agreement.yaml").read_text())["task"]
+    terms["query"]["padding"] = 64
+    federation = lay_out(root / "demo", {"task": {**terms, "parameters": {"key_bits": 1024}}}, inline_seconds=12, demo=LENDING)
+    for party, customers in customers_of(600).items():
+        customers.to_parquet(federation.home(party) / "customers.parquet", index=False)
     with _up(root, federation) as airflows:
         yield airflows
 

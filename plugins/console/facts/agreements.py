@@ -50,6 +50,7 @@ class Contract:
     parties: tuple[Party, ...]
     links: int
     digest: str
+    first: str = "train"
 
     @property
     def signed(self) -> int:
@@ -122,7 +123,8 @@ def _contract(agreement: Agreement, me: str) -> Contract:
     roles = agreement.roles() or agreement.terms.roles()
     parties = [Party(name, role, name == me, states.get(name, LACKING)) for name, role in roles.items()]
     protocol = agreement.terms.task.protocol
-    return Contract(agreement.name, protocol, roles.get(me, ""), tuple(parties), len(agreement.chain), agreement.digest)
+    first = "index" if agreement.terms.task.query is not None else "train"
+    return Contract(agreement.name, protocol, roles.get(me, ""), tuple(parties), len(agreement.chain), agreement.digest, first)
 
 
 def _signatures(agreement: Agreement) -> dict[str, str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from operators.runs import kind_of
 from storage.errors import CodedError
 from storage.stores.base import StoreRefused, StoreUnreachable
 
@@ -41,9 +42,9 @@ class RunRecord:
 
     @property
     def kind(self) -> str:
-        """``train``, ``predict`` or ``monitor``; a run that never began is known by its name."""
+        """``train``, ``predict``, ``index``, ``query`` or ``monitor``; a run that never began is known by its name."""
         began = self.last("run")
-        return began.subject if began else "predict" if self.run.startswith("predict.") else "train"
+        return began.subject if began else kind_of(self.run)
 
     @property
     def at(self) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from operators.runs import kind_of
 from plugins.console.facts.artifacts import Artifact, traffic
 from plugins.console.facts.runs import STAGES, Run, current_stage, invitations, run_row
 
@@ -66,6 +67,7 @@ class Results:
     alone: Alone | None
     published: str | None
     predicted: int | None
+    asked: dict[str, Any] | None
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def exists(place: Workplace, record: Record, run: str, kind: str) -> bool:
     """Whether this party knows a run of this id and kind."""
     if run in record.runs:
         return record.runs[run].kind == kind
-    return run in invitations(place, record).runs and kind == ("predict" if run.startswith("predict.") else "train")
+    return run in invitations(place, record).runs and kind == kind_of(run)
 
 
 def progress(place: Workplace, record: Record, run: str) -> Progress:
@@ -116,6 +118,7 @@ def results(place: Workplace, record: Record, run: str) -> Results:
     noted = _noted(record, run)
     begun, aligned, measured = noted.last("run"), noted.last("alignment"), noted.last("metrics")
     validated, published, predicted = noted.last("validation"), noted.last("publication"), noted.last("prediction")
+    asked = noted.last("index") or noted.last("query")
     invited = place.manifest(run).invitation if begun and begun.body["manifest"] else None
     return Results(
         parameters=dict(invited.parameters) if invited else {},
@@ -131,6 +134,7 @@ def results(place: Workplace, record: Record, run: str) -> Results:
         alone=_alone(place, noted),
         published=published.at if published else None,
         predicted=predicted.body.get("rows") if predicted else None,
+        asked=asked.body if asked else None,
     )
 
 

@@ -19,6 +19,8 @@ PAGE = 10
 STAGES = {
     "train": ("join", "validate", "align", "train", "evaluate", "publish", "settle"),
     "predict": ("join", "validate", "align", "predict", "settle"),
+    "index": ("join", "validate", "index", "settle"),
+    "query": ("join", "query", "settle"),
 }
 _ENDED_BY = {
     "join": "run",
@@ -26,6 +28,8 @@ _ENDED_BY = {
     "align": "alignment",
     "evaluate": "metrics",
     "predict": "prediction",
+    "index": "index",
+    "query": "query",
     "publish": "publication",
     "settle": "settlement",
 }
@@ -36,6 +40,8 @@ _DOING = {
     "train": "training",
     "evaluate": "evaluating",
     "predict": "predicting",
+    "index": "building the index",
+    "query": "asking",
     "publish": "publishing",
     "settle": "settling",
 }

@@ -1,0 +1,124 @@
+"""The story of the lending demo: an index of all lenders' customers, three questions, and what each party saw of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from cli.demo.lenders import three_people, truth
+from cli.demo.runs import DemoFailed, Up, bytes_sent
+
+_OWN_FILES = (".parquet", ".pyc")
+
+
+def ask_lenders(up: Up) -> dict[str, Any]:
+    """Build the index, ask about three people, and compare; returns what the report says. Raises DemoFailed."""
+    import pandas as pd
+
+    from fl_tasks.stages.query import answers, put_questions
+    from fl_tasks.workplace import Workplace
+
+    federation, guest = up.federation, up.federation.initiator
+    building = up.run("index")
+    place = Workplace.open(federation.agreement, federation.settings[guest])
+    query = place.terms.task.query
+    assert query is not None
+    tables = {
+        party: pd.read_parquet(federation.home(party) / "customers.parquet")
+        for party, role in federation.roles.items()
+        if role == "host"
+    }
+    people = three_people(tables)
+    handle = put_questions(place, _write_questions(federation.home(guest), people.values()))
+    asking = up.run("query", conf={"questions": handle})
+    up.all_well()
+    run = next(name for party, name in asking.runs.items() if party != guest)
+    found = {one["id"]: one for one in answers(place, run)}
+    up.show.say("looking for the three people in everything that the five organisations have written")
+    traces = [str(file.relative_to(federation.root)) for file in _written(federation.root) if _holds(file, people.values())]
+    if traces:
+        raise DemoFailed(f"an id that was asked about stands in {', '.join(traces)}")
+    return {
+        "run": run,
+        "queries": [
+            {
+                "who": who,
+                "answer": {name: found[person][name] for name in ("loans", "exposure", "band")},
+                "truth": truth(tables, person, query.unit),
+            }
+            for who, person in people.items()
+        ],
+        "saw": {party: _saw(Workplace.open(federation.agreement, federation.settings[party]), run) for party in federation.roles},
+        "customers": {party: len(table) for party, table in tables.items()},
+        "seconds": {"index": building.seconds(guest)["total"], "query": asking.seconds(guest)["total"]},
+        "bytes_sent": {
+            "index": bytes_sent(federation, building.runs),
+            "query": bytes_sent(federation, asking.runs),
+        },
+        "settlement": up.airflows[guest].xcom(asking.dag, asking.runs[guest], "settle"),
+        "files_with_an_id": 0,
+    }
+
+
+def _write_questions(home: Path, people: Any) -> str:
+    file = home / "questions.csv"
+    file.touch(mode=0o600)
+    lines = [f"{person},consent form {number}" for number, person in enumerate(people, 1)]
+    file.write_text("\n".join(["person,consent", *lines]) + "\n", encoding="utf-8")
+    return file.name
+
+
+def _written(root: Path) -> list[Path]:
+    """Every file below the demo's folder but the lenders' own tables; the plain questions are taken away first."""
+    for file in root.glob("*/questions.csv"):
+        file.unlink()
+    return [file for file in root.rglob("*") if file.is_file() and file.suffix not in _OWN_FILES]
+
+
+def _holds(file: Path, people: Any) -> bool:
+    data = file.read_bytes()
+    return any(person.encode() in data for person in people)
+
+
+def _saw(place: Any, run: str) -> list[dict[str, Any]]:
+    """What a party received in the query, with what its contract says that it learns."""
+    from fl_tasks.lending.contract import QUERY
+
+    found = [one for one in place.books(run).entries("received") if one.message in QUERY]
+    return [
+        {"message": one.message, "from": one.peer, "protected by": sorted(set(one.kinds)), "learns": QUERY[one.message].learns}
+        for one in found
+    ]
+
+
+def show_answers(report: Mapping[str, Any], console: Console) -> None:
+    """The answers beside the truth, and what each party saw."""
+    table = Table(title="What the bank asked, and was answered", title_justify="left")
+    for name in ("a person", "open loans", "truth", "exposure", "truth", "shown as"):
+        table.add_column(name, justify="left" if name in ("a person", "shown as") else "right")
+    for one in report["queries"]:
+        said, true = one["answer"], one["truth"]
+        numbers = (str(said["loans"]), str(true["loans"]), f"{said['exposure']:,}", f"{true['exposure']:,}")
+        table.add_row(one["who"], *numbers, said["band"])
+    console.print(table)
+    saw = Table(title="What each party saw of it", title_justify="left")
+    for name in ("party", "received", "from", "protected by", "and learnt"):
+        saw.add_column(name, overflow="fold")
+    for party, messages in report["saw"].items():
+        for number, one in enumerate(messages):
+            saw.add_row("" if number else party, one["message"], one["from"], ", ".join(one["protected by"]), one["learns"])
+        saw.add_section()
+    console.print(saw)
+    seconds, sent = report["seconds"], report["bytes_sent"]
+    console.print(
+        f"Index of {sum(report['customers'].values()):,} customers: {seconds['index']:.0f} s and "
+        f"{sum(sent['index'].values()) / 1e6:,.0f} MB; the query: {seconds['query']:.0f} s and "
+        f"{sum(sent['query'].values()) / 1e6:.1f} MB, most of it waiting and settling. No id that was asked about stands in any "
+        f"file, log or database of the five organisations. The query is block {report['settlement']['height']}, signed by "
+        f"{', '.join(report['settlement']['signers'])}.",
+        highlight=False,
+    )

@@ -1,0 +1,114 @@
+"""What a party of the lending query keeps beyond a run: its exponents, the decryptor's key, and which indexes there are.
+
+All of it lies in the private area ``history/lending``. A *series* is an index and those that bring it up to date: they share
+exponents, so that unchanged customers need not pass the ring again. The name of an index is that of the run that built it.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from fl_tasks.crypto import ristretto
+from fl_tasks.crypto.paillier import PrivateKey, PublicKey, generate
+from fl_tasks.crypto.prf import Prf
+from fl_tasks.lending.errors import NoIndex
+from fl_tasks.session import Session
+from storage.canonical import canonical, parse
+from storage.private import PrivateArea
+
+_PERSON = "person"
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """An index as a party remembers it: the run that built it, its series, the index that it brings up to date, and when."""
+
+    run: str
+    series: str
+    base: str | None
+    at: str
+    lenders: int
+
+
+class Keeping:
+    """A party's lasting memory of the lending query."""
+
+    def __init__(self, history: PrivateArea) -> None:
+        self.area = history.area("lending")
+
+    @classmethod
+    def of(cls, session: Session) -> Keeping:
+        return cls(session.history)
+
+    # -- exponents and keys ---------------------------------------------------------------------------------------------------
+
+    def exponent(self, series: str) -> bytes:
+        """This party's secret exponent of a series, drawn at first use."""
+        return self.area.keep(f"exponents/{series}", _fresh_scalar())
+
+    def person_exponent(self) -> bytes:
+        """This party's secret exponent for telling, over all epochs, whether somebody was asked about before."""
+        return self.area.keep(f"exponents/{_PERSON}", _fresh_scalar())
+
+    def private_key(self, series: str, bits: int) -> PrivateKey:
+        """The decryptor's key pair of a series, made at first use."""
+        stored = self.area.get(f"paillier/{series}")
+        if stored is None:
+            stored = self.area.keep(f"paillier/{series}", generate(bits).to_bytes())
+        return PrivateKey.from_bytes(stored)
+
+    def keep_public(self, series: str, key: PublicKey) -> None:
+        self.area.keep(f"public/{series}", key.to_bytes())
+
+    def public_key(self, series: str) -> PublicKey:
+        stored = self.area.get(f"public/{series}")
+        if stored is None:
+            raise NoIndex(f"Series {series}.")
+        return PublicKey.from_bytes(stored)
+
+    # -- indexes --------------------------------------------------------------------------------------------------------------
+
+    def series(self, run: str, base: str | None) -> str:
+        """The series that a new index belongs to. Raises :class:`NoIndex`."""
+        return run if base is None else self.epoch(base).series
+
+    def finished(self, epoch: Epoch) -> Epoch:
+        """Remember an index that is complete; returns what is remembered."""
+        return Epoch(**parse(self.area.keep(f"epochs/{epoch.run}", canonical(vars(epoch)))))
+
+    def epoch(self, run: str) -> Epoch:
+        """A finished index. Raises :class:`NoIndex`."""
+        stored = self.area.get(f"epochs/{run}")
+        if stored is None:
+            raise NoIndex(f"Index {run}.")
+        return Epoch(**parse(stored))
+
+    def epochs(self) -> list[Epoch]:
+        """All finished indexes, oldest first."""
+        found = [self.epoch(name.removeprefix("epochs/")) for name in self.area.names("epochs/")]
+        return sorted(found, key=lambda one: one.at)
+
+    def layers(self, run: str | None) -> Iterator[Epoch]:
+        """An index and those that it brings up to date, newest first."""
+        while run is not None:
+            epoch = self.epoch(run)
+            yield epoch
+            run = epoch.base
+
+    # -- what was asked -------------------------------------------------------------------------------------------------------
+
+    def note(self, name: str, **facts: Any) -> dict[str, Any]:
+        """Keep a note under a name; returns the first one kept there."""
+        found: dict[str, Any] = parse(self.area.keep(name, canonical(facts)))
+        return found
+
+    def notes(self, prefix: str) -> dict[str, dict[str, Any]]:
+        """Notes by the rest of their names."""
+        return {name.removeprefix(prefix): parse(self.area.get(name) or b"{}") for name in self.area.names(prefix)}
+
+
+def _fresh_scalar() -> bytes:
+    return ristretto.random_scalar(Prf(secrets.token_bytes(32)).stream())
