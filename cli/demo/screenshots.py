@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from cli.demo.airflow_api import Airflow
-from cli.demo.demos import DEMOS, HOSPITALS, WDBC, Demo
+from cli.demo.demos import DEMOS, HOSPITALS, LENDING, WDBC, Demo
 from cli.demo.instance import REPOSITORY
 
 Pages = dict[str, tuple[str, str, str]]
@@ -58,12 +58,27 @@ def hospital_pages(run: str) -> Pages:
     }
 
 
-PAGES: dict[str, Callable[[str], Pages]] = {WDBC.agreement: clinic_pages, HOSPITALS.agreement: hospital_pages}
+def lending_pages(run: str) -> Pages:
+    """Of ``make up-lending``."""
+    at = quote(run, safe="")
+    return {
+        "lending-form": ("bank", f"/dags/{LENDING.agreement}_query/trigger/single", "Questions"),
+        "lending-grid": ("bank", f"/dags/{LENDING.agreement}_query/runs/{at}", "query"),
+        "lending-lender": ("cards", f"/dags/{LENDING.agreement}_query/runs/{at}/plugin/federation", "Lending query"),
+        "lending-artifacts": ("bank", f"{_console(LENDING, run, 'query')}#artifacts", "What left the house"),
+    }
 
 
-def _console(demo: Demo, run: str) -> str:
+PAGES: dict[str, Callable[[str], Pages]] = {
+    WDBC.agreement: clinic_pages,
+    HOSPITALS.agreement: hospital_pages,
+    LENDING.agreement: lending_pages,
+}
+
+
+def _console(demo: Demo, run: str, kind: str = "train") -> str:
     """A run's page of the console, opened from the navigation."""
-    return f"/plugin/federations/tombolo/runs/{demo.agreement}_train/{quote(run, safe='')}/"
+    return f"/plugin/federations/tombolo/runs/{demo.agreement}_{kind}/{quote(run, safe='')}/"
 
 
 def take(folder: Path, demo: Demo = WDBC) -> list[Path]:
