@@ -62,10 +62,8 @@ def lending_pages(run: str) -> Pages:
     """Of ``make up-lending``."""
     at = quote(run, safe="")
     return {
-        "lending-form": ("bank", f"/dags/{LENDING.agreement}_query/trigger/single", "Questions"),
-        "lending-grid": ("bank", f"/dags/{LENDING.agreement}_query/runs/{at}", "query"),
+        "lending-form": ("bank", f"/dags/{LENDING.agreement}_query", "Trigger"),
         "lending-lender": ("cards", f"/dags/{LENDING.agreement}_query/runs/{at}/plugin/federation", "Lending query"),
-        "lending-artifacts": ("bank", f"{_console(LENDING, run, 'query')}#artifacts", "What left the house"),
     }
 
 
@@ -76,9 +74,9 @@ PAGES: dict[str, Callable[[str], Pages]] = {
 }
 
 
-def _console(demo: Demo, run: str, kind: str = "train") -> str:
+def _console(demo: Demo, run: str) -> str:
     """A run's page of the console, opened from the navigation."""
-    return f"/plugin/federations/tombolo/runs/{demo.agreement}_{kind}/{quote(run, safe='')}/"
+    return f"/plugin/federations/tombolo/runs/{demo.agreement}_train/{quote(run, safe='')}/"
 
 
 def take(folder: Path, demo: Demo = WDBC) -> list[Path]:
@@ -96,6 +94,8 @@ def take(folder: Path, demo: Demo = WDBC) -> list[Path]:
                 _wait(browser, text)
                 if name.endswith("grid"):
                     _open_group(browser)
+                if name.endswith("form"):
+                    _open_form(browser)
                 taken.append(folder / f"{name}.png")
                 browser.save_screenshot(str(taken[-1]))
         finally:
@@ -146,6 +146,14 @@ def _shows(browser: Any, text: str) -> bool:
     except WebDriverException:
         browser.switch_to.default_content()
     return False
+
+
+def _open_form(browser: Any) -> None:
+    """Open the trigger form."""
+    from selenium.webdriver.common.by import By
+
+    browser.find_element(By.XPATH, "//button[contains(., 'Trigger')]").click()
+    _wait(browser, "Questions")
 
 
 def _open_group(browser: Any) -> None:
