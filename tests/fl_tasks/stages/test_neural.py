@@ -67,7 +67,6 @@ def test_a_whole_life(tmp_path):
             y = label(place, aligned)[aligned.test]
     told = made.stage(evaluate, run)
     assert told["bank"]["metrics"] == pytest.approx(classification(y, whole(parts, x)), abs=1e-3)
-    assert told["clinic"]["metrics"]["auc"] > 0.8
     card = Path(made.stage(publish, run)["lab"]["card"]).read_text()
     assert "A network of dense layers" in card and "clinic_a" not in card
     settled = made.stage(settle, run)
