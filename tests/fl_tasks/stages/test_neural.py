@@ -31,7 +31,7 @@ PARTIES = ("clinic", "lab", "bank")
 def agreed(root: Path, **terms) -> Federation:
     """A clinic, a lab and a bank that agreed on a network."""
     tables, _ = sample(1)
-    task = {"protocol": "vertical-mlp", "label": {"column": "label"}, "network": {"bottom": 3, "hidden": [2]}}
+    task = {"protocol": "vertical-mlp", "label": {"column": "label"}, "network": {"bottom": 3, "hidden": [1]}}
     task["parameters"] = {"key_bits": 1024, "rounds": 4, "step": 1.0, "test_fraction": 0.3}
     roles = {"clinic": "guest", "lab": "host", "bank": "host"}
     limits = {"minimum_rows_per_weight": 10}
