@@ -279,7 +279,7 @@ _CREDIT = _from_folder(
     {"SEX", "EDUCATION", "MARRIAGE"},
     {"common": 24_069, "train": 18_185, "test": 5_884},
 )
-_CREDIT_PART = _part_of(_CREDIT, 6000)
+_CREDIT_PART = _part_of(_CREDIT, 4000)
 _DIABETES = _from_scikit_learn("load_diabetes", [4, 6])
 _WDBC = _from_scikit_learn("load_breast_cancer", [4, 13, 13])
 _WDBC_PAIR = _from_scikit_learn("load_breast_cancer", [20, 10])
@@ -303,12 +303,12 @@ CASES = (
     Case("logistic-arbiter-default-credit-dealer", "logistic-arbiter", _CREDIT, {"rounds": 12}, 1e-3, _DEALT),
     Case("logistic-taylor-wdbc", "logistic-taylor", _WDBC, {"rounds": 40}, None),
     Case("logistic-taylor-default-credit", "logistic-taylor", _CREDIT, {"rounds": 12}, None),
-    Case("network-wdbc", "vertical-mlp", _WDBC_PAIR, {"rounds": 60, "step": 0.5}, 2e-3, _NETWORK, _FEW_ROWS),
+    Case("network-wdbc", "vertical-mlp", _WDBC_PAIR, {"rounds": 25, "step": 0.5}, 2e-3, _NETWORK, _FEW_ROWS),
     Case(
         "network-default-credit",
         "vertical-mlp",
         _CREDIT_PART,
-        {"rounds": 10, "batch_rows": 1000, "step": 0.5},
+        {"rounds": 8, "batch_rows": 1000, "step": 0.5},
         2e-3,
         _NETWORK,
         _FEW_ROWS,

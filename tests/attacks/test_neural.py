@@ -60,7 +60,7 @@ def auc(y, scores) -> float:
 def test_no_rows_derivative_leaves_the_guest_in_the_clear(tmp_path, received):
     """All that the host receives is ciphertexts under the guest's key, or pads, or its own gradient's sums under its own pad."""
     fed = layout(tmp_path)
-    x, y = sample(160, 4)
+    x, y = sample(160)
     dealt = blocks(fed, x, y)
     run = fed.start(rounds=2)
     train(fed, dealt)
@@ -90,12 +90,12 @@ def test_no_rows_derivative_leaves_the_guest_in_the_clear(tmp_path, received):
         returned = residues_from_arrow(key["clinic"].public, Session.values(mine["unmasked_gradient", round], "gradient"))
         assert all(one > public.n >> 200 for one in decrypt_residues(key["lab"], masked))  # a bare plaintext has far fewer bits
         assert all(one > key["clinic"].public.n >> 200 for one in returned)
-        assert len(returned) == -(-3 * UNITS // 6)  # sums over the batch, six to a plaintext, and nothing per row
+        assert len(returned) == -(-4 * UNITS // 6)  # sums over the batch, six to a plaintext, and nothing per row
 
 
 def test_what_the_guest_decrypts_of_steps_is_noise(tmp_path, received):
     fed = layout(tmp_path)
-    x, y = sample(160, 4)
+    x, y = sample(160)
     run = fed.start(rounds=3)
     train(fed, blocks(fed, x, y))
     key, top = keys(fed, run)["clinic"], []
@@ -193,7 +193,7 @@ def test_model_completion(record_property):
 def test_split_learning_shows_labels(tmp_path, received):
     """Why it needs a waiver: the sign of a row's derivative along the first one is its label."""
     fed = layout(tmp_path, engine="split", network={"hidden": [1]})
-    x, y = sample(160, 4)
+    x, y = sample(160)
     dealt = blocks(fed, x, y)
     fed.start(rounds=1)
     train(fed, dealt, split)

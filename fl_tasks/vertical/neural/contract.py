@@ -100,6 +100,12 @@ class BadWidths(CodedError):
     remedy = f"At most {LARGEST_UNITS} units at each party, and {MOST_STEPS} batches in all rounds together."
 
 
+class TooFewColumns(CodedError):
+    code = "TMB-NEURAL-003"
+    cause = "A host has no more columns than there are joint units: the guest would see as many numbers per row as the host has."
+    remedy = "Agree on fewer units in the first of network.hidden, or give more columns."
+
+
 class TooLarge(CodedError):
     code = "TMB-NEURAL-002"
     cause = "A unit, a derivative or a sum of the network is too large for the fixed-point form; training diverges."

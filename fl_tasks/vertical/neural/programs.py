@@ -17,7 +17,7 @@ from fl_tasks.nets.optimisers import Momentum
 from fl_tasks.nets.towers import Tower, activated, bends, host_net
 from fl_tasks.session import Session
 from fl_tasks.vertical.block import BatchTooSmall, Block, guard_label
-from fl_tasks.vertical.neural.contract import BadWidths, TooLarge
+from fl_tasks.vertical.neural.contract import BadWidths, TooFewColumns, TooLarge
 from fl_tasks.vertical.neural.grid import LARGEST_UNITS, MOST_STEPS, Floats, Share
 from storage.roles import HOST
 
@@ -135,7 +135,7 @@ def batches_of(session: Session, block: Block) -> Batches:
     """The batches of every round, drawn by the data parties together once per run.
 
     They stay the same, because sums over ever new batches would be ever new equations for the rows' derivatives. Raises
-    :class:`BatchTooSmall` where a batch is too small for this host's weights, and :class:`BadWidths`.
+    :class:`BatchTooSmall` where a batch is too small for this host's weights, :class:`TooFewColumns` and :class:`BadWidths`.
     """
     network, limits = network_of(session), session.terms.limits
     assert network.bottom is not None
@@ -143,6 +143,8 @@ def batches_of(session: Session, block: Block) -> Batches:
     batches = np.array_split(session.common().stream("batches").permutation(block.rows), count)
     if max(network.bottom, network.hidden[0]) > LARGEST_UNITS or count * int(session.params["rounds"]) > MOST_STEPS:
         raise BadWidths(party=session.me)
+    if session.role == HOST and block.x.shape[1] <= network.hidden[0]:
+        raise TooFewColumns(party=session.me)
     weights = (block.x.shape[1] + 1) * network.bottom if session.role == HOST else 0
     least = max(limits.minimum_batch, limits.minimum_rows_per_weight * weights)
     if len(batches[-1]) < least:

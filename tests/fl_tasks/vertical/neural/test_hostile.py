@@ -20,7 +20,7 @@ def refused(tmp_path) -> CodedError:
     fed = layout(tmp_path)
     fed.start(rounds=1)
     with pytest.raises(CodedError) as caught:
-        train(fed, blocks(fed, *sample(160, 4)))
+        train(fed, blocks(fed, *sample(160)))
     return caught.value
 
 
@@ -53,4 +53,4 @@ def test_readable_units_of_another_number_or_kind(tmp_path, monkeypatch, forge):
     fed = layout(tmp_path, engine="split")
     fed.start(rounds=1)
     with pytest.raises(WrongLength):
-        train(fed, blocks(fed, *sample(160, 4)), split)
+        train(fed, blocks(fed, *sample(160)), split)

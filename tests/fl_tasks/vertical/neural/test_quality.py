@@ -29,5 +29,5 @@ def test_wdbc(tmp_path):
     together.descend({party: one.x for party, one in dealt.items()}, y[~test], drawn(fed, dealt), 15, 0.5, 0.9)
     held_out = {party: x[np.ix_(test, columns)] for party, columns in names.items()}
     ours, theirs = (classification(y[test], one.outputs(held_out)[:, 0])["auc"] for one in (whole(fed, states, dealt), together))
-    assert ours > 0.95
+    assert ours > 0.9
     assert abs(ours - theirs) < 0.002

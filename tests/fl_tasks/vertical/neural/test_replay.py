@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[4]
 
 def test_stopped_at_every_wait(tmp_path):
     """The parties take turns; each works until a message is missing, forgets everything, and begins anew at its next turn."""
-    fed = layout(tmp_path, 2, batch_rows=90)
+    fed = layout(tmp_path, 2, {"hidden": [1]}, batch_rows=90)
     x, y = sample(180)
     dealt = blocks(fed, x, y)
     run, waiting, stops, states = fed.start(rounds=2), list(fed.parties), 0, {}

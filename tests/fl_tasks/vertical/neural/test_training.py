@@ -9,7 +9,7 @@ from contracts.reading import BadDocument
 from fl_tasks.vertical import neural
 from fl_tasks.vertical.block import BatchTooSmall
 from fl_tasks.vertical.neural import split
-from fl_tasks.vertical.neural.contract import BadWidths, TooLarge
+from fl_tasks.vertical.neural.contract import BadWidths, TooFewColumns, TooLarge
 from tests.federation import federation
 from tests.fl_tasks.vertical.neural.parties import NAMES, STUB, begun, blocks, drawn, joined, layout, sample, train, whole
 
@@ -26,7 +26,7 @@ from tests.fl_tasks.vertical.neural.parties import NAMES, STUB, begun, blocks, d
 def test_equal_to_the_network_in_one_place(tmp_path, engine, hosts, outcome, activation):
     network = {"outcome": outcome, "activation": activation, "hidden": [2, 3], "classes": 3 if outcome == "classes" else 2}
     fed = layout(tmp_path, hosts, network, engine=engine, batch_rows=120)
-    x, y = sample(250, 4 if hosts == 1 else 6, outcome)
+    x, y = sample(250, 3 + 3 * hosts, outcome)
     dealt = blocks(fed, x, y)
     fed.start(rounds=2)
     states = train(fed, dealt, split if engine == "split" else neural)
@@ -50,13 +50,20 @@ def test_more_steps_than_the_form_holds_are_refused(tmp_path):
     fed = layout(tmp_path, network={"bottom": 2, "hidden": [1]}, batch_rows=20, rounds={"default": 1000, "min": 1, "max": 1000})
     fed.start()
     with pytest.raises(BadWidths):
-        train(fed, blocks(fed, *sample(1400, 2)))
+        train(fed, blocks(fed, *sample(1400, 4)))
+
+
+def test_a_host_of_few_columns_is_refused(tmp_path):
+    fed = layout(tmp_path)
+    fed.start()
+    with pytest.raises(TooFewColumns):
+        train(fed, blocks(fed, *sample(120, 4)))
 
 
 def test_units_too_large_are_refused(tmp_path):
     fed = layout(tmp_path, network={"activation": "relu"})
     fed.start()
-    x, y = sample(120, 4)
+    x, y = sample(120)
     with pytest.raises(TooLarge):
         train(fed, blocks(fed, 1e6 * x, y))
 
