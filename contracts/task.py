@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from contracts.engine import Engine, require, training
-from contracts.parameters import BOOSTED, COMMON_TREES, HORIZONTAL, NETWORKS, parameters
+from contracts.parameters import BOOSTED, COMMON_TREES, HORIZONTAL, NETWORKS, TRANSFER, parameters
 from contracts.tables import ColumnTerms, Strict, TableTerms
 from storage.errors import CodedError
 
@@ -22,6 +22,7 @@ Protocol = Literal[
     "horizontal-logistic",
     "horizontal-mlp",
     "horizontal-trees",
+    "transfer",
 ]
 Outcome = Literal["number", "binary", "classes"]
 Waiver = Literal["disclose-direction-to-guest", "disclose-coalition-scores-to-guest", "expose-features-to-colluding-arbiter"]
@@ -72,6 +73,18 @@ class NetworkTerms(Strict):
         if (self.outcome == "classes") != (self.classes > 2):
             raise ValueError("classes: three or more where outcome is classes, and only there")
         return self
+
+
+class TransferTerms(Strict):
+    """The nets of federated transfer learning (docs/protocols/transfer.md), alike at both parties.
+
+    A party's columns become at most ``components`` numbers, the principal components of its own rows; over them lie layers of
+    ``hidden`` units, and ``width`` numbers between -1 and 1 come out.
+    """
+
+    components: int = Field(10, ge=1, le=256)
+    hidden: list[Annotated[int, Field(ge=1, le=64)]] = Field(default_factory=list, max_length=2)
+    width: int = Field(8, ge=1, le=64)
 
 
 class PrivacyTerms(Strict):
@@ -151,6 +164,7 @@ class TaskTerms(Strict):
     horizontal: HorizontalTerms | None = None
     network: NetworkTerms | None = None
     privacy: PrivacyTerms | None = None
+    transfer: TransferTerms | None = None
     parameters: dict[str, Any] = Field(default_factory=dict)
     waivers: list[Waiver] = Field(default_factory=list)
 
@@ -170,8 +184,9 @@ class TaskTerms(Strict):
             return given
         boosting: dict[str, Any] = {"boosting": {}} if given.get("protocol") in BOOSTED else {}
         network: dict[str, Any] = {"network": {}} if given.get("protocol") in NETWORKS else {}
+        transfer: dict[str, Any] = {"transfer": {}} if given.get("protocol") in TRANSFER else {}
         engine = {} if given.get("protocol") in HORIZONTAL or given.get("engine") else {"engine": "paillier"}
-        return {**boosting, **network, **given, **engine}
+        return {**boosting, **network, **transfer, **given, **engine}
 
     @model_validator(mode="after")
     def _engine_fits(self) -> Self:
@@ -202,6 +217,12 @@ class TaskTerms(Strict):
     def _network_fits(self) -> Self:
         if (self.protocol in NETWORKS) != (self.network is not None):
             raise ValueError(f"network: {', '.join(NETWORKS)} has it, and only that")
+        return self
+
+    @model_validator(mode="after")
+    def _transfer_fits(self) -> Self:
+        if (self.protocol in TRANSFER) != (self.transfer is not None):
+            raise ValueError(f"transfer: {', '.join(TRANSFER)} has it, and only that")
         return self
 
     @model_validator(mode="after")
@@ -254,6 +275,10 @@ class TaskTerms(Strict):
         held, protocol = list(roles), self.protocol
         if self.horizontal is not None:
             self._require_clients(self.horizontal, held)
+            return
+        if self.transfer is not None:
+            if sorted(held) != ["guest", "host"]:
+                raise ValueError("parties: exactly one guest, the source of labels, and one host, the target, and nobody else")
             return
         if held.count("guest") != 1 or held.count("host") < 1 or held.count("arbiter") > 1:
             raise ValueError("parties: exactly one guest, at least one host and at most one arbiter are needed")

@@ -14,6 +14,7 @@ STAGES = {
     "secure-aggregation": "fl_tasks.horizontal.secagg:CONTRACT",
     "evaluation": "fl_tasks.stages.evaluate:METRICS",
     "scoring": "fl_tasks.vertical.scoring:CONTRACT",
+    "transfer-scoring": "fl_tasks.transfer.scoring:CONTRACT",
     "tree-scoring": "fl_tasks.vertical.secureboost.scoring:CONTRACT",
     "incentives": "fl_tasks.incentives.coalitions:CONTRACT",
     "volume": "fl_tasks.incentives.volume:CONTRACT",
@@ -36,6 +37,7 @@ PROTOCOLS = {
     "horizontal-logistic": "fl_tasks.horizontal.newton:CONTRACT",
     "horizontal-mlp": "fl_tasks.horizontal.averaging:CONTRACT",
     "horizontal-trees": "fl_tasks.horizontal.trees:CONTRACT",
+    "transfer": "fl_tasks.transfer:CONTRACT",
 }
 """Contracts of the training protocols, by the name that the terms give them, with the engine where it is the dealer."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -32,15 +32,9 @@ class NetworkPart(ModelPart):
     @classmethod
     def _read(cls, document: Mapping[str, Any]) -> Self:
         encoder = Encoder.from_document(document["encoder"])
-        layers = [(np.asarray(one["weights"], np.float64), np.asarray(one["biases"], np.float64)) for one in document["layers"]]
-        sizes = (len(encoder.names), *(len(biases) for _, biases in layers))
-        net = Dense(sizes, document["activation"])
-        shapes = [(weights.shape, biases.shape) for weights, biases in net.layers(np.zeros(net.count))]
-        w = np.concatenate([part.ravel() for layer in layers for part in layer])
+        net, w = net_of(document["layers"], len(encoder.names), document["activation"])
         label = float(document["label_mean"]), float(document["label_scale"])
-        if [(weights.shape, biases.shape) for weights, biases in layers] != shapes or not np.isfinite([*w, *label]).all():
-            raise UnfitPart("Layers and encoded columns differ.")
-        if list(encoder.names) != document["names"] or net.activation not in ("relu", "tanh"):
+        if not np.isfinite(label).all() or list(encoder.names) != document["names"] or net.activation not in ("relu", "tanh"):
             raise UnfitPart("Layers and encoded columns differ.")
         return cls(encoder=encoder, net=net, w=w, label_mean=label[0], label_scale=label[1], **cls._common(document))
 
@@ -52,6 +46,17 @@ class NetworkPart(ModelPart):
         ]
         outputs = np.concatenate(pieces) * self.label_scale + self.label_mean
         return outputs if self.net.sizes[-1] > 1 else outputs[:, 0]
+
+
+def net_of(document: Sequence[Mapping[str, Any]], inputs: int, activation: str) -> tuple[Dense, Floats]:
+    """Inverse of :func:`layers_document`: the network and its weights. Raises :class:`UnfitPart`, KeyError, TypeError or ValueError."""
+    layers = [(np.asarray(one["weights"], np.float64), np.asarray(one["biases"], np.float64)) for one in document]
+    net = Dense((inputs, *(len(biases) for _, biases in layers)), activation)
+    shapes = [(weights.shape, biases.shape) for weights, biases in net.layers(np.zeros(net.count))]
+    w = np.concatenate([part.ravel() for layer in layers for part in layer])
+    if [(weights.shape, biases.shape) for weights, biases in layers] != shapes or not np.isfinite(w).all():
+        raise UnfitPart("Layers and encoded columns differ.")
+    return net, w
 
 
 def layers_document(net: Dense, w: Floats) -> list[dict[str, Any]]:

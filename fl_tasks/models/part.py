@@ -108,9 +108,10 @@ class LinearPart(ModelPart):
 
 def _kind(protocol: str) -> type[ModelPart]:
     from fl_tasks.models.network import NetworkPart
+    from fl_tasks.models.transfer import TransferPart
     from fl_tasks.models.trees import TreePart
 
-    kinds: tuple[type[ModelPart], ...] = (LinearPart, TreePart, NetworkPart)
+    kinds: tuple[type[ModelPart], ...] = (LinearPart, TreePart, NetworkPart, TransferPart)
     return {name: kind for kind in kinds for name in kind.PROTOCOLS}[protocol]
 
 
