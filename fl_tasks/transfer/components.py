@@ -5,6 +5,7 @@ The stacked auto-encoders of the paper (section 5) are learnt in the same way: f
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -33,7 +34,8 @@ class Components:
         cls, table: pa.Table, spec: TableTerms, train: npt.NDArray[np.bool_], limits: LimitTerms, most: int, party: str
     ) -> Components:
         """At most ``most`` components of the ``train`` rows. Raises what :class:`Encoder` raises."""
-        encoder = Encoder.fit(table, spec, train, limits, party)
+        # no leverage of columns: what training could expose are the inputs of common rows, clipped, and guarded by their number
+        encoder = Encoder.fit(table, spec, train, limits.model_copy(update={"maximum_leverage": math.inf}), party)
         x = encoder.transform(table.filter(pa.array(train)))
         values, vectors = np.linalg.eigh(x.T @ x / len(x))
         chosen = [at for at in np.argsort(-values)[:most] if values[at] > 1e-6]

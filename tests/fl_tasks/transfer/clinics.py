@@ -35,7 +35,7 @@ def tables(rows: int = 240, common: int = 80, seed: int = 3) -> dict[str, pa.Tab
 def layout(root: Path, made: dict[str, pa.Table] | None = None, terms: dict[str, Any] | None = None, **parameters: Any) -> Federation:
     """A federation of the two; ``parameters`` are the run's defaults."""
     given = {"rounds": {"default": 4, "min": 1, "max": 50}, "pretraining": 30, "class_weights": "balanced", **parameters}
-    document = {"task_terms": {"transfer": {**TERMS, **(terms or {})}}, "scores": ["practice"], "limits": {"maximum_leverage": 0.5}}
+    document = {"task_terms": {"transfer": {**TERMS, **(terms or {})}}, "scores": ["practice"]}
     return federation(root, made or tables(), roles=ROLES, protocol="transfer", parameters=given, **document)
 
 
