@@ -8,7 +8,7 @@ RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demo-marketing demo-horizontal up up-marketing up-horizontal down test lint bench bench-quick acceptance lock clean
+.PHONY: help install demo demo-marketing demo-horizontal demo-transfer up up-marketing up-horizontal up-transfer down test lint bench bench-quick acceptance lock clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -35,6 +35,9 @@ demo-marketing: $(STAMP) ## a shop, a bank, a social network: boosted trees and 
 demo-horizontal: $(STAMP) ## four hospitals train over their patients; one is killed on the way
 	$(RUN) -m cli demo hospitals
 
+demo-transfer: $(STAMP) ## a hospital with labels, a clinic without, few common patients
+	$(RUN) -m cli demo diagnosis
+
 up: $(STAMP) ## make demo, and leave the three UIs running
 	$(RUN) -m cli demo --keep
 
@@ -43,6 +46,9 @@ up-marketing: $(STAMP) ## make demo-marketing, and leave the three UIs running
 
 up-horizontal: $(STAMP) ## make demo-horizontal, and leave the four surviving UIs running
 	$(RUN) -m cli demo hospitals --keep
+
+up-transfer: $(STAMP) ## make demo-transfer, and leave the two UIs running
+	$(RUN) -m cli demo diagnosis --keep
 
 down: ## stop them
 	@[ ! -x $(RUN) ] || $(RUN) -m cli demo-stop
@@ -75,6 +81,7 @@ acceptance: $(STAMP) ## quality bars on the tables in DATA=folder
 	@[ -n "$(DATA)" ] || { echo "usage: make acceptance DATA=folder"; exit 2; }
 	$(RUN) -m cli acceptance "$(DATA)"
 	$(RUN) -m benchmarks.acceptance_horizontal "$(DATA)"
+	$(RUN) -m benchmarks.acceptance_transfer "$(DATA)"
 
 lock: ## write requirements.lock anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q \

@@ -26,6 +26,8 @@ HOSPITAL_COLUMNS = (
 CLINIC_COLUMNS = (
     *("pulse", "systolic", "diastolic", "weight_change", "breaths"),
     *("fatigue", "pain", "cough_days", "walking_metres", "sleep_hours"),
+    *("appetite", "nausea", "dizziness", "grip", "step_height"),
+    *("lung_volume", "waist", "skinfold", "reaction_ms", "visits"),
 )
 HOSPITAL, CLINIC, COMMON, NEW = 2400, 800, 120, 900
 _SEED = 20260505
@@ -71,7 +73,7 @@ def generate(rng: np.random.Generator, patients: int) -> pd.DataFrame:
     ill = (rng.random(patients) < 1 / (1 + np.exp(-logit))).astype(np.int64)
     ids = np.array([f"P-{number:06d}" for number in rng.choice(1_000_000, patients, replace=False)])
     frame = pd.DataFrame({ID: ids, LABEL: ill})
-    for names, noise in ((HOSPITAL_COLUMNS, 0.6), (CLINIC_COLUMNS, 1.1)):
+    for names, noise in ((HOSPITAL_COLUMNS, 0.6), (CLINIC_COLUMNS, 1.5)):
         mixed = cause @ rng.normal(size=(4, len(names))) / 2 + noise * rng.normal(size=(patients, len(names)))
         for index, name in enumerate(names):
             centre, spread = _USUAL[name]
@@ -100,5 +102,15 @@ _USUAL = {
     "cough_days": (5.5, 3.1),
     "walking_metres": (430, 95),
     "sleep_hours": (6.7, 1.1),
+    "appetite": (5.8, 1.7),
+    "nausea": (2.9, 1.6),
+    "dizziness": (2.4, 1.4),
+    "grip": (31, 7),
+    "step_height": (16, 3.4),
+    "lung_volume": (3.1, 0.6),
+    "waist": (94, 11),
+    "skinfold": (21, 6),
+    "reaction_ms": (310, 45),
+    "visits": (4.2, 1.9),
 }
 """Of every column the mean and the deviation of what the causes make of it, in the unit that its kind has."""
