@@ -77,7 +77,8 @@ def generate(rng: np.random.Generator, patients: int) -> pd.DataFrame:
         mixed = cause @ rng.normal(size=(4, len(names))) / 2 + noise * rng.normal(size=(patients, len(names)))
         for index, name in enumerate(names):
             centre, spread = _USUAL[name]
-            frame[name] = np.round(centre + spread * mixed[:, index], 2)
+            value = centre + spread * mixed[:, index] / np.sqrt(1 + noise**2)
+            frame[name] = np.round(value if name == "weight_change" else np.maximum(value, 0), 2)
     return frame
 
 
@@ -113,4 +114,4 @@ _USUAL = {
     "reaction_ms": (310, 45),
     "visits": (4.2, 1.9),
 }
-"""Of every column the mean and the deviation of what the causes make of it, in the unit that its kind has."""
+"""Of every column mean and deviation, in the unit that its kind has."""
