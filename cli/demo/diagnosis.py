@@ -77,7 +77,7 @@ def generate(rng: np.random.Generator, patients: int) -> pd.DataFrame:
         mixed = cause @ rng.normal(size=(4, len(names))) / 2 + noise * rng.normal(size=(patients, len(names)))
         for index, name in enumerate(names):
             centre, spread = _USUAL[name]
-            value = centre + spread * mixed[:, index] / np.sqrt(1 + noise**2)
+            value = centre + spread * mixed[:, index] / mixed[:, index].std()
             frame[name] = np.round(value if name == "weight_change" else np.maximum(value, 0), 2)
     return frame
 
@@ -92,7 +92,7 @@ _USUAL = {
     "glucose": (5.9, 1.2),
     "haemoglobin": (13.6, 1.5),
     "temperature": (37.1, 0.6),
-    "oxygen": (96, 1.6),
+    "oxygen": (95, 1.3),
     "pulse": (78, 11),
     "systolic": (131, 16),
     "diastolic": (81, 9),

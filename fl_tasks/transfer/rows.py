@@ -14,7 +14,7 @@ from fl_tasks.transfer.tower import Tower
 from storage.errors import CodedError
 
 Floats = npt.NDArray[np.float64]
-_TIMES = 2
+_TIMES = 5
 
 
 class TooFewForNet(CodedError):
@@ -39,7 +39,8 @@ def labelled_of(params: Mapping[str, Any], common: int) -> int:
 
 
 def guard_rows(session: Session, tower: Tower, common: int) -> None:
-    """A gradient is one equation per weight about ``width`` unknown numbers of every row: twice as many unknowns are asked for.
+    """A gradient is one equation per weight about ``width`` unknown numbers of every row: five times as many unknowns are asked for
+    (docs/protocols/transfer.md).
 
     Raises :class:`TooFewForNet`.
     """

@@ -39,6 +39,7 @@ DISCLOSED = {
         *("unmask.share", "statistic.value", "splits.node", "splits.column", "splits.cut", "splits.missing_left", "splits.gain"),
         *("splits.next", "values.value", "values.cover", "verdict.loss", "verdict.validation", "verdict.kept", "verdict.stop"),
     },
+    "transfer": {"stop.yes"},
     "secureboost": {
         *("features.bins", "features.missing", "names.name", "gradients.row", "histogram.sums"),
         *("choice.node", "choice.column", "choice.cut", "choice.missing_left", "route.column", "route.left"),

@@ -5,11 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from fl_tasks import transfer
 from fl_tasks.transfer.objective import Source
 from fl_tasks.transfer.plain import train
 from fl_tasks.transfer.rows import Rows, TooFewForNet, labelled_of
 from fl_tasks.transfer.tower import Tower
 from fl_tasks.vertical.block import BadLabel
+from fl_tasks.waiting import Wait, Waiting
+from tests.federation import quiet
 from tests.fl_tasks.transfer.clinics import layout, numbers, trained
 
 
@@ -55,6 +58,26 @@ def test_legs_give_the_same_model(tmp_path):
     trained(fed, run, rows, leg_end=1)
     states, expected = trained(fed, run, rows), plain(fed, run, rows)
     assert np.allclose(states["practice"]["w"], expected.target, atol=1e-5)
+
+
+def test_stopped_at_every_wait(tmp_path):
+    """The parties take turns; each works until a message is missing, forgets everything, and begins anew at its next turn."""
+    fed, rows = layout(tmp_path, class_weights="none"), numbers()
+    run, waiting, stops, states = fed.start(rounds=2), list(fed.parties), 0, {}
+    programs = {"hospital": transfer.guest, "practice": transfer.host}
+    while waiting:
+        assert stops < 60, "nobody gets any further"
+        for party in list(waiting):
+            try:
+                with fed.place(party).session(run, transfer.CONTRACT, "train", Wait(0), quiet) as session:
+                    states[party] = programs[party](session, rows[party])
+                waiting.remove(party)
+            except Waiting:
+                stops += 1
+    assert stops > 6
+    expected = plain(fed, run, rows)
+    assert np.allclose(states["practice"]["w"], expected.target, atol=1e-5)
+    assert np.allclose(states["hospital"]["w"], expected.source, atol=1e-5)
 
 
 def test_too_few_common_rows_are_refused(tmp_path):
