@@ -61,7 +61,12 @@ class Case:
                 "protocol": "transfer",
                 "label": {"column": "y"},
                 "transfer": dict(self.transfer),
-                "parameters": {**_ALIKE, **self.parameters, "labelled_rows": labelled, "seed": {"default": 1, "min": 0, "max": 1000}},
+                "parameters": {
+                    **_ALIKE,
+                    **self.parameters,
+                    "labelled_rows": labelled,
+                    "seed": {"default": 1, "min": 0, "max": 1000},
+                },
             },
             "alignment": {"id": [{"column": "id"}]},
             "scores": ["target"],
@@ -90,7 +95,8 @@ class Draw:
         own = rest[: len(rest) // 2], rest[len(rest) // 2 :]
         ids = pd.Series([f"U{one:06d}" for one in range(len(users[2]))], name="id")
         source, target = (
-            pd.concat([ids, users[side]], axis=1).iloc[np.concatenate([shared, own[side]])].reset_index(drop=True) for side in (0, 1)
+            pd.concat([ids, users[side]], axis=1).iloc[np.concatenate([shared, own[side]])].reset_index(drop=True)
+            for side in (0, 1)
         )
         source["y"] = users[2].iloc[np.concatenate([shared, own[0]])].to_numpy()
         return cls(source, target, common, held_out)

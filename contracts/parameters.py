@@ -53,7 +53,13 @@ class Known:
 KNOWN: dict[str, Known] = {
     "rounds": Known(int, 40, 1, 1000, "Rounds", "Most training rounds; training stops earlier when it has converged."),
     "l2": Known(
-        float, 0.001, 0, 1e6, "L2 penalty", "Weight of the squared-norm penalty, intercept not penalised.", (*WEIGHTED, *NETWORKS, *TRANSFER)
+        float,
+        0.001,
+        0,
+        1e6,
+        "L2 penalty",
+        "Weight of the squared-norm penalty, intercept not penalised.",
+        (*WEIGHTED, *NETWORKS, *TRANSFER),
     ),
     "tolerance": Known(float, 1e-5, 0, 1, "Tolerance", "Training stops when no gradient component exceeds this.", WEIGHTED),
     "key_bits": Known(int, 2048, 1024, 4096, "Key size", "Bits of the Paillier key.", (*LINEAR, *TREES, *TRANSFER)),
@@ -134,9 +140,7 @@ KNOWN: dict[str, Known] = {
     "pretraining": Known(
         int, 300, 0, 10_000, "Pretraining", "Steps that the source's net takes on its own labels before the first round.", TRANSFER
     ),
-    "optimiser": Known(
-        str, "adam", None, None, "Optimiser", "How weights move along gradients.", TRANSFER, words=("adam", "sgd")
-    ),
+    "optimiser": Known(str, "adam", None, None, "Optimiser", "How weights move along gradients.", TRANSFER, words=("adam", "sgd")),
     "rate": Known(float, 0.02, 1e-6, 10, "Rate", "Step size of the optimiser.", TRANSFER),
     "loss_change": Known(
         float, 1e-4, 0, 1, "Loss change", "Training stops when three rounds changed the loss by less than this.", TRANSFER

@@ -89,9 +89,9 @@ def _transferred(agreement: str, settings: Mapping[str, Path], run: str) -> Comp
     from fl_tasks.models.part import ModelPart
     from fl_tasks.models.transfer import TransferPart
     from fl_tasks.stages.aligned import features, label, load_aligned, with_own
+    from fl_tasks.transfer.objective import Source
     from fl_tasks.transfer.plain import self_learning, train
     from fl_tasks.transfer.rows import labelled_of
-    from fl_tasks.transfer.objective import Source
 
     places = {place.role: place for place in (Workplace.open(agreement, file) for file in settings.values())}
     parts, guest, host = {}, places[GUEST], places[HOST]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from fl_tasks import transfer
 from fl_tasks.checkpoints import State
 from fl_tasks.horizontal import averaging, newton
 from fl_tasks.horizontal import trees as common_trees
@@ -17,7 +18,6 @@ from fl_tasks.session import Progress, Session, log_progress
 from fl_tasks.stages.aligned import features, label, load_aligned, weight, with_own
 from fl_tasks.stages.families import Labels, VerticalFamily, family_of, horizontal_family, vertical_family
 from fl_tasks.stages.latecomers import admit, close_admission
-from fl_tasks import transfer
 from fl_tasks.vertical import arbiter_oracle, dealer, guest_held, linear, secureboost, taylor
 from fl_tasks.waiting import Wait
 from fl_tasks.workplace import Workplace

@@ -9,7 +9,7 @@ from fl_tasks.crypto.fixedpoint import encode
 from fl_tasks.crypto.vector import CipherVector, encrypt
 from fl_tasks.session import Session
 from fl_tasks.transfer.encrypted import BITS, Floats, Half, Masked, product, sane, serve
-from fl_tasks.transfer.objective import Objective, Source, mover, moved, pretrained
+from fl_tasks.transfer.objective import Objective, Source, moved, mover, pretrained
 from fl_tasks.transfer.rows import Rows, guard_rows, labelled_of
 from fl_tasks.transfer.stopping import settled
 from fl_tasks.transfer.tower import Tower
@@ -58,7 +58,9 @@ def _source(session: Session, rows: Rows) -> Source:
     y = rows.y
     if y is None or set(np.unique(y)) != {0.0, 1.0}:
         raise BadLabel(party=session.me)
-    return Source.of(rows.x, y, rows.common, labelled_of(session.params, rows.common), session.params["class_weights"] == "balanced")
+    return Source.of(
+        rows.x, y, rows.common, labelled_of(session.params, rows.common), session.params["class_weights"] == "balanced"
+    )
 
 
 def _first(tower: Tower, source: Source, params: dict[str, object], objective: Objective) -> Floats:
@@ -68,9 +70,7 @@ def _first(tower: Tower, source: Source, params: dict[str, object], objective: O
 class _Source:
     """One round's numbers. All are multiplied by how many labelled rows there are, so that none is small in fixed point."""
 
-    def __init__(
-        self, session: Session, source: Source, tower: Tower, objective: Objective, half: Half, labelled: int
-    ) -> None:
+    def __init__(self, session: Session, source: Source, tower: Tower, objective: Objective, half: Half, labelled: int) -> None:
         self._session, self._source, self._tower, self._objective = session, source, tower, objective
         self._half, self._labelled = half, labelled
         self._gamma = objective.gamma * labelled / source.common
@@ -100,9 +100,7 @@ class _Source:
         with_phi = product(self._session, self._to_phi(first, phi), found)
         aligned = found[: common * width].times([round(-2.0 * self._gamma * 2.0**BITS)] * (common * width), self._session.pool)
         jacobian = self._tower.jacobian(w, self._source.x[:common])
-        by_phi = np.array(
-            [self._tower.gradient(w, self._source.x, np.outer(self._source.lead, unit)) for unit in np.eye(width)]
-        )
+        by_phi = np.array([self._tower.gradient(w, self._source.x, np.outer(self._source.lead, unit)) for unit in np.eye(width)])
         gradient = product(self._session, np.vstack([jacobian, by_phi]), CipherVector.concatenate([aligned, with_phi[:width]]))
         return CipherVector.concatenate([gradient, with_phi[width]])
 

@@ -7,7 +7,7 @@ from fl_tasks.crypto.fixedpoint import encode
 from fl_tasks.crypto.vector import CipherVector, encrypt
 from fl_tasks.session import Session
 from fl_tasks.transfer.encrypted import BITS, Floats, Half, Masked, product, sane, serve, through
-from fl_tasks.transfer.objective import Objective, mover, moved
+from fl_tasks.transfer.objective import Objective, moved, mover
 from fl_tasks.transfer.rows import Rows, guard_rows, labelled_of
 from fl_tasks.transfer.tower import Tower
 from fl_tasks.vertical.key_holder import own_key, peer_key, vector

@@ -32,7 +32,9 @@ def tables(rows: int = 240, common: int = 80, seed: int = 3) -> dict[str, pa.Tab
     return made
 
 
-def layout(root: Path, made: dict[str, pa.Table] | None = None, terms: dict[str, Any] | None = None, **parameters: Any) -> Federation:
+def layout(
+    root: Path, made: dict[str, pa.Table] | None = None, terms: dict[str, Any] | None = None, **parameters: Any
+) -> Federation:
     """A federation of the two; ``parameters`` are the run's defaults."""
     given = {"rounds": {"default": 4, "min": 1, "max": 50}, "pretraining": 30, "class_weights": "balanced", **parameters}
     document = {"task_terms": {"transfer": {**TERMS, **(terms or {})}}, "scores": ["practice"]}
