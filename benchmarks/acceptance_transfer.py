@@ -65,7 +65,7 @@ class Case:
                     **_ALIKE,
                     **self.parameters,
                     "labelled_rows": labelled,
-                    "seed": {"default": 1, "min": 0, "max": 1000},
+                    "seed": {"default": 1, "min": 0, "max": 9},
                 },
             },
             "alignment": {"id": [{"column": "id"}]},
@@ -134,8 +134,8 @@ class Draw:
 
 
 def find(case: Case, data: Path, out: Path, encrypted: bool) -> Iterable[Finding]:
-    """Means over the draws by how many common users are labelled, also where there are no other common ones; then the first draw under
-    encryption."""
+    """Means over the draws by how many common users are labelled, also where there are no other common ones; then the first draw
+    under encryption."""
     users = case.read(data)
     for labelled in case.labelled:
         terms = read_model(case.terms(labelled, out / "agreements") / "agreement.yaml", Terms)

@@ -34,8 +34,8 @@ _SEED = 20260505
 
 
 def write_tables(folder: Path) -> dict[str, Tables]:
-    """Write each party's tables under a folder of its name. Every other common patient is held out; the diagnoses of the clinic's new
-    patients came to be known later."""
+    """Write each party's tables under a folder of its name. Every other common patient is held out; the diagnoses of the clinic's
+    new patients came to be known later."""
     import numpy as np
     import pandas as pd
 

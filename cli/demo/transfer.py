@@ -133,8 +133,8 @@ def show_curve(report: Mapping[str, Any], folder: Path, console: Console) -> Non
     console.print(table)
     metrics = report["metrics"]
     console.print(
-        f"In this run: {metrics['transfer']['auc']:.3f} by transfer, {metrics['self_learning']['auc']:.3f} by the better one of the "
-        f"clinic's own models, on {report['predicted_rows']} new patients.",
+        f"In this run: {metrics['transfer']['auc']:.3f} by transfer, {metrics['self_learning']['auc']:.3f} by the better one of "
+        f"the clinic's own models, on {report['predicted_rows']} new patients.",
         highlight=False,
     )
     (folder / PICTURE).write_text(picture(points), encoding="utf-8")

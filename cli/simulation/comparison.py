@@ -18,9 +18,9 @@ from storage.roles import ARBITER, CLIENT, GUEST, HOST
 @dataclass(frozen=True)
 class Comparison:
     """Metrics by model: ``pooled``, where some have vanished ``pooled_survivors``, and one party's own as ``guest_only``,
-    ``best_client`` or, where the target of a transfer had the labels of its common training rows, ``self_learning``; counts of rows; of a binary label that the guest alone holds, gains of these and the federated model; of
-    boosted trees and transfer ``margins``, by how much the margin of a held-out row differs most between the federated and the pooled
-    model."""
+    ``best_client`` or, where the target of a transfer had the labels of its common training rows, ``self_learning``; counts of
+    rows; of a binary label that the guest alone holds, gains of these and the federated model; of boosted trees and of transfer
+    ``margins``, by how much the margin of a held-out row differs most between the federated and the pooled model."""
 
     models: dict[str, dict[str, float]]
     rows: dict[str, int]

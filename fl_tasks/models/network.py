@@ -49,7 +49,7 @@ class NetworkPart(ModelPart):
 
 
 def net_of(document: Sequence[Mapping[str, Any]], inputs: int, activation: str) -> tuple[Dense, Floats]:
-    """Inverse of :func:`layers_document`: the network and its weights. Raises :class:`UnfitPart`, KeyError, TypeError or ValueError."""
+    """Inverse of :func:`layers_document`: network and weights. Raises :class:`UnfitPart`, KeyError, TypeError or ValueError."""
     layers = [(np.asarray(one["weights"], np.float64), np.asarray(one["biases"], np.float64)) for one in document]
     net = Dense((inputs, *(len(biases) for _, biases in layers)), activation)
     shapes = [(weights.shape, biases.shape) for weights, biases in net.layers(np.zeros(net.count))]

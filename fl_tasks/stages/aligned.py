@@ -50,8 +50,8 @@ def store_aligned(place: Workplace, run: str, table: pa.Table, test: npt.NDArray
     """Keep the table (with its ``__id`` column) in chunks, and a party's ``own`` rows that no other has; what is kept stands."""
     area = place.run_area(run).area("aligned")
     whole = table.append_column(TEST, pa.array(test))
-    for kind, kept in (("own", own), ("part", whole)):
-        for index, start in enumerate(range(0, 0 if kept is None else max(kept.num_rows, 1), _CHUNK_ROWS)):
+    for kind, kept in ([] if own is None else [("own", own)]) + [("part", whole)]:
+        for index, start in enumerate(range(0, max(kept.num_rows, 1), _CHUNK_ROWS)):
             sink = io.BytesIO()
             pq.write_table(kept.slice(start, _CHUNK_ROWS), sink, compression="zstd")
             area.keep(f"{kind}-{index:06d}", sink.getvalue())

@@ -63,8 +63,8 @@ def product(session: Session, x: Floats, vector: CipherVector) -> CipherVector:
 
 
 def through(session: Session, u: Floats, halves: CipherVector, half: Half) -> CipherVector:
-    """[[u_i M_i]] of every row, (n * width) ciphertexts row after row, from ``u`` (n, width) and symmetric matrices in ``halves``: one
-    for all rows, or one per row."""
+    """[[u_i M_i]] of every row, (n * width) ciphertexts row after row, from ``u`` (n, width) and symmetric matrices in ``halves``:
+    one for all rows, or one per row."""
     n, width = u.shape
     plain, size = encode(u, BITS), len(half)
     single = len(halves) == size

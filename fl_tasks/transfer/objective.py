@@ -6,7 +6,7 @@ phi = Phi . u_B. Over the n common rows, of which the first c are labelled,
     L = 1/c sum_i w_i l1(y_i, phi_i) + gamma/n sum_i |u_A,i - u_B,i|^2 + l2/2 (|weights_A|^2 + |weights_B|^2),
 
 l1(y, phi) = log 2 - y phi / 2 + phi^2 / 8: the Taylor form of log(1 + exp(-y phi)). Other than in the paper both sums are means, so
-that gamma and l2 mean the same however many rows are common. Class weights w and v are 1, or balance the classes of the source's rows.
+that gamma and l2 mean the same however many rows are common. Class weights w and v are 1, or balance the classes at the source.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def mover(params: Mapping[str, Any], count: int, state: Mapping[str, Any] | None
     rate, none = float(params["rate"]), np.zeros(count)
     if params["optimiser"] == "sgd":
         return Momentum(rate, 0.0, none)
-    held = state if state and "moves" in state else {"first": none, "second": none, "moves": 0}
+    held: Mapping[str, Any] = state if state and "moves" in state else {"first": none, "second": none, "moves": 0}
     return Adam(rate, held["first"], held["second"], int(held["moves"]), beta2=0.999, tau=1e-8)
 
 
@@ -93,7 +93,7 @@ def moved(optimiser: Adam | Momentum, w: Floats, gradient: Floats) -> tuple[Floa
 
 
 def pretrained(tower: Tower, w: Floats, source: Source, params: Mapping[str, Any], objective: Objective) -> Floats:
-    """The source's weights after ``pretraining`` steps on its own labels alone: mean v log(1 + exp(-y Phi . u_A)); nothing leaves."""
+    """The source's weights after ``pretraining`` steps on its own labels: mean v log(1 + exp(-y Phi . u_A)). Nothing leaves."""
     move = Adam(_RATE, np.zeros(len(w)), np.zeros(len(w)), beta2=0.999, tau=1e-8)
     for _ in range(int(params["pretraining"])):
         u = tower.features(w, source.x)

@@ -1,7 +1,7 @@
 """Scores of the target's rows: its numbers go to the source encrypted, and come back as Phi . u_B.
 
-The target gets the score itself where it receives scores. Where the source does (held-out rows in an evaluation), the target decrypts
-it under a one-time pad that the source then takes off.
+The target gets the score itself where it receives scores. Where the source does (held-out rows in an evaluation), the target
+decrypts it under a one-time pad that the source then takes off.
 """
 
 from __future__ import annotations

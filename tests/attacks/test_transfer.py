@@ -79,8 +79,8 @@ def test_plain_values_cannot_leave(tmp_path):
 
 
 def inferred(common: int, rounds: int, seed: int) -> tuple[float, float]:
-    """AUC on the common rows' labels of the strongest attack that we know, on so many rounds of 30, and of the scores that the model
-    itself gives.
+    """AUC on the common rows' labels of the strongest attack that we know, on so many rounds of 30, and of the scores that the
+    model itself gives.
 
     The target takes what the source sent for constant over the rounds: it solves its gradients for the source's term of every row
     and for the square of Phi together, by least squares, and looks at the terms along Phi, which scores give away.

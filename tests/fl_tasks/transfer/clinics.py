@@ -38,7 +38,7 @@ def layout(
     """A federation of the two; ``parameters`` are the run's defaults."""
     given = {"rounds": {"default": 4, "min": 1, "max": 50}, "pretraining": 30, "class_weights": "balanced", **parameters}
     document = {"task_terms": {"transfer": {**TERMS, **(terms or {})}}, "scores": ["practice"]}
-    return federation(root, made or tables(), roles=ROLES, protocol="transfer", parameters=given, **document)
+    return federation(root, tables(), roles=ROLES, protocol="transfer", parameters=given, **document)
 
 
 def trained(fed: Federation, run: str, rows: dict[str, Rows], **options: Any) -> dict[str, Any]:
