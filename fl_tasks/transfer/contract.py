@@ -12,7 +12,7 @@ PUBLIC_KEY = Message(
     DATA,
     DATA,
     {"key": Public("binary", "a public key")},
-    learns="the sender's Paillier public key of this stage",
+    learns="the run's Paillier public key",
     step="0",
 )
 CONTRACT = Contract(
