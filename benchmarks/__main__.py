@@ -73,6 +73,7 @@ PARTS = (
     Part("orchestration"),
     Part("secagg"),
     Part("horizontal_trees"),
+    Part("transfer"),
 )
 
 
