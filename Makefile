@@ -8,7 +8,8 @@ RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demo-marketing demo-horizontal demo-lending up up-marketing up-horizontal up-lending down test lint bench bench-quick acceptance lock clean
+.PHONY: help install demo demo-marketing demo-horizontal demo-lending demo-transfer up up-marketing up-horizontal up-lending \
+	up-transfer down test lint bench bench-quick acceptance lock clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -38,6 +39,9 @@ demo-horizontal: $(STAMP) ## four hospitals train over their patients; one is ki
 demo-lending: $(STAMP) ## a bank asks three lenders about people, and exposes nobody
 	$(RUN) -m cli demo lending
 
+demo-transfer: $(STAMP) ## a hospital with labels, a clinic without, few common patients
+	$(RUN) -m cli demo diagnosis
+
 up: $(STAMP) ## make demo, and leave the three UIs running
 	$(RUN) -m cli demo --keep
 
@@ -49,6 +53,9 @@ up-horizontal: $(STAMP) ## make demo-horizontal, and leave the four surviving UI
 
 up-lending: $(STAMP) ## make demo-lending, and leave the five UIs running
 	$(RUN) -m cli demo lending --keep
+
+up-transfer: $(STAMP) ## make demo-transfer, and leave the two UIs running
+	$(RUN) -m cli demo diagnosis --keep
 
 down: ## stop them
 	@[ ! -x $(RUN) ] || $(RUN) -m cli demo-stop
@@ -81,6 +88,7 @@ acceptance: $(STAMP) ## quality bars on the tables in DATA=folder
 	@[ -n "$(DATA)" ] || { echo "usage: make acceptance DATA=folder"; exit 2; }
 	$(RUN) -m cli acceptance "$(DATA)"
 	$(RUN) -m benchmarks.acceptance_horizontal "$(DATA)"
+	$(RUN) -m benchmarks.acceptance_transfer "$(DATA)"
 
 lock: ## write requirements.lock anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q \

@@ -74,6 +74,7 @@ PARTS = (
     Part("neural"),
     Part("secagg", peer="flower", targets={"secagg_client_vs_flower": 1}),
     Part("horizontal_trees"),
+    Part("transfer"),
 )
 
 

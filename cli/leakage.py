@@ -23,6 +23,7 @@ PAGES = {
     "protocols/logistic-taylor.md": "logistic-taylor",
     "protocols/secure-aggregation.md": "secure-aggregation",
     "protocols/secureboost.md": "secureboost",
+    "protocols/transfer.md": "transfer",
     "protocols/vertical-mlp.md": "vertical-mlp",
 }
 """Page: whose messages it lists, by their name in :mod:`fl_tasks.messages`; markers with a name of their own list another's."""

@@ -32,6 +32,7 @@ SPLIT = ("vertical-mlp-split",)
 COMMON_TREES = ("horizontal-trees",)
 HORIZONTAL = (*NEWTON, *NETWORKS, *COMMON_TREES)
 BOOSTED = (*TREES, *COMMON_TREES)
+TRANSFER = ("transfer",)
 QUERIES = ("lending-query",)
 """Protocols that train nothing: an index is built, and asked."""
 
@@ -50,18 +51,30 @@ class Known:
     high: float | None
     title: str
     description: str
-    protocols: tuple[str, ...] = (*LINEAR, *DEALT, *TREES, *VERTICAL_NETWORKS, *SPLIT, *HORIZONTAL)
+    protocols: tuple[str, ...] = (*LINEAR, *DEALT, *TREES, *VERTICAL_NETWORKS, *SPLIT, *HORIZONTAL, *TRANSFER)
     words: tuple[str, ...] = ()
 
 
 KNOWN: dict[str, Known] = {
     "rounds": Known(int, 40, 1, 1000, "Rounds", "Most training rounds; training stops earlier when it has converged."),
     "l2": Known(
-        float, 0.001, 0, 1e6, "L2 penalty", "Weight of the squared-norm penalty, intercept not penalised.", (*WEIGHTED, *NETWORKS)
+        float,
+        0.001,
+        0,
+        1e6,
+        "L2 penalty",
+        "Weight of the squared-norm penalty, intercept not penalised.",
+        (*WEIGHTED, *NETWORKS, *TRANSFER),
     ),
     "tolerance": Known(float, 1e-5, 0, 1, "Tolerance", "Training stops when no gradient component exceeds this.", WEIGHTED),
     "key_bits": Known(
-        int, 2048, 1024, 4096, "Key size", "Bits of the Paillier key.", (*LINEAR, *TREES, *VERTICAL_NETWORKS, *QUERIES)
+        int,
+        2048,
+        1024,
+        4096,
+        "Key size",
+        "Bits of the Paillier key.",
+        (*LINEAR, *TREES, *VERTICAL_NETWORKS, *TRANSFER, *QUERIES),
     ),
     "test_fraction": Known(float, 0.25, 0, 0.9, "Held-out fraction", "Part of the rows kept for evaluation."),
     "batch_rows": Known(int, None, 1, None, "Batch rows", "Rows per mini-batch; empty for all rows.", BATCHED),
@@ -122,7 +135,31 @@ KNOWN: dict[str, Known] = {
     "norm_bound": Known(
         float, 10.0, 1e-6, 1e6, "Norm bound", "A client shortens its update of all weights to this L2 norm.", NETWORKS
     ),
-    "seed": Known(int, 1, 0, 2**31 - 1, "Seed", "First weights and the order of rows come from it.", NETWORKS),
+    "seed": Known(int, 1, 0, 2**31 - 1, "Seed", "First weights and the order of rows come from it.", (*NETWORKS, *TRANSFER)),
+    "alignment_weight": Known(
+        float, 0.1, 0, 1e3, "Alignment weight", "Weight of the squared distance between both parties' numbers of a row.", TRANSFER
+    ),
+    "labelled_rows": Known(
+        int, None, 1, None, "Labelled rows", "Most common rows whose labels are learnt from; empty for all of them.", TRANSFER
+    ),
+    "class_weights": Known(
+        str,
+        "none",
+        None,
+        None,
+        "Class weights",
+        "Whether rows of the rarer class count for more; with it every row has its own ciphertexts.",
+        TRANSFER,
+        words=("none", "balanced"),
+    ),
+    "pretraining": Known(
+        int, 300, 0, 10_000, "Pretraining", "Steps that the source's net takes on its own labels before the first round.", TRANSFER
+    ),
+    "optimiser": Known(str, "adam", None, None, "Optimiser", "How weights move along gradients.", TRANSFER, words=("adam", "sgd")),
+    "rate": Known(float, 0.02, 1e-6, 10, "Rate", "Step size of the optimiser.", TRANSFER),
+    "loss_change": Known(
+        float, 1e-4, 0, 1, "Loss change", "Training stops when three rounds changed the loss by less than this.", TRANSFER
+    ),
 }
 
 

@@ -8,7 +8,16 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from contracts.engine import Engine, require, training
-from contracts.parameters import BOOSTED, COMMON_TREES, HORIZONTAL, NETWORKS, QUERIES, VERTICAL_NETWORKS, parameters
+from contracts.parameters import (
+    BOOSTED,
+    COMMON_TREES,
+    HORIZONTAL,
+    NETWORKS,
+    QUERIES,
+    TRANSFER,
+    VERTICAL_NETWORKS,
+    parameters,
+)
 from contracts.query import FEWEST_LENDERS, MOST_LENDERS, QueryTerms
 from contracts.tables import ColumnTerms, Strict, TableTerms
 from storage.errors import CodedError
@@ -24,6 +33,7 @@ Protocol = Literal[
     "horizontal-logistic",
     "horizontal-mlp",
     "horizontal-trees",
+    "transfer",
     "lending-query",
 ]
 Outcome = Literal["number", "binary", "classes"]
@@ -87,6 +97,18 @@ class NetworkTerms(Strict):
         if self.bottom is not None and not self.hidden[0] < self.bottom:
             raise ValueError("hidden: fewer units in the first layer than a party has of its own (bottom)")
         return self
+
+
+class TransferTerms(Strict):
+    """The nets of federated transfer learning (docs/protocols/transfer.md), alike at both parties.
+
+    A party's columns become at most ``components`` numbers, the principal components of its own rows; over them lie layers of
+    ``hidden`` units, and ``width`` numbers between -1 and 1 come out.
+    """
+
+    components: int = Field(10, ge=1, le=256)
+    hidden: list[Annotated[int, Field(ge=1, le=64)]] = Field(default_factory=list, max_length=2)
+    width: int = Field(8, ge=1, le=64)
 
 
 class PrivacyTerms(Strict):
@@ -167,6 +189,7 @@ class TaskTerms(Strict):
     network: NetworkTerms | None = None
     privacy: PrivacyTerms | None = None
     query: QueryTerms | None = None
+    transfer: TransferTerms | None = None
     parameters: dict[str, Any] = Field(default_factory=dict)
     waivers: list[Waiver] = Field(default_factory=list)
 
@@ -192,7 +215,8 @@ class TaskTerms(Strict):
             if isinstance(given.get("network"), dict):
                 given = {**given, "network": {**usual, **given["network"]}}
         engine = {} if given.get("protocol") in (*HORIZONTAL, *QUERIES) or given.get("engine") else {"engine": "paillier"}
-        return {**boosting, **network, **given, **engine}
+        transfer: dict[str, Any] = {"transfer": {}} if given.get("protocol") in TRANSFER else {}
+        return {**boosting, **network, **transfer, **given, **engine}
 
     @model_validator(mode="after")
     def _query_fits(self) -> Self:
@@ -234,6 +258,12 @@ class TaskTerms(Strict):
             raise ValueError(f"network: {' and '.join(able)} have it, and only they")
         if self.network is not None and (self.network.bottom is None) == (self.protocol in VERTICAL_NETWORKS):
             raise ValueError(f"network.bottom: {', '.join(VERTICAL_NETWORKS)} has it, and only that")
+        return self
+
+    @model_validator(mode="after")
+    def _transfer_fits(self) -> Self:
+        if (self.protocol in TRANSFER) != (self.transfer is not None):
+            raise ValueError(f"transfer: {', '.join(TRANSFER)} has it, and only that")
         return self
 
     @model_validator(mode="after")
@@ -299,6 +329,10 @@ class TaskTerms(Strict):
                 raise ValueError(
                     f"parties: one guest, who asks, one arbiter, who matches, and {FEWEST_LENDERS} or more hosts, who lend"
                 )
+            return
+        if self.transfer is not None:
+            if sorted(held) != ["guest", "host"]:
+                raise ValueError("parties: exactly one guest, the source of labels, and one host, the target, and nobody else")
             return
         if held.count("guest") != 1 or held.count("host") < 1 or held.count("arbiter") > 1:
             raise ValueError("parties: exactly one guest, at least one host and at most one arbiter are needed")

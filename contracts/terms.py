@@ -153,6 +153,8 @@ class Terms(Strict):
             strangers = sorted(set(names) - data)
             if strangers:
                 raise ValueError(f"{field}: {', '.join(strangers)} holds no data here; data parties: {', '.join(sorted(data))}")
+        if self.task.transfer is not None and any(self.parties[name].role == "guest" for name in self.scores):
+            raise ValueError("scores: transfer predicts for the host's own users, whom the guest need not know; name the host only")
         if self.incentives is not None:
             strangers = sorted(set(self.incentives.refunds) - set(self.parties))
             if strangers:
@@ -193,6 +195,8 @@ class Terms(Strict):
             if incentives.live is not None:
                 raise ValueError("incentives.live: it pays by what the model gains, which volume does not measure")
             return
+        if self.task.transfer is not None:
+            raise ValueError("incentives.method: with transfer nobody scores by itself, so coalitions cannot be valued; use volume")
         if protocol in ("secureboost", *VERTICAL_NETWORKS):
             raise ValueError(
                 "incentives.method: trees and networks have no score per party, so coalitions cannot be valued; use volume"

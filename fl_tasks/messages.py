@@ -15,6 +15,7 @@ STAGES = {
     "evaluation": "fl_tasks.stages.evaluate:METRICS",
     "scoring": "fl_tasks.vertical.scoring:CONTRACT",
     "network-scoring": "fl_tasks.vertical.neural.scoring:CONTRACT",
+    "transfer-scoring": "fl_tasks.transfer.scoring:CONTRACT",
     "tree-scoring": "fl_tasks.vertical.secureboost.scoring:CONTRACT",
     "incentives": "fl_tasks.incentives.coalitions:CONTRACT",
     "volume": "fl_tasks.incentives.volume:CONTRACT",
@@ -41,6 +42,7 @@ PROTOCOLS = {
     "horizontal-mlp": "fl_tasks.horizontal.averaging:CONTRACT",
     "horizontal-trees": "fl_tasks.horizontal.trees:CONTRACT",
     "lending-query": "fl_tasks.lending.contract:QUERY",
+    "transfer": "fl_tasks.transfer:CONTRACT",
 }
 """Contracts of the training protocols, by the name that the terms give them, with the engine where it is the dealer."""
 

@@ -125,10 +125,11 @@ def federation(
     waivers: Sequence[str] = (),
     engine: str | None = None,
     query: Mapping[str, Any] | None = None,
+    task_terms: Mapping[str, Any] | None = None,
     **terms: Any,
 ) -> Federation:
     """Lay out a federation under ``root``: ``tables`` by party (id column ``id``); ``roles`` defaults to guest, hosts in the order
-    of the tables, and an arbiter called notary. ``terms`` overrides top-level terms."""
+    of the tables, and an arbiter called notary. ``task_terms`` adds to those of the task, ``terms`` overrides top-level terms."""
     if roles is None:
         roles = {party: ("guest" if index == 0 else "host") for index, party in enumerate(tables)} | {"notary": "arbiter"}
     given = {**TEST_PARAMETERS, **(parameters or {})} if query is None else {"key_bits": TEST_PARAMETERS["key_bits"]}
@@ -144,6 +145,7 @@ def federation(
             "parameters": given,
             "waivers": list(waivers),
             **({} if engine is None else {"engine": engine}),
+            **(task_terms or {}),
         },
         "alignment": {"id": [{"column": "id", "canonical": "text"}], "minimum_intersection": 20},
         "scores": [party for party, role in roles.items() if role == "guest" and query is None],

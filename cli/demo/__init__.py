@@ -8,7 +8,7 @@ import typer
 
 
 def demo(
-    name: Annotated[str, typer.Argument(help="The demo's agreement: wdbc, marketing, hospitals or lending.")] = "wdbc",
+    name: Annotated[str, typer.Argument(help="The demo's agreement: wdbc, marketing, hospitals, lending or diagnosis.")] = "wdbc",
     keep: Annotated[bool, typer.Option(help="Leave the Airflows running.")] = False,
 ) -> None:
     """Train and predict with several organisations' Airflows side by side; the report is .tombolo/demo*/report.json."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli.demo import hospitals, lenders, marketing, wdbc
+from cli.demo import diagnosis, hospitals, lenders, marketing, wdbc
 from cli.demo.instance import REPOSITORY
 from cli.demo.tables import Tables
 
@@ -16,7 +16,8 @@ class Demo:
     """One demo: its agreement (a folder under federations/), what writes its tables, and where and on which ports it lives.
 
     ``up`` is the command that leaves it running; ``chart`` asks for a chart of gains at its end; ``vanishes`` names a client whose
-    Airflow is killed when it has begun its first round after ``rounds_before``; ``asks`` says that nothing is trained, but asked.
+    Airflow is killed when it has begun its first round after ``rounds_before``; ``asks`` says that nothing is trained, but asked;
+    ``transfers`` tells the story of a hospital and a clinic.
     """
 
     agreement: str
@@ -28,6 +29,7 @@ class Demo:
     vanishes: str | None = None
     rounds_before: int = 3
     asks: bool = False
+    transfers: bool = False
 
     @property
     def terms(self) -> Path:
@@ -45,4 +47,5 @@ WDBC = Demo("wdbc", wdbc.write_tables, _STATE / "demo", 8080, "make up")
 MARKETING = Demo("marketing", marketing.write_tables, _STATE / "demo-marketing", 8090, "make up-marketing", chart=True)
 HOSPITALS = Demo("hospitals", hospitals.write_tables, _STATE / "demo-horizontal", 8100, "make up-horizontal", vanishes="west")
 LENDING = Demo("lending", lenders.write_tables, _STATE / "demo-lending", 8110, "make up-lending", asks=True)
-DEMOS = {demo.agreement: demo for demo in (WDBC, MARKETING, HOSPITALS, LENDING)}
+DIAGNOSIS = Demo("diagnosis", diagnosis.write_tables, _STATE / "demo-transfer", 8120, "make up-transfer", transfers=True)
+DEMOS = {demo.agreement: demo for demo in (WDBC, MARKETING, HOSPITALS, LENDING, DIAGNOSIS)}

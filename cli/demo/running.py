@@ -24,6 +24,7 @@ from cli.demo.instance import USER, Instance, free_ports
 from cli.demo.progress import Display, display
 from cli.demo.runs import DemoFailed, Up
 from cli.demo.supervise import DidNotStart, Supervisor, copy_database, log_of, migrate, stop_registered
+from cli.demo.transfer import show_curve, transfer_and_diagnose
 from cli.demo.vertical import train_and_predict
 
 _START_LIMIT = 300.0
@@ -50,6 +51,8 @@ def run_demo(demo: Demo, keep: bool) -> int:
                 _show_gains(report, demo.root, console)
             if demo.vanishes:
                 show_clients(report, console)
+            if demo.transfers:
+                show_curve(report, demo.root, console)
             _show_instances(report["airflows"], None if keep else demo.up, console)
             good = True
     except (DemoFailed, DidNotStart) as error:
@@ -78,7 +81,7 @@ def _demo(demo: Demo, keep: bool, supervisor: Supervisor, console: Console, bega
         airflows = start(demo.agreement, instances, supervisor, show, {one.party: one.environment() for one in instances})
         started = time.monotonic() - began
         up = Up(federation, airflows, supervisor, show)
-        told = ask_lenders(up) if demo.asks else lose_a_client(up, demo) if demo.vanishes else train_and_predict(up)
+        told = _story(up, demo)
         folder = federation.home(federation.initiator) / "federations" / federation.agreement
         report = (dict if demo.asks else build)(
             agreement=demo.agreement,
@@ -89,6 +92,15 @@ def _demo(demo: Demo, keep: bool, supervisor: Supervisor, console: Console, bega
         report["seconds"]["demo"] = round(time.monotonic() - began, 3)
         write(report, demo.root / "report.json")
         return report
+
+
+def _story(up: Up, demo: Demo) -> dict[str, Any]:
+    """What happens once all is up; returns what the report says of it."""
+    if demo.asks:
+        return ask_lenders(up)
+    if demo.transfers:
+        return transfer_and_diagnose(up)
+    return lose_a_client(up, demo) if demo.vanishes else train_and_predict(up)
 
 
 def _login(one: Instance, keep: bool) -> dict[str, str]:

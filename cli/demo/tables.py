@@ -9,8 +9,8 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Tables:
-    """One party's files: rows to train on, new rows to predict for, and, where the labels are, what became of the new ones, and
-    which rows are held out where that is not left to chance."""
+    """One party's files: rows to train on, new rows to predict for where it brings some, what became of the new ones where it comes
+    to know that, and which rows are held out where that is not left to chance."""
 
     table: Path
     predict_table: Path | None = None

@@ -12,14 +12,15 @@ from typing import Any
 
 from fl_tasks.workplace import Workplace
 from storage.canonical import parse
-from storage.roles import ARBITER, CLIENT, GUEST
+from storage.roles import ARBITER, CLIENT, GUEST, HOST
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Metrics by model: ``pooled``, where some have vanished ``pooled_survivors``, and one party's own as ``guest_only`` or
-    ``best_client``; counts of rows; of a binary label that the guest alone holds, gains of these and the federated model; of
-    boosted trees ``margins``, by how much the margin of a held-out row differs most between the federated and the pooled model."""
+    """Metrics by model: ``pooled``, where some have vanished ``pooled_survivors``, and one party's own as ``guest_only``,
+    ``best_client`` or, where the target of a transfer had the labels of its common training rows, ``self_learning``; counts of
+    rows; of a binary label that the guest alone holds, gains of these and the federated model; of boosted trees and of transfer
+    ``margins``, by how much the margin of a held-out row differs most between the federated and the pooled model."""
 
     models: dict[str, dict[str, float]]
     rows: dict[str, int]
@@ -34,6 +35,8 @@ def compare(agreement: str, settings: Mapping[str, Path], run: str, vanished: Co
     """
     if any(Workplace.open(agreement, file).role == CLIENT for file in settings.values()):
         return _by_rows(agreement, settings, run, vanished)
+    if any(Workplace.open(agreement, file).terms.task.transfer is not None for file in settings.values()):
+        return _transferred(agreement, settings, run)
     return _by_columns(agreement, settings, run)
 
 
@@ -86,6 +89,55 @@ def _by_columns(agreement: str, settings: Mapping[str, Path], run: str) -> Compa
         curves = {"federated": evaluation["gains"], **{name: gains(held_out, scores) for name, scores in totals.items()}}
     counts = {"common": len(rows.test), "train": int((~rows.test).sum()), "test": int(rows.test.sum())}
     return Comparison({name: measure(task.outcome, held_out, found) for name, found in totals.items()}, counts, curves, off)
+
+
+def _transferred(agreement: str, settings: Mapping[str, Path], run: str) -> Comparison:
+    """The same algorithm in the clear, and what the target alone would learn from the common training rows if it had their labels;
+    of a logistic regression and a support vector machine the better one on the held-out rows."""
+    import numpy as np
+
+    from fl_tasks.models.gains import gains
+    from fl_tasks.models.metrics import classification
+    from fl_tasks.models.part import ModelPart
+    from fl_tasks.models.transfer import TransferPart
+    from fl_tasks.stages.aligned import features, label, load_aligned, with_own
+    from fl_tasks.transfer.objective import Source
+    from fl_tasks.transfer.plain import self_learning, train
+    from fl_tasks.transfer.rows import labelled_of
+
+    places = {place.role: place for place in (Workplace.open(agreement, file) for file in settings.values())}
+    parts, guest, host = {}, places[GUEST], places[HOST]
+    for role, place in places.items():
+        part = parts[role] = ModelPart.of_run(place, run)
+        assert isinstance(part, TransferPart)
+    aligned, params, terms = load_aligned(guest, run), guest.params(run), guest.terms.task.transfer
+    assert terms is not None
+    test, own = aligned.test, with_own(guest, run, aligned)
+    labels, common = label(guest, own), int((~aligned.test).sum())
+    labelled, kept = labelled_of(params, common), ~own.test
+    source = Source.of(
+        parts[GUEST].encoder.transform(features(guest, own).filter(kept)),
+        labels[kept],
+        common,
+        labelled,
+        params["class_weights"] == "balanced",
+    )
+    table = features(host, load_aligned(host, run))
+    x = parts[HOST].encoder.transform(table)
+    plain = train(terms, params, source, x[~test])
+    tower, held_out = parts[HOST].tower, labels[: len(test)][test]
+    totals = {
+        "federated": tower.features(parts[HOST].w, x[test]) @ parts[GUEST].phi,
+        "pooled": tower.features(plain.target, x[test]) @ plain.phi,
+    }
+    columns = parts[HOST].encoder.encoder.transform(table)
+    learnt = self_learning(columns[~test][:labelled], labels[kept][:labelled], columns[test])
+    totals["self_learning"] = max(learnt.values(), key=lambda scores: classification(held_out, scores)["auc"])
+    alone = classification(held_out, totals["self_learning"])
+    models = {"pooled": classification(held_out, totals["pooled"]), "self_learning": {name: alone[name] for name in ("auc", "ks")}}
+    curves = {name: gains(held_out, found) for name, found in totals.items()}
+    counts = {"common": len(test), "train": common, "test": int(test.sum())}
+    return Comparison(models, counts, curves, float(np.abs(totals["federated"] - totals["pooled"]).max()))
 
 
 def _off(parts: Mapping[str, Any], guest: str, codes: Mapping[str, Any], pooled: Any) -> float | None:

@@ -18,6 +18,8 @@ MODELS = {
     "pooled_survivors": "survivors",
     "guest_only": "guest alone",
     "best_client": "best client",
+    "transfer": "transfer, new rows",
+    "self_learning": "target alone",
 }
 _SCHEMA = "tombolo.report/1"
 

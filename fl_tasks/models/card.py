@@ -21,6 +21,7 @@ _PROTOCOLS = {
     "horizontal-logistic": "horizontal logistic regression by secure aggregation",
     "horizontal-mlp": "a network over clients' rows by federated averaging and secure aggregation",
     "horizontal-trees": "horizontal boosted trees by secure aggregation",
+    "transfer": "federated transfer learning, keys at both parties",
 }
 
 _FORMS = {
@@ -28,6 +29,7 @@ _FORMS = {
     "vertical-mlp": "A network of dense layers over standardised columns",
     "horizontal-mlp": "A network of dense layers over standardised columns",
     "horizontal-trees": "A sum of trees over binned columns",
+    "transfer": "The source's mean by label times what the target's net tells of its own users",
 }
 
 

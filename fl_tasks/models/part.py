@@ -109,9 +109,10 @@ class LinearPart(ModelPart):
 def _kind(protocol: str) -> type[ModelPart]:
     from fl_tasks.models.network import NetworkPart
     from fl_tasks.models.towers import TowerPart
+    from fl_tasks.models.transfer import TransferPart
     from fl_tasks.models.trees import TreePart
 
-    kinds: tuple[type[ModelPart], ...] = (LinearPart, TreePart, NetworkPart, TowerPart)
+    kinds: tuple[type[ModelPart], ...] = (LinearPart, TreePart, NetworkPart, TowerPart, TransferPart)
     return {name: kind for kind in kinds for name in kind.PROTOCOLS}[protocol]
 
 

@@ -75,6 +75,14 @@ class Dense:
         squares = [((entered**2).sum(axis=1) + 1.0) * (delta**2).sum(axis=1) for entered, delta in zip(trace, deltas, strict=False)]
         return np.asarray(np.sqrt(np.sum(squares, axis=0)))
 
+    def row_gradients(self, w: Floats, trace: Sequence[Floats], slope: Floats) -> Floats:
+        """Every single row's derivative by all weights, shape (n, count)."""
+        deltas, _ = self._deltas(w, trace, slope)
+        pieces = []
+        for entered, delta in zip(trace, deltas, strict=False):
+            pieces += [np.einsum("ni,no->nio", entered, delta).reshape(len(entered), -1), delta]
+        return np.concatenate(pieces, axis=1)
+
     def penalised(self) -> Floats:
         """1 for weights and 0 for biases, shape (count,)."""
         mask = np.zeros(self.count)

@@ -14,7 +14,7 @@ from fl_tasks.alignment.contract import CONTRACT
 from fl_tasks.alignment.order import check_order, share_split
 from fl_tasks.ledger import enter
 from fl_tasks.session import Progress, Session, log_progress
-from fl_tasks.stages.aligned import Aligned, features, id_columns, load_aligned, store_aligned
+from fl_tasks.stages.aligned import Aligned, features, id_columns, join_own, load_aligned, store_aligned, tableless
 from fl_tasks.stages.families import vertical_family
 from fl_tasks.tables.ids import canonical_ids
 from fl_tasks.tables.prepared import Prepared, prepare
@@ -57,13 +57,13 @@ def align(place: Workplace, run: str, wait: Wait, progress: Progress = log_progr
     """
     many = sum(role in HOLDERS for role in place.roles.values()) > 2
     with place.session(run, CONTRACT, "align", wait, progress) as session:
-        if session.role not in HOLDERS:
+        if tableless(place, run):
             if many and session.role == ARBITER:
                 ring.arbiter(session)
             enter(place, run, "alignment", "rows")
             return {}
         if place.run_area(run).area("aligned").get("whole") is None:
-            if session.role == CLIENT:
+            if session.role == CLIENT or _own_users(place, run):
                 _hold_out(place, session)
             else:
                 _align(place, session, ring if many else pair)
@@ -72,6 +72,11 @@ def align(place: Workplace, run: str, wait: Wait, progress: Progress = log_progr
         enter(place, run, "alignment", "rows", rows=len(aligned.test), test=test)
         session.report(rows=len(aligned.test), test=test)
         return {"rows": len(aligned.test), "train": len(aligned.test) - test, "test": test}
+
+
+def _own_users(place: Workplace, run: str) -> bool:
+    """Whether a prediction is for this party's own users, whoever else has them or not."""
+    return place.terms.task.transfer is not None and place.manifest(run).invitation.kind == "predict"
 
 
 def _align(place: Workplace, session: Session, protocol: Any) -> None:
@@ -83,16 +88,25 @@ def _align(place: Workplace, session: Session, protocol: Any) -> None:
         raise TooFewCommon(f"There are {len(rows)}; at least {least} are agreed.", party=session.me)
     ids = [prepared.ids[at] for at in rows]
     found = Aligned(prepared.table.take(pa.array(rows, pa.int64())), np.zeros(len(ids), dtype=bool))
+    own = _others(prepared, rows) if session.terms.task.transfer is not None else None
     if predicting:
         check_order(session, ids)
     else:
-        own = _split(place, session, ids) if session.role == GUEST else None
-        found = Aligned(found.table, share_split(session, own, len(ids)))
-        mine = _row_set(place, session, [one for one, held_out in zip(ids, found.test, strict=True) if not held_out])
-        vertical_family(place.terms.task.protocol).fit(place, session.run, features(place, found), ~found.test)
+        held_out = _split(place, session, ids) if session.role == GUEST else None
+        found = Aligned(found.table, share_split(session, held_out, len(ids)))
+        mine = _row_set(place, session, [one for one, out in zip(ids, found.test, strict=True) if not out])
+        every = found if own is None else join_own(found, own)
+        vertical_family(place.terms.task.protocol).fit(place, session.run, features(place, every), ~every.test)
         check_order(session, ids)  # whoever sends its digest has passed the guards: a run that fails them books no row set anywhere
         session.history.keep(f"row-sets/{session.run}", mine.tobytes())
-    store_aligned(place, session.run, found.table, found.test)
+    store_aligned(place, session.run, found.table, found.test, own)
+
+
+def _others(prepared: Prepared, rows: list[int]) -> pa.Table:
+    """The rows that are not at these positions."""
+    mask = np.ones(len(prepared.ids), dtype=bool)
+    mask[rows] = False
+    return prepared.table.filter(pa.array(mask))
 
 
 def _hold_out(place: Workplace, session: Session) -> None:

@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 from contracts.terms import AlignmentTerms
 from fl_tasks.workplace import Workplace
 from storage.errors import CodedError
-from storage.roles import LABELLED
+from storage.private import PrivateArea
+from storage.roles import GUEST, HOLDERS, LABELLED
 
 TEST, ID = "__test", "__id"
 _CHUNK_ROWS = 200_000
@@ -45,14 +46,15 @@ class Aligned:
         return [str(one) for one in self.table.column(ID).to_pylist()]
 
 
-def store_aligned(place: Workplace, run: str, table: pa.Table, test: npt.NDArray[np.bool_]) -> None:
-    """Keep the table (with its ``__id`` column) in chunks; what is kept already stands."""
+def store_aligned(place: Workplace, run: str, table: pa.Table, test: npt.NDArray[np.bool_], own: pa.Table | None = None) -> None:
+    """Keep the table (with its ``__id`` column) in chunks, and a party's ``own`` rows that no other has; what is kept stands."""
     area = place.run_area(run).area("aligned")
     whole = table.append_column(TEST, pa.array(test))
-    for index, start in enumerate(range(0, max(whole.num_rows, 1), _CHUNK_ROWS)):
-        sink = io.BytesIO()
-        pq.write_table(whole.slice(start, _CHUNK_ROWS), sink, compression="zstd")
-        area.keep(f"part-{index:06d}", sink.getvalue())
+    for kind, kept in ([] if own is None else [("own", own)]) + [("part", whole)]:
+        for index, start in enumerate(range(0, max(kept.num_rows, 1), _CHUNK_ROWS)):
+            sink = io.BytesIO()
+            pq.write_table(kept.slice(start, _CHUNK_ROWS), sink, compression="zstd")
+            area.keep(f"{kind}-{index:06d}", sink.getvalue())
     area.keep("whole", str(whole.num_rows).encode())
 
 
@@ -61,9 +63,33 @@ def load_aligned(place: Workplace, run: str) -> Aligned:
     area = place.run_area(run).area("aligned")
     if area.get("whole") is None:
         raise NotAligned(f"Run {run}.", party=place.me)
-    chunks = [pq.read_table(pa.BufferReader(area.get(name) or b"")) for name in area.names("part-")]
-    whole = pa.concat_tables(chunks)
+    whole = pa.concat_tables(_chunks(area, "part-"))
     return Aligned(whole.drop_columns([TEST]), whole.column(TEST).to_numpy(zero_copy_only=False).astype(bool))
+
+
+def with_own(place: Workplace, run: str, aligned: Aligned) -> Aligned:
+    """The aligned rows, and after them what alignment pinned of the party's own rows that no other has: with transfer, all of
+    them."""
+    own = _chunks(place.run_area(run).area("aligned"), "own-")
+    return join_own(aligned, pa.concat_tables(own)) if own else aligned
+
+
+def join_own(aligned: Aligned, own: pa.Table) -> Aligned:
+    """Own rows after the aligned ones; none of them is held out."""
+    return Aligned(pa.concat_tables([aligned.table, own]), np.append(aligned.test, np.zeros(own.num_rows, dtype=bool)))
+
+
+def _chunks(area: PrivateArea, prefix: str) -> list[pa.Table]:
+    return [pq.read_table(pa.BufferReader(area.get(name) or b"")) for name in area.names(prefix)]
+
+
+def tableless(place: Workplace, run: str) -> bool:
+    """Whether this party brings no rows into a run: whoever has no table; the source when the target's own users are scored; and
+    who asks lenders."""
+    task, guest = place.terms.task, place.role == GUEST
+    source = task.transfer is not None and guest
+    asker = task.query is not None and guest
+    return place.role not in HOLDERS or asker or (source and place.manifest(run).invitation.kind == "predict")
 
 
 def id_columns(place: Workplace) -> list[str]:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from contracts.parameters import COMMON_TREES, HORIZONTAL, NETWORKS, NEWTON
+from contracts.parameters import COMMON_TREES, HORIZONTAL, NETWORKS, NEWTON, TRANSFER
 from fl_tasks.checkpoints import State
 from fl_tasks.horizontal.columns import encoder as common_encoder
 from fl_tasks.horizontal.newton import model_weights
@@ -19,11 +19,16 @@ from fl_tasks.horizontal.trees.start import binner_of
 from fl_tasks.models.network import NetworkPart, layers_document
 from fl_tasks.models.part import Encodes, ModelPart, partial_scores
 from fl_tasks.models.towers import TowerPart, shares_document
+from fl_tasks.models.transfer import TransferPart
 from fl_tasks.models.trees import EVERYBODY, TreePart
 from fl_tasks.nets.towers import Tower, host_net
 from fl_tasks.nets.training import Training
 from fl_tasks.session import Session
 from fl_tasks.tables.encoding import Encoder
+from fl_tasks.transfer import scoring as transfer_scoring
+from fl_tasks.transfer.components import Components
+from fl_tasks.transfer.rows import Rows as TransferRows
+from fl_tasks.transfer.tower import Tower as TransferTower
 from fl_tasks.trees.bins import Binner
 from fl_tasks.vertical import scoring
 from fl_tasks.vertical.block import Block
@@ -66,11 +71,11 @@ class VerticalFamily(Family):
     """A family over columns that lie with several parties, each of which encodes its own.
 
     ``fit`` makes the encoder from the training rows of a feature table, and refuses columns or rows that training could expose;
-    ``block`` is what a protocol's role gets of a party's training rows.
+    ``block`` is what a protocol's role gets of a party's training rows, of which the first so many are common to all parties.
     """
 
     fit: Callable[[Workplace, str, pa.Table, npt.NDArray[np.bool_]], Encodes]
-    block: Callable[[Any, pa.Table, Labels | None], Any]
+    block: Callable[[Any, pa.Table, Labels | None, int], Any]
 
 
 @dataclass(frozen=True)
@@ -101,6 +106,8 @@ def vertical_family(protocol: str) -> VerticalFamily:
     """The family of a vertical training protocol."""
     if protocol in TowerPart.PROTOCOLS:
         return _TOWERS
+    if protocol in TRANSFER:
+        return _TRANSFER
     return _TREES if protocol in TreePart.PROTOCOLS else _LINEAR
 
 
@@ -108,7 +115,7 @@ def _fit_linear(place: Workplace, run: str, table: pa.Table, train: npt.NDArray[
     return Encoder.fit(table, place.terms.table(place.me), train, place.terms.limits, place.me)
 
 
-def _linear_block(encoder: Encoder, table: pa.Table, labels: Labels | None) -> Block:
+def _linear_block(encoder: Encoder, table: pa.Table, labels: Labels | None, common: int) -> Block:
     return Block(encoder.transform(table), None if labels is None else labels.y, tuple(encoder.names))
 
 
@@ -144,7 +151,7 @@ def _fit_trees(place: Workplace, run: str, table: pa.Table, train: npt.NDArray[n
     return Binner.fit(table, terms.table(place.me), train, terms.limits, int(place.params(run)["bins"]), place.me)
 
 
-def _tree_block(binner: Binner, table: pa.Table, labels: Labels | None) -> TreeBlock:
+def _tree_block(binner: Binner, table: pa.Table, labels: Labels | None, common: int) -> TreeBlock:
     given = (None, None) if labels is None else (labels.y, labels.w)
     return TreeBlock(binner.transform(table), binner.sizes, np.array(binner.missing), binner.names, *given)
 
@@ -164,6 +171,28 @@ def _tree_document(session: Session, binner: Binner, state: State) -> dict[str, 
         "host_names": parse(session.area.get("names") or b"{}", 1 << 26),
         "validation_loss": [float(one) for one in state["validation"]],
     }
+
+
+def _fit_components(place: Workplace, run: str, table: pa.Table, train: npt.NDArray[np.bool_]) -> Components:
+    terms, transfer = place.terms, place.terms.task.transfer
+    assert transfer is not None
+    return Components.fit(table, terms.table(place.me), train, terms.limits, transfer.components, place.me)
+
+
+def _transfer_rows(encoder: Components, table: pa.Table, labels: Labels | None, common: int) -> TransferRows:
+    return TransferRows(encoder.transform(table), None if labels is None else labels.y, common)
+
+
+def _transfer_document(session: Session, encoder: Components, state: State) -> dict[str, Any]:
+    terms = session.terms.task.transfer
+    assert terms is not None
+    net = TransferTower.of(terms, len(encoder.names)).net
+    phi = [float(one) for one in state["phi"]] if session.role == GUEST else None
+    return {"layers": layers_document(net, np.asarray(state["w"])), "phi": phi}
+
+
+def _transfer_totals(session: Session, part: TransferPart, table: pa.Table | None, recipients: Iterable[str]) -> Floats | None:
+    return transfer_scoring.exchange_scores(session, part, table, recipients)
 
 
 def _common_encoder(session: Session) -> Encoder:
@@ -232,6 +261,14 @@ _TOWERS = VerticalFamily(
 )
 _TREES = VerticalFamily(
     Binner.from_document, _tree_document, tree_scoring.MESSAGES, tree_scoring.exchange_scores, fit=_fit_trees, block=_tree_block
+)
+_TRANSFER = VerticalFamily(
+    Components.from_document,
+    _transfer_document,
+    transfer_scoring.MESSAGES,
+    _transfer_totals,
+    fit=_fit_components,
+    block=_transfer_rows,
 )
 _REGRESSION = HorizontalFamily(Encoder.from_document, _joint_document, (), _own_totals, common=_common_encoder)
 _NETWORK = HorizontalFamily(Encoder.from_document, _network_document, (), _network_totals, common=_common_encoder)

@@ -18,7 +18,7 @@ from fl_tasks.models import registry
 from fl_tasks.models.metrics import presented
 from fl_tasks.models.part import ModelPart
 from fl_tasks.session import Progress, log_progress
-from fl_tasks.stages.aligned import features, id_columns, load_aligned
+from fl_tasks.stages.aligned import features, id_columns, load_aligned, tableless
 from fl_tasks.stages.families import family_of
 from fl_tasks.waiting import Wait
 from fl_tasks.workplace import Workplace
@@ -50,14 +50,15 @@ def predict(place: Workplace, run: str, wait: Wait, progress: Progress = log_pro
         enter(place, run, "prediction", version)
         return facts
     published = registry.load(place, version)
-    aligned = load_aligned(place, run)
+    aligned = None if tableless(place, run) else load_aligned(place, run)
     part, family = ModelPart.from_document(published["part"]), family_of(published["protocol"])
     with place.session(run, Contract("scoring", *family.messages), "predict", wait, progress) as session:
         recipients = [party for party in session.terms.scores if party in session.roles]
-        totals = family.totals(session, part, features(place, aligned), recipients)
-        session.report(rows=aligned.table.num_rows)
-    facts["rows"] = aligned.table.num_rows
+        totals = family.totals(session, part, None if aligned is None else features(place, aligned), recipients)
+        facts["rows"] = None if aligned is None else aligned.table.num_rows
+        session.report(rows=facts["rows"])
     if totals is not None:
+        assert aligned is not None
         facts["scores"] = str(deliver(place, run, version, aligned.table, totals))
     enter(place, run, "prediction", version, rows=facts["rows"], scores=totals is not None)
     return facts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from fl_tasks import transfer
 from fl_tasks.checkpoints import State
 from fl_tasks.horizontal import averaging, newton
 from fl_tasks.horizontal import trees as common_trees
@@ -14,7 +15,7 @@ from fl_tasks.incentives.game import trainings
 from fl_tasks.ledger import enter
 from fl_tasks.models.part import Encodes
 from fl_tasks.session import Progress, Session, log_progress
-from fl_tasks.stages.aligned import features, label, load_aligned, weight
+from fl_tasks.stages.aligned import features, label, load_aligned, weight, with_own
 from fl_tasks.stages.families import Labels, VerticalFamily, family_of, horizontal_family, vertical_family
 from fl_tasks.stages.latecomers import admit, close_admission
 from fl_tasks.vertical import arbiter_oracle, dealer, guest_held, linear, neural, secureboost, taylor
@@ -40,6 +41,7 @@ PROTOCOLS = {
     "horizontal-logistic": newton,
     "horizontal-mlp": averaging,
     "horizontal-trees": common_trees,
+    "transfer": transfer,
 }
 _LARGEST = 1 << 26
 
@@ -111,14 +113,15 @@ def _data_party(place: Workplace, session: Session) -> tuple[Encodes, State]:
 
 def _block(place: Workplace, session: Session, family: VerticalFamily) -> tuple[Encodes, Any]:
     """This party's training rows, encoded; the encoder is fitted once per run on training rows only."""
-    aligned = load_aligned(place, session.run)
+    shared = load_aligned(place, session.run)
+    aligned = with_own(place, session.run, shared)
     table, rows = features(place, aligned), ~aligned.test
     stored = session.area.get("encoder")
     if stored is None:
         stored = session.keep("encoder", canonical(family.fit(place, session.run, table, rows).to_document()))
     encoder = family.encoder(parse(stored, _LARGEST))
     target = Labels(label(place, aligned)[rows], weight(place, aligned)[rows]) if session.role == GUEST else None
-    return encoder, family.block(encoder, table.filter(rows), target)
+    return encoder, family.block(encoder, table.filter(rows), target, int((~shared.test).sum()))
 
 
 def _keep_model(session: Session, encoder: Encodes, state: State) -> None:

@@ -14,14 +14,14 @@ from fl_tasks.lending.customers import Customers
 from fl_tasks.models import registry
 from fl_tasks.models.part import ModelPart
 from fl_tasks.session import Progress, log_progress
-from fl_tasks.stages.aligned import ID, NoLabel, feature_columns
+from fl_tasks.stages.aligned import ID, NoLabel, feature_columns, tableless
 from fl_tasks.tables.encoding import MissingValues, NotFinite, UnusableColumn
 from fl_tasks.tables.prepared import Prepared, prepare
 from fl_tasks.waiting import Wait
 from fl_tasks.workplace import Workplace
 from storage.canonical import canonical, parse
 from storage.errors import CodedError
-from storage.roles import GUEST, HOLDERS, LABELLED
+from storage.roles import LABELLED
 
 
 class ValidationFailed(CodedError):
@@ -43,7 +43,7 @@ def validate(place: Workplace, run: str, wait: Wait, progress: Progress = log_pr
     abort that a peer has published already ends the stage.
     """
     place.watch(run, wait).check_aborts(place.me)
-    if place.role not in HOLDERS or (place.terms.task.query is not None and place.role == GUEST):
+    if tableless(place, run):
         return {}
     prepared = prepare(place, run)
     invitation = place.manifest(run).invitation

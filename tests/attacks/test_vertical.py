@@ -42,6 +42,7 @@ DISCLOSED = {
     },
     "vertical-mlp": set(),
     "vertical-mlp-split": {"readable_units.unit", "readable_slopes.slope"},
+    "transfer": {"stop.yes"},
     "secureboost": {
         *("features.bins", "features.missing", "names.name", "gradients.row", "histogram.sums"),
         *("choice.node", "choice.column", "choice.cut", "choice.missing_left", "route.column", "route.left"),

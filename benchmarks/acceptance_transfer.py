@@ -1,0 +1,212 @@
+"""Quality bars of federated transfer learning: ``python -m benchmarks.acceptance_transfer DATA [--only TEXT] [--out FOLDER]``.
+
+DATA holds default_credit's tables; digits come with scikit-learn. The source has one part of the columns and the labels, the target
+the other part. Settings were chosen on the draws 100 to 103 and are fixed; figures are means over the draws 1 to 5, each of which
+deals users anew: 500 common ones to train on, of which so many are learnt from by their labels, 1,800 (of digits 539) held out, and
+of the rest half to each party. Alone, the target learns from the labelled common users. Means are of the plain form; the first draw
+is also trained under encryption, with 2048-bit keys and all parties as processes, and must come to the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.acceptance_horizontal import Finding
+from cli.simulate import simulated
+from contracts.reading import read_model
+from contracts.tables import TableTerms
+from contracts.terms import Terms
+from fl_tasks.models.metrics import classification
+from fl_tasks.transfer.components import Components
+from fl_tasks.transfer.objective import Source
+from fl_tasks.transfer.plain import self_learning, train
+from fl_tasks.transfer.tower import Tower
+
+_DRAWS, _USERS = range(1, 6), 6000
+_ALIKE = {"rounds": 40, "rate": 0.05, "alignment_weight": 0.1, "loss_change": 0.0, "key_bits": 2048}
+Users = tuple[pd.DataFrame, pd.DataFrame, pd.Series]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A data set: its users, their columns at the source and at the target, and labels; with it what was chosen."""
+
+    name: str
+    read: Callable[[Path], Users]
+    labelled: tuple[int, ...]
+    bar_at: tuple[int, ...]
+    transfer: Mapping[str, Any]
+    parameters: Mapping[str, Any]
+
+    def terms(self, labelled: int, folder: Path) -> Path:
+        """The agreement's folder, with columns clipped at five deviations."""
+        document = {
+            "schema": "tombolo.terms/1",
+            "name": f"{self.name}-{labelled}",
+            "parties": {"source": {"role": "guest"}, "target": {"role": "host"}},
+            "task": {
+                "protocol": "transfer",
+                "label": {"column": "y"},
+                "transfer": dict(self.transfer),
+                "parameters": {
+                    **_ALIKE,
+                    **self.parameters,
+                    "labelled_rows": labelled,
+                    "seed": {"default": 1, "min": 0, "max": 9},
+                },
+            },
+            "alignment": {"id": [{"column": "id"}]},
+            "scores": ["target"],
+        }
+        made = folder / str(document["name"])
+        made.mkdir(parents=True, exist_ok=True)
+        (made / "agreement.yaml").write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+        return made
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Users dealt anew: frames of both parties, common training users first, then held-out ones; how many there are of each."""
+
+    source: pd.DataFrame
+    target: pd.DataFrame
+    common: int
+    held_out: int
+
+    @classmethod
+    def of(cls, users: Users, number: int, common: int) -> Draw:
+        rng = np.random.default_rng(number)
+        at = rng.permutation(len(users[2]))[:_USERS]
+        held_out = len(at) * 3 // 10
+        shared, rest = at[: common + held_out], at[common + held_out :]
+        own = rest[: len(rest) // 2], rest[len(rest) // 2 :]
+        ids = pd.Series([f"U{one:06d}" for one in range(len(users[2]))], name="id")
+        source, target = (
+            pd.concat([ids, users[side]], axis=1).iloc[np.concatenate([shared, own[side]])].reset_index(drop=True)
+            for side in (0, 1)
+        )
+        source["y"] = users[2].iloc[np.concatenate([shared, own[0]])].to_numpy()
+        return cls(source, target, common, held_out)
+
+    def plain(self, terms: Terms, number: int, labelled: int) -> dict[str, float]:
+        """AUC on held-out users of transfer, and of the target alone by what it learnt with."""
+        assert terms.task.transfer is not None
+        held_out = np.arange(self.common, self.common + self.held_out)
+        inputs, encoders = [], []
+        for frame in (self.source, self.target):
+            table = pa.Table.from_pandas(frame.drop(columns=["id", "y"], errors="ignore"), preserve_index=False)
+            kept = ~np.isin(np.arange(len(frame)), held_out)
+            encoders.append(Components.fit(table, _clipped(table), kept, terms.limits, terms.task.transfer.components, "target"))
+            inputs.append(encoders[-1].transform(table))
+        params = terms.choose({"seed": number})
+        labels, kept = self.source["y"].to_numpy(float), ~np.isin(np.arange(len(self.source)), held_out)
+        source = Source.of(inputs[0][kept], labels[kept], self.common, labelled, params["class_weights"] == "balanced")
+        found = train(terms.task.transfer, params, source, inputs[1][: self.common])
+        scores = Tower.of(terms.task.transfer, inputs[1].shape[1]).features(found.target, inputs[1][held_out]) @ found.phi
+        columns = encoders[1].encoder.transform(table)
+        alone = self_learning(columns[:labelled], labels[:labelled], columns[held_out])
+        every = {"transfer": scores, **alone}
+        return {name: classification(labels[held_out], one)["auc"] for name, one in every.items()}
+
+    def write(self, folder: Path) -> tuple[dict[str, Path], Path]:
+        """The parties' files and the split file."""
+        folder.mkdir(parents=True, exist_ok=True)
+        files = {"source": folder / "source.parquet", "target": folder / "target.parquet"}
+        self.source.to_parquet(files["source"], index=False)
+        self.target.to_parquet(files["target"], index=False)
+        shared = self.source["id"].iloc[: self.common + self.held_out]
+        sets = np.where(np.arange(len(shared)) < self.common, "train", "test")
+        pd.DataFrame({"id": shared, "set": sets}).to_csv(folder / "split.csv", index=False)
+        return files, folder / "split.csv"
+
+
+def find(case: Case, data: Path, out: Path, encrypted: bool) -> Iterable[Finding]:
+    """Means over the draws by how many common users are labelled, also where there are no other common ones; then the first draw
+    under encryption."""
+    users = case.read(data)
+    for labelled in case.labelled:
+        terms = read_model(case.terms(labelled, out / "agreements") / "agreement.yaml", Terms)
+        for common, least in ((500, labelled in case.bar_at), (labelled, False)):
+            found = [Draw.of(users, number, common).plain(terms, number, labelled) for number in _DRAWS]
+            mean = {name: float(np.mean([one[name] for one in found])) for name in found[0]}
+            best = max(value for name, value in mean.items() if name != "transfer")
+            what = f"{labelled} labelled of {common} common"
+            yield Finding(f"AUC, {what}: transfer", mean["transfer"], least=best if least else None)
+            for name in found[0]:
+                if name != "transfer":
+                    yield Finding(f"AUC, {what}: {name}", mean[name])
+    if not encrypted:
+        return
+    labelled, number = case.labelled[0], _DRAWS[0]
+    files, split = Draw.of(users, number, 500).write(out / "tables" / case.name)
+    agreement = case.terms(labelled, out / "agreements")
+    metrics = simulated(agreement, files, {"seed": number}, split, out / case.name, Console(quiet=True))["metrics"]
+    yield Finding("AUC, encrypted against plain form", abs(metrics["federated"]["auc"] - metrics["pooled"]["auc"]), most=1e-4)
+    yield Finding("AUC, encrypted", metrics["federated"]["auc"])
+    yield Finding("AUC, target alone, the better one", metrics["self_learning"]["auc"])
+
+
+def _clipped(table: pa.Table) -> TableTerms:
+    return TableTerms.model_validate({"columns": {name: {"kind": "numeric", "clip": 5.0} for name in table.column_names}})
+
+
+def _credit(data: Path) -> Users:
+    one, two, three = (pd.read_parquet(data / f"default_credit__{party}.parquet") for party in ("guest", "host1", "host2"))
+    every = one.merge(two, on="id").merge(three, on="id").sort_values("id", ignore_index=True)
+    source = [name for name in (*one.columns, *two.columns) if name not in ("id", "y")]
+    return every[source].astype(float), every[[name for name in three.columns if name != "id"]].astype(float), every["y"]
+
+
+def _digits(data: Path) -> Users:
+    from sklearn.datasets import load_digits
+
+    pixels, digit = load_digits(return_X_y=True)
+    sides = [[row * 8 + column for row in range(8) for column in columns] for columns in (range(4), range(4, 8))]
+    left, right = (pd.DataFrame(pixels[:, side], columns=[f"pixel_{one}" for one in side]) for side in sides)
+    return left, right, pd.Series((digit >= 5).astype(int))
+
+
+CASES = (
+    Case("credit", _credit, (50, 100, 200), (50, 100, 200), {"components": 10, "width": 8}, {"class_weights": "balanced"}),
+    Case("digits", _digits, (50, 100, 200), (50,), {"components": 10, "width": 8, "hidden": [16]}, {"pretraining": 100}),
+)
+
+
+def main(arguments: list[str]) -> int:
+    """Run the cases; exit status 1 if a bar is missed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--only", default="", help="run only the cases whose name contains this text")
+    parser.add_argument("--plain", action="store_true", help="leave the encrypted runs out")
+    parser.add_argument("--out", type=Path, default=Path(".tombolo/acceptance-transfer"))
+    given = parser.parse_args(arguments)
+    console, results = Console(), []
+    table = Table(title="Quality bars of transfer", title_justify="left")
+    for column in ("case", "figure", "value", "bar", "verdict"):
+        table.add_column(column)
+    for case in (case for case in CASES if given.only in case.name):
+        for one in find(case, given.data, given.out, not given.plain):
+            verdict = ("passed" if one.passed else "FAILED") if one.bar else "reported"
+            table.add_row(case.name, one.what, f"{one.value:.4g}", one.bar, verdict)
+            results.append({"case": case.name, "figure": one.what, "value": one.value, "bar": one.bar, "verdict": verdict})
+    console.print(table)
+    given.out.mkdir(parents=True, exist_ok=True)
+    (given.out / "report.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    return 0 if all(one["verdict"] != "FAILED" for one in results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

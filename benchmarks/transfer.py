@@ -1,0 +1,103 @@
+"""Transfer: seconds and bytes per round, by common rows, width and class weights.
+
+``python -m benchmarks.transfer [--quick] [OUTPUT.json]`` simulates runs over generated tables with 2048-bit keys; both parties are
+processes on this machine. What comes before the first round is taken off by a run of a single one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+SIZES = ((100, 4, "none"), (100, 8, "none"), (500, 8, "none"), (100, 8, "balanced"))
+COLUMNS, OWN, ROUNDS = 12, 1000, 4
+_OUT = Path(".tombolo/bench/transfer")
+
+
+def write_tables(folder: Path, common: int) -> dict[str, Path]:
+    """Generated tables, the same every time: ``common`` rows to train on, a quarter more held out, and rows of each party alone."""
+    import numpy as np
+    import pandas as pd
+
+    folder.mkdir(parents=True, exist_ok=True)
+    shared, files = common * 5 // 4, {}
+    rng = np.random.default_rng(common)
+    cause = rng.normal(size=(shared + 2 * OWN, 3))
+    for number, party in enumerate(("source", "target")):
+        rows = np.r_[np.arange(shared), shared + number * OWN : shared + (number + 1) * OWN]
+        x = cause[rows] @ rng.normal(size=(3, COLUMNS)) + rng.normal(size=(len(rows), COLUMNS))
+        frame = pd.DataFrame(x, columns=[f"x{index}" for index in range(COLUMNS)])
+        frame.insert(0, "id", [f"U-{row}" for row in rows])
+        if party == "source":
+            frame["y"] = (cause[rows, 0] + rng.logistic(size=len(rows)) > 0).astype(int)
+        files[party] = folder / f"{party}.parquet"
+        frame.to_parquet(files[party], index=False)
+    return files
+
+
+def agreement(folder: Path, width: int, weights: str) -> Path:
+    """Terms of the benchmark."""
+    import yaml
+
+    rounds = {"default": ROUNDS, "min": 1, "max": ROUNDS}
+    terms = {
+        "schema": "tombolo.terms/1",
+        "name": f"transfer-{width}-{weights}",
+        "parties": {"source": {"role": "guest"}, "target": {"role": "host"}},
+        "task": {
+            "protocol": "transfer",
+            "label": {"column": "y"},
+            "transfer": {"components": 8, "width": width},
+            "parameters": {"rounds": rounds, "class_weights": weights, "loss_change": 0.0, "test_fraction": 0.2},
+        },
+        "alignment": {"id": [{"column": "id"}]},
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "agreement.yaml").write_text(yaml.safe_dump(terms, sort_keys=False), encoding="utf-8")
+    return folder
+
+
+def measure(common: int, width: int, weights: str) -> dict[str, Any]:
+    """Seconds and bytes per round: those of a run of some rounds less those of a run of one."""
+    from cli.simulate import simulated
+
+    folder = _OUT / f"{common}-{width}-{weights}"
+    tables, terms = write_tables(folder / "tables", common), agreement(folder / "terms", width, weights)
+    one, some = (simulated(terms, tables, {"rounds": rounds}, None, folder / "run", Console(quiet=True)) for rounds in (1, ROUNDS))
+    sent = {party: (some["bytes_sent"][party] - one["bytes_sent"][party]) / (ROUNDS - 1) for party in some["bytes_sent"]}
+    return {
+        "common": common,
+        "width": width,
+        "class_weights": weights,
+        "seconds_per_round": round((some["seconds"]["train"] - one["seconds"]["train"]) / (ROUNDS - 1), 2),
+        "bytes_per_round_source": round(sent["source"]),
+        "bytes_per_round_target": round(sent["target"]),
+    }
+
+
+def main() -> None:
+    """Measure, print, and keep the figures."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("output", nargs="?", type=Path, default=Path(".tombolo/bench/transfer.json"))
+    parser.add_argument("--quick", action="store_true", help="the smallest size alone")
+    given = parser.parse_args()
+    console = Console(width=120)
+    found = [measure(*size) for size in (SIZES[:1] if given.quick else SIZES)]
+    table = Table(title=f"Transfer, 8 inputs of {COLUMNS} columns, 2048 bits", title_justify="left")
+    for column in ("common rows", "width", "class weights", "seconds per round", "bytes, source", "bytes, target"):
+        table.add_column(column, justify="right")
+    for one in found:
+        sent = f"{one['bytes_per_round_source']:,}", f"{one['bytes_per_round_target']:,}"
+        table.add_row(f"{one['common']}", f"{one['width']}", one["class_weights"], f"{one['seconds_per_round']:.2f}", *sent)
+    console.print(table)
+    given.output.parent.mkdir(parents=True, exist_ok=True)
+    given.output.write_text(json.dumps({"transfer": found}, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

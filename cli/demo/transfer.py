@@ -1,0 +1,176 @@
+"""The story of the diagnosis demo: transfer from a hospital to a clinic, measured on the clinic's own new patients."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+from cli.demo import diagnosis
+from cli.demo.runs import Up, bytes_sent
+from storage.roles import HOST
+
+if TYPE_CHECKING:
+    from fl_tasks.workplace import Workplace
+
+PICTURE = "transfer.svg"
+_COMMON, _DRAWS = (30, 45, 60, 90, 120, 180, 240), 5
+_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 640, 340, 64, 20, 34, 48
+_LINES = (("transfer", "#1565c0"), ("logistic regression", "#b26a00"), ("support vector machine", "#777"))
+
+
+def transfer_and_diagnose(up: Up) -> dict[str, Any]:
+    """Run both DAGs; returns what the report says of them.
+
+    ``transfer`` and ``self_learning`` are measured on the clinic's new patients, whose diagnoses came later; ``federated`` is what
+    the agreement's own evaluation found on the held-out common ones.
+    """
+    from fl_tasks.workplace import Workplace
+
+    training, prediction = up.run("train"), up.run("predict")
+    up.all_well()
+    federation = up.federation
+    clinic = next(party for party, role in federation.roles.items() if role == HOST)
+    predicted = up.airflows[clinic].xcom(prediction.dag, prediction.runs[clinic], "predict")
+    up.show.say("training the clinic's own models, and transfer with fewer and more common patients, for comparison")
+    came = up.came_of(training)
+    places = {party: Workplace.open(federation.agreement, file) for party, file in federation.settings.items()}
+    models = on_new_patients(places, clinic, came["run"], Path(predicted["scores"]))
+    return {
+        **came,
+        "compared": replace(came["compared"], models=models, gains={}),
+        "seconds": {**training.seconds(federation.initiator), "prediction": prediction.seconds(clinic)["total"]},
+        "bytes_sent": bytes_sent(federation, training.runs, prediction.runs),
+        "predicted_rows": predicted["rows"],
+        "curve": curve(places[clinic]),
+    }
+
+
+def on_new_patients(places: Mapping[str, Workplace], clinic: str, run: str, scores: Path) -> dict[str, dict[str, float]]:
+    """AUC and KS of the scores that the clinic received, and of the better one of its own models, on the same new patients."""
+    import pandas as pd
+    import pyarrow as pa
+
+    from fl_tasks.models.metrics import classification
+    from fl_tasks.models.part import ModelPart
+    from fl_tasks.stages.aligned import features, label, load_aligned
+    from fl_tasks.transfer.components import Components
+    from fl_tasks.transfer.plain import self_learning
+
+    home = places[clinic].party.folder
+    known = pd.read_parquet(home / "diagnoses.parquet").set_index(diagnosis.ID)[diagnosis.LABEL]
+    found = pd.read_parquet(scores)
+    labels = known[found[diagnosis.ID]].to_numpy(float)
+    aligned = {party: load_aligned(place, run) for party, place in places.items()}
+    (hospital,) = (party for party in places if party != clinic)
+    train = ~aligned[clinic].test
+    encoder = ModelPart.of_run(places[clinic], run).encoder
+    assert isinstance(encoder, Components)
+    new = pd.read_parquet(home / "new_patients.parquet").set_index(diagnosis.ID).loc[found[diagnosis.ID]]
+    learnt = self_learning(
+        encoder.encoder.transform(features(places[clinic], aligned[clinic]).filter(pa.array(train))),
+        label(places[hospital], aligned[hospital])[train],
+        encoder.encoder.transform(pa.Table.from_pandas(new, preserve_index=False)),
+    )
+    alone = max((classification(labels, one) for one in learnt.values()), key=lambda one: one["auc"])
+    together = classification(labels, found["score"].to_numpy())
+    return {name: {kind: one[kind] for kind in ("auc", "ks")} for name, one in (("transfer", together), ("self_learning", alone))}
+
+
+def curve(place: Workplace) -> list[dict[str, float]]:
+    """Mean AUC on new patients over populations drawn anew, by how many patients are common: transfer in its plain form, and the
+    clinic's own models from the common patients' labels."""
+    import numpy as np
+
+    terms, found = place.terms, []
+    drawn = [diagnosis.generate(np.random.default_rng(seed), 4000) for seed in range(_DRAWS)]
+    for common in _COMMON:
+        every = [_aucs(terms, frame, common) for frame in drawn]
+        found.append({"common": float(common), **{name: float(np.mean([one[name] for one in every])) for name, _ in _LINES}})
+    return found
+
+
+def _aucs(terms: Any, frame: Any, common: int) -> dict[str, float]:
+    import numpy as np
+    import pyarrow as pa
+
+    from contracts.tables import TableTerms
+    from fl_tasks.models.metrics import classification
+    from fl_tasks.transfer.components import Components
+    from fl_tasks.transfer.objective import Source
+    from fl_tasks.transfer.plain import self_learning, train
+    from fl_tasks.transfer.tower import Tower
+
+    transfer, params = terms.task.transfer, terms.choose({})
+    clinic = np.arange(common + diagnosis.CLINIC)
+    hospital = np.r_[np.arange(common), clinic[-1] + 1 : clinic[-1] + 1 + diagnosis.HOSPITAL - common]
+    new, labels = np.arange(hospital[-1] + 1, len(frame)), frame[diagnosis.LABEL].to_numpy(float)
+    inputs, encoders = {}, {}
+    for rows, columns in ((hospital, diagnosis.HOSPITAL_COLUMNS), (clinic, diagnosis.CLINIC_COLUMNS)):
+        table = pa.Table.from_pandas(frame[list(columns)], preserve_index=False)
+        mine = np.isin(np.arange(len(frame)), rows)
+        encoders[columns] = Components.fit(table, TableTerms(), mine, terms.limits, transfer.components, "demo")
+        inputs[columns] = encoders[columns].transform(table), encoders[columns].encoder.transform(table)
+    own, (x, raw) = inputs[diagnosis.HOSPITAL_COLUMNS][0], inputs[diagnosis.CLINIC_COLUMNS]
+    model = train(transfer, params, Source.of(own[hospital], labels[hospital], common, common, False), x[:common])
+    scores = {"transfer": Tower.of(transfer, x.shape[1]).features(model.target, x[new]) @ model.phi}
+    scores |= self_learning(raw[:common], labels[:common], raw[new])
+    return {name: classification(labels[new], one)["auc"] for name, one in scores.items()}
+
+
+def show_curve(report: Mapping[str, Any], folder: Path, console: Console) -> None:
+    """Transfer against self-learning, over the number of common patients, as a table and as a picture in ``folder``."""
+    points = report["curve"]
+    table = Table(title="AUC on the clinic's new patients by common patients to train on", title_justify="left")
+    for name in ("common", *(name for name, _ in _LINES)):
+        table.add_column(name, justify="right")
+    for one in points:
+        table.add_row(f"{one['common']:.0f}", *(f"{one[name]:.3f}" for name, _ in _LINES))
+    console.print(table)
+    metrics = report["metrics"]
+    console.print(
+        f"In this run: {metrics['transfer']['auc']:.3f} by transfer, {metrics['self_learning']['auc']:.3f} by the better one of "
+        f"the clinic's own models, on {report['predicted_rows']} new patients.",
+        highlight=False,
+    )
+    (folder / PICTURE).write_text(picture(points), encoding="utf-8")
+    console.print(f"The curves as a picture: {folder / PICTURE}", highlight=False, soft_wrap=True)
+
+
+def picture(points: Sequence[Mapping[str, float]]) -> str:
+    """An SVG with one line per model."""
+    values = [one[name] for one in points for name, _ in _LINES]
+    low, high = min(values) - 0.01, max(values) + 0.01
+    most = max(one["common"] for one in points)
+
+    def x(common: float) -> float:
+        return _LEFT + common / most * (_WIDTH - _LEFT - _RIGHT)
+
+    def y(value: float) -> float:
+        return _TOP + (high - value) / (high - low) * (_HEIGHT - _TOP - _BOTTOM)
+
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}" height="{_HEIGHT}" role="img" '
+        'aria-label="AUC on new patients by the number of common patients">',
+        "<style>text{font:12px system-ui,sans-serif;fill:#444}.grid{stroke:#ddd}</style>",
+        f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="#fff"/>',
+    ]
+    for step in range(5):
+        value = low + (high - low) * step / 4
+        parts.append(f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y(value):.1f}" y2="{y(value):.1f}"/>')
+        parts.append(f'<text x="{_LEFT - 8}" y="{y(value) + 4:.1f}" text-anchor="end">{value:.2f}</text>')
+    for one in points:
+        common = one["common"]
+        parts.append(f'<text x="{x(common):.1f}" y="{_HEIGHT - _BOTTOM + 18}" text-anchor="middle">{common:.0f}</text>')
+    for index, (name, colour) in enumerate(_LINES):
+        line = " ".join(f"{x(one['common']):.1f},{y(one[name]):.1f}" for one in points)
+        parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        at = _LEFT + index * 170
+        parts.append(f'<line x1="{at}" x2="{at + 20}" y1="16" y2="16" stroke="{colour}" stroke-width="2"/>')
+        parts.append(f'<text x="{at + 26}" y="20">{name}</text>')
+    parts.append(f'<text x="{(_LEFT + _WIDTH) / 2:.0f}" y="{_HEIGHT - 8}" text-anchor="middle">common patients</text></svg>')
+    return "\n".join(parts) + "\n"
