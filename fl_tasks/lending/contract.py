@@ -16,7 +16,7 @@ INDEX = Contract(
         step="0",
     ),
     Message(
-        "ring_list",
+        "customer_points",
         HOST,
         HOST,
         {"point": BlindedPoint()},

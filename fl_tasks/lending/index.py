@@ -115,9 +115,9 @@ def _pass_ring(session: Session, exponent: bytes, ids: list[str], padding: int) 
     points = ristretto.exponentiate(ristretto.exponentiate(points, exponent, session.threads), blind, session.threads)
     for hop in range(1, count + 1):
         session.enter(hop)
-        session.send("ring_list", lenders[(me + 1) % count], point=ristretto.points_to_arrow(points))
+        session.send("customer_points", lenders[(me + 1) % count], point=ristretto.points_to_arrow(points))
         before = lenders[me - 1]
-        points = ristretto.points_from_arrow(session.values(session.receive("ring_list", before), "point"), session.threads)
+        points = ristretto.points_from_arrow(session.values(session.receive("customer_points", before), "point"), session.threads)
         listed = ristretto.split(points)
         if len(listed) % padding or len(set(listed)) != len(listed) or (hop == count and len(listed) != len(items)):
             raise BadDeposit(f"{len(listed)} points at hop {hop}.", party=before)
