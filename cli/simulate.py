@@ -21,7 +21,10 @@ def simulate(
     split: Annotated[Path | None, typer.Option(help="Table with the id columns and a column `set`: train or test.")] = None,
     set_: Annotated[list[str], typer.Option("--set", help="PARAMETER=VALUE, within what the agreement allows.")] = [],  # noqa: B006
 ) -> None:
-    """Train an agreement's model with all parties on this machine, and compare it with the pooled model and one party alone."""
+    """Train an agreement's model with all parties on this machine, and compare it with the pooled model and one party alone.
+
+    Of a lending agreement: build an index, and ask it what the guest's table asks.
+    """
     from rich.console import Console
 
     from cli.simulation.driver import RunFailed
@@ -37,6 +40,8 @@ def simulate(
     except (RunFailed, CodedError) as error:
         typer.echo(f"error: {' '.join(str(error).split())}", err=True)
         raise typer.Exit(1) from None
+    if "queries" in report:
+        from cli.simulation.lending import show
     show(report, console)
     console.print(f"Report: {out / 'report.json'}", highlight=False, soft_wrap=True)
 
@@ -47,17 +52,23 @@ def simulated(
     """Lay out, run and compare; writes and returns the report. Raises Misuse, RunFailed or a coded error."""
     from cli.simulation.display import progress
     from cli.simulation.driver import drive
-    from cli.simulation.layout import Misuse, lay_out
+    from cli.simulation.layout import assign, lay_out
     from cli.simulation.report import write
     from fl_tasks.stages.join import invite
     from fl_tasks.workplace import Workplace
-    from storage.roles import INITIATORS
+    from storage.roles import GUEST, INITIATORS
 
     laid = lay_out(agreement, data, split, out)
+    stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%S}"
     if laid.terms.task.query is not None:
-        raise Misuse(f"{laid.agreement} trains nothing; `make demo-lending` shows a lending query")
+        from cli.simulation.lending import build_and_ask
+
+        questions = assign(laid.roles, data)[next(party for party, role in laid.roles.items() if role == GUEST)]
+        report = build_and_ask(laid, questions, choices, stamp, console)
+        write(report, out / "report.json")
+        return report
     initiator = next(party for party, role in laid.roles.items() if role in INITIATORS)
-    run = f"simulated-{datetime.now(UTC):%Y%m%dT%H%M%S}"
+    run = f"simulated-{stamp}"
     parameters = invite(Workplace.open(laid.agreement, laid.settings[initiator]), run, "train", choices).parameters
     began = time.monotonic()
     with progress(console, laid.roles, int(parameters["rounds"])) as listen:

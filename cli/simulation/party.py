@@ -20,6 +20,8 @@ from typing import Any, TextIO
 STAGES = {
     "train": ("join", "validate", "align", "train", "evaluate", "publish", "settle"),
     "predict": ("join", "validate", "align", "predict", "settle"),
+    "index": ("join", "validate", "index", "settle"),
+    "query": ("join", "query", "settle"),
 }
 
 

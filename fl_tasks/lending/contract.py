@@ -16,7 +16,7 @@ INDEX = Contract(
         step="0",
     ),
     Message(
-        "ring_list",
+        "customer_points",
         HOST,
         HOST,
         {"point": BlindedPoint()},
@@ -36,12 +36,22 @@ INDEX = Contract(
         "unchanged ones among them",
     ),
     Message(
+        "asked_before",
+        (ARBITER, HOST),
+        (HOST, ARBITER),
+        {"point": BlindedPoint(), "series": Public("string", "the run that an earlier index was built in")},
+        learns="(lenders) how many people of earlier epochs are cooling down; (the arbiter) their pseudonyms in the new index",
+        step="3",
+        limit="points are under the arbiter's one-time exponent; no more of them than questions that the lender admitted within "
+        "query.cooldown_hours and a day; nothing of customers nobody asked about",
+    ),
+    Message(
         "index_ready",
         ARBITER,
         DATA,
         {"lenders": Public("int64", "how many lenders hold an index of this epoch")},
         learns="that the index may be asked",
-        step="3",
+        step="4",
     ),
 )
 """Building an index: the guest only hears that it is there."""
@@ -52,7 +62,7 @@ QUERY = Contract(
         "blinded_question",
         DATA,
         DATA,
-        {"point": BlindedPoint(), "person": BlindedPoint(), "consent": Commitment()},
+        {"point": BlindedPoint(), "consent": Commitment()},
         learns="that the asker asks, how many questions, and a commitment to each consent receipt; not about whom",
         step="1",
         limit="every point is under the asker's one-time exponent; query.asker_quota questions per epoch, counted by every lender",
@@ -74,11 +84,11 @@ QUERY = Contract(
         "question",
         GUEST,
         ARBITER,
-        {"point": BlindedPoint(), "person": BlindedPoint(), "mask": Paillier(HOST), "consent": Commitment()},
+        {"point": BlindedPoint(), "mask": Paillier(HOST), "consent": Commitment()},
         learns="a pseudonym per question, which lenders' indexes have it, and whether it was asked about before",
         step="3",
-        limit="no id and no value; query.person_quota questions per person and epoch; the log of pseudonyms that outlives an epoch "
-        "is kept for query.cooldown_hours",
+        limit="no id and no value; query.person_quota questions per person and epoch; what was asked is forgotten a day after "
+        "query.cooldown_hours",
     ),
     Message(
         "masked_sum",

@@ -7,13 +7,17 @@ its own exponent, which is applied last and never left out, so that no lender an
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from fl_tasks.crypto import ristretto
 from fl_tasks.crypto.paillier import PublicKey
 from fl_tasks.crypto.vector import CipherVector, encrypt
+from fl_tasks.lending import carry
 from fl_tasks.lending.customers import Customers, Remembered, names_of
 from fl_tasks.lending.deposits import Deposits
 from fl_tasks.lending.errors import BadDeposit, TooFewLenders
-from fl_tasks.lending.keys import Epoch, Keeping
+from fl_tasks.lending.keys import Epoch, Keeping, terms_of
+from fl_tasks.lending.supply import Supply
 from fl_tasks.session import Session
 from storage.roles import HOST
 
@@ -26,10 +30,9 @@ def hash_ids(session: Session, ids: list[bytes]) -> bytes:
     return ristretto.hash_all(ids, DOMAIN + session.terms.name, session.threads)
 
 
-def lender(session: Session, customers: Customers, base: str | None, at: str, vault: bytes) -> Epoch:
+def lender(session: Session, customers: Customers, base: str | None, at: str, vault: bytes, now: datetime) -> Epoch:
     """A host's side. ``vault`` keys the names under which it remembers customers; ``at`` is when the run was proposed."""
-    keeping, query = Keeping.of(session), session.terms.task.query
-    assert query is not None
+    keeping, query = Keeping.of(session), terms_of(session)
     series = keeping.series(session.run, base)
     key = _decryption_key(session, keeping, series)
     remembered = Remembered(keeping)
@@ -39,14 +42,16 @@ def lender(session: Session, customers: Customers, base: str | None, at: str, va
     points, dummies = _pass_ring(session, keeping.exponent(series), [current[name][0] for name in new], query.padding)
     changed = {name: (point, current[name][1]) for name, point in zip(new, points, strict=True)}
     for name, (point, value) in before.items():  # whoever is no customer any more is one without loans
-        now = current[name][1] if name in current else 0
-        if now != value:
-            changed[name] = point, now
+        latest = current[name][1] if name in current else 0
+        if latest != value:
+            changed[name] = point, latest
     deposited = {**dict.fromkeys(dummies, 0), **dict(changed.values())}
     rest = [(point, value) for name, (point, value) in before.items() if name not in changed]
     deposited.update(_refreshed(session, rest, -len(deposited) % query.padding))
     _deposit(session, deposited, key, query.padding)
     remembered.store(session.run, changed)
+    if base is None:
+        carry.lender(session, keeping, series, now)
     return _ready(session, keeping, series, base, at)
 
 
@@ -58,14 +63,14 @@ def guest(session: Session, base: str | None, at: str) -> Epoch:
     return _ready(session, keeping, series, base, at)
 
 
-def arbiter(session: Session, base: str | None, at: str) -> Epoch:
+def arbiter(session: Session, base: str | None, at: str, now: datetime) -> Epoch:
     """The arbiter's side: points become what it matches by; nothing that it holds can be decrypted here."""
-    keeping, query = Keeping.of(session), session.terms.task.query
-    assert query is not None
+    keeping, query = Keeping.of(session), terms_of(session)
     series = keeping.series(session.run, base)
     key = _decryption_key(session, keeping, series)
     exponent, deposits = keeping.exponent(series), Deposits(keeping, session.run)
     session.enter(len(session.hosts) + 1)
+    cooling = None if base is not None else carry.begin(session, keeping, now)
     for party in session.hosts:
         table = session.receive("deposit", party)
         points = ristretto.points_from_arrow(session.values(table, "point"), session.threads)
@@ -75,6 +80,9 @@ def arbiter(session: Session, base: str | None, at: str) -> Epoch:
             raise BadDeposit(f"{len(listed)} entries.", party=party)
         deposits.store(party, ristretto.exponentiate(points, exponent, session.threads), values)
         session.report(lender=party, entries=len(listed))
+    Supply(keeping, series, key).fill(session.pool)
+    if cooling is not None:
+        carry.finish(session, keeping, series, cooling, now)
     epoch = keeping.finished(Epoch(session.run, series, base, at, len(session.hosts)))
     session.send("index_ready", lenders=epoch.lenders)
     return epoch
@@ -82,8 +90,7 @@ def arbiter(session: Session, base: str | None, at: str) -> Epoch:
 
 def _decryption_key(session: Session, keeping: Keeping, series: str) -> PublicKey:
     """The decryptor's public key, made or received, and kept for the series."""
-    query = session.terms.task.query
-    assert query is not None
+    query = terms_of(session)
     bits = int(session.params["key_bits"])
     if session.me == query.decryptor:
         key = keeping.private_key(series, bits).public
@@ -108,9 +115,9 @@ def _pass_ring(session: Session, exponent: bytes, ids: list[str], padding: int) 
     points = ristretto.exponentiate(ristretto.exponentiate(points, exponent, session.threads), blind, session.threads)
     for hop in range(1, count + 1):
         session.enter(hop)
-        session.send("ring_list", lenders[(me + 1) % count], point=ristretto.points_to_arrow(points))
+        session.send("customer_points", lenders[(me + 1) % count], point=ristretto.points_to_arrow(points))
         before = lenders[me - 1]
-        points = ristretto.points_from_arrow(session.values(session.receive("ring_list", before), "point"), session.threads)
+        points = ristretto.points_from_arrow(session.values(session.receive("customer_points", before), "point"), session.threads)
         listed = ristretto.split(points)
         if len(listed) % padding or len(set(listed)) != len(listed) or (hop == count and len(listed) != len(items)):
             raise BadDeposit(f"{len(listed)} points at hop {hop}.", party=before)

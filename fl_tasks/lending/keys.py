@@ -9,8 +9,8 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
+from contracts.query import QueryTerms
 from fl_tasks.crypto import ristretto
 from fl_tasks.crypto.paillier import PrivateKey, PublicKey, generate
 from fl_tasks.crypto.prf import Prf
@@ -18,8 +18,6 @@ from fl_tasks.lending.errors import NoIndex
 from fl_tasks.session import Session
 from storage.canonical import canonical, parse
 from storage.private import PrivateArea
-
-_PERSON = "person"
 
 
 @dataclass(frozen=True)
@@ -49,9 +47,9 @@ class Keeping:
         """This party's secret exponent of a series, drawn at first use."""
         return self.area.keep(f"exponents/{series}", _fresh_scalar())
 
-    def person_exponent(self) -> bytes:
-        """This party's secret exponent for telling, over all epochs, whether somebody was asked about before."""
-        return self.area.keep(f"exponents/{_PERSON}", _fresh_scalar())
+    def earlier_exponent(self, series: str) -> bytes | None:
+        """The same, where it has been drawn."""
+        return self.area.get(f"exponents/{series}")
 
     def private_key(self, series: str, bits: int) -> PrivateKey:
         """The decryptor's key pair of a series, made at first use."""
@@ -98,16 +96,24 @@ class Keeping:
             yield epoch
             run = epoch.base
 
-    # -- what was asked -------------------------------------------------------------------------------------------------------
+    def succeed(self, series: str) -> None:
+        """Delete what opens or matches the indexes of all series but this one; their books stay."""
+        for kind in ("exponents", "paillier", "public", "zeros"):
+            for name in self.area.area(kind).names():
+                if name.split("/")[0] != series:
+                    self.area.area(kind).delete(name)
+        mine = {epoch.run for epoch in self.epochs() if epoch.series == series}
+        for kind in ("deposits", "customers"):
+            for name in self.area.area(kind).names():
+                if name.split("/")[0] not in mine:
+                    self.area.area(kind).delete(name)
 
-    def note(self, name: str, **facts: Any) -> dict[str, Any]:
-        """Keep a note under a name; returns the first one kept there."""
-        found: dict[str, Any] = parse(self.area.keep(name, canonical(facts)))
-        return found
 
-    def notes(self, prefix: str) -> dict[str, dict[str, Any]]:
-        """Notes by the rest of their names."""
-        return {name.removeprefix(prefix): parse(self.area.get(name) or b"{}") for name in self.area.names(prefix)}
+def terms_of(session: Session) -> QueryTerms:
+    """The agreement's terms of the query."""
+    query = session.terms.task.query
+    assert query is not None
+    return query
 
 
 def _fresh_scalar() -> bytes:

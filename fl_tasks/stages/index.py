@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
+from contracts.query import QueryTerms
 from fl_tasks.ledger import enter
+from fl_tasks.lending import guards
 from fl_tasks.lending import index as protocol
 from fl_tasks.lending.contract import INDEX
 from fl_tasks.lending.customers import Customers
@@ -26,16 +29,23 @@ def index(place: Workplace, run: str, wait: Wait, progress: Progress = log_progr
     if built is None:
         with place.session(run, INDEX, "index", wait, progress) as session:
             built = _build(place, session, invited.model, invited.created)
+        keeping = Keeping(place.private.area("history"))
+        keeping.succeed(built.series)
+        guards.forget(keeping, _terms(place), datetime.now(UTC))
     enter(place, run, "index", run, series=built.series, lenders=built.lenders)
     return {"epoch": run, "series": built.series, "lenders": built.lenders, "base": built.base}
 
 
 def _build(place: Workplace, session: Session, base: str | None, at: str) -> Epoch:
+    now = datetime.now(UTC)
     if session.role == HOST:
-        query = place.terms.task.query
-        assert query is not None
         prepared = pinned(place, session.run)
-        customers = Customers.of(prepared.table, prepared.ids, query)
+        customers = Customers.of(prepared.table, prepared.ids, _terms(place))
         session.report(customers=len(customers.ids))
-        return protocol.lender(session, customers, base, at, place.keys.vault.derive("lending customers"))
-    return (protocol.guest if session.role == GUEST else protocol.arbiter)(session, base, at)
+        return protocol.lender(session, customers, base, at, place.keys.vault.derive("lending customers"), now)
+    return protocol.guest(session, base, at) if session.role == GUEST else protocol.arbiter(session, base, at, now)
+
+
+def _terms(place: Workplace) -> QueryTerms:
+    assert place.terms.task.query is not None
+    return place.terms.task.query

@@ -75,11 +75,11 @@ def query(place: Workplace, run: str, wait: Wait, progress: Progress = log_progr
     with place.session(run, QUERY, "query", wait, progress) as session:
         if session.role == ARBITER:
             asked = protocol.arbiter(session, epoch, now)
-            guards.forget(Keeping.of(session), terms, now)
         elif session.role == GUEST:
             asked = _ask(place, session, epoch, now)
         else:
-            asked = protocol.lender(session, epoch)
+            asked = protocol.lender(session, epoch, now)
+    guards.forget(Keeping(place.private.area("history")), terms, now)
     enter(place, run, "query", epoch, questions=asked)
     return {"epoch": epoch, "questions": asked}
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import fl_tasks
+from contracts.parameters import QUERIES
 from fl_tasks.messages import PROTOCOLS, STAGES, contract, declared
 from fl_tasks.stages import train
 from storage.schema import Contract
@@ -21,7 +22,7 @@ def test_no_contract_is_missing():
     found = {id(value): value for module in modules for value in vars(module).values() if isinstance(value, Contract)}
     registered = {id(contract(name)) for name in (*STAGES, *PROTOCOLS)}
     assert [one.protocol for key, one in found.items() if key not in registered] == []
-    assert set(PROTOCOLS) == set(train.PROTOCOLS)
+    assert set(PROTOCOLS) == {*train.PROTOCOLS, *QUERIES}
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)

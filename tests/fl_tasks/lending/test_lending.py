@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from contracts.query import QueryTerms
+from fl_tasks.lending import guards
+from fl_tasks.lending.books import Book, books
 from fl_tasks.lending.errors import (
     AskerQuotaSpent,
     BadCustomers,
@@ -16,6 +20,7 @@ from fl_tasks.lending.errors import (
     NoIndex,
     PersonQuotaSpent,
 )
+from fl_tasks.lending.guards import GRACE
 from fl_tasks.lending.keys import Keeping
 from fl_tasks.lending.questions import Questions
 from fl_tasks.stages.index import index
@@ -62,7 +67,8 @@ def test_a_repeated_stage_changes_nothing(fed):
         place = fed.place(party)
         area = Keeping(place.private.area("history"))
         if party != BANK:
-            assert area.note("asked/index-1/query-2")["questions"] == 2
+            (entry,) = [one for one in Book(area, "index-1", "index-1").entries() if one.run == "query-2"]
+            assert len(entry.digests) == 2
     assert {one["id"]: one["loans"] for one in answers(fed.place(BANK), "query-2")} == {"a0": 1, "b0": 3}
     assert fed.stage(index, "index-1")["alpha"]["lenders"] == 3
 
@@ -147,8 +153,11 @@ def test_after_the_cool_down_the_log_is_forgotten(tmp_path):
     ask(fed, "query-1", ["ann"])
     build(fed, "index-2")
     assert ask(fed, "query-2", ["ann"]) == {"ann": truth(LENDERS, "ann")}
-    log = Keeping(fed.place(REGISTER).private.area("history")).area.names("persons/")
-    assert log == ["persons/index-2/query-2"]
+    now = datetime.now(UTC) + GRACE
+    for party in ("alpha", REGISTER):
+        keeping = Keeping(fed.place(party).private.area("history"))
+        guards.forget(keeping, fed.place(party).terms.task.query, now)
+        assert {book.epoch for book in books(keeping)} == {"index-2"}
 
 
 @pytest.mark.parametrize("bad", [{"x": (1.5, 0)}, {"x": (-1, 0)}, {"x": (1, 2**32 * 1000)}])

@@ -1,0 +1,114 @@
+"""A lending query with all parties on this machine: an index, one batch of questions, the answers and the truth beside them."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from cli.simulation.display import progress
+from cli.simulation.driver import Outcome, drive
+from cli.simulation.layout import Layout, Misuse
+from fl_tasks.workplace import Workplace
+from storage.roles import GUEST, HOST
+
+
+def build_and_ask(laid: Layout, questions: Path, choices: Mapping[str, Any], stamp: str, console: Console) -> dict[str, Any]:
+    """Build an index and ask it; returns the report. Raises Misuse, RunFailed or a coded error."""
+    from fl_tasks.lending.questions import Questions
+    from fl_tasks.stages.join import invite
+    from fl_tasks.stages.query import answers, choose_questions, put_questions
+    from storage.errors import CodedError
+
+    asker = next(party for party, role in laid.roles.items() if role == GUEST)
+    place = Workplace.open(laid.agreement, laid.settings[asker])
+    try:
+        handle = put_questions(place, str(questions.resolve()))
+    except CodedError as error:
+        raise Misuse(f"{questions}: {' '.join(str(error).split())}") from None
+    index, query = f"index-{stamp}", f"query-{stamp}"
+    began = time.monotonic()
+    with progress(console, laid.roles, 1) as listen:
+        invite(place, index, "index", choices)
+        built = drive(laid.settings, laid.agreement, index, listen)
+        choose_questions(place, query, handle)
+        invite(place, query, "query", {}, model=index)
+        asked = drive(laid.settings, laid.agreement, query, listen)
+    true, sealed = truth(laid, index), Questions.load(place.private.area("questions"), handle)
+    canonical = dict(zip(sealed.shown, sealed.ids, strict=True))
+    unit = laid.terms.task.query.unit if laid.terms.task.query else 1
+    queries = [
+        {
+            "answer": {name: one[name] for name in ("loans", "exposure", "band")},
+            "truth": dict(zip(("loans", "exposure", "lenders"), _scaled(true, canonical[one["id"]], unit), strict=True)),
+        }
+        for one in answers(place, query)
+    ]
+    return {
+        "agreement": laid.agreement,
+        "protocol": laid.terms.task.protocol,
+        "index": _facts(built, index),
+        "query": _facts(asked, query),
+        "queries": queries,
+        "seconds": time.monotonic() - began,
+    }
+
+
+def truth(laid: Layout, run: str) -> dict[str, Counter[str]]:
+    """Loans, exposure in units and number of lenders by canonical id, from every lender's own table of an index."""
+    from fl_tasks.lending.customers import Customers, unpack
+    from fl_tasks.stages.align import pinned
+
+    query, found = laid.terms.task.query, {name: Counter[str]() for name in ("loans", "exposure", "lenders")}
+    assert query is not None
+    for party, role in laid.roles.items():
+        if role == HOST:
+            prepared = pinned(Workplace.open(laid.agreement, laid.settings[party]), run)
+            customers = Customers.of(prepared.table, prepared.ids, query)
+            for one, value in zip(customers.ids, customers.values.tolist(), strict=True):
+                loans, exposure = unpack(value)
+                found["loans"][one] += loans
+                found["exposure"][one] += exposure
+                found["lenders"][one] += 1
+    return found
+
+
+def show(report: Mapping[str, Any], console: Console) -> None:
+    """The answers beside the truth, and what the two runs took."""
+    table = Table("question", title="Answers, and the truth", title_justify="left")
+    for name in ("loans", "exposure", "band", "truth: loans", "exposure", "lenders"):
+        table.add_column(name, justify="right")
+    for number, one in enumerate(report["queries"], 1):
+        told, true = one["answer"], one["truth"]
+        words = (told["loans"], told["exposure"], told["band"], true["loans"], true["exposure"], true["lenders"])
+        table.add_row(str(number), *(f"{word:,}" if isinstance(word, int) else word for word in words))
+    console.print(table)
+    costs = Table("", title="What it took", title_justify="left")
+    for name in ("seconds, index", "seconds, query", "bytes sent, index", "bytes sent, query"):
+        costs.add_column(name, justify="right")
+    for party in report["index"]["parties"]:
+        row = [report[kind]["parties"][party] for kind in ("index", "query")]
+        costs.add_row(party, *(f"{one['seconds']:.1f}" for one in row), *(f"{one['bytes_sent']:,}" for one in row))
+    console.print(costs)
+
+
+def _scaled(true: Mapping[str, Counter[str]], one: str, unit: int) -> tuple[int, int, int]:
+    return true["loans"][one], true["exposure"][one] * unit, true["lenders"][one]
+
+
+def _facts(outcomes: Mapping[str, Outcome], run: str) -> dict[str, Any]:
+    parties = {
+        party: {
+            "seconds": outcome.seconds[run.split("-", 1)[0]],
+            "cpu_seconds": outcome.cpu[run.split("-", 1)[0]],
+            "bytes_sent": sum(outcome.bytes_to.values()),
+            "artifacts_sent": outcome.artifacts,
+        }
+        for party, outcome in outcomes.items()
+    }
+    return {"run": run, "parties": parties}
