@@ -267,7 +267,7 @@ def _part_of(source: Callable[[Path, Path], Tables], rows: int) -> Callable[[Pat
         guest, *hosts = whole.files.items()
         file = work / f"{guest[1].stem}-{rows}.parquet"
         pd.read_parquet(guest[1]).sample(rows, random_state=7).to_parquet(file, index=False)
-        return replace(whole, files={guest[0]: file, **dict(hosts)}, rows={})
+        return replace(whole, files={guest[0]: file, **dict(hosts)}, rows={}, leverage=0.7)
 
     return tables
 
