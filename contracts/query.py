@@ -14,7 +14,7 @@ MOST_LENDERS = 256
 
 
 class QueryTerms(Strict):
-    """What a query tells and what limits it (docs/protocols/lending-query.md).
+    """What a query tells and what limits it (docs/protocols/lending.md).
 
     ``decryptor`` is the lender that holds the decryption key. ``count`` and ``exposure`` are the columns of every lender's table;
     exposure is told in whole ``unit``s, rounded by each lender. ``bands`` are the lowest counts of the bands after the first, for
