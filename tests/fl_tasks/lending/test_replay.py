@@ -130,7 +130,9 @@ def killed_at_every_message(fed: Federation, victim: str, stage: str, run: str, 
         results = [pool.submit(STAGES[stage], fed.place(one), run, FOREVER, progress=quiet) for one in others]
         for sends in count(1):
             words = [sys.executable, "-c", KILLED, str(fed.settings(victim)), stage, run, str(sends), moment]
-            status = subprocess.run(words, check=False, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}).returncode
+            status = subprocess.run(
+                words, timeout=60, check=False, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}
+            ).returncode
             if status != -signal.SIGKILL:
                 break
         if status != 0:  # its peers must not wait for ever
