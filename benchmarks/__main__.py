@@ -69,6 +69,7 @@ PARTS = (
     Part("logistic", peer="fate", data=True, targets={"logistic_round_vs_fate": 8}),
     Part("secureboost", peer="fate", targets={"secureboost_tree_vs_fate": 10}),
     Part("ledger"),
+    Part("lending", targets={"lending_hop_vs_target": 1}),
     Part("memory"),
     Part("orchestration"),
     Part("neural"),

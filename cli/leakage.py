@@ -17,6 +17,7 @@ PAGES = {
     "protocols/horizontal-mlp.md": "horizontal-mlp",
     "protocols/horizontal-trees.md": "horizontal-trees",
     "protocols/kkrt.md": "kkrt",
+    "protocols/lending.md": "lending-query",
     "protocols/linear.md": "linear",
     "protocols/logistic-arbiter.md": "logistic-arbiter",
     "protocols/logistic-guest.md": "logistic-guest",

@@ -83,9 +83,8 @@ def arbiter(session: Session, base: str | None, at: str, now: datetime) -> Epoch
     Supply(keeping, series, key).fill(session.pool)
     if cooling is not None:
         carry.finish(session, keeping, series, cooling, now)
-    epoch = keeping.finished(Epoch(session.run, series, base, at, len(session.hosts)))
-    session.send("index_ready", lenders=epoch.lenders)
-    return epoch
+    session.send("index_ready", lenders=len(session.hosts))
+    return keeping.finished(Epoch(session.run, series, base, at, len(session.hosts)))  # last: who has it does not come here again
 
 
 def _decryption_key(session: Session, keeping: Keeping, series: str) -> PublicKey:

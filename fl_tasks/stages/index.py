@@ -29,9 +29,9 @@ def index(place: Workplace, run: str, wait: Wait, progress: Progress = log_progr
     if built is None:
         with place.session(run, INDEX, "index", wait, progress) as session:
             built = _build(place, session, invited.model, invited.created)
-        keeping = Keeping(place.private.area("history"))
-        keeping.succeed(built.series)
-        guards.forget(keeping, _terms(place), datetime.now(UTC))
+    keeping = Keeping(place.private.area("history"))
+    keeping.succeed(keeping.epochs()[-1].series)
+    guards.forget(keeping, _terms(place), datetime.now(UTC))
     enter(place, run, "index", run, series=built.series, lenders=built.lenders)
     return {"epoch": run, "series": built.series, "lenders": built.lenders, "base": built.base}
 

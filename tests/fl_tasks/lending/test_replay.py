@@ -15,6 +15,7 @@ import pytest
 
 from fl_tasks.lending.books import books
 from fl_tasks.lending.keys import Keeping
+from fl_tasks.stages.abort import abort
 from fl_tasks.stages.index import index
 from fl_tasks.stages.query import answers, query
 from fl_tasks.stages.validate import validate
@@ -129,9 +130,13 @@ def killed_at_every_message(fed: Federation, victim: str, stage: str, run: str, 
         results = [pool.submit(STAGES[stage], fed.place(one), run, FOREVER, progress=quiet) for one in others]
         for sends in count(1):
             words = [sys.executable, "-c", KILLED, str(fed.settings(victim)), stage, run, str(sends), moment]
-            status = subprocess.run(words, check=False, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}).returncode
+            status = subprocess.run(
+                words, timeout=60, check=False, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}
+            ).returncode
             if status != -signal.SIGKILL:
                 break
+        if status != 0:  # its peers must not wait for ever
+            abort(fed.place(victim), run, RuntimeError("failed"))
         assert status == 0
         for result in results:
             result.result()

@@ -1,0 +1,196 @@
+"""The lending query: an index of three lenders' customers, a single question and a batch of a thousand.
+
+``python -m benchmarks.lending [--quick] [OUTPUT.json]``. First the arithmetic alone, in one process: microseconds per record and
+lender it passes, per deposited record, and per question at each party, with encryptions of zero at hand. Then whole runs of five
+processes: seconds, CPU seconds and bytes of an index of 100,000 customers per lender (without ``--quick`` of a million, too;
+10,000 with it) and of queries. Beside it the form in which the asker downloads every lender's table (2HashDH on the same curve:
+a hash and an exponentiation per record, twelve bytes each), built here on a part and scaled up.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+LENDERS = ("credit-union", "leasing", "mortgage")
+EXAMPLE = Path(__file__).parents[1] / "federations" / "lending"
+BATCH, SAMPLE, TABLE_BYTES = 1000, 2000, 12
+HOP_US, QUERY_MS = 150, 5.0
+
+
+def timed(count: int, work: Callable[[], Any]) -> float:
+    """CPU microseconds for each of ``count``."""
+    began = time.process_time()
+    work()
+    return (time.process_time() - began) / count * 1e6
+
+
+def arithmetic() -> dict[str, float]:
+    """Microseconds of each piece at full key size."""
+    from fl_tasks.crypto import ristretto
+    from fl_tasks.crypto.masks import mask_residues, unmask
+    from fl_tasks.crypto.paillier import generate
+    from fl_tasks.crypto.prf import Prf
+    from fl_tasks.crypto.vector import CipherVector, decrypt_residues, encrypt, fresh_zeros
+
+    stream = Prf(bytes(32)).stream()
+    scalar, ids = ristretto.random_scalar(stream), [f"person-{at}".encode() for at in range(SAMPLE)]
+    points = ristretto.hash_all(ids, "bench")
+    key = generate(2048)
+    values = encrypt(key.public, range(SAMPLE))  # makes the tables of the key, too
+    few, masks = values[:100], mask_residues(key.public, 100, stream)
+    zeros = fresh_zeros(key.public, 100)
+
+    def hop() -> None:
+        ristretto.exponentiate(ristretto.points_from_arrow(ristretto.points_to_arrow(points)), scalar)
+
+    def ask() -> None:
+        for one in ids[:100]:
+            blind = ristretto.random_scalar(stream)
+            point = ristretto.exponentiate(ristretto.hash_to_group(one, "bench"), blind)
+            ristretto.validate(point)
+            ristretto.exponentiate(point, ristretto.invert(blind))
+        encrypt(key.public, masks)
+        unmask(key.public, masks, masks)
+
+    def match() -> None:
+        ristretto.exponentiate(ristretto.points_from_arrow(ristretto.points_to_arrow(points[:3200])), scalar)
+        sums = CipherVector.from_arrow(key.public, few.to_arrow())
+        for _ in LENDERS:
+            sums = sums + few
+        sums.rerandomise_full(zeros)
+
+    def open_sums() -> None:
+        decrypt_residues(key, CipherVector.from_arrow(key.public, few.to_arrow()))
+
+    return {
+        "hop_us": timed(SAMPLE, hop),
+        "deposit_us": timed(SAMPLE, lambda: encrypt(key.public, range(SAMPLE))),
+        "table_us": timed(SAMPLE, lambda: ristretto.exponentiate(ristretto.hash_all(ids, "bench"), scalar)),
+        "asker_us": timed(100, ask),
+        "lender_us": timed(SAMPLE, hop),
+        "arbiter_us": timed(100, match),
+        "decryptor_us": timed(100, open_sums),
+        "zero_us": timed(20, lambda: fresh_zeros(key.public, 20)),
+    }
+
+
+def tables(folder: Path, customers: int) -> dict[str, Path]:
+    """Three lenders' customers, half of whom the next lender has too; the first file of questions."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    found = {}
+    for number, lender in enumerate(LENDERS):
+        people = np.arange(customers) + number * (customers // 2)
+        columns = {"person": [f"person-{one:08d}" for one in people], "open_loans": people % 5, "exposure": people % 90_000}
+        found[lender] = folder / f"{lender}.parquet"
+        pq.write_table(pa.table(columns), found[lender])
+    found["bank"] = questions(folder, 1, customers)
+    return found
+
+
+def questions(folder: Path, count: int, customers: int) -> Path:
+    file = folder / f"questions-{count}.csv"
+    step = max(1, 2 * customers // count)
+    asked = range(7 if count == 1 else 11, 2 * customers, step)
+    rows = [f"person-{one:08d},receipt {count}-{one}\n" for one in list(asked)[:count]]
+    file.write_text("person,consent\n" + "".join(rows), encoding="utf-8")
+    return file
+
+
+def whole(folder: Path, customers: int) -> dict[str, Any]:
+    """Runs of five processes on this machine; refuses wrong answers."""
+    from cli.simulation.driver import drive
+    from cli.simulation.layout import lay_out
+    from cli.simulation.lending import truth
+    from fl_tasks.stages.join import invite
+    from fl_tasks.stages.query import answers, choose_questions, put_questions
+    from fl_tasks.workplace import Workplace
+
+    laid = lay_out(EXAMPLE, tables(folder, customers), None, folder / "run")
+    for file in laid.settings.values():  # in the party's own process, where its CPU time is counted
+        file.write_text(file.read_text(encoding="utf-8") + "workers: 1\n", encoding="utf-8")
+    places = {party: Workplace.open(laid.agreement, file) for party, file in laid.settings.items()}
+    place = places["bank"]
+    assert laid.terms.task.query is not None
+    unit, found = laid.terms.task.query.unit, {}
+
+    def run(kind: str, name: str, model: str | None = None) -> None:
+        invite(place, name, kind, {}, model=model)  # type: ignore[arg-type]
+        outcomes = drive(laid.settings, laid.agreement, name, lambda party, event: None)
+        found[name] = {
+            "seconds": max(one.seconds[kind] for one in outcomes.values()),
+            "cpu": {party: one.cpu[kind] for party, one in outcomes.items()},
+            "bytes": {party: sent(one, name, kind) for party, one in places.items()},
+        }
+
+    run("index", "index")
+    true = truth(laid, "index")
+    for count in (1, BATCH):
+        choose_questions(place, f"query-{count}", put_questions(place, str(questions(folder, count, customers))))
+        run("query", f"query-{count}", "index")
+        for one in answers(place, f"query-{count}"):
+            if (one["loans"], one["exposure"]) != (true["loans"][one["id"]], true["exposure"][one["id"]] * unit):
+                raise SystemExit("a wrong answer")
+    return found
+
+
+def sent(place: Any, run: str, kind: str) -> int:
+    """Bytes of the protocol's artifacts, those of joining and settling aside."""
+    return sum(one.size for one in place.books(run).entries("sent") if f"/{kind}." in one.address)
+
+
+def show(pieces: dict[str, float], runs: dict[str, Any], console: Console) -> None:
+    table = Table("arithmetic", title="The lending query, 2048-bit key", title_justify="left")
+    table.add_column("us", justify="right")
+    for name, us in pieces.items():
+        table.add_row(name.removesuffix("_us"), f"{us:,.0f}")
+    console.print(table)
+    table = Table("customers per lender", "run", title="Whole runs of five processes", title_justify="left")
+    for name in ("seconds", "CPU s, all", "MB, all"):
+        table.add_column(name, justify="right")
+    for size, found in runs.items():
+        for name, one in found.items():
+            row = (one["seconds"], sum(one["cpu"].values()), sum(one["bytes"].values()) / 1e6)
+            table.add_row(f"{int(size):,}", name, *(f"{value:,.1f}" for value in row))
+    console.print(table)
+    slowest = max(pieces[f"{party}_us"] for party in ("asker", "lender", "arbiter", "decryptor")) / 1000
+    console.print(f"per record and lender {pieces['hop_us']:.0f} us (target {HOP_US}); per question and party {slowest:.1f} ms")
+    console.print(f"at most, with zeros at hand (target {QUERY_MS:g})", highlight=False)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="10,000 customers per lender")
+    parser.add_argument("output", nargs="?", type=Path)
+    options = parser.parse_args()
+    pieces, runs = arithmetic(), {}
+    sizes = (10_000,) if options.quick else (100_000, 1_000_000)
+    for size in sizes:
+        with tempfile.TemporaryDirectory() as folder:
+            runs[str(size)] = whole(Path(folder), size)
+    first, size = runs[str(sizes[0])], sizes[0]
+    ratios = {
+        "lending_hop_vs_target": HOP_US / pieces["hop_us"],
+        "lending_query_bytes_vs_table": size * len(LENDERS) * TABLE_BYTES / sum(first["query-1"]["bytes"].values()),
+        "lending_index_cpu_vs_table": size * len(LENDERS) * pieces["table_us"] / 1e6 / sum(first["index"]["cpu"].values()),
+    }
+    show(pieces, runs, Console())
+    if options.output:
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        document = {"arithmetic": pieces, "runs": runs, "ratios": ratios}
+        options.output.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
