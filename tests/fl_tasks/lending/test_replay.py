@@ -125,14 +125,12 @@ def test_kill_9_at_every_message(tmp_path, victim, moment):
 
 def killed_at_every_message(fed: Federation, victim: str, stage: str, run: str, moment: str) -> int:
     """How many processes it took."""
-    others = [one for one in fed.parties if one != victim]
+    others, environment = [one for one in fed.parties if one != victim], {**os.environ, "PYTHONPATH": str(ROOT)}
     with ThreadPoolExecutor(len(others)) as pool:
         results = [pool.submit(STAGES[stage], fed.place(one), run, FOREVER, progress=quiet) for one in others]
         for sends in count(1):
             words = [sys.executable, "-c", KILLED, str(fed.settings(victim)), stage, run, str(sends), moment]
-            status = subprocess.run(
-                words, timeout=60, check=False, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}
-            ).returncode
+            status = subprocess.run(words, timeout=60, check=False, cwd=ROOT, env=environment).returncode
             if status != -signal.SIGKILL:
                 break
         if status != 0:  # its peers must not wait for ever
