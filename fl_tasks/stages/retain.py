@@ -66,18 +66,22 @@ def _erase(place: Workplace, run: str) -> int:
     doomed = [key for peer in place.peers if peer in took_part for key in _artifacts(place, peer, run)]
     for key in doomed:
         place.store.delete(key)
-    area, count = place.private.area("runs", run), len(doomed)
-    for name in area.names():
-        if not name.startswith(_KEPT):
-            area.delete(name)
-            count += 1
-    predictions = place.private.area("predictions", run)
-    for name in predictions.names():
-        predictions.delete(name)
-        count += 1
+    private, area = place.private, place.private.area("runs", run)
+    personal = [*private.names(f"predictions/{run}/"), *_asked(place, run)]  # known by the run's area, which goes after them
+    personal += [f"runs/{run}/{name}" for name in area.names() if not name.startswith(_KEPT)]
+    for name in personal:
+        private.delete(name)
+    count = len(doomed) + len(personal)
     enter(place, run, "erasure", "retention", objects=count)
     place.private.area("erased").keep(run, canonical({"objects": count, "at": datetime.now(UTC).isoformat(timespec="seconds")}))
     return count
+
+
+def _asked(place: Workplace, run: str) -> list[str]:
+    """The sealed questions and answers of a lending query, at its asker."""
+    handle = place.run_area(run).get("questions")
+    names = [] if handle is None else [f"questions/{handle.decode()}", f"answers/{run}"]
+    return [name for name in names if place.private.get(name) is not None]
 
 
 def _artifacts(place: Workplace, peer: str, run: str) -> list[str]:

@@ -30,12 +30,12 @@ def table(loans: Loans) -> pa.Table:
     )
 
 
-def lending(root: Path, lenders: Mapping[str, Loans], **terms: Any) -> Federation:
-    """The parties; ``terms`` are those of the query."""
+def lending(root: Path, lenders: Mapping[str, Loans], agreed: Mapping[str, Any] | None = None, **terms: Any) -> Federation:
+    """The parties; ``terms`` are those of the query, ``agreed`` those beside it."""
     roles = {BANK: "guest", **dict.fromkeys(lenders, "host"), REGISTER: "arbiter"}
     asked = {"decryptor": next(iter(lenders)), "padding": 8, **terms}
     tables = {name: table(loans) for name, loans in lenders.items()}
-    return federation(root, tables, roles=roles, protocol="lending-query", query=asked)
+    return federation(root, tables, roles=roles, protocol="lending-query", query=asked, **(agreed or {}))
 
 
 def build(fed: Federation, run: str, base: str | None = None) -> str:

@@ -25,6 +25,7 @@ from fl_tasks.lending.keys import Keeping
 from fl_tasks.lending.questions import Questions
 from fl_tasks.stages.index import index
 from fl_tasks.stages.query import answers, query
+from fl_tasks.stages.retain import retain
 from fl_tasks.stages.settle import settle
 from fl_tasks.waiting import PeerAborted
 from tests.federation import FOREVER, quiet
@@ -189,3 +190,19 @@ def test_bands():
     terms = QueryTerms(decryptor="x")
     assert [terms.band(one) for one in (0, 1, 2, 3, 99)] == ["0", "1-2", "1-2", "3 or more", "3 or more"]
     assert [QueryTerms(decryptor="x", bands=[1]).band(one) for one in (0, 1)] == ["0", "1 or more"]
+
+
+def test_retention_takes_questions_and_answers(tmp_path):
+    fed = lending(tmp_path, LENDERS, {"retention": {"artifacts_days": 1}})
+    build(fed, "index-1")
+    fed.stage(settle, "index-1")
+    ask(fed, "query-1", ["ann"])
+    fed.stage(settle, "query-1")
+    place = fed.place(BANK)
+    held = [*place.private.names("questions/"), *place.private.names("answers/")]
+    assert len(held) == 2
+    assert retain(place, datetime.now(UTC) + timedelta(days=2), quiet)["runs"] == ["index-1", "query-1"]
+    assert all(place.private.get(name) is None for name in held)
+    with pytest.raises(BadQuestions):
+        answers(place, "query-1")
+    assert Keeping(place.private.area("history")).epochs(), "what the next query needs stays"
