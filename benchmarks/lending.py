@@ -20,7 +20,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-LENDERS = ("credit-union", "leasing", "mortgage")
+LENDERS = ("leasing", "cards", "savings")
 EXAMPLE = Path(__file__).parents[1] / "federations" / "lending"
 BATCH, SAMPLE, TABLE_BYTES = 1000, 2000, 12
 HOP_US, QUERY_MS = 150, 5.0
@@ -92,7 +92,7 @@ def tables(folder: Path, customers: int) -> dict[str, Path]:
     found = {}
     for number, lender in enumerate(LENDERS):
         people = np.arange(customers) + number * (customers // 2)
-        columns = {"person": [f"person-{one:08d}" for one in people], "open_loans": people % 5, "exposure": people % 90_000}
+        columns = {"person": [f"P{one:08d}" for one in people], "open_loans": people % 5, "exposure": people % 90_000}
         found[lender] = folder / f"{lender}.parquet"
         pq.write_table(pa.table(columns), found[lender])
     found["bank"] = questions(folder, 1, customers)
@@ -103,9 +103,21 @@ def questions(folder: Path, count: int, customers: int) -> Path:
     file = folder / f"questions-{count}.csv"
     step = max(1, 2 * customers // count)
     asked = range(7 if count == 1 else 11, 2 * customers, step)
-    rows = [f"person-{one:08d},receipt {count}-{one}\n" for one in list(asked)[:count]]
+    rows = [f"P{one:08d},receipt {count}-{one}\n" for one in list(asked)[:count]]
     file.write_text("person,consent\n" + "".join(rows), encoding="utf-8")
     return file
+
+
+def patient(folder: Path) -> Path:
+    """The example's terms, with patience for a machine that does other things too."""
+    import yaml
+
+    terms = yaml.safe_load((EXAMPLE / "agreement.yaml").read_text(encoding="utf-8"))
+    folder.mkdir()
+    (folder / "agreement.yaml").write_text(
+        yaml.safe_dump({**terms, "deadlines": {"message": 86_400, "join": 86_400}}), encoding="utf-8"
+    )
+    return folder
 
 
 def whole(folder: Path, customers: int) -> dict[str, Any]:
@@ -117,7 +129,7 @@ def whole(folder: Path, customers: int) -> dict[str, Any]:
     from fl_tasks.stages.query import answers, choose_questions, put_questions
     from fl_tasks.workplace import Workplace
 
-    laid = lay_out(EXAMPLE, tables(folder, customers), None, folder / "run")
+    laid = lay_out(patient(folder / "terms"), tables(folder, customers), None, folder / "run")
     for file in laid.settings.values():  # in the party's own process, where its CPU time is counted
         file.write_text(file.read_text(encoding="utf-8") + "workers: 1\n", encoding="utf-8")
     places = {party: Workplace.open(laid.agreement, file) for party, file in laid.settings.items()}
