@@ -142,14 +142,16 @@ def _held_out_scores(
     place: Workplace, run: str, session: Session
 ) -> tuple[np.ndarray[Any, Any] | None, np.ndarray[Any, Any] | None]:
     """Total scores and labels of the held-out rows at the guest; nothing elsewhere."""
+    family = family_of(place.terms.task.protocol)
     if session.role == ARBITER:
+        if family.assist is not None:
+            family.assist(session)
         return None, None
     aligned = load_aligned(place, run)
     if not aligned.test.any():
         raise NoHeldOutRows(party=session.me)
     held_out = features(place, aligned).filter(aligned.test)
-    part, family = ModelPart.of_run(place, run), family_of(place.terms.task.protocol)
-    totals = family.totals(session, part, held_out, [session.guest])
+    totals = family.totals(session, ModelPart.of_run(place, run), held_out, [session.guest])
     if session.role != GUEST:
         return None, None
     return totals, label(place, aligned)[aligned.test]
