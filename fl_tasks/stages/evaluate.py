@@ -91,7 +91,7 @@ def evaluate(place: Workplace, run: str, wait: Wait, progress: Progress = log_pr
 
     Returns ``{"metrics": {...}, "rows": n, "quality": "passed" | "no gate"}``; repeating it changes nothing.
     """
-    with place.session(run, contract(place.terms.task.training), "evaluate", wait, progress) as session:
+    with place.session(run, contract(place.terms.task.protocol), "evaluate", wait, progress) as session:
         if place.terms.task.horizontal is not None:
             evaluation = _stored(session, _summed(place, run, session))
         elif session.role == GUEST:

@@ -44,7 +44,7 @@ FORWARD = (
         ARBITER,
         DATA,
         {"seed": Public("binary", "a random seed of masks; independent of all data")},
-        learns="its own masks of this training or scoring",
+        learns="its own masks of this run",
         step="0",
     ),
     Message("masked_units", HOST, GUEST, {"alpha": Pad64()}, learns=_UNIFORM, step="1", limit=_ONCE),
@@ -225,8 +225,8 @@ class Dealer:
         guests, hosts = self._masks[self._session.guest], self._masks[host]
         by_unit, by_sum = (rows, self._units), (rows, self._sums)
         slopes, units = guests.draw("slopes", host, *by_sum), hosts.draw("units", host, *by_unit)
-        share, inputs = hosts.draw("share", host, self._units, self._sums), hosts.draw("inputs", host, rows, self._columns[host] + 1)
-        bends = hosts.draw("bends", host, *by_unit)
+        share, bends = hosts.draw("share", host, self._units, self._sums), hosts.draw("bends", host, *by_unit)
+        inputs = hosts.draw("inputs", host, rows, self._columns[host] + 1)
         products = {
             "through": wide.product(slopes, wide.transposed(share)),
             "step": wide.product(wide.transposed(units), slopes),
