@@ -52,7 +52,8 @@ def test_stopped_at_every_wait(tmp_path, engine, protocol):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("engine", "victim"), [("paillier", "clinic"), ("paillier", "lab"), ("dealer", "clinic"), ("dealer", "lab"), ("dealer", "notary")]
+    ("engine", "victim"),
+    [("paillier", "clinic"), ("paillier", "lab"), ("dealer", "clinic"), ("dealer", "lab"), ("dealer", "notary")],
 )
 def test_kill_9_in_the_second_round(tmp_path, engine, victim):
     """Processes of their own, one killed and begun anew: the run settles with nothing unmatched, and the parts fit each other."""
