@@ -148,14 +148,14 @@ def _show(results: list[dict[str, Any]], console: Any) -> None:
 
 
 def _write_agreement(case: Case, tables: Tables, folder: Path) -> Path:
-    """Terms of one case: linear, arbiter-held logistic and dealt models get a notary; where the guest holds the key none is needed."""
+    """Terms of one case: linear, arbiter-held logistic and dealt models get a notary; without one the guest holds the key."""
     import pyarrow.parquet as pq
     import yaml
 
     roles = {party: {"role": "guest" if index == 0 else "host"} for index, party in enumerate(tables.files)}
     boosted, dealt = case.protocol == "secureboost", case.task.get("engine") == "dealer"
-    network = case.protocol == "vertical-mlp" and not dealt
-    if case.protocol != "logistic-guest" and not boosted and not network:
+    network = case.protocol == "vertical-mlp"
+    if dealt or (case.protocol != "logistic-guest" and not boosted and not network):
         roles["notary"] = {"role": "arbiter"}
     columns = {}
     for party, file in tables.files.items():

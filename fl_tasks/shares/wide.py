@@ -94,10 +94,10 @@ def times(a: Wide, b: Wide) -> Wide:
 
 def _multiplied(a: Wide, b: Wide, multiply: Callable[[Floats, Floats], Floats]) -> Wide:
     left, right = _digits(a), _digits(b)
-    digits, carry = [], np.uint64(0)
+    digits, carry = [], np.zeros((), np.uint64)
     for place in range(_DIGITS):
         total = sum(multiply(left[low], right[place - low]) for low in range(place + 1))
-        whole = np.asarray(total).astype(np.uint64) + carry
+        whole = np.asarray(np.asarray(total).astype(np.uint64) + carry)
         digits.append((whole & np.uint64(0xFFFF)).astype("<u2"))
         carry = whole >> np.uint64(16)
     return np.ascontiguousarray(np.stack(digits, axis=-1)).view("<u8").astype(np.uint64)

@@ -1,4 +1,4 @@
-"""Attacks on vertical networks on dealt shares: who receives what, that it is uniform, and what collusion with the arbiter gives."""
+"""Attacks on vertical networks on dealt shares: what everybody receives is uniform, and what collusion with the arbiter gives."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ FAR = np.uint64(1 << 62)
 
 
 def test_a_model_of_either_engine_is_the_same(tmp_path):
-    """From the same first weights and batches one round leads to the same network, up to the rounding of shares, inputs and bends."""
+    """From the same first weights and batches one round leads to the same network, up to rounding."""
     found, x, y = {}, *sample(160)
     for engine, protocol in (("paillier", neural), ("dealer", dealt)):
         folder = tmp_path / engine
