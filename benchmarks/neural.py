@@ -1,7 +1,8 @@
-"""An epoch of a vertical network with one host, at 2048 bits: seconds and bytes by rows and by widths.
+"""An epoch of a vertical network with one host, at 2048 bits or on dealt shares: seconds and bytes by rows and by widths.
 
-``python -m benchmarks.neural [--quick] [OUTPUT.json]``. Two processes, a party each with one worker, train on generated tables of
-ten columns each, with exchange, sealing and booking. The first epoch, which has keys and tables of powers to make, does not count.
+``python -m benchmarks.neural [--quick] [--dealer] [OUTPUT.json]``. A process for each party, with one worker, trains on generated
+tables of ten columns each, with exchange, sealing and booking. The first epoch, which has keys and tables of powers to make, does
+not count.
 """
 
 from __future__ import annotations
@@ -48,19 +49,22 @@ def write_tables(folder: Path, rows: int) -> dict[str, Path]:
     return {**files, "split": split}
 
 
-def agreement(folder: Path, bottom: int, joint: int) -> Path:
+def agreement(folder: Path, bottom: int, joint: int, dealer: bool) -> Path:
     """Terms of the benchmark: all rows are one batch."""
     import yaml
+
+    from contracts.engine import DEALER_WAIVER
 
     terms = {
         "schema": "tombolo.terms/1",
         "name": "network",
-        "parties": {party: {"role": "guest" if party == "guest" else "host"} for party in COLUMNS},
+        "parties": {party: {"role": party} for party in (*COLUMNS, *(["arbiter"] if dealer else []))},
         "task": {
             "protocol": "vertical-mlp",
             "label": {"column": "y"},
             "network": {"bottom": bottom, "hidden": [joint]},
             "parameters": {"rounds": _EPOCHS},
+            **({"engine": "dealer", "waivers": [DEALER_WAIVER]} if dealer else {}),
         },
         "alignment": {"id": [{"column": "id"}]},
         "limits": {"minimum_rows_per_weight": 10},
@@ -92,7 +96,7 @@ def work(settings: Path, run: str) -> dict[str, Any]:
     return {"seconds": seconds, "cpu": cpu, "bytes": sent}
 
 
-def measure(rows: int, bottom: int, joint: int) -> dict[str, Any]:
+def measure(rows: int, bottom: int, joint: int, dealer: bool) -> dict[str, Any]:
     """The figures of one case."""
     from cli.simulation.layout import lay_out
     from fl_tasks.stages.join import invite
@@ -101,9 +105,9 @@ def measure(rows: int, bottom: int, joint: int) -> dict[str, Any]:
     os.environ["TOMBOLO_WORKERS"] = "1"
     tables = write_tables(_OUT / "tables", rows)
     files = {party: tables[party] for party in COLUMNS}
-    laid = lay_out(agreement(_OUT / "agreement", bottom, joint), files, tables["split"], _OUT / "run")
+    laid = lay_out(agreement(_OUT / "agreement", bottom, joint, dealer), files, tables["split"], _OUT / "run")
     invite(Workplace.open("network", laid.settings["guest"]), "bench", "train", {})
-    with ProcessPoolExecutor(len(COLUMNS), mp_context=multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(len(laid.settings), mp_context=multiprocessing.get_context("spawn")) as pool:
         futures = {party: pool.submit(work, file, "bench") for party, file in laid.settings.items()}
         found = {party: future.result() for party, future in futures.items()}
     return {
@@ -120,15 +124,18 @@ def main() -> None:
     """Measure, print, and write the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="the smallest case only")
+    parser.add_argument("--dealer", action="store_true", help="on shares that an arbiter deals")
     parser.add_argument("output", type=Path, nargs="?", metavar="OUTPUT.json")
     options = parser.parse_args()
-    found = [measure(*case) for case in CASES[: _QUICK if options.quick else len(CASES)]]
-    table = Table(title="An epoch of a vertical network: 10 and 10 columns, one host, 2048 bits", title_justify="left")
-    for name in ("rows", "units of each, joint", "seconds", "CPU s, guest", "CPU s, host", "MB, guest", "MB, host"):
+    found = [measure(*case, options.dealer) for case in CASES[: _QUICK if options.quick else len(CASES)]]
+    form, parties = ("dealt shares" if options.dealer else "2048 bits"), list(found[0]["cpu_per_epoch"])
+    table = Table(title=f"An epoch of a vertical network: 10 and 10 columns, one host, {form}", title_justify="left")
+    names = [*(f"CPU s, {party}" for party in parties), *(f"MB, {party}" for party in parties)]
+    for name in ("rows", "units of each, joint", "seconds", *names):
         table.add_column(name, justify="right")
     for one in found:
-        cpu, sent = one["cpu_per_epoch"], one["bytes_per_epoch"]
-        figures = (one["seconds_per_epoch"], cpu["guest"], cpu["host"], sent["guest"] / 1e6, sent["host"] / 1e6)
+        sent = [count / 1e6 for count in one["bytes_per_epoch"].values()]
+        figures = (one["seconds_per_epoch"], *one["cpu_per_epoch"].values(), *sent)
         table.add_row(f"{one['rows']:,}", f"{one['bottom']}, {one['joint']}", *(f"{figure:.1f}" for figure in figures))
     Console(width=110).print(table)
     if options.output is not None:

@@ -148,14 +148,14 @@ def _show(results: list[dict[str, Any]], console: Any) -> None:
 
 
 def _write_agreement(case: Case, tables: Tables, folder: Path) -> Path:
-    """Terms of one case: linear and arbiter-held logistic models get a notary; where the guest holds the key none is needed."""
+    """Terms of one case: linear, arbiter-held logistic and dealt models get a notary; without one the guest holds the key."""
     import pyarrow.parquet as pq
     import yaml
 
     roles = {party: {"role": "guest" if index == 0 else "host"} for index, party in enumerate(tables.files)}
     boosted, dealt = case.protocol == "secureboost", case.task.get("engine") == "dealer"
     network = case.protocol == "vertical-mlp"
-    if case.protocol != "logistic-guest" and not boosted and not network:
+    if dealt or (case.protocol != "logistic-guest" and not boosted and not network):
         roles["notary"] = {"role": "arbiter"}
     columns = {}
     for party, file in tables.files.items():
@@ -304,6 +304,7 @@ CASES = (
     Case("logistic-taylor-wdbc", "logistic-taylor", _WDBC, {"rounds": 40}, None),
     Case("logistic-taylor-default-credit", "logistic-taylor", _CREDIT, {"rounds": 12}, None),
     Case("network-wdbc", "vertical-mlp", _WDBC_PAIR, {"rounds": 25, "step": 0.5}, 2e-3, _NETWORK, _FEW_ROWS),
+    Case("network-wdbc-dealer", "vertical-mlp", _WDBC_PAIR, {"rounds": 25, "step": 0.5}, 2e-3, {**_NETWORK, **_DEALT}, _FEW_ROWS),
     Case(
         "network-default-credit",
         "vertical-mlp",
@@ -311,6 +312,15 @@ CASES = (
         {"rounds": 8, "batch_rows": 1000, "step": 0.5},
         2e-3,
         _NETWORK,
+        _FEW_ROWS,
+    ),
+    Case(
+        "network-default-credit-dealer",
+        "vertical-mlp",
+        _CREDIT_PART,
+        {"rounds": 8, "batch_rows": 1000, "step": 0.5},
+        2e-3,
+        {**_NETWORK, **_DEALT},
         _FEW_ROWS,
     ),
     Case("boosted-wdbc", "secureboost", _WDBC, _BOOSTED, 5e-4, margins=1e-4),

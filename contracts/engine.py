@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from contracts.parameters import DEALT, HORIZONTAL, QUERIES, SPLIT
+from contracts.parameters import DEALT, DEALT_NETWORKS, HORIZONTAL, QUERIES, SPLIT
 
 Engine = Literal["paillier", "dealer", "split"]
 DEALER_WAIVER = "expose-features-to-colluding-arbiter"
@@ -26,8 +26,8 @@ def require(protocol: str, engine: str | None, waivers: Sequence[str]) -> None:
         _require_split(protocol, waivers)
     if engine != "dealer":
         return
-    if training(protocol, engine) not in DEALT:
-        able = ", ".join(name.removesuffix("-dealer") for name in DEALT)
+    if training(protocol, engine) not in (*DEALT, *DEALT_NETWORKS):
+        able = ", ".join(name.removesuffix("-dealer") for name in (*DEALT, *DEALT_NETWORKS))
         raise ValueError(f"engine: dealer is for {able}; {protocol} needs paillier")
     if DEALER_WAIVER not in waivers:
         raise ValueError(

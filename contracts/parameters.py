@@ -29,6 +29,8 @@ NETWORKS = ("horizontal-mlp",)
 VERTICAL_NETWORKS = ("vertical-mlp",)
 SPLIT = ("vertical-mlp-split",)
 """Protocols of :data:`VERTICAL_NETWORKS` on the engine ``split``, which needs no key."""
+DEALT_NETWORKS = ("vertical-mlp-dealer",)
+"""The same on the engine ``dealer``, which needs no key either."""
 COMMON_TREES = ("horizontal-trees",)
 HORIZONTAL = (*NEWTON, *NETWORKS, *COMMON_TREES)
 BOOSTED = (*TREES, *COMMON_TREES)
@@ -37,7 +39,7 @@ QUERIES = ("lending-query",)
 """Protocols that train nothing: an index is built, and asked."""
 
 WEIGHTED = (*LINEAR, *DEALT, *NEWTON)
-BATCHED = ("linear", "logistic-taylor", *VERTICAL_NETWORKS, *SPLIT, *NETWORKS)
+BATCHED = ("linear", "logistic-taylor", *VERTICAL_NETWORKS, *SPLIT, *DEALT_NETWORKS, *NETWORKS)
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Known:
     high: float | None
     title: str
     description: str
-    protocols: tuple[str, ...] = (*LINEAR, *DEALT, *TREES, *VERTICAL_NETWORKS, *SPLIT, *HORIZONTAL, *TRANSFER)
+    protocols: tuple[str, ...] = (*LINEAR, *DEALT, *TREES, *VERTICAL_NETWORKS, *SPLIT, *DEALT_NETWORKS, *HORIZONTAL, *TRANSFER)
     words: tuple[str, ...] = ()
 
 
@@ -128,7 +130,13 @@ KNOWN: dict[str, Known] = {
     ),
     "local_epochs": Known(int, 1, 1, 100, "Local epochs", "How often a client goes through its rows in a round.", NETWORKS),
     "momentum": Known(
-        float, 0.9, 0, 0.999, "Momentum", "Of descent; clients' anew in every round.", (*VERTICAL_NETWORKS, *SPLIT, *NETWORKS)
+        float,
+        0.9,
+        0,
+        0.999,
+        "Momentum",
+        "Of descent; clients' anew in every round.",
+        (*VERTICAL_NETWORKS, *SPLIT, *DEALT_NETWORKS, *NETWORKS),
     ),
     "proximal": Known(float, 0.01, 0, 1e3, "Proximal weight", "How close fedprox holds clients to the joint weights.", NETWORKS),
     "server_rate": Known(float, 0.01, 1e-6, 10, "Server rate", "Adam's step at the aggregator, of fedadam.", NETWORKS),

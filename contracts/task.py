@@ -11,6 +11,7 @@ from contracts.engine import Engine, require, training
 from contracts.parameters import (
     BOOSTED,
     COMMON_TREES,
+    DEALT_NETWORKS,
     HORIZONTAL,
     NETWORKS,
     QUERIES,
@@ -337,6 +338,8 @@ class TaskTerms(Strict):
         if held.count("guest") != 1 or held.count("host") < 1 or held.count("arbiter") > 1:
             raise ValueError("parties: exactly one guest, at least one host and at most one arbiter are needed")
         alone = ("logistic-guest", "secureboost", *VERTICAL_NETWORKS)
+        if self.training in DEALT_NETWORKS and "arbiter" not in held:
+            raise ValueError(f"task.engine: {protocol} with engine dealer needs an arbiter, who deals; paillier does without")
         if protocol not in alone and "arbiter" not in held:
             raise ValueError(f"task.protocol: {protocol} needs an arbiter; {', '.join(alone)} do without")
         if protocol == "logistic-guest" and held.count("host") == 1 and DIRECTION_WAIVER not in self.waivers:

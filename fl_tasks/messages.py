@@ -36,6 +36,7 @@ PROTOCOLS = {
     "logistic-taylor-dealer": "fl_tasks.vertical.dealer.taylor:CONTRACT",
     "secureboost": "fl_tasks.vertical.secureboost:CONTRACT",
     "vertical-mlp": "fl_tasks.vertical.neural:CONTRACT",
+    "vertical-mlp-dealer": "fl_tasks.vertical.neural.dealt:CONTRACT",
     "vertical-mlp-split": "fl_tasks.vertical.neural.split:CONTRACT",
     "horizontal-linear": "fl_tasks.horizontal.newton:CONTRACT",
     "horizontal-logistic": "fl_tasks.horizontal.newton:CONTRACT",

@@ -91,7 +91,7 @@ def evaluate(place: Workplace, run: str, wait: Wait, progress: Progress = log_pr
 
     Returns ``{"metrics": {...}, "rows": n, "quality": "passed" | "no gate"}``; repeating it changes nothing.
     """
-    with place.session(run, contract(place.terms.task.training), "evaluate", wait, progress) as session:
+    with place.session(run, contract(place.terms.task.protocol), "evaluate", wait, progress) as session:
         if place.terms.task.horizontal is not None:
             evaluation = _stored(session, _summed(place, run, session))
         elif session.role == GUEST:
@@ -142,14 +142,16 @@ def _held_out_scores(
     place: Workplace, run: str, session: Session
 ) -> tuple[np.ndarray[Any, Any] | None, np.ndarray[Any, Any] | None]:
     """Total scores and labels of the held-out rows at the guest; nothing elsewhere."""
+    family = family_of(place.terms.task.protocol)
     if session.role == ARBITER:
+        if family.assist is not None:
+            family.assist(session)
         return None, None
     aligned = load_aligned(place, run)
     if not aligned.test.any():
         raise NoHeldOutRows(party=session.me)
     held_out = features(place, aligned).filter(aligned.test)
-    part, family = ModelPart.of_run(place, run), family_of(place.terms.task.protocol)
-    totals = family.totals(session, part, held_out, [session.guest])
+    totals = family.totals(session, ModelPart.of_run(place, run), held_out, [session.guest])
     if session.role != GUEST:
         return None, None
     return totals, label(place, aligned)[aligned.test]

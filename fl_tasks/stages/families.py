@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -57,13 +57,14 @@ class Family:
     """One family's own ways.
 
     ``document`` is the model part that is kept when training is over; ``totals`` gives every recipient the total score of each row,
-    over the declared ``messages``.
+    over the declared ``messages``, and ``assist`` is the arbiter's part in that.
     """
 
     encoder: Callable[[Mapping[str, Any]], Encodes]
     document: Callable[[Session, Any, State], dict[str, Any]]
     messages: tuple[Message, ...]
     totals: Callable[[Session, Any, pa.Table, Iterable[str]], Floats | None]
+    assist: Callable[[Session], None] | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -256,6 +257,7 @@ _TOWERS = VerticalFamily(
     _tower_document,
     tower_scoring.MESSAGES,
     tower_scoring.exchange_scores,
+    assist=tower_scoring.assist,
     fit=_fit_linear,
     block=_linear_block,
 )

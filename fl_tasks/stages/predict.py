@@ -47,6 +47,10 @@ def predict(place: Workplace, run: str, wait: Wait, progress: Progress = log_pro
         raise NoVersionNamed(f"Run {run}.", party=place.me)
     facts: dict[str, Any] = {"model": version, "rows": None, "scores": None}
     if place.role not in HOLDERS:
+        family = family_of(place.terms.task.protocol)
+        if family.assist is not None:
+            with place.session(run, Contract("scoring", *family.messages), "predict", wait, progress) as session:
+                family.assist(session)
         enter(place, run, "prediction", version)
         return facts
     published = registry.load(place, version)

@@ -19,7 +19,7 @@ from fl_tasks.stages.aligned import features, label, load_aligned, weight, with_
 from fl_tasks.stages.families import Labels, VerticalFamily, family_of, horizontal_family, vertical_family
 from fl_tasks.stages.latecomers import admit, close_admission
 from fl_tasks.vertical import arbiter_oracle, dealer, guest_held, linear, neural, secureboost, taylor
-from fl_tasks.vertical.neural import split
+from fl_tasks.vertical.neural import dealt, split
 from fl_tasks.waiting import Wait
 from fl_tasks.workplace import Workplace
 from storage.canonical import canonical, parse
@@ -36,6 +36,7 @@ PROTOCOLS = {
     "logistic-arbiter-dealer": dealer.oracle,
     "secureboost": secureboost,
     "vertical-mlp": neural,
+    "vertical-mlp-dealer": dealt,
     "vertical-mlp-split": split,
     "horizontal-linear": newton,
     "horizontal-logistic": newton,

@@ -41,6 +41,7 @@ DISCLOSED = {
         *("splits.next", "values.value", "values.cover", "verdict.loss", "verdict.validation", "verdict.kept", "verdict.stop"),
     },
     "vertical-mlp": set(),
+    "vertical-mlp-dealer": {"rows.count", "columns.count"},
     "vertical-mlp-split": {"readable_units.unit", "readable_slopes.slope"},
     "transfer": {"stop.yes"},
     "secureboost": {

@@ -33,7 +33,15 @@ def test_the_dealer_is_for_protocols_with_an_arbiter(protocol):
     assert made.document()["task"]["engine"] == "dealer"
 
 
-@pytest.mark.parametrize("protocol", ["linear", "logistic-guest", "secureboost"])
+def test_the_dealer_is_for_networks_with_an_arbiter():
+    made = terms("vertical-mlp", **DEALER)
+    assert made.task.training == "vertical-mlp-dealer"
+    assert set(made.choose({})) == {"rounds", "batch_rows", "step", "momentum", "test_fraction"}
+    with pytest.raises(ValueError, match="vertical-mlp with engine dealer needs an arbiter"):
+        made.task.require_composition(["guest", "host", "host"])
+
+
+@pytest.mark.parametrize("protocol", ["linear", "logistic-guest", "secureboost", "vertical-mlp"])
 def test_ciphertexts_are_what_is_meant_without_an_engine(protocol):
     made = terms(protocol)
     assert made.document()["task"]["engine"] == "paillier" and made.task.training == protocol
@@ -54,6 +62,8 @@ def test_the_engine_is_signed():
         ("linear", {"engine": "spdz"}, "'paillier', 'dealer' or 'split'"),
         ("linear", {**DEALER, "parameters": {"key_bits": 2048}}, "linear-dealer has no key_bits"),
         ("linear", {**DEALER, "parameters": {"batch_rows": 500}}, "linear-dealer has no batch_rows"),
+        ("vertical-mlp", {"engine": "dealer"}, f"engine: with dealer.*sign the waiver {DEALER_WAIVER}"),
+        ("vertical-mlp", {**DEALER, "parameters": {"key_bits": 2048}}, "vertical-mlp-dealer has no key_bits"),
         (
             "horizontal-linear",
             {"engine": "paillier", "horizontal": {"features": {"a": {}}}},

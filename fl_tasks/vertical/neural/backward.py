@@ -36,10 +36,15 @@ from fl_tasks.vertical.neural.grid import (
 )
 
 
-def send_slopes(session: Session, key: PublicKey, host: str, delta: Floats, share: Grid) -> None:
-    """Step 4, at the guest, towards one host; ``delta`` (rows, sums). Raises :class:`TooLarge`."""
+def check_slopes(session: Session, delta: Floats) -> None:
+    """At the guest; ``delta`` (rows, sums). Raises :class:`TooLarge`."""
     if not np.abs(delta).sum(axis=0).max(initial=0.0) <= LARGEST_SLOPES:
         raise TooLarge(party=session.me)
+
+
+def send_slopes(session: Session, key: PublicKey, host: str, delta: Floats, share: Grid) -> None:
+    """Step 4, at the guest, towards one host; ``delta`` (rows, sums). Raises :class:`TooLarge`."""
+    check_slopes(session, delta)
     plain = encoded(delta, SLOPE_BITS)
     session.send("slopes", host, delta=encrypt(key, plain.ravel(order="F").tolist(), session.pool).to_arrow())
     through = plain @ share.T

@@ -11,12 +11,13 @@ from fl_tasks.vertical.key_holder import own_key, peer_key
 from fl_tasks.vertical.neural.backward import Slopes, receive_step, send_slopes, serve_gradient
 from fl_tasks.vertical.neural.forward import Sums, on_grid, send_sums, send_units
 from fl_tasks.vertical.neural.grid import Floats, Share
+from fl_tasks.vertical.neural.programs import Shape
 
 
 class EncryptedGuest:
     """The guest's side; ``shares`` of W by host. Where it ``learns``, the guest has a key of its own for the way back."""
 
-    def __init__(self, session: Session, shares: dict[str, Share], learns: bool) -> None:
+    def __init__(self, session: Session, shares: dict[str, Share], shape: Shape, learns: bool) -> None:
         self._session, self.shares = session, shares
         self._key = own_key(session) if learns else None
         if self._key is not None:
@@ -45,7 +46,7 @@ class EncryptedGuest:
 class EncryptedHost:
     """A host's side; ``share`` of its W."""
 
-    def __init__(self, session: Session, share: Share, learns: bool) -> None:
+    def __init__(self, session: Session, share: Share, shape: Shape, learns: bool) -> None:
         self._session, self.share, self._key = session, share, own_key(session)
         session.send("public_key", session.guest, key=self._key.public.to_bytes())
         self._guests = peer_key(session, session.guest) if learns else None

@@ -26,13 +26,18 @@ from fl_tasks.vertical.neural.grid import (
     encoded,
 )
 
-_LARGEST_SUM = 2.0**40
+LARGEST_SUM = 2.0**40
+
+
+def check_units(session: Session, units: Floats) -> None:
+    """At a host; ``units`` (rows, units). Raises :class:`TooLarge`."""
+    if not np.abs(units).max(initial=0.0) <= LARGEST_ACTIVATION:
+        raise TooLarge(party=session.me)
 
 
 def on_grid(session: Session, units: Floats) -> Grid:
     """A host's units on their grid, shape (rows, units). Raises :class:`TooLarge`."""
-    if not np.abs(units).max(initial=0.0) <= LARGEST_ACTIVATION:
-        raise TooLarge(party=session.me)
+    check_units(session, units)
     return encoded(units, ACTIVATION_BITS)
 
 
@@ -80,7 +85,7 @@ class Sums:
         plain, per_sum = unmask(key, residues, self._masks), len(residues) // sums
         columns = [unpack(plain[at : at + per_sum], SUM_SLOT, self._rows, key) for at in range(0, len(plain), per_sum)]
         found = np.array(columns, dtype=object).T / 2.0 ** (ACTIVATION_BITS + WEIGHT_BITS)
-        if not np.abs(found).max(initial=0.0) <= _LARGEST_SUM:
+        if not np.abs(found).max(initial=0.0) <= LARGEST_SUM:
             raise TooLarge(party=self._host)
         return found.astype(np.float64)
 

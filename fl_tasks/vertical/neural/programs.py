@@ -22,6 +22,8 @@ from fl_tasks.vertical.neural.grid import LARGEST_UNITS, MOST_STEPS, Floats, Sha
 from storage.roles import HOST
 
 Batches = list[npt.NDArray[np.int64]]
+Shape = tuple[int, ...]
+"""Of a party's table: rows and columns."""
 
 
 class GuestLayer(Protocol):
@@ -53,13 +55,14 @@ class HostLayer(Protocol):
 
 @dataclass(frozen=True)
 class Programs:
-    """The role programs for one kind of layer; sides are made with shares of W, and with whether they will learn.
+    """The role programs for one kind of layer; sides are made with shares of W, with how many rows and columns the party has, and
+    with whether they will learn.
 
     Where W is not ``shared`` the guest has all of it.
     """
 
-    guest_layer: Callable[[Session, dict[str, Share], bool], GuestLayer]
-    host_layer: Callable[[Session, Share, bool], HostLayer]
+    guest_layer: Callable[[Session, dict[str, Share], Shape, bool], GuestLayer]
+    host_layer: Callable[[Session, Share, Shape, bool], HostLayer]
     shared: bool = True
 
     def guest(self, session: Session, block: Block) -> State:
@@ -71,7 +74,7 @@ class Programs:
         tower = Tower.of(network, block.x.shape[1])
         first = beginning(session, lambda: _guests_first(session, tower, network, batches))
         state: State = session.latest or {**first, "loss": []}
-        layer = self.guest_layer(session, _shares(state, momentum), True)
+        layer = self.guest_layer(session, _shares(state, momentum), block.x.shape, True)
         for number in session.rounds(int(session.params["rounds"])):
             w, mover, total = state["w"], Momentum(rate, momentum, state["velocity"]), 0.0
             layer.shares = _shares(state, momentum)
@@ -96,7 +99,7 @@ class Programs:
         network, momentum, batches = network_of(session), float(session.params["momentum"]), batches_of(session, block)
         net = host_net(network, block.x.shape[1])
         state: State = session.latest or beginning(session, lambda: self._hosts_first(session, network, net))
-        layer = self.host_layer(session, Share.of(state["share"], momentum), True)
+        layer = self.host_layer(session, Share.of(state["share"], momentum), block.x.shape, True)
         for number in session.rounds(int(session.params["rounds"])):
             w, velocity, layer.share = state["w"], state["velocity"], Share.of(state["share"], momentum)
             for batch, rows in enumerate(batches):
@@ -139,9 +142,8 @@ def batches_of(session: Session, block: Block) -> Batches:
     """
     network, limits = network_of(session), session.terms.limits
     assert network.bottom is not None
-    count = max(1, block.rows // int(session.params["batch_rows"] or block.rows))
-    batches = np.array_split(session.common().stream("batches").permutation(block.rows), count)
-    if max(network.bottom, network.hidden[0]) > LARGEST_UNITS or count * int(session.params["rounds"]) > MOST_STEPS:
+    batches = parted(session, session.common().stream("batches").permutation(block.rows))
+    if max(network.bottom, network.hidden[0]) > LARGEST_UNITS or len(batches) * int(session.params["rounds"]) > MOST_STEPS:
         raise BadWidths(party=session.me)
     if session.role == HOST and block.x.shape[1] <= network.hidden[0]:
         raise TooFewColumns(party=session.me)
@@ -150,6 +152,11 @@ def batches_of(session: Session, block: Block) -> Batches:
     if len(batches[-1]) < least:
         raise BatchTooSmall(f"{len(batches[-1])} rows for {weights} weights; at least {least} are needed.", party=session.me)
     return batches
+
+
+def parted(session: Session, rows: npt.NDArray[np.int64]) -> Batches:
+    """Rows in an order, as the agreed number of batches."""
+    return np.array_split(rows, max(1, len(rows) // int(session.params["batch_rows"] or len(rows))))
 
 
 def beginning(session: Session, make: Callable[[], State]) -> State:

@@ -10,7 +10,7 @@ import pyarrow as pa
 from fl_tasks.models.towers import TowerPart
 from fl_tasks.nets.towers import Tower, activated
 from fl_tasks.session import Session
-from fl_tasks.vertical.neural import PROGRAMS, split
+from fl_tasks.vertical.neural import PROGRAMS, dealing, dealt, split
 from fl_tasks.vertical.neural.contract import FORWARD
 from fl_tasks.vertical.neural.grid import Floats, Share
 from fl_tasks.vertical.neural.programs import Programs, network_of
@@ -22,6 +22,7 @@ BATCH = 4096
 
 MESSAGES = (
     *FORWARD,
+    *dealing.FORWARD,
     split.READABLE_UNITS,
     Message(
         "total",
@@ -55,10 +56,20 @@ def exchange_scores(session: Session, part: TowerPart, table: pa.Table, recipien
     return total[:, 0] if total.shape[1] == 1 else total
 
 
+def assist(session: Session) -> None:
+    """The arbiter's part in :func:`exchange_scores`: with the engine ``dealer`` it deals."""
+    if session.terms.task.engine == "dealer":
+        dealer = dealing.Dealer(session, False)
+        for batch, start in enumerate(range(0, dealer.rows, BATCH)):
+            dealer.deal(min(BATCH, dealer.rows - start), batch)
+        session.within(None)
+
+
 def _guest(session: Session, part: TowerPart, table: pa.Table) -> Floats:
     assert part.top is not None
     tower = Tower(part.bottom, part.top, part.top.activation)
-    layer = _programs(session).guest_layer(session, {party: Share.still(grid) for party, grid in part.shares.items()}, False)
+    shares = {party: Share.still(grid) for party, grid in part.shares.items()}
+    layer = _programs(session).guest_layer(session, shares, (table.num_rows, len(part.encoder.names)), False)
     found = []
     for batch, start in enumerate(range(0, table.num_rows, BATCH)):
         session.within(batch)
@@ -69,7 +80,8 @@ def _guest(session: Session, part: TowerPart, table: pa.Table) -> Floats:
 
 
 def _host(session: Session, part: TowerPart, table: pa.Table) -> Floats:
-    layer = _programs(session).host_layer(session, Share.still(part.shares[session.me]), False)
+    share, shape = Share.still(part.shares[session.me]), (table.num_rows, len(part.encoder.names))
+    layer = _programs(session).host_layer(session, share, shape, False)
     for batch, start in enumerate(range(0, table.num_rows, BATCH)):
         session.within(batch)
         x = part.encoder.transform(table.slice(start, BATCH))
@@ -78,7 +90,7 @@ def _host(session: Session, part: TowerPart, table: pa.Table) -> Floats:
 
 
 def _programs(session: Session) -> Programs:
-    return split.PROGRAMS if session.terms.task.engine == "split" else PROGRAMS
+    return {"split": split.PROGRAMS, "dealer": dealt.PROGRAMS}.get(session.terms.task.engine or "", PROGRAMS)
 
 
 def _heard(session: Session, rows: int) -> Floats:

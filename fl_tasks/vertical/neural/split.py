@@ -13,7 +13,7 @@ from fl_tasks.session import Session
 from fl_tasks.vertical.key_holder import WrongLength
 from fl_tasks.vertical.neural.contract import TooLarge
 from fl_tasks.vertical.neural.grid import ACTIVATION_BITS, LARGEST_ACTIVATION, SLOPE_BITS, WEIGHT_BITS, Floats, Share, encoded
-from fl_tasks.vertical.neural.programs import Programs
+from fl_tasks.vertical.neural.programs import Programs, Shape
 from storage.roles import GUEST, HOST
 from storage.schema import Contract, Disclosed, Message
 
@@ -45,7 +45,7 @@ CONTRACT = Contract(
 class SplitGuest:
     """The guest's side; its ``shares`` are W itself."""
 
-    def __init__(self, session: Session, shares: dict[str, Share], learns: bool) -> None:
+    def __init__(self, session: Session, shares: dict[str, Share], shape: Shape, learns: bool) -> None:
         self._session, self.shares = session, shares
         self._units: dict[str, Floats] = {}
 
@@ -66,7 +66,7 @@ class SplitGuest:
 class SplitHost:
     """A host's side; its ``share`` is of no use."""
 
-    def __init__(self, session: Session, share: Share, learns: bool) -> None:
+    def __init__(self, session: Session, share: Share, shape: Shape, learns: bool) -> None:
         self._session, self.share = session, share
 
     def show(self, units: Floats) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from contracts.engine import DEALER_WAIVER, SPLIT_WAIVER
 from fl_tasks.models.metrics import classification, sigmoid
 from fl_tasks.models.part import ModelPart
 from fl_tasks.models.registry import load
@@ -28,12 +29,16 @@ from tests.fl_tasks.stages.trained import settle as point
 PARTIES = ("clinic", "lab", "bank")
 
 
-def agreed(root: Path, **terms) -> Federation:
-    """A clinic, a lab and a bank that agreed on a network."""
+def agreed(root: Path, engine: str = "paillier", **terms) -> Federation:
+    """A clinic, a lab and a bank that agreed on a network; with a notary where somebody deals."""
     tables, _ = sample(1)
     task = {"protocol": "vertical-mlp", "label": {"column": "label"}, "network": {"bottom": 3, "hidden": [1]}}
-    task["parameters"] = {"key_bits": 1024, "rounds": 4, "step": 1.0, "test_fraction": 0.3}
+    waivers = {"split": [SPLIT_WAIVER], "dealer": [DEALER_WAIVER]}
+    task |= {"engine": engine, "waivers": waivers.get(engine, [])}
+    keys = {"key_bits": 1024} if engine == "paillier" else {}
+    task["parameters"] = {**keys, "rounds": 4, "step": 1.0, "test_fraction": 0.3}
     roles = {"clinic": "guest", "lab": "host", "bank": "host"}
+    roles |= {"notary": "arbiter"} if engine == "dealer" else {}
     limits = {"minimum_rows_per_weight": 10}
     return federation(root, tables, roles, task=task, limits=limits, scores=["clinic", "bank"], **terms)
 
@@ -50,8 +55,9 @@ def whole(parts: dict[str, ModelPart], x: dict[str, np.ndarray]) -> np.ndarray:
 
 
 @pytest.mark.slow
-def test_a_whole_life(tmp_path):
-    made = agreed(tmp_path, incentives={"budget": 900, "method": "volume"})
+@pytest.mark.parametrize("engine", ["paillier", "split", "dealer"])
+def test_a_whole_life(tmp_path, engine):
+    made = agreed(tmp_path, engine, incentives={"budget": 900, "method": "volume"})
     run = made.start()
     for stage in (validate, align):
         made.stage(stage, run)

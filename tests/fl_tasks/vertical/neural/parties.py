@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from contracts.engine import SPLIT_WAIVER
+from contracts.engine import DEALER_WAIVER, SPLIT_WAIVER
 from fl_tasks.checkpoints import unpack
 from fl_tasks.nets.towers import Towers
 from fl_tasks.vertical import neural
@@ -26,10 +26,12 @@ def layout(
 ) -> Federation:
     parties = NAMES[: hosts + 1]
     task = {"protocol": "vertical-mlp", "label": {"column": "label"}, "network": {"bottom": 3, "hidden": [2], **(network or {})}}
-    task |= {"engine": engine, "waivers": [SPLIT_WAIVER] if engine == "split" else []}
+    waivers = {"split": [SPLIT_WAIVER], "dealer": [DEALER_WAIVER]}
+    task |= {"engine": engine, "waivers": waivers.get(engine, [])}
     keys = {"key_bits": 1024} if engine == "paillier" else {}
     task["parameters"] = {**keys, "rounds": {"default": 2, "min": 1, "max": 200}, "step": 0.5, **parameters}
     roles = {party: "guest" if party == "clinic" else "host" for party in parties}
+    roles |= {"notary": "arbiter"} if engine == "dealer" else {}
     return federation(tmp_path, dict.fromkeys(parties, STUB), roles, task=task, limits=limits)
 
 
@@ -46,7 +48,7 @@ def sample(rows: int = 100, columns: int = 6, outcome: str = "binary", seed: int
 
 def blocks(fed: Federation, x: np.ndarray, y: np.ndarray) -> dict[str, Block]:
     """The columns dealt to the parties; the guest's labels."""
-    parts = zip(fed.parties, np.array_split(np.arange(x.shape[1]), len(fed.parties)), strict=True)
+    parts = zip(fed.data_parties, np.array_split(np.arange(x.shape[1]), len(fed.data_parties)), strict=True)
     return {
         party: Block(x[:, columns], y if party == fed.guest else None, tuple(f"c{column}" for column in columns))
         for party, columns in parts
@@ -57,13 +59,14 @@ def train(fed: Federation, dealt: dict[str, Block], protocol: Any = neural, run:
     programs = {
         "guest": lambda session: protocol.guest(session, dealt[session.me]),
         "host": lambda session: protocol.host(session, dealt[session.me]),
+        "arbiter": protocol.arbiter,
     }
     return fed.roles(run, protocol.CONTRACT, "train", programs, **options)
 
 
 def whole(fed: Federation, states: dict[str, Any], dealt: dict[str, Block]) -> Towers:
     """The network of all parties' states, in floating point."""
-    network, hosts = fed.place(fed.guest).terms.task.network, [party for party in fed.parties if party != fed.guest]
+    network, hosts = fed.place(fed.guest).terms.task.network, [party for party in fed.data_parties if party != fed.guest]
     assert network is not None
     x = {party: block.x for party, block in dealt.items()}
     between = {party: joined(states, fed.guest, party) for party in hosts}
@@ -72,7 +75,7 @@ def whole(fed: Federation, states: dict[str, Any], dealt: dict[str, Block]) -> T
 
 def begun(fed: Federation, run: str = "run-1") -> dict[str, Any]:
     """What every party began with."""
-    return {party: unpack(fed.place(party).run_area(run).area("train").get("beginning")) for party in fed.parties}
+    return {party: unpack(fed.place(party).run_area(run).area("train").get("beginning")) for party in fed.data_parties}
 
 
 def drawn(fed: Federation, dealt: dict[str, Block], run: str = "run-1") -> list[np.ndarray]:

@@ -6,25 +6,28 @@ import numpy as np
 import pytest
 
 from fl_tasks.models.metrics import classification
+from fl_tasks.vertical import neural
 from fl_tasks.vertical.block import Block
+from fl_tasks.vertical.neural import dealt as on_shares
 from tests.fl_tasks.vertical.neural.parties import begun, drawn, layout, train, whole
 
 
 @pytest.mark.slow
-def test_wdbc(tmp_path):
+@pytest.mark.parametrize(("engine", "protocol"), [("paillier", neural), ("dealer", on_shares)])
+def test_wdbc(tmp_path, engine, protocol):
     from sklearn.datasets import load_breast_cancer
 
     x, y = load_breast_cancer(return_X_y=True)
     test = np.random.default_rng(5).permutation(len(y)) < len(y) // 4
     x = np.clip((x - x[~test].mean(axis=0)) / x[~test].std(axis=0), -5, 5)
-    fed = layout(tmp_path)
+    fed = layout(tmp_path, engine=engine)
     names = {"clinic": np.arange(20), "lab": np.arange(20, 30)}
     dealt = {
         party: Block(x[np.ix_(~test, columns)], y[~test].astype(float) if party == "clinic" else None, tuple(map(str, columns)))
         for party, columns in names.items()
     }
     fed.start(rounds=15)
-    states = train(fed, dealt)
+    states = train(fed, dealt, protocol)
     together = whole(fed, begun(fed), dealt)
     together.descend({party: one.x for party, one in dealt.items()}, y[~test], drawn(fed, dealt), 15, 0.5, 0.9)
     held_out = {party: x[np.ix_(test, columns)] for party, columns in names.items()}

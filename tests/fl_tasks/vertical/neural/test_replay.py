@@ -14,27 +14,33 @@ import pytest
 from fl_tasks.models.part import ModelPart
 from fl_tasks.stages.join import invite
 from fl_tasks.vertical import neural
+from fl_tasks.vertical.neural import dealt as on_shares
 from fl_tasks.waiting import Wait, Waiting
 from tests.federation import quiet
-from tests.fl_tasks.stages.test_neural import PARTIES, agreed
+from tests.fl_tasks.stages.test_neural import agreed
 from tests.fl_tasks.vertical.neural.parties import begun, blocks, drawn, layout, sample, whole
 
 ROOT = Path(__file__).resolve().parents[4]
 
 
-def test_stopped_at_every_wait(tmp_path):
+@pytest.mark.parametrize(("engine", "protocol"), [("paillier", neural), ("dealer", on_shares)])
+def test_stopped_at_every_wait(tmp_path, engine, protocol):
     """The parties take turns; each works until a message is missing, forgets everything, and begins anew at its next turn."""
-    fed = layout(tmp_path, 2, {"hidden": [1]}, batch_rows=90)
+    fed = layout(tmp_path, 2, {"hidden": [1]}, engine=engine, batch_rows=90)
     x, y = sample(180)
     dealt = blocks(fed, x, y)
     run, waiting, stops, states = fed.start(rounds=2), list(fed.parties), 0, {}
-    programs = {"guest": neural.guest, "host": neural.host}
+    programs = {
+        "guest": lambda session: protocol.guest(session, dealt[session.me]),
+        "host": lambda session: protocol.host(session, dealt[session.me]),
+        "arbiter": protocol.arbiter,
+    }
     while waiting:
         assert stops < 200, "nobody gets any further"
         for party in list(waiting):
             try:
-                with fed.place(party).session(run, neural.CONTRACT, "train", Wait(0), quiet) as session:
-                    states[party] = programs[session.role](session, dealt[party])
+                with fed.place(party).session(run, protocol.CONTRACT, "train", Wait(0), quiet) as session:
+                    states[party] = programs[session.role](session)
                 waiting.remove(party)
             except Waiting:
                 stops += 1
@@ -45,10 +51,13 @@ def test_stopped_at_every_wait(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("victim", ["clinic", "lab"])
-def test_kill_9_in_the_second_round(tmp_path, victim):
+@pytest.mark.parametrize(
+    ("engine", "victim"),
+    [("paillier", "clinic"), ("paillier", "lab"), ("dealer", "clinic"), ("dealer", "lab"), ("dealer", "notary")],
+)
+def test_kill_9_in_the_second_round(tmp_path, engine, victim):
     """Processes of their own, one killed and begun anew: the run settles with nothing unmatched, and the parts fit each other."""
-    made = agreed(tmp_path)
+    made = agreed(tmp_path, engine)
     invite(made.place("clinic"), "run-1", "train", {})
 
     def start(party: str) -> subprocess.Popen[bytes]:
@@ -57,7 +66,7 @@ def test_kill_9_in_the_second_round(tmp_path, victim):
             environment = {**os.environ, "PYTHONPATH": str(ROOT)}
             return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log, env=environment, cwd=ROOT)
 
-    processes = {party: start(party) for party in PARTIES}
+    processes = {party: start(party) for party in made.parties}
     try:
         deadline = time.monotonic() + 200
         while not list((tmp_path / victim / "store").glob("to-*/trial/run-1/000002/*.0/*")):
@@ -66,7 +75,7 @@ def test_kill_9_in_the_second_round(tmp_path, victim):
         os.kill(processes[victim].pid, signal.SIGKILL)
         assert processes[victim].wait() == -signal.SIGKILL
         processes[victim] = start(victim)
-        assert {party: process.wait(200) for party, process in processes.items()} == dict.fromkeys(PARTIES, 0)
+        assert {party: process.wait(200) for party, process in processes.items()} == dict.fromkeys(made.parties, 0)
     finally:
         for process in processes.values():
             process.kill()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from contracts.engine import SPLIT_WAIVER
+from contracts.engine import DEALER_WAIVER, SPLIT_WAIVER
 from contracts.reading import BadDocument
 from fl_tasks.vertical import neural
 from fl_tasks.vertical.block import BatchTooSmall
+from fl_tasks.vertical.neural import dealt as on_shares
 from fl_tasks.vertical.neural import split
 from fl_tasks.vertical.neural.contract import BadWidths, TooFewColumns, TooLarge
 from tests.federation import federation
@@ -21,6 +22,9 @@ from tests.fl_tasks.vertical.neural.parties import NAMES, STUB, begun, blocks, d
         ("paillier", 2, "number", "relu"),
         ("paillier", 1, "classes", "tanh"),
         ("split", 2, "binary", "tanh"),
+        ("dealer", 1, "binary", "tanh"),
+        ("dealer", 2, "number", "relu"),
+        ("dealer", 1, "classes", "tanh"),
     ],
 )
 def test_equal_to_the_network_in_one_place(tmp_path, engine, hosts, outcome, activation):
@@ -29,7 +33,7 @@ def test_equal_to_the_network_in_one_place(tmp_path, engine, hosts, outcome, act
     x, y = sample(250, 3 + 3 * hosts, outcome)
     dealt = blocks(fed, x, y)
     fed.start(rounds=2)
-    states = train(fed, dealt, split if engine == "split" else neural)
+    states = train(fed, dealt, {"paillier": neural, "split": split, "dealer": on_shares}[engine])
     together, given = whole(fed, begun(fed), dealt), {party: block.x for party, block in dealt.items()}
     scaled = (y - y.mean()) / y.std() if outcome == "number" else y
     losses = together.descend(given, scaled, drawn(fed, dealt), 2, 0.5, 0.9)
@@ -72,7 +76,8 @@ def test_units_too_large_are_refused(tmp_path):
     ("task", "said"),
     [
         ({"engine": "split"}, f"engine: with split.*sign the waiver {SPLIT_WAIVER}"),
-        ({"engine": "dealer"}, "engine: dealer is for"),
+        ({"engine": "dealer"}, f"engine: with dealer.*sign the waiver {DEALER_WAIVER}"),
+        ({"engine": "dealer", "waivers": [DEALER_WAIVER]}, "vertical-mlp with engine dealer needs an arbiter"),
         ({"network": {"bottom": 4, "hidden": [4]}}, "hidden: fewer units in the first layer"),
         ({"protocol": "secureboost", "engine": "split"}, "engine: split is for vertical-mlp; secureboost needs paillier"),
         ({"protocol": "logistic-guest", "network": {"bottom": 40}}, "network: vertical-mlp and horizontal-mlp have it"),
