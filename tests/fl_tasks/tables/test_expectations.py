@@ -30,12 +30,12 @@ def test_the_demo_tables_meet_their_suites_and_mistakes_do_not(tmp_path):
     tables = {}
     for demo in DEMOS.values():
         for party, own in demo.write_tables(tmp_path / demo.agreement).items():
-            tables[party] = table = read_table(TableSettings(**own.settings()["table"]), own.table.parent, {}, [])
+            tables[demo.agreement, party] = table = read_table(TableSettings(**own.settings()["table"]), own.table.parent, {}, [])
             outcome = run_suite(demo.terms / "suites" / f"{party}.json", table, tmp_path / party)
             assert outcome is not None
             assert (outcome.failed, outcome.page.exists()) == ((), True)
             assert outcome.count > len(_agreed(yaml.safe_load((demo.terms / "agreement.yaml").read_text()), party))
-    clinic, suites = tables["clinic"], FEDERATIONS / "wdbc" / "suites"
+    clinic, suites = tables["wdbc", "clinic"], FEDERATIONS / "wdbc" / "suites"
     at = clinic.column_names.index("malignant")
     coded = clinic.set_column(at, "malignant", pa.array([2, *clinic.column("malignant").to_pylist()[1:]]))
     outcome = run_suite(suites / "clinic.json", coded, tmp_path / "coded")
@@ -52,7 +52,9 @@ def test_every_suite_belongs_to_a_data_party_and_names_its_columns():
         suite = json.loads(path.read_text())
         named = {one["kwargs"]["column"] for one in suite["expectations"] if "column" in one["kwargs"]}
         own, dropped = _agreed(terms, path.stem), terms.get("tables", {}).get(path.stem, {}).get("drop", [])
-        known = {*own, *dropped, terms["alignment"]["id"][0]["column"], terms["task"]["label"]["column"]}
+        asked = terms["task"].get("query") or {}
+        told = {asked[name] for name in ("count", "exposure")} if asked else {terms["task"]["label"]["column"]}
+        known = {*own, *dropped, terms["alignment"]["id"][0]["column"], *told}
         assert own <= named <= known
 
 
