@@ -125,8 +125,8 @@ def whole(folder: Path, customers: int) -> dict[str, Any]:
     from cli.simulation.driver import drive
     from cli.simulation.layout import lay_out
     from cli.simulation.lending import truth
-    from fl_tasks.stages.join import invite
-    from fl_tasks.stages.query import answers, choose_questions, put_questions
+    from fl_tasks.stages.index import propose_index
+    from fl_tasks.stages.query import answers, propose_query, put_questions
     from fl_tasks.workplace import Workplace
 
     laid = lay_out(patient(folder / "terms"), tables(folder, customers), None, folder / "run")
@@ -137,8 +137,7 @@ def whole(folder: Path, customers: int) -> dict[str, Any]:
     assert laid.terms.task.query is not None
     unit, found = laid.terms.task.query.unit, {}
 
-    def run(kind: str, name: str, model: str | None = None) -> None:
-        invite(place, name, kind, {}, model=model)  # type: ignore[arg-type]
+    def run(kind: str, name: str) -> None:
         outcomes = drive(laid.settings, laid.agreement, name, lambda party, event: None)
         found[name] = {
             "seconds": max(one.seconds[kind] for one in outcomes.values()),
@@ -146,11 +145,12 @@ def whole(folder: Path, customers: int) -> dict[str, Any]:
             "bytes": {party: sent(one, name, kind) for party, one in places.items()},
         }
 
+    propose_index(place, "index")
     run("index", "index")
     true = truth(laid, "index")
     for count in (1, BATCH):
-        choose_questions(place, f"query-{count}", put_questions(place, str(questions(folder, count, customers))))
-        run("query", f"query-{count}", "index")
+        propose_query(place, f"query-{count}", put_questions(place, str(questions(folder, count, customers))))
+        run("query", f"query-{count}")
         for one in answers(place, f"query-{count}"):
             if (one["loans"], one["exposure"]) != (true["loans"][one["id"]], true["exposure"][one["id"]] * unit):
                 raise SystemExit("a wrong answer")

@@ -35,8 +35,8 @@ def ask(agreement: Agreement, file: File = None, settings: Settings = None) -> N
     from rich.console import Console
 
     from fl_tasks.stages.abort import abort
-    from fl_tasks.stages.join import invite, join
-    from fl_tasks.stages.query import choose_questions, latest_epoch
+    from fl_tasks.stages.join import join
+    from fl_tasks.stages.query import propose_query
     from fl_tasks.stages.query import query as take_part
     from fl_tasks.stages.settle import settle
     from fl_tasks.waiting import Wait
@@ -45,15 +45,14 @@ def ask(agreement: Agreement, file: File = None, settings: Settings = None) -> N
     console = Console(stderr=True)
     place, wait = Workplace.open(agreement, settings), Wait(math.inf)
     handle, run = _sealed(place, file), f"query.terminal-{datetime.now(UTC):%Y%m%dT%H%M%S}"
-    choose_questions(place, run, handle)
-    invite(place, run, "query", model=latest_epoch(place))
+    propose_query(place, run, handle)
     with console.status("waiting for the others to join") as status:
         try:
             join(place, run, wait, approver="terminal", progress=lambda _: None)
             status.update("asking")
             take_part(place, run, wait, progress=lambda _: None)
-        except BaseException as error:
-            abort(place, run, error if isinstance(error, Exception) else KeyboardInterrupt(), "query")
+        except BaseException as error:  # Ctrl-C too: the others wait
+            abort(place, run, error, "query")
             raise
     _show(place, run)
     with console.status("settling"):

@@ -31,7 +31,7 @@ def require(protocol: str, engine: str | None, waivers: Sequence[str]) -> None:
         raise ValueError(f"engine: dealer is for {able}; {protocol} needs paillier")
     if DEALER_WAIVER not in waivers:
         raise ValueError(
-            "engine: with dealer, the arbiter and any one data party together could read another's columns; "
+            "engine: with dealer, the arbiter and one data party together could read another's columns, and a network's labels; "
             f"use paillier, or sign the waiver {DEALER_WAIVER}"
         )
 

@@ -45,7 +45,7 @@ PROTOCOLS = {
     "lending-query": "fl_tasks.lending.contract:QUERY",
     "transfer": "fl_tasks.transfer:CONTRACT",
 }
-"""Contracts of the training protocols, by the name that the terms give them, with the engine where it is the dealer."""
+"""Contracts of the training protocols, by the name that the terms give them, with the engine where it is not Paillier's."""
 
 
 def contract(name: str) -> Contract:

@@ -29,10 +29,14 @@ class InviteOperator(FederatedOperator):
 
         form = context["params"]
         as_of = form.get("as_of") or context["dag_run"].run_after.isoformat()
-        if self.kind in ("index", "query"):
-            from operators.lending import propose
+        if self.kind == "index":
+            from fl_tasks.stages.index import propose_index
 
-            made = propose(place, run, self.kind, dict(form), as_of)
+            made = propose_index(place, run, update=bool(form.get("update")), as_of=as_of)
+        elif self.kind == "query":
+            from fl_tasks.stages.query import propose_query
+
+            made = propose_query(place, run, str(form.get("questions") or ""), as_of=as_of)
         elif self.kind == "predict":
             model = form.get("model") or registry.load(place)["version"]
             made = invite(place, run, "predict", as_of=as_of, model=model)

@@ -34,16 +34,3 @@ class PrivateQueryOperator(FederatedOperator):
         from fl_tasks.stages.query import query
 
         return query(place, run, wait, progress=progress)
-
-
-def propose(place: Workplace, run: str, kind: str, form: dict[str, Any], as_of: str) -> Any:
-    """Invite to an index or a query by the trigger form."""
-    from fl_tasks.lending.keys import Keeping
-    from fl_tasks.stages.join import invite
-    from fl_tasks.stages.query import choose_questions, latest_epoch
-
-    if kind == "index":
-        built = Keeping(place.private.area("history")).epochs()
-        return invite(place, run, "index", as_of=as_of, model=built[-1].run if built and form.get("update") else None)
-    choose_questions(place, run, str(form.get("questions") or ""))
-    return invite(place, run, "query", as_of=as_of, model=latest_epoch(place))

@@ -22,7 +22,7 @@ def build_and_ask(laid: Layout, questions: Path, choices: Mapping[str, Any], sta
     """Build an index and ask it; returns the report. Raises Misuse, RunFailed or a coded error."""
     from fl_tasks.lending.questions import Questions
     from fl_tasks.stages.join import invite
-    from fl_tasks.stages.query import answers, choose_questions, put_questions
+    from fl_tasks.stages.query import answers, propose_query, put_questions
     from storage.errors import CodedError
 
     asker = next(party for party, role in laid.roles.items() if role == GUEST)
@@ -36,8 +36,7 @@ def build_and_ask(laid: Layout, questions: Path, choices: Mapping[str, Any], sta
     with progress(console, laid.roles, 1) as listen:
         invite(place, index, "index", choices)
         built = drive(laid.settings, laid.agreement, index, listen)
-        choose_questions(place, query, handle)
-        invite(place, query, "query", {}, model=index)
+        propose_query(place, query, handle, index)
         asked = drive(laid.settings, laid.agreement, query, listen)
     true, sealed = truth(laid, index), Questions.load(place.private.area("questions"), handle)
     canonical = dict(zip(sealed.shown, sealed.ids, strict=True))

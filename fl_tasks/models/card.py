@@ -16,7 +16,7 @@ _PROTOCOLS = {
     "logistic-guest": "vertical logistic regression, exact, keys at the guest",
     "logistic-taylor": "vertical logistic regression, Taylor form, with an arbiter",
     "secureboost": "vertical boosted trees, keys at the guest",
-    "vertical-mlp": "a vertical network with an encrypted layer between the parties",
+    "vertical-mlp": "a vertical network with units at every party",
     "horizontal-linear": "horizontal linear regression by secure aggregation",
     "horizontal-logistic": "horizontal logistic regression by secure aggregation",
     "horizontal-mlp": "a network over clients' rows by federated averaging and secure aggregation",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from contracts.manifest import Invitation
 from contracts.query import QueryTerms
 from fl_tasks.ledger import enter
 from fl_tasks.lending import guards
@@ -14,9 +15,16 @@ from fl_tasks.lending.customers import Customers
 from fl_tasks.lending.keys import Epoch, Keeping
 from fl_tasks.session import Progress, Session, log_progress
 from fl_tasks.stages.align import pinned
+from fl_tasks.stages.join import invite
 from fl_tasks.waiting import Wait
 from fl_tasks.workplace import Workplace
 from storage.roles import GUEST, HOST
+
+
+def propose_index(place: Workplace, run: str, update: bool = False, as_of: str | None = None) -> Invitation:
+    """Invite to building an index with new keys or, with ``update``, to bringing the latest up to date where there is one."""
+    epochs = Keeping(place.private.area("history")).epochs()
+    return invite(place, run, "index", as_of=as_of, model=epochs[-1].run if epochs and update else None)
 
 
 def index(place: Workplace, run: str, wait: Wait, progress: Progress = log_progress) -> dict[str, Any]:
@@ -25,11 +33,11 @@ def index(place: Workplace, run: str, wait: Wait, progress: Progress = log_progr
     Returns ``{"epoch", "series", "lenders", "base"}``. Raises BadCustomers, NoIndex, BadDeposit and what waiting raises.
     """
     invited = place.manifest(run).invitation
-    built = next((one for one in Keeping(place.private.area("history")).epochs() if one.run == run), None)
+    keeping = Keeping(place.private.area("history"))
+    built = next((one for one in keeping.epochs() if one.run == run), None)
     if built is None:
         with place.session(run, INDEX, "index", wait, progress) as session:
             built = _build(place, session, invited.model, invited.created)
-    keeping = Keeping(place.private.area("history"))
     keeping.succeed(keeping.epochs()[-1].series)
     guards.forget(keeping, _terms(place), datetime.now(UTC))
     enter(place, run, "index", run, series=built.series, lenders=built.lenders)

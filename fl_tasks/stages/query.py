@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from contracts.manifest import Invitation
 from contracts.settings import TableSettings
 from fl_tasks.ledger import enter
 from fl_tasks.lending import guards
@@ -18,6 +19,7 @@ from fl_tasks.lending.keys import Keeping
 from fl_tasks.lending.questions import CONSENT, Questions, answers_of, keep_answers
 from fl_tasks.session import Progress, Session, log_progress
 from fl_tasks.stages.aligned import id_columns
+from fl_tasks.stages.join import invite
 from fl_tasks.tables.source import read_table
 from fl_tasks.waiting import Wait
 from fl_tasks.workplace import Workplace
@@ -46,18 +48,17 @@ def _sealed(place: Workplace, table: pa.Table) -> str:
     return questions.seal(place.private.area("questions"))
 
 
-def choose_questions(place: Workplace, run: str, handle: str) -> None:
-    """Say what a run is to ask, before it is proposed; the first word stands. Raises BadQuestions."""
+def propose_query(place: Workplace, run: str, handle: str, epoch: str | None = None, as_of: str | None = None) -> Invitation:
+    """Invite to a run that asks these questions of an index, by default the latest; the first word stands.
+
+    Raises BadQuestions or NoIndex.
+    """
     Questions.load(place.private.area("questions"), handle)
-    place.run_area(run).keep("questions", handle.encode())
-
-
-def latest_epoch(place: Workplace) -> str:
-    """The run that built the latest index that this party knows of. Raises NoIndex."""
     epochs = Keeping(place.private.area("history")).epochs()
-    if not epochs:
+    if epoch is None and not epochs:
         raise NoIndex(party=place.me)
-    return epochs[-1].run
+    place.run_area(run).keep("questions", handle.encode())
+    return invite(place, run, "query", as_of=as_of, model=epoch or epochs[-1].run)
 
 
 def query(place: Workplace, run: str, wait: Wait, progress: Progress = log_progress) -> dict[str, Any]:

@@ -9,8 +9,8 @@ from typing import Any
 import pyarrow as pa
 
 from fl_tasks.stages.index import index
-from fl_tasks.stages.join import invite, join
-from fl_tasks.stages.query import answers, choose_questions, latest_epoch, put_questions, query
+from fl_tasks.stages.join import join
+from fl_tasks.stages.query import answers, propose_query, put_questions, query
 from fl_tasks.stages.validate import validate
 from tests.federation import FOREVER, Federation, federation, quiet
 
@@ -63,8 +63,7 @@ def put(fed: Federation, ids: Sequence[str], receipts: Sequence[str] | None = No
 def begin(fed: Federation, run: str, handle: str, epoch: str | None = None) -> str:
     """Everything before the questions leave."""
     place = fed.place(BANK)
-    choose_questions(place, run, handle)
-    invite(place, run, "query", {}, model=epoch or latest_epoch(place))
+    propose_query(place, run, handle, epoch)
     fed.run_all(lambda party: join(fed.place(party), run, FOREVER, progress=quiet))
     return run
 
