@@ -23,11 +23,11 @@ from storage.envelope import ForeignBinding, MisaddressedArtifact
 from tests.fl_tasks.lending.lenders import BANK, REGISTER, ask, begin, build, lending, put, replace_table, truth
 
 LENDERS = {
-    "alpha": {"ann": (2, 12_000), "bob": (1, 1_000), "eve": (0, 0)},
-    "beta": {"ann": (1, 3_000), "cid": (5, 70_000)},
-    "gamma": {"ann": (4, 9_000), "dan": (3, 2_000), "bob": (1, 8_000)},
+    "alpha": {"ann.larsson": (2, 12_000), "bob.marsden": (1, 1_000), "eve.ansel": (0, 0)},
+    "beta": {"ann.larsson": (1, 3_000), "cid.okafor": (5, 70_000)},
+    "gamma": {"ann.larsson": (4, 9_000), "dan.whitby": (3, 2_000), "bob.marsden": (1, 8_000)},
 }
-EVERYBODY = sorted({one for loans in LENDERS.values() for one in loans} | {"zoe"})
+EVERYBODY = sorted({one for loans in LENDERS.values() for one in loans} | {"zoe.quill"})
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_a_dictionary_finds_nobody(tmp_path, heard):
     """Every guess is right here; still neither a lender, nor the arbiter, nor an outsider who reads all messages finds one."""
     fed = lending(tmp_path, LENDERS)
     build(fed, "index-1")
-    asked = ["ann", "cid", "zoe"]
+    asked = ["ann.larsson", "cid.okafor", "zoe.quill"]
     ask(fed, "query-1", asked)
     tokens, everything = tokens_of(fed, "index-1"), points([one for tables in heard.values() for one in tables])
     assert len(tokens) >= len(EVERYBODY) - 1
@@ -130,7 +130,7 @@ def _remembered(fed, party: str, run: str):
 def test_stores_hold_nothing_that_a_dictionary_opens(tmp_path):
     fed = lending(tmp_path, LENDERS)
     build(fed, "index-1")
-    ask(fed, "query-1", ["ann", "zoe"])
+    ask(fed, "query-1", ["ann.larsson", "zoe.quill"])
     stored = b"".join(
         file.read_bytes() for party in fed.parties for file in Path(tmp_path / party / "store").rglob("*") if file.is_file()
     )
@@ -145,9 +145,9 @@ def test_indexes_and_questions_share_no_point(tmp_path, heard):
     fed = lending(tmp_path, LENDERS, person_quota=2)
     build(fed, "index-1")
     first = points(heard[REGISTER], "deposit")
-    ask(fed, "query-1", ["ann"])
+    ask(fed, "query-1", ["ann.larsson"])
     seen = points(heard["alpha"], "blinded_question")
-    ask(fed, "query-2", ["ann"])
+    ask(fed, "query-2", ["ann.larsson"])
     assert len(points(heard["alpha"], "blinded_question") - seen) == len(seen) == 1, "the same person looks new"
     heard.clear()
     build(fed, "index-2")
@@ -158,7 +158,7 @@ def test_the_decryptor_sees_uniform_values(tmp_path, heard):
     fed = lending(tmp_path, LENDERS, person_quota=9)
     build(fed, "index-1")
     for number in range(4):
-        ask(fed, f"query-{number}", ["ann", "zoe", "cid"])
+        ask(fed, f"query-{number}", ["ann.larsson", "zoe.quill", "cid.okafor"])
     key = keeping(fed, "alpha").private_key("index-1", 1024).public
     masked = [
         value
@@ -179,16 +179,18 @@ def test_differencing_two_batches(tmp_path):
     lenders = {name: dict(loans) for name, loans in LENDERS.items()}
     fed = lending(tmp_path, lenders)
     build(fed, "index-1")
-    first = ask(fed, "query-1", ["ann", "bob"])
-    lenders["beta"]["ann"] = (9, 90_000)
+    first = ask(fed, "query-1", ["ann.larsson", "bob.marsden"])
+    lenders["beta"]["ann.larsson"] = (9, 90_000)
     replace_table(fed, "beta", lenders["beta"])
-    assert ask(fed, "query-2", ["ann", "dan"])["ann"] == first["ann"] == truth(LENDERS, "ann")
+    assert (
+        ask(fed, "query-2", ["ann.larsson", "dan.whitby"])["ann.larsson"] == first["ann.larsson"] == truth(LENDERS, "ann.larsson")
+    )
     build(fed, "index-2", base="index-1")
     with pytest.raises(CoolingDown):
-        ask(fed, "query-3", ["ann", "cid"])
+        ask(fed, "query-3", ["ann.larsson", "cid.okafor"])
     build(fed, "index-3")
     with pytest.raises(CoolingDown):
-        ask(fed, "query-4", ["bob"])
+        ask(fed, "query-4", ["bob.marsden"])
 
 
 @pytest.mark.parametrize(
@@ -205,7 +207,7 @@ def test_what_is_no_point_of_the_group_is_refused(tmp_path, monkeypatch, party, 
         build(fed, "index-1")
     tampered(monkeypatch, party, message, change)
     with pytest.raises(InvalidPoint):
-        ask(fed, "query-1", ["ann", "bob"]) if party == BANK else build(fed, "index-1")
+        ask(fed, "query-1", ["ann.larsson", "bob.marsden"]) if party == BANK else build(fed, "index-1")
 
 
 @pytest.mark.parametrize("how", ["more", "other consents", "twice"])
@@ -225,23 +227,23 @@ def test_an_asker_gets_no_more_than_was_admitted(tmp_path, monkeypatch, how):
 
     tampered(monkeypatch, BANK, "question", change)
     with pytest.raises(BadTicket):
-        ask(fed, "query-1", ["ann", "bob"])
+        ask(fed, "query-1", ["ann.larsson", "bob.marsden"])
 
 
 def test_a_point_that_hides_a_person_from_the_count_gets_nothing(tmp_path, monkeypatch):
     """Under another exponent the arbiter does not know ann again, and finds nothing of hers either."""
     fed = lending(tmp_path, LENDERS, person_quota=1)
     build(fed, "index-1")
-    assert ask(fed, "query-1", ["ann"]) == {"ann": truth(LENDERS, "ann")}
+    assert ask(fed, "query-1", ["ann.larsson"]) == {"ann.larsson": truth(LENDERS, "ann.larsson")}
     with pytest.raises(PersonQuotaSpent):
-        ask(fed, "query-2", ["ann"])
+        ask(fed, "query-2", ["ann.larsson"])
 
     def change(columns):
         other = ristretto.exponentiate(columns["point"][0].as_py(), (2).to_bytes(32, "little"))
         return {**columns, "point": ristretto.points_to_arrow(other)}
 
     tampered(monkeypatch, BANK, "question", change)
-    assert ask(fed, "query-3", ["ann"]) == {"ann": (0, 0)}
+    assert ask(fed, "query-3", ["ann.larsson"]) == {"ann.larsson": (0, 0)}
 
 
 def test_a_lender_that_changes_the_batch_is_named(tmp_path, monkeypatch):
@@ -251,15 +253,15 @@ def test_a_lender_that_changes_the_batch_is_named(tmp_path, monkeypatch):
     other = hashed(fed, "somebody else")
     tampered(monkeypatch, "alpha", "blinded_question", lambda columns: {**columns, "point": points_arrow([other])})
     with pytest.raises(BadTicket, match="party beta"):
-        ask(fed, "query-1", ["ann"])
+        ask(fed, "query-1", ["ann.larsson"])
 
 
 def test_a_ticket_of_another_run_is_refused(tmp_path):
     """Signed as it is, it is bound to its run: laid in another run's place, it admits nothing."""
     fed = lending(tmp_path, LENDERS)
     build(fed, "index-1")
-    ask(fed, "query-1", ["ann"])
-    begin(fed, "query-2", put(fed, ["bob"], name="second"))
+    ask(fed, "query-1", ["ann.larsson"])
+    begin(fed, "query-2", put(fed, ["bob.marsden"], name="second"))
     store = fed.place("alpha").store
     old = [key for key in store.list(f"to-{REGISTER}/") if "/query-1/" in key and "ticket" in key]
     assert old
@@ -304,7 +306,7 @@ def test_a_deposit_of_another_form_is_refused(tmp_path, monkeypatch, how):
 def test_an_arbiter_links_no_more_people_between_epochs_than_were_asked_about(tmp_path, monkeypatch):
     fed = lending(tmp_path, LENDERS)
     build(fed, "index-1")
-    ask(fed, "query-1", ["ann"])
+    ask(fed, "query-1", ["ann.larsson"])
     made_up = ristretto.hash_to_group(b"a pseudonym of the old index", "made up")
 
     def change(columns):
@@ -319,7 +321,7 @@ def test_keys_of_an_epoch_do_not_outlive_it(tmp_path):
     """What could open or match an old index is gone once the next one with keys of its own stands."""
     fed = lending(tmp_path, LENDERS)
     build(fed, "index-1")
-    ask(fed, "query-1", ["ann"])
+    ask(fed, "query-1", ["ann.larsson"])
     build(fed, "index-2")
     for party in (*LENDERS, REGISTER):
         names = keeping(fed, party).area.names()
