@@ -8,11 +8,28 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Release a host's splits, and export a boosted model.")
+app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="Write this party's part of a model; release and export a boosted one."
+)
 Agreement = Annotated[str, typer.Argument(help="The agreement's name.")]
 Version = Annotated[str, typer.Argument(help="The published version: the run that trained it.")]
 Settings = Annotated[Path | None, typer.Option(help="Party settings; TOMBOLO_PARTY names them otherwise.")]
 Out = Annotated[Path, typer.Option(help="File to write; an existing one is never overwritten.")]
+
+
+@app.command()
+def part(agreement: Agreement, version: Version, out: Out, settings: Settings = None) -> None:
+    """Write this party's part of a published model as it is kept: a safetensors file; its encoder is in the metadata."""
+    from fl_tasks.models.part import NotTrained
+    from fl_tasks.models.registry import load_part
+    from fl_tasks.workplace import Workplace
+
+    place = Workplace.open(agreement, settings)
+    stored = load_part(place, version)
+    if stored is None:
+        raise NotTrained(f"Version {version}.", party=place.me)
+    _write(out, stored)
+    typer.echo(f"Wrote {out}: safetensors.numpy.load_file({str(out)!r}) reads its arrays. It is this party's secret.")
 
 
 @app.command()
@@ -22,7 +39,7 @@ def release(agreement: Agreement, version: Version, out: Out, settings: Settings
     from fl_tasks.workplace import Workplace
 
     found = make(Workplace.open(agreement, settings), version)
-    _write(out, json.dumps(found, indent=2) + "\n")
+    _write(out, f"{json.dumps(found, indent=2)}\n".encode())
     typer.echo(f"Wrote {out}: with it the guest learns this party's columns and cuts in version {version}.")
 
 
@@ -45,11 +62,11 @@ def export(
             releases.append(dict(json.loads(path.read_text(encoding="utf-8"))))
         except (OSError, ValueError, TypeError):
             raise ForeignRelease(f"{path} is no release.") from None
-    _write(out, json.dumps(make(Workplace.open(agreement, settings), version, releases)))
+    _write(out, json.dumps(make(Workplace.open(agreement, settings), version, releases)).encode())
     typer.echo(f"Wrote {out}: xgboost.Booster(model_file={str(out)!r}) reads it.")
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, data: bytes) -> None:
     """A new file for its owner alone."""
     import os
 
@@ -57,5 +74,5 @@ def _write(path: Path, text: str) -> None:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         raise typer.BadParameter(f"{path} exists") from None
-    with open(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
+    with open(descriptor, "wb") as file:
+        file.write(data)

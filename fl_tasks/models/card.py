@@ -73,9 +73,9 @@ def _marks(last: int) -> Iterable[int]:
     return range(1, last + 1, step)
 
 
-def card(record: Mapping[str, Any], picture: str | None) -> str:
-    """The card of one party's registry record; ``picture`` is the file name of the loss curve beside it."""
-    part, run, joint = record.get("part"), record["version"], record["protocol"] in HORIZONTAL
+def card(record: Mapping[str, Any], part: Mapping[str, Any] | None, picture: str | None) -> str:
+    """The card of one party's registry record and part; ``picture`` is the file name of the loss curve beside it."""
+    run, joint = record["version"], record["protocol"] in HORIZONTAL
     lines = [
         f"# Model {record['agreement']}, version {run}",
         "",

@@ -189,7 +189,7 @@ def _name(party: str, column: str) -> str:
 
 def _boosted(place: Workplace, version: str) -> tuple[dict[str, Any], TreePart]:
     record = registry.load(place, version)
-    part = None if record["part"] is None else ModelPart.from_document(record["part"])
+    part = None if record["part"] is None else ModelPart.of_version(place, version)
     if not isinstance(part, TreePart):
         raise NotExportable(party=place.me)
     return record, part

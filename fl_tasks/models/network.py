@@ -1,4 +1,4 @@
-"""A joint network: its layers as plain lists of numbers, so that any program can read them, and the common encoder."""
+"""A joint network: its layers, and the common encoder."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ class NetworkPart(ModelPart):
 
 
 def layers_document(net: Dense, w: Floats) -> list[dict[str, Any]]:
-    """Layer by layer, weights as one list per input, and biases."""
-    return [{"weights": weights.tolist(), "biases": biases.tolist()} for weights, biases in net.layers(w)]
+    """Layer by layer, weights of shape (inputs, outputs) and biases (outputs,)."""
+    return [{"weights": weights, "biases": biases} for weights, biases in net.layers(w)]
 
 
 def read_layers(given: Sequence[Mapping[str, Any]], inputs: int, activation: str) -> tuple[Dense, Floats]:

@@ -1,4 +1,4 @@
-"""One party's part of a model: what it alone keeps, and the encoder of its columns; JSON, nothing executable.
+"""One party's part of a model: what it alone keeps, and the encoder of its columns; nothing executable.
 
 A part is of its protocol's kind: weights for linear models, records of splits (and the trees, at the guest) for boosted ones,
 layers for networks.
@@ -16,12 +16,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from contracts.parameters import LINEAR, NEWTON
+from fl_tasks.models import registry
+from fl_tasks.models.tensors import from_file
 from fl_tasks.tables.encoding import Encoder
 from fl_tasks.workplace import Workplace
-from storage.canonical import parse
 from storage.errors import CodedError
-
-_LARGEST = 1 << 26
 
 
 class NotTrained(CodedError):
@@ -47,12 +46,15 @@ class Encodes(Protocol):
         """Shape (rows, columns); raises coded errors on rows that it cannot take."""
 
     def to_document(self) -> dict[str, Any]:
-        """As JSON."""
+        """What JSON holds."""
 
 
 @dataclass(frozen=True)
 class ModelPart(ABC):
-    """What all kinds have: the encoder, losses by round where this party may know them, how many rounds, the document itself."""
+    """What all kinds have: the encoder, losses by round where this party may know them, how many rounds, the document itself.
+
+    A document consists of what JSON holds, and of arrays.
+    """
 
     encoder: Encodes
     loss: tuple[float, ...]
@@ -72,11 +74,20 @@ class ModelPart(ABC):
 
     @staticmethod
     def from_document(document: Mapping[str, Any]) -> ModelPart:
-        """Take over what the training stage kept or the registry holds. Raises :class:`UnfitPart`."""
+        """Take over a document. Raises :class:`UnfitPart`."""
         try:
             return _kind(document["protocol"])._read(document)
         except (KeyError, TypeError, ValueError):
             raise UnfitPart("A field is lacking or of another kind.") from None
+
+    @staticmethod
+    def from_file(data: bytes) -> ModelPart:
+        """Take over what the training stage kept or the registry holds. Raises :class:`UnfitPart`."""
+        try:
+            document = from_file(data)
+        except ValueError:
+            raise UnfitPart("It is no file of a model part.") from None
+        return ModelPart.from_document(document)
 
     @staticmethod
     def of_run(place: Workplace, run: str) -> ModelPart:
@@ -84,7 +95,15 @@ class ModelPart(ABC):
         stored = place.run_area(run).get("model")
         if stored is None:
             raise NotTrained(f"Run {run}.", party=place.me)
-        return ModelPart.from_document(parse(stored, _LARGEST))
+        return ModelPart.from_file(stored)
+
+    @staticmethod
+    def of_version(place: Workplace, version: str) -> ModelPart:
+        """The part that this party published. Raises NoSuchModel, and :class:`NotTrained` where it has none."""
+        stored = registry.load_part(place, version)
+        if stored is None:
+            raise NotTrained(f"Version {version}.", party=place.me)
+        return ModelPart.from_file(stored)
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,12 @@
 """The registry of published models: one create-only record per version in the party's private area, readable by it alone.
 
-A version is named by the training run that made it, the same string at every party; each party's record holds that party's part.
+A version is named by the training run that made it, the same string at every party; each party's record names that party's part by
+the digest of its file, which lies beside it.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -24,13 +26,24 @@ class NoSuchModel(CodedError):
     remedy = "List the versions that exist; publish the training run at every party before predicting with it."
 
 
+class AlteredPart(CodedError):
+    code = "TMB-MODEL-011"
+    cause = "The stored part of a published model is not the one that its record names."
+    remedy = "Restore this party's store from a copy, or publish a new version."
+
+
 def _models(place: Workplace) -> PrivateArea:
     return place.private.area("models")
 
 
-def publish_record(place: Workplace, version: str, record: Mapping[str, Any]) -> dict[str, Any]:
-    """Keep a version's record; returns what is kept: the first writer's."""
-    stamped = {"schema": SCHEMA, "version": version, "published": _now(), **record}
+def _parts(place: Workplace) -> PrivateArea:
+    return place.private.area("parts")
+
+
+def publish_record(place: Workplace, version: str, record: Mapping[str, Any], part: bytes | None) -> dict[str, Any]:
+    """Keep a version's record, and the file of this party's ``part`` if it has one; returns the kept record: the first writer's."""
+    named = None if part is None else hashlib.sha256(_parts(place).keep(version, part)).hexdigest()
+    stamped = {"schema": SCHEMA, "version": version, "published": _now(), "part": named, **record}
     kept: dict[str, Any] = parse(_models(place).keep(version, canonical(stamped)), _LARGEST)
     return kept
 
@@ -43,6 +56,17 @@ def load(place: Workplace, version: str | None = None) -> dict[str, Any]:
         raise NoSuchModel(f"Version {wanted}." if wanted else "No version is published yet.", party=place.me)
     record: dict[str, Any] = parse(stored, _LARGEST)
     return record
+
+
+def load_part(place: Workplace, version: str) -> bytes | None:
+    """The file of this party's part of a version, None where it has none. Raises :class:`NoSuchModel`, :class:`AlteredPart`."""
+    named = load(place, version)["part"]
+    if named is None:
+        return None
+    stored = _parts(place).get(version) or b""
+    if hashlib.sha256(stored).hexdigest() != named:
+        raise AlteredPart(f"Version {version}.", party=place.me)
+    return stored
 
 
 def versions(place: Workplace) -> list[dict[str, Any]]:

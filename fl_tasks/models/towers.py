@@ -1,4 +1,4 @@
-"""A party's part of a vertical network: its layers as plain lists of numbers, and its shares of the weights between the parties."""
+"""A party's part of a vertical network: its layers, and its shares of the weights between the parties."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from contracts.parameters import VERTICAL_NETWORKS
 from fl_tasks.models.network import read_layers
 from fl_tasks.models.part import ModelPart, UnfitPart
 from fl_tasks.nets.dense import Dense
+from fl_tasks.shares import wide
 from fl_tasks.tables.encoding import Encoder
 
 Grid = npt.NDArray[np.object_]
@@ -42,7 +43,7 @@ class TowerPart(ModelPart):
         bottom, w = read_layers(document["layers"], len(encoder.names), document["activation"])
         if list(encoder.names) != document["names"]:
             raise UnfitPart("Layers and encoded columns differ.")
-        shares = {str(party): _grid(rows) for party, rows in document["shares"].items()}
+        shares = {str(party): _grid(words) for party, words in document["shares"].items()}
         top, above, sums = None, np.zeros(0), {grid.shape[1] for grid in shares.values()}
         if document["top"]:
             top, above = read_layers(document["top"], bottom.sizes[-1], document["activation"])
@@ -65,10 +66,12 @@ class TowerPart(ModelPart):
         )
 
 
-def shares_document(shares: Mapping[str, Any]) -> dict[str, list[list[str]]]:
-    """Whole numbers in decimals: they have more digits than JSON's numbers."""
-    return {party: [[str(one) for one in row] for row in rows] for party, rows in shares.items()}
+def shares_document(shares: Mapping[str, Any]) -> dict[str, wide.Wide]:
+    """Whole numbers in two's complement, shape (units, sums, words): the lowest 64 bits first."""
+    return {party: wide.of_integers(np.array(rows, dtype=object)) for party, rows in shares.items()}
 
 
-def _grid(rows: Any) -> Grid:
-    return np.array([[int(one) for one in row] for row in rows], dtype=object).reshape(len(rows), -1)
+def _grid(words: Any) -> Grid:
+    if not isinstance(words, np.ndarray) or words.dtype != np.uint64 or words.ndim != 3 or words.shape[2] != wide.WORDS:
+        raise UnfitPart("Shares are no whole numbers.")
+    return wide.integers(words)

@@ -1,4 +1,4 @@
-"""A party's part of a transfer model: its feature net as plain lists of numbers, its inputs' encoder, and at the source Phi."""
+"""A party's part of a transfer model: its feature net, its inputs' encoder, and at the source Phi."""
 
 from __future__ import annotations
 

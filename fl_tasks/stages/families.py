@@ -123,8 +123,8 @@ def _linear_block(encoder: Encoder, table: pa.Table, labels: Labels | None, comm
 def _linear_document(session: Session, encoder: Encoder, state: State) -> dict[str, Any]:
     """The guest's first weight is the intercept."""
     guest = session.role == GUEST
-    weights = [float(one) for one in state["w"]]
-    return {"weights": weights[1:] if guest else weights, "intercept": weights[0] if guest else None}
+    weights = np.asarray(state["w"], np.float64)
+    return {"weights": weights[1:] if guest else weights, "intercept": float(weights[0]) if guest else None}
 
 
 def _linear_totals(session: Session, part: ModelPart, table: pa.Table, recipients: Iterable[str]) -> Floats | None:
@@ -188,7 +188,7 @@ def _transfer_document(session: Session, encoder: Components, state: State) -> d
     terms = session.terms.task.transfer
     assert terms is not None
     net = TransferTower.of(terms, len(encoder.names)).net
-    phi = [float(one) for one in state["phi"]] if session.role == GUEST else None
+    phi = np.asarray(state["phi"], np.float64) if session.role == GUEST else None
     return {"layers": layers_document(net, np.asarray(state["w"])), "phi": phi}
 
 
@@ -203,7 +203,7 @@ def _common_encoder(session: Session) -> Encoder:
 def _joint_document(session: Session, encoder: Encoder, state: State) -> dict[str, Any]:
     """The whole model, the same at every client."""
     weights, intercept = model_weights(statistics_of(session.area), state["w"])
-    return {"weights": weights, "intercept": intercept}
+    return {"weights": np.asarray(weights, np.float64), "intercept": intercept}
 
 
 def _network_document(session: Session, encoder: Encoder, state: State) -> dict[str, Any]:

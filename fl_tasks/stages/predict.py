@@ -55,7 +55,7 @@ def predict(place: Workplace, run: str, wait: Wait, progress: Progress = log_pro
         return facts
     published = registry.load(place, version)
     aligned = None if tableless(place, run) else load_aligned(place, run)
-    part, family = ModelPart.from_document(published["part"]), family_of(published["protocol"])
+    part, family = ModelPart.of_version(place, version), family_of(published["protocol"])
     with place.session(run, Contract("scoring", *family.messages), "predict", wait, progress) as session:
         recipients = [party for party in session.terms.scores if party in session.roles]
         totals = family.totals(session, part, None if aligned is None else features(place, aligned), recipients)

@@ -10,6 +10,7 @@ from fl_tasks.models import registry
 from fl_tasks.models.card import card, loss_picture
 from fl_tasks.models.gains import PICTURE, gains_picture
 from fl_tasks.models.part import ModelPart
+from fl_tasks.models.tensors import to_file
 from fl_tasks.session import Progress, log_progress
 from fl_tasks.waiting import Wait
 from fl_tasks.workplace import Workplace
@@ -33,8 +34,10 @@ def publish(place: Workplace, run: str, wait: Wait, progress: Progress = log_pro
     evaluation = place.run_area(run).get("evaluation")
     if evaluation is None or place.run_area(run).get("gate") is None:
         raise NotEvaluated(f"Run {run}.", party=place.me)
-    record = registry.publish_record(place, run, _record(place, run, parse(evaluation)))
-    path = _write_card(place, run, record)
+    part = ModelPart.of_run(place, run) if place.role in HOLDERS else None
+    file = None if part is None else to_file(part.document)
+    record = registry.publish_record(place, run, _record(place, run, parse(evaluation)), file)
+    path = _write_card(place, run, record, part)
     enter(place, run, "publication", run, protocol=record["protocol"], model=digest(record))
     progress({"stage": "publish", "party": place.me, "version": run})
     return {
@@ -44,7 +47,7 @@ def publish(place: Workplace, run: str, wait: Wait, progress: Progress = log_pro
         "protocol": record["protocol"],
         "metrics": record["evaluation"]["metrics"],
         "held_out_rows": record["evaluation"]["rows"],
-        "rounds": (record["part"] or {}).get("rounds"),
+        "rounds": None if part is None else part.rounds,
         "agreement_digest": record["agreement_digest"],
         "manifest_digest": record["manifest_digest"],
         "published": record["published"],
@@ -56,7 +59,6 @@ def _record(place: Workplace, run: str, evaluation: dict[str, Any]) -> dict[str,
     manifest = place.manifest(run)
     quality, approvers = place.terms.quality, place.approvers(run)
     privacy = parse(place.run_area(run).get("privacy") or b"null")
-    part = dict(ModelPart.of_run(place, run).document) if place.role in HOLDERS else None
     return {
         "agreement": place.agreement.name,
         "agreement_digest": manifest.invitation.agreement_digest,
@@ -70,20 +72,19 @@ def _record(place: Workplace, run: str, evaluation: dict[str, Any]) -> dict[str,
         "evaluation": evaluation,
         "quality": None if quality is None else {name: getattr(quality, name) for name in ("metric", "minimum", "maximum")},
         **({"privacy": privacy} if privacy else {}),
-        "part": part,
     }
 
 
-def _write_card(place: Workplace, run: str, record: dict[str, Any]) -> str:
+def _write_card(place: Workplace, run: str, record: dict[str, Any], part: ModelPart | None) -> str:
     folder = place.docs(run)
-    losses = (record["part"] or {}).get("loss") or []
+    losses = () if part is None else part.loss
     if losses:
-        _write(folder / "loss.svg", loss_picture([float(loss) for loss in losses]))
+        _write(folder / "loss.svg", loss_picture(losses))
     curve = record["evaluation"].get("gains")
     if curve:
         _write(folder / PICTURE, gains_picture({"this model": curve}, "Gains on held-out rows"))
     path = folder / "model-card.md"
-    _write(path, card(record, "loss.svg" if losses else None))
+    _write(path, card(record, None if part is None else part.document, "loss.svg" if losses else None))
     return str(path)
 
 

@@ -46,7 +46,7 @@ def score(
     parameters = {"as_of": as_of or datetime.now(UTC).isoformat(timespec="seconds"), "run": run}
     table = prepared(place, read_table(place.settings.predict_table, place.party.folder, parameters, id_columns(place))).table
     rows = table.select(feature_columns(place, table.column_names))
-    totals = own_totals(record["protocol"], ModelPart.from_document(record["part"]), rows)
+    totals = own_totals(record["protocol"], ModelPart.of_version(place, record["version"]), rows)
     path = deliver(place, run, record["version"], table, totals)
     enter_run(place, run, SCORE, model=record["version"])
     enter(place, run, "prediction", record["version"], rows=table.num_rows, scores=True)

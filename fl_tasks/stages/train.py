@@ -14,6 +14,7 @@ from fl_tasks.horizontal.report import write_page
 from fl_tasks.incentives.game import trainings
 from fl_tasks.ledger import enter
 from fl_tasks.models.part import Encodes
+from fl_tasks.models.tensors import to_file
 from fl_tasks.session import Progress, Session, log_progress
 from fl_tasks.stages.aligned import features, label, load_aligned, weight, with_own
 from fl_tasks.stages.families import Labels, VerticalFamily, family_of, horizontal_family, vertical_family
@@ -134,4 +135,4 @@ def _keep_model(session: Session, encoder: Encodes, state: State) -> None:
         "protocol": session.terms.task.protocol,
         **family_of(session.terms.task.protocol).document(session, encoder, state),
     }
-    session.run_area.keep("model", canonical(document))
+    session.run_area.keep("model", to_file(document))

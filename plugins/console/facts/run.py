@@ -186,18 +186,15 @@ def _losses(place: Workplace, noted: RunRecord) -> list[float]:
     """The loss after each round, where this party may know it: of the published model, the finished one, or the last checkpoint."""
     from fl_tasks.checkpoints import Checkpoints
     from fl_tasks.models import registry
-    from storage.canonical import parse
+    from fl_tasks.models.part import ModelPart
 
     if noted.kind != "train":
         return []
-    if noted.last("publication") is not None:
-        part = registry.load(place, noted.run)["part"]
-        if part is not None:
-            return [float(loss) for loss in part["loss"]]
+    published = None if noted.last("publication") is None else registry.load_part(place, noted.run)
     area = place.run_area(noted.run)
-    stored = area.get("model")
+    stored = published or area.get("model")
     if stored is not None:
-        return [float(loss) for loss in parse(stored, 1 << 26)["loss"]]
+        return list(ModelPart.from_file(stored).loss)
     state = Checkpoints(area.area("train")).latest() or {}
     return [float(loss) for loss in state.get("loss", [])]
 

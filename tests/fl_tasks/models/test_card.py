@@ -23,8 +23,8 @@ RECORD = {
     },
     "evaluation": {"rows": 120, "metrics": {"auc": 0.98765, "ks": 0.9}},
     "quality": {"metric": "auc", "minimum": 0.6, "maximum": None},
-    "part": {"names": ["age", "sex=f"], "rounds": 12},
 }
+PART = {"names": ["age", "sex=f"], "rounds": 12}
 
 
 @pytest.mark.parametrize("losses", [[0.69], [0.5, 0.5], [0.69, 0.4, 0.3, 0.25], [1e-9 * k for k in range(1, 200)]])
@@ -39,7 +39,7 @@ def test_the_picture_is_well_formed_and_has_a_dot_per_round(losses):
 
 
 def test_the_card_tells_what_the_record_holds():
-    text = card(RECORD, "loss.svg")
+    text = card(RECORD, PART, "loss.svg")
     for fact in (
         "0.9877",
         "120 aligned rows",
@@ -57,12 +57,12 @@ def test_the_card_tells_what_the_record_holds():
 
 def test_gains_are_told_where_they_are_known():
     curve = [min(1.0, 3 * share) for share in SHARES]
-    text = card({**RECORD, "evaluation": {**RECORD["evaluation"], "gains": curve}}, None)
+    text = card({**RECORD, "evaluation": {**RECORD["evaluation"], "gains": curve}}, PART, None)
     assert "| 10% | 30.0% |" in text and "3.00 times as many" in text and "(gains.svg)" in text
-    assert "Gains" not in card(RECORD, None)
+    assert "Gains" not in card(RECORD, PART, None)
 
 
 def test_an_arbiters_card_has_no_part():
-    text = card({**RECORD, "party": "notary", "role": "arbiter", "part": None}, None)
+    text = card({**RECORD, "party": "notary", "role": "arbiter"}, None, None)
     assert "part" not in text.split("## Who")[0].split("## How")[1]
     assert "Loss by round" not in text

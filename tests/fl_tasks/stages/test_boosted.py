@@ -12,7 +12,6 @@ import pytest
 from fl_tasks.models.metrics import sigmoid
 from fl_tasks.models.part import ModelPart
 from fl_tasks.models.reference import Rows, reference_metrics
-from fl_tasks.models.registry import load
 from fl_tasks.models.trees import importance
 from fl_tasks.stages.align import align
 from fl_tasks.stages.aligned import NoLabel, features, label, load_aligned, weight
@@ -83,7 +82,7 @@ def expected(made) -> dict[str, np.ndarray]:
     """Margins of the new rows by id, from all parts at once."""
     order = {id: at for at, id in enumerate(made.new["clinic"].column("id").to_pylist())}
     left = []
-    parts = {party: ModelPart.from_document(load(made.place(party), "run-1")["part"]) for party in PARTIES}
+    parts = {party: ModelPart.of_version(made.place(party), "run-1") for party in PARTIES}
     for party, part in parts.items():
         table = made.new[party]
         ways = directions(part.records, part.encoder.transform(table))

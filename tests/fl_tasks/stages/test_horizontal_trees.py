@@ -56,7 +56,7 @@ def everybody(fed, run):
 @pytest.mark.slow
 def test_a_whole_run_equals_xgboosts_on_all_rows(tmp_path):
     fed, run = lived(tmp_path, rounds=6)
-    parts = [ModelPart.of_run(fed.place(party), run).document for party in HOSPITALS]
+    parts = [fed.place(party).run_area(run).get("model") for party in HOSPITALS]
     assert all(part == parts[0] for part in parts)
     evaluated = fed.stage(evaluate, run)
     published = fed.stage(publish, run)
@@ -155,7 +155,7 @@ def test_a_client_that_comes_back_has_the_model_and_settles(tmp_path):
     fed.stage(train, run, [party for party in fed.parties if party != "south"], leg_end=2)
     for stage in (train, evaluate, publish):
         fed.stage(stage, run)
-    parts = [ModelPart.of_run(fed.place(party), run).document for party in HOSPITALS]
+    parts = [fed.place(party).run_area(run).get("model") for party in HOSPITALS]
     assert all(part == parts[0] for part in parts)
     assert list((tmp_path / "south" / "store").glob("to-centre/trial/run-1/000002/train.0a.0/advertise/head"))
     assert not list((tmp_path / "south" / "store").glob("to-centre/trial/run-1/000002/train.2a.*/masked/head"))

@@ -44,7 +44,7 @@ def test_a_whole_run(tmp_path):
     assert not fed.stage(train, run, leg_end=2)["north"]["finished"]
     trained = fed.stage(train, run)
     assert all(one["finished"] and one["round"] == 6 and one["loss"][-1] < one["loss"][0] for one in trained.values())
-    parts = [ModelPart.of_run(fed.place(party), run).document for party in HOSPITALS]
+    parts = [fed.place(party).run_area(run).get("model") for party in HOSPITALS]
     assert all(part == parts[0] for part in parts)
     evaluated = fed.stage(evaluate, run)
     y, totals = held_out(fed, run)

@@ -11,7 +11,6 @@ import pytest
 from contracts.engine import DEALER_WAIVER, SPLIT_WAIVER
 from fl_tasks.models.metrics import classification, sigmoid
 from fl_tasks.models.part import ModelPart
-from fl_tasks.models.registry import load
 from fl_tasks.nets.towers import Tower, activated
 from fl_tasks.stages.align import align
 from fl_tasks.stages.aligned import features, label, load_aligned
@@ -86,7 +85,7 @@ def test_a_whole_life(tmp_path, engine):
     scores = made.stage(predict, "new-1")
     ids = new["clinic"].column("id").to_pylist()
     for party in PARTIES:
-        part = ModelPart.from_document(load(made.place(party), run)["part"])
+        part = ModelPart.of_version(made.place(party), run)
         own = dict(zip(new[party].column("id").to_pylist(), part.encoder.transform(new[party]), strict=True))
         parts[party], x[party] = part, np.array([own[one] for one in ids])
     expected = dict(zip(ids, sigmoid(whole(parts, x)).tolist(), strict=True))

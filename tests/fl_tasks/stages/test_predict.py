@@ -10,7 +10,7 @@ import pytest
 
 from fl_tasks.models.metrics import classification, sigmoid
 from fl_tasks.models.part import ModelPart, partial_scores
-from fl_tasks.models.registry import NoSuchModel, load
+from fl_tasks.models.registry import NoSuchModel
 from fl_tasks.stages.align import align
 from fl_tasks.stages.evaluate import evaluate
 from fl_tasks.stages.monitor import NothingToMonitor, history, monitor
@@ -46,7 +46,7 @@ def _expected(made):
     totals = {}
     for party in PARTIES:
         table = made.new[party]
-        part = ModelPart.from_document(load(made.place(party), "run-1")["part"])
+        part = ModelPart.of_version(made.place(party), "run-1")
         for id, u in zip(table.column("id").to_pylist(), partial_scores(part, table), strict=True):
             totals[id] = totals.get(id, 0.0) + u
     return {id: float(sigmoid(u)) for id, u in totals.items()}

@@ -1,12 +1,20 @@
 """Publication: one create-only version per run at every party, with a card; nobody's record holds another's part."""
 
+import json
 import stat
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import load_file
+from typer.testing import CliRunner
 
+from cli.app import app
 from fl_tasks.models import registry
-from fl_tasks.models.registry import NoSuchModel
+from fl_tasks.models.part import ModelPart, NotTrained
+from fl_tasks.models.registry import AlteredPart, NoSuchModel
+from fl_tasks.models.tensors import from_file, to_file
 from fl_tasks.stages.evaluate import evaluate
 from fl_tasks.stages.publish import NotEvaluated, publish
 from tests.federation import FOREVER, quiet
@@ -28,9 +36,41 @@ def published(tmp_path_factory):
 def test_each_record_holds_its_own_part(published):
     for party, columns in (("clinic", ["clinic_a", "clinic_b"]), ("lab", ["lab_a", "lab_b"])):
         record = registry.load(published.place(party), "run-1")
-        assert record["part"]["names"] == columns
+        assert ModelPart.of_version(published.place(party), "run-1").document["names"] == columns
+        assert registry.load_part(published.place(party), "run-1") == published.place(party).run_area("run-1").get("model")
         assert record["evaluation"]["metrics"] == published.results["clinic"]["metrics"]
     assert registry.load(published.place("notary"))["part"] is None
+    with pytest.raises(NotTrained):
+        ModelPart.of_version(published.place("notary"), "run-1")
+
+
+def test_what_any_reader_of_safetensors_finds(published, tmp_path):
+    """The command writes the very file that is kept, once, for its owner."""
+    out = tmp_path / "part.safetensors"
+    asked = ["model", "part", "trial", "run-1", "--out", str(out), "--settings", str(published.settings("lab"))]
+    told = CliRunner().invoke(app, asked)
+    assert told.exit_code == 0 and "safetensors" in told.output
+    part = ModelPart.of_version(published.place("lab"), "run-1")
+    assert load_file(out)["weights"].tolist() == part.weights.tolist()
+    with safe_open(out, "numpy") as file:
+        assert set(file.keys()) == {"weights"}
+        assert json.loads(file.metadata()["tombolo"])["names"] == ["lab_a", "lab_b"]
+    assert stat.S_IMODE(out.stat().st_mode) == 0o600
+    assert "exists" in CliRunner().invoke(app, asked).output
+    assert "TMB-MODEL-005" in str(CliRunner().invoke(app, [*asked[:-1], str(published.settings("notary"))]).exception)
+
+
+def test_another_part_in_the_place_of_the_published_one_is_refused(published):
+    parts = registry._parts(published.place("lab"))
+    stored = parts.get("run-1")
+    parts.delete("run-1")
+    try:
+        parts.keep("run-1", to_file({**from_file(stored), "weights": np.zeros(2)}))
+        with pytest.raises(AlteredPart, match="run-1"):
+            ModelPart.of_version(published.place("lab"), "run-1")
+    finally:
+        parts.delete("run-1")
+        parts.keep("run-1", stored)
 
 
 def test_the_facts_hold_no_weights_and_name_everything(published):
