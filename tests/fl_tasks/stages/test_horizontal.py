@@ -9,8 +9,8 @@ import pytest
 
 from fl_tasks.models.metrics import measure, metric_names
 from fl_tasks.models.part import ModelPart, partial_scores
-from fl_tasks.models.tensors import to_file
 from fl_tasks.models.reference import fit_alone
+from fl_tasks.models.tensors import to_file
 from fl_tasks.stages.align import align
 from fl_tasks.stages.aligned import features, label, load_aligned
 from fl_tasks.stages.evaluate import evaluate
