@@ -14,7 +14,7 @@ from cli.demo.hospitals import write_hospitals
 from fl_tasks.horizontal.statistics import statistics_of
 from fl_tasks.horizontal.trees.contract import integers, units
 from fl_tasks.models.metrics import classification
-from fl_tasks.models.part import ModelPart
+from fl_tasks.models.reading import part_of_run
 from fl_tasks.models.reference import Rows, reference_totals
 from fl_tasks.models.trees import TreePart
 from fl_tasks.stages.aligned import features, label, load_aligned
@@ -37,7 +37,7 @@ def findings(out: Path, run: Callable[..., Mapping[str, Any]]) -> Iterator[tuple
     codes, y, test, totals = [], [], [], []
     for party in tables:
         place = Workplace.open("hospitals-trees", out / "hospitals-trees" / "parties" / party / "party.yaml")
-        aligned, part = load_aligned(place, report["run"]), ModelPart.of_run(place, report["run"])
+        aligned, part = load_aligned(place, report["run"]), part_of_run(place, report["run"])
         assert isinstance(part, TreePart)
         table = features(place, aligned)
         codes.append(part.encoder.transform(table))

@@ -28,8 +28,9 @@ from cli.simulate import simulated
 from contracts.reading import read_model
 from contracts.terms import Terms
 from fl_tasks.horizontal.averaging import Plan, addends, checked, moved, start
+from fl_tasks.models.linear import partial_scores
 from fl_tasks.models.metrics import classification
-from fl_tasks.models.part import ModelPart, partial_scores
+from fl_tasks.models.reading import part_of_run
 from fl_tasks.models.reference import fit_alone
 from fl_tasks.nets.training import Sample, Training
 from fl_tasks.stages.aligned import features, label, load_aligned
@@ -103,7 +104,7 @@ def heart(work: Work) -> Iterable[Finding]:
     x, y, test, totals = [], [], [], []
     for site in tables:
         place = Workplace.open("heart4", work.out / "heart4-newton" / "parties" / site / "party.yaml")
-        aligned, part = load_aligned(place, report["run"]), ModelPart.of_run(place, report["run"])
+        aligned, part = load_aligned(place, report["run"]), part_of_run(place, report["run"])
         x.append(part.encoder.transform(features(place, aligned)))
         y.append(label(place, aligned))
         test.append(aligned.test)

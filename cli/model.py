@@ -20,7 +20,7 @@ Out = Annotated[Path, typer.Option(help="File to write; an existing one is never
 @app.command()
 def part(agreement: Agreement, version: Version, out: Out, settings: Settings = None) -> None:
     """Write this party's part of a published model as it is kept: a safetensors file; its encoder is in the metadata."""
-    from fl_tasks.models.part import NotTrained
+    from fl_tasks.models.reading import NotTrained
     from fl_tasks.models.registry import load_part
     from fl_tasks.workplace import Workplace
 

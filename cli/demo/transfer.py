@@ -56,7 +56,7 @@ def on_new_patients(places: Mapping[str, Workplace], clinic: str, run: str, scor
     import pyarrow as pa
 
     from fl_tasks.models.metrics import classification
-    from fl_tasks.models.part import ModelPart
+    from fl_tasks.models.reading import part_of_run
     from fl_tasks.stages.aligned import features, label, load_aligned
     from fl_tasks.transfer.components import Components
     from fl_tasks.transfer.plain import self_learning
@@ -68,7 +68,7 @@ def on_new_patients(places: Mapping[str, Workplace], clinic: str, run: str, scor
     aligned = {party: load_aligned(place, run) for party, place in places.items()}
     (hospital,) = (party for party in places if party != clinic)
     train = ~aligned[clinic].test
-    encoder = ModelPart.of_run(places[clinic], run).encoder
+    encoder = part_of_run(places[clinic], run).encoder
     assert isinstance(encoder, Components)
     new = pd.read_parquet(home / "new_patients.parquet").set_index(diagnosis.ID).loc[found[diagnosis.ID]]
     learnt = self_learning(

@@ -49,6 +49,7 @@ def _by_columns(agreement: str, settings: Mapping[str, Path], run: str) -> Compa
     from fl_tasks.models.gains import gains
     from fl_tasks.models.metrics import measure
     from fl_tasks.models.part import ModelPart
+    from fl_tasks.models.reading import part_of_run
     from fl_tasks.models.reference import Rows, reference_totals, towers_totals
     from fl_tasks.stages.aligned import features, label, load_aligned, weight
 
@@ -60,7 +61,7 @@ def _by_columns(agreement: str, settings: Mapping[str, Path], run: str) -> Compa
         if place.role == ARBITER:
             continue
         places[party] = place
-        aligned, part = load_aligned(place, run), ModelPart.of_run(place, run)
+        aligned, part = load_aligned(place, run), part_of_run(place, run)
         encoded, parts[party] = part.encoder.transform(features(place, aligned)), part
         if place.role == GUEST:
             guest, rounds = place, part.rounds
@@ -98,7 +99,7 @@ def _transferred(agreement: str, settings: Mapping[str, Path], run: str) -> Comp
 
     from fl_tasks.models.gains import gains
     from fl_tasks.models.metrics import classification
-    from fl_tasks.models.part import ModelPart
+    from fl_tasks.models.reading import part_of_run
     from fl_tasks.models.transfer import TransferPart
     from fl_tasks.stages.aligned import features, label, load_aligned, with_own
     from fl_tasks.transfer.objective import Source
@@ -108,7 +109,7 @@ def _transferred(agreement: str, settings: Mapping[str, Path], run: str) -> Comp
     places = {place.role: place for place in (Workplace.open(agreement, file) for file in settings.values())}
     parts, guest, host = {}, places[GUEST], places[HOST]
     for role, place in places.items():
-        part = parts[role] = ModelPart.of_run(place, run)
+        part = parts[role] = part_of_run(place, run)
         assert isinstance(part, TransferPart)
     aligned, params, terms = load_aligned(guest, run), guest.params(run), guest.terms.task.transfer
     assert terms is not None
@@ -161,13 +162,13 @@ def _by_rows(agreement: str, settings: Mapping[str, Path], run: str, vanished: C
     import numpy as np
 
     from fl_tasks.models.metrics import HIGHER_IS_BETTER, metric_names
-    from fl_tasks.models.part import ModelPart
+    from fl_tasks.models.reading import part_of_run
     from fl_tasks.models.reference import Rows, reference_metrics
     from fl_tasks.stages.aligned import features, label, load_aligned
 
     clients = [place for place in (Workplace.open(agreement, file) for file in settings.values()) if place.role == CLIENT]
     survivors = [place for place in clients if place.me not in vanished]
-    part = ModelPart.of_run(survivors[0], run)  # its encoder and rounds are everybody's
+    part = part_of_run(survivors[0], run)  # its encoder and rounds are everybody's
     x, y, test, owner = [], [], [], []
     for number, place in enumerate([*survivors, *(place for place in clients if place not in survivors)]):
         aligned = load_aligned(place, run)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from fl_tasks.models import registry
-from fl_tasks.models.part import ModelPart
+from fl_tasks.models.reading import part_of_version
 from fl_tasks.models.trees import EVERYBODY, TreePart
 from fl_tasks.trees.tree import LEAF, Record, Tree
 from fl_tasks.workplace import Workplace
@@ -189,7 +189,7 @@ def _name(party: str, column: str) -> str:
 
 def _boosted(place: Workplace, version: str) -> tuple[dict[str, Any], TreePart]:
     record = registry.load(place, version)
-    part = None if record["part"] is None else ModelPart.of_version(place, version)
+    part = None if record["part"] is None else part_of_version(place, version)
     if not isinstance(part, TreePart):
         raise NotExportable(party=place.me)
     return record, part

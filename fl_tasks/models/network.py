@@ -30,7 +30,7 @@ class NetworkPart(ModelPart):
     label_scale: float
 
     @classmethod
-    def _read(cls, document: Mapping[str, Any]) -> Self:
+    def read(cls, document: Mapping[str, Any]) -> Self:
         encoder = Encoder.from_document(document["encoder"])
         net, w = read_layers(document["layers"], len(encoder.names), document["activation"])
         label = float(document["label_mean"]), float(document["label_scale"])

@@ -38,7 +38,7 @@ class TowerPart(ModelPart):
     label_scale: float
 
     @classmethod
-    def _read(cls, document: Mapping[str, Any]) -> Self:
+    def read(cls, document: Mapping[str, Any]) -> Self:
         encoder = Encoder.from_document(document["encoder"])
         bottom, w = read_layers(document["layers"], len(encoder.names), document["activation"])
         if list(encoder.names) != document["names"]:

@@ -30,7 +30,7 @@ class TransferPart(ModelPart):
     phi: Floats | None
 
     @classmethod
-    def _read(cls, document: Mapping[str, Any]) -> Self:
+    def read(cls, document: Mapping[str, Any]) -> Self:
         encoder = Components.from_document(document["encoder"])
         net, w = read_layers(document["layers"], len(encoder.names), "tanh")
         phi = None if document["phi"] is None else np.asarray(document["phi"], np.float64)

@@ -38,7 +38,7 @@ class TreePart(ModelPart):
     base: Floats
 
     @classmethod
-    def _read(cls, document: Mapping[str, Any]) -> Self:
+    def read(cls, document: Mapping[str, Any]) -> Self:
         encoder, depth = Binner.from_document(document["encoder"]), int(document["depth"])
         records = tuple(Record(int(column), int(cut), bool(missing)) for column, cut, missing in document["records"])
         sizes = encoder.sizes

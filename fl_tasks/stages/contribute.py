@@ -14,7 +14,8 @@ from fl_tasks.incentives.game import Game, metric_of, unvalued
 from fl_tasks.incentives.rewards import training_rewards
 from fl_tasks.incentives.shapley import Coalition
 from fl_tasks.ledger import enter
-from fl_tasks.models.part import LinearPart, ModelPart, partial_scores
+from fl_tasks.models.linear import LinearPart, partial_scores
+from fl_tasks.models.reading import part_of_run
 from fl_tasks.session import Progress
 from fl_tasks.stages.aligned import features, label, load_aligned
 from fl_tasks.stages.live import live_facts
@@ -64,7 +65,7 @@ def _training_facts(place: Workplace, run: str, wait: Wait, progress: Progress) 
     if incentives.method == "shapley":
         scores_of, labels = _own_scores(place, run, game, wait, progress)
     with place.session(run, CONTRACT, "contribute", wait, progress, settling=True) as session:
-        columns = None if session.role == ARBITER else len(ModelPart.of_run(place, run).encoder.names)
+        columns = None if session.role == ARBITER else len(part_of_run(place, run).encoder.names)
         found = game.contributions(incentives, evaluation["rows"], share_volume(session, columns))
         if incentives.method == "shapley":
             told = float(evaluation["metrics"][game.metric])
@@ -103,7 +104,7 @@ def _own_scores(place: Workplace, run: str, game: Game, wait: Wait, progress: Pr
     weights = retrain(place, run, game, wait, progress) if anew else {}
     if place.role == ARBITER:
         return None, None
-    part, aligned = ModelPart.of_run(place, run), load_aligned(place, run)
+    part, aligned = part_of_run(place, run), load_aligned(place, run)
     assert isinstance(part, LinearPart)
     table, labels = features(place, aligned), label(place, aligned) if place.role == GUEST else None
     held_out = table.filter(aligned.test)

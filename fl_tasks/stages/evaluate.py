@@ -14,7 +14,7 @@ from fl_tasks.horizontal.sums import Attendance, contribute_values, sum_values
 from fl_tasks.ledger import enter
 from fl_tasks.models.gains import gains
 from fl_tasks.models.metrics import Histogram, measure, metric_names, presented
-from fl_tasks.models.part import ModelPart
+from fl_tasks.models.reading import part_of_run
 from fl_tasks.session import Progress, Session, log_progress
 from fl_tasks.stages.aligned import features, label, load_aligned
 from fl_tasks.stages.families import family_of
@@ -128,7 +128,7 @@ def _summed(place: Workplace, run: str, session: Session) -> dict[str, Any]:
         _tell(session, found)
         return found
     aligned = load_aligned(place, run)
-    part, held_out = ModelPart.of_run(place, run), features(place, aligned).filter(aligned.test)
+    part, held_out = part_of_run(place, run), features(place, aligned).filter(aligned.test)
     totals = family_of(session.terms.task.protocol).totals(session, part, held_out, [])
     assert totals is not None
     contribute_values(session, quality.addends(outcome, label(place, aligned)[aligned.test], totals, scale))
@@ -151,7 +151,7 @@ def _held_out_scores(
     if not aligned.test.any():
         raise NoHeldOutRows(party=session.me)
     held_out = features(place, aligned).filter(aligned.test)
-    totals = family.totals(session, ModelPart.of_run(place, run), held_out, [session.guest])
+    totals = family.totals(session, part_of_run(place, run), held_out, [session.guest])
     if session.role != GUEST:
         return None, None
     return totals, label(place, aligned)[aligned.test]

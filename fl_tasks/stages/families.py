@@ -16,8 +16,9 @@ from fl_tasks.horizontal.columns import encoder as common_encoder
 from fl_tasks.horizontal.newton import model_weights
 from fl_tasks.horizontal.statistics import statistics_of
 from fl_tasks.horizontal.trees.start import binner_of
+from fl_tasks.models.linear import partial_scores
 from fl_tasks.models.network import NetworkPart, layers_document
-from fl_tasks.models.part import Encodes, ModelPart, partial_scores
+from fl_tasks.models.part import Encodes, ModelPart
 from fl_tasks.models.towers import TowerPart, shares_document
 from fl_tasks.models.transfer import TransferPart
 from fl_tasks.models.trees import EVERYBODY, TreePart

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from fl_tasks.ledger import enter
 from fl_tasks.models import registry
 from fl_tasks.models.metrics import presented
-from fl_tasks.models.part import ModelPart
+from fl_tasks.models.reading import part_of_version
 from fl_tasks.session import Progress, log_progress
 from fl_tasks.stages.aligned import features, id_columns, load_aligned, tableless
 from fl_tasks.stages.families import family_of
@@ -55,7 +55,7 @@ def predict(place: Workplace, run: str, wait: Wait, progress: Progress = log_pro
         return facts
     published = registry.load(place, version)
     aligned = None if tableless(place, run) else load_aligned(place, run)
-    part, family = ModelPart.of_version(place, version), family_of(published["protocol"])
+    part, family = part_of_version(place, version), family_of(published["protocol"])
     with place.session(run, Contract("scoring", *family.messages), "predict", wait, progress) as session:
         recipients = [party for party in session.terms.scores if party in session.roles]
         totals = family.totals(session, part, None if aligned is None else features(place, aligned), recipients)

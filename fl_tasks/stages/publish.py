@@ -10,6 +10,7 @@ from fl_tasks.models import registry
 from fl_tasks.models.card import card, loss_picture
 from fl_tasks.models.gains import PICTURE, gains_picture
 from fl_tasks.models.part import ModelPart
+from fl_tasks.models.reading import part_of_run
 from fl_tasks.models.tensors import to_file
 from fl_tasks.session import Progress, log_progress
 from fl_tasks.waiting import Wait
@@ -34,7 +35,7 @@ def publish(place: Workplace, run: str, wait: Wait, progress: Progress = log_pro
     evaluation = place.run_area(run).get("evaluation")
     if evaluation is None or place.run_area(run).get("gate") is None:
         raise NotEvaluated(f"Run {run}.", party=place.me)
-    part = ModelPart.of_run(place, run) if place.role in HOLDERS else None
+    part = part_of_run(place, run) if place.role in HOLDERS else None
     file = None if part is None else to_file(part.document)
     record = registry.publish_record(place, run, _record(place, run, parse(evaluation)), file)
     path = _write_card(place, run, record, part)

@@ -10,7 +10,8 @@ import numpy.typing as npt
 from fl_tasks.checkpoints import pack, unpack
 from fl_tasks.incentives.game import Game
 from fl_tasks.incentives.shapley import Coalition
-from fl_tasks.models.part import LinearPart, ModelPart
+from fl_tasks.models.linear import LinearPart
+from fl_tasks.models.reading import part_of_run
 from fl_tasks.models.reference import fit_alone
 from fl_tasks.session import Progress
 from fl_tasks.stages.aligned import features, label, load_aligned
@@ -47,7 +48,7 @@ def _weights(place: Workplace, run: str, game: Game, number: int, wait: Wait, pr
     everybody = coalition == frozenset(game.players)
     if place.role == ARBITER:
         return np.zeros(0) if everybody else _train(place, run, coalition, number, None, wait, progress)
-    part = ModelPart.of_run(place, run)
+    part = part_of_run(place, run)
     assert isinstance(part, LinearPart)
     if everybody:
         return np.concatenate([[part.intercept], part.weights]) if place.role == GUEST else part.weights

@@ -8,7 +8,7 @@ from typing import Any
 from contracts.parameters import HORIZONTAL
 from fl_tasks.ledger import SCORE, enter, enter_run
 from fl_tasks.models import registry
-from fl_tasks.models.part import ModelPart
+from fl_tasks.models.reading import part_of_version
 from fl_tasks.session import Progress, log_progress
 from fl_tasks.stages.aligned import feature_columns, id_columns
 from fl_tasks.stages.families import own_totals
@@ -46,7 +46,7 @@ def score(
     parameters = {"as_of": as_of or datetime.now(UTC).isoformat(timespec="seconds"), "run": run}
     table = prepared(place, read_table(place.settings.predict_table, place.party.folder, parameters, id_columns(place))).table
     rows = table.select(feature_columns(place, table.column_names))
-    totals = own_totals(record["protocol"], ModelPart.of_version(place, record["version"]), rows)
+    totals = own_totals(record["protocol"], part_of_version(place, record["version"]), rows)
     path = deliver(place, run, record["version"], table, totals)
     enter_run(place, run, SCORE, model=record["version"])
     enter(place, run, "prediction", record["version"], rows=table.num_rows, scores=True)

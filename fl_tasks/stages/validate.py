@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from fl_tasks.ledger import enter
 from fl_tasks.lending.customers import Customers
-from fl_tasks.models.part import ModelPart
+from fl_tasks.models.reading import part_of_version
 from fl_tasks.session import Progress, log_progress
 from fl_tasks.stages.aligned import ID, NoLabel, feature_columns, tableless
 from fl_tasks.tables.encoding import MissingValues, NotFinite, UnusableColumn
@@ -125,7 +125,7 @@ def _check_values(place: Workplace, table: pa.Table) -> None:
 def _check_against_model(place: Workplace, table: pa.Table, version: str) -> None:
     """New rows must be such that the model's encoder takes them; columns that the model does not use may hold anything."""
     try:
-        ModelPart.of_version(place, version).encoder.transform(table)
+        part_of_version(place, version).encoder.transform(table)
     except CodedError as error:
         raise error.at(place.me) from None
 

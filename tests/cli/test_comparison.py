@@ -7,7 +7,7 @@ import pytest
 
 from cli.simulation.comparison import compare
 from fl_tasks.models.metrics import measure
-from fl_tasks.models.part import ModelPart
+from fl_tasks.models.reading import part_of_run
 from fl_tasks.models.reference import fit_alone
 from fl_tasks.stages.align import align
 from fl_tasks.stages.aligned import features, label, load_aligned
@@ -24,7 +24,7 @@ def test_a_vanished_clients_rows_are_in_the_pooled_model_alone(tmp_path):
         fed.stage(stage, run)
     fed.stage(train, run, leg_end=1)
     fed.stage(train, run, [party for party in fed.parties if party != "west"])
-    encoder = ModelPart.of_run(fed.place("north"), run).encoder
+    encoder = part_of_run(fed.place("north"), run).encoder
     x, y, test = {}, {}, {}
     for party in HOSPITALS:
         aligned = load_aligned(fed.place(party), run)

@@ -28,7 +28,7 @@ from cli.demo.progress import Display
 from cli.demo.running import start
 from cli.demo.supervise import Supervisor
 from contracts.agreement import Agreement
-from fl_tasks.models.part import ModelPart
+from fl_tasks.models.reading import part_of_run
 from fl_tasks.stages.align import align
 from fl_tasks.stages.join import invite, join
 from fl_tasks.stages.train import train
@@ -94,7 +94,7 @@ class Airflows:
         return {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
     def weights(self, party: str, run: str) -> np.ndarray:
-        return np.asarray(ModelPart.of_run(self.place(party), run).document["weights"])
+        return np.asarray(part_of_run(self.place(party), run).document["weights"])
 
     def assert_unharmed(self, holders: Iterable[str], run: str, before: Mapping[str, Mapping[Path, str]]) -> None:
         """The model is the undisturbed run's, and nothing that was stored ``before`` has changed."""

@@ -186,7 +186,7 @@ def _losses(place: Workplace, noted: RunRecord) -> list[float]:
     """The loss after each round, where this party may know it: of the published model, the finished one, or the last checkpoint."""
     from fl_tasks.checkpoints import Checkpoints
     from fl_tasks.models import registry
-    from fl_tasks.models.part import ModelPart
+    from fl_tasks.models.reading import part_of_file
 
     if noted.kind != "train":
         return []
@@ -194,7 +194,7 @@ def _losses(place: Workplace, noted: RunRecord) -> list[float]:
     area = place.run_area(noted.run)
     stored = published or area.get("model")
     if stored is not None:
-        return list(ModelPart.from_file(stored).loss)
+        return list(part_of_file(stored).loss)
     state = Checkpoints(area.area("train")).latest() or {}
     return [float(loss) for loss in state.get("loss", [])]
 

@@ -14,7 +14,7 @@ from fl_tasks.horizontal import averaging
 from fl_tasks.horizontal.averaging import addends
 from fl_tasks.horizontal.privacy import Noise, spent
 from fl_tasks.models.metrics import measure
-from fl_tasks.models.part import ModelPart
+from fl_tasks.models.reading import part_of_run
 from fl_tasks.stages.align import align
 from fl_tasks.stages.aligned import features, label, load_aligned
 from fl_tasks.stages.evaluate import evaluate
@@ -141,9 +141,9 @@ def test_a_private_run_says_what_it_cost(tmp_path):
         card = next((tmp_path / party).rglob("model-card.md")).read_text()
         assert f"| epsilon | {cost['epsilon']:.4g} |" in card
         assert "| delta | 1e-05 |" in card
-    encoders = {json.dumps(ModelPart.of_run(fed.place(party), run).encoder.to_document()) for party in HOSPITALS}
+    encoders = {json.dumps(part_of_run(fed.place(party), run).encoder.to_document()) for party in HOSPITALS}
     assert len(encoders) == 1
-    part = ModelPart.of_run(fed.place("north"), run)
+    part = part_of_run(fed.place("north"), run)
     assert (part.encoder.mean[0], part.encoder.scale[0]) == (55.0, 35.0)  # the agreed range, nothing of the rows
     y, totals = [], []
     for party in HOSPITALS:

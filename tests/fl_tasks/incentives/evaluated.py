@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from fl_tasks.models.metrics import measure
-from fl_tasks.models.part import ModelPart
+from fl_tasks.models.reading import part_of_run
 from fl_tasks.stages.align import align
 from fl_tasks.stages.aligned import features, label, load_aligned
 from fl_tasks.stages.evaluate import evaluate
@@ -58,7 +58,7 @@ class Pooled:
         for party in made.data_parties:
             place = made.place(party)
             aligned = load_aligned(place, run)
-            self.parts[party] = ModelPart.of_run(place, run)
+            self.parts[party] = part_of_run(place, run)
             self.x[party] = self.parts[party].encoder.transform(features(place, aligned))
             self.test = aligned.test
             if party == made.guest:

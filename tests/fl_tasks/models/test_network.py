@@ -10,7 +10,8 @@ import pytest
 
 from fl_tasks.crypto.prf import Prf
 from fl_tasks.models.network import NetworkPart, layers_document
-from fl_tasks.models.part import ModelPart, UnfitPart
+from fl_tasks.models.part import UnfitPart
+from fl_tasks.models.reading import part_of_document, part_of_file
 from fl_tasks.models.tensors import to_file
 from fl_tasks.nets.dense import Dense
 from fl_tasks.tables.encoding import Column, Encoder
@@ -29,7 +30,7 @@ def document(outputs: int = 3, **changes):
 
 
 def test_what_is_kept_is_what_is_read():
-    part = ModelPart.from_file(to_file(document()))
+    part = part_of_file(to_file(document()))
     assert isinstance(part, NetworkPart)
     assert np.array_equal(part.w, W)
     assert part.net == NET
@@ -39,7 +40,7 @@ def test_what_is_kept_is_what_is_read():
 
 
 def test_a_number_is_told_in_its_own_units():
-    part = ModelPart.from_document(document(1, label_mean=100.0, label_scale=7.0))
+    part = part_of_document(document(1, label_mean=100.0, label_scale=7.0))
     raw = part.net.outputs(part.w, ENCODER.transform(TABLE))[:, 0]
     assert part.totals(TABLE) == pytest.approx(raw * 7 + 100)
 
@@ -62,4 +63,4 @@ def test_a_damaged_part_is_refused(damage):
     made = copy.deepcopy(document())
     damage(made)
     with pytest.raises(UnfitPart):
-        ModelPart.from_document(made)
+        part_of_document(made)

@@ -9,7 +9,8 @@ import pytest
 
 from fl_tasks.crypto.prf import Prf
 from fl_tasks.models.network import layers_document
-from fl_tasks.models.part import ModelPart, UnfitPart
+from fl_tasks.models.part import UnfitPart
+from fl_tasks.models.reading import part_of_document, part_of_file
 from fl_tasks.models.tensors import to_file
 from fl_tasks.models.towers import TowerPart, shares_document
 from fl_tasks.nets.dense import Dense
@@ -34,7 +35,7 @@ def document(guest: bool = True):
 
 @pytest.mark.parametrize("guest", [True, False])
 def test_what_is_kept_is_what_is_read(guest):
-    part = ModelPart.from_file(to_file(document(guest)))
+    part = part_of_file(to_file(document(guest)))
     assert isinstance(part, TowerPart)
     assert part.shares["lab"].tolist() == SHARE
     assert (part.top is None) != guest and part.bottom.sizes == ((2, 3, 2) if guest else (2, 3))
@@ -62,4 +63,4 @@ def test_a_damaged_part_is_refused(damage):
     made = copy.deepcopy(document())
     damage(made)
     with pytest.raises(UnfitPart):
-        ModelPart.from_document(made)
+        part_of_document(made)

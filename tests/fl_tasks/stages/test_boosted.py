@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from fl_tasks.models.metrics import sigmoid
-from fl_tasks.models.part import ModelPart
+from fl_tasks.models.reading import part_of_run, part_of_version
 from fl_tasks.models.reference import Rows, reference_metrics
 from fl_tasks.models.trees import importance
 from fl_tasks.stages.align import align
@@ -82,7 +82,7 @@ def expected(made) -> dict[str, np.ndarray]:
     """Margins of the new rows by id, from all parts at once."""
     order = {id: at for at, id in enumerate(made.new["clinic"].column("id").to_pylist())}
     left = []
-    parts = {party: ModelPart.of_version(made.place(party), "run-1") for party in PARTIES}
+    parts = {party: part_of_version(made.place(party), "run-1") for party in PARTIES}
     for party, part in parts.items():
         table = made.new[party]
         ways = directions(part.records, part.encoder.transform(table))
@@ -112,7 +112,7 @@ def test_the_model_is_xgboosts_on_the_same_bins(tmp_path):
     codes = []
     for party in PARTIES:
         place = made.place(party)
-        aligned, part = load_aligned(place, "run-1"), ModelPart.of_run(place, "run-1")
+        aligned, part = load_aligned(place, "run-1"), part_of_run(place, "run-1")
         codes.append(part.encoder.transform(features(place, aligned)))
         if party == "clinic":
             rows, guest, terms = Rows(label(place, aligned), weight(place, aligned), aligned.test), part, place.terms
@@ -142,7 +142,7 @@ def test_several_classes(tmp_path):
 
 def test_hosts_columns_are_nameless_unless_the_terms_say_otherwise(tmp_path):
     made = lived(tmp_path)
-    part = ModelPart.of_run(made.place("clinic"), "run-1")
+    part = part_of_run(made.place("clinic"), "run-1")
     hosts = {row["column"] for row in importance(part.document) if row["party"] != "clinic"}
     assert hosts and all(column.startswith("#") for column in hosts)
     assert "lab_" not in str(part.document) and "bank_" not in str(part.document)

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from fl_tasks.models.gains import gains
+from fl_tasks.models.linear import partial_scores
 from fl_tasks.models.metrics import classification
-from fl_tasks.models.part import ModelPart, partial_scores
+from fl_tasks.models.reading import part_of_run
 from fl_tasks.stages.aligned import features, label, load_aligned
 from fl_tasks.stages.evaluate import ForeignMetrics, QualityGateFailed, contract, evaluate
 from fl_tasks.stages.publish import NotEvaluated, publish
@@ -23,7 +24,7 @@ def test_all_parties_hear_the_metrics_of_the_whole_model(tmp_path, hosts):
         place = made.place(party)
         aligned = load_aligned(place, "run-1")
         held_out = features(place, aligned).filter(aligned.test)
-        totals = totals + partial_scores(ModelPart.of_run(place, "run-1"), held_out)
+        totals = totals + partial_scores(part_of_run(place, "run-1"), held_out)
         if party == "clinic":
             labels = label(place, aligned)[aligned.test]
     expected = classification(labels, totals)

@@ -7,8 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from fl_tasks.models.linear import partial_scores
 from fl_tasks.models.metrics import measure, metric_names
-from fl_tasks.models.part import ModelPart, partial_scores
+from fl_tasks.models.reading import part_of_run
 from fl_tasks.models.reference import fit_alone
 from fl_tasks.models.tensors import to_file
 from fl_tasks.stages.align import align
@@ -28,7 +29,7 @@ def pooled_rows(fed, run, parties=HOSPITALS):
     for party in parties:
         place = fed.place(party)
         aligned = load_aligned(place, run)
-        x.append(ModelPart.of_run(place, run).encoder.transform(features(place, aligned)))
+        x.append(part_of_run(place, run).encoder.transform(features(place, aligned)))
         y.append(label(place, aligned))
         test.append(aligned.test)
     return np.concatenate(x), np.concatenate(y), np.concatenate(test)
@@ -49,7 +50,7 @@ def test_a_whole_run_equals_the_pooled_model(tmp_path, outcome):
     x, y, test = pooled_rows(fed, run)
     protocol = fed.place("centre").terms.task.protocol
     weights, intercept = fit_alone("linear" if outcome == "number" else protocol, x[~test], y[~test], 0.01)
-    parts = [ModelPart.of_run(fed.place(party), run) for party in HOSPITALS]
+    parts = [part_of_run(fed.place(party), run) for party in HOSPITALS]
     scale = y[~test].std() if outcome == "number" else 1.0
     for part in parts:
         assert to_file(part.document) == to_file(parts[0].document)
@@ -98,7 +99,7 @@ def test_every_client_scores_its_own_rows_by_itself(tmp_path):
         scores = pq.read_table(made[party]["scores"])
         place = fed.place(party)
         table = pq.read_table(tmp_path / party / "new.parquet").select(["age", "dose", "ward"])
-        logits = partial_scores(ModelPart.of_run(place, run), table)
+        logits = partial_scores(part_of_run(place, run), table)
         assert np.allclose(sorted(scores.column("score").to_pylist()), sorted(1 / (1 + np.exp(-logits))))
 
 
@@ -117,7 +118,7 @@ def test_a_client_that_vanishes_is_missed_and_the_others_finish(tmp_path):
     fed.stage(publish, run, others)
     x, y, test = pooled_rows(fed, run, HOSPITALS[:3])
     weights, intercept = fit_alone("horizontal-logistic", x[~test], y[~test], 0.01)
-    part = ModelPart.of_run(fed.place("east"), run)
+    part = part_of_run(fed.place("east"), run)
     assert part.weights == pytest.approx(weights, abs=1e-6)
     assert part.intercept == pytest.approx(intercept, abs=1e-6)
     settled = fed.stage(settle, run, others)

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from cli.app import app
 from fl_tasks.horizontal.report import PAGE
 from fl_tasks.models.metrics import measure
-from fl_tasks.models.part import ModelPart
+from fl_tasks.models.reading import part_of_run
 from fl_tasks.models.reference import Rows, reference_totals
 from fl_tasks.models.trees import TreePart
 from fl_tasks.stages.align import align
@@ -46,7 +46,7 @@ def everybody(fed, run):
     found = []
     for party in HOSPITALS:
         place = fed.place(party)
-        aligned, part = load_aligned(place, run), ModelPart.of_run(place, run)
+        aligned, part = load_aligned(place, run), part_of_run(place, run)
         table = features(place, aligned)
         assert isinstance(part, TreePart) and part.whole
         found.append((part.encoder.transform(table), label(place, aligned), aligned.test, part.totals(table, batch=17)))
@@ -132,7 +132,7 @@ def _predicts_monitors_and_exports(tmp_path, fed, run):
 def test_numbers_and_early_stopping(tmp_path):
     """Rows kept for early stopping are learnt from by nobody, and the model keeps the rounds up to the best."""
     fed, run = lived(tmp_path, "squared", rounds=6, patience=1, validation_fraction=0.3, learning_rate=1.0)
-    part = ModelPart.of_run(fed.place("south"), run)
+    part = part_of_run(fed.place("south"), run)
     losses = part.document["validation_loss"]
     best = int(np.argmin(losses))
     assert part.rounds == best + 1 == len(part.trees)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from contracts.manifest import LateJoin
-from fl_tasks.models.part import ModelPart
+from fl_tasks.models.reading import part_of_run
 from fl_tasks.models.reference import fit_alone
 from fl_tasks.models.tensors import to_file
 from fl_tasks.stages import latecomers
@@ -82,7 +82,7 @@ def test_a_client_that_comes_late_is_in_the_model_and_in_the_ledger(tmp_path, mo
         fed.stage(stage, run)
     x, y, test = pooled_rows(fed, run, HOSPITALS)
     weights, intercept = fit_alone("horizontal-logistic", x[~test], y[~test], 0.01)
-    parts = [ModelPart.of_run(fed.place(party), run) for party in HOSPITALS]
+    parts = [part_of_run(fed.place(party), run) for party in HOSPITALS]
     assert all(to_file(part.document) == to_file(parts[0].document) for part in parts)
     assert parts[3].weights == pytest.approx(weights, abs=1e-6)
     assert parts[3].intercept == pytest.approx(intercept, abs=1e-6)

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from fl_tasks.models.metrics import measure, softmax
-from fl_tasks.models.part import ModelPart
+from fl_tasks.models.reading import part_of_run
 from fl_tasks.stages.align import align
 from fl_tasks.stages.aligned import features, label, load_aligned
 from fl_tasks.stages.evaluate import evaluate
@@ -28,7 +28,7 @@ def held_out(fed, run, parties=HOSPITALS):
         place = fed.place(party)
         aligned = load_aligned(place, run)
         y.append(label(place, aligned)[aligned.test])
-        totals.append(ModelPart.of_run(place, run).totals(features(place, aligned).filter(aligned.test)))
+        totals.append(part_of_run(place, run).totals(features(place, aligned).filter(aligned.test)))
     return np.concatenate(y), np.concatenate(totals)
 
 
@@ -72,7 +72,7 @@ def test_a_whole_run(tmp_path):
     for party in HOSPITALS:
         scores = pq.read_table(made[party]["scores"])
         own = pq.read_table(tmp_path / party / "new.parquet").select(["age", "dose", "ward"])
-        outputs = ModelPart.of_run(fed.place(party), run).totals(own)
+        outputs = part_of_run(fed.place(party), run).totals(own)
         assert sorted(scores.column("score").to_pylist()) == pytest.approx(sorted(softmax(outputs).max(axis=1)))
         assert sorted(scores.column("class").to_pylist()) == sorted(outputs.argmax(axis=1))
 

@@ -11,6 +11,7 @@ import pytest
 from contracts.engine import DEALER_WAIVER, SPLIT_WAIVER
 from fl_tasks.models.metrics import classification, sigmoid
 from fl_tasks.models.part import ModelPart
+from fl_tasks.models.reading import part_of_run, part_of_version
 from fl_tasks.nets.towers import Tower, activated
 from fl_tasks.stages.align import align
 from fl_tasks.stages.aligned import features, label, load_aligned
@@ -66,7 +67,7 @@ def test_a_whole_life(tmp_path, engine):
     parts, x = {}, {}
     for party in PARTIES:
         place = made.place(party)
-        aligned, parts[party] = load_aligned(place, run), ModelPart.of_run(place, run)
+        aligned, parts[party] = load_aligned(place, run), part_of_run(place, run)
         x[party] = parts[party].encoder.transform(features(place, aligned).filter(aligned.test))
         if party == "clinic":
             y = label(place, aligned)[aligned.test]
@@ -85,7 +86,7 @@ def test_a_whole_life(tmp_path, engine):
     scores = made.stage(predict, "new-1")
     ids = new["clinic"].column("id").to_pylist()
     for party in PARTIES:
-        part = ModelPart.of_version(made.place(party), run)
+        part = part_of_version(made.place(party), run)
         own = dict(zip(new[party].column("id").to_pylist(), part.encoder.transform(new[party]), strict=True))
         parts[party], x[party] = part, np.array([own[one] for one in ids])
     expected = dict(zip(ids, sigmoid(whole(parts, x)).tolist(), strict=True))

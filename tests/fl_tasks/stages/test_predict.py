@@ -8,8 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from fl_tasks.models.linear import partial_scores
 from fl_tasks.models.metrics import classification, sigmoid
-from fl_tasks.models.part import ModelPart, partial_scores
+from fl_tasks.models.reading import part_of_version
 from fl_tasks.models.registry import NoSuchModel
 from fl_tasks.stages.align import align
 from fl_tasks.stages.evaluate import evaluate
@@ -46,7 +47,7 @@ def _expected(made):
     totals = {}
     for party in PARTIES:
         table = made.new[party]
-        part = ModelPart.of_version(made.place(party), "run-1")
+        part = part_of_version(made.place(party), "run-1")
         for id, u in zip(table.column("id").to_pylist(), partial_scores(part, table), strict=True):
             totals[id] = totals.get(id, 0.0) + u
     return {id: float(sigmoid(u)) for id, u in totals.items()}

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from cli.app import app
 from fl_tasks.models import registry
-from fl_tasks.models.part import ModelPart, NotTrained
+from fl_tasks.models.reading import NotTrained, part_of_version
 from fl_tasks.models.registry import AlteredPart, NoSuchModel
 from fl_tasks.models.tensors import from_file, to_file
 from fl_tasks.stages.evaluate import evaluate
@@ -36,12 +36,12 @@ def published(tmp_path_factory):
 def test_each_record_holds_its_own_part(published):
     for party, columns in (("clinic", ["clinic_a", "clinic_b"]), ("lab", ["lab_a", "lab_b"])):
         record = registry.load(published.place(party), "run-1")
-        assert ModelPart.of_version(published.place(party), "run-1").document["names"] == columns
+        assert part_of_version(published.place(party), "run-1").document["names"] == columns
         assert registry.load_part(published.place(party), "run-1") == published.place(party).run_area("run-1").get("model")
         assert record["evaluation"]["metrics"] == published.results["clinic"]["metrics"]
     assert registry.load(published.place("notary"))["part"] is None
     with pytest.raises(NotTrained):
-        ModelPart.of_version(published.place("notary"), "run-1")
+        part_of_version(published.place("notary"), "run-1")
 
 
 def test_what_any_reader_of_safetensors_finds(published, tmp_path):
@@ -50,7 +50,7 @@ def test_what_any_reader_of_safetensors_finds(published, tmp_path):
     asked = ["model", "part", "trial", "run-1", "--out", str(out), "--settings", str(published.settings("lab"))]
     told = CliRunner().invoke(app, asked)
     assert told.exit_code == 0 and "safetensors" in told.output
-    part = ModelPart.of_version(published.place("lab"), "run-1")
+    part = part_of_version(published.place("lab"), "run-1")
     assert load_file(out)["weights"].tolist() == part.weights.tolist()
     with safe_open(out, "numpy") as file:
         assert set(file.keys()) == {"weights"}
@@ -67,7 +67,7 @@ def test_another_part_in_the_place_of_the_published_one_is_refused(published):
     try:
         parts.keep("run-1", to_file({**from_file(stored), "weights": np.zeros(2)}))
         with pytest.raises(AlteredPart, match="run-1"):
-            ModelPart.of_version(published.place("lab"), "run-1")
+            part_of_version(published.place("lab"), "run-1")
     finally:
         parts.delete("run-1")
         parts.keep("run-1", stored)

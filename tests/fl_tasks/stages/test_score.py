@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from fl_tasks.models.part import ModelPart, partial_scores
+from fl_tasks.models.linear import partial_scores
+from fl_tasks.models.reading import part_of_run
 from fl_tasks.models.registry import NoSuchModel
 from fl_tasks.stages.align import align
 from fl_tasks.stages.evaluate import evaluate
@@ -49,7 +50,7 @@ def test_alone_and_as_often_as_it_likes(published):
     assert (found["model"], found["rows"]) == (run, 7)
     scored = pq.read_table(found["scores"])
     assert scored.column_names == ["id", "score"] and scored.column("id").equals(new.column("id"))
-    logits = partial_scores(ModelPart.of_run(fed.place("north"), run), new)
+    logits = partial_scores(part_of_run(fed.place("north"), run), new)
     assert np.allclose(scored.column("score").to_numpy(), 1 / (1 + np.exp(-logits)))
     settle_table(fed, "north", "predict_table", new.slice(0, 2))
     assert pq.read_table(score(fed.place("north"), "score.1", FOREVER, quiet)["scores"]).equals(scored), "what was kept stands"

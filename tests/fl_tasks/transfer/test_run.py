@@ -16,7 +16,7 @@ import pytest
 
 from cli.simulation.comparison import compare
 from fl_tasks.models.metrics import classification, sigmoid
-from fl_tasks.models.part import ModelPart
+from fl_tasks.models.reading import part_of_run
 from fl_tasks.stages.align import align
 from fl_tasks.stages.aligned import features, label, load_aligned, with_own
 from fl_tasks.stages.evaluate import evaluate
@@ -34,7 +34,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 def scores_of(fed, run, table):
     """Phi from the hospital's part, and what the practice's part tells of these rows."""
-    parts = {party: ModelPart.of_run(fed.place(party), run) for party in fed.parties}
+    parts = {party: part_of_run(fed.place(party), run) for party in fed.parties}
     assert parts["practice"].phi is None
     return parts["practice"].features(table) @ parts["hospital"].phi
 

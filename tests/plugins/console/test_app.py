@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from fl_tasks.models.part import ModelPart
+from fl_tasks.models.reading import part_of_version
 from fl_tasks.stages.join import invite
 from plugins.console.facts.run import Closing
 from plugins.console.pages import money, page, size
@@ -143,7 +143,7 @@ def test_a_page_of_artifacts_stays_small(console: str) -> None:
 def test_nothing_private_is_on_any_page(console: str, fed: Federation) -> None:
     place = fed.place("clinic")
     text = "".join(httpx.get(f"{console}{path}").text for path in ("/", f"/runs/trial_train/{RUN}/"))
-    part = ModelPart.of_version(place, RUN).document
+    part = part_of_version(place, RUN).document
     for weight in filter(None, [*part["weights"], part["intercept"], *part["encoder"].get("mean", ())]):
         assert f"{weight:.5g}" not in text and str(weight) not in text
     assert not re.search(r"\b1-\d{4}\b", text), "an id of the tables"

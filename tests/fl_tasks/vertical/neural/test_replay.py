@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fl_tasks.models.part import ModelPart
+from fl_tasks.models.reading import part_of_run
 from fl_tasks.stages.join import invite
 from fl_tasks.vertical import neural
 from fl_tasks.vertical.neural import dealt as on_shares
@@ -80,8 +80,8 @@ def test_kill_9_in_the_second_round(tmp_path, engine, victim):
         for process in processes.values():
             process.kill()
             process.wait()
-    guest = ModelPart.of_run(made.place("clinic"), "run-1")
+    guest = part_of_run(made.place("clinic"), "run-1")
     assert guest.rounds == 4 and guest.loss[-1] < guest.loss[0]
-    small = guest.shares["lab"] + ModelPart.of_run(made.place("lab"), "run-1").shares["lab"]
+    small = guest.shares["lab"] + part_of_run(made.place("lab"), "run-1").shares["lab"]
     assert max(abs(int(one)) for one in small.ravel()) < 2**37  # both shares are of 108 bits: the noise has cancelled
     assert max(abs(int(one)) for one in guest.shares["lab"].ravel()) > 2**100

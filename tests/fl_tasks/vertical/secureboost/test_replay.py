@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fl_tasks.models.part import ModelPart
+from fl_tasks.models.reading import part_of_run
 from fl_tasks.models.reference import Rows, reference_metrics
 from fl_tasks.stages.aligned import features, label, load_aligned, weight
 from fl_tasks.stages.join import invite
@@ -79,7 +79,7 @@ def test_kill_9_in_the_second_tree(tmp_path, victim):
     codes = []
     for party in PARTIES:
         place = made.place(party)
-        aligned, part = load_aligned(place, "run-1"), ModelPart.of_run(place, "run-1")
+        aligned, part = load_aligned(place, "run-1"), part_of_run(place, "run-1")
         codes.append(part.encoder.transform(features(place, aligned)))
         if party == "clinic":
             rows, terms, params = (
