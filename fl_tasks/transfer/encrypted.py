@@ -106,10 +106,12 @@ class Masked:
         return unmask(self._key, returned, self._masks)
 
 
-def serve(session: Session, key: PrivateKey, name: str, peer: str) -> None:
-    """Decrypt the peer's masked sums and return them."""
+def serve(session: Session, key: PrivateKey, name: str, peer: str, most: int) -> None:
+    """Decrypt the peer's masked sums, ``most`` of them, and return them. Raises WrongLength, so that nobody has rows decrypted."""
     table = session.receive(name, peer)
     masked = CipherVector.from_arrow(key.public, session.values(table, "c"))
+    if len(masked) > most:
+        raise WrongLength(f"{len(masked)} sums to decrypt; a net has {most} at most.", party=peer)
     session.send(f"{name}_back", peer, residue=residues_to_arrow(key.public, decrypt_residues(key, masked)))
 
 

@@ -40,7 +40,7 @@ def guest(session: Session, rows: Rows) -> State:
         found = vector(session, table, "c", theirs, side.expected, host)
         masked = Masked(session, theirs, host, "source_gradient")
         masked.send(side.sums(w, found, first, phi))  # step 4, sent first: both parties compute at the same time
-        serve(session, key, "target_gradient", host)  # step 3
+        serve(session, key, "target_gradient", host, Tower.most_sums(terms))  # step 3
         *sums, lost = masked.receive()
         gradient = sane(sums, 3 * BITS, host) / labelled + side.own_gradient(w, u)
         loss = float(sane([lost], 2 * BITS, host)[0]) / labelled + side.own_loss(w, u)

@@ -43,7 +43,7 @@ def host(session: Session, rows: Rows) -> State:
         found = vector(session, table, "c", theirs, count, guest)
         masked = Masked(session, theirs, guest, "target_gradient")
         masked.send(product(session, tower.jacobian(w, x), _slope(session, u, labelled, found, half)))  # step 3
-        serve(session, key, "source_gradient", guest)  # step 4
+        serve(session, key, "source_gradient", guest, Tower.most_sums(terms) + 1)  # step 4
         gradient = sane(masked.receive(), 3 * BITS, guest) / labelled
         gradient = gradient + tower.gradient(w, x, 2.0 * objective.gamma / len(x) * u) + objective.decay(tower, w)
         stop = bool(session.scalar(session.receive("stop", guest), "yes"))  # step 5

@@ -68,6 +68,28 @@ def test_a_gradient_that_cannot_be_is_refused(tmp_path, monkeypatch, count, erro
         trained(fed, run, rows)
 
 
+@pytest.mark.parametrize(
+    ("party", "name", "terms"), [("practice", "target_gradient", "source_terms"), ("hospital", "source_gradient", "target_terms")]
+)
+def test_nobody_has_rows_decrypted_in_the_place_of_its_sums(tmp_path, monkeypatch, party, name, terms):
+    fed, rows = layout(tmp_path, class_weights="none"), numbers()
+    run, send, receive, heard = fed.start(), Session.send, Session.receive, {}
+
+    def listening(self, heard_name, frm):
+        heard[self.me, heard_name] = receive(self, heard_name, frm)
+        return heard[self.me, heard_name]
+
+    def curious(self, sent, to=None, /, **columns):
+        if (self.me, sent) == (party, name):
+            columns["c"] = Session.values(heard[party, terms], "c")
+        send(self, sent, to, **columns)
+
+    monkeypatch.setattr(Session, "receive", listening)
+    monkeypatch.setattr(Session, "send", curious)
+    with pytest.raises(WrongLength, match="at most"):
+        trained(fed, run, rows)
+
+
 def test_plain_values_cannot_leave(tmp_path):
     fed = layout(tmp_path)
     run = fed.start()
