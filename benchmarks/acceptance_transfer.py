@@ -13,7 +13,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,7 @@ class Case:
     bar_at: tuple[int, ...]
     transfer: Mapping[str, Any]
     parameters: Mapping[str, Any]
+    limits: Mapping[str, int] = field(default_factory=dict)
 
     def terms(self, labelled: int, folder: Path) -> Path:
         """The agreement's folder, with columns clipped at five deviations."""
@@ -69,6 +70,7 @@ class Case:
                 },
             },
             "alignment": {"id": [{"column": "id"}]},
+            "limits": dict(self.limits),
             "scores": ["target"],
         }
         made = folder / str(document["name"])
@@ -179,9 +181,12 @@ def _digits(data: Path) -> Users:
     return left, right, pd.Series((digit >= 5).astype(int))
 
 
+_FEW_ROWS = {"minimum_numbers_per_weight": 1}  # gradients then say something of labels: docs/protocols/transfer.md
+_BALANCED = {"class_weights": "balanced"}
 CASES = (
-    Case("credit", _credit, (50, 100, 200), (50, 100, 200), {"components": 10, "width": 8}, {"class_weights": "balanced"}),
-    Case("digits", _digits, (50, 100, 200), (50,), {"components": 10, "width": 8, "hidden": [16]}, {"pretraining": 100}),
+    Case("credit", _credit, (50, 100, 200), (50, 100, 200), {"components": 10, "width": 8}, _BALANCED, _FEW_ROWS),
+    Case("credit-small-nets", _credit, (100, 200), (100, 200), {"components": 5, "width": 4}, _BALANCED),
+    Case("digits", _digits, (50, 100, 200), (50,), {"components": 10, "width": 8, "hidden": [16]}, {"pretraining": 100}, _FEW_ROWS),
 )
 
 

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 SIZES = ((100, 4, "none"), (100, 8, "none"), (500, 8, "none"), (100, 8, "balanced"))
-COLUMNS, OWN, ROUNDS = 12, 1000, 4
+COLUMNS, COMPONENTS, OWN, ROUNDS = 12, 5, 1000, 4
 _OUT = Path(".tombolo/bench/transfer")
 
 
@@ -52,7 +52,7 @@ def agreement(folder: Path, width: int, weights: str) -> Path:
         "task": {
             "protocol": "transfer",
             "label": {"column": "y"},
-            "transfer": {"components": 8, "width": width},
+            "transfer": {"components": COMPONENTS, "width": width},
             "parameters": {"rounds": rounds, "class_weights": weights, "loss_change": 0.0, "test_fraction": 0.2},
         },
         "alignment": {"id": [{"column": "id"}]},
@@ -88,7 +88,7 @@ def main() -> None:
     given = parser.parse_args()
     console = Console(width=120)
     found = [measure(*size) for size in (SIZES[:1] if given.quick else SIZES)]
-    table = Table(title=f"Transfer, 8 inputs of {COLUMNS} columns, 2048 bits", title_justify="left")
+    table = Table(title=f"Transfer, {COMPONENTS} inputs of {COLUMNS} columns, 2048 bits", title_justify="left")
     for column in ("common rows", "width", "class weights", "seconds per round", "bytes, source", "bytes, target"):
         table.add_column(column, justify="right")
     for one in found:

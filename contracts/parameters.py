@@ -145,7 +145,7 @@ KNOWN: dict[str, Known] = {
     ),
     "seed": Known(int, 1, 0, 2**31 - 1, "Seed", "First weights and the order of rows come from it.", (*NETWORKS, *TRANSFER)),
     "alignment_weight": Known(
-        float, 0.1, 0, 1e3, "Alignment weight", "Weight of the squared distance between both parties' numbers of a row.", TRANSFER
+        float, 0.1, 0, 100, "Alignment weight", "Weight of the squared distance between both parties' numbers of a row.", TRANSFER
     ),
     "labelled_rows": Known(
         int, None, 1, None, "Labelled rows", "Most common rows whose labels are learnt from; empty for all of them.", TRANSFER

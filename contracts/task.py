@@ -109,7 +109,7 @@ class TransferTerms(Strict):
 
     components: int = Field(10, ge=1, le=256)
     hidden: list[Annotated[int, Field(ge=1, le=64)]] = Field(default_factory=list, max_length=2)
-    width: int = Field(8, ge=1, le=64)
+    width: int = Field(8, ge=2, le=64)
 
 
 class PrivacyTerms(Strict):
@@ -265,6 +265,8 @@ class TaskTerms(Strict):
     def _transfer_fits(self) -> Self:
         if (self.protocol in TRANSFER) != (self.transfer is not None):
             raise ValueError(f"transfer: {', '.join(TRANSFER)} has it, and only that")
+        if isinstance(self.parameters.get("labelled_rows"), dict):
+            raise ValueError("parameters.labelled_rows: one number; from runs that differ by a row its label would follow")
         return self
 
     @model_validator(mode="after")

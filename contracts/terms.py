@@ -68,6 +68,7 @@ class LimitTerms(Strict):
     minimum_bin_rows: int = Field(20, ge=1)
     minimum_leaf_rows: int = Field(20, ge=1)
     minimum_rows_per_weight: int = Field(128, ge=10)
+    minimum_numbers_per_weight: int = Field(15, ge=1)
     minimum_row_difference: int = Field(100, ge=0)
     maximum_rounds_over_runs: int | None = Field(None, ge=1)
 

@@ -11,7 +11,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from pydantic import Field, StrictBool
 
+from contracts.tables import Strict
 from fl_tasks.models import registry
 from fl_tasks.models.reading import part_of_version
 from fl_tasks.models.trees import EVERYBODY, TreePart
@@ -28,6 +30,14 @@ _OBJECTIVES: dict[str, dict[str, Any]] = {
     "binary": {"name": "binary:logistic", "reg_loss_param": {"scale_pos_weight": "1"}},
     "number": {"name": "reg:squarederror", "reg_loss_param": {"scale_pos_weight": "1"}},
 }
+
+
+class Split(Strict):
+    """One of a host's splits, as it is released."""
+
+    column: str
+    threshold: float = Field(ge=-_MOST, le=_MOST, strict=True)
+    missing_left: StrictBool
 
 
 class NotExportable(CodedError):
@@ -76,6 +86,10 @@ def export(place: Workplace, version: str, releases: Sequence[Mapping[str, Any]]
     lacking = sorted(set(part.parties) - set(given))
     if lacking:
         raise NoConsent(f"Of {', '.join(lacking)}.", party=place.me)
+    for index, party in enumerate(part.parties):
+        named = [r for tree in part.trees for p, r in zip(tree.party, tree.record, strict=True) if p == index]
+        if max(named, default=-1) >= len(given[party]):
+            raise ForeignRelease(f"{len(given[party])} splits, the trees have more.", party=party)
     return xgboost_document(part, record["outcome"], [given[party] for party in part.parties])
 
 
@@ -215,10 +229,7 @@ def _opened(place: Workplace, record: Mapping[str, Any], given: Mapping[str, Any
         if document != {**about, "sealed": given["sealed"]}:
             raise ValueError("it is about another model")
         content = place.keys.sealing.open(base64.b64decode(given["sealed"]), canonical(about))
-        found = [
-            {"column": str(one["column"]), "threshold": float(one["threshold"]), "missing_left": bool(one["missing_left"])}
-            for one in parse(content, _LARGEST)["splits"]
-        ]
+        found = [Split.model_validate(one).model_dump() for one in parse(content, _LARGEST)["splits"]]
     except (CodedError, KeyError, TypeError, ValueError):
         raise ForeignRelease(party=party if party in place.agreement.members else None) from None
     return party, found

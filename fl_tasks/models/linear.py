@@ -31,6 +31,8 @@ class LinearPart(ModelPart):
         if weights.shape != (len(encoder.names),) or list(encoder.names) != document["names"] or not np.isfinite(weights).all():
             raise UnfitPart("Weights and encoded columns differ.")
         intercept = float(document.get("intercept") or 0.0)
+        if not np.isfinite(intercept):
+            raise UnfitPart("The intercept is not finite.")
         return cls(weights=weights, intercept=intercept, encoder=encoder, **cls._common(document))
 
 

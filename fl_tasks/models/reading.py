@@ -49,7 +49,7 @@ def part_of_document(document: Mapping[str, Any]) -> ModelPart:
     """The part that a document describes. Raises :class:`UnfitPart`."""
     try:
         return _BY_PROTOCOL[document["protocol"]].read(document)
-    except (KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, TypeError, ValueError):
         raise UnfitPart("A field is lacking or of another kind.") from None
 
 

@@ -1,8 +1,8 @@
 """Arithmetic on what the other party has encrypted: 24 fractional bits per factor, uniform masks modulo n.
 
 Headroom. Every sum is over products of three factors, of 24 fractional bits each. A Jacobian's entries stay below 2^10, which is
-checked; features are tanh, hence at most 1; what multiplies them is bounded by weights of classes and of the alignment, below 2^20.
-For r terms a sum needs 72 + 30 + log2(r) + 2 bits: 124 for a million, of the 1023 that the shortest key offers.
+checked; features are tanh, hence at most 1; what multiplies them is at most 2^10, by the bounds on weights of classes and of the
+alignment. For r terms a sum needs 72 + 30 + log2(r) + 2 bits: 124 for a million, of the 1023 that the shortest key offers.
 """
 
 from __future__ import annotations
@@ -31,6 +31,12 @@ class WildGradient(CodedError):
     code = "TMB-TRANSFER-002"
     cause = "A gradient or a loss that came back is beyond anything that the agreed losses can give."
     remedy = "The named party sent wrong values; start a new run, and ask it for its log if that happens again."
+
+
+class TooRareClass(CodedError):
+    code = "TMB-TRANSFER-003"
+    cause = "A class is so rare that its balanced weight is beyond the fixed-point form."
+    remedy = "Agree on class_weights: none, or bring more rows of the rarer class."
 
 
 @dataclass(frozen=True)
@@ -107,16 +113,16 @@ class Masked:
 
 
 def serve(session: Session, key: PrivateKey, name: str, peer: str, most: int) -> None:
-    """Decrypt the peer's masked sums, ``most`` of them, and return them. Raises WrongLength, so that nobody has rows decrypted."""
+    """Decrypt the peer's masked sums and return them. Raises WrongLength for more than ``most``: nobody has rows decrypted so."""
     table = session.receive(name, peer)
     masked = CipherVector.from_arrow(key.public, session.values(table, "c"))
     if len(masked) > most:
-        raise WrongLength(f"{len(masked)} sums to decrypt; a net has {most} at most.", party=peer)
+        raise WrongLength(f"{len(masked)} sums to decrypt, {most} at most are due.", party=peer)
     session.send(f"{name}_back", peer, residue=residues_to_arrow(key.public, decrypt_residues(key, masked)))
 
 
-def sane(values: list[int], bits: int, sender: str) -> Floats:
-    """Sums as floats; raises :class:`WildGradient` for magnitudes that no honest computation reaches."""
-    if any(abs(value) >= int(_LARGEST) << bits for value in values):
+def sane(values: list[int], bits: int, sender: str, rows: int = 1) -> Floats:
+    """Sums over ``rows`` as means; raises :class:`WildGradient` for magnitudes that no honest computation reaches."""
+    if any(abs(value) >= rows * int(_LARGEST) << bits for value in values):
         raise WildGradient(party=sender)
-    return decode(values, bits)
+    return decode(values, bits) / rows

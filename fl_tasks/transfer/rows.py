@@ -14,13 +14,12 @@ from fl_tasks.transfer.tower import Tower
 from storage.errors import CodedError
 
 Floats = npt.NDArray[np.float64]
-_TIMES = 5
 
 
 class TooFewForNet(CodedError):
     code = "TMB-TRANSFER-001"
-    cause = "The common rows are too few for the net: gradients of so many weights would give single rows away."
-    remedy = "Align more rows, or agree on fewer task.transfer.components or hidden units."
+    cause = "The labelled common rows are too few for the net: gradients of so many weights would give single rows away."
+    remedy = "Align more rows, learn from more of their labels, or agree on fewer task.transfer.components or hidden units."
 
 
 @dataclass(frozen=True)
@@ -38,12 +37,21 @@ def labelled_of(params: Mapping[str, Any], common: int) -> int:
     return common if given is None else min(int(given), common)
 
 
-def guard_rows(session: Session, tower: Tower, common: int) -> None:
-    """A gradient is one equation per weight about ``width`` unknown numbers of every row: five times as many unknowns are asked for
-    (docs/protocols/transfer.md).
+def guard_rows(session: Session, tower: Tower, labelled: int) -> None:
+    """A gradient is one equation per weight about ``width`` unknown numbers of every labelled row.
+
+    ``limits.minimum_numbers_per_weight`` says how many unknowns there must be to an equation (docs/protocols/transfer.md).
 
     Raises :class:`TooFewForNet`.
     """
-    unknown, equations = common * tower.width, tower.net.count
-    if unknown < _TIMES * equations:
-        raise TooFewForNet(f"{common} common rows give {unknown} numbers for {equations} weights.", party=session.me)
+    least, unknown, equations = session.terms.limits.minimum_numbers_per_weight, labelled * tower.width, tower.net.count
+    if unknown < least * equations:
+        raise TooFewForNet(
+            f"{labelled} labelled rows give {unknown} numbers for {equations} weights, {least} to each are needed.",
+            party=session.me,
+        )
+
+
+def most_sums(session: Session, width: int, labelled: int) -> int:
+    """How many sums over rows a peer may have decrypted in a round: as many as a net that its own guard lets pass has weights."""
+    return labelled * width // session.terms.limits.minimum_numbers_per_weight

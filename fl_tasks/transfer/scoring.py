@@ -11,13 +11,12 @@ from collections.abc import Iterable
 import pyarrow as pa
 
 from fl_tasks.crypto.fixedpoint import check_headroom, encode
-from fl_tasks.crypto.masks import mask_residues, residues_from_arrow, residues_to_arrow, unmask
-from fl_tasks.crypto.vector import CipherVector, decrypt, decrypt_residues, encrypt
+from fl_tasks.crypto.vector import CipherVector, decrypt, encrypt
 from fl_tasks.models.transfer import TransferPart
 from fl_tasks.session import Session
 from fl_tasks.transfer.contract import PUBLIC_KEY
-from fl_tasks.transfer.encrypted import BITS, Floats, sane
-from fl_tasks.vertical.key_holder import own_key, peer_key
+from fl_tasks.transfer.encrypted import BITS, Floats, Masked, sane, serve
+from fl_tasks.vertical.key_holder import own_key, peer_key, vector
 from fl_tasks.vertical.scoring import WrongScoreCount
 from storage.roles import GUEST, HOST
 from storage.schema import Contract, Message, PaddedModN, Paillier
@@ -68,7 +67,7 @@ def exchange_scores(session: Session, part: TransferPart, table: pa.Table | None
     """Scores of the target's rows, shape (rows,), at a recipient; None elsewhere.
 
     ``table`` are the target's own columns there; at the source it only says how many rows there must be, or is None where the
-    target alone knows. Raises WrongScoreCount, WildGradient and what is wrong with ciphertexts.
+    target alone knows. Raises WrongScoreCount, WrongLength, WildGradient and what is wrong with ciphertexts.
     """
     wanted = list(recipients)
     if session.role == HOST:
@@ -83,18 +82,11 @@ def _target(session: Session, part: TransferPart, table: pa.Table, wanted: list[
     numbers = encode(part.features(table).ravel(), BITS)
     session.send("row_numbers", c=encrypt(key.public, numbers, session.pool).to_arrow())
     if guest in wanted:
-        padded = _returned(session, "padded_scores", key.public, table.num_rows)
-        session.send("padded_scores_back", residue=residues_to_arrow(key.public, decrypt_residues(key, padded)))
+        serve(session, key, "padded_scores", guest, table.num_rows)
     if session.me not in wanted:
         return None
-    return sane(decrypt(key, _returned(session, "row_scores", key.public, table.num_rows)), 2 * BITS, guest)
-
-
-def _returned(session: Session, name: str, key: object, rows: int) -> CipherVector:
-    found = CipherVector.from_arrow(key, session.values(session.receive(name, session.guest), "c"))  # type: ignore[arg-type]
-    if len(found) != rows:
-        raise WrongScoreCount(f"{len(found)} scores for {rows} rows.", party=session.guest)
-    return found
+    scores = vector(session, session.receive("row_scores", guest), "c", key.public, table.num_rows, guest)
+    return sane(decrypt(key, scores), 2 * BITS, guest)
 
 
 def _source(session: Session, part: TransferPart, rows: int | None, wanted: list[str]) -> Floats | None:
@@ -112,12 +104,9 @@ def _source(session: Session, part: TransferPart, rows: int | None, wanted: list
         scores = scores + weighted[unit :: len(phi)]
     found = None
     if session.me in wanted:
-        pads = mask_residues(key, count, session.prf("scores").stream(key.key_id))
-        session.send("padded_scores", c=scores.add_plain(pads).rerandomise_full(pool=session.pool).to_arrow())
-        returned = residues_from_arrow(key, session.values(session.receive("padded_scores_back", host), "residue"))
-        if len(returned) != count:
-            raise WrongScoreCount(f"{len(returned)} scores for {count} rows.", party=host)
-        found = sane(unmask(key, returned, pads), 2 * BITS, host)
+        masked = Masked(session, key, host, "padded_scores")
+        masked.send(scores)
+        found = sane(masked.receive(), 2 * BITS, host)
     if host in wanted:
         session.send("row_scores", c=scores.rerandomise_full(pool=session.pool).to_arrow())
     return found

@@ -8,13 +8,15 @@ from fl_tasks.checkpoints import State
 from fl_tasks.crypto.fixedpoint import encode
 from fl_tasks.crypto.vector import CipherVector, encrypt
 from fl_tasks.session import Session
-from fl_tasks.transfer.encrypted import BITS, Floats, Half, Masked, product, sane, serve
+from fl_tasks.transfer.encrypted import BITS, Floats, Half, Masked, TooRareClass, product, sane, serve
 from fl_tasks.transfer.objective import Objective, Source, moved, mover, pretrained
-from fl_tasks.transfer.rows import Rows, guard_rows, labelled_of
+from fl_tasks.transfer.rows import Rows, guard_rows, labelled_of, most_sums
 from fl_tasks.transfer.stopping import settled
 from fl_tasks.transfer.tower import Tower
 from fl_tasks.vertical.block import BadLabel
 from fl_tasks.vertical.key_holder import own_key, peer_key, vector
+
+_LARGEST_WEIGHT = 2.0**11
 
 
 def guest(session: Session, rows: Rows) -> State:
@@ -22,14 +24,14 @@ def guest(session: Session, rows: Rows) -> State:
     terms, params = session.terms.task.transfer, session.params
     assert terms is not None
     source, tower = _source(session, rows), Tower.of(terms, rows.x.shape[1])
-    labelled = labelled_of(params, rows.common)
-    guard_rows(session, tower, rows.common)
+    labelled, width = source.labelled, tower.width
+    guard_rows(session, tower, labelled)
     key, (host,) = own_key(session), session.hosts
     session.send("public_key", key=key.public.to_bytes())
     theirs = peer_key(session, host)
-    half, objective = Half.of(tower.width), Objective.of(params)
+    half, objective = Half.of(width), Objective.of(params)
     state = session.latest or {"w": _first(tower, source, params, objective), "loss": []}
-    side = _Source(session, source, tower, objective, half, labelled)
+    side = _Numbers(session, source, tower, objective, half)
     for number in session.rounds(int(params["rounds"])):
         w = state["w"]
         u = tower.features(w, source.x)
@@ -40,10 +42,10 @@ def guest(session: Session, rows: Rows) -> State:
         found = vector(session, table, "c", theirs, side.expected, host)
         masked = Masked(session, theirs, host, "source_gradient")
         masked.send(side.sums(w, found, first, phi))  # step 4, sent first: both parties compute at the same time
-        serve(session, key, "target_gradient", host, Tower.most_sums(terms))  # step 3
+        serve(session, key, "target_gradient", host, most_sums(session, width, labelled))  # step 3
         *sums, lost = masked.receive()
-        gradient = sane(sums, 3 * BITS, host) / labelled + side.own_gradient(w, u)
-        loss = float(sane([lost], 2 * BITS, host)[0]) / labelled + side.own_loss(w, u)
+        gradient = sane(sums, 3 * BITS, host, labelled) + side.own_gradient(w, u)
+        loss = float(sane([lost], 2 * BITS, host, labelled)[0]) + side.own_loss(w, u)
         losses = [*state["loss"], loss]
         stop = settled(losses, params)
         session.send("stop", yes=stop)  # step 5
@@ -58,23 +60,25 @@ def _source(session: Session, rows: Rows) -> Source:
     y = rows.y
     if y is None or set(np.unique(y)) != {0.0, 1.0}:
         raise BadLabel(party=session.me)
-    return Source.of(
-        rows.x, y, rows.common, labelled_of(session.params, rows.common), session.params["class_weights"] == "balanced"
-    )
+    balanced = session.params["class_weights"] == "balanced"
+    source = Source.of(rows.x, y, rows.common, labelled_of(session.params, rows.common), balanced)
+    if source.v.max() > _LARGEST_WEIGHT:
+        raise TooRareClass(party=session.me)
+    return source
 
 
 def _first(tower: Tower, source: Source, params: dict[str, object], objective: Objective) -> Floats:
     return pretrained(tower, tower.initial(params["seed"], "guest"), source, params, objective)
 
 
-class _Source:
-    """One round's numbers. All are multiplied by how many labelled rows there are, so that none is small in fixed point."""
+class _Numbers:
+    """The numbers of a round. All are multiplied by how many labelled rows there are, so that none is small in fixed point."""
 
-    def __init__(self, session: Session, source: Source, tower: Tower, objective: Objective, half: Half, labelled: int) -> None:
+    def __init__(self, session: Session, source: Source, tower: Tower, objective: Objective, half: Half) -> None:
         self._session, self._source, self._tower, self._objective = session, source, tower, objective
-        self._half, self._labelled = half, labelled
-        self._gamma = objective.gamma * labelled / source.common
-        self._y, self._v = source.y[:labelled], source.v[:labelled]
+        self._half, self._labelled = half, source.labelled
+        self._gamma = objective.gamma * self._labelled / source.common
+        self._y, self._v = source.y[: self._labelled], source.v[: self._labelled]
         self._weighted = session.params["class_weights"] == "balanced"
 
     @property

@@ -8,7 +8,7 @@ from fl_tasks.crypto.vector import CipherVector, encrypt
 from fl_tasks.session import Session
 from fl_tasks.transfer.encrypted import BITS, Floats, Half, Masked, product, sane, serve, through
 from fl_tasks.transfer.objective import Objective, moved, mover
-from fl_tasks.transfer.rows import Rows, guard_rows, labelled_of
+from fl_tasks.transfer.rows import Rows, guard_rows, labelled_of, most_sums
 from fl_tasks.transfer.tower import Tower
 from fl_tasks.vertical.key_holder import own_key, peer_key, vector
 
@@ -19,7 +19,7 @@ def host(session: Session, rows: Rows) -> State:
     assert terms is not None
     x = rows.x[: rows.common]
     tower, labelled = Tower.of(terms, x.shape[1]), labelled_of(params, rows.common)
-    guard_rows(session, tower, rows.common)
+    guard_rows(session, tower, labelled)
     key, guest = own_key(session), session.guest
     session.send("public_key", key=key.public.to_bytes())
     theirs = peer_key(session, guest)
@@ -43,8 +43,8 @@ def host(session: Session, rows: Rows) -> State:
         found = vector(session, table, "c", theirs, count, guest)
         masked = Masked(session, theirs, guest, "target_gradient")
         masked.send(product(session, tower.jacobian(w, x), _slope(session, u, labelled, found, half)))  # step 3
-        serve(session, key, "source_gradient", guest, Tower.most_sums(terms) + 1)  # step 4
-        gradient = sane(masked.receive(), 3 * BITS, guest) / labelled
+        serve(session, key, "source_gradient", guest, most_sums(session, tower.width, labelled) + 1)  # step 4
+        gradient = sane(masked.receive(), 3 * BITS, guest, labelled)
         gradient = gradient + tower.gradient(w, x, 2.0 * objective.gamma / len(x) * u) + objective.decay(tower, w)
         stop = bool(session.scalar(session.receive("stop", guest), "yes"))  # step 5
         w, kept = moved(mover(params, len(w), state), w, gradient)

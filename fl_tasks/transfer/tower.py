@@ -25,11 +25,6 @@ class Tower:
     def of(cls, terms: TransferTerms, inputs: int) -> Tower:
         return cls(Dense((inputs, *terms.hidden, terms.width), "tanh"))
 
-    @staticmethod
-    def most_sums(terms: TransferTerms) -> int:
-        """How many weights a net by these terms has at most, whoever holds it."""
-        return Tower.of(terms, terms.components).net.count
-
     @property
     def width(self) -> int:
         return self.net.sizes[-1]

@@ -35,6 +35,16 @@ def test_defaults_are_explicit():
         ({"parties": {"a": {"role": "guest"}, "b": {"role": "host"}, "c": {"role": "host"}}, "scores": ["b"]}, "exactly one guest"),
         ({"parties": {"a": {"role": "guest"}, "b": {"role": "host"}, "c": {"role": "arbiter"}}, "scores": ["b"]}, "nobody else"),
         ({"scores": ["hospital"]}, "name the host only"),
+        (
+            {
+                "task": {
+                    "protocol": "transfer",
+                    "label": {"column": "ill"},
+                    "parameters": {"labelled_rows": {"default": 50, "min": 10, "max": 90}},
+                }
+            },
+            "labelled_rows: one number",
+        ),
         ({"incentives": {"budget": 100}}, "use volume"),
         ({"task": {"protocol": "linear", "label": {"column": "ill"}, "transfer": {}}}, "transfer has it"),
         (

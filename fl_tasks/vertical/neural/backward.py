@@ -60,9 +60,11 @@ def receive_step(session: Session, key: PrivateKey, host: str, shape: tuple[int,
     return np.array(step, dtype=object).reshape(shape)
 
 
-def serve_gradient(session: Session, key: PrivateKey, host: str) -> None:
-    """Step 6, at the guest: a host's gradient, decrypted under its pad."""
+def serve_gradient(session: Session, key: PrivateKey, host: str, most: int) -> None:
+    """Step 6, at the guest: a host's gradient for at most so many weights, decrypted under its pad. Raises WrongLength."""
     masked = CipherVector.from_arrow(key.public, session.values(session.receive("masked_gradient", host), "gradient"))
+    if len(masked) > -(-most // slots_per_ciphertext(key.public, GRADIENT_SLOT)):
+        raise WrongLength(f"{len(masked)} ciphertexts for {most} weights at most.", party=host)
     session.send("unmasked_gradient", host, gradient=residues_to_arrow(key.public, decrypt_residues(key, masked)))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fl_tasks.vertical.neural.grid import LARGEST_UNITS, MOST_STEPS
+from fl_tasks.vertical.neural.grid import MOST_STEPS
 from storage.errors import CodedError
 from storage.roles import DATA, GUEST, HOST
 from storage.schema import Contract, Message, PaddedModN, Paillier, Public
@@ -94,10 +94,10 @@ CONTRACT = Contract(
 )
 
 
-class BadWidths(CodedError):
+class TooManySteps(CodedError):
     code = "TMB-NEURAL-001"
-    cause = "The network's layers are wider than the fixed-point form holds, or training has too many steps."
-    remedy = f"At most {LARGEST_UNITS} units at each party, and {MOST_STEPS} batches in all rounds together."
+    cause = "Training has more steps than the fixed-point form of the weights holds."
+    remedy = f"At most {MOST_STEPS} batches in all rounds together: take larger batches, or fewer rounds."
 
 
 class TooFewColumns(CodedError):

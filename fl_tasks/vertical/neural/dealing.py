@@ -22,11 +22,12 @@ from fl_tasks.shares.dealt import SEED_BYTES
 from fl_tasks.shares.wide import Wide
 from fl_tasks.vertical.dealer.gradient import BadSeed
 from fl_tasks.vertical.key_holder import WrongLength
-from fl_tasks.vertical.neural.programs import network_of, parted
+from fl_tasks.vertical.neural.programs import most_weights, network_of, parted
 from storage.roles import ARBITER, DATA, GUEST, HOST
 from storage.schema import Contract, Disclosed, Message, Pad64, Public
 
-_MOST_VALUES = 1 << 32
+_MOST_VALUES, _MOST_AT_ONCE = 1 << 32, 1 << 27
+"""Of one mask in a whole training, and in a batch: 3 GiB."""
 _UNIFORM = "uniformly random values: each is under a mask that only the sender and the arbiter know"
 _ONCE = "a mask is for one batch; **together with the arbiter the recipient could take it off**"
 FORWARD = (
@@ -167,10 +168,12 @@ def words(session: Session, name: str, column: str, sender: str, *shape: int) ->
     return shaped(session.receive(name, sender), column, sender, *shape)
 
 
-def inputs_of(session: Session, sender: str, rows: int) -> Wide:
-    """A host's masked columns and its ones, however many there are; raises :class:`WrongLength`."""
+def inputs_of(session: Session, sender: str, rows: int, units: int) -> Wide:
+    """A host's masked columns and its ones, however many there are that its guard lets pass; raises :class:`WrongLength`."""
     table = session.receive("masked_inputs", sender)
     columns = max(2, len(table) // (wide.WORDS * rows))
+    if columns * units > most_weights(session, rows):
+        raise WrongLength(f"Gradients of {columns * units} weights over {rows} rows.", party=sender)
     return shaped(table, "x", sender, rows, columns)
 
 
@@ -207,9 +210,11 @@ class Dealer:
         return count
 
     def deal(self, rows: int, batch: int) -> None:
-        """A batch's corrections for every host."""
+        """A batch's corrections for every host. Raises :class:`WrongLength` for more than this machine should be asked to hold."""
         self._session.within(batch)
         for host in self._session.hosts:
+            if rows * max(self._units, self._sums, self._columns.get(host, 0) + 1) > _MOST_AT_ONCE:
+                raise WrongLength(f"{rows} rows in a batch.", party=host)
             self._deal_sums(host, rows)
             if self._columns:
                 self._deal_gradient(host, rows)

@@ -69,7 +69,7 @@ class DealtGuest:
         units, rows = w.shape[0], len(slopes)
         share = words(session, "masked_share", "w", party, *w.shape[:2])
         bends = words(session, "masked_bends", "bend", party, rows, units)
-        inputs = inputs_of(session, party, rows)
+        inputs = inputs_of(session, party, rows, units)
         through = self._padded("through", party, wide.product(slopes, wide.transposed(wide.add(w, share))))
         bent = self._padded("bent", party, wide.times(bends, through))
         gradient = self._padded("gradient", party, wide.product(wide.transposed(inputs), bent))
@@ -101,12 +101,13 @@ class DealtHost:
         if learns:
             session.send("columns", session.arbiter, count=shape[1])
         self._masks = Masks.received(session)
+        self._under = wide.of(np.zeros((0, 0), np.int64))
 
     def show(self, units: Floats) -> None:
         """Steps 1 to 3."""
         check_units(self._session, units)
         session, alpha = self._session, wide.of(encode(units, ACTIVATION_BITS))
-        mask = self._mask("units", alpha)
+        self._under = mask = self._mask("units", alpha)
         session.send("masked_units", session.guest, alpha=wide.subtract(alpha, mask).ravel())
         w = wide.of_integers(self.share.w)
         weights = words(session, "masked_weights", "w", session.guest, *w.shape[:2])
@@ -128,7 +129,7 @@ class DealtHost:
         corrections = corrections_of(session, rows, x.shape[1], units, sums)
 
         drawn = noise(session.prf("noise", batch).stream("step"), self.share.w.shape)  # step 5
-        step = wide.product(wide.transposed(self._mask("units", bent)), slopes)
+        step = wide.product(wide.transposed(self._under), slopes)
         step = wide.add(wide.add(step, corrections["step"]), wide.of_integers(drawn))
         session.send("shared_step", guest, step=step.ravel())
 

@@ -11,7 +11,7 @@ from fl_tasks.vertical.key_holder import own_key, peer_key
 from fl_tasks.vertical.neural.backward import Slopes, receive_step, send_slopes, serve_gradient
 from fl_tasks.vertical.neural.forward import Sums, on_grid, send_sums, send_units
 from fl_tasks.vertical.neural.grid import Floats, Share
-from fl_tasks.vertical.neural.programs import Shape
+from fl_tasks.vertical.neural.programs import Shape, most_weights
 
 
 class EncryptedGuest:
@@ -39,7 +39,7 @@ class EncryptedGuest:
             send_slopes(self._session, key.public, party, delta, share.w)
         for party, share in self.shares.items():
             step = receive_step(self._session, key, party, share.w.shape)
-            serve_gradient(self._session, key, party)
+            serve_gradient(self._session, key, party, most_weights(self._session, len(delta)))
             share.move(-step)
 
 

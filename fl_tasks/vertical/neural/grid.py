@@ -21,7 +21,7 @@ ACTIVATION_BITS, WEIGHT_BITS, SLOPE_BITS, INPUT_BITS = 16, 32, 40, 24
 """Fractional bits of a host's units, of weights, of derivatives by the guest's sums, and of inputs times a unit's derivative."""
 NOISE_BITS = 108
 """A step of W is hidden in noise of so many bits on the weights' grid, 62 more than the largest step has."""
-MOMENTUM_BITS = 16
+MOMENTUM_BITS = 53
 
 LARGEST_ACTIVATION, LARGEST_UNITS, MOST_STEPS = 2.0**10, 64, 1 << 16
 LARGEST_SLOPES = 2.0**4
@@ -51,7 +51,7 @@ def noise(stream: Stream, shape: tuple[int, ...]) -> Grid:
 class Share:
     """A party's share of W and of its velocity, shape (units, sums): v = momentum v + change, W = W + v.
 
-    Both round by themselves, so that W moves as it should up to three units of the grid.
+    Both round by themselves: a step is off by two units of the grid at most, and in what momentum keeps of it.
     """
 
     def __init__(self, w: Grid, velocity: Grid, momentum: float) -> None:

@@ -17,8 +17,8 @@ from fl_tasks.nets.optimisers import Momentum
 from fl_tasks.nets.towers import Tower, activated, bends, host_net
 from fl_tasks.session import Session
 from fl_tasks.vertical.block import BatchTooSmall, Block, guard_label
-from fl_tasks.vertical.neural.contract import BadWidths, TooFewColumns, TooLarge
-from fl_tasks.vertical.neural.grid import LARGEST_UNITS, MOST_STEPS, Floats, Share
+from fl_tasks.vertical.neural.contract import TooFewColumns, TooLarge, TooManySteps
+from fl_tasks.vertical.neural.grid import MOST_STEPS, Floats, Share
 from storage.roles import HOST
 
 Batches = list[npt.NDArray[np.int64]]
@@ -138,13 +138,13 @@ def batches_of(session: Session, block: Block) -> Batches:
     """The batches of every round, drawn by the data parties together once per run.
 
     They stay the same, because sums over ever new batches would be ever new equations for the rows' derivatives. Raises
-    :class:`BatchTooSmall` where a batch is too small for this host's weights, :class:`TooFewColumns` and :class:`BadWidths`.
+    :class:`BatchTooSmall` where a batch is too small for this host's weights, :class:`TooFewColumns` and :class:`TooManySteps`.
     """
     network, limits = network_of(session), session.terms.limits
     assert network.bottom is not None
     batches = parted(session, session.common().stream("batches").permutation(block.rows))
-    if max(network.bottom, network.hidden[0]) > LARGEST_UNITS or len(batches) * int(session.params["rounds"]) > MOST_STEPS:
-        raise BadWidths(party=session.me)
+    if len(batches) * int(session.params["rounds"]) > MOST_STEPS:
+        raise TooManySteps(party=session.me)
     if session.role == HOST and block.x.shape[1] <= network.hidden[0]:
         raise TooFewColumns(party=session.me)
     weights = (block.x.shape[1] + 1) * network.bottom if session.role == HOST else 0
@@ -152,6 +152,11 @@ def batches_of(session: Session, block: Block) -> Batches:
     if len(batches[-1]) < least:
         raise BatchTooSmall(f"{len(batches[-1])} rows for {weights} weights; at least {least} are needed.", party=session.me)
     return batches
+
+
+def most_weights(session: Session, rows: int) -> int:
+    """For how many weights a host may have gradients of a batch: the guest does not rely on the host's own guard."""
+    return rows // session.terms.limits.minimum_rows_per_weight
 
 
 def parted(session: Session, rows: npt.NDArray[np.int64]) -> Batches:

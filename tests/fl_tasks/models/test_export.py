@@ -81,6 +81,29 @@ def test_a_release_shows_nothing_but_to_the_guest_and_cannot_be_altered(made):
         export(made.place("clinic"), "run-1", [{}])
 
 
+@pytest.mark.parametrize(
+    "forge",
+    [
+        lambda found: found[:-1],
+        lambda found: [{**one, "threshold": "nan"} for one in found],
+        lambda found: [{**one, "threshold": 1e300} for one in found],
+        lambda found: [{**one, "missing_left": "false"} for one in found],
+        lambda found: [{**one, "more": 1} for one in found],
+        lambda found: ["split"],
+    ],
+)
+def test_a_signed_release_of_something_else_is_refused(made, monkeypatch, forge):
+    import fl_tasks.models.export as module
+
+    real = module.splits
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "splits", lambda part: forge(real(part)))
+        forged = release(made.place("lab"), "run-1")
+    with pytest.raises(ForeignRelease) as caught:
+        export(made.place("clinic"), "run-1", [forged, release(made.place("bank"), "run-1")])
+    assert caught.value.party == "lab"
+
+
 def test_who_may_do_what(made):
     with pytest.raises(NotExportable):
         release(made.place("clinic"), "run-1")

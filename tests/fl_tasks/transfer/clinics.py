@@ -14,6 +14,7 @@ from tests.federation import Federation, federation
 
 ROLES = {"hospital": "guest", "practice": "host"}
 TERMS = {"components": 4, "width": 3, "hidden": []}
+LIMITS = {"minimum_numbers_per_weight": 3}
 
 
 def tables(rows: int = 240, common: int = 80, seed: int = 3) -> dict[str, pa.Table]:
@@ -33,11 +34,15 @@ def tables(rows: int = 240, common: int = 80, seed: int = 3) -> dict[str, pa.Tab
 
 
 def layout(
-    root: Path, made: dict[str, pa.Table] | None = None, terms: dict[str, Any] | None = None, **parameters: Any
+    root: Path,
+    made: dict[str, pa.Table] | None = None,
+    terms: dict[str, Any] | None = None,
+    limits: dict[str, Any] | None = None,
+    **parameters: Any,
 ) -> Federation:
     """A federation of the two; ``parameters`` are the run's defaults."""
     given = {"rounds": {"default": 4, "min": 1, "max": 50}, "pretraining": 30, "class_weights": "balanced", **parameters}
-    document = {"task_terms": {"transfer": {**TERMS, **(terms or {})}}, "scores": ["practice"]}
+    document = {"task_terms": {"transfer": {**TERMS, **(terms or {})}}, "scores": ["practice"], "limits": limits or LIMITS}
     return federation(root, tables(), roles=ROLES, protocol="transfer", parameters=given, **document)
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from fl_tasks.crypto.errors import MalformedPacking
+from fl_tasks.session import Session
+from fl_tasks.vertical import neural
 from fl_tasks.vertical.key_holder import WrongLength
-from fl_tasks.vertical.neural import encrypted, split
+from fl_tasks.vertical.neural import dealt, encrypted, split
 from fl_tasks.vertical.neural.contract import TooLarge
 from fl_tasks.vertical.neural.forward import Sums
 from storage.errors import CodedError
@@ -44,6 +47,26 @@ def test_sums_of_another_width(tmp_path, monkeypatch):
     real = Sums.ask
     monkeypatch.setattr(Sums, "ask", lambda self, share: real(self, share[:, :-1]))
     assert isinstance(refused(tmp_path), WrongLength)
+
+
+@pytest.mark.parametrize(
+    ("engine", "protocol", "name", "column"),
+    [("paillier", neural, "masked_gradient", "gradient"), ("dealer", dealt, "masked_inputs", "x")],
+)
+def test_gradients_of_more_weights_than_the_rows_allow(tmp_path, monkeypatch, engine, protocol, name, column):
+    real = Session.send
+
+    def send(self, sent, to=None, /, **columns):
+        if sent == name:
+            columns[column] = pa.concat_arrays([pa.array(columns[column])] * 12)
+        real(self, sent, to, **columns)
+
+    monkeypatch.setattr(Session, "send", send)
+    fed = layout(tmp_path, engine=engine)
+    fed.start(rounds=1)
+    with pytest.raises(WrongLength) as caught:
+        train(fed, blocks(fed, *sample(160)), protocol)
+    assert caught.value.party == "lab"
 
 
 @pytest.mark.parametrize("forge", [lambda units: units[:-1], lambda units: np.where(units > 0, np.nan, units)])

@@ -10,7 +10,7 @@ from fl_tasks.vertical import neural
 from fl_tasks.vertical.block import BatchTooSmall
 from fl_tasks.vertical.neural import dealt as on_shares
 from fl_tasks.vertical.neural import split
-from fl_tasks.vertical.neural.contract import BadWidths, TooFewColumns, TooLarge
+from fl_tasks.vertical.neural.contract import TooFewColumns, TooLarge, TooManySteps
 from tests.federation import federation
 from tests.fl_tasks.vertical.neural.parties import NAMES, STUB, begun, blocks, drawn, joined, layout, sample, train, whole
 
@@ -53,7 +53,7 @@ def test_a_batch_too_small_for_a_hosts_weights_is_refused(tmp_path):
 def test_more_steps_than_the_form_holds_are_refused(tmp_path):
     fed = layout(tmp_path, network={"bottom": 2, "hidden": [1]}, batch_rows=20, rounds={"default": 1000, "min": 1, "max": 1000})
     fed.start()
-    with pytest.raises(BadWidths):
+    with pytest.raises(TooManySteps):
         train(fed, blocks(fed, *sample(1400, 4)))
 
 
