@@ -5,7 +5,7 @@ from __future__ import annotations
 from storage.roles import DATA, GUEST, HOST
 from storage.schema import Contract, Disclosed, Message, PaddedModN, Paillier, Public
 
-_ROWS = "five numbers of common rows to a weight at least; full batches only"
+_ROWS = "limits.minimum_numbers_per_weight; all rows in every round"
 
 PUBLIC_KEY = Message(
     "public_key",
