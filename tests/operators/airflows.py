@@ -1,6 +1,7 @@
 """Real Airflows of the demos' federations for tests, and the same runs without Airflow to compare with.
 
-Three of the clinic's: small keys, short waits, and a second agreement that asks a person. Four of the hospitals': without west.
+Three of the clinic's: small keys, short waits, and a second agreement that asks a person, or two about networks. Four of the
+hospitals': without west. Two of the diagnosis, and five of the lenders'.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ import numpy as np
 import pandas as pd
 import yaml
 from rich.console import Console
+from safetensors.numpy import load
 
 from cli.demo.airflow_api import FINISHED, Airflow
-from cli.demo.demos import HOSPITALS, LENDING, WDBC
+from cli.demo.demos import DIAGNOSIS, HOSPITALS, LENDING, WDBC
 from cli.demo.federation import Federation, lay_out
 from cli.demo.instance import Instance, free_ports
 from cli.demo.lenders import customers_of
@@ -28,7 +30,10 @@ from cli.demo.progress import Display
 from cli.demo.running import start
 from cli.demo.supervise import Supervisor
 from contracts.agreement import Agreement
+from contracts.engine import DEALER_WAIVER
+from fl_tasks.models.part import ModelPart
 from fl_tasks.models.reading import part_of_run
+from fl_tasks.models.tensors import to_file
 from fl_tasks.stages.align import align
 from fl_tasks.stages.join import invite, join
 from fl_tasks.stages.train import train
@@ -39,7 +44,7 @@ from tests.federation import FOREVER, quiet
 
 AGREEMENT = WDBC.agreement
 ROUNDS, LEG = 6, 3
-ASKED = "asked"
+ASKED, DEALT = "asked", "dealt"
 CLIENTS = ("north", "east", "south")
 UNDISTURBED = "undisturbed"
 
@@ -85,7 +90,7 @@ class Airflows:
 
     def reached_round(self, party: str, run: str, round: int) -> bool:
         store = self.federation.home(party) / "store"
-        return any(store.glob(f"to-*/{self.federation.agreement}/{run}/{round:06d}"))
+        return any(store.glob(f"to-*/*/{run}/{round:06d}"))
 
     def artifacts(self, party: str, run: str) -> dict[Path, str]:
         """Everything that a party's store holds of a run, with its hash, but the keys that settling destroys."""
@@ -93,13 +98,22 @@ class Airflows:
         files = [path for path in store.rglob("[!.~]*") if path.is_file() and run in path.parts and not destroyed & {*path.parts}]
         return {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
-    def weights(self, party: str, run: str) -> np.ndarray:
-        return np.asarray(part_of_run(self.place(party), run).document["weights"])
+    def part(self, party: str, run: str, agreement: str | None = None) -> ModelPart:
+        return part_of_run(self.place(party, agreement), run)
 
-    def assert_unharmed(self, holders: Iterable[str], run: str, before: Mapping[str, Mapping[Path, str]]) -> None:
+    def assert_unharmed(
+        self, holders: Iterable[str], run: str, before: Mapping[str, Mapping[Path, str]], off: float = 1e-9
+    ) -> None:
         """The model is the undisturbed run's, and nothing that was stored ``before`` has changed."""
         for party in holders:
-            np.testing.assert_allclose(self.weights(party, run), self.weights(party, UNDISTURBED), rtol=0, atol=1e-9)
+            found, expected = (load(to_file(self.part(party, one).document)) for one in (run, UNDISTURBED))
+            assert found.keys() == expected.keys() and found
+            for name, one in found.items():
+                np.testing.assert_allclose(one, expected[name], rtol=0, atol=off)
+        self.assert_untouched(run, before)
+
+    def assert_untouched(self, run: str, before: Mapping[str, Mapping[Path, str]]) -> None:
+        """Nothing that was stored ``before`` has changed."""
         for party, stored in before.items():
             assert stored, party
             now = self.artifacts(party, run)
@@ -140,6 +154,41 @@ def hospital_airflows(root: Path) -> Iterator[Airflows]:
     parties = {name: one for name, one in document["parties"].items() if name in CLIENTS or one["role"] == "aggregator"}
     changes = {"parties": parties, "scores": list(CLIENTS), "task": task, "leg": 2 * ROUNDS, "quality": None}
     federation = lay_out(root / "demo", changes, inline_seconds=12, demo=HOSPITALS)
+    undisturbed(federation)
+    with _up(root, federation) as airflows:
+        yield airflows
+
+
+@contextmanager
+def network_airflows(root: Path) -> Iterator[Airflows]:
+    """The clinic's three again, with two agreements about a network: on ciphertexts, and on shares that the notary deals."""
+    document = yaml.safe_load((WDBC.terms / "agreement.yaml").read_text())
+    columns, drop = (document["tables"]["laboratory"][name] for name in ("columns", "drop"))
+    kept = dict(list(columns.items())[:8])
+    laboratory = {"columns": kept, "drop": [*drop, *(columns.keys() - kept.keys())]}
+    network = {"protocol": "vertical-mlp", "label": document["task"]["label"], "network": {"bottom": 3, "hidden": [2]}}
+    parameters = {"rounds": ROUNDS, "step": 0.5, "test_fraction": 0.25}
+    terms = {
+        "tables": {**document["tables"], "laboratory": laboratory},
+        "limits": {"minimum_batch": 100, "maximum_leverage": 0.5, "minimum_rows_per_weight": 10},
+        "incentives": {"budget": 1000, "method": "volume"},
+        "leg": LEG,
+        "quality": None,
+    }
+    task = {**network, "parameters": {**parameters, "key_bits": 1024}}
+    federation = lay_out(root / "demo", {**terms, "task": task}, inline_seconds=12)
+    task = {**network, "parameters": parameters, "engine": "dealer", "waivers": [DEALER_WAIVER]}
+    _add_agreement(federation, DEALT, {**terms, "task": task})
+    with _up(root, federation) as airflows:
+        yield airflows
+
+
+@contextmanager
+def transfer_airflows(root: Path) -> Iterator[Airflows]:
+    """The hospital and the clinic of the diagnosis; an undisturbed run is behind them."""
+    document = yaml.safe_load((DIAGNOSIS.terms / "agreement.yaml").read_text())
+    task = {**document["task"], "parameters": {"rounds": ROUNDS, "key_bits": 1024, "loss_change": 0.0}}
+    federation = lay_out(root / "demo", {"task": task, "leg": LEG, "quality": None}, inline_seconds=12, demo=DIAGNOSIS)
     undisturbed(federation)
     with _up(root, federation) as airflows:
         yield airflows
