@@ -1,4 +1,4 @@
-"""An epoch of a vertical network with one host, at 2048 bits or on dealt shares: seconds and bytes by rows and by widths.
+"""An epoch of a vertical network with one host, at 2048 bits or on dealt shares: seconds, bytes and memory by rows and by widths.
 
 ``python -m benchmarks.neural [--quick] [--dealer] [OUTPUT.json]``. A process for each party, with one worker, trains on generated
 tables of ten columns each, with exchange, sealing and booking. The first epoch, which has keys and tables of powers to make, does
@@ -23,6 +23,8 @@ from rich.table import Table
 COLUMNS = {"guest": 10, "host": 10}
 CASES = ((1_000, 4, 2), (4_000, 4, 2), (1_000, 8, 4), (4_000, 8, 4), (16_000, 4, 2))
 """Rows, units of each party, joint units."""
+_DEALT = ((100_000, 4, 2),)
+"""Beyond them, on dealt shares."""
 _QUICK = 1
 _EPOCHS = 2
 _OUT = Path(".tombolo/bench/neural")
@@ -75,8 +77,9 @@ def agreement(folder: Path, bottom: int, joint: int, dealer: bool) -> Path:
 
 
 def work(settings: Path, run: str) -> dict[str, Any]:
-    """One party, in a process of its own: seconds, CPU seconds and bytes sent of the second epoch."""
+    """One party, in a process of its own: seconds, CPU seconds and bytes sent of the second epoch; the process's most MiB."""
     import math
+    import resource
 
     from fl_tasks.stages.align import align
     from fl_tasks.stages.join import join
@@ -93,7 +96,7 @@ def work(settings: Path, run: str) -> dict[str, Any]:
     train(place, run, wait, progress=lambda _: None)
     seconds, cpu = time.monotonic() - began, time.process_time() - cpu
     sent = sum(one.size for one in place.books(run).entries("sent") if "/000002/train." in one.address)
-    return {"seconds": seconds, "cpu": cpu, "bytes": sent}
+    return {"seconds": seconds, "cpu": cpu, "bytes": sent, "mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
 
 
 def measure(rows: int, bottom: int, joint: int, dealer: bool) -> dict[str, Any]:
@@ -117,6 +120,7 @@ def measure(rows: int, bottom: int, joint: int, dealer: bool) -> dict[str, Any]:
         "seconds_per_epoch": max(one["seconds"] for one in found.values()),
         "cpu_per_epoch": {party: one["cpu"] for party, one in found.items()},
         "bytes_per_epoch": {party: one["bytes"] for party, one in found.items()},
+        "most_mib": round(max(one["mib"] for one in found.values())),
     }
 
 
@@ -127,16 +131,19 @@ def main() -> None:
     parser.add_argument("--dealer", action="store_true", help="on shares that an arbiter deals")
     parser.add_argument("output", type=Path, nargs="?", metavar="OUTPUT.json")
     options = parser.parse_args()
-    found = [measure(*case, options.dealer) for case in CASES[: _QUICK if options.quick else len(CASES)]]
+    cases = (*CASES, *_DEALT) if options.dealer else CASES
+    found = [measure(*case, options.dealer) for case in (cases[:_QUICK] if options.quick else cases)]
     form, parties = ("dealt shares" if options.dealer else "2048 bits"), list(found[0]["cpu_per_epoch"])
     table = Table(title=f"An epoch of a vertical network: 10 and 10 columns, one host, {form}", title_justify="left")
-    names = [*(f"CPU s, {party}" for party in parties), *(f"MB, {party}" for party in parties)]
+    names = [*(f"CPU s, {party}" for party in parties), *(f"MB, {party}" for party in parties), "MiB at most"]
     for name in ("rows", "units of each, joint", "seconds", *names):
         table.add_column(name, justify="right")
     for one in found:
         sent = [count / 1e6 for count in one["bytes_per_epoch"].values()]
         figures = (one["seconds_per_epoch"], *one["cpu_per_epoch"].values(), *sent)
-        table.add_row(f"{one['rows']:,}", f"{one['bottom']}, {one['joint']}", *(f"{figure:.1f}" for figure in figures))
+        table.add_row(
+            f"{one['rows']:,}", f"{one['bottom']}, {one['joint']}", *(f"{figure:.2f}" for figure in figures), str(one["most_mib"])
+        )
     Console(width=110).print(table)
     if options.output is not None:
         options.output.write_text(json.dumps({"cases": found}, indent=2) + "\n", encoding="utf-8")
