@@ -95,7 +95,7 @@ def _saw(place: Any, run: str) -> list[dict[str, Any]]:
     ]
 
 
-def show_answers(report: Mapping[str, Any], console: Console) -> None:
+def show_answers(report: Mapping[str, Any], folder: Path, console: Console) -> None:
     """The answers beside the truth, and what each party saw."""
     table = Table(title="What the bank asked, and was answered", title_justify="left")
     for name in ("a person", "open loans", "truth", "exposure", "truth", "shown as"):

@@ -15,9 +15,7 @@ from cli.demo.tables import Tables
 class Demo:
     """One demo: its agreement (a folder under federations/), what writes its tables, and where and on which ports it lives.
 
-    ``up`` is the command that leaves it running; ``chart`` asks for a chart of gains at its end; ``vanishes`` names a client whose
-    Airflow is killed when it has begun its first round after ``rounds_before``; ``asks`` says that nothing is trained, but asked;
-    ``transfers`` tells the story of a hospital and a clinic.
+    ``up`` is the command that leaves it running. What happens in it is in :mod:`cli.demo.stories`.
     """
 
     agreement: str
@@ -25,11 +23,6 @@ class Demo:
     root: Path
     first_port: int
     up: str
-    chart: bool = False
-    vanishes: str | None = None
-    rounds_before: int = 3
-    asks: bool = False
-    transfers: bool = False
 
     @property
     def terms(self) -> Path:
@@ -44,8 +37,8 @@ class Demo:
 
 _STATE = REPOSITORY / ".tombolo"
 WDBC = Demo("wdbc", wdbc.write_tables, _STATE / "demo", 8080, "make up")
-MARKETING = Demo("marketing", marketing.write_tables, _STATE / "demo-marketing", 8090, "make up-marketing", chart=True)
-HOSPITALS = Demo("hospitals", hospitals.write_tables, _STATE / "demo-horizontal", 8100, "make up-horizontal", vanishes="west")
-LENDING = Demo("lending", lenders.write_tables, _STATE / "demo-lending", 8110, "make up-lending", asks=True)
-DIAGNOSIS = Demo("diagnosis", diagnosis.write_tables, _STATE / "demo-transfer", 8120, "make up-transfer", transfers=True)
+MARKETING = Demo("marketing", marketing.write_tables, _STATE / "demo-marketing", 8090, "make up-marketing")
+HOSPITALS = Demo("hospitals", hospitals.write_tables, _STATE / "demo-horizontal", 8100, "make up-horizontal")
+LENDING = Demo("lending", lenders.write_tables, _STATE / "demo-lending", 8110, "make up-lending")
+DIAGNOSIS = Demo("diagnosis", diagnosis.write_tables, _STATE / "demo-transfer", 8120, "make up-transfer")
 DEMOS = {demo.agreement: demo for demo in (WDBC, MARKETING, HOSPITALS, LENDING, DIAGNOSIS)}

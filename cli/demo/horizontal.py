@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from cli.demo.airflow_api import FINISHED
-from cli.demo.demos import Demo
 from cli.demo.following import Followed
 from cli.demo.runs import DemoFailed, Up, bytes_sent
 from storage.roles import CLIENT
 
+VANISHES, ROUNDS_BEFORE = "west", 3
+"""Who is lost, when it has begun its first round after so many."""
 _SCORE_LIMIT = 180.0
 
 
@@ -36,14 +38,13 @@ class Vanishing:
         return self._client
 
 
-def lose_a_client(up: Up, demo: Demo) -> dict[str, Any]:
+def lose_a_client(up: Up) -> dict[str, Any]:
     """Train with all, lose one, finish and score with the others; returns what the report says. Raises DemoFailed."""
-    gone = str(demo.vanishes)
-    vanishing = Vanishing(up, gone, demo.rounds_before)
+    vanishing = Vanishing(up, VANISHES, ROUNDS_BEFORE)
     training = up.run("train", vanishing)
     if vanishing.moment is None:
-        raise DemoFailed(f"training was over before {gone} could vanish")
-    del up.airflows[gone]
+        raise DemoFailed(f"training was over before {VANISHES} could vanish")
+    del up.airflows[VANISHES]
     scored = _score(up)
     up.all_well()
     up.show.say("training the pooled models and each hospital's own for comparison")
@@ -51,14 +52,14 @@ def lose_a_client(up: Up, demo: Demo) -> dict[str, Any]:
     clients = [party for party, role in up.federation.roles.items() if role == CLIENT]
     finished = [one for one in clients if training.states[one] == "success"]
     return {
-        **up.came_of(training, [gone]),
+        **up.came_of(training, [VANISHES]),
         "seconds": {**training.seconds(initiator), "prediction": scored.pop("seconds")},
         "bytes_sent": bytes_sent(up.federation, training.runs),
         "predicted_rows": sum(scored["rows"].values()),
         "clients": {
             "started": clients,
             "finished": finished,
-            "vanished": {gone: vanishing.moment},
+            "vanished": {VANISHES: vanishing.moment},
             "predicted_rows": scored["rows"],
             "sums": _sums(up, training),
         },
@@ -91,7 +92,7 @@ def _sums(up: Up, training: Followed) -> list[dict[str, Any]]:
     return [{"sums": one.title, "first": one.first, "last": one.last, "clients": list(one.survivors or ())} for one in found]
 
 
-def show_clients(report: Mapping[str, Any], console: Console) -> None:
+def show_clients(report: Mapping[str, Any], folder: Path, console: Console) -> None:
     """Who was in which sum, drawn as a table; who signed, and how many rows each scored afterwards."""
     told = report["clients"]
     table = Table(title="Who was there", title_justify="left")

@@ -9,23 +9,19 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import yaml
 from rich.console import Console
 
 from cli.demo.airflow_api import Airflow
-from cli.demo.asking import ask_lenders, show_answers
 from cli.demo.demos import Demo
 from cli.demo.federation import lay_out
-from cli.demo.horizontal import lose_a_client, show_clients
 from cli.demo.instance import USER, Instance, free_ports
 from cli.demo.progress import Display, display
 from cli.demo.runs import DemoFailed, Up
+from cli.demo.stories import STORIES
 from cli.demo.supervise import DidNotStart, Supervisor, copy_database, log_of, migrate, stop_registered
-from cli.demo.transfer import show_curve, transfer_and_diagnose
-from cli.demo.vertical import train_and_predict
 
 _START_LIMIT = 300.0
 
@@ -41,18 +37,8 @@ def run_demo(demo: Demo, keep: bool) -> int:
     try:
         with _terminable():
             report = _demo(demo, keep, supervisor, console, began)
-            if demo.asks:
-                show_answers(report, console)
-            else:
-                from cli.simulation.report import show
-
-                show(report, console)
-            if demo.chart:
-                _show_gains(report, demo.root, console)
-            if demo.vanishes:
-                show_clients(report, console)
-            if demo.transfers:
-                show_curve(report, demo.root, console)
+            for show in STORIES[demo.agreement].shows:
+                show(report, demo.root, console)
             _show_instances(report["airflows"], None if keep else demo.up, console)
             good = True
     except (DemoFailed, DidNotStart) as error:
@@ -66,9 +52,10 @@ def run_demo(demo: Demo, keep: bool) -> int:
 
 
 def _demo(demo: Demo, keep: bool, supervisor: Supervisor, console: Console, began: float) -> dict[str, Any]:
-    from cli.simulation.report import build, write
+    from cli.simulation.report import write
     from contracts.agreement import Agreement
 
+    story = STORIES[demo.agreement]
     parties = yaml.safe_load((demo.terms / "agreement.yaml").read_text(encoding="utf-8"))["parties"]
     with display(console, parties) as show:
         show.say(f"laying out {len(parties)} organisations: keys, stores, tables, a signed agreement")
@@ -80,10 +67,9 @@ def _demo(demo: Demo, keep: bool, supervisor: Supervisor, console: Console, bega
         ]
         airflows = start(demo.agreement, instances, supervisor, show, {one.party: one.environment() for one in instances})
         started = time.monotonic() - began
-        up = Up(federation, airflows, supervisor, show)
-        told = _story(up, demo)
+        told = story.tell(up := Up(federation, airflows, supervisor, show))
         folder = federation.home(federation.initiator) / "federations" / federation.agreement
-        report = (dict if demo.asks else build)(
+        report = story.report(
             agreement=demo.agreement,
             protocol=Agreement.load(folder).terms.task.protocol,
             **{**told, "seconds": {"starting": started, **told["seconds"]}},
@@ -92,15 +78,6 @@ def _demo(demo: Demo, keep: bool, supervisor: Supervisor, console: Console, bega
         report["seconds"]["demo"] = round(time.monotonic() - began, 3)
         write(report, demo.root / "report.json")
         return report
-
-
-def _story(up: Up, demo: Demo) -> dict[str, Any]:
-    """What happens once all is up; returns what the report says of it."""
-    if demo.asks:
-        return ask_lenders(up)
-    if demo.transfers:
-        return transfer_and_diagnose(up)
-    return lose_a_client(up, demo) if demo.vanishes else train_and_predict(up)
 
 
 def _login(one: Instance, keep: bool) -> dict[str, str]:
@@ -164,17 +141,6 @@ def _show_instances(airflows: Mapping[str, Mapping[str, str]], stopped: str | No
         table.add_row(party, one["url"], one["user"], one["password"])
     console.print(table)
     console.print("They keep running; `make down` stops them.")
-
-
-def _show_gains(report: Mapping[str, Any], folder: Path, console: Console) -> None:
-    """The gains of the federated model over the guest's own, as bars and as a picture in ``folder``."""
-    from cli.demo.gains import show
-    from fl_tasks.models.gains import PICTURE, gains_picture
-
-    curves = {"together": report["gains"]["federated"], "the guest alone": report["gains"]["guest_only"]}
-    (folder / PICTURE).write_text(gains_picture(curves, f"Gains of {report['agreement']} on held-out rows"), encoding="utf-8")
-    show(report, console)
-    console.print(f"The chart as a picture: {folder / PICTURE}", highlight=False, soft_wrap=True)
 
 
 @contextmanager

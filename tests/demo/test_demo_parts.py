@@ -23,6 +23,7 @@ from cli.demo.demos import DEMOS
 from cli.demo.federation import lay_out
 from cli.demo.instance import Instance, free_ports
 from cli.demo.running import _login, _show_instances
+from cli.demo.stories import STORIES
 from cli.demo.supervise import stop_registered
 from cli.demo.wdbc import CLINIC_COLUMNS, write_tables
 from contracts.agreement import Agreement
@@ -32,6 +33,10 @@ from contracts.settings import PartySettings
 @pytest.fixture(scope="module")
 def tables(tmp_path_factory):
     return write_tables(tmp_path_factory.mktemp("tables"))
+
+
+def test_every_demo_has_a_story():
+    assert STORIES.keys() == DEMOS.keys()
 
 
 def test_each_side_knows_patients_that_the_other_does_not(tables):

@@ -18,7 +18,7 @@ from rich.console import Console
 
 from cli.demo import following
 from cli.demo.demos import HOSPITALS
-from cli.demo.horizontal import Vanishing, show_clients
+from cli.demo.horizontal import VANISHES, Vanishing, show_clients
 from cli.demo.hospitals import LABEL, SITES, write_tables
 from cli.demo.progress import Display
 from cli.demo.supervise import Supervisor
@@ -52,7 +52,7 @@ def test_hospitals_see_other_tumours_and_all_have_the_agreed_columns(tables):
     assert shares == sorted(shares) and shares[-1] > 0.5 > 0.2 > shares[0] > 0
     for frame in frames.values():
         assert set(terms["task"]["horizontal"]["features"]) < set(frame.columns)
-    assert terms["parties"][HOSPITALS.vanishes]["role"] == "client"
+    assert terms["parties"][VANISHES]["role"] == "client"
 
 
 def test_a_killed_airflow_leaves_no_process_and_is_not_missed(tmp_path: Path):
@@ -125,9 +125,8 @@ def test_who_was_there_is_drawn():
         ],
     }
     output = StringIO()
-    show_clients(
-        {"clients": clients, "rounds": 8, "settlement": {"signers": ["north", "registry"]}}, Console(file=output, width=80)
-    )
+    report = {"clients": clients, "rounds": 8, "settlement": {"signers": ["north", "registry"]}}
+    show_clients(report, Path(), Console(file=output, width=80))
     lines = {line.split("│")[1].strip(): line for line in output.getvalue().splitlines() if line.count("│") > 4}
     assert [lines[name].count("█") for name in ("statistics", "rounds 4 to 8", "signed the block")] == [4, 3, 1]
     assert lines["rows scored"].split("│")[2].strip() == "17" and lines["rows scored"].split("│")[5].strip() == ""

@@ -1,0 +1,44 @@
+"""What happens in each demo once all is up, and what is shown of it at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from cli.demo.asking import ask_lenders, show_answers
+from cli.demo.gains import show_gains
+from cli.demo.horizontal import lose_a_client, show_clients
+from cli.demo.runs import Up
+from cli.demo.transfer import show_curve, transfer_and_diagnose
+from cli.demo.vertical import train_and_predict
+from cli.simulation.report import build, show
+
+Show = Callable[[Mapping[str, Any], Path, Console], None]
+
+
+def show_model(report: Mapping[str, Any], folder: Path, console: Console) -> None:
+    """The model beside the plain ones of the same rows."""
+    show(report, console)
+
+
+@dataclass(frozen=True)
+class Story:
+    """``tell`` returns what the report says, ``report`` makes the whole of it, ``shows`` print it or draw into its folder."""
+
+    tell: Callable[[Up], dict[str, Any]]
+    shows: tuple[Show, ...] = (show_model,)
+    report: Callable[..., dict[str, Any]] = build
+
+
+STORIES = {
+    "wdbc": Story(train_and_predict),
+    "marketing": Story(train_and_predict, (show_model, show_gains)),
+    "hospitals": Story(lose_a_client, (show_model, show_clients)),
+    "lending": Story(ask_lenders, (show_answers,), dict),
+    "diagnosis": Story(transfer_and_diagnose, (show_model, show_curve)),
+}
+"""By the demo's agreement."""
