@@ -51,14 +51,18 @@ class _Bars:
 
 
 class _Lines:
+    """A line for every stage of every party, and for every round one: of the party that tells its loss first."""
+
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._rounds: set[Any] = set()
 
     def __call__(self, party: str, event: Mapping[str, Any]) -> None:
         match event["event"]:
             case "done":
                 self._say(f"{party}: {event['stage']} done in {event['seconds']:.1f} s")
-            case "facts" if "loss" in event:
+            case "facts" if "loss" in event and event.get("round") not in self._rounds:
+                self._rounds.add(event.get("round"))
                 self._say(f"{party}: {_facts(event)}")
 
     def _say(self, line: str) -> None:

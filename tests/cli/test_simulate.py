@@ -65,6 +65,7 @@ def test_a_whole_run_with_parquet_and_csv(folder):
     assert result.exit_code == 0, result.output
     report = json.loads((folder / "out" / "report.json").read_text())
     assert report["rounds"] == 2
+    assert [sum(f"round {number}, loss" in line for line in result.output.splitlines()) for number in (1, 2)] == [1, 1]
     assert report["rows"]["common"] == report["rows"]["train"] + report["rows"]["test"] > 300
     federated, alone = report["metrics"]["federated"]["auc"], report["metrics"]["guest_only"]["auc"]
     assert federated > alone
