@@ -16,49 +16,48 @@ help: ## list the commands
 
 install: $(STAMP) ## install everything from the lock file into .venv
 
-$(STAMP): requirements.lock
+$(STAMP): requirements.lock pyproject.toml
 	@if [ -z "$(PYTHON)" ]; then echo "Python 3.11 or newer is needed: apt install python3 python3-venv"; exit 1; fi
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
 		{ echo "Python's venv is missing: apt install $$($(PYTHON) -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')"; exit 1; }
 	@[ -x $(RUN) ] || $(PYTHON) -m venv $(VENV)
 	@echo "installing the locked packages into $(VENV); this takes a minute or two"
 	$(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements.lock
-	@pwd > "$$($(RUN) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/tombolo.pth"
-	@printf '#!/bin/sh\nexec "%s/%s" -m cli "$$@"\n' "$$(pwd)" "$(RUN)" > $(VENV)/bin/tombolo && chmod +x $(VENV)/bin/tombolo
+	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $(STAMP)
 
 demo: $(STAMP) ## three organisations, three Airflows, one encrypted model
-	$(RUN) -m cli demo
+	$(RUN) -m tombolo.cli demo
 
 demo-marketing: $(STAMP) ## a shop, a bank, a social network: boosted trees and what they gain
-	$(RUN) -m cli demo marketing
+	$(RUN) -m tombolo.cli demo marketing
 
 demo-horizontal: $(STAMP) ## four hospitals train over their patients; one is killed on the way
-	$(RUN) -m cli demo hospitals
+	$(RUN) -m tombolo.cli demo hospitals
 
 demo-lending: $(STAMP) ## a bank asks three lenders about people, and exposes nobody
-	$(RUN) -m cli demo lending
+	$(RUN) -m tombolo.cli demo lending
 
 demo-transfer: $(STAMP) ## a hospital with labels, a clinic without, few common patients
-	$(RUN) -m cli demo diagnosis
+	$(RUN) -m tombolo.cli demo diagnosis
 
 up: $(STAMP) ## make demo, and leave the three UIs running
-	$(RUN) -m cli demo --keep
+	$(RUN) -m tombolo.cli demo --keep
 
 up-marketing: $(STAMP) ## make demo-marketing, and leave the three UIs running
-	$(RUN) -m cli demo marketing --keep
+	$(RUN) -m tombolo.cli demo marketing --keep
 
 up-horizontal: $(STAMP) ## make demo-horizontal, and leave the four surviving UIs running
-	$(RUN) -m cli demo hospitals --keep
+	$(RUN) -m tombolo.cli demo hospitals --keep
 
 up-lending: $(STAMP) ## make demo-lending, and leave the five UIs running
-	$(RUN) -m cli demo lending --keep
+	$(RUN) -m tombolo.cli demo lending --keep
 
 up-transfer: $(STAMP) ## make demo-transfer, and leave the two UIs running
-	$(RUN) -m cli demo diagnosis --keep
+	$(RUN) -m tombolo.cli demo diagnosis --keep
 
 down: ## stop them
-	@[ ! -x $(RUN) ] || $(RUN) -m cli demo-stop
+	@[ ! -x $(RUN) ] || $(RUN) -m tombolo.cli demo-stop
 
 test: $(STAMP) ## the whole test suite
 	$(RUN) -m pytest -q -n 2 --dist loadscope --no-loadscope-reorder
@@ -67,7 +66,7 @@ lint: $(STAMP) ## style, types, layers
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
-	PYTHONPATH=. $(VENV)/bin/lint-imports --no-cache
+	$(VENV)/bin/lint-imports --no-cache
 
 # Peers are held in an environment of their own; without it, or without FATE's or Flower's, comparisons are skipped with a reason.
 $(PEERS)/.installed: benchmarks/requirements.lock
@@ -86,13 +85,13 @@ bench-quick: $(STAMP) $(PEERS)/.installed ## the kernels only, under five minute
 
 acceptance: $(STAMP) ## quality bars on the tables in DATA=folder
 	@[ -n "$(DATA)" ] || { echo "usage: make acceptance DATA=folder"; exit 2; }
-	$(RUN) -m cli acceptance "$(DATA)"
+	$(RUN) -m tombolo.cli acceptance "$(DATA)"
 	$(RUN) -m benchmarks.acceptance_horizontal "$(DATA)"
 	$(RUN) -m benchmarks.acceptance_transfer "$(DATA)"
 
 lock: ## write requirements.lock anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q \
-		requirements.in -o requirements.lock --upgrade
+		pyproject.toml requirements.in -o requirements.lock --upgrade
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q \
 		benchmarks/requirements.in -o benchmarks/requirements.lock --upgrade
 

@@ -10,17 +10,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cli.demo.hospitals import write_hospitals
-from fl_tasks.horizontal.statistics import statistics_of
-from fl_tasks.horizontal.trees.contract import integers, units
-from fl_tasks.models.metrics import classification
-from fl_tasks.models.reading import part_of_run
-from fl_tasks.models.reference import Rows, reference_totals
-from fl_tasks.models.trees import TreePart
-from fl_tasks.stages.aligned import features, label, load_aligned
-from fl_tasks.trees.boosting import Plan
-from fl_tasks.trees.growing import Derivatives, Local, grow
-from fl_tasks.workplace import Workplace
+from tombolo.cli.demo.hospitals import write_hospitals
+from tombolo.fl_tasks.learning.horizontal.statistics import statistics_of
+from tombolo.fl_tasks.learning.metrics import classification
+from tombolo.fl_tasks.learning.reference import Rows, reference_totals
+from tombolo.fl_tasks.learning.trees.boosting import Plan
+from tombolo.fl_tasks.learning.trees.growing import Derivatives, Local, grow
+from tombolo.fl_tasks.learning.trees.part import TreePart
+from tombolo.fl_tasks.models.reading import part_of_run
+from tombolo.fl_tasks.protocols.horizontal_trees.messages import integers, units
+from tombolo.fl_tasks.runtime.context import PartyContext
+from tombolo.fl_tasks.workflow.aligned import features, label, load_aligned
 
 _AGREEMENT = Path(__file__).resolve().parents[1] / "federations" / "hospitals-trees"
 
@@ -36,18 +36,18 @@ def findings(out: Path, run: Callable[..., Mapping[str, Any]]) -> Iterator[tuple
     report = run("hospitals-trees", _AGREEMENT, tables, split)
     codes, y, test, totals = [], [], [], []
     for party in tables:
-        place = Workplace.open("hospitals-trees", out / "hospitals-trees" / "parties" / party / "party.yaml")
-        aligned, part = load_aligned(place, report["run"]), part_of_run(place, report["run"])
+        context = PartyContext.open("hospitals-trees", out / "hospitals-trees" / "parties" / party / "party.yaml")
+        aligned, part = load_aligned(context, report["run"]), part_of_run(context, report["run"])
         assert isinstance(part, TreePart)
-        table = features(place, aligned)
+        table = features(context, aligned)
         codes.append(part.encoder.transform(table))
-        y.append(label(place, aligned))
+        y.append(label(context, aligned))
         test.append(aligned.test)
         totals.append(part.totals(table)[:, 0])
     codes_, y_, test_, totals_ = (np.concatenate(parts) for parts in (codes, y, test, totals))
-    task, limits, params = place.terms.task, place.terms.limits, place.params(report["run"])
+    task, limits, params = context.terms.task, context.terms.limits, context.params(report["run"])
     plan = Plan.of("logistic", 2, params, limits.minimum_leaf_rows)
-    scale = units(plan, statistics_of(place.run_area(report["run"]).area("train")).label_scale)
+    scale = units(plan, statistics_of(context.run_area(report["run"]).area("train")).label_scale)
     own = pooled(plan, part.base, scale, codes_[~test_], y_[~test_], part.rounds)
     yield "digits of training margins that agree with pooled trees'", _digits(np.abs(own - totals_[~test_]).max()), 9.0
     reference = reference_totals(task, limits, params, part.rounds, codes_, Rows(y_, np.ones(len(y_)), test_))

@@ -11,16 +11,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fl_tasks.horizontal.secagg import CONTRACT, Closing, Sum, aggregate, contribute
-from fl_tasks.horizontal.secagg.masking import Words
-from fl_tasks.session import Secrets, Session
-from fl_tasks.waiting import Wait, Watch
-from storage.books import Books
-from storage.exchange import Exchange, Peer, Self
-from storage.identity import PartyKeys
-from storage.private import PrivateArea
-from storage.roles import AGGREGATOR, CLIENT
-from storage.stores.local import LocalStore
+from tombolo.fl_tasks.learning.horizontal.secagg import MESSAGES, Closing, Sum, aggregate, contribute
+from tombolo.fl_tasks.learning.horizontal.secagg.masking import Words
+from tombolo.fl_tasks.runtime.session import Secrets, Session
+from tombolo.fl_tasks.runtime.waiting import Wait, Watch
+from tombolo.storage.books import Books
+from tombolo.storage.exchange import Exchange, Peer, Self
+from tombolo.storage.identity import PartyKeys
+from tombolo.storage.private import PrivateArea
+from tombolo.storage.roles import AGGREGATOR, CLIENT
+from tombolo.storage.stores.local import LocalStore
 
 T = TypeVar("T")
 CENTRE = "centre"
@@ -165,7 +165,7 @@ class Federation:
             terms=None,  # type: ignore[arg-type]
             params={},
             exchange=Exchange(me, others, "bench", run, "ab" * 32, self._books(name, run)),
-            contract=CONTRACT,
+            contract=MESSAGES,
             stage="train",
             run_area=area,
             history=area.area("history"),

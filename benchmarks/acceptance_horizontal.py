@@ -23,18 +23,18 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks._horizontal_trees_case import findings
-from cli.demo.digits import write_digits
-from cli.simulate import simulated
-from contracts.reading import read_model
-from contracts.terms import Terms
-from fl_tasks.horizontal.averaging import Plan, addends, checked, moved, start
-from fl_tasks.models.linear import partial_scores
-from fl_tasks.models.metrics import classification
-from fl_tasks.models.reading import part_of_run
-from fl_tasks.models.reference import fit_alone
-from fl_tasks.nets.training import Sample, Training
-from fl_tasks.stages.aligned import features, label, load_aligned
-from fl_tasks.workplace import Workplace
+from tombolo.agreements.reading import read_model
+from tombolo.agreements.terms import Terms
+from tombolo.cli.demo.digits import write_digits
+from tombolo.cli.simulate import simulated
+from tombolo.fl_tasks.learning.linear_part import partial_scores
+from tombolo.fl_tasks.learning.metrics import classification
+from tombolo.fl_tasks.learning.nets.training import Sample, Training
+from tombolo.fl_tasks.learning.reference import fit_alone
+from tombolo.fl_tasks.models.reading import part_of_run
+from tombolo.fl_tasks.protocols.horizontal_mlp.programs import Plan, addends, checked, moved, start
+from tombolo.fl_tasks.runtime.context import PartyContext
+from tombolo.fl_tasks.workflow.aligned import features, label, load_aligned
 
 _DIGITS = Path(__file__).resolve().parents[1] / "federations" / "digits"
 _SEED = 20260402
@@ -103,12 +103,12 @@ def heart(work: Work) -> Iterable[Finding]:
     report = work.run("heart4-newton", agreement, tables, split)
     x, y, test, totals = [], [], [], []
     for site in tables:
-        place = Workplace.open("heart4", work.out / "heart4-newton" / "parties" / site / "party.yaml")
-        aligned, part = load_aligned(place, report["run"]), part_of_run(place, report["run"])
-        x.append(part.encoder.transform(features(place, aligned)))
-        y.append(label(place, aligned))
+        context = PartyContext.open("heart4", work.out / "heart4-newton" / "parties" / site / "party.yaml")
+        aligned, part = load_aligned(context, report["run"]), part_of_run(context, report["run"])
+        x.append(part.encoder.transform(features(context, aligned)))
+        y.append(label(context, aligned))
         test.append(aligned.test)
-        totals.append(partial_scores(part, features(place, aligned)))
+        totals.append(partial_scores(part, features(context, aligned)))
     x_, y_, test_, totals_ = (np.concatenate(parts) for parts in (x, y, test, totals))
     weights, intercept = fit_alone("horizontal-logistic", x_[~test_], y_[~test_], 1e-3)
     pooled = classification(y_[test_], x_[test_] @ weights + intercept)["auc"]

@@ -25,16 +25,16 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.acceptance_horizontal import Finding
-from cli.simulate import simulated
-from contracts.reading import read_model
-from contracts.tables import TableTerms
-from contracts.task import TransferTerms
-from contracts.terms import LimitTerms, Terms
-from fl_tasks.models.metrics import classification
-from fl_tasks.transfer.components import Components
-from fl_tasks.transfer.objective import Source
-from fl_tasks.transfer.plain import self_learning, train
-from fl_tasks.transfer.tower import Tower
+from tombolo.agreements.reading import read_model
+from tombolo.agreements.tables import TableTerms
+from tombolo.agreements.task import TransferTerms
+from tombolo.agreements.terms import LimitTerms, Terms
+from tombolo.cli.simulate import simulated
+from tombolo.fl_tasks.learning.metrics import classification
+from tombolo.fl_tasks.protocols.transfer.components import Components
+from tombolo.fl_tasks.protocols.transfer.objective import Source
+from tombolo.fl_tasks.protocols.transfer.plain import self_learning, train
+from tombolo.fl_tasks.protocols.transfer.tower import Tower
 
 _DRAWS, _USERS = range(1, 6), 6000
 _ALIKE = {"rounds": 40, "rate": 0.05, "alignment_weight": 0.1, "loss_change": 0.0, "key_bits": 2048}

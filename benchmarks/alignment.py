@@ -47,7 +47,7 @@ def lay_out(protocol: str, name: str) -> dict[str, Path]:
     """Keys, settings and a signed agreement of both parties; the table is never read."""
     import yaml
 
-    from cli.simulation.layout import lay_out
+    from tombolo.cli.simulation.layout import lay_out
 
     terms = {
         "schema": "tombolo.terms/1",
@@ -71,32 +71,32 @@ def lay_out(protocol: str, name: str) -> dict[str, Path]:
 
 def work(party: str, settings: Path, size: int) -> dict[str, Any]:
     """One party, in a process of its own."""
-    from fl_tasks.alignment import pair
-    from fl_tasks.alignment.contract import CONTRACT
-    from fl_tasks.stages.join import join
-    from fl_tasks.waiting import Wait
-    from fl_tasks.workplace import Workplace
+    from tombolo.fl_tasks.alignment import pair
+    from tombolo.fl_tasks.alignment.messages import MESSAGES
+    from tombolo.fl_tasks.runtime.context import PartyContext
+    from tombolo.fl_tasks.runtime.waiting import Wait
+    from tombolo.fl_tasks.workflow.join import join
 
-    place, wait = Workplace.open("alignment", settings), Wait(math.inf)
-    join(place, "bench", wait, progress=lambda _: None)
+    context, wait = PartyContext.open("alignment", settings), Wait(math.inf)
+    join(context, "bench", wait, progress=lambda _: None)
     ids = ids_of(party, size)
-    with place.session("bench", CONTRACT, "align", wait, progress=lambda _: None) as session:
+    with context.session("bench", MESSAGES, "align", wait, progress=lambda _: None) as session:
         began, cpu = time.monotonic(), time.process_time()
         rows = pair.common_rows(session, ids, 100)
         seconds, cpu = time.monotonic() - began, time.process_time() - cpu
     found = hashlib.sha256("\n".join(ids[row] for row in rows).encode()).hexdigest()
-    sent = sum(one.size for one in place.books("bench").entries("sent") if "/align." in one.address)
+    sent = sum(one.size for one in context.books("bench").entries("sent") if "/align." in one.address)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     return {"common": len(rows), "found": found, "seconds": seconds, "cpu": cpu, "bytes": sent, "peak_gib": peak}
 
 
 def measure(protocol: str, size: int) -> dict[str, Any]:
     """Both parties at once; refuses figures of a wrong result."""
-    from fl_tasks.stages.join import invite
-    from fl_tasks.workplace import Workplace
+    from tombolo.fl_tasks.runtime.context import PartyContext
+    from tombolo.fl_tasks.workflow.join import invite
 
     settings = lay_out(protocol, f"{protocol}-{size}")
-    invite(Workplace.open("alignment", settings["guest"]), "bench", "train", {})
+    invite(PartyContext.open("alignment", settings["guest"]), "bench", "train", {})
     with ProcessPoolExecutor(len(PARTIES), mp_context=multiprocessing.get_context("spawn")) as pool:
         futures = [pool.submit(work, party, settings[party], size) for party in PARTIES]
         found = [future.result() for future in futures]

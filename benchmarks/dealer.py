@@ -24,9 +24,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from fl_tasks.crypto.fixedpoint import FEATURE_BITS, encode_features
-from fl_tasks.shares.dealt import Masks, Matrix, dealer_addend, peer_addend
-from fl_tasks.shares.ring import Scale
+from tombolo.fl_tasks.crypto.fixedpoint import FEATURE_BITS, encode_features
+from tombolo.fl_tasks.shares.dealt import Masks, Matrix, dealer_addend, peer_addend
+from tombolo.fl_tasks.shares.ring import Scale
 
 ROWS, COLUMNS, ROUNDS = 100_000, {"guest": 25, "host": 25}, 6
 RESIDUAL_BITS = 32
@@ -117,12 +117,12 @@ class Round:
 
 def paillier_seconds(rows: int, columns: int, repeat: int) -> float:
     """A round's kernels at both data parties and the key holder, on ``rows`` x ``columns``, scaled to the whole table."""
-    from fl_tasks.crypto.fixedpoint import encode
-    from fl_tasks.crypto.masks import mask_residues
-    from fl_tasks.crypto.matvec import transposed_product
-    from fl_tasks.crypto.paillier import generate
-    from fl_tasks.crypto.prf import Prf
-    from fl_tasks.crypto.vector import decrypt_residues, encrypt
+    from tombolo.fl_tasks.crypto.fixedpoint import encode
+    from tombolo.fl_tasks.crypto.masks import mask_residues
+    from tombolo.fl_tasks.crypto.matvec import transposed_product
+    from tombolo.fl_tasks.crypto.paillier import generate
+    from tombolo.fl_tasks.crypto.prf import Prf
+    from tombolo.fl_tasks.crypto.vector import decrypt_residues, encrypt
 
     key, data = generate(2048), Round(rows)
     public = key.public
@@ -219,19 +219,19 @@ def work(settings: Path, run: str) -> dict[str, Any]:
     """One party, in a process of its own: seconds before the first round and per round, and bytes sent in either."""
     import math
 
-    from fl_tasks.stages.align import align
-    from fl_tasks.stages.join import join
-    from fl_tasks.stages.train import train
-    from fl_tasks.stages.validate import validate
-    from fl_tasks.waiting import Wait
-    from fl_tasks.workplace import Workplace
+    from tombolo.fl_tasks.runtime.context import PartyContext
+    from tombolo.fl_tasks.runtime.waiting import Wait
+    from tombolo.fl_tasks.workflow.align import align
+    from tombolo.fl_tasks.workflow.join import join
+    from tombolo.fl_tasks.workflow.train import train
+    from tombolo.fl_tasks.workflow.validate import validate
 
-    place, wait, ends = Workplace.open("shares", settings), Wait(math.inf), []
+    context, wait, ends = PartyContext.open("shares", settings), Wait(math.inf), []
     for stage in (join, validate, align):
-        stage(place, run, wait, progress=lambda _: None)
+        stage(context, run, wait, progress=lambda _: None)
     began = time.monotonic()
-    train(place, run, wait, progress=lambda facts: ends.append(time.monotonic()) if "round" in facts else None)
-    sent = [one for one in place.books(run).entries("sent") if "/train." in one.address]
+    train(context, run, wait, progress=lambda facts: ends.append(time.monotonic()) if "round" in facts else None)
+    sent = [one for one in context.books(run).entries("sent") if "/train." in one.address]
     first = sum(one.size for one in sent if "/000000/" in one.address)
     return {
         "once_seconds": ends[0] - began,
@@ -243,13 +243,13 @@ def work(settings: Path, run: str) -> dict[str, Any]:
 
 def exchange(rows: int) -> dict[str, Any]:
     """A training run with everything around the arithmetic, by party."""
-    from cli.simulation.layout import lay_out
-    from fl_tasks.stages.join import invite
-    from fl_tasks.workplace import Workplace
+    from tombolo.cli.simulation.layout import lay_out
+    from tombolo.fl_tasks.runtime.context import PartyContext
+    from tombolo.fl_tasks.workflow.join import invite
 
     tables = write_tables(_OUT / "tables", rows)
     laid = lay_out(agreement(_OUT / "agreement"), {party: tables[party] for party in COLUMNS}, tables["split"], _OUT / "run")
-    invite(Workplace.open("shares", laid.settings["guest"]), "bench", "train", {})
+    invite(PartyContext.open("shares", laid.settings["guest"]), "bench", "train", {})
     with ProcessPoolExecutor(len(laid.settings), mp_context=multiprocessing.get_context("spawn")) as pool:
         futures = {party: pool.submit(work, file, "bench") for party, file in laid.settings.items()}
         return {party: future.result() for party, future in futures.items()}

@@ -23,9 +23,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks._growth_chart import chart
-from fl_tasks.crypto.matvec import transposed_product
-from fl_tasks.crypto.paillier import PrivateKey, generate
-from fl_tasks.crypto.vector import CipherVector, decrypt, encrypt
+from tombolo.fl_tasks.crypto.matvec import transposed_product
+from tombolo.fl_tasks.crypto.paillier import PrivateKey, generate
+from tombolo.fl_tasks.crypto.vector import CipherVector, decrypt, encrypt
 
 T = TypeVar("T")
 ROWS, FEATURES, LIMIT = (10_000, 100_000, 1_000_000), (10, 50, 100), 10_000_000

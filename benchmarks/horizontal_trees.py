@@ -60,7 +60,7 @@ def agreement(folder: Path, clients: int) -> Path:
 
 def measure(clients: int, rows: int) -> dict[str, Any]:
     """Seconds and bytes per tree: those of a run of some trees less those of a run of one."""
-    from cli.simulate import simulated
+    from tombolo.cli.simulate import simulated
 
     folder = _OUT / str(clients)
     tables, terms = write_tables(folder / "tables", clients, rows), agreement(folder / "terms", clients)

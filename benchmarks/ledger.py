@@ -22,16 +22,16 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.memory import lay_out
-from contracts.settings import PartySettings
-from fl_tasks.audit.findings import Audit
-from fl_tasks.audit.objects import check_bookings
-from fl_tasks.audit.record import Booked, Record, check_record
-from fl_tasks.audit.source import StoreSource
-from storage.books import Books, Entry
-from storage.canonical import canonical
-from storage.ledger import merkle
-from storage.ledger.chain import DOMAIN, FIRST_PREVIOUS, SEGMENT_ENTRIES, Header, Segment, segment_key
-from storage.private import PrivateArea
+from tombolo.agreements.settings import PartySettings
+from tombolo.fl_tasks.ledger.audit.findings import Audit
+from tombolo.fl_tasks.ledger.audit.objects import check_bookings
+from tombolo.fl_tasks.ledger.audit.record import Booked, Record, check_record
+from tombolo.fl_tasks.ledger.audit.source import StoreSource
+from tombolo.storage.books import Books, Entry
+from tombolo.storage.canonical import canonical
+from tombolo.storage.ledger import merkle
+from tombolo.storage.ledger.chain import DOMAIN, FIRST_PREVIOUS, SEGMENT_ENTRIES, Header, Segment, segment_key
+from tombolo.storage.private import PrivateArea
 
 ENTRIES, RUN_ENTRIES, BOOKINGS = 1_000_000, 10_000, 5_000
 GOAL_SECONDS = 60.0

@@ -35,11 +35,11 @@ def timed(count: int, work: Callable[[], Any]) -> float:
 
 def arithmetic() -> dict[str, float]:
     """Microseconds of each piece at full key size."""
-    from fl_tasks.crypto import ristretto
-    from fl_tasks.crypto.masks import mask_residues, unmask
-    from fl_tasks.crypto.paillier import generate
-    from fl_tasks.crypto.prf import Prf
-    from fl_tasks.crypto.vector import CipherVector, decrypt_residues, encrypt, fresh_zeros
+    from tombolo.fl_tasks.crypto import ristretto
+    from tombolo.fl_tasks.crypto.masks import mask_residues, unmask
+    from tombolo.fl_tasks.crypto.paillier import generate
+    from tombolo.fl_tasks.crypto.prf import Prf
+    from tombolo.fl_tasks.crypto.vector import CipherVector, decrypt_residues, encrypt, fresh_zeros
 
     stream = Prf(bytes(32)).stream()
     scalar, ids = ristretto.random_scalar(stream), [f"person-{at}".encode() for at in range(SAMPLE)]
@@ -122,18 +122,18 @@ def patient(folder: Path) -> Path:
 
 def whole(folder: Path, customers: int) -> dict[str, Any]:
     """Runs of five processes on this machine; refuses wrong answers."""
-    from cli.simulation.driver import drive
-    from cli.simulation.layout import lay_out
-    from cli.simulation.lending import truth
-    from fl_tasks.stages.index import propose_index
-    from fl_tasks.stages.query import answers, propose_query, put_questions
-    from fl_tasks.workplace import Workplace
+    from tombolo.cli.simulation.driver import drive
+    from tombolo.cli.simulation.layout import lay_out
+    from tombolo.cli.simulation.lending import truth
+    from tombolo.fl_tasks.runtime.context import PartyContext
+    from tombolo.fl_tasks.workflow.index import propose_index
+    from tombolo.fl_tasks.workflow.query import answers, propose_query, put_questions
 
     laid = lay_out(patient(folder / "terms"), tables(folder, customers), None, folder / "run")
     for file in laid.settings.values():  # in the party's own process, where its CPU time is counted
         file.write_text(file.read_text(encoding="utf-8") + "workers: 1\n", encoding="utf-8")
-    places = {party: Workplace.open(laid.agreement, file) for party, file in laid.settings.items()}
-    place = places["bank"]
+    places = {party: PartyContext.open(laid.agreement, file) for party, file in laid.settings.items()}
+    context = places["bank"]
     assert laid.terms.task.query is not None
     unit, found = laid.terms.task.query.unit, {}
 
@@ -145,21 +145,21 @@ def whole(folder: Path, customers: int) -> dict[str, Any]:
             "bytes": {party: sent(one, name, kind) for party, one in places.items()},
         }
 
-    propose_index(place, "index")
+    propose_index(context, "index")
     run("index", "index")
     true = truth(laid, "index")
     for count in (1, BATCH):
-        propose_query(place, f"query-{count}", put_questions(place, str(questions(folder, count, customers))))
+        propose_query(context, f"query-{count}", put_questions(context, str(questions(folder, count, customers))))
         run("query", f"query-{count}")
-        for one in answers(place, f"query-{count}"):
+        for one in answers(context, f"query-{count}"):
             if (one["loans"], one["exposure"]) != (true["loans"][one["id"]], true["exposure"][one["id"]] * unit):
                 raise SystemExit("a wrong answer")
     return found
 
 
-def sent(place: Any, run: str, kind: str) -> int:
+def sent(context: Any, run: str, kind: str) -> int:
     """Bytes of the protocol's artifacts, those of joining and settling aside."""
-    return sum(one.size for one in place.books(run).entries("sent") if f"/{kind}." in one.address)
+    return sum(one.size for one in context.books(run).entries("sent") if f"/{kind}." in one.address)
 
 
 def show(pieces: dict[str, float], runs: dict[str, Any], console: Console) -> None:

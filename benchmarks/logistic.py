@@ -106,53 +106,53 @@ def party(settings: Path, run: str) -> dict[str, Any]:
     import math
     import time
 
-    from fl_tasks.stages.align import align
-    from fl_tasks.stages.join import join
-    from fl_tasks.stages.train import train
-    from fl_tasks.stages.validate import validate
-    from fl_tasks.waiting import Wait
-    from fl_tasks.workplace import Workplace
+    from tombolo.fl_tasks.runtime.context import PartyContext
+    from tombolo.fl_tasks.runtime.waiting import Wait
+    from tombolo.fl_tasks.workflow.align import align
+    from tombolo.fl_tasks.workflow.join import join
+    from tombolo.fl_tasks.workflow.train import train
+    from tombolo.fl_tasks.workflow.validate import validate
 
-    place, wait = Workplace.open("credit", settings), Wait(math.inf)
+    context, wait = PartyContext.open("credit", settings), Wait(math.inf)
     for stage in (join, validate, align):
-        stage(place, run, wait, progress=lambda _: None)
-    train(place, run, wait, progress=lambda _: None, leg_end=1)  # key generation and tables of powers are not a round's cost
+        stage(context, run, wait, progress=lambda _: None)
+    train(context, run, wait, progress=lambda _: None, leg_end=1)  # key generation and tables of powers are not a round's cost
     moments = [time.monotonic()]
-    train(place, run, wait, progress=lambda _: moments.append(time.monotonic()), leg_end=ROUNDS)
-    if place.me in FILES:
-        write_encoded(place, run)
-    sent = [one for one in place.books(run).entries("sent") if "/000002/train." in one.address]
+    train(context, run, wait, progress=lambda _: moments.append(time.monotonic()), leg_end=ROUNDS)
+    if context.me in FILES:
+        write_encoded(context, run)
+    sent = [one for one in context.books(run).entries("sent") if "/000002/train." in one.address]
     found = {"moments": moments, "bytes": sum(one.size for one in sent)}
     return found | {
         "stored": max((one.size / one.rows for one in sent if one.rows > 100 and one.kinds == ("paillier",)), default=0)
     }
 
 
-def write_encoded(place: Any, run: str) -> None:
+def write_encoded(context: Any, run: str) -> None:
     """This party's training rows as it trains on them, for the peer."""
     import pandas as pd
 
-    from fl_tasks.stages.aligned import features, label, load_aligned
-    from fl_tasks.tables.encoding import Encoder
+    from tombolo.fl_tasks.tables.encoding import Encoder
+    from tombolo.fl_tasks.workflow.aligned import features, label, load_aligned
 
-    aligned = load_aligned(place, run)
-    table, rows = features(place, aligned), ~aligned.test
-    encoder = Encoder.fit(table, place.terms.table(place.me), rows, place.terms.limits, place.me)
-    frame = pd.DataFrame(encoder.transform(table.filter(rows)), columns=[f"{place.me}_{at}" for at in range(len(encoder.names))])
+    aligned = load_aligned(context, run)
+    table, rows = features(context, aligned), ~aligned.test
+    encoder = Encoder.fit(table, context.terms.table(context.me), rows, context.terms.limits, context.me)
+    frame = pd.DataFrame(encoder.transform(table.filter(rows)), columns=[f"{context.me}_{at}" for at in range(len(encoder.names))])
     frame.insert(0, "id", [f"R{index:06d}" for index in range(len(frame))])
-    if PARTIES[place.me] == "guest":
-        frame["y"] = label(place, aligned)[rows].astype(int)
-    frame.to_csv(_OUT / "tables" / f"{place.me}.csv", index=False)
+    if PARTIES[context.me] == "guest":
+        frame["y"] = label(context, aligned)[rows].astype(int)
+    frame.to_csv(_OUT / "tables" / f"{context.me}.csv", index=False)
 
 
 def rounds(tables: dict[str, Path]) -> dict[str, Any]:
     """Our rounds, of one run: figures per round."""
-    from cli.simulation.layout import lay_out
-    from fl_tasks.stages.join import invite
-    from fl_tasks.workplace import Workplace
+    from tombolo.cli.simulation.layout import lay_out
+    from tombolo.fl_tasks.runtime.context import PartyContext
+    from tombolo.fl_tasks.workflow.join import invite
 
     laid = lay_out(agreement(_OUT / "agreement"), {party: tables[party] for party in FILES}, tables["split"], _OUT / "run")
-    invite(Workplace.open("credit", laid.settings["bank"]), "bench", "train", {})
+    invite(PartyContext.open("credit", laid.settings["bank"]), "bench", "train", {})
     with ProcessPoolExecutor(len(PARTIES), mp_context=multiprocessing.get_context("spawn")) as pool:
         futures = {party: pool.submit(work, file, "bench") for party, file in laid.settings.items()}
         found = {party: future.result() for party, future in futures.items()}

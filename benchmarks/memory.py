@@ -47,8 +47,8 @@ def lay_out(folder: Path, columns: int) -> None:
     """Keys, settings, expectation suites and a signed agreement of both parties."""
     import yaml
 
-    from contracts.agreement import Agreement
-    from storage.identity import PartyKeys
+    from tombolo.agreements.agreement import Agreement
+    from tombolo.storage.identity import PartyKeys
 
     agreement = folder / "federations" / "memory"
     agreement.mkdir(parents=True)
@@ -97,26 +97,26 @@ def expectations(columns: int) -> list[dict[str, object]]:
 
 def work(settings: str) -> None:
     """One party's process: join, validate, align, encode; prints seconds and peak memory after each."""
-    from fl_tasks.stages.align import align
-    from fl_tasks.stages.aligned import features, load_aligned
-    from fl_tasks.stages.join import join
-    from fl_tasks.stages.validate import validate
-    from fl_tasks.tables.encoding import Encoder
-    from fl_tasks.waiting import Wait
-    from fl_tasks.workplace import Workplace
+    from tombolo.fl_tasks.runtime.context import PartyContext
+    from tombolo.fl_tasks.runtime.waiting import Wait
+    from tombolo.fl_tasks.tables.encoding import Encoder
+    from tombolo.fl_tasks.workflow.align import align
+    from tombolo.fl_tasks.workflow.aligned import features, load_aligned
+    from tombolo.fl_tasks.workflow.join import join
+    from tombolo.fl_tasks.workflow.validate import validate
 
-    place, forever = Workplace.open("memory", Path(settings)), Wait(math.inf)
+    context, forever = PartyContext.open("memory", Path(settings)), Wait(math.inf)
 
-    def encode(place: Workplace, run: str, wait: Wait) -> None:
-        aligned = load_aligned(place, run)
-        table = features(place, aligned)
-        encoder = Encoder.fit(table, place.terms.table(place.me), ~aligned.test, place.terms.limits, place.me)
+    def encode(context: PartyContext, run: str, wait: Wait) -> None:
+        aligned = load_aligned(context, run)
+        table = features(context, aligned)
+        encoder = Encoder.fit(table, context.terms.table(context.me), ~aligned.test, context.terms.limits, context.me)
         encoder.transform(table)
 
     facts = {}
     for name, stage in {"join": join, "validate": validate, "align": align, "encode": encode}.items():
         began = time.monotonic()
-        stage(place, "memory", forever)
+        stage(context, "memory", forever)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         facts[name] = {"seconds": round(time.monotonic() - began, 1), "peak_gib": round(peak, 2)}
     print(json.dumps(facts))
@@ -124,14 +124,14 @@ def work(settings: str) -> None:
 
 def measure(rows: int, columns: int) -> dict[str, object]:
     """Run both parties; returns what each printed."""
-    from fl_tasks.stages.join import invite
-    from fl_tasks.workplace import Workplace
+    from tombolo.fl_tasks.runtime.context import PartyContext
+    from tombolo.fl_tasks.workflow.join import invite
 
     with tempfile.TemporaryDirectory(prefix="tombolo-memory-") as name:
         folder = Path(name)
         write_tables(folder, rows, columns)
         lay_out(folder, columns)
-        invite(Workplace.open("memory", folder / "guest" / "party.yaml"), "memory")
+        invite(PartyContext.open("memory", folder / "guest" / "party.yaml"), "memory")
         command = [sys.executable, "-m", "benchmarks.memory", "--party"]
         running = {
             party: subprocess.Popen([*command, str(folder / party / "party.yaml")], stdout=subprocess.PIPE, text=True)

@@ -55,7 +55,7 @@ def agreement(folder: Path, bottom: int, joint: int, dealer: bool) -> Path:
     """Terms of the benchmark: all rows are one batch."""
     import yaml
 
-    from contracts.engine import DEALER_WAIVER
+    from tombolo.agreements.engine import DEALER_WAIVER
 
     terms = {
         "schema": "tombolo.terms/1",
@@ -81,35 +81,35 @@ def work(settings: Path, run: str) -> dict[str, Any]:
     import math
     import resource
 
-    from fl_tasks.stages.align import align
-    from fl_tasks.stages.join import join
-    from fl_tasks.stages.train import train
-    from fl_tasks.stages.validate import validate
-    from fl_tasks.waiting import Wait
-    from fl_tasks.workplace import Workplace
+    from tombolo.fl_tasks.runtime.context import PartyContext
+    from tombolo.fl_tasks.runtime.waiting import Wait
+    from tombolo.fl_tasks.workflow.align import align
+    from tombolo.fl_tasks.workflow.join import join
+    from tombolo.fl_tasks.workflow.train import train
+    from tombolo.fl_tasks.workflow.validate import validate
 
-    place, wait = Workplace.open("network", settings), Wait(math.inf)
+    context, wait = PartyContext.open("network", settings), Wait(math.inf)
     for stage in (join, validate, align):
-        stage(place, run, wait, progress=lambda _: None)
-    train(place, run, wait, progress=lambda _: None, leg_end=1)
+        stage(context, run, wait, progress=lambda _: None)
+    train(context, run, wait, progress=lambda _: None, leg_end=1)
     began, cpu = time.monotonic(), time.process_time()
-    train(place, run, wait, progress=lambda _: None)
+    train(context, run, wait, progress=lambda _: None)
     seconds, cpu = time.monotonic() - began, time.process_time() - cpu
-    sent = sum(one.size for one in place.books(run).entries("sent") if "/000002/train." in one.address)
+    sent = sum(one.size for one in context.books(run).entries("sent") if "/000002/train." in one.address)
     return {"seconds": seconds, "cpu": cpu, "bytes": sent, "mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
 
 
 def measure(rows: int, bottom: int, joint: int, dealer: bool) -> dict[str, Any]:
     """The figures of one case."""
-    from cli.simulation.layout import lay_out
-    from fl_tasks.stages.join import invite
-    from fl_tasks.workplace import Workplace
+    from tombolo.cli.simulation.layout import lay_out
+    from tombolo.fl_tasks.runtime.context import PartyContext
+    from tombolo.fl_tasks.workflow.join import invite
 
     os.environ["TOMBOLO_WORKERS"] = "1"
     tables = write_tables(_OUT / "tables", rows)
     files = {party: tables[party] for party in COLUMNS}
     laid = lay_out(agreement(_OUT / "agreement", bottom, joint, dealer), files, tables["split"], _OUT / "run")
-    invite(Workplace.open("network", laid.settings["guest"]), "bench", "train", {})
+    invite(PartyContext.open("network", laid.settings["guest"]), "bench", "train", {})
     with ProcessPoolExecutor(len(laid.settings), mp_context=multiprocessing.get_context("spawn")) as pool:
         futures = {party: pool.submit(work, file, "bench") for party, file in laid.settings.items()}
         found = {party: future.result() for party, future in futures.items()}

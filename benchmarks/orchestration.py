@@ -21,8 +21,8 @@ GOAL_SECONDS, STRETCH_SECONDS = 60.0, 30.0
 
 def measure(demo: dict[str, Any], console: Console) -> dict[str, Any]:
     """Seconds per stage of both, and the overhead: what all stages together take longer inside Airflow."""
-    from cli.demo.wdbc import write_tables
-    from cli.simulate import simulated
+    from tombolo.cli.demo.wdbc import write_tables
+    from tombolo.cli.simulate import simulated
 
     tables = write_tables(Path(".tombolo/bench/tables"))
     data = {party: own.table for party, own in tables.items()}

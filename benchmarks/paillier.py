@@ -23,10 +23,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from benchmarks._turns import Peer, Side, compare, cpu_us
-from fl_tasks.crypto.matvec import transposed_product
-from fl_tasks.crypto.paillier import PrivateKey, generate
-from fl_tasks.crypto.pool import open_pool
-from fl_tasks.crypto.vector import CipherVector, decrypt, encrypt
+from tombolo.fl_tasks.crypto.matvec import transposed_product
+from tombolo.fl_tasks.crypto.paillier import PrivateKey, generate
+from tombolo.fl_tasks.crypto.pool import open_pool
+from tombolo.fl_tasks.crypto.vector import CipherVector, decrypt, encrypt
 
 RESIDUAL_BITS = 32
 BITS = (20, 8)

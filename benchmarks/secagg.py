@@ -32,11 +32,11 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks._secagg_parties import CENTRE, Cost, Federation
-from fl_tasks.crypto.packing import check_slots, pack, slots_per_ciphertext
-from fl_tasks.crypto.paillier import generate
-from fl_tasks.crypto.vector import decrypt, encrypt
-from fl_tasks.horizontal.secagg.graph import Graph
-from fl_tasks.horizontal.secagg.masking import Words, add_mask
+from tombolo.fl_tasks.crypto.packing import check_slots, pack, slots_per_ciphertext
+from tombolo.fl_tasks.crypto.paillier import generate
+from tombolo.fl_tasks.crypto.vector import decrypt, encrypt
+from tombolo.fl_tasks.learning.horizontal.secagg.graph import Graph
+from tombolo.fl_tasks.learning.horizontal.secagg.masking import Words, add_mask
 
 _OUT = Path(".tombolo/bench/secagg")
 COUNT, PLAIN_BYTES = 1_000_000, 8

@@ -86,22 +86,22 @@ def work(settings: Path, run: str) -> dict[str, Any]:
     """One party, in a process of its own: its seconds, CPU seconds and kernels' CPU seconds in training, and bytes sent by tree."""
     import math
 
-    from fl_tasks.stages.align import align
-    from fl_tasks.stages.join import join
-    from fl_tasks.stages.train import train
-    from fl_tasks.stages.validate import validate
-    from fl_tasks.waiting import Wait
-    from fl_tasks.workplace import Workplace
+    from tombolo.fl_tasks.runtime.context import PartyContext
+    from tombolo.fl_tasks.runtime.waiting import Wait
+    from tombolo.fl_tasks.workflow.align import align
+    from tombolo.fl_tasks.workflow.join import join
+    from tombolo.fl_tasks.workflow.train import train
+    from tombolo.fl_tasks.workflow.validate import validate
 
-    place, wait = Workplace.open("trees", settings), Wait(math.inf)
+    context, wait = PartyContext.open("trees", settings), Wait(math.inf)
     for stage in (join, validate, align):
-        stage(place, run, wait, progress=lambda _: None)
-    train(place, run, wait, progress=lambda _: None, leg_end=1)  # key generation and tables of powers are not a tree's cost
+        stage(context, run, wait, progress=lambda _: None)
+    train(context, run, wait, progress=lambda _: None, leg_end=1)  # key generation and tables of powers are not a tree's cost
     kernels = timed_kernels()
     began, cpu = time.monotonic(), time.process_time()
-    train(place, run, wait, progress=lambda _: None)
+    train(context, run, wait, progress=lambda _: None)
     seconds, cpu = time.monotonic() - began, time.process_time() - cpu
-    sent = [one.size for one in place.books(run).entries("sent") if "/000002/train." in one.address]
+    sent = [one.size for one in context.books(run).entries("sent") if "/000002/train." in one.address]
     return {"seconds": seconds, "cpu": cpu, "kernels": kernels, "bytes": sum(sent)}
 
 
@@ -109,10 +109,10 @@ def timed_kernels() -> dict[str, float]:
     """From now on, this process's CPU seconds inside each kernel; filled while it works."""
     import importlib
 
-    from fl_tasks.crypto.ahead import Ahead
-    from fl_tasks.crypto.vector import CipherVector
+    from tombolo.fl_tasks.crypto.ahead import Ahead
+    from tombolo.fl_tasks.crypto.vector import CipherVector
 
-    guest, host = (importlib.import_module(f"fl_tasks.vertical.secureboost.{role}") for role in ("guest", "host"))
+    guest, host = (importlib.import_module(f"tombolo.fl_tasks.protocols.secureboost.{role}") for role in ("guest", "host"))
     spent: dict[str, float] = {}
     inside = [False]
 
@@ -143,16 +143,16 @@ def timed_kernels() -> dict[str, float]:
 
 def measure(rows: int, classes: int = 2) -> dict[str, Any]:
     """All figures of our own, of one run."""
-    from cli.simulation.layout import lay_out
-    from fl_tasks.stages.join import invite
-    from fl_tasks.workplace import Workplace
+    from tombolo.cli.simulation.layout import lay_out
+    from tombolo.fl_tasks.runtime.context import PartyContext
+    from tombolo.fl_tasks.workflow.join import invite
 
     os.environ["TOMBOLO_WORKERS"] = "1"
     tables = write_tables(_OUT / "tables", rows, classes)
     laid = lay_out(
         agreement(_OUT / "agreement", classes), {party: tables[party] for party in COLUMNS}, tables["split"], _OUT / "run"
     )
-    invite(Workplace.open("trees", laid.settings["guest"]), "bench", "train", {})
+    invite(PartyContext.open("trees", laid.settings["guest"]), "bench", "train", {})
     with ProcessPoolExecutor(len(COLUMNS), mp_context=multiprocessing.get_context("spawn")) as pool:
         futures = {party: pool.submit(work, file, "bench") for party, file in laid.settings.items()}
         found = {party: future.result() for party, future in futures.items()}

@@ -64,7 +64,7 @@ def agreement(folder: Path, width: int, weights: str) -> Path:
 
 def measure(common: int, width: int, weights: str) -> dict[str, Any]:
     """Seconds and bytes per round: those of a run of some rounds less those of a run of one."""
-    from cli.simulate import simulated
+    from tombolo.cli.simulate import simulated
 
     folder = _OUT / f"{common}-{width}-{weights}"
     tables, terms = write_tables(folder / "tables", common), agreement(folder / "terms", width, weights)

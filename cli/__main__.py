@@ -1,6 +1,6 @@
 """``python -m cli`` is ``tombolo``."""
 
-from cli.app import main
+from tombolo.cli.app import main
 
 if __name__ == "__main__":
     main()

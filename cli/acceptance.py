@@ -76,8 +76,8 @@ def acceptance(
 
 def _run(case: Case, data: Path, out: Path, console: Any) -> dict[str, Any]:
     """Run one case; whatever happens becomes a result, so that the others still run."""
-    from cli.simulate import simulated
-    from storage.errors import CodedError
+    from tombolo.cli.simulate import simulated
+    from tombolo.storage.errors import CodedError
 
     folder = out / case.name
     try:

@@ -19,8 +19,8 @@ def check(folder: Folder) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from contracts.agreement import DOMAIN, Agreement
-    from storage.identity import SignatureRefused
+    from tombolo.agreements.agreement import DOMAIN, Agreement
+    from tombolo.storage.identity import SignatureRefused
 
     agreement, console = Agreement.load(folder, verify=False), Console()
     console.print(f"Agreement [bold]{agreement.name}[/bold], digest {agreement.digest}", highlight=False, soft_wrap=True)
@@ -50,8 +50,8 @@ def check(folder: Folder) -> None:
 @app.command()
 def sign(folder: Folder, settings: Annotated[Path | None, typer.Option(help="Party settings file.")] = None) -> None:
     """Sign whatever of the chain needs this party's signature; send the new files in signatures/ to all."""
-    from contracts.agreement import Agreement, NotAMember, NotPinned
-    from contracts.settings import PartySettings
+    from tombolo.agreements.agreement import Agreement, NotAMember, NotPinned
+    from tombolo.agreements.settings import PartySettings
 
     agreement, keys = Agreement.load(folder, verify=False), PartySettings.load(settings).load_keys()
     if not agreement.members:
@@ -117,7 +117,7 @@ def leave(folder: Folder, party: Annotated[str, typer.Argument(help="The member 
 
 
 def _write(folder: Path, changes: list[dict[str, Any]]) -> None:
-    from contracts.agreement import Agreement
+    from tombolo.agreements.agreement import Agreement
 
     path = Agreement.load(folder, verify=False).write_amendment(changes)
     typer.echo(f"Wrote {path}. Every member signs it with `tombolo agreement sign`.")
@@ -125,8 +125,8 @@ def _write(folder: Path, changes: list[dict[str, Any]]) -> None:
 
 def _public(party: str, path: Path) -> dict[str, str]:
     """A party's public keys from a key file or from the text that `keys show` prints."""
-    from contracts.agreement import public_half
-    from storage.identity import PartyKeys
+    from tombolo.agreements.agreement import public_half
+    from tombolo.storage.identity import PartyKeys
 
     try:
         text = path.read_text(encoding="utf-8")

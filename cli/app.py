@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import typer
 
-from cli import agreement, audit, keys, model, query
-from cli.acceptance import acceptance
-from cli.demo import demo, demo_stop
-from cli.errors import errors
-from cli.leakage import leakage
-from cli.preflight import preflight
-from cli.simulate import simulate
+from tombolo.cli import agreement, audit, keys, model, query
+from tombolo.cli.acceptance import acceptance
+from tombolo.cli.demo import demo, demo_stop
+from tombolo.cli.errors import errors
+from tombolo.cli.leakage import leakage
+from tombolo.cli.preflight import preflight
+from tombolo.cli.simulate import simulate
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.add_typer(keys.app, name="keys")
@@ -30,7 +30,7 @@ def tombolo() -> None:
 
 def main() -> None:
     """Entry point: a coded error becomes one line on standard error and exit status 1."""
-    from storage.errors import CodedError
+    from tombolo.storage.errors import CodedError
 
     try:
         app(prog_name="tombolo")

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from fl_tasks.audit.findings import Audit
-    from fl_tasks.audit.history import History
-    from fl_tasks.audit.source import StoreSource
-    from fl_tasks.audit.verify import Ends
+    from tombolo.fl_tasks.ledger.audit.findings import Audit
+    from tombolo.fl_tasks.ledger.audit.history import History
+    from tombolo.fl_tasks.ledger.audit.source import StoreSource
+    from tombolo.fl_tasks.ledger.audit.verify import Ends
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Verify, show and export a party's record.")
 Settings = Annotated[Path | None, typer.Option(help="Party settings file; default: TOMBOLO_PARTY.")]
@@ -31,7 +31,7 @@ def verify(
     if bundle is not None:
         sound = _verify_bundle(bundle)
     else:
-        from fl_tasks.audit.verify import verify_store
+        from tombolo.fl_tasks.ledger.audit.verify import verify_store
 
         sound = True
         for name in [agreement] if agreement else _names(settings):
@@ -51,7 +51,7 @@ def show(
     store: Copy = None,
 ) -> None:
     """Show the runs in the record, or the history of one: events, artifacts, metrics, contributions, rewards, block, findings."""
-    from fl_tasks.audit.history import histories, history
+    from tombolo.fl_tasks.ledger.audit.history import histories, history
 
     source = _source(_only(agreement, settings), settings, store)
     if run is None:
@@ -73,9 +73,9 @@ def export(
     store: Copy = None,
 ) -> None:
     """Write a bundle for an auditor: what was signed, opened, with a report (report.html) to read and print."""
-    from fl_tasks.audit.bundle import export as write
-    from fl_tasks.audit.report import page, several
-    from fl_tasks.audit.verify import verify_store
+    from tombolo.fl_tasks.ledger.audit.bundle import export as write
+    from tombolo.fl_tasks.ledger.audit.report import page, several
+    from tombolo.fl_tasks.ledger.audit.verify import verify_store
 
     source = _source(_only(agreement, settings), settings, store)
     audit, ends = verify_store(source)
@@ -92,8 +92,8 @@ def export(
 
 
 def _names(settings: Path | None) -> list[str]:
-    from contracts.settings import PartySettings
-    from fl_tasks.audit.source import agreements
+    from tombolo.agreements.settings import PartySettings
+    from tombolo.fl_tasks.ledger.audit.source import agreements
 
     return agreements(PartySettings.load(settings))
 
@@ -106,8 +106,8 @@ def _only(agreement: str | None, settings: Path | None) -> str:
 
 
 def _source(name: str, settings: Path | None, store: str | None) -> StoreSource:
-    from contracts.settings import PartySettings
-    from fl_tasks.audit.source import StoreSource
+    from tombolo.agreements.settings import PartySettings
+    from tombolo.fl_tasks.ledger.audit.source import StoreSource
 
     known = _names(settings)
     if name not in known:
@@ -116,9 +116,9 @@ def _source(name: str, settings: Path | None, store: str | None) -> StoreSource:
 
 
 def _verify_bundle(path: Path) -> bool:
-    from fl_tasks.audit.bundle import opened
-    from fl_tasks.audit.findings import Audit
-    from fl_tasks.audit.verify import verify_documents
+    from tombolo.fl_tasks.ledger.audit.bundle import opened
+    from tombolo.fl_tasks.ledger.audit.findings import Audit
+    from tombolo.fl_tasks.ledger.audit.verify import verify_documents
 
     audit = Audit()
     with opened(audit, path) as source:
@@ -136,7 +136,7 @@ def _print_audit(title: str, digest: str, audit: Audit, ends: Ends) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from fl_tasks.audit.report import counted
+    from tombolo.fl_tasks.ledger.audit.report import counted
 
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"[bold]{escape(title)}[/bold]\ndigest {digest}")
@@ -154,7 +154,7 @@ def _print_audit(title: str, digest: str, audit: Audit, ends: Ends) -> None:
 def _print_runs(runs: list[History]) -> None:
     from rich.table import Table
 
-    from fl_tasks.audit.report import size
+    from tombolo.fl_tasks.ledger.audit.report import size
 
     table = Table(header_style="bold")
     table.add_column("run", no_wrap=True, min_width=max((len(one.run) for one in runs), default=0))
@@ -171,7 +171,7 @@ def _print_run(one: History) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from fl_tasks.audit.history import plainly
+    from tombolo.fl_tasks.ledger.audit.history import plainly
 
     console = _console()
     console.print(f"[bold]Run {escape(one.run)}[/bold]: {one.kind}, {one.state}")
@@ -203,7 +203,7 @@ def _console() -> Any:
 def _traffic(one: History) -> Any:
     from rich.table import Table
 
-    from fl_tasks.audit.report import size
+    from tombolo.fl_tasks.ledger.audit.report import size
 
     table = Table(title="Artifacts", title_justify="left")
     for column in ("", "peer", "message"):
@@ -221,9 +221,9 @@ def _traffic(one: History) -> Any:
 def _print_block(console: Any, one: History, block: Mapping[str, Any]) -> None:
     from rich.table import Table
 
-    from fl_tasks.audit.history import shares
-    from fl_tasks.audit.report import size
-    from storage.canonical import digest
+    from tombolo.fl_tasks.ledger.audit.history import shares
+    from tombolo.fl_tasks.ledger.audit.report import size
+    from tombolo.storage.canonical import digest
 
     console.print(f"Block {block['height']} {digest(block)}, signed by {', '.join(one.signers)}", soft_wrap=True)
     pairs = Table("pair", "artifacts", "bytes", "not booked alike")

@@ -20,7 +20,7 @@ def errors(out: Annotated[Path, typer.Option(help="Markdown file to write.")] = 
 
 def page() -> str:
     """The Markdown page; imports every module that can define an error."""
-    from storage.errors import REGISTRY
+    from tombolo.storage.errors import REGISTRY
 
     for package in PACKAGES:
         for module in walk_packages(import_module(package).__path__, f"{package}."):

@@ -16,7 +16,7 @@ def new(
     out: Annotated[Path, typer.Option(help="Key file to write (mode 0600); an existing one is never overwritten.")],
 ) -> None:
     """Make new keys: for signing, for sealing, and the own vault."""
-    from storage.identity import PartyKeys
+    from tombolo.storage.identity import PartyKeys
 
     keys = PartyKeys.new(party)
     keys.save(out)
@@ -30,7 +30,7 @@ def rotate(
     out: Annotated[Path, typer.Option(help="Key file to write (mode 0600); an existing one is never overwritten.")],
 ) -> None:
     """Make new keys that keep the vault: models and checkpoints stay readable."""
-    from storage.identity import PartyKeys, SigningKey, UnsealKey
+    from tombolo.storage.identity import PartyKeys, SigningKey, UnsealKey
 
     old = PartyKeys.load(file)
     keys = PartyKeys(old.party, SigningKey.new(), UnsealKey.new(), old.vault)
@@ -42,15 +42,15 @@ def rotate(
 @app.command()
 def show(file: Annotated[Path, typer.Argument(help="A key file.")]) -> None:
     """Print the public half, as an amendment's `pin` takes it."""
-    from storage.identity import PartyKeys
+    from tombolo.storage.identity import PartyKeys
 
     _print_public(PartyKeys.load(file))
 
 
 def _print_public(keys: object) -> None:
-    from contracts.agreement import public_half
-    from contracts.amendments import fingerprint
-    from storage.identity import PartyKeys
+    from tombolo.agreements.agreement import public_half
+    from tombolo.agreements.amendments import fingerprint
+    from tombolo.storage.identity import PartyKeys
 
     assert isinstance(keys, PartyKeys)
     public = public_half(keys)

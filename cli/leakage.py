@@ -27,7 +27,8 @@ PAGES = {
     "protocols/transfer.md": "transfer",
     "protocols/vertical-mlp.md": "vertical-mlp",
 }
-"""Page: whose messages it lists, by their name in :mod:`fl_tasks.messages`; markers with a name of their own list another's."""
+"""Page: whose messages it lists, by their name in :mod:`tombolo.fl_tasks.workflow.messages`; markers with a name of their own
+list another's."""
 _TABLE = re.compile(r"(<!-- leakage(?: ([a-z-]+))? -->\n).*?(<!-- /leakage -->)", re.DOTALL)
 
 
@@ -41,6 +42,8 @@ def leakage(docs: Annotated[Path, typer.Option(help="Folder of the pages.")] = P
 
 def with_table(text: str, name: str) -> str:
     """A page with its tables between the markers made anew."""
-    from fl_tasks.messages import contract
+    from tombolo.fl_tasks.workflow.messages import message_set
 
-    return _TABLE.sub(lambda found: found.group(1) + contract(found.group(2) or PAGES[name]).leakage_table() + found.group(3), text)
+    return _TABLE.sub(
+        lambda found: found.group(1) + message_set(found.group(2) or PAGES[name]).leakage_table() + found.group(3), text
+    )

@@ -20,14 +20,14 @@ Out = Annotated[Path, typer.Option(help="File to write; an existing one is never
 @app.command()
 def part(agreement: Agreement, version: Version, out: Out, settings: Settings = None) -> None:
     """Write this party's part of a published model as it is kept: a safetensors file; its encoder is in the metadata."""
-    from fl_tasks.models.reading import NotTrained
-    from fl_tasks.models.registry import load_part
-    from fl_tasks.workplace import Workplace
+    from tombolo.fl_tasks.models.reading import NotTrained
+    from tombolo.fl_tasks.models.registry import load_part
+    from tombolo.fl_tasks.runtime.context import PartyContext
 
-    place = Workplace.open(agreement, settings)
-    stored = load_part(place, version)
+    context = PartyContext.open(agreement, settings)
+    stored = load_part(context, version)
     if stored is None:
-        raise NotTrained(f"Version {version}.", party=place.me)
+        raise NotTrained(f"Version {version}.", party=context.me)
     _write(out, stored)
     typer.echo(f"Wrote {out}: safetensors.numpy.load_file({str(out)!r}) reads its arrays. It is this party's secret.")
 
@@ -35,10 +35,10 @@ def part(agreement: Agreement, version: Version, out: Out, settings: Settings = 
 @app.command()
 def release(agreement: Agreement, version: Version, out: Out, settings: Settings = None) -> None:
     """At a host: write this party's splits of a boosted model, sealed to the guest and signed. This is the party's consent."""
-    from fl_tasks.models.export import release as make
-    from fl_tasks.workplace import Workplace
+    from tombolo.fl_tasks.models.export import release as make
+    from tombolo.fl_tasks.runtime.context import PartyContext
 
-    found = make(Workplace.open(agreement, settings), version)
+    found = make(PartyContext.open(agreement, settings), version)
     _write(out, f"{json.dumps(found, indent=2)}\n".encode())
     typer.echo(f"Wrote {out}: with it the guest learns this party's columns and cuts in version {version}.")
 
@@ -52,9 +52,9 @@ def export(
     settings: Settings = None,
 ) -> None:
     """At the guest, with the releases of all hosts, or at a client: write a boosted model as XGBoost's JSON."""
-    from fl_tasks.models.export import ForeignRelease
-    from fl_tasks.models.export import export as make
-    from fl_tasks.workplace import Workplace
+    from tombolo.fl_tasks.models.export import ForeignRelease
+    from tombolo.fl_tasks.models.export import export as make
+    from tombolo.fl_tasks.runtime.context import PartyContext
 
     releases = []
     for path in released:
@@ -62,7 +62,7 @@ def export(
             releases.append(dict(json.loads(path.read_text(encoding="utf-8"))))
         except (OSError, ValueError, TypeError):
             raise ForeignRelease(f"{path} is no release.") from None
-    _write(out, json.dumps(make(Workplace.open(agreement, settings), version, releases)).encode())
+    _write(out, json.dumps(make(PartyContext.open(agreement, settings), version, releases)).encode())
     typer.echo(f"Wrote {out}: xgboost.Booster(model_file={str(out)!r}) reads it.")
 
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 if TYPE_CHECKING:
-    from contracts.agreement import Agreement
-    from contracts.settings import PartySettings, TableSettings
-    from storage.stores.base import Store
+    from tombolo.agreements.agreement import Agreement
+    from tombolo.agreements.settings import PartySettings, TableSettings
+    from tombolo.storage.stores.base import Store
 
 T = TypeVar("T")
 _CLOCK_SECONDS = 30.0
@@ -25,8 +25,8 @@ def preflight(
     agreement: Annotated[str | None, typer.Option(help="Only this agreement; default: all in the settings.")] = None,
 ) -> None:
     """Check settings, keys, stores, clocks, versions, tables and suites; exit status 1 where one of them fails."""
-    from contracts.settings import PartySettings
-    from storage.stores.opening import open_store
+    from tombolo.agreements.settings import PartySettings
+    from tombolo.storage.stores.opening import open_store
 
     report = _Report()
     party = report.ask("settings", lambda: PartySettings.load(settings), lambda one: f"party {one.party}")
@@ -52,7 +52,7 @@ class _Report:
         self.failures = 0
 
     def ask(self, what: str, question: Callable[[], T], answer: Callable[[T], str]) -> T | None:
-        from storage.errors import CodedError
+        from tombolo.storage.errors import CodedError
 
         try:
             found = question()
@@ -66,9 +66,9 @@ class _Report:
 
 
 def _agreement(report: _Report, party: PartySettings, name: str) -> None:
-    from contracts.agreement import Agreement
-    from storage.roles import HOLDERS
-    from storage.stores.opening import open_store
+    from tombolo.agreements.agreement import Agreement
+    from tombolo.storage.roles import HOLDERS
+    from tombolo.storage.stores.opening import open_store
 
     def load() -> Agreement:
         found = Agreement.load(party.federations / name)
@@ -94,7 +94,7 @@ def _agreement(report: _Report, party: PartySettings, name: str) -> None:
 
 
 def _own_store(store: Store) -> Store:
-    from storage.stores.probe import check_create_only
+    from tombolo.storage.stores.probe import check_create_only
 
     check_create_only(store)
     return store
@@ -102,8 +102,8 @@ def _own_store(store: Store) -> Store:
 
 def _peer_store(store: Store, me: str) -> str:
     """Readable at our prefix, and closed to writing."""
-    from storage.stores.base import StoreRefused
-    from storage.stores.local import LocalStore
+    from tombolo.storage.stores.base import StoreRefused
+    from tombolo.storage.stores.local import LocalStore
 
     count = len(store.list(f"to-{me}/preflight/"))
     if isinstance(store, LocalStore):
@@ -118,14 +118,14 @@ def _peer_store(store: Store, me: str) -> str:
 
 
 def _cluster(address: str) -> int:
-    from fl_tasks.crypto.cluster import open_cluster
+    from tombolo.fl_tasks.crypto.cluster import open_cluster
 
     with open_cluster(address) as pool:
         return pool.workers
 
 
 def _clock(store: Store) -> float:
-    from storage.stores.base import StoreUnreachable
+    from tombolo.storage.stores.base import StoreUnreachable
 
     key = f"probe/clock-{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
     store.put(key, b"")
@@ -141,7 +141,7 @@ def _clock(store: Store) -> float:
 def _versions() -> str:
     from importlib.metadata import PackageNotFoundError, version
 
-    from storage.envelope import PROTOCOL_VERSION
+    from tombolo.storage.envelope import PROTOCOL_VERSION
 
     def of(package: str) -> str:
         try:
@@ -154,8 +154,8 @@ def _versions() -> str:
 
 
 def _table(party: PartySettings, agreement: Agreement, source: TableSettings | None) -> str:
-    from fl_tasks.tables.ids import NoIdColumn
-    from fl_tasks.tables.source import read_table
+    from tombolo.fl_tasks.tables.ids import NoIdColumn
+    from tombolo.fl_tasks.tables.source import read_table
 
     settings = party.for_agreement(agreement.name)
     columns = [settings.rename.get(one.column, one.column) for one in agreement.terms.alignment.id]
@@ -168,7 +168,7 @@ def _table(party: PartySettings, agreement: Agreement, source: TableSettings | N
 
 def _suite(path: Path) -> str:
     """Readable as far as a short look can tell; validation has the last word."""
-    from fl_tasks.stages.validate import BadSuite
+    from tombolo.fl_tasks.workflow.validate import BadSuite
 
     try:
         types = [one["type"] for one in json.loads(path.read_text(encoding="utf-8"))["expectations"]]

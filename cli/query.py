@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from fl_tasks.workplace import Workplace
+    from tombolo.fl_tasks.runtime.context import PartyContext
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Ask all lenders about people, and expose nobody.")
 Agreement = Annotated[str, typer.Argument(help="The agreement's name.")]
@@ -21,9 +21,9 @@ Settings = Annotated[Path | None, typer.Option(help="Party settings; TOMBOLO_PAR
 @app.command()
 def put(agreement: Agreement, file: File = None, settings: Settings = None) -> None:
     """Seal questions and print their handle, for the trigger form of the query DAG. The file is not needed any more then."""
-    from fl_tasks.workplace import Workplace
+    from tombolo.fl_tasks.runtime.context import PartyContext
 
-    typer.echo(_sealed(Workplace.open(agreement, settings), file))
+    typer.echo(_sealed(PartyContext.open(agreement, settings), file))
 
 
 @app.command()
@@ -34,29 +34,29 @@ def ask(agreement: Agreement, file: File = None, settings: Settings = None) -> N
 
     from rich.console import Console
 
-    from fl_tasks.stages.abort import abort
-    from fl_tasks.stages.join import join
-    from fl_tasks.stages.query import propose_query
-    from fl_tasks.stages.query import query as take_part
-    from fl_tasks.stages.settle import settle
-    from fl_tasks.waiting import Wait
-    from fl_tasks.workplace import Workplace
+    from tombolo.fl_tasks.runtime.context import PartyContext
+    from tombolo.fl_tasks.runtime.waiting import Wait
+    from tombolo.fl_tasks.workflow.abort import abort
+    from tombolo.fl_tasks.workflow.join import join
+    from tombolo.fl_tasks.workflow.query import propose_query
+    from tombolo.fl_tasks.workflow.query import query as take_part
+    from tombolo.fl_tasks.workflow.settle import settle
 
     console = Console(stderr=True)
-    place, wait = Workplace.open(agreement, settings), Wait(math.inf)
-    handle, run = _sealed(place, file), f"query.terminal-{datetime.now(UTC):%Y%m%dT%H%M%S}"
-    propose_query(place, run, handle)
+    context, wait = PartyContext.open(agreement, settings), Wait(math.inf)
+    handle, run = _sealed(context, file), f"query.terminal-{datetime.now(UTC):%Y%m%dT%H%M%S}"
+    propose_query(context, run, handle)
     with console.status("waiting for the others to join") as status:
         try:
-            join(place, run, wait, approver="terminal", progress=lambda _: None)
+            join(context, run, wait, approver="terminal", progress=lambda _: None)
             status.update("asking")
-            take_part(place, run, wait, progress=lambda _: None)
+            take_part(context, run, wait, progress=lambda _: None)
         except BaseException as error:  # Ctrl-C too: the others wait
-            abort(place, run, error, "query")
+            abort(context, run, error, "query")
             raise
-    _show(place, run)
+    _show(context, run)
     with console.status("settling"):
-        settle(place, run, wait, progress=lambda _: None)
+        settle(context, run, wait, progress=lambda _: None)
 
 
 @app.command()
@@ -64,30 +64,30 @@ def answers(
     agreement: Agreement, run: Annotated[str, typer.Argument(help="The query's run id.")], settings: Settings = None
 ) -> None:
     """Print the answers of a query that the DAG has asked."""
-    from fl_tasks.workplace import Workplace
+    from tombolo.fl_tasks.runtime.context import PartyContext
 
-    _show(Workplace.open(agreement, settings), run)
+    _show(PartyContext.open(agreement, settings), run)
 
 
-def _sealed(place: Workplace, file: Path | None) -> str:
-    from fl_tasks.stages.aligned import id_columns
-    from fl_tasks.stages.query import put_questions, seal_questions
+def _sealed(context: PartyContext, file: Path | None) -> str:
+    from tombolo.fl_tasks.workflow.aligned import id_columns
+    from tombolo.fl_tasks.workflow.query import put_questions, seal_questions
 
     if file is not None:
-        return put_questions(place, str(file.resolve()))
-    given = {name: typer.prompt(name, hide_input=True) for name in id_columns(place)}
-    return seal_questions(place, [{**given, "consent": typer.prompt("consent receipt")}])
+        return put_questions(context, str(file.resolve()))
+    given = {name: typer.prompt(name, hide_input=True) for name in id_columns(context)}
+    return seal_questions(context, [{**given, "consent": typer.prompt("consent receipt")}])
 
 
-def _show(place: Workplace, run: str) -> None:
+def _show(context: PartyContext, run: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from fl_tasks.stages.query import answers as answers_of
+    from tombolo.fl_tasks.workflow.query import answers as answers_of
 
     table = Table(title=f"Answers of {run}", title_justify="left")
     for name in ("person", "open loans", "exposure", "shown as"):
         table.add_column(name, justify="left" if name in ("person", "shown as") else "right")
-    for one in answers_of(place, run):
+    for one in answers_of(context, run):
         table.add_row(one["id"], str(one["loans"]), f"{one['exposure']:,}", one["band"])
     Console().print(table)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from cli.simulation.driver import Outcome
-    from cli.simulation.layout import Layout
+    from tombolo.cli.simulation.driver import Outcome
+    from tombolo.cli.simulation.layout import Layout
 
 
 def simulate(
@@ -27,10 +27,10 @@ def simulate(
     """
     from rich.console import Console
 
-    from cli.simulation.driver import RunFailed
-    from cli.simulation.layout import Misuse
-    from cli.simulation.report import show
-    from storage.errors import CodedError
+    from tombolo.cli.simulation.driver import RunFailed
+    from tombolo.cli.simulation.layout import Misuse
+    from tombolo.cli.simulation.report import show
+    from tombolo.storage.errors import CodedError
 
     console = Console()
     try:
@@ -41,7 +41,7 @@ def simulate(
         typer.echo(f"error: {' '.join(str(error).split())}", err=True)
         raise typer.Exit(1) from None
     if "queries" in report:
-        from cli.simulation.lending import show
+        from tombolo.cli.simulation.lending import show
     show(report, console)
     console.print(f"Report: {out / 'report.json'}", highlight=False, soft_wrap=True)
 
@@ -50,18 +50,18 @@ def simulated(
     agreement: Path, data: dict[str, Path], choices: dict[str, Any], split: Path | None, out: Path, console: Any
 ) -> dict[str, Any]:
     """Lay out, run and compare; writes and returns the report. Raises Misuse, RunFailed or a coded error."""
-    from cli.simulation.display import progress
-    from cli.simulation.driver import drive
-    from cli.simulation.layout import assign, lay_out
-    from cli.simulation.report import write
-    from fl_tasks.stages.join import invite
-    from fl_tasks.workplace import Workplace
-    from storage.roles import GUEST, INITIATORS
+    from tombolo.cli.simulation.display import progress
+    from tombolo.cli.simulation.driver import drive
+    from tombolo.cli.simulation.layout import assign, lay_out
+    from tombolo.cli.simulation.report import write
+    from tombolo.fl_tasks.runtime.context import PartyContext
+    from tombolo.fl_tasks.workflow.join import invite
+    from tombolo.storage.roles import GUEST, INITIATORS
 
     laid = lay_out(agreement, data, split, out)
     stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%S}"
     if laid.terms.task.query is not None:
-        from cli.simulation.lending import build_and_ask
+        from tombolo.cli.simulation.lending import build_and_ask
 
         questions = assign(laid.roles, data)[next(party for party, role in laid.roles.items() if role == GUEST)]
         report = build_and_ask(laid, questions, choices, stamp, console)
@@ -69,7 +69,7 @@ def simulated(
         return report
     initiator = next(party for party, role in laid.roles.items() if role in INITIATORS)
     run = f"simulated-{stamp}"
-    parameters = invite(Workplace.open(laid.agreement, laid.settings[initiator]), run, "train", choices).parameters
+    parameters = invite(PartyContext.open(laid.agreement, laid.settings[initiator]), run, "train", choices).parameters
     began = time.monotonic()
     with progress(console, laid.roles, int(parameters["rounds"])) as listen:
         outcomes = drive(laid.settings, laid.agreement, run, listen)
@@ -79,8 +79,8 @@ def simulated(
 
 
 def _report(laid: Layout, initiator: str, run: str, outcomes: dict[str, Outcome], total: float) -> dict[str, Any]:
-    from cli.simulation.comparison import compare
-    from cli.simulation.report import STAGES, build
+    from tombolo.cli.simulation.comparison import compare
+    from tombolo.cli.simulation.report import STAGES, build
 
     compared = compare(laid.agreement, laid.settings, run)
     seconds = {stage: outcomes[initiator].seconds[stage] for stage in STAGES}

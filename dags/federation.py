@@ -7,9 +7,9 @@ import logging
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG
 
-from contracts.agreement import Agreement
-from contracts.settings import PartySettings
-from operators.workflow import (
+from tombolo.agreements.agreement import Agreement
+from tombolo.agreements.settings import PartySettings
+from tombolo.operators.workflow import (
     build_inbox_dag,
     build_index_dag,
     build_monitor_dag,
@@ -19,8 +19,8 @@ from operators.workflow import (
     build_score_dag,
     build_training_dag,
 )
-from storage.errors import CodedError
-from storage.roles import CLIENT, INITIATORS
+from tombolo.storage.errors import CodedError
+from tombolo.storage.roles import CLIENT, INITIATORS
 
 settings = PartySettings.load()
 invited_by_others, retained = [], []

@@ -14,10 +14,10 @@ import sys
 from minio import MinioAdmin
 from minio.credentials import StaticProvider
 
-from storage.stores import policy
-from storage.stores.minio import MinioStore, S3Config
-from storage.stores.opening import open_store
-from storage.stores.probe import check_create_only
+from tombolo.storage.stores import policy
+from tombolo.storage.stores.minio import MinioStore, S3Config
+from tombolo.storage.stores.opening import open_store
+from tombolo.storage.stores.probe import check_create_only
 
 
 def add_reader(config: S3Config, access_key: str, secret_key: str) -> None:

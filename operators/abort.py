@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowFailException
 
-from operators.base import ERROR_KEY, FederatedOperator
-from storage.errors import REGISTRY, CodedError
+from tombolo.operators.base import ERROR_KEY, FederatedOperator
+from tombolo.storage.errors import REGISTRY, CodedError
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from fl_tasks.session import Progress
-    from fl_tasks.waiting import Wait
-    from fl_tasks.workplace import Workplace
+    from tombolo.fl_tasks.runtime.context import PartyContext
+    from tombolo.fl_tasks.runtime.session import Progress
+    from tombolo.fl_tasks.runtime.waiting import Wait
 
 
 class AbortOperator(FederatedOperator):
@@ -29,19 +29,19 @@ class AbortOperator(FederatedOperator):
         kwargs.setdefault("trigger_rule", "one_failed")
         super().__init__(**kwargs)
 
-    def work(self, place: Workplace, run: str, wait: Wait, progress: Progress, context: Context) -> None:
-        from fl_tasks.stages.abort import TaskFailed, abort
+    def work(self, party: PartyContext, run: str, wait: Wait, progress: Progress, context: Context) -> None:
+        from tombolo.fl_tasks.workflow.abort import TaskFailed, abort
 
         upstream = sorted(self.upstream_task_ids)
         records = [one for one in context["ti"].xcom_pull(task_ids=upstream, key=ERROR_KEY) or [] if one]
-        error = coded(records[0]) if records else TaskFailed(party=place.me)
-        code = abort(place, run, error, step=error.step)
+        error = coded(records[0]) if records else TaskFailed(party=party.me)
+        code = abort(party, run, error, step=error.step)
         raise AirflowFailException(f"{code}: the peers have been told")
 
 
 def coded(record: dict[str, Any]) -> CodedError:
     """The error of a failed task, from what the task left behind."""
-    import fl_tasks.stages.validate  # noqa: F401 - all stages define their codes when imported
-    from fl_tasks.stages.abort import TaskFailed
+    import tombolo.fl_tasks.workflow.validate  # noqa: F401 - all stages define their codes when imported
+    from tombolo.fl_tasks.workflow.abort import TaskFailed
 
     return REGISTRY.get(record["code"], TaskFailed)(party=record["party"], step=record["step"])

@@ -10,9 +10,9 @@ from airflow.providers.standard.exceptions import HITLRejectException, HITLTimeo
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
-from operators.base import fail
-from operators.runs import Kind, run_name
-from storage.errors import CodedError
+from tombolo.operators.base import fail
+from tombolo.operators.runs import Kind, run_name
+from tombolo.storage.errors import CodedError
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -63,8 +63,8 @@ class DeclinableRunOperator(ApproveRunOperator):
             self._decline("nobody answered")
 
     def _decline(self, decliner: str) -> None:
-        from fl_tasks.stages.absent import decline
-        from fl_tasks.workplace import Workplace
+        from tombolo.fl_tasks.runtime.context import PartyContext
+        from tombolo.fl_tasks.workflow.absent import decline
 
-        decline(Workplace.open(self.agreement), run_name(self.run_id, self.kind), decliner)
+        decline(PartyContext.open(self.agreement), run_name(self.run_id, self.kind), decliner)
         raise AirflowSkipException(f"declined: {decliner}")

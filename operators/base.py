@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
-from operators.runs import Kind, run_name
-from storage.errors import CodedError
+from tombolo.operators.runs import Kind, run_name
+from tombolo.storage.errors import CodedError
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from fl_tasks.session import Progress
-    from fl_tasks.waiting import Wait, Waiting
-    from fl_tasks.workplace import Workplace
+    from tombolo.fl_tasks.runtime.context import PartyContext
+    from tombolo.fl_tasks.runtime.session import Progress
+    from tombolo.fl_tasks.runtime.waiting import Wait, Waiting
 
 ERROR_KEY = "error"
 TRANSIENT = frozenset({"TMB-STORE-004", "TMB-CRYPTO-011"})
@@ -55,7 +55,7 @@ class FederatedOperator(BaseOperator):
         super().__init__(**kwargs)
         self.agreement, self.run_id, self.kind = agreement, run_id, kind
 
-    def work(self, place: Workplace, run: str, wait: Wait, progress: Progress, context: Context) -> Any:
+    def work(self, party: PartyContext, run: str, wait: Wait, progress: Progress, context: Context) -> Any:
         """Do the stage; returns the summary that becomes the task's XCom (no data value, no secret)."""
         raise NotImplementedError
 
@@ -64,13 +64,13 @@ class FederatedOperator(BaseOperator):
 
     def resume(self, context: Context, event: Any = None) -> Any:
         """Begin the stage, or go on after a deferral; why the trigger fired (``event``) the replay finds out by itself."""
-        from fl_tasks.waiting import Wait, Waiting
-        from fl_tasks.workplace import Absent, Workplace
+        from tombolo.fl_tasks.runtime.context import Absent, PartyContext
+        from tombolo.fl_tasks.runtime.waiting import Wait, Waiting
 
         try:
-            place = Workplace.open(self.agreement)
+            party = PartyContext.open(self.agreement)
             run = run_name(self.run_id, self.kind)
-            return self.work(place, run, Wait(place.party.inline_seconds), self._progress(context), context)
+            return self.work(party, run, Wait(party.party_settings.inline_seconds), self._progress(context), context)
         except Waiting as waiting:
             self._defer(waiting, run)
         except Absent as absent:
@@ -85,7 +85,7 @@ class FederatedOperator(BaseOperator):
 
     def _defer(self, waiting: Waiting, run: str) -> None:
         """Free the worker until the artifact or an abort is there; past the deadline the replay itself says who was silent."""
-        from operators.triggers import ArtifactTrigger
+        from tombolo.operators.triggers import ArtifactTrigger
 
         self.log.info("waiting for %s from %s, until %s", waiting.message, waiting.party, waiting.deadline)
         trigger = ArtifactTrigger(
@@ -101,7 +101,7 @@ class FederatedOperator(BaseOperator):
 
     def _progress(self, context: Context) -> Progress:
         """One log line per report, and the latest round in the task's state."""
-        from fl_tasks.session import log_progress
+        from tombolo.fl_tasks.runtime.session import log_progress
 
         state = context.get("task_state_store")
 

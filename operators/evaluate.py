@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from operators.base import FederatedOperator
+from tombolo.operators.base import FederatedOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from fl_tasks.session import Progress
-    from fl_tasks.waiting import Wait
-    from fl_tasks.workplace import Workplace
+    from tombolo.fl_tasks.runtime.context import PartyContext
+    from tombolo.fl_tasks.runtime.session import Progress
+    from tombolo.fl_tasks.runtime.waiting import Wait
 
 
 class EvaluateModelOperator(FederatedOperator):
@@ -19,7 +19,7 @@ class EvaluateModelOperator(FederatedOperator):
 
     stage = "evaluate"
 
-    def work(self, place: Workplace, run: str, wait: Wait, progress: Progress, context: Context) -> dict[str, Any]:
-        from fl_tasks.stages.evaluate import evaluate
+    def work(self, party: PartyContext, run: str, wait: Wait, progress: Progress, context: Context) -> dict[str, Any]:
+        from tombolo.fl_tasks.workflow.evaluate import evaluate
 
-        return evaluate(place, run, wait, progress=progress)
+        return evaluate(party, run, wait, progress=progress)

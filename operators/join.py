@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from operators.base import FederatedOperator
-from operators.runs import dag_of
+from tombolo.operators.base import FederatedOperator
+from tombolo.operators.runs import dag_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from fl_tasks.session import Progress
-    from fl_tasks.waiting import Wait
-    from fl_tasks.workplace import Workplace
+    from tombolo.fl_tasks.runtime.context import PartyContext
+    from tombolo.fl_tasks.runtime.session import Progress
+    from tombolo.fl_tasks.runtime.waiting import Wait
 
 
 class InviteOperator(FederatedOperator):
@@ -23,26 +23,26 @@ class InviteOperator(FederatedOperator):
 
     stage = "invite"
 
-    def work(self, place: Workplace, run: str, wait: Wait, progress: Progress, context: Context) -> dict[str, Any]:
-        from fl_tasks.models import registry
-        from fl_tasks.stages.join import invite
+    def work(self, party: PartyContext, run: str, wait: Wait, progress: Progress, context: Context) -> dict[str, Any]:
+        from tombolo.fl_tasks.models import registry
+        from tombolo.fl_tasks.workflow.join import invite
 
         form = context["params"]
         as_of = form.get("as_of") or context["dag_run"].run_after.isoformat()
         if self.kind == "index":
-            from fl_tasks.stages.index import propose_index
+            from tombolo.fl_tasks.workflow.index import propose_index
 
-            made = propose_index(place, run, update=bool(form.get("update")), as_of=as_of)
+            made = propose_index(party, run, update=bool(form.get("update")), as_of=as_of)
         elif self.kind == "query":
-            from fl_tasks.stages.query import propose_query
+            from tombolo.fl_tasks.workflow.query import propose_query
 
-            made = propose_query(place, run, str(form.get("questions") or ""), as_of=as_of)
+            made = propose_query(party, run, str(form.get("questions") or ""), as_of=as_of)
         elif self.kind == "predict":
-            model = form.get("model") or registry.load(place)["version"]
-            made = invite(place, run, "predict", as_of=as_of, model=model)
+            model = form.get("model") or registry.load(party)["version"]
+            made = invite(party, run, "predict", as_of=as_of, model=model)
         else:
-            choices = {name: form[name] for name in place.terms.parameters() if name in form}
-            made = invite(place, run, "train", choices, as_of=as_of)
+            choices = {name: form[name] for name in party.terms.parameters() if name in form}
+            made = invite(party, run, "train", choices, as_of=as_of)
         return made.document()
 
 
@@ -51,10 +51,10 @@ class ReadInvitationOperator(FederatedOperator):
 
     stage = "invitation"
 
-    def work(self, place: Workplace, run: str, wait: Wait, progress: Progress, context: Context) -> dict[str, Any]:
-        from fl_tasks.stages.join import invitation
+    def work(self, party: PartyContext, run: str, wait: Wait, progress: Progress, context: Context) -> dict[str, Any]:
+        from tombolo.fl_tasks.workflow.join import invitation
 
-        return invitation(place, run).document()
+        return invitation(party, run).document()
 
 
 class JoinRunOperator(FederatedOperator):
@@ -70,10 +70,10 @@ class JoinRunOperator(FederatedOperator):
         super().__init__(**kwargs)
         self.approver = approver
 
-    def work(self, place: Workplace, run: str, wait: Wait, progress: Progress, context: Context) -> dict[str, Any]:
-        from fl_tasks.stages.join import join
+    def work(self, party: PartyContext, run: str, wait: Wait, progress: Progress, context: Context) -> dict[str, Any]:
+        from tombolo.fl_tasks.workflow.join import join
 
-        return join(place, run, wait, approver=self.approver, progress=progress)
+        return join(party, run, wait, approver=self.approver, progress=progress)
 
 
 class PendingInvitationsOperator(BaseOperator):
@@ -84,7 +84,7 @@ class PendingInvitationsOperator(BaseOperator):
         self.agreements = agreements
 
     def execute(self, context: Context) -> list[dict[str, str]]:
-        from operators.triggers import invited
+        from tombolo.operators.triggers import invited
 
         found = invited(self.agreements, self.log.warning)
         return [{"trigger_dag_id": dag_of(one["agreement"], one["kind"]), "trigger_run_id": one["run"]} for one in found]

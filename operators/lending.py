@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from operators.base import FederatedOperator
+from tombolo.operators.base import FederatedOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from fl_tasks.session import Progress
-    from fl_tasks.waiting import Wait
-    from fl_tasks.workplace import Workplace
+    from tombolo.fl_tasks.runtime.context import PartyContext
+    from tombolo.fl_tasks.runtime.session import Progress
+    from tombolo.fl_tasks.runtime.waiting import Wait
 
 
 class BuildQueryIndexOperator(FederatedOperator):
@@ -19,10 +19,10 @@ class BuildQueryIndexOperator(FederatedOperator):
 
     stage = "index"
 
-    def work(self, place: Workplace, run: str, wait: Wait, progress: Progress, context: Context) -> dict[str, Any]:
-        from fl_tasks.stages.index import index
+    def work(self, party: PartyContext, run: str, wait: Wait, progress: Progress, context: Context) -> dict[str, Any]:
+        from tombolo.fl_tasks.workflow.index import index
 
-        return index(place, run, wait, progress=progress)
+        return index(party, run, wait, progress=progress)
 
 
 class PrivateQueryOperator(FederatedOperator):
@@ -30,7 +30,7 @@ class PrivateQueryOperator(FederatedOperator):
 
     stage = "query"
 
-    def work(self, place: Workplace, run: str, wait: Wait, progress: Progress, context: Context) -> dict[str, Any]:
-        from fl_tasks.stages.query import query
+    def work(self, party: PartyContext, run: str, wait: Wait, progress: Progress, context: Context) -> dict[str, Any]:
+        from tombolo.fl_tasks.workflow.query import query
 
-        return query(place, run, wait, progress=progress)
+        return query(party, run, wait, progress=progress)

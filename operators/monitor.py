@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowSkipException
 
-from operators.base import FederatedOperator
+from tombolo.operators.base import FederatedOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from fl_tasks.session import Progress
-    from fl_tasks.waiting import Wait
-    from fl_tasks.workplace import Workplace
+    from tombolo.fl_tasks.runtime.context import PartyContext
+    from tombolo.fl_tasks.runtime.session import Progress
+    from tombolo.fl_tasks.runtime.waiting import Wait
 
 
 class MonitorOperator(FederatedOperator):
@@ -21,11 +21,11 @@ class MonitorOperator(FederatedOperator):
 
     stage = "monitor"
 
-    def work(self, place: Workplace, run: str, wait: Wait, progress: Progress, context: Context) -> dict[str, Any]:
-        from fl_tasks.models.registry import NoSuchModel
-        from fl_tasks.stages.monitor import NothingToMonitor, monitor
+    def work(self, party: PartyContext, run: str, wait: Wait, progress: Progress, context: Context) -> dict[str, Any]:
+        from tombolo.fl_tasks.models.registry import NoSuchModel
+        from tombolo.fl_tasks.workflow.monitor import NothingToMonitor, monitor
 
         try:
-            return monitor(place, run, wait, progress=progress)
+            return monitor(party, run, wait, progress=progress)
         except (NothingToMonitor, NoSuchModel) as nothing:
             raise AirflowSkipException(nothing.code) from None

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from operators.base import FederatedOperator
-from operators.publish import announce
+from tombolo.operators.base import FederatedOperator
+from tombolo.operators.publish import announce
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from fl_tasks.session import Progress
-    from fl_tasks.waiting import Wait
-    from fl_tasks.workplace import Workplace
+    from tombolo.fl_tasks.runtime.context import PartyContext
+    from tombolo.fl_tasks.runtime.session import Progress
+    from tombolo.fl_tasks.runtime.waiting import Wait
 
 
 class PredictOperator(FederatedOperator):
@@ -20,9 +20,9 @@ class PredictOperator(FederatedOperator):
 
     stage = "predict"
 
-    def work(self, place: Workplace, run: str, wait: Wait, progress: Progress, context: Context) -> dict[str, Any]:
-        from fl_tasks.stages.predict import predict
+    def work(self, party: PartyContext, run: str, wait: Wait, progress: Progress, context: Context) -> dict[str, Any]:
+        from tombolo.fl_tasks.workflow.predict import predict
 
-        facts = predict(place, run, wait, progress=progress)
+        facts = predict(party, run, wait, progress=progress)
         announce(self, context, facts)
         return facts

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from operators.base import FederatedOperator
-from operators.links import RunPageLink
+from tombolo.operators.base import FederatedOperator
+from tombolo.operators.links import RunPageLink
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from fl_tasks.session import Progress
-    from fl_tasks.waiting import Wait
-    from fl_tasks.workplace import Workplace
+    from tombolo.fl_tasks.runtime.context import PartyContext
+    from tombolo.fl_tasks.runtime.session import Progress
+    from tombolo.fl_tasks.runtime.waiting import Wait
 
 
 class PublishModelOperator(FederatedOperator):
@@ -21,10 +21,10 @@ class PublishModelOperator(FederatedOperator):
     stage = "publish"
     operator_extra_links = (RunPageLink("Model card", "card"),)
 
-    def work(self, place: Workplace, run: str, wait: Wait, progress: Progress, context: Context) -> dict[str, Any]:
-        from fl_tasks.stages.publish import publish
+    def work(self, party: PartyContext, run: str, wait: Wait, progress: Progress, context: Context) -> dict[str, Any]:
+        from tombolo.fl_tasks.workflow.publish import publish
 
-        facts = publish(place, run, wait, progress=progress)
+        facts = publish(party, run, wait, progress=progress)
         announce(self, context, facts)
         return facts
 

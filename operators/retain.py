@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from operators.base import fail
-from storage.errors import CodedError
+from tombolo.operators.base import fail
+from tombolo.storage.errors import CodedError
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -26,10 +26,10 @@ class RetainOperator(BaseOperator):
         self.agreements = agreements
 
     def execute(self, context: Context) -> dict[str, Any]:
-        from fl_tasks.stages.retain import retain
-        from fl_tasks.workplace import Workplace
+        from tombolo.fl_tasks.runtime.context import PartyContext
+        from tombolo.fl_tasks.workflow.retain import retain
 
         try:
-            return {name: retain(Workplace.open(name)) for name in self.agreements}
+            return {name: retain(PartyContext.open(name)) for name in self.agreements}
         except CodedError as error:
             fail(error.at(step="retain"), context, retry=True)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from operators.base import FederatedOperator
-from operators.links import RunPageLink
+from tombolo.operators.base import FederatedOperator
+from tombolo.operators.links import RunPageLink
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from fl_tasks.session import Progress
-    from fl_tasks.waiting import Wait
-    from fl_tasks.workplace import Workplace
+    from tombolo.fl_tasks.runtime.context import PartyContext
+    from tombolo.fl_tasks.runtime.session import Progress
+    from tombolo.fl_tasks.runtime.waiting import Wait
 
 
 class SettleOperator(FederatedOperator):
@@ -21,7 +21,7 @@ class SettleOperator(FederatedOperator):
     stage = "settle"
     operator_extra_links = (RunPageLink("Run page", ""),)
 
-    def work(self, place: Workplace, run: str, wait: Wait, progress: Progress, context: Context) -> dict[str, Any]:
-        from fl_tasks.stages.settle import settle
+    def work(self, party: PartyContext, run: str, wait: Wait, progress: Progress, context: Context) -> dict[str, Any]:
+        from tombolo.fl_tasks.workflow.settle import settle
 
-        return settle(place, run, wait, progress=progress)
+        return settle(party, run, wait, progress=progress)

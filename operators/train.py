@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowSkipException, DownstreamTasksSkipped
 
-from operators.base import FederatedOperator
+from tombolo.operators.base import FederatedOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from fl_tasks.session import Progress
-    from fl_tasks.waiting import Wait
-    from fl_tasks.workplace import Workplace
+    from tombolo.fl_tasks.runtime.context import PartyContext
+    from tombolo.fl_tasks.runtime.session import Progress
+    from tombolo.fl_tasks.runtime.waiting import Wait
 
 
 class TrainModelOperator(FederatedOperator):
@@ -29,11 +29,11 @@ class TrainModelOperator(FederatedOperator):
         super().__init__(**kwargs)
         self.leg = leg
 
-    def work(self, place: Workplace, run: str, wait: Wait, progress: Progress, context: Context) -> dict[str, Any]:
-        from fl_tasks.stages.train import train
+    def work(self, party: PartyContext, run: str, wait: Wait, progress: Progress, context: Context) -> dict[str, Any]:
+        from tombolo.fl_tasks.workflow.train import train
 
         first, last = self.leg or (1, None)
-        facts = train(place, run, wait, leg_end=last, progress=progress)
+        facts = train(party, run, wait, leg_end=last, progress=progress)
         if facts["finished"] and facts["round"] < first:
             raise AirflowSkipException("training was over before this leg")
         later = self._later_legs() if facts["finished"] else []

@@ -25,19 +25,19 @@ class ArtifactTrigger(BaseTrigger):
     def serialize(self) -> tuple[str, dict[str, Any]]:
         arguments = {"agreement": self.agreement, "run": self.run_name, "party": self.party}
         return (
-            "operators.triggers.ArtifactTrigger",
+            "tombolo.operators.triggers.ArtifactTrigger",
             {**arguments, "message": self.message, "key": self.key, "deadline": self.deadline},
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        pause, place = _FIRST_PAUSE, None
+        pause, party = _FIRST_PAUSE, None
         until = datetime.fromisoformat(self.deadline)
         while datetime.now(UTC) <= until:
             await asyncio.sleep(pause)
             pause = min(pause * _GROWTH, _LONGEST_PAUSE)
             try:
-                place = place or await asyncio.to_thread(_open, self.agreement)
-                happened = await asyncio.to_thread(self._look, place)
+                party = party or await asyncio.to_thread(_open, self.agreement)
+                happened = await asyncio.to_thread(self._look, party)
             except Exception as error:  # a store that is away for a while must not end the wait
                 self.log.warning("cannot look at %s's store now (%s)", self.party, type(error).__name__)
                 happened = None
@@ -47,11 +47,11 @@ class ArtifactTrigger(BaseTrigger):
             happened = "deadline"
         yield TriggerEvent({"event": happened, "party": self.party, "message": self.message})
 
-    def _look(self, place: Any) -> str | None:
+    def _look(self, party: Any) -> str | None:
         """``artifact``, ``abort``, or None. An abort that cannot be verified wakes the task too, which then says what is wrong."""
-        if self.key in place.peers[self.party].list(self.key):
+        if self.key in party.peers[self.party].list(self.key):
             return "artifact"
-        return "abort" if place.aborted(self.run_name) is not None else None
+        return "abort" if party.aborted(self.run_name) is not None else None
 
 
 class InvitationTrigger(BaseEventTrigger):
@@ -63,7 +63,7 @@ class InvitationTrigger(BaseEventTrigger):
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         arguments = {"party": self.party, "agreements": self.agreements, "every": self.every}
-        return "operators.triggers.InvitationTrigger", arguments
+        return "tombolo.operators.triggers.InvitationTrigger", arguments
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         told: dict[str, float] = {}
@@ -80,7 +80,7 @@ class InvitationTrigger(BaseEventTrigger):
 
 def invited(agreements: list[str], warn: Any) -> list[dict[str, str]]:
     """Runs of these agreements that wait for this party; an agreement that cannot be looked at is named and passed over."""
-    from fl_tasks.stages.join import pending
+    from tombolo.fl_tasks.workflow.join import pending
 
     found = []
     for agreement in agreements:
@@ -94,6 +94,6 @@ def invited(agreements: list[str], warn: Any) -> list[dict[str, str]]:
 
 
 def _open(agreement: str) -> Any:
-    from fl_tasks.workplace import Workplace
+    from tombolo.fl_tasks.runtime.context import PartyContext
 
-    return Workplace.open(agreement)
+    return PartyContext.open(agreement)

@@ -10,25 +10,30 @@ from typing import Any
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, AssetWatcher, BaseOperator, CronTriggerTimetable, Param, TaskGroup
 
-from contracts.agreement import Agreement
-from contracts.parameters import KNOWN, Parameter
-from operators.abort import AbortOperator
-from operators.align import AlignEntitiesOperator
-from operators.approve import ApproveRunOperator, DeclinableRunOperator
-from operators.evaluate import EvaluateModelOperator
-from operators.join import InviteOperator, JoinRunOperator, PendingInvitationsOperator, ReadInvitationOperator
-from operators.lending import BuildQueryIndexOperator, PrivateQueryOperator
-from operators.monitor import MonitorOperator
-from operators.predict import PredictOperator
-from operators.publish import PublishModelOperator
-from operators.retain import RetainOperator
-from operators.runs import INBOX, RETENTION, Kind, dag_of
-from operators.score import ScoreOperator
-from operators.settle import SettleOperator
-from operators.train import TrainModelOperator
-from operators.triggers import InvitationTrigger
-from operators.validate import ValidateDataOperator
-from storage.roles import INITIATORS
+from tombolo.agreements.agreement import Agreement
+from tombolo.agreements.parameters import KNOWN, Parameter
+from tombolo.operators.abort import AbortOperator
+from tombolo.operators.align import AlignEntitiesOperator
+from tombolo.operators.approve import ApproveRunOperator, DeclinableRunOperator
+from tombolo.operators.evaluate import EvaluateModelOperator
+from tombolo.operators.join import (
+    InviteOperator,
+    JoinRunOperator,
+    PendingInvitationsOperator,
+    ReadInvitationOperator,
+)
+from tombolo.operators.lending import BuildQueryIndexOperator, PrivateQueryOperator
+from tombolo.operators.monitor import MonitorOperator
+from tombolo.operators.predict import PredictOperator
+from tombolo.operators.publish import PublishModelOperator
+from tombolo.operators.retain import RetainOperator
+from tombolo.operators.runs import INBOX, RETENTION, Kind, dag_of
+from tombolo.operators.score import ScoreOperator
+from tombolo.operators.settle import SettleOperator
+from tombolo.operators.train import TrainModelOperator
+from tombolo.operators.triggers import InvitationTrigger
+from tombolo.operators.validate import ValidateDataOperator
+from tombolo.storage.roles import INITIATORS
 
 _OWN = ("monitor", "score")
 """Kinds of DAGs that each party runs for itself."""

@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 
 from airflow.plugins_manager import AirflowPlugin
 
-from operators.links import PREFIX, RunPageLink
-from plugins.console.app import app
+from tombolo.operators.links import PREFIX, RunPageLink
+from tombolo.plugins.console.app import app
 
 
 class TomboloPlugin(AirflowPlugin):

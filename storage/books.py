@@ -7,9 +7,9 @@ from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from storage.canonical import canonical, parse
-from storage.errors import CodedError
-from storage.private import PrivateArea
+from tombolo.storage.canonical import canonical, parse
+from tombolo.storage.errors import CodedError
+from tombolo.storage.private import PrivateArea
 
 
 class Equivocation(CodedError):

@@ -8,7 +8,7 @@ from typing import Any
 
 import rfc8785
 
-from storage.errors import CodedError
+from tombolo.storage.errors import CodedError
 
 
 class NotCanonical(CodedError):

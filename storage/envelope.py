@@ -15,9 +15,9 @@ import struct
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from storage.canonical import NotCanonical, canonical, parse
-from storage.errors import CodedError
-from storage.identity import SigningKey, VerifyKey
+from tombolo.storage.canonical import NotCanonical, canonical, parse
+from tombolo.storage.errors import CodedError
+from tombolo.storage.identity import SigningKey, VerifyKey
 
 MAGIC = b"TMB\x01"
 DOMAIN = "artifact"

@@ -10,8 +10,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from storage.books import Books, Entry
-from storage.envelope import (
+from tombolo.storage.books import Books, Entry
+from tombolo.storage.envelope import (
     Address,
     AlteredPayload,
     ForeignBinding,
@@ -22,10 +22,10 @@ from storage.envelope import (
     seal_context,
     write_head,
 )
-from storage.errors import CodedError
-from storage.identity import SealKey, SigningKey, UnsealKey, VerifyKey
-from storage.schema import ForeignSchema, Message, admit, assemble, describe
-from storage.stores.base import KeyTaken, Store
+from tombolo.storage.errors import CodedError
+from tombolo.storage.identity import SealKey, SigningKey, UnsealKey, VerifyKey
+from tombolo.storage.schema import ForeignSchema, Message, admit, assemble, describe
+from tombolo.storage.stores.base import KeyTaken, Store
 
 CHUNK_BYTES = 64 << 20
 _MAX_CHUNKS = 100_000

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519, mldsa, mlkem, x25
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from storage.errors import CodedError
+from tombolo.storage.errors import CodedError
 
 _VERSION = b"\x01"
 _ED_PUBLIC, _ED_SIGNATURE = 32, 64

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from storage.identity import Vault
-from storage.stores.base import KeyMissing, KeyTaken, Store
+from tombolo.storage.identity import Vault
+from tombolo.storage.stores.base import KeyMissing, KeyTaken, Store
 
 
 class PrivateArea:

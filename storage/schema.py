@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from storage.errors import CodedError
+from tombolo.storage.errors import CodedError
 
 _MAX_WIDTH = 4096
 
@@ -179,11 +179,12 @@ class Message:
         return (self.to,) if isinstance(self.to, str) else self.to
 
 
-class Contract(Mapping[str, Message]):
+class MessageSet(Mapping[str, Message]):
     """The messages of one protocol, by name."""
 
-    def __init__(self, protocol: str, *messages: Message) -> None:
+    def __init__(self, protocol: str, *parts: Message | MessageSet) -> None:
         self.protocol = protocol
+        messages = [message for part in parts for message in ([part] if isinstance(part, Message) else part.values())]
         self._messages = {message.name: message for message in messages}
         if len(self._messages) != len(messages):
             raise ValueError(f"{protocol}: message names must differ")

@@ -14,16 +14,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from contracts.agreement import Agreement
-from contracts.engine import DEALER_WAIVER
-from fl_tasks.session import Session
-from fl_tasks.stages.abort import abort
-from fl_tasks.stages.join import invite, join
-from fl_tasks.waiting import PeerAborted, Wait
-from fl_tasks.workplace import Workplace
-from storage.identity import PartyKeys
-from storage.roles import HOLDERS, INITIATORS
-from storage.schema import Contract
+from tombolo.agreements.agreement import Agreement
+from tombolo.agreements.engine import DEALER_WAIVER
+from tombolo.fl_tasks.runtime.context import PartyContext
+from tombolo.fl_tasks.runtime.session import Session
+from tombolo.fl_tasks.runtime.waiting import PeerAborted, Wait
+from tombolo.fl_tasks.workflow.abort import abort
+from tombolo.fl_tasks.workflow.join import invite, join
+from tombolo.storage.identity import PartyKeys
+from tombolo.storage.roles import HOLDERS, INITIATORS
+from tombolo.storage.schema import MessageSet
 
 FOREVER = Wait(math.inf)
 TEST_PARAMETERS = {"key_bits": 1024, "rounds": {"default": 40, "min": 1, "max": 200}}
@@ -45,9 +45,9 @@ class Federation:
     def settings(self, party: str) -> Path:
         return self.root / party / "party.yaml"
 
-    def place(self, party: str) -> Workplace:
+    def context(self, party: str) -> PartyContext:
         """A fresh workplace, as a new task process would open it."""
-        return Workplace.open(self.name, self.settings(party))
+        return PartyContext.open(self.name, self.settings(party))
 
     @property
     def guest(self) -> str:
@@ -70,14 +70,14 @@ class Federation:
 
     def start(self, run: str = "run-1", kind: str = "train", model: str | None = None, **choices: Any) -> str:
         """Invite and join at every party."""
-        invite(self.place(self.guest), run, kind, {**choices}, model=model)
-        self.run_all(lambda party: join(self.place(party), run, FOREVER, progress=quiet))
+        invite(self.context(self.guest), run, kind, {**choices}, model=model)
+        self.run_all(lambda party: join(self.context(party), run, FOREVER, progress=quiet))
         return run
 
     def stage(self, stage: Callable[..., Any], run: str, parties: list[str] | None = None, **options: Any) -> dict[str, Any]:
         """Run one stage function at every party at once."""
         return self.run_all(
-            self._aborting(run, lambda party: stage(self.place(party), run, FOREVER, progress=quiet, **options)), parties
+            self._aborting(run, lambda party: stage(self.context(party), run, FOREVER, progress=quiet, **options)), parties
         )
 
     def _aborting(self, run: str, work: Callable[[str], Any]) -> Callable[[str], Any]:
@@ -87,18 +87,18 @@ class Federation:
             try:
                 return work(party)
             except Exception as error:
-                abort(self.place(party), run, error)
+                abort(self.context(party), run, error)
                 raise
 
         return guarded
 
     def roles(
-        self, run: str, contract: Contract, stage: str, programs: Mapping[str, Callable[[Session], Any]], **options: Any
+        self, run: str, contract: MessageSet, stage: str, programs: Mapping[str, Callable[[Session], Any]], **options: Any
     ) -> dict[str, Any]:
         """Run role programs (by role) over sessions of one stage."""
 
         def work(party: str) -> Any:
-            with self.place(party).session(run, contract, stage, FOREVER, quiet, **options) as session:
+            with self.context(party).session(run, contract, stage, FOREVER, quiet, **options) as session:
                 return programs[session.role](session)
 
         return self.run_all(self._aborting(run, work))

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from storage.stores import policy
-from storage.stores.minio import MinioStore, S3Config, connect
+from tombolo.storage.stores import policy
+from tombolo.storage.stores.minio import MinioStore, S3Config, connect
 
 PROGRAMS = ("radosgw", "ceph-mon", "ceph-osd", "ceph", "radosgw-admin", "ceph-authtool", "monmaptool", "setpriv")
 

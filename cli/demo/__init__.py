@@ -12,8 +12,8 @@ def demo(
     keep: Annotated[bool, typer.Option(help="Leave the Airflows running.")] = False,
 ) -> None:
     """Train and predict with several organisations' Airflows side by side; the report is .tombolo/demo*/report.json."""
-    from cli.demo.demos import DEMOS
-    from cli.demo.running import run_demo
+    from tombolo.cli.demo.demos import DEMOS
+    from tombolo.cli.demo.running import run_demo
 
     if name not in DEMOS:
         raise typer.BadParameter(f"there is no demo {name}; there is {', '.join(DEMOS)}")
@@ -22,7 +22,7 @@ def demo(
 
 def demo_stop() -> None:
     """Stop the Airflows that earlier demos left running."""
-    from cli.demo.demos import DEMOS
-    from cli.demo.supervise import stop_registered
+    from tombolo.cli.demo.demos import DEMOS
+    from tombolo.cli.demo.supervise import stop_registered
 
     typer.echo(f"stopped {sum(stop_registered(one.register) for one in DEMOS.values())} processes")

@@ -1,7 +1,7 @@
-"""``python -m cli.demo [NAME] [--keep]``: a demo without the rest of the command line."""
+"""``python -m tombolo.cli.demo [NAME] [--keep]``: a demo without the rest of the command line."""
 
 import typer
 
-from cli.demo import demo
+from tombolo.cli.demo import demo
 
 typer.run(demo)

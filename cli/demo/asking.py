@@ -9,8 +9,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from cli.demo.lenders import three_people, truth
-from cli.demo.runs import DemoFailed, Up, bytes_sent
+from tombolo.cli.demo.lenders import three_people, truth
+from tombolo.cli.demo.runs import DemoFailed, Up, bytes_sent
 
 _OWN_FILES = (".parquet", ".pyc")
 
@@ -19,13 +19,13 @@ def ask_lenders(up: Up) -> dict[str, Any]:
     """Build the index, ask about three people, and compare; returns what the report says. Raises DemoFailed."""
     import pandas as pd
 
-    from fl_tasks.stages.query import answers, put_questions
-    from fl_tasks.workplace import Workplace
+    from tombolo.fl_tasks.runtime.context import PartyContext
+    from tombolo.fl_tasks.workflow.query import answers, put_questions
 
     federation, guest = up.federation, up.federation.initiator
     building = up.run("index")
-    place = Workplace.open(federation.agreement, federation.settings[guest])
-    query = place.terms.task.query
+    context = PartyContext.open(federation.agreement, federation.settings[guest])
+    query = context.terms.task.query
     assert query is not None
     tables = {
         party: pd.read_parquet(federation.home(party) / "customers.parquet")
@@ -33,11 +33,11 @@ def ask_lenders(up: Up) -> dict[str, Any]:
         if role == "host"
     }
     people = three_people(tables)
-    handle = put_questions(place, _write_questions(federation.home(guest), people.values()))
+    handle = put_questions(context, _write_questions(federation.home(guest), people.values()))
     asking = up.run("query", conf={"questions": handle})
     up.all_well()
     run = next(name for party, name in asking.runs.items() if party != guest)
-    found = {one["id"]: one for one in answers(place, run)}
+    found = {one["id"]: one for one in answers(context, run)}
     up.show.say("looking for the three people in everything that the five organisations have written")
     traces = [str(file.relative_to(federation.root)) for file in _written(federation.root) if _holds(file, people.values())]
     if traces:
@@ -52,7 +52,9 @@ def ask_lenders(up: Up) -> dict[str, Any]:
             }
             for who, person in people.items()
         ],
-        "saw": {party: _saw(Workplace.open(federation.agreement, federation.settings[party]), run) for party in federation.roles},
+        "saw": {
+            party: _saw(PartyContext.open(federation.agreement, federation.settings[party]), run) for party in federation.roles
+        },
         "customers": {party: len(table) for party, table in tables.items()},
         "seconds": {"index": building.seconds(guest)["total"], "query": asking.seconds(guest)["total"]},
         "bytes_sent": {
@@ -84,11 +86,11 @@ def _holds(file: Path, people: Any) -> bool:
     return any(person.encode() in data for person in people)
 
 
-def _saw(place: Any, run: str) -> list[dict[str, Any]]:
+def _saw(context: Any, run: str) -> list[dict[str, Any]]:
     """What a party received in the query, with what its contract says that it learns."""
-    from fl_tasks.lending.contract import QUERY
+    from tombolo.fl_tasks.protocols.lending_query.messages import QUERY
 
-    found = [one for one in place.books(run).entries("received") if one.message in QUERY]
+    found = [one for one in context.books(run).entries("received") if one.message in QUERY]
     return [
         {"message": one.message, "from": one.peer, "protected by": sorted(set(one.kinds)), "learns": QUERY[one.message].learns}
         for one in found

@@ -6,16 +6,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli.demo import diagnosis, hospitals, lenders, marketing, wdbc
-from cli.demo.instance import REPOSITORY
-from cli.demo.tables import Tables
+from tombolo.cli.demo import diagnosis, hospitals, lenders, marketing, wdbc
+from tombolo.cli.demo.instance import REPOSITORY
+from tombolo.cli.demo.tables import Tables
 
 
 @dataclass(frozen=True)
 class Demo:
     """One demo: its agreement (a folder under federations/), what writes its tables, and where and on which ports it lives.
 
-    ``up`` is the command that leaves it running. What happens in it is in :mod:`cli.demo.stories`.
+    ``up`` is the command that leaves it running. What happens in it is in :mod:`tombolo.cli.demo.stories`.
     """
 
     agreement: str

@@ -10,10 +10,10 @@ from typing import Any
 
 import yaml
 
-from cli.demo.demos import WDBC, Demo
-from contracts.agreement import Agreement
-from storage.identity import PartyKeys
-from storage.roles import INITIATORS
+from tombolo.agreements.agreement import Agreement
+from tombolo.cli.demo.demos import WDBC, Demo
+from tombolo.storage.identity import PartyKeys
+from tombolo.storage.roles import INITIATORS
 
 _INLINE_SECONDS = 90
 

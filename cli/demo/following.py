@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from cli.demo.airflow_api import FINISHED, Airflow
-from cli.demo.progress import Display
+from tombolo.cli.demo.airflow_api import FINISHED, Airflow
+from tombolo.cli.demo.progress import Display
 
 VANISHED = "vanished"
 """State of a run at a party whose Airflow has gone."""

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from fl_tasks.models.gains import PICTURE, gains_picture
+from tombolo.fl_tasks.learning.gains import PICTURE, gains_picture
 
 _WIDTH = 40
 _STEPS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8)

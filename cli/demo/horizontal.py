@@ -10,10 +10,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from cli.demo.airflow_api import FINISHED
-from cli.demo.following import Followed
-from cli.demo.runs import DemoFailed, Up, bytes_sent
-from storage.roles import CLIENT
+from tombolo.cli.demo.airflow_api import FINISHED
+from tombolo.cli.demo.following import Followed
+from tombolo.cli.demo.runs import DemoFailed, Up, bytes_sent
+from tombolo.storage.roles import CLIENT
 
 VANISHES, ROUNDS_BEFORE = "west", 3
 """Who is lost, when it has begun its first round after so many."""
@@ -83,12 +83,12 @@ def _score(up: Up) -> dict[str, Any]:
 
 def _sums(up: Up, training: Followed) -> list[dict[str, Any]]:
     """Who was in which sums, from the aggregator's lists."""
-    from fl_tasks.horizontal.attendance import cohorts
-    from fl_tasks.workplace import Workplace
+    from tombolo.fl_tasks.learning.horizontal.attendance import cohorts
+    from tombolo.fl_tasks.runtime.context import PartyContext
 
-    place = Workplace.open(up.federation.agreement, up.federation.settings[up.federation.initiator])
+    context = PartyContext.open(up.federation.agreement, up.federation.settings[up.federation.initiator])
     name = next(run for party, run in training.runs.items() if party != up.federation.initiator)
-    found = cohorts(place.run_area(name))
+    found = cohorts(context.run_area(name))
     return [{"sums": one.title, "first": one.first, "last": one.last, "clients": list(one.survivors or ())} for one in found]
 
 

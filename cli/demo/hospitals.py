@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cli.demo.tables import Tables
+from tombolo.cli.demo.tables import Tables
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -47,7 +47,6 @@ class Instance:
         kept = {name: value for name, value in base.items() if not name.startswith(("AIRFLOW_", "TOMBOLO_DOCS"))}
         return {
             **kept,
-            "PYTHONPATH": os.pathsep.join(filter(None, [str(REPOSITORY), kept.get("PYTHONPATH")])),
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", "")]),
             "NO_PROXY": "localhost,127.0.0.1",
             "no_proxy": "localhost,127.0.0.1",
@@ -65,7 +64,6 @@ class Instance:
         settings = {
             "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.database}",
             "CORE__DAGS_FOLDER": str(REPOSITORY / "dags"),
-            "CORE__PLUGINS_FOLDER": str(REPOSITORY / "plugins"),
             "CORE__EXECUTOR": "LocalExecutor",
             "CORE__PARALLELISM": "3",
             "CORE__LOAD_EXAMPLES": "False",

@@ -1,9 +1,9 @@
 """Starts the processes of several Airflows from one that has done the heavy imports: two cores do them once, not twelve times.
 
-``python -m cli.demo.launcher``: reads one JSON plan from standard input, a list of instances with ``environment``, ``cwd`` and
-``components`` (name, arguments, log), and writes ``{"name", "pid"}`` per component as JSON lines. It imports what all share, forks
-once per instance, which imports Airflow under its own environment, and forks there once per component. Each component runs
-Airflow's own command line in a session of its own. In production a service manager starts the same commands.
+``python -m tombolo.cli.demo.launcher``: reads one JSON plan from standard input, a list of instances with ``environment``,
+``cwd`` and ``components`` (name, arguments, log), and writes ``{"name", "pid"}`` per component as JSON lines. It imports what
+all share, forks once per instance, which imports Airflow under its own environment, and forks there once per component. Each
+component runs Airflow's own command line in a session of its own. In production a service manager starts the same commands.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ _PER_INSTANCE = (
     "airflow.executors.local_executor",
     "airflow.jobs.scheduler_job_runner",
     "airflow.jobs.triggerer_job_runner",
-    "operators.workflow",
-    "fl_tasks.stages.predict",
-    "fl_tasks.stages.publish",
-    "fl_tasks.stages.train",
-    "fl_tasks.stages.validate",
+    "tombolo.operators.workflow",
+    "tombolo.fl_tasks.workflow.predict",
+    "tombolo.fl_tasks.workflow.publish",
+    "tombolo.fl_tasks.workflow.train",
+    "tombolo.fl_tasks.workflow.validate",
 )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cli.demo.tables import Tables
+from tombolo.cli.demo.tables import Tables
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cli.demo.tables import Tables
+from tombolo.cli.demo.tables import Tables
 
 if TYPE_CHECKING:
     import numpy as np

@@ -14,14 +14,21 @@ from typing import Any
 import yaml
 from rich.console import Console
 
-from cli.demo.airflow_api import Airflow
-from cli.demo.demos import Demo
-from cli.demo.federation import lay_out
-from cli.demo.instance import USER, Instance, free_ports
-from cli.demo.progress import Display, display
-from cli.demo.runs import DemoFailed, Up
-from cli.demo.stories import STORIES
-from cli.demo.supervise import DidNotStart, Supervisor, copy_database, log_of, migrate, stop_registered
+from tombolo.cli.demo.airflow_api import Airflow
+from tombolo.cli.demo.demos import Demo
+from tombolo.cli.demo.federation import lay_out
+from tombolo.cli.demo.instance import USER, Instance, free_ports
+from tombolo.cli.demo.progress import Display, display
+from tombolo.cli.demo.runs import DemoFailed, Up
+from tombolo.cli.demo.stories import STORIES
+from tombolo.cli.demo.supervise import (
+    DidNotStart,
+    Supervisor,
+    copy_database,
+    log_of,
+    migrate,
+    stop_registered,
+)
 
 _START_LIMIT = 300.0
 
@@ -52,8 +59,8 @@ def run_demo(demo: Demo, keep: bool) -> int:
 
 
 def _demo(demo: Demo, keep: bool, supervisor: Supervisor, console: Console, began: float) -> dict[str, Any]:
-    from cli.simulation.report import write
-    from contracts.agreement import Agreement
+    from tombolo.agreements.agreement import Agreement
+    from tombolo.cli.simulation.report import write
 
     story = STORIES[demo.agreement]
     parties = yaml.safe_load((demo.terms / "agreement.yaml").read_text(encoding="utf-8"))["parties"]

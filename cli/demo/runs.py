@@ -7,11 +7,11 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cli.demo.airflow_api import FINISHED, Airflow
-from cli.demo.federation import Federation
-from cli.demo.following import Followed, follow
-from cli.demo.progress import Display
-from cli.demo.supervise import Supervisor
+from tombolo.cli.demo.airflow_api import FINISHED, Airflow
+from tombolo.cli.demo.federation import Federation
+from tombolo.cli.demo.following import Followed, follow
+from tombolo.cli.demo.progress import Display
+from tombolo.cli.demo.supervise import Supervisor
 
 _RUN_LIMIT = 1500.0
 
@@ -63,7 +63,7 @@ class Up:
 
     def came_of(self, training: Followed, vanished: Collection[str] = ()) -> dict[str, Any]:
         """What the report says of a training run, beside the plain models of the same rows."""
-        from cli.simulation.comparison import compare
+        from tombolo.cli.simulation.comparison import compare
 
         federation, initiator = self.federation, self.federation.initiator
         airflow, at = self.airflows[initiator], training.runs[initiator]
@@ -81,11 +81,11 @@ class Up:
 
 def bytes_sent(federation: Federation, *runs: Mapping[str, str]) -> dict[str, int]:
     """What each party's books say it sent, over these runs."""
-    from fl_tasks.workplace import Workplace
+    from tombolo.fl_tasks.runtime.context import PartyContext
 
     sent = {}
     for party, settings in federation.settings.items():
-        place = Workplace.open(federation.agreement, settings)
+        context = PartyContext.open(federation.agreement, settings)
         names = {run for by_party in runs for name, run in by_party.items() if name != federation.initiator}
-        sent[party] = sum(sum(place.books(run).bytes_to().values()) for run in names)
+        sent[party] = sum(sum(context.books(run).bytes_to().values()) for run in names)
     return sent

@@ -1,4 +1,4 @@
-"""Takes the pictures of README and docs from a demo that is up: ``python -m cli.demo.screenshots [DEMO [FOLDER]]``."""
+"""Takes the pictures of README and docs from a demo that is up: ``python -m tombolo.cli.demo.screenshots [DEMO [FOLDER]]``."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from cli.demo.airflow_api import Airflow
-from cli.demo.demos import DEMOS, HOSPITALS, LENDING, WDBC, Demo
-from cli.demo.instance import REPOSITORY
+from tombolo.cli.demo.airflow_api import Airflow
+from tombolo.cli.demo.demos import DEMOS, HOSPITALS, LENDING, WDBC, Demo
+from tombolo.cli.demo.instance import REPOSITORY
 
 Pages = dict[str, tuple[str, str, str]]
 """Picture's name: party, path, and a text that the page shows when it is ready."""

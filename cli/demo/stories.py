@@ -9,13 +9,13 @@ from typing import Any
 
 from rich.console import Console
 
-from cli.demo.asking import ask_lenders, show_answers
-from cli.demo.gains import show_gains
-from cli.demo.horizontal import lose_a_client, show_clients
-from cli.demo.runs import Up
-from cli.demo.transfer import show_curve, transfer_and_diagnose
-from cli.demo.vertical import train_and_predict
-from cli.simulation.report import build, show
+from tombolo.cli.demo.asking import ask_lenders, show_answers
+from tombolo.cli.demo.gains import show_gains
+from tombolo.cli.demo.horizontal import lose_a_client, show_clients
+from tombolo.cli.demo.runs import Up
+from tombolo.cli.demo.transfer import show_curve, transfer_and_diagnose
+from tombolo.cli.demo.vertical import train_and_predict
+from tombolo.cli.simulation.report import build, show
 
 Show = Callable[[Mapping[str, Any], Path, Console], None]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from cli.demo.instance import REPOSITORY, Instance
+from tombolo.cli.demo.instance import REPOSITORY, Instance
 
 COMPONENTS: Mapping[str, tuple[str, ...]] = {
     "api-server": ("api-server",),
@@ -117,7 +117,7 @@ class Supervisor:
     def _launch(self) -> subprocess.Popen[bytes]:
         with self._launcher_log.open("wb") as output:
             return subprocess.Popen(
-                [sys.executable, "-m", "cli.demo.launcher"],
+                [sys.executable, "-m", "tombolo.cli.demo.launcher"],
                 env=Instance.shared_environment(),
                 cwd=REPOSITORY,
                 stdin=subprocess.PIPE,

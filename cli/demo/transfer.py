@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from cli.demo import diagnosis
-from cli.demo.runs import Up, bytes_sent
-from storage.roles import HOST
+from tombolo.cli.demo import diagnosis
+from tombolo.cli.demo.runs import Up, bytes_sent
+from tombolo.storage.roles import HOST
 
 if TYPE_CHECKING:
-    from fl_tasks.workplace import Workplace
+    from tombolo.fl_tasks.runtime.context import PartyContext
 
 PICTURE = "transfer.svg"
 _COMMON, _DRAWS = (30, 45, 60, 90, 120, 180, 240), 5
@@ -29,7 +29,7 @@ def transfer_and_diagnose(up: Up) -> dict[str, Any]:
     ``transfer`` and ``self_learning`` are measured on the clinic's new patients, whose diagnoses came later; ``federated`` is what
     the agreement's own evaluation found on the held-out common ones.
     """
-    from fl_tasks.workplace import Workplace
+    from tombolo.fl_tasks.runtime.context import PartyContext
 
     training, prediction = up.run("train"), up.run("predict")
     up.all_well()
@@ -38,42 +38,42 @@ def transfer_and_diagnose(up: Up) -> dict[str, Any]:
     predicted = up.airflows[clinic].xcom(prediction.dag, prediction.runs[clinic], "predict")
     up.show.say("training the clinic's own models, and transfer with fewer and more common patients, for comparison")
     came = up.came_of(training)
-    places = {party: Workplace.open(federation.agreement, file) for party, file in federation.settings.items()}
-    models = on_new_patients(places, clinic, came["run"], Path(predicted["scores"]))
+    contexts = {party: PartyContext.open(federation.agreement, file) for party, file in federation.settings.items()}
+    models = on_new_patients(contexts, clinic, came["run"], Path(predicted["scores"]))
     return {
         **came,
         "compared": replace(came["compared"], models=models, gains={}),
         "seconds": {**training.seconds(federation.initiator), "prediction": prediction.seconds(clinic)["total"]},
         "bytes_sent": bytes_sent(federation, training.runs, prediction.runs),
         "predicted_rows": predicted["rows"],
-        "curve": curve(places[clinic]),
+        "curve": curve(contexts[clinic]),
     }
 
 
-def on_new_patients(places: Mapping[str, Workplace], clinic: str, run: str, scores: Path) -> dict[str, dict[str, float]]:
+def on_new_patients(contexts: Mapping[str, PartyContext], clinic: str, run: str, scores: Path) -> dict[str, dict[str, float]]:
     """AUC and KS of the scores that the clinic received, and of the better one of its own models, on the same new patients."""
     import pandas as pd
     import pyarrow as pa
 
-    from fl_tasks.models.metrics import classification
-    from fl_tasks.models.reading import part_of_run
-    from fl_tasks.stages.aligned import features, label, load_aligned
-    from fl_tasks.transfer.components import Components
-    from fl_tasks.transfer.plain import self_learning
+    from tombolo.fl_tasks.learning.metrics import classification
+    from tombolo.fl_tasks.models.reading import part_of_run
+    from tombolo.fl_tasks.protocols.transfer.components import Components
+    from tombolo.fl_tasks.protocols.transfer.plain import self_learning
+    from tombolo.fl_tasks.workflow.aligned import features, label, load_aligned
 
-    home = places[clinic].party.folder
+    home = contexts[clinic].party_settings.folder
     known = pd.read_parquet(home / "diagnoses.parquet").set_index(diagnosis.ID)[diagnosis.LABEL]
     found = pd.read_parquet(scores)
     labels = known[found[diagnosis.ID]].to_numpy(float)
-    aligned = {party: load_aligned(place, run) for party, place in places.items()}
-    (hospital,) = (party for party in places if party != clinic)
+    aligned = {party: load_aligned(context, run) for party, context in contexts.items()}
+    (hospital,) = (party for party in contexts if party != clinic)
     train = ~aligned[clinic].test
-    encoder = part_of_run(places[clinic], run).encoder
+    encoder = part_of_run(contexts[clinic], run).encoder
     assert isinstance(encoder, Components)
     new = pd.read_parquet(home / "new_patients.parquet").set_index(diagnosis.ID).loc[found[diagnosis.ID]]
     learnt = self_learning(
-        encoder.encoder.transform(features(places[clinic], aligned[clinic]).filter(pa.array(train))),
-        label(places[hospital], aligned[hospital])[train],
+        encoder.encoder.transform(features(contexts[clinic], aligned[clinic]).filter(pa.array(train))),
+        label(contexts[hospital], aligned[hospital])[train],
         encoder.encoder.transform(pa.Table.from_pandas(new, preserve_index=False)),
     )
     alone = max((classification(labels, one) for one in learnt.values()), key=lambda one: one["auc"])
@@ -81,12 +81,12 @@ def on_new_patients(places: Mapping[str, Workplace], clinic: str, run: str, scor
     return {name: {kind: one[kind] for kind in ("auc", "ks")} for name, one in (("transfer", together), ("self_learning", alone))}
 
 
-def curve(place: Workplace) -> list[dict[str, float]]:
+def curve(context: PartyContext) -> list[dict[str, float]]:
     """Mean AUC on new patients over populations drawn anew, by how many patients are common: transfer in its plain form, and the
     clinic's own models from the common patients' labels."""
     import numpy as np
 
-    terms, found = place.terms, []
+    terms, found = context.terms, []
     drawn = [diagnosis.generate(np.random.default_rng(seed), 4000) for seed in range(_DRAWS)]
     for common in _COMMON:
         every = [_aucs(terms, frame, common) for frame in drawn]
@@ -98,12 +98,12 @@ def _aucs(terms: Any, frame: Any, common: int) -> dict[str, float]:
     import numpy as np
     import pyarrow as pa
 
-    from contracts.tables import TableTerms
-    from fl_tasks.models.metrics import classification
-    from fl_tasks.transfer.components import Components
-    from fl_tasks.transfer.objective import Source
-    from fl_tasks.transfer.plain import self_learning, train
-    from fl_tasks.transfer.tower import Tower
+    from tombolo.agreements.tables import TableTerms
+    from tombolo.fl_tasks.learning.metrics import classification
+    from tombolo.fl_tasks.protocols.transfer.components import Components
+    from tombolo.fl_tasks.protocols.transfer.objective import Source
+    from tombolo.fl_tasks.protocols.transfer.plain import self_learning, train
+    from tombolo.fl_tasks.protocols.transfer.tower import Tower
 
     transfer, params = terms.task.transfer, terms.choose({})
     clinic = np.arange(common + diagnosis.CLINIC)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cli.demo.runs import Up, bytes_sent
+from tombolo.cli.demo.runs import Up, bytes_sent
 
 
 def train_and_predict(up: Up) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cli.demo.tables import Tables
+from tombolo.cli.demo.tables import Tables
 
 LABEL, ID = "malignant", "patient"
 CLINIC_COLUMNS = (

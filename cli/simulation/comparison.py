@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fl_tasks.workplace import Workplace
-from storage.canonical import parse
-from storage.roles import ARBITER, CLIENT, GUEST, HOST
+from tombolo.fl_tasks.runtime.context import PartyContext
+from tombolo.storage.canonical import parse
+from tombolo.storage.roles import ARBITER, CLIENT, GUEST, HOST
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ def compare(agreement: str, settings: Mapping[str, Path], run: str, vanished: Co
 
     ``vanished`` clients did not finish: their rows are in the pooled model alone, and none of them is measured on.
     """
-    if any(Workplace.open(agreement, file).role == CLIENT for file in settings.values()):
+    if any(PartyContext.open(agreement, file).role == CLIENT for file in settings.values()):
         return _by_rows(agreement, settings, run, vanished)
-    if any(Workplace.open(agreement, file).terms.task.transfer is not None for file in settings.values()):
+    if any(PartyContext.open(agreement, file).terms.task.transfer is not None for file in settings.values()):
         return _transferred(agreement, settings, run)
     return _by_columns(agreement, settings, run)
 
@@ -44,28 +44,28 @@ def _by_columns(agreement: str, settings: Mapping[str, Path], run: str) -> Compa
     """All parties' columns of the same rows, and the guest's."""
     import numpy as np
 
-    from contracts.parameters import VERTICAL_NETWORKS
-    from fl_tasks.checkpoints import unpack
-    from fl_tasks.models.gains import gains
-    from fl_tasks.models.metrics import measure
-    from fl_tasks.models.part import ModelPart
-    from fl_tasks.models.reading import part_of_run
-    from fl_tasks.models.reference import Rows, reference_totals, towers_totals
-    from fl_tasks.stages.aligned import features, label, load_aligned, weight
+    from tombolo.agreements.parameters import VERTICAL_NETWORKS
+    from tombolo.fl_tasks.learning.gains import gains
+    from tombolo.fl_tasks.learning.metrics import measure
+    from tombolo.fl_tasks.learning.reference import Rows, reference_totals, towers_totals
+    from tombolo.fl_tasks.models.part import ModelPart
+    from tombolo.fl_tasks.models.reading import part_of_run
+    from tombolo.fl_tasks.runtime.checkpoints import unpack
+    from tombolo.fl_tasks.workflow.aligned import features, label, load_aligned, weight
 
     blocks: dict[str, Any] = {}
-    places: dict[str, Workplace] = {}
+    places: dict[str, PartyContext] = {}
     parts: dict[str, ModelPart] = {}
     for party, file in settings.items():
-        place = Workplace.open(agreement, file)
-        if place.role == ARBITER:
+        context = PartyContext.open(agreement, file)
+        if context.role == ARBITER:
             continue
-        places[party] = place
-        aligned, part = load_aligned(place, run), part_of_run(place, run)
-        encoded, parts[party] = part.encoder.transform(features(place, aligned)), part
-        if place.role == GUEST:
-            guest, rounds = place, part.rounds
-            rows = Rows(label(place, aligned), weight(place, aligned), aligned.test)
+        places[party] = context
+        aligned, part = load_aligned(context, run), part_of_run(context, run)
+        encoded, parts[party] = part.encoder.transform(features(context, aligned)), part
+        if context.role == GUEST:
+            guest, rounds = context, part.rounds
+            rows = Rows(label(context, aligned), weight(context, aligned), aligned.test)
             blocks = {party: encoded, **blocks}
         else:
             blocks[party] = encoded
@@ -73,7 +73,7 @@ def _by_columns(agreement: str, settings: Mapping[str, Path], run: str) -> Compa
     task, held_out = guest.terms.task, rows.labels[rows.test]
     compared = {"pooled": blocks, "guest_only": {guest.me: blocks[guest.me]}}
     if task.protocol in VERTICAL_NETWORKS:
-        begun = {party: unpack(place.run_area(run).area("train").get("beginning") or b"") for party, place in places.items()}
+        begun = {party: unpack(context.run_area(run).area("train").get("beginning") or b"") for party, context in places.items()}
         batches = np.array_split(begun[guest.me]["order"], begun[guest.me]["batches"])
         network = task.network
         assert network is not None
@@ -97,19 +97,19 @@ def _transferred(agreement: str, settings: Mapping[str, Path], run: str) -> Comp
     of a logistic regression and a support vector machine the better one on the held-out rows."""
     import numpy as np
 
-    from fl_tasks.models.gains import gains
-    from fl_tasks.models.metrics import classification
-    from fl_tasks.models.reading import part_of_run
-    from fl_tasks.models.transfer import TransferPart
-    from fl_tasks.stages.aligned import features, label, load_aligned, with_own
-    from fl_tasks.transfer.objective import Source
-    from fl_tasks.transfer.plain import self_learning, train
-    from fl_tasks.transfer.rows import labelled_of
+    from tombolo.fl_tasks.learning.gains import gains
+    from tombolo.fl_tasks.learning.metrics import classification
+    from tombolo.fl_tasks.models.reading import part_of_run
+    from tombolo.fl_tasks.protocols.transfer.model import TransferPart
+    from tombolo.fl_tasks.protocols.transfer.objective import Source
+    from tombolo.fl_tasks.protocols.transfer.plain import self_learning, train
+    from tombolo.fl_tasks.protocols.transfer.rows import labelled_of
+    from tombolo.fl_tasks.workflow.aligned import features, label, load_aligned, with_own
 
-    places = {place.role: place for place in (Workplace.open(agreement, file) for file in settings.values())}
+    places = {context.role: context for context in (PartyContext.open(agreement, file) for file in settings.values())}
     parts, guest, host = {}, places[GUEST], places[HOST]
-    for role, place in places.items():
-        part = parts[role] = part_of_run(place, run)
+    for role, context in places.items():
+        part = parts[role] = part_of_run(context, run)
         assert isinstance(part, TransferPart)
     aligned, params, terms = load_aligned(guest, run), guest.params(run), guest.terms.task.transfer
     assert terms is not None
@@ -145,8 +145,8 @@ def _off(parts: Mapping[str, Any], guest: str, codes: Mapping[str, Any], pooled:
     """How far the margins of boosted trees, put together from all parties' parts, are from the pooled model's at most."""
     import numpy as np
 
-    from fl_tasks.models.trees import TreePart
-    from fl_tasks.trees.tree import directions, margins
+    from tombolo.fl_tasks.learning.trees.part import TreePart
+    from tombolo.fl_tasks.learning.trees.tree import directions, margins
 
     own = parts[guest]
     if not isinstance(own, TreePart):
@@ -161,19 +161,19 @@ def _by_rows(agreement: str, settings: Mapping[str, Path], run: str, vanished: C
     held-out rows of all survivors."""
     import numpy as np
 
-    from fl_tasks.models.metrics import HIGHER_IS_BETTER, metric_names
-    from fl_tasks.models.reading import part_of_run
-    from fl_tasks.models.reference import Rows, reference_metrics
-    from fl_tasks.stages.aligned import features, label, load_aligned
+    from tombolo.fl_tasks.learning.metrics import HIGHER_IS_BETTER, metric_names
+    from tombolo.fl_tasks.learning.reference import Rows, reference_metrics
+    from tombolo.fl_tasks.models.reading import part_of_run
+    from tombolo.fl_tasks.workflow.aligned import features, label, load_aligned
 
-    clients = [place for place in (Workplace.open(agreement, file) for file in settings.values()) if place.role == CLIENT]
-    survivors = [place for place in clients if place.me not in vanished]
+    clients = [context for context in (PartyContext.open(agreement, file) for file in settings.values()) if context.role == CLIENT]
+    survivors = [context for context in clients if context.me not in vanished]
     part = part_of_run(survivors[0], run)  # its encoder and rounds are everybody's
     x, y, test, owner = [], [], [], []
-    for number, place in enumerate([*survivors, *(place for place in clients if place not in survivors)]):
-        aligned = load_aligned(place, run)
-        x.append(part.encoder.transform(features(place, aligned)))
-        y.append(label(place, aligned))
+    for number, context in enumerate([*survivors, *(context for context in clients if context not in survivors)]):
+        aligned = load_aligned(context, run)
+        x.append(part.encoder.transform(features(context, aligned)))
+        y.append(label(context, aligned))
         test.append(aligned.test)
         owner.append(np.full(len(aligned.test), number))
     features_, labels, held_out, owners = (np.concatenate(parts) for parts in (x, y, test, owner))

@@ -10,12 +10,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Column
 
-from cli.simulation.driver import Listener
+from tombolo.cli.simulation.driver import Listener
 
 
 @contextmanager
 def progress(console: Console, roles: Mapping[str, str], rounds: int) -> Iterator[Listener]:
-    """A listener for :func:`cli.simulation.driver.drive`; ``rounds`` is the most that training may take."""
+    """A listener for :func:`tombolo.cli.simulation.driver.drive`; ``rounds`` is the most that training may take."""
     if not console.is_terminal:
         yield _Lines(console)
         return

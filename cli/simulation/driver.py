@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import queue
 import subprocess
 import sys
@@ -15,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-_REPOSITORY = Path(__file__).resolve().parents[2]
 _GRACE_SECONDS = 20.0
 _PEER_ABORTED = "TMB-EXCH-004"
 
@@ -75,17 +73,15 @@ def drive(settings: Mapping[str, Path], agreement: str, run: str, listen: Listen
 @contextmanager
 def _processes(settings: Mapping[str, Path], agreement: str, run: str) -> Iterator[dict[str, subprocess.Popen[str]]]:
     processes: dict[str, subprocess.Popen[str]] = {}
-    path = os.pathsep.join(filter(None, (str(_REPOSITORY), os.environ.get("PYTHONPATH"))))
     try:
         for party, file in settings.items():
             with open(file.parent / "log.txt", "a", encoding="utf-8") as log:
                 processes[party] = subprocess.Popen(
-                    [sys.executable, "-m", "cli.simulation.party", str(file), agreement, run],
+                    [sys.executable, "-m", "tombolo.cli.simulation.party", str(file), agreement, run],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
                     stderr=log,
                     text=True,
-                    env={**os.environ, "PYTHONPATH": path},
                 )
         yield processes
     finally:

@@ -10,11 +10,11 @@ from typing import Any
 
 import yaml
 
-from contracts.agreement import Agreement
-from contracts.reading import read_model
-from contracts.terms import Terms
-from storage.identity import PartyKeys
-from storage.roles import HOLDERS, LABELLED
+from tombolo.agreements.agreement import Agreement
+from tombolo.agreements.reading import read_model
+from tombolo.agreements.terms import Terms
+from tombolo.storage.identity import PartyKeys
+from tombolo.storage.roles import HOLDERS, LABELLED
 
 _MARK = ".tombolo-simulation"
 _SOURCES = {".parquet": "parquet", ".pq": "parquet", ".csv": "csv"}

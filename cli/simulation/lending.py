@@ -11,34 +11,34 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from cli.simulation.display import progress
-from cli.simulation.driver import Outcome, drive
-from cli.simulation.layout import Layout, Misuse
-from fl_tasks.workplace import Workplace
-from storage.roles import GUEST, HOST
+from tombolo.cli.simulation.display import progress
+from tombolo.cli.simulation.driver import Outcome, drive
+from tombolo.cli.simulation.layout import Layout, Misuse
+from tombolo.fl_tasks.runtime.context import PartyContext
+from tombolo.storage.roles import GUEST, HOST
 
 
 def build_and_ask(laid: Layout, questions: Path, choices: Mapping[str, Any], stamp: str, console: Console) -> dict[str, Any]:
     """Build an index and ask it; returns the report. Raises Misuse, RunFailed or a coded error."""
-    from fl_tasks.lending.questions import Questions
-    from fl_tasks.stages.join import invite
-    from fl_tasks.stages.query import answers, propose_query, put_questions
-    from storage.errors import CodedError
+    from tombolo.fl_tasks.protocols.lending_query.questions import Questions
+    from tombolo.fl_tasks.workflow.join import invite
+    from tombolo.fl_tasks.workflow.query import answers, propose_query, put_questions
+    from tombolo.storage.errors import CodedError
 
     asker = next(party for party, role in laid.roles.items() if role == GUEST)
-    place = Workplace.open(laid.agreement, laid.settings[asker])
+    context = PartyContext.open(laid.agreement, laid.settings[asker])
     try:
-        handle = put_questions(place, str(questions.resolve()))
+        handle = put_questions(context, str(questions.resolve()))
     except CodedError as error:
         raise Misuse(f"{questions}: {' '.join(str(error).split())}") from None
     index, query = f"index-{stamp}", f"query-{stamp}"
     began = time.monotonic()
     with progress(console, laid.roles, 1) as listen:
-        invite(place, index, "index", choices)
+        invite(context, index, "index", choices)
         built = drive(laid.settings, laid.agreement, index, listen)
-        propose_query(place, query, handle, index)
+        propose_query(context, query, handle, index)
         asked = drive(laid.settings, laid.agreement, query, listen)
-    true, sealed = truth(laid, index), Questions.load(place.private.area("questions"), handle)
+    true, sealed = truth(laid, index), Questions.load(context.private.area("questions"), handle)
     canonical = dict(zip(sealed.shown, sealed.ids, strict=True))
     unit = laid.terms.task.query.unit if laid.terms.task.query else 1
     queries = [
@@ -46,7 +46,7 @@ def build_and_ask(laid: Layout, questions: Path, choices: Mapping[str, Any], sta
             "answer": {name: one[name] for name in ("loans", "exposure", "band")},
             "truth": dict(zip(("loans", "exposure", "lenders"), _scaled(true, canonical[one["id"]], unit), strict=True)),
         }
-        for one in answers(place, query)
+        for one in answers(context, query)
     ]
     return {
         "agreement": laid.agreement,
@@ -60,14 +60,14 @@ def build_and_ask(laid: Layout, questions: Path, choices: Mapping[str, Any], sta
 
 def truth(laid: Layout, run: str) -> dict[str, Counter[str]]:
     """Loans, exposure in units and number of lenders by canonical id, from every lender's own table of an index."""
-    from fl_tasks.lending.customers import Customers, unpack
-    from fl_tasks.stages.align import pinned
+    from tombolo.fl_tasks.protocols.lending_query.customers import Customers, unpack
+    from tombolo.fl_tasks.workflow.align import pinned
 
     query, found = laid.terms.task.query, {name: Counter[str]() for name in ("loans", "exposure", "lenders")}
     assert query is not None
     for party, role in laid.roles.items():
         if role == HOST:
-            prepared = pinned(Workplace.open(laid.agreement, laid.settings[party]), run)
+            prepared = pinned(PartyContext.open(laid.agreement, laid.settings[party]), run)
             customers = Customers.of(prepared.table, prepared.ids, query)
             for one, value in zip(customers.ids, customers.values.tolist(), strict=True):
                 loans, exposure = unpack(value)

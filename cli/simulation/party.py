@@ -1,6 +1,6 @@
 """One party of a simulated run, as a process of its own: works through the stages and tells what happens as JSON lines.
 
-``python -m cli.simulation.party SETTINGS AGREEMENT RUN``. Everything else that is printed goes to standard error.
+``python -m tombolo.cli.simulation.party SETTINGS AGREEMENT RUN``. Everything else that is printed goes to standard error.
 """
 
 from __future__ import annotations
@@ -31,30 +31,30 @@ def main(settings: str, agreement: str, run: str) -> int:
     os.dup2(2, 1)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     began = time.monotonic()
-    from fl_tasks.stages.join import invitation
-    from fl_tasks.waiting import Wait
-    from fl_tasks.workplace import Workplace
+    from tombolo.fl_tasks.runtime.context import PartyContext
+    from tombolo.fl_tasks.runtime.waiting import Wait
+    from tombolo.fl_tasks.workflow.join import invitation
 
-    place, stage = None, "open"
+    context, stage = None, "open"
     try:
-        place = Workplace.open(agreement, Path(settings))
+        context = PartyContext.open(agreement, Path(settings))
         _tell(events, event="open", seconds=time.monotonic() - began)
-        for stage in STAGES[invitation(place, run).kind]:
+        for stage in STAGES[invitation(context, run).kind]:
             _tell(events, event="stage", stage=stage)
             began, cpu = time.monotonic(), time.process_time()
-            result = _stage(stage)(place, run, Wait(math.inf), progress=lambda facts: _tell(events, event="facts", **facts))
+            result = _stage(stage)(context, run, Wait(math.inf), progress=lambda facts: _tell(events, event="facts", **facts))
             seconds, cpu = time.monotonic() - began, time.process_time() - cpu
             _tell(events, event="done", stage=stage, seconds=seconds, cpu=cpu, result=result)
     except Exception as error:
-        _fail(events, error, place, run, stage)
+        _fail(events, error, context, run, stage)
         return 1
-    _tell(events, event="end", bytes_to=place.books(run).bytes_to(), artifacts=len(place.books(run).entries("sent")))
+    _tell(events, event="end", bytes_to=context.books(run).bytes_to(), artifacts=len(context.books(run).entries("sent")))
     return 0
 
 
 def _stage(name: str) -> Callable[..., Any]:
     """The stage's function; what it needs is imported when it begins, so that a first stage is not kept waiting by the last."""
-    function: Callable[..., Any] = getattr(import_module(f"fl_tasks.stages.{name}"), name)
+    function: Callable[..., Any] = getattr(import_module(f"tombolo.fl_tasks.workflow.{name}"), name)
     return function
 
 
@@ -62,20 +62,20 @@ def _tell(events: TextIO, **facts: Any) -> None:
     events.write(json.dumps(facts, default=str) + "\n")
 
 
-def _fail(events: TextIO, error: Exception, place: Any, run: str, stage: str) -> None:
+def _fail(events: TextIO, error: Exception, context: Any, run: str, stage: str) -> None:
     """Say what went wrong, here and to the peers. What is not a coded error goes to the log only, since its text may hold data."""
-    from fl_tasks.stages.abort import abort
-    from storage.errors import CodedError
+    from tombolo.fl_tasks.workflow.abort import abort
+    from tombolo.storage.errors import CodedError
 
     traceback.print_exc()
     if isinstance(error, CodedError):
-        error.at(getattr(place, "me", None), stage)
+        error.at(getattr(context, "me", None), stage)
         _tell(events, event="error", code=error.code, text=str(error))
     else:
         _tell(events, event="error", code=None, text=f"an unexpected {type(error).__name__} in stage {stage}")
-    if place is not None:
+    if context is not None:
         try:
-            abort(place, run, error, stage)
+            abort(context, run, error, stage)
         except Exception:
             traceback.print_exc()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cli.simulation.comparison import Comparison
+    from tombolo.cli.simulation.comparison import Comparison
 
 STAGES = ("join", "validate", "align", "train", "evaluate", "publish", "settle")
 MODELS = {
@@ -39,7 +39,7 @@ def build(
     **more: Any,
 ) -> dict[str, Any]:
     """The report as a document; ``seconds`` holds one entry per stage and what else took time."""
-    from fl_tasks.models.gains import SHARES, lift
+    from tombolo.fl_tasks.learning.gains import SHARES, lift
 
     gains = compared.gains
     curves = {"shares": list(SHARES), **{name: list(found) for name, found in gains.items()}}

@@ -9,12 +9,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from fl_tasks.session import Session
-from storage.errors import CodedError
-from storage.roles import DATA, GUEST, HOST
-from storage.schema import Commitment, Message, Public
+from tombolo.fl_tasks.runtime.session import Session
+from tombolo.storage.errors import CodedError
+from tombolo.storage.roles import DATA, GUEST, HOST
+from tombolo.storage.schema import Commitment, Message, MessageSet, Public
 
-MESSAGES = (
+MESSAGES = MessageSet(
+    "order",
     Message(
         "split",
         GUEST,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fl_tasks.alignment import kkrt, two_party
-from fl_tasks.alignment.salt import joint_salt
-from fl_tasks.session import Session
+from tombolo.fl_tasks.alignment import kkrt, two_party
+from tombolo.fl_tasks.alignment.salt import joint_salt
+from tombolo.fl_tasks.runtime.session import Session
 
 _LARGE = 100_000
 

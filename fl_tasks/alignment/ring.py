@@ -12,16 +12,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fl_tasks.alignment.salt import joint_salt
-from fl_tasks.alignment.two_party import DOMAIN, WrongListSize
-from fl_tasks.crypto import ristretto
-from fl_tasks.session import Session
-from storage.roles import ARBITER, DATA, GUEST, HOST
-from storage.schema import BlindedPoint, Disclosed, Message
+from tombolo.fl_tasks.alignment.salt import joint_salt
+from tombolo.fl_tasks.alignment.two_party import DOMAIN, WrongListSize
+from tombolo.fl_tasks.crypto import ristretto
+from tombolo.fl_tasks.runtime.session import Session
+from tombolo.storage.roles import ARBITER, DATA, GUEST, HOST
+from tombolo.storage.schema import BlindedPoint, Disclosed, Message, MessageSet
 
 _PAD_TO = 1024
 _POINT = ristretto.POINT_BYTES
-MESSAGES = (
+MESSAGES = MessageSet(
+    "ring",
     Message(
         "ring_list",
         DATA,

@@ -10,13 +10,14 @@ import hashlib
 
 import pyarrow as pa
 
-from fl_tasks.session import Session
-from storage.canonical import canonical
-from storage.errors import CodedError
-from storage.roles import DATA
-from storage.schema import Commitment, Disclosed, Message, Public
+from tombolo.fl_tasks.runtime.session import Session
+from tombolo.storage.canonical import canonical
+from tombolo.storage.errors import CodedError
+from tombolo.storage.roles import DATA
+from tombolo.storage.schema import Commitment, Disclosed, Message, MessageSet, Public
 
-MESSAGES = (
+MESSAGES = MessageSet(
+    "salt",
     Message(
         "salt_commitment",
         DATA,

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fl_tasks.crypto import ristretto
-from fl_tasks.session import Session
-from storage.errors import CodedError
-from storage.roles import DATA
-from storage.schema import BlindedPoint, Message
+from tombolo.fl_tasks.crypto import ristretto
+from tombolo.fl_tasks.runtime.session import Session
+from tombolo.storage.errors import CodedError
+from tombolo.storage.roles import DATA
+from tombolo.storage.schema import BlindedPoint, Message, MessageSet
 
 DOMAIN = b"tombolo/alignment/1/"
 _POINT = ristretto.POINT_BYTES
-MESSAGES = (
+MESSAGES = MessageSet(
+    "two-party",
     Message(
         "blinded_ids",
         DATA,
@@ -46,7 +47,7 @@ class WrongListSize(CodedError):
 def common_rows(session: Session, ids: Sequence[str], salt: bytes, sizes: dict[str, int]) -> list[int]:
     """Positions in ``ids`` of the common ones, in the order that both parties share.
 
-    ``salt`` and ``sizes`` are what :func:`fl_tasks.alignment.salt.joint_salt` gave.
+    ``salt`` and ``sizes`` are what :func:`tombolo.fl_tasks.alignment.salt.joint_salt` gave.
     """
     (peer,) = (party for party in session.data_parties if party != session.me)
     order = session.prf("order").stream().permutation(len(ids))

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections import deque
 
-from fl_tasks.crypto.paillier import PublicKey
-from fl_tasks.crypto.pool import Pending, Pool
-from fl_tasks.crypto.vector import CipherVector, Integers, encrypt, fresh_zeros, full_bytes, short_bytes, zeros
+from tombolo.fl_tasks.crypto.paillier import PublicKey
+from tombolo.fl_tasks.crypto.pool import Pending, Pool
+from tombolo.fl_tasks.crypto.vector import (
+    CipherVector,
+    Integers,
+    encrypt,
+    fresh_zeros,
+    full_bytes,
+    short_bytes,
+    zeros,
+)
 
 _PIECE, _EACH_US = {False: 1024, True: 16}, {False: 55.0, True: 11_000.0}
 _MOST = 1 << 18

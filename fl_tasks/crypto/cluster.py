@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from fl_tasks.crypto.errors import WorkersLost
-from fl_tasks.crypto.pool import Pool
+from tombolo.fl_tasks.crypto.errors import WorkersLost
+from tombolo.fl_tasks.crypto.pool import Pool
 
 _CONNECT_SECONDS = 30.0
 _EMPTY_SECONDS = 60.0

@@ -15,12 +15,12 @@ import gmpy2
 import numpy as np
 import numpy.typing as npt
 
-from fl_tasks.crypto.errors import InvalidResidue, NoHeadroom, WrongShape
-from fl_tasks.crypto.matvec import Matrix, plan, transposed_product
-from fl_tasks.crypto.paillier import PublicKey
-from fl_tasks.crypto.pool import Pool
-from fl_tasks.crypto.prf import Stream
-from fl_tasks.crypto.vector import CipherVector
+from tombolo.fl_tasks.crypto.errors import InvalidResidue, NoHeadroom, WrongShape
+from tombolo.fl_tasks.crypto.matvec import Matrix, plan, transposed_product
+from tombolo.fl_tasks.crypto.paillier import PublicKey
+from tombolo.fl_tasks.crypto.pool import Pool
+from tombolo.fl_tasks.crypto.prf import Stream
+from tombolo.fl_tasks.crypto.vector import CipherVector
 
 DIGIT_BITS, GUARD_BITS = 128, 40
 _BASE = 1 << DIGIT_BITS

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from storage.errors import CodedError
+from tombolo.storage.errors import CodedError
 
 
 class WeakKey(CodedError):

@@ -13,8 +13,8 @@ from typing import Any
 import gmpy2
 from gmpy2 import mpz
 
-from fl_tasks.crypto.errors import InvalidCiphertext
-from fl_tasks.crypto.paillier import PublicKey
+from tombolo.fl_tasks.crypto.errors import InvalidCiphertext
+from tombolo.fl_tasks.crypto.paillier import PublicKey
 
 Factors = tuple[Any, Any]
 """u and v. A product of several has its u modulo n^2, and its v not reduced."""

@@ -8,8 +8,8 @@ from math import ceil, log2
 import numpy as np
 import numpy.typing as npt
 
-from fl_tasks.crypto.errors import NoHeadroom, OutOfRange
-from fl_tasks.crypto.paillier import PublicKey
+from tombolo.fl_tasks.crypto.errors import NoHeadroom, OutOfRange
+from tombolo.fl_tasks.crypto.paillier import PublicKey
 
 FEATURE_BITS = 24
 """Fractional bits of standardised features."""

@@ -16,10 +16,10 @@ import numpy as np
 import numpy.typing as npt
 from gmpy2 import mpz
 
-from fl_tasks.crypto.errors import WrongShape
-from fl_tasks.crypto.packing import slots_per_ciphertext
-from fl_tasks.crypto.pool import INLINE, Pool
-from fl_tasks.crypto.vector import CipherVector, cached_public
+from tombolo.fl_tasks.crypto.errors import WrongShape
+from tombolo.fl_tasks.crypto.packing import slots_per_ciphertext
+from tombolo.fl_tasks.crypto.pool import INLINE, Pool
+from tombolo.fl_tasks.crypto.vector import CipherVector, cached_public
 
 _MULTIPLY_US, _SQUARE_US = 7.0, 6.0
 
@@ -111,7 +111,7 @@ def _checked(bins: npt.NDArray[np.integer[Any]], sizes: Sequence[int], vector: C
 def compress(vector: CipherVector, slot_bits: int, pool: Pool | None = None) -> CipherVector:
     """Put several encrypted integers into one ciphertext, the first in the lowest slot, by Horner's rule.
 
-    Decrypt and read with :func:`fl_tasks.crypto.packing.unpack`. Every plaintext must lie in -2^(b-1) <= m < 2^(b-1)
+    Decrypt and read with :func:`tombolo.fl_tasks.crypto.packing.unpack`. Every plaintext must lie in -2^(b-1) <= m < 2^(b-1)
     for slots of b bits.
     """
     pool, public, slots = pool or INLINE, vector.public, slots_per_ciphertext(vector.public, slot_bits)

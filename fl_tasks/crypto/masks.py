@@ -12,10 +12,10 @@ from collections.abc import Sequence
 import pyarrow as pa
 from gmpy2 import mpz
 
-from fl_tasks.crypto.errors import InvalidResidue, WrongShape
-from fl_tasks.crypto.paillier import PublicKey
-from fl_tasks.crypto.prf import Stream
-from fl_tasks.crypto.vector import fixed_bytes
+from tombolo.fl_tasks.crypto.errors import InvalidResidue, WrongShape
+from tombolo.fl_tasks.crypto.paillier import PublicKey
+from tombolo.fl_tasks.crypto.prf import Stream
+from tombolo.fl_tasks.crypto.vector import fixed_bytes
 
 
 def mask_residues(public: PublicKey, count: int, stream: Stream) -> list[int]:

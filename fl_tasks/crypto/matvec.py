@@ -10,7 +10,7 @@ what is left. Columns of few distinct values share such a pass over the rows.
 
 *Powers*: a plain power per ciphertext, for a handful of rows.
 
-Where the passes are many, ciphertexts are taken in factors (:mod:`fl_tasks.crypto.factors`): the passes multiply the
+Where the passes are many, ciphertexts are taken in factors (:mod:`tombolo.fl_tasks.crypto.factors`): the passes multiply the
 first ones alone, and NumPy adds up the second ones, weighted by the columns' integers.
 """
 
@@ -28,11 +28,11 @@ import numpy as np
 import numpy.typing as npt
 from gmpy2 import mpz
 
-from fl_tasks.crypto.errors import OutOfRange, WrongShape
-from fl_tasks.crypto.factors import factor, inverses, join
-from fl_tasks.crypto.paillier import PublicKey
-from fl_tasks.crypto.pool import INLINE, Pool, Token, attach
-from fl_tasks.crypto.vector import CipherVector
+from tombolo.fl_tasks.crypto.errors import OutOfRange, WrongShape
+from tombolo.fl_tasks.crypto.factors import factor, inverses, join
+from tombolo.fl_tasks.crypto.paillier import PublicKey
+from tombolo.fl_tasks.crypto.pool import INLINE, Pool, Token, attach
+from tombolo.fl_tasks.crypto.vector import CipherVector
 
 Matrix = npt.NDArray[np.int64]
 Group = tuple[list[int], float]
@@ -177,7 +177,7 @@ def _column(values: Sequence[Any], column: Matrix, modulus: mpz) -> tuple[mpz, m
 
 
 class _Rows:
-    """The ciphertexts of some rows, in factors (:mod:`fl_tasks.crypto.factors`) if there is enough to do with them."""
+    """The ciphertexts of some rows, in factors (:mod:`tombolo.fl_tasks.crypto.factors`) if there is enough to do with them."""
 
     def __init__(self, vector: CipherVector, factored: bool) -> None:
         self.public, self.values = vector.public, vector.values()

@@ -18,9 +18,9 @@ import gmpy2
 import numpy as np
 from gmpy2 import mpz
 
-from fl_tasks.crypto.factors import Factors
-from fl_tasks.crypto.paillier import PublicKey
-from fl_tasks.crypto.powers import Powers, kept
+from tombolo.fl_tasks.crypto.factors import Factors
+from tombolo.fl_tasks.crypto.paillier import PublicKey
+from tombolo.fl_tasks.crypto.powers import Powers, kept
 
 _WINDOWS = (4, 6, 8, 10, 12, 13, 14)
 _MAKING = 2

@@ -14,9 +14,9 @@ import gmpy2
 import numpy as np
 import numpy.typing as npt
 
-from fl_tasks.crypto.errors import MalformedPacking, NoHeadroom, OutOfRange
-from fl_tasks.crypto.paillier import PublicKey
-from fl_tasks.crypto.vector import CipherVector
+from tombolo.fl_tasks.crypto.errors import MalformedPacking, NoHeadroom, OutOfRange
+from tombolo.fl_tasks.crypto.paillier import PublicKey
+from tombolo.fl_tasks.crypto.vector import CipherVector
 
 
 def slots_per_ciphertext(public: PublicKey, slot_bits: int) -> int:

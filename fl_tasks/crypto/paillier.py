@@ -18,7 +18,7 @@ from typing import Any
 import gmpy2
 from gmpy2 import mpz
 
-from fl_tasks.crypto.errors import InvalidCiphertext, MalformedKey, WeakKey
+from tombolo.fl_tasks.crypto.errors import InvalidCiphertext, MalformedKey, WeakKey
 
 MIN_BITS, MAX_BITS, TEST_BITS = 2048, 4096, 1024
 _PUBLIC_V1, _PRIVATE_V1 = 1, 129

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from fl_tasks.crypto.errors import MalformedPacking, OutOfRange
-from fl_tasks.crypto.packing import slots_of, slots_per_ciphertext
-from fl_tasks.crypto.paillier import PublicKey
+from tombolo.fl_tasks.crypto.errors import MalformedPacking, OutOfRange
+from tombolo.fl_tasks.crypto.packing import slots_of, slots_per_ciphertext
+from tombolo.fl_tasks.crypto.paillier import PublicKey
 
 Integers = npt.NDArray[np.int64]
 

@@ -17,9 +17,9 @@ from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 
-from fl_tasks.crypto.errors import WorkersLost, WrongResult
-from fl_tasks.crypto.paillier import PrivateKey
-from storage.errors import CodedError
+from tombolo.fl_tasks.crypto.errors import WorkersLost, WrongResult
+from tombolo.fl_tasks.crypto.paillier import PrivateKey
+from tombolo.storage.errors import CodedError
 
 Token = bytes | tuple[str, int, int]
 _WORTH_SHIPPING_US = 400_000.0
@@ -162,7 +162,7 @@ INLINE = Pool(None, 1, local=True)
 def open_pool(workers: int | None = None, *, private: PrivateKey | None = None, executor: Executor | None = None) -> Iterator[Pool]:
     """A pool of ``workers`` processes (default: all processors), or a wrapping of a given executor.
 
-    ``private`` is given to the processes so that :func:`fl_tasks.crypto.vector.decrypt` can use them; it is ignored
+    ``private`` is given to the processes so that :func:`tombolo.fl_tasks.crypto.vector.decrypt` can use them; it is ignored
     with a given executor, whose workers may be anywhere. The given executor is not shut down; it must compute every
     submission anew, since equal calls make different encryptions of zero.
     """
@@ -176,7 +176,7 @@ def open_pool(workers: int | None = None, *, private: PrivateKey | None = None, 
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
     secret = private.to_bytes() if private is not None else None
     context = multiprocessing.get_context(method)
-    context.set_forkserver_preload(["fl_tasks.crypto.matvec"])  # imported once, not by every worker
+    context.set_forkserver_preload(["tombolo.fl_tasks.crypto.matvec"])  # imported once, not by every worker
     processes = ProcessPoolExecutor(count, mp_context=context, initializer=_hold, initargs=(secret,))
     try:
         yield Pool(processes, count, local=True, private=private)

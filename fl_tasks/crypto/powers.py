@@ -20,8 +20,8 @@ import numpy as np
 import numpy.typing as npt
 from gmpy2 import mpz
 
-from fl_tasks.crypto.factors import Factors, factor, join
-from fl_tasks.crypto.paillier import PublicKey
+from tombolo.fl_tasks.crypto.factors import Factors, factor, join
+from tombolo.fl_tasks.crypto.paillier import PublicKey
 
 Rows = list[list[Factors]]
 _MAGIC = b"tombolo/powers/2"

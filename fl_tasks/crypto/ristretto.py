@@ -14,9 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pyarrow as pa
 import rbcl
 
-from fl_tasks.crypto.errors import InvalidPoint
-from fl_tasks.crypto.prf import Stream
-from fl_tasks.crypto.vector import fixed_bytes
+from tombolo.fl_tasks.crypto.errors import InvalidPoint
+from tombolo.fl_tasks.crypto.prf import Stream
+from tombolo.fl_tasks.crypto.vector import fixed_bytes
 
 POINT_BYTES = 32
 _IDENTITY = bytes(POINT_BYTES)

@@ -18,11 +18,11 @@ import numpy.typing as npt
 import pyarrow as pa
 from gmpy2 import mpz
 
-from fl_tasks.crypto.errors import InvalidCiphertext, OutOfRange, WrongKey, WrongShape
-from fl_tasks.crypto.factors import Factors, inverses
-from fl_tasks.crypto.obfuscation import full_zeros, short_zeros
-from fl_tasks.crypto.paillier import PrivateKey, PublicKey
-from fl_tasks.crypto.pool import INLINE, Pool, held_key
+from tombolo.fl_tasks.crypto.errors import InvalidCiphertext, OutOfRange, WrongKey, WrongShape
+from tombolo.fl_tasks.crypto.factors import Factors, inverses
+from tombolo.fl_tasks.crypto.obfuscation import full_zeros, short_zeros
+from tombolo.fl_tasks.crypto.paillier import PrivateKey, PublicKey
+from tombolo.fl_tasks.crypto.pool import INLINE, Pool, held_key
 
 Integers = Sequence[int] | npt.NDArray[np.int64]
 _ENCRYPT_US, _FULL_US, _SCALE_US, _DECRYPT_US = 55.0, 11_000.0, 8.0, 3_000.0

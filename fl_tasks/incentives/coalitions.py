@@ -2,7 +2,8 @@
 
 For every coalition the data parties send the arbiter additive shares, modulo 2^64, of its score of each held-out row and of the
 row's label. Both are in an order that is drawn anew for each coalition, by a seed that the arbiter does not know. The arbiter adds
-the shares, measures, and tells everybody the values. (White paper, chapter 4; masks as in :mod:`fl_tasks.vertical.scoring`.)
+the shares, measures, and tells everybody the values. (White paper, chapter 4; masks as in
+:mod:`tombolo.fl_tasks.learning.vertical.scoring`.)
 
 Leakage. Besides the values the arbiter learns, per coalition, which scores come with which labels, nameless and in no order. Where
 the metric does not notice, scores are scaled and shifted by numbers that the arbiter does not know (AUC, KS and R2: both; accuracy:
@@ -19,17 +20,24 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from fl_tasks.incentives import volume
-from fl_tasks.incentives.game import Game
-from fl_tasks.incentives.shapley import Coalition
-from fl_tasks.models.metrics import measure
-from fl_tasks.session import Session
-from fl_tasks.settlement.messages import LIVE
-from fl_tasks.vertical.scoring import SCORE_LIMIT, ScoreOutOfRange, WrongScoreCount, column, masked, unmasked
-from storage.canonical import canonical, parse
-from storage.errors import CodedError
-from storage.roles import ARBITER, DATA, GUEST, HOST, VERTICAL
-from storage.schema import Contract, Disclosed, Message, Pad64, Public
+from tombolo.fl_tasks.incentives import volume
+from tombolo.fl_tasks.incentives.game import Game
+from tombolo.fl_tasks.incentives.shapley import Coalition
+from tombolo.fl_tasks.learning.metrics import measure
+from tombolo.fl_tasks.learning.vertical.scoring import (
+    SCORE_LIMIT,
+    ScoreOutOfRange,
+    WrongScoreCount,
+    column,
+    masked,
+    unmasked,
+)
+from tombolo.fl_tasks.ledger.settlement.messages import LIVE
+from tombolo.fl_tasks.runtime.session import Session
+from tombolo.storage.canonical import canonical, parse
+from tombolo.storage.errors import CodedError
+from tombolo.storage.roles import ARBITER, DATA, GUEST, HOST, VERTICAL
+from tombolo.storage.schema import Disclosed, Message, MessageSet, Pad64, Public
 
 Floats = npt.NDArray[np.float64]
 ScoresOf = Callable[[Coalition], Floats]
@@ -38,7 +46,7 @@ _WIDEST_SHIFT = 2.0**20
 _TOLERANCE = 0.01
 _MOST_COLUMNS = 1 << 32
 
-CONTRACT = Contract(
+MESSAGES = MessageSet(
     "incentives",
     Message(
         "volume",
@@ -91,7 +99,7 @@ CONTRACT = Contract(
         step="2",
         limit="aggregates over all held-out rows",
     ),
-    *volume.CONTRACT.values(),
+    *volume.MESSAGES.values(),
     *LIVE.values(),
 )
 

@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from contracts.terms import IncentiveTerms, Terms
-from fl_tasks.incentives import shapley
-from fl_tasks.incentives.shapley import MOST_EXACT, Coalition
-from fl_tasks.models.metrics import HIGHER_IS_BETTER, metric_names
-from storage.roles import ARBITER, GUEST
+from tombolo.agreements.terms import IncentiveTerms, Terms
+from tombolo.fl_tasks.incentives import shapley
+from tombolo.fl_tasks.incentives.shapley import MOST_EXACT, Coalition
+from tombolo.fl_tasks.learning.metrics import HIGHER_IS_BETTER, metric_names
+from tombolo.storage.roles import ARBITER, GUEST
 
 ORDERS = 64
 """How many orders of the players are drawn where there are too many for exact values."""

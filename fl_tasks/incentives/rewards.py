@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
-from contracts.terms import IncentiveTerms
+from tombolo.agreements.terms import IncentiveTerms
 
 
 def divide(amount: int, weights: Mapping[str, float]) -> dict[str, int]:

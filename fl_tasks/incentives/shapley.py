@@ -11,7 +11,7 @@ from fractions import Fraction
 from itertools import combinations
 from math import factorial, sqrt
 
-from fl_tasks.crypto.prf import Prf
+from tombolo.fl_tasks.crypto.prf import Prf
 
 Coalition = frozenset[str]
 Value = Callable[[Coalition], float]

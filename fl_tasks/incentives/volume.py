@@ -10,19 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from fl_tasks.session import Session
-from storage.canonical import canonical, parse
-from storage.errors import CodedError
-from storage.identity import SignatureRefused
-from storage.roles import AGGREGATOR, CLIENT
-from storage.schema import Contract, Disclosed, Message, Public
+from tombolo.fl_tasks.runtime.session import Session
+from tombolo.storage.canonical import canonical, parse
+from tombolo.storage.errors import CodedError
+from tombolo.storage.identity import SignatureRefused
+from tombolo.storage.roles import AGGREGATOR, CLIENT
+from tombolo.storage.schema import Disclosed, Message, MessageSet, Public
 
 _DOMAIN = "row count"
 _MOST_ROWS = 1 << 40
 _SIGNATURE = Public("binary", "the client's signature over its number of rows")
 _REASON = "a share of the data, which is the contribution"
 
-CONTRACT = Contract(
+MESSAGES = MessageSet(
     "volume",
     Message(
         "row_count",

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from contracts.parameters import HORIZONTAL
-from fl_tasks.models.gains import PICTURE, SHARES, lift
-from fl_tasks.models.trees import importance
+from tombolo.agreements.parameters import HORIZONTAL
+from tombolo.fl_tasks.learning.gains import PICTURE, SHARES, lift
+from tombolo.fl_tasks.learning.trees.part import importance
 
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 640, 320, 76, 18, 22, 46
 _PROTOCOLS = {

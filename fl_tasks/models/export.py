@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 from pydantic import Field, StrictBool
 
-from contracts.tables import Strict
-from fl_tasks.models import registry
-from fl_tasks.models.reading import part_of_version
-from fl_tasks.models.trees import EVERYBODY, TreePart
-from fl_tasks.trees.tree import LEAF, Record, Tree
-from fl_tasks.workplace import Workplace
-from storage.canonical import canonical, parse
-from storage.errors import CodedError
-from storage.roles import GUEST
+from tombolo.agreements.tables import Strict
+from tombolo.fl_tasks.learning.trees.part import EVERYBODY, TreePart
+from tombolo.fl_tasks.learning.trees.tree import LEAF, Record, Tree
+from tombolo.fl_tasks.models import registry
+from tombolo.fl_tasks.models.reading import part_of_version
+from tombolo.fl_tasks.runtime.context import PartyContext
+from tombolo.storage.canonical import canonical, parse
+from tombolo.storage.errors import CodedError
+from tombolo.storage.roles import GUEST
 
 SCHEMA, _DOMAIN = "tombolo.release/1", "release"
 _LARGEST = 1 << 26
@@ -60,32 +60,32 @@ class ForeignRelease(CodedError):
     remedy = "Ask the host for a release of this version, made with the keys that the agreement pins."
 
 
-def release(place: Workplace, version: str) -> dict[str, Any]:
+def release(context: PartyContext, version: str) -> dict[str, Any]:
     """This host's splits of a published version, sealed to the guest and signed. Raises :class:`NotExportable`."""
-    record, part = _boosted(place, version)
-    if place.role == GUEST or part.whole:
-        raise NotExportable(party=place.me)
-    guest = next(name for name, role in place.roles.items() if role == GUEST)
+    record, part = _boosted(context, version)
+    if context.role == GUEST or part.whole:
+        raise NotExportable(party=context.me)
+    guest = next(name for name, role in context.roles.items() if role == GUEST)
     content = canonical({"splits": splits(part)})
-    about = _about(place.agreement.name, record, place.me)
-    sealed = place.agreement.members[guest].seal.seal(content, canonical(about))
+    about = _about(context.agreement.name, record, context.me)
+    sealed = context.agreement.members[guest].seal.seal(content, canonical(about))
     document = {**about, "sealed": base64.b64encode(sealed).decode()}
-    signature = place.keys.signing.sign(_DOMAIN, canonical(document))
+    signature = context.keys.signing.sign(_DOMAIN, canonical(document))
     return {**document, "signature": base64.b64encode(signature).decode()}
 
 
-def export(place: Workplace, version: str, releases: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def export(context: PartyContext, version: str, releases: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The whole model as XGBoost's JSON, at the guest or a client. Raises :class:`NoConsent` or :class:`ForeignRelease`."""
-    record, part = _boosted(place, version)
-    if place.role != GUEST and not part.whole:
-        raise NotExportable(party=place.me)
-    given = {EVERYBODY if part.whole else place.me: splits(part)}
+    record, part = _boosted(context, version)
+    if context.role != GUEST and not part.whole:
+        raise NotExportable(party=context.me)
+    given = {EVERYBODY if part.whole else context.me: splits(part)}
     for one in releases:
-        party, found = _opened(place, record, one)
+        party, found = _opened(context, record, one)
         given[party] = found
     lacking = sorted(set(part.parties) - set(given))
     if lacking:
-        raise NoConsent(f"Of {', '.join(lacking)}.", party=place.me)
+        raise NoConsent(f"Of {', '.join(lacking)}.", party=context.me)
     for index, party in enumerate(part.parties):
         named = [r for tree in part.trees for p, r in zip(tree.party, tree.record, strict=True) if p == index]
         if max(named, default=-1) >= len(given[party]):
@@ -120,13 +120,13 @@ def xgboost_document(part: TreePart, outcome: str, by_party: Sequence[Sequence[M
     features = sorted(
         {(index, split["column"]) for index, found in enumerate(by_party) for split in found}, key=lambda one: (one[0], str(one[1]))
     )
-    place = {feature: at for at, feature in enumerate(features)}
+    positions = {feature: at for at, feature in enumerate(features)}
     started: set[int] = set()
     trees = []
     for number, tree in enumerate(part.trees):
         base = 0.0 if tree.output in started else float(part.base[tree.output])
         started.add(tree.output)
-        trees.append(_tree(number, tree, base, by_party, place))
+        trees.append(_tree(number, tree, base, by_party, positions))
     outputs = len(part.base)
     objective = _OBJECTIVES.get(outcome) or {"name": "multi:softprob", "softmax_multiclass_param": {"num_class": str(outputs)}}
     model = {
@@ -157,7 +157,7 @@ def _tree(
     tree: Tree,
     base: float,
     by_party: Sequence[Sequence[Mapping[str, Any]]],
-    place: Mapping[tuple[int, Any], int],
+    positions: Mapping[tuple[int, Any], int],
 ) -> dict[str, Any]:
     count = len(tree.party)
     inner = [by_party[p][r] if p != LEAF else None for p, r in zip(tree.party, tree.record, strict=True)]
@@ -183,13 +183,13 @@ def _tree(
         "right_children": list(tree.right),
         "split_conditions": conditions,
         "split_indices": [
-            0 if split is None else place[party, split["column"]] for party, split in zip(tree.party, inner, strict=True)
+            0 if split is None else positions[party, split["column"]] for party, split in zip(tree.party, inner, strict=True)
         ],
         "split_type": [0] * count,
         "sum_hessian": list(tree.cover),
         "tree_param": {
             "num_deleted": "0",
-            "num_feature": str(len(place)),
+            "num_feature": str(len(positions)),
             "num_nodes": str(count),
             "size_leaf_vector": "1",
         },
@@ -201,11 +201,11 @@ def _name(party: str, column: str) -> str:
     return (f"{party}.{column}" if party else column).translate(str.maketrans("[]<", "()_"))
 
 
-def _boosted(place: Workplace, version: str) -> tuple[dict[str, Any], TreePart]:
-    record = registry.load(place, version)
-    part = None if record["part"] is None else part_of_version(place, version)
+def _boosted(context: PartyContext, version: str) -> tuple[dict[str, Any], TreePart]:
+    record = registry.load(context, version)
+    part = None if record["part"] is None else part_of_version(context, version)
     if not isinstance(part, TreePart):
-        raise NotExportable(party=place.me)
+        raise NotExportable(party=context.me)
     return record, part
 
 
@@ -219,17 +219,17 @@ def _about(agreement: str, record: Mapping[str, Any], party: str) -> dict[str, A
     }
 
 
-def _opened(place: Workplace, record: Mapping[str, Any], given: Mapping[str, Any]) -> tuple[str, list[dict[str, Any]]]:
+def _opened(context: PartyContext, record: Mapping[str, Any], given: Mapping[str, Any]) -> tuple[str, list[dict[str, Any]]]:
     """A release's party and splits, verified. Raises :class:`ForeignRelease`."""
     party = str(given.get("party"))
     document = {name: value for name, value in given.items() if name != "signature"}
-    about = _about(place.agreement.name, record, party)
+    about = _about(context.agreement.name, record, party)
     try:
-        place.agreement.members[party].verify.verify(base64.b64decode(given["signature"]), _DOMAIN, canonical(document))
+        context.agreement.members[party].verify.verify(base64.b64decode(given["signature"]), _DOMAIN, canonical(document))
         if document != {**about, "sealed": given["sealed"]}:
             raise ValueError("it is about another model")
-        content = place.keys.sealing.open(base64.b64decode(given["sealed"]), canonical(about))
+        content = context.keys.sealing.open(base64.b64decode(given["sealed"]), canonical(about))
         found = [Split.model_validate(one).model_dump() for one in parse(content, _LARGEST)["splits"]]
     except (CodedError, KeyError, TypeError, ValueError):
-        raise ForeignRelease(party=party if party in place.agreement.members else None) from None
+        raise ForeignRelease(party=party if party in context.agreement.members else None) from None
     return party, found

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Protocol, Self
 import numpy.typing as npt
 import pyarrow as pa
 
-from storage.errors import CodedError
+from tombolo.storage.errors import CodedError
 
 
 class UnfitPart(CodedError):

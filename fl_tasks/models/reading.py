@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fl_tasks.models import registry
-from fl_tasks.models.linear import LinearPart
-from fl_tasks.models.network import NetworkPart
-from fl_tasks.models.part import ModelPart, UnfitPart
-from fl_tasks.models.tensors import from_file
-from fl_tasks.models.towers import TowerPart
-from fl_tasks.models.transfer import TransferPart
-from fl_tasks.models.trees import TreePart
-from fl_tasks.workplace import Workplace
-from storage.errors import CodedError
+from tombolo.fl_tasks.learning.linear_part import LinearPart
+from tombolo.fl_tasks.learning.trees.part import TreePart
+from tombolo.fl_tasks.models import registry
+from tombolo.fl_tasks.models.part import ModelPart, UnfitPart
+from tombolo.fl_tasks.models.tensors import from_file
+from tombolo.fl_tasks.protocols.horizontal_mlp.model import NetworkPart
+from tombolo.fl_tasks.protocols.transfer.model import TransferPart
+from tombolo.fl_tasks.protocols.vertical_mlp.model import TowerPart
+from tombolo.fl_tasks.runtime.context import PartyContext
+from tombolo.storage.errors import CodedError
 
 _KINDS: tuple[type[ModelPart], ...] = (LinearPart, TreePart, NetworkPart, TowerPart, TransferPart)
 _BY_PROTOCOL = {name: kind for kind in _KINDS for name in kind.PROTOCOLS}
@@ -26,14 +26,14 @@ class NotTrained(CodedError):
     remedy = "Let the training stage of that run finish at this party first."
 
 
-def part_of_run(place: Workplace, run: str) -> ModelPart:
+def part_of_run(context: PartyContext, run: str) -> ModelPart:
     """The part that this party's training of ``run`` ended with. Raises :class:`NotTrained`."""
-    return _part(place, place.run_area(run).get("model"), f"Run {run}.")
+    return _part(context, context.run_area(run).get("model"), f"Run {run}.")
 
 
-def part_of_version(place: Workplace, version: str) -> ModelPart:
+def part_of_version(context: PartyContext, version: str) -> ModelPart:
     """The part that this party published. Raises NoSuchModel, AlteredPart, and :class:`NotTrained` where it has none."""
-    return _part(place, registry.load_part(place, version), f"Version {version}.")
+    return _part(context, registry.load_part(context, version), f"Version {version}.")
 
 
 def part_of_file(data: bytes) -> ModelPart:
@@ -53,7 +53,7 @@ def part_of_document(document: Mapping[str, Any]) -> ModelPart:
         raise UnfitPart("A field is lacking or of another kind.") from None
 
 
-def _part(place: Workplace, stored: bytes | None, of: str) -> ModelPart:
+def _part(context: PartyContext, stored: bytes | None, of: str) -> ModelPart:
     if stored is None:
-        raise NotTrained(of, party=place.me)
+        raise NotTrained(of, party=context.me)
     return part_of_file(stored)

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from fl_tasks.workplace import Workplace
-from storage.canonical import canonical, parse
-from storage.errors import CodedError
-from storage.private import PrivateArea
+from tombolo.fl_tasks.runtime.context import PartyContext
+from tombolo.storage.canonical import canonical, parse
+from tombolo.storage.errors import CodedError
+from tombolo.storage.private import PrivateArea
 
 SCHEMA = "tombolo.model/1"
 _LARGEST = 1 << 26
@@ -32,52 +32,52 @@ class AlteredPart(CodedError):
     remedy = "Restore this party's store from a copy, or publish a new version."
 
 
-def _models(place: Workplace) -> PrivateArea:
-    return place.private.area("models")
+def _models(context: PartyContext) -> PrivateArea:
+    return context.private.area("models")
 
 
-def _parts(place: Workplace) -> PrivateArea:
-    return place.private.area("parts")
+def _parts(context: PartyContext) -> PrivateArea:
+    return context.private.area("parts")
 
 
-def publish_record(place: Workplace, version: str, record: Mapping[str, Any], part: bytes | None) -> dict[str, Any]:
+def publish_record(context: PartyContext, version: str, record: Mapping[str, Any], part: bytes | None) -> dict[str, Any]:
     """Keep a version's record, and the file of this party's ``part`` if it has one; returns the kept record: the first writer's."""
-    named = None if part is None else hashlib.sha256(_parts(place).keep(version, part)).hexdigest()
+    named = None if part is None else hashlib.sha256(_parts(context).keep(version, part)).hexdigest()
     stamped = {"schema": SCHEMA, "version": version, "published": _now(), "part": named, **record}
-    kept: dict[str, Any] = parse(_models(place).keep(version, canonical(stamped)), _LARGEST)
+    kept: dict[str, Any] = parse(_models(context).keep(version, canonical(stamped)), _LARGEST)
     return kept
 
 
-def load(place: Workplace, version: str | None = None) -> dict[str, Any]:
+def load(context: PartyContext, version: str | None = None) -> dict[str, Any]:
     """The record of a version, or of the latest one. Raises :class:`NoSuchModel`."""
-    wanted = version or latest_version(place)
-    stored = _models(place).get(wanted) if wanted else None
+    wanted = version or latest_version(context)
+    stored = _models(context).get(wanted) if wanted else None
     if stored is None:
-        raise NoSuchModel(f"Version {wanted}." if wanted else "No version is published yet.", party=place.me)
+        raise NoSuchModel(f"Version {wanted}." if wanted else "No version is published yet.", party=context.me)
     record: dict[str, Any] = parse(stored, _LARGEST)
     return record
 
 
-def load_part(place: Workplace, version: str) -> bytes | None:
+def load_part(context: PartyContext, version: str) -> bytes | None:
     """The file of this party's part of a version, None where it has none. Raises :class:`NoSuchModel`, :class:`AlteredPart`."""
-    named = load(place, version)["part"]
+    named = load(context, version)["part"]
     if named is None:
         return None
-    stored = _parts(place).get(version) or b""
+    stored = _parts(context).get(version) or b""
     if hashlib.sha256(stored).hexdigest() != named:
-        raise AlteredPart(f"Version {version}.", party=place.me)
+        raise AlteredPart(f"Version {version}.", party=context.me)
     return stored
 
 
-def versions(place: Workplace) -> list[dict[str, Any]]:
+def versions(context: PartyContext) -> list[dict[str, Any]]:
     """All records of this party, oldest first."""
-    records = [load(place, name) for name in _models(place).names()]
+    records = [load(context, name) for name in _models(context).names()]
     return sorted(records, key=lambda record: (record["published"], record["version"]))
 
 
-def latest_version(place: Workplace) -> str | None:
+def latest_version(context: PartyContext) -> str | None:
     """The version published last, or None."""
-    records = versions(place)
+    records = versions(context)
     return str(records[-1]["version"]) if records else None
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from storage.canonical import NotCanonical, canonical, parse
+from tombolo.storage.canonical import NotCanonical, canonical, parse
 
 METADATA = "tombolo"
 _LARGEST = 1 << 26

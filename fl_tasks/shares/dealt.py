@@ -18,9 +18,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from fl_tasks.crypto.prf import Prf
-from fl_tasks.shares.ring import Ring, product
-from storage.errors import CodedError
+from tombolo.fl_tasks.crypto.prf import Prf
+from tombolo.fl_tasks.shares.ring import Ring, product
+from tombolo.storage.errors import CodedError
 
 SEED_BYTES = 32
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from fl_tasks.crypto import fixedpoint
-from fl_tasks.crypto.errors import NoHeadroom
-from fl_tasks.crypto.fixedpoint import FEATURE_BITS
+from tombolo.fl_tasks.crypto import fixedpoint
+from tombolo.fl_tasks.crypto.errors import NoHeadroom
+from tombolo.fl_tasks.crypto.fixedpoint import FEATURE_BITS
 
 Ring = npt.NDArray[np.uint64]
 Floats = npt.NDArray[np.float64]

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from fl_tasks.crypto.prf import Stream
+from tombolo.fl_tasks.crypto.prf import Stream
 
 Floats = npt.NDArray[np.float64]
 Wide = npt.NDArray[np.uint64]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from contracts.terms import AlignmentTerms
-from fl_tasks.tables.ids import FORMS, composite
-from fl_tasks.tables.source import Unreadable
+from tombolo.agreements.terms import AlignmentTerms
+from tombolo.fl_tasks.tables.ids import FORMS, composite
+from tombolo.fl_tasks.tables.source import Unreadable
 
 
 def withheld(path: Path | None, terms: AlignmentTerms) -> frozenset[str]:

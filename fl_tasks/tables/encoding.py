@@ -15,9 +15,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from contracts.tables import ColumnTerms, TableTerms
-from contracts.terms import LimitTerms
-from storage.errors import CodedError
+from tombolo.agreements.tables import ColumnTerms, TableTerms
+from tombolo.agreements.terms import LimitTerms
+from tombolo.storage.errors import CodedError
 
 Floats = npt.NDArray[np.float64]
 log = logging.getLogger("tombolo")

@@ -12,8 +12,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from contracts.terms import AlignmentTerms
-from storage.errors import CodedError
+from tombolo.agreements.terms import AlignmentTerms
+from tombolo.storage.errors import CodedError
 
 
 class NoIdColumn(CodedError):

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from fl_tasks.stages.aligned import ID, id_columns
-from fl_tasks.tables.consent import withheld
-from fl_tasks.tables.ids import as_text, canonical_ids, unique
-from fl_tasks.tables.source import read_table
-from fl_tasks.workplace import Workplace
+from tombolo.fl_tasks.runtime.context import PartyContext
+from tombolo.fl_tasks.tables.consent import withheld
+from tombolo.fl_tasks.tables.ids import as_text, canonical_ids, unique
+from tombolo.fl_tasks.tables.source import read_table
+from tombolo.fl_tasks.workflow.aligned import ID, id_columns
 
 
 @dataclass(frozen=True)
@@ -25,26 +25,28 @@ class Prepared:
     sha256: str
 
 
-def read_source(place: Workplace, run: str) -> pa.Table:
+def read_source(context: PartyContext, run: str) -> pa.Table:
     """The table of this run's kind, as its source has it now."""
-    manifest = place.manifest(run)
-    settings = place.settings.predict_table if manifest.invitation.kind == "predict" else place.settings.table
+    manifest = context.manifest(run)
+    settings = (
+        context.agreement_settings.predict_table if manifest.invitation.kind == "predict" else context.agreement_settings.table
+    )
     parameters = {"as_of": manifest.invitation.as_of, "run": run}
-    return read_table(settings, place.party.folder, parameters, id_columns(place))
+    return read_table(settings, context.party_settings.folder, parameters, id_columns(context))
 
 
-def prepare(place: Workplace, run: str) -> Prepared:
+def prepare(context: PartyContext, run: str) -> Prepared:
     """Read and prepare this party's table of a run; raises coded errors without values in them."""
-    return prepared(place, read_source(place, run))
+    return prepared(context, read_source(context, run))
 
 
-def prepared(place: Workplace, source: pa.Table) -> Prepared:
+def prepared(context: PartyContext, source: pa.Table) -> Prepared:
     """A table as its source has it, with ids and consent; raises coded errors without values in them."""
-    terms, columns = place.terms.alignment, id_columns(place)
+    terms, columns = context.terms.alignment, id_columns(context)
     ids = canonical_ids(source, terms, columns)
     table = source.append_column(ID, _spelled(source, columns))
-    path = place.settings.consent
-    out = withheld(place.party.path(path) if path else None, terms)
+    path = context.agreement_settings.consent
+    out = withheld(context.party_settings.path(path) if path else None, terms)
     if out:
         kept = [at for at, one in enumerate(ids) if one not in out]
         table, ids = table.take(pa.array(kept, pa.int64())), [ids[at] for at in kept]

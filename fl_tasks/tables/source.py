@@ -10,8 +10,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from contracts.settings import TableSettings
-from storage.errors import CodedError
+from tombolo.agreements.settings import TableSettings
+from tombolo.storage.errors import CodedError
 
 _BATCH = 100_000
 

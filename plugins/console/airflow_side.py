@@ -9,7 +9,7 @@ from typing import Annotated
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
 from fastapi import Depends
 
-from operators.runs import Kind, run_name
+from tombolo.operators.runs import Kind, run_name
 
 _NEWEST = 5000
 

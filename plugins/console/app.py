@@ -8,19 +8,19 @@ from fastapi import FastAPI, HTTPException, Query, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException as Refusal
 
-from operators.links import PREFIX
-from operators.runs import agreement_of, dag_of, run_name
-from plugins.console.airflow_side import FindRun, MayRead, may_read_dag
-from plugins.console.facts.artifacts import Filter
-from plugins.console.pages import DOCUMENT_HEADERS, FOLDER, HEADERS, STATIC, page
-from storage.errors import CodedError
-from storage.roles import CLIENT
+from tombolo.operators.links import PREFIX
+from tombolo.operators.runs import agreement_of, dag_of, run_name
+from tombolo.plugins.console.airflow_side import FindRun, MayRead, may_read_dag
+from tombolo.plugins.console.facts.artifacts import Filter
+from tombolo.plugins.console.pages import DOCUMENT_HEADERS, FOLDER, HEADERS, STATIC, page
+from tombolo.storage.errors import CodedError
+from tombolo.storage.roles import CLIENT
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from fl_tasks.workplace import Workplace
-    from plugins.console.facts.record import Record
+    from tombolo.fl_tasks.runtime.context import PartyContext
+    from tombolo.plugins.console.facts.record import Record
 
 app = FastAPI(title="Tombolo", docs_url=None, redoc_url=None, openapi_url=None)
 Page = Annotated[int, Query(alias="page", ge=1, le=1_000_000)]
@@ -39,8 +39,8 @@ def static(name: str) -> Response:
 @app.get("/")
 def overview(request: Request, may_read: MayRead, agreement: Word = "", at: Page = 1) -> Response:
     """All agreements whose first DAG the user may read; ``page`` is that of the named agreement's runs."""
-    from contracts.settings import PartySettings
-    from plugins.console.facts import agreements
+    from tombolo.agreements.settings import PartySettings
+    from tombolo.plugins.console.facts import agreements
 
     settings = PartySettings.load()
     names = [name for name in agreements.names(settings) if any(may_read(dag_of(name, kind)) for kind in ("train", "index"))]
@@ -61,22 +61,22 @@ def run_page(
     at: Page = 1,
 ) -> Response:
     """All about one run."""
-    from plugins.console import documents
-    from plugins.console.facts import artifacts, run
+    from tombolo.plugins.console import documents
+    from tombolo.plugins.console.facts import artifacts, run
 
-    place, record, name = _known(dag_id, run_id)
+    context, record, name = _known(dag_id, run_id)
     folder = _folder(dag_id, run_id)
-    booked = artifacts.traffic(place, record, name)
+    booked = artifacts.traffic(context, record, name)
     return page(
         "run.html",
         **_site(request),
-        **_names(place, dag_id, name),
-        progress=run.progress(place, record, name),
-        attendance=run.attendance(place, name),
-        results=run.results(place, record, name),
-        closing=run.closing(place, record, name),
-        totals=artifacts.totals(place, booked),
-        listing=artifacts.listing(place, name, booked, Filter(_book(book), peer, message, at)),
+        **_names(context, dag_id, name),
+        progress=run.progress(context, record, name),
+        attendance=run.attendance(context, name),
+        results=run.results(context, record, name),
+        closing=run.closing(context, record, name),
+        totals=artifacts.totals(context, booked),
+        listing=artifacts.listing(context, name, booked, Filter(_book(book), peer, message, at)),
         dag_run=find(dag_id, name, agreement_of(dag_id)[1]),  # type: ignore[index]
         card=documents.card(folder),
         validation=documents.validation_pages(folder),
@@ -86,15 +86,15 @@ def run_page(
 @app.get("/runs/{dag_id}/{run_id}/live", dependencies=[may_read_dag])
 def live(request: Request, dag_id: str, run_id: str) -> Response:
     """The part of the run's page that changes while it runs."""
-    from plugins.console.facts import artifacts, run
+    from tombolo.plugins.console.facts import artifacts, run
 
-    place, record, name = _known(dag_id, run_id)
+    context, record, name = _known(dag_id, run_id)
     facts = {
-        "progress": run.progress(place, record, name),
-        "attendance": run.attendance(place, name),
-        "totals": artifacts.totals(place, artifacts.traffic(place, record, name)),
+        "progress": run.progress(context, record, name),
+        "attendance": run.attendance(context, name),
+        "totals": artifacts.totals(context, artifacts.traffic(context, record, name)),
     }
-    return page("_live.html", **_site(request), **_names(place, dag_id, name), **facts)
+    return page("_live.html", **_site(request), **_names(context, dag_id, name), **facts)
 
 
 @app.get("/runs/{dag_id}/{run_id}/artifacts", dependencies=[may_read_dag])
@@ -102,18 +102,18 @@ def artifact_rows(
     request: Request, dag_id: str, run_id: str, book: Word = "sent", peer: Word = "", message: Word = "", at: Page = 1
 ) -> Response:
     """One page of the artifacts' table."""
-    from plugins.console.facts import artifacts
+    from tombolo.plugins.console.facts import artifacts
 
-    place, record, name = _known(dag_id, run_id)
+    context, record, name = _known(dag_id, run_id)
     wanted = Filter(_book(book), peer, message, at)
-    found = artifacts.listing(place, name, artifacts.traffic(place, record, name), wanted)
-    return page("_artifacts.html", **_site(request), **_names(place, dag_id, name), listing=found)
+    found = artifacts.listing(context, name, artifacts.traffic(context, record, name), wanted)
+    return page("_artifacts.html", **_site(request), **_names(context, dag_id, name), listing=found)
 
 
 @app.get("/runs/{dag_id}/{run_id}/{path:path}", dependencies=[may_read_dag])
 def run_file(dag_id: str, run_id: str, path: str) -> Response:
     """One file that the run wrote for people, such as a validation page."""
-    from plugins.console import documents
+    from tombolo.plugins.console import documents
 
     found = documents.file(_folder(dag_id, run_id), path)
     if found is None:
@@ -141,10 +141,10 @@ def _site(request: Request) -> dict[str, str]:
     return {"base": base, "airflow": base.removesuffix(PREFIX)}
 
 
-def _names(place: Workplace, dag_id: str, run: str) -> dict[str, Any]:
+def _names(context: PartyContext, dag_id: str, run: str) -> dict[str, Any]:
     """All that a template gets of a workplace; ``clients`` are those of a horizontal agreement."""
-    clients = [party for party, role in place.roles.items() if role == CLIENT]
-    named = {"dag_id": dag_id, "run": run, "agreement": place.agreement.name, "me": place.me, "role": place.role}
+    clients = [party for party, role in context.roles.items() if role == CLIENT]
+    named = {"dag_id": dag_id, "run": run, "agreement": context.agreement.name, "me": context.me, "role": context.role}
     return {**named, "clients": clients}
 
 
@@ -152,26 +152,26 @@ def _book(asked: str) -> str:
     return "received" if asked == "received" else "sent"
 
 
-def _known(dag_id: str, run_id: str) -> tuple[Workplace, Record, str]:
+def _known(dag_id: str, run_id: str) -> tuple[PartyContext, Record, str]:
     """The workplace, record and federation's id of a run that this party knows under this DAG; 404 for any other."""
-    from contracts.settings import PartySettings
-    from fl_tasks.workplace import Workplace
-    from plugins.console.facts import agreements, record, run
+    from tombolo.agreements.settings import PartySettings
+    from tombolo.fl_tasks.runtime.context import PartyContext
+    from tombolo.plugins.console.facts import agreements, record, run
 
     found = agreement_of(dag_id)
     if found is None or found[0] not in agreements.names(PartySettings.load()):
         raise HTTPException(404)
-    place, name = Workplace.open(found[0]), run_name(run_id, found[1])
-    known = record.record_of(place)
-    if not run.exists(place, known, name, found[1]):
+    context, name = PartyContext.open(found[0]), run_name(run_id, found[1])
+    known = record.record_of(context)
+    if not run.exists(context, known, name, found[1]):
         raise HTTPException(404)
-    return place, known, name
+    return context, known, name
 
 
 def _folder(dag_id: str, run_id: str) -> Path | None:
     """The folder of what the run wrote for people."""
-    from contracts.settings import PartySettings
-    from plugins.console import documents
+    from tombolo.agreements.settings import PartySettings
+    from tombolo.plugins.console import documents
 
     found = agreement_of(dag_id)
     return documents.folder(PartySettings.load(), found[0], run_name(run_id, found[1])) if found else None

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from urllib.parse import quote
 
-from contracts.settings import PartySettings
+from tombolo.agreements.settings import PartySettings
 
 KINDS = {
     ".html": "text/html; charset=utf-8",

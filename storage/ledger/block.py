@@ -9,12 +9,12 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from storage.canonical import canonical, digest
-from storage.errors import CodedError
-from storage.identity import VerifyKey
-from storage.ledger import merkle
-from storage.ledger.signed import BadStatement, Signed
-from storage.ledger.voting import PRECOMMIT, Ballot, NotFinal, quorum
+from tombolo.storage.canonical import canonical, digest
+from tombolo.storage.errors import CodedError
+from tombolo.storage.identity import VerifyKey
+from tombolo.storage.ledger import merkle
+from tombolo.storage.ledger.signed import BadStatement, Signed
+from tombolo.storage.ledger.voting import PRECOMMIT, Ballot, NotFinal, quorum
 
 DOMAIN = "ledger-attestation"
 FIRST_PREVIOUS = "0" * 64

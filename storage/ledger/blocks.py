@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from storage.canonical import canonical, parse
-from storage.errors import CodedError
-from storage.identity import Vault
-from storage.stores.base import KeyMissing, KeyTaken, Store
+from tombolo.storage.canonical import canonical, parse
+from tombolo.storage.errors import CodedError
+from tombolo.storage.identity import Vault
+from tombolo.storage.stores.base import KeyMissing, KeyTaken, Store
 
 _LARGEST = 1 << 26
 

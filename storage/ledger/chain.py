@@ -14,12 +14,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
-from storage.canonical import NotCanonical, canonical, parse
-from storage.errors import CodedError
-from storage.identity import PartyKeys, Vault, VerifyKey
-from storage.ledger import merkle
-from storage.ledger.entries import Entry
-from storage.stores.base import KeyMissing, KeyTaken, Store
+from tombolo.storage.canonical import NotCanonical, canonical, parse
+from tombolo.storage.errors import CodedError
+from tombolo.storage.identity import PartyKeys, Vault, VerifyKey
+from tombolo.storage.ledger import merkle
+from tombolo.storage.ledger.entries import Entry
+from tombolo.storage.stores.base import KeyMissing, KeyTaken, Store
 
 DOMAIN = "ledger-segment"
 SEGMENT_ENTRIES = 1000

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from storage.books import Entry as Booking
-from storage.canonical import canonical
-from storage.errors import CodedError
+from tombolo.storage.books import Entry as Booking
+from tombolo.storage.canonical import canonical
+from tombolo.storage.errors import CodedError
 
 KINDS = (
     "agreement",

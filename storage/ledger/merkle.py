@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-from storage.errors import CodedError
+from tombolo.storage.errors import CodedError
 
 
 class BadProof(CodedError):

@@ -12,9 +12,9 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from storage.books import Books
-from storage.canonical import canonical
-from storage.ledger import merkle
+from tombolo.storage.books import Books
+from tombolo.storage.canonical import canonical
+from tombolo.storage.ledger import merkle
 
 SALT_BYTES = 32
 

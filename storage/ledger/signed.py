@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from storage.canonical import canonical, parse
-from storage.errors import CodedError
-from storage.identity import SigningKey, VerifyKey
+from tombolo.storage.canonical import canonical, parse
+from tombolo.storage.errors import CodedError
+from tombolo.storage.identity import SigningKey, VerifyKey
 
 _LARGEST = 1 << 22
 

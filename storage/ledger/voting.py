@@ -13,11 +13,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping
 
-from storage.canonical import canonical, parse
-from storage.errors import CodedError
-from storage.identity import SigningKey, VerifyKey
-from storage.ledger.signed import BadStatement, Signed
-from storage.private import PrivateArea
+from tombolo.storage.canonical import canonical, parse
+from tombolo.storage.errors import CodedError
+from tombolo.storage.identity import SigningKey, VerifyKey
+from tombolo.storage.ledger.signed import BadStatement, Signed
+from tombolo.storage.private import PrivateArea
 
 DOMAIN = "ledger-vote"
 PREVOTE, PRECOMMIT = "prevote", "precommit"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from storage.errors import CodedError
+from tombolo.storage.errors import CodedError
 
 MAX_KEY_BYTES = 900
 MAX_SEGMENT_BYTES = 255  # what file systems take as one name, so that every key fits every store

@@ -11,7 +11,16 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from storage.stores.base import KeyMissing, KeyTaken, Stat, StoreRefused, StoreUnreachable, check_key, check_prefix, is_key
+from tombolo.storage.stores.base import (
+    KeyMissing,
+    KeyTaken,
+    Stat,
+    StoreRefused,
+    StoreUnreachable,
+    check_key,
+    check_prefix,
+    is_key,
+)
 
 _TEMPORARY = "~"  # no key holds it, so that an unfinished file is never an object
 _PASS: int = getattr(os, "O_PATH", os.O_RDONLY)  # to pass through a folder one need not be allowed to list it

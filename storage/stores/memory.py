@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from datetime import UTC, datetime
 
-from storage.stores.base import KeyMissing, KeyTaken, Stat, check_key, check_prefix
+from tombolo.storage.stores.base import KeyMissing, KeyTaken, Stat, check_key, check_prefix
 
 
 class MemoryStore:

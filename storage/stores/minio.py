@@ -18,7 +18,7 @@ from minio import Minio
 from minio.error import InvalidResponseError, S3Error, ServerError
 from pydantic import BaseModel, ConfigDict, SecretStr
 
-from storage.stores.base import (
+from tombolo.storage.stores.base import (
     BadStoreAddress,
     KeyMissing,
     KeyTaken,

@@ -10,9 +10,9 @@ from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from pydantic import SecretStr
 
-from storage.stores.base import BadStoreAddress, Store
-from storage.stores.local import LocalStore
-from storage.stores.memory import MemoryStore
+from tombolo.storage.stores.base import BadStoreAddress, Store
+from tombolo.storage.stores.local import LocalStore
+from tombolo.storage.stores.memory import MemoryStore
 
 _MEMORY: dict[str, MemoryStore] = {}
 _S3_OPTIONS = {"endpoint", "region", "credentials", "ca", "proxy"}
@@ -52,7 +52,7 @@ def from_airflow_connection(connection: Any, path: str = "") -> Store:
     ``prefix`` (the address's path, ``airflow://connection/bucket/prefix``, comes first). ``fs``: extra ``path`` is the folder.
     Raises :class:`BadStoreAddress` where something is missing.
     """
-    from storage.stores.minio import MinioStore, S3Config
+    from tombolo.storage.stores.minio import MinioStore, S3Config
 
     extra, which = connection.extra_dejson, f"Airflow connection {connection.conn_id}"
     if connection.conn_type == "fs":
@@ -81,7 +81,7 @@ def from_airflow_connection(connection: Any, path: str = "") -> Store:
 
 
 def _s3(bucket: str, path: str, options: dict[str, str], base: Path | None) -> Store:
-    from storage.stores.minio import MinioStore, S3Config
+    from tombolo.storage.stores.minio import MinioStore, S3Config
 
     if not bucket or "endpoint" not in options or set(options) - _S3_OPTIONS:
         raise BadStoreAddress(f"s3:// needs a bucket and endpoint=; options are {', '.join(sorted(_S3_OPTIONS))}.")

@@ -8,7 +8,7 @@ from typing import Any
 
 from minio import Minio
 
-from storage.stores.base import check_key
+from tombolo.storage.stores.base import check_key
 
 
 def peer_statements(bucket: str, peer: str, principal: str, prefix: str = "") -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 
-from storage.stores.base import KeyTaken, NotCreateOnly, Store, StoreRefused
+from tombolo.storage.stores.base import KeyTaken, NotCreateOnly, Store, StoreRefused
 
 
 def check_create_only(store: Store, prefix: str = "probe") -> None:

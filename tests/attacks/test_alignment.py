@@ -7,15 +7,15 @@ import hashlib
 import pyarrow as pa
 import pytest
 
-from fl_tasks.alignment import pair, ring
-from fl_tasks.alignment.contract import CONTRACT
-from fl_tasks.alignment.order import OrderMismatch, check_order
-from fl_tasks.alignment.salt import BrokenCommitment, ListTooSmall
-from fl_tasks.alignment.two_party import DOMAIN, WrongListSize
-from fl_tasks.crypto import ristretto
-from fl_tasks.crypto.errors import InvalidPoint
-from fl_tasks.session import Session
 from tests.federation import Federation, federation
+from tombolo.fl_tasks.alignment import pair, ring
+from tombolo.fl_tasks.alignment.messages import MESSAGES
+from tombolo.fl_tasks.alignment.order import OrderMismatch, check_order
+from tombolo.fl_tasks.alignment.salt import BrokenCommitment, ListTooSmall
+from tombolo.fl_tasks.alignment.two_party import DOMAIN, WrongListSize
+from tombolo.fl_tasks.crypto import ristretto
+from tombolo.fl_tasks.crypto.errors import InvalidPoint
+from tombolo.fl_tasks.runtime.session import Session
 
 STUB = pa.table({"id": ["a"]})
 CUSTOMERS = [f"customer-{number:03d}" for number in range(70)]
@@ -35,7 +35,7 @@ def intersect(fed: Federation, run: str, protocol, ids=IDS, least: int = 10) -> 
         if protocol is ring:
             ring.arbiter(session)
 
-    return fed.roles(run, CONTRACT, "align", {"guest": data, "host": data, "arbiter": arbiter})
+    return fed.roles(run, MESSAGES, "align", {"guest": data, "host": data, "arbiter": arbiter})
 
 
 @pytest.fixture
@@ -144,7 +144,7 @@ def test_a_different_order_stops_the_run(tmp_path):
     lists = {"clinic": ["a", "b", "c"], "lab": ["a", "c", "b"]}
     program = lambda session: check_order(session, lists[session.me])  # noqa: E731
     with pytest.raises(OrderMismatch):
-        fed.roles(run, CONTRACT, "align", {"guest": program, "host": program, "arbiter": lambda session: None})
+        fed.roles(run, MESSAGES, "align", {"guest": program, "host": program, "arbiter": lambda session: None})
 
 
 WITHOUT_ARBITER = {"roles": {"clinic": "guest", "lab": "host", "mill": "host"}, "protocol": "logistic-guest"}
@@ -199,4 +199,4 @@ def test_positions_that_cannot_be_are_refused(tmp_path, monkeypatch, forged):
 
 def test_disclosures_are_these_and_no_more():
     positions = {f"{name}.position" for name in ("common_positions", "shuffled_positions", "guest_positions")}
-    assert set(CONTRACT.disclosures()) == {"salt_opening.size", *positions}
+    assert set(MESSAGES.disclosures()) == {"salt_opening.size", *positions}

@@ -6,25 +6,25 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from contracts.manifest import Closing, Join, Manifest
-from fl_tasks.audit.history import histories
-from fl_tasks.crypto.prf import Prf
-from fl_tasks.horizontal.newton import CONTRACT
-from fl_tasks.horizontal.secagg.keys import OwnKeys
-from fl_tasks.horizontal.secagg.lists import KEYS_DOMAIN, keys_statement
-from fl_tasks.horizontal.sums import contribute_values
-from fl_tasks.stages import closing
-from fl_tasks.stages.absent import decline
-from fl_tasks.stages.closing import BadClosing, LeftOut, TooFewJoined
-from fl_tasks.stages.handshake import HANDSHAKE, MANIFEST_DOMAIN
-from fl_tasks.stages.join import invitation, invite, join
-from fl_tasks.waiting import Wait, Waiting
-from fl_tasks.workplace import Absent
-from storage.canonical import canonical, parse
-from storage.identity import SignatureRefused
 from tests.federation import FOREVER, Federation, quiet
-from tests.fl_tasks.audit.settled import source
-from tests.fl_tasks.horizontal.hospitals import HOSPITALS, hospitals
+from tests.fl_tasks.learning.horizontal.hospitals import HOSPITALS, hospitals
+from tests.fl_tasks.ledger.audit.settled import source
+from tombolo.agreements.manifest import Closing, Join, Manifest
+from tombolo.fl_tasks.crypto.prf import Prf
+from tombolo.fl_tasks.learning.horizontal.newton import MESSAGES
+from tombolo.fl_tasks.learning.horizontal.secagg.keys import OwnKeys
+from tombolo.fl_tasks.learning.horizontal.secagg.lists import KEYS_DOMAIN, keys_statement
+from tombolo.fl_tasks.learning.horizontal.sums import contribute_values
+from tombolo.fl_tasks.ledger.audit.history import histories
+from tombolo.fl_tasks.runtime.context import Absent
+from tombolo.fl_tasks.runtime.waiting import Wait, Waiting
+from tombolo.fl_tasks.workflow import closing
+from tombolo.fl_tasks.workflow.absent import decline
+from tombolo.fl_tasks.workflow.closing import BadClosing, LeftOut, TooFewJoined
+from tombolo.fl_tasks.workflow.handshake import HANDSHAKE, MANIFEST_DOMAIN
+from tombolo.fl_tasks.workflow.join import invitation, invite, join
+from tombolo.storage.canonical import canonical, parse
+from tombolo.storage.identity import SignatureRefused
 
 JOIN_SECONDS = 1000
 
@@ -36,7 +36,7 @@ class Forged(Exception):
 @pytest.fixture
 def fed(tmp_path) -> Federation:
     made = hospitals(tmp_path, horizontal={"absence": "skip"}, terms={"deadlines": {"join": JOIN_SECONDS}})
-    invite(made.place("centre"), "run-1")
+    invite(made.context("centre"), "run-1")
     return made
 
 
@@ -44,13 +44,13 @@ def arrive(fed: Federation, *parties: str) -> None:
     """These clients join and wait for the aggregator's list."""
     for party in parties:
         with pytest.raises(Waiting):
-            join(fed.place(party), "run-1", Wait(0), progress=quiet)
+            join(fed.context(party), "run-1", Wait(0), progress=quiet)
 
 
 def close(fed: Federation, monkeypatch, lists) -> None:
     """The aggregator tells every client its own list: who has joined, who has declined, and how many seconds after the deadline."""
 
-    def forging(place, invited, exchange, wait):
+    def forging(context, invited, exchange, wait):
         for client, (joined, declined, after) in lists.items():
             at = datetime.fromisoformat(invited.created) + timedelta(seconds=JOIN_SECONDS + after)
             made = Closing(
@@ -65,18 +65,18 @@ def close(fed: Federation, monkeypatch, lists) -> None:
 
     monkeypatch.setattr(closing, "_close", forging)
     with pytest.raises(Forged):
-        join(fed.place("centre"), "run-1", Wait(0), progress=quiet)
+        join(fed.context("centre"), "run-1", Wait(0), progress=quiet)
 
 
 def told(fed: Federation, party: str) -> type[BaseException]:
     """What a client makes of its list."""
     with pytest.raises(Exception) as caught:
-        join(fed.place(party), "run-1", Wait(0), progress=quiet)
+        join(fed.context(party), "run-1", Wait(0), progress=quiet)
     return caught.type
 
 
 def signed(fed: Federation, party: str) -> bool:
-    return bool(fed.place(party).run_area("run-1").names("signatures/"))
+    return bool(fed.context(party).run_area("run-1").names("signatures/"))
 
 
 @pytest.mark.parametrize("declined", [(), ("west",)])
@@ -106,7 +106,7 @@ def test_a_client_that_has_not_joined_is_listed(fed, monkeypatch):
 
 def test_a_client_that_has_declined_is_listed(fed, monkeypatch):
     arrive(fed, *HOSPITALS[:3])
-    decline(fed.place("west"), "run-1", "ada")
+    decline(fed.context("west"), "run-1", "ada")
     close(fed, monkeypatch, dict.fromkeys(HOSPITALS, (HOSPITALS, (), 0)))
     assert all(told(fed, party) is BadClosing and not signed(fed, party) for party in HOSPITALS[:3])
 
@@ -132,8 +132,8 @@ def test_two_lists(fed, monkeypatch):
     whole, less = (HOSPITALS, (), 0), (HOSPITALS[:3], (), 0)
     shown = {"north": whole, "east": whole, "south": less, "west": whole}
     close(fed, monkeypatch, shown)
-    centre, invited = fed.place("centre"), invitation(fed.place("centre"), "run-1")
-    joins = {party: Join.from_document(parse(fed.place(party).run_area("run-1").get("join"))) for party in fed.parties}
+    centre, invited = fed.context("centre"), invitation(fed.context("centre"), "run-1")
+    joins = {party: Join.from_document(parse(fed.context(party).run_area("run-1").get("join"))) for party in fed.parties}
     for client, (names, _, _) in shown.items():  # the aggregator signs each one's manifest
         manifest = Manifest.build(invited, [joins[name] for name in ("centre", *names)])
         signature = centre.keys.signing.sign(MANIFEST_DOMAIN, bytes.fromhex(manifest.digest))
@@ -142,19 +142,19 @@ def test_two_lists(fed, monkeypatch):
         told(fed, party)
     refused = {party: told(fed, party) for party in ("north", "east", "south")}
     assert refused == dict.fromkeys(refused, SignatureRefused)
-    assert not any(fed.place(party).run_area("run-1").get("manifest") for party in HOSPITALS)
+    assert not any(fed.context(party).run_area("run-1").get("manifest") for party in HOSPITALS)
 
 
 def test_late_by_a_moment_is_nobodys_fault(fed, monkeypatch):
     """Clocks may differ by a minute: a join that came just before the list is taken for a late one."""
     arrive(fed, *HOSPITALS)
-    modified = fed.place("west").store.stat("to-centre/trial/run-1/000000/join/join/head").modified
-    invited = fed.place("west").run_area("run-1")
+    modified = fed.context("west").store.stat("to-centre/trial/run-1/000000/join/join/head").modified
+    invited = fed.context("west").run_area("run-1")
     assert invited.get("join") is not None
     created = datetime.fromisoformat(closing.Invitation.from_document(parse(invited.get("invitation"))).created)
     after = (modified - created).total_seconds() - JOIN_SECONDS + 30
     assert after < 0
-    monkeypatch.setattr(closing, "_deadline", lambda place, invited: created)
+    monkeypatch.setattr(closing, "_deadline", lambda context, invited: created)
     close(fed, monkeypatch, dict.fromkeys(HOSPITALS, (HOSPITALS[:3], (), after)))
     assert told(fed, "west") is Absent
 
@@ -162,11 +162,11 @@ def test_late_by_a_moment_is_nobodys_fault(fed, monkeypatch):
 def test_an_absent_client_is_put_into_a_sum(tmp_path):
     """The aggregator plays it with keys of its own, and would know its masks; they lack the absent client's signature."""
     fed = hospitals(tmp_path, horizontal={"absence": "skip"}, terms={"deadlines": {"join": 1.0}})
-    invite(fed.place("centre"), "run-1")
-    fed.run_all(lambda party: join(fed.place(party), "run-1", FOREVER, progress=quiet), [*HOSPITALS[:3], "centre"])
+    invite(fed.context("centre"), "run-1")
+    fed.run_all(lambda party: join(fed.context(party), "run-1", FOREVER, progress=quiet), [*HOSPITALS[:3], "centre"])
 
     def session(party):
-        return fed.place(party).session("run-1", CONTRACT, "train", Wait(0), quiet)
+        return fed.context(party).session("run-1", MESSAGES, "train", Wait(0), quiet)
 
     for party in HOSPITALS[:3]:
         with pytest.raises(Waiting), session(party) as one:

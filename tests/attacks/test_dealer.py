@@ -8,11 +8,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from fl_tasks.session import Session
-from fl_tasks.shares.dealt import Masks
-from fl_tasks.vertical.dealer import linear, oracle
-from tests.fl_tasks.vertical.dealer.test_linear import dealt, rows
-from tests.fl_tasks.vertical.test_linear import train, weights
+from tests.fl_tasks.protocols.linear.test_dealer import dealt, rows
+from tests.fl_tasks.protocols.linear.test_programs import train, weights
+from tombolo.fl_tasks.protocols.linear import dealer as linear
+from tombolo.fl_tasks.protocols.logistic_arbiter import dealer as oracle
+from tombolo.fl_tasks.runtime.session import Session
+from tombolo.fl_tasks.shares.dealt import Masks
 
 Seen = dict[tuple[str, str, str, int], pa.Table]
 SUMS = {"scalars", "converged"}
@@ -72,7 +73,7 @@ def test_the_arbiters_whole_view_is_independent_of_the_data(tmp_path, received, 
 
 def constant(session: Session, *labels):
     """Randomness as it would be in a run with the same transcript."""
-    from fl_tasks.crypto.prf import Prf
+    from tombolo.fl_tasks.crypto.prf import Prf
 
     return Prf(hashlib.sha256(f"{session.me}/{session.stage}/{session.round}/{labels}".encode()).digest())
 

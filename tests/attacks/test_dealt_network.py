@@ -7,13 +7,13 @@ import hashlib
 import numpy as np
 import pytest
 
-from fl_tasks.crypto.prf import Prf
-from fl_tasks.session import Session
-from fl_tasks.shares import wide
-from fl_tasks.vertical.neural import dealt
-from fl_tasks.vertical.neural.dealing import Masks
 from tests.attacks.test_dealer import uniform
-from tests.fl_tasks.vertical.neural.parties import blocks, drawn, layout, sample, train
+from tests.fl_tasks.protocols.vertical_mlp.parties import blocks, drawn, layout, sample, train
+from tombolo.fl_tasks.crypto.prf import Prf
+from tombolo.fl_tasks.protocols.vertical_mlp import dealt
+from tombolo.fl_tasks.protocols.vertical_mlp.dealing import Masks
+from tombolo.fl_tasks.runtime.session import Session
+from tombolo.fl_tasks.shares import wide
 
 UNITS, SUMS = 3, 2
 FROM_PEERS = {
@@ -109,7 +109,7 @@ def test_arbiter_and_one_peer_together_read_rows(tmp_path, received):
     rows = drawn(fed, given)[0]
     seeds = {party: Session.scalar(received[party, "seed", "notary", 0, None], "seed") for party in ("clinic", "lab")}
     masked = words(received["clinic", "masked_inputs", "lab", 1, 0]).reshape(len(rows), -1, wide.WORDS)
-    with fed.place("notary").session(run, dealt.CONTRACT, "train", None) as session:
+    with fed.context("notary").session(run, dealt.MESSAGES, "train", None) as session:
         session.enter(1)
         session.within(0)
         inputs = wide.add(masked, Masks(session, seeds["lab"]).draw("inputs", "lab", *masked.shape[:2]))

@@ -10,18 +10,18 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from fl_tasks.alignment import pair
-from fl_tasks.alignment.contract import CONTRACT, KKRT
-from fl_tasks.alignment.kkrt import base_transfers
-from fl_tasks.alignment.kkrt.base_transfers import Chooser
-from fl_tasks.alignment.kkrt.ids import blocks, code_words, for_function
-from fl_tasks.alignment.kkrt.messages import BadTransfer, UnknownToken
-from fl_tasks.alignment.kkrt.tags import tag_bytes
-from fl_tasks.crypto import ristretto
-from fl_tasks.crypto.errors import InvalidPoint
-from fl_tasks.session import Session
-from storage.errors import CodedError
 from tests.federation import Federation, federation
+from tombolo.fl_tasks.alignment import pair
+from tombolo.fl_tasks.alignment.kkrt import base_transfers
+from tombolo.fl_tasks.alignment.kkrt.base_transfers import Chooser
+from tombolo.fl_tasks.alignment.kkrt.ids import blocks, code_words, for_function
+from tombolo.fl_tasks.alignment.kkrt.messages import BadTransfer, UnknownToken
+from tombolo.fl_tasks.alignment.kkrt.tags import tag_bytes
+from tombolo.fl_tasks.alignment.messages import KKRT, MESSAGES
+from tombolo.fl_tasks.crypto import ristretto
+from tombolo.fl_tasks.crypto.errors import InvalidPoint
+from tombolo.fl_tasks.runtime.session import Session
+from tombolo.storage.errors import CodedError
 
 STUB = pa.table({"id": ["a"]})
 CUSTOMERS = [f"customer-{number:03d}" for number in range(70)]
@@ -39,7 +39,7 @@ def intersect(fed: Federation, run: str, ids=IDS) -> dict[str, list[str]]:
     def data(session: Session) -> list[str]:
         return [ids[session.me][at] for at in pair.common_rows(session, ids[session.me], 10)]
 
-    return fed.roles(run, CONTRACT, "align", {"guest": data, "host": data, "arbiter": lambda session: None})
+    return fed.roles(run, MESSAGES, "align", {"guest": data, "host": data, "arbiter": lambda session: None})
 
 
 @pytest.fixture

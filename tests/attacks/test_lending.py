@@ -9,18 +9,18 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from fl_tasks.crypto import ristretto
-from fl_tasks.crypto.errors import InvalidPoint
-from fl_tasks.crypto.masks import residues_from_arrow
-from fl_tasks.lending.contract import INDEX, QUERY
-from fl_tasks.lending.deposits import token
-from fl_tasks.lending.errors import BadDeposit, BadTicket, CoolingDown, PersonQuotaSpent
-from fl_tasks.lending.index import DOMAIN
-from fl_tasks.lending.keys import Keeping
-from fl_tasks.session import Session
-from fl_tasks.stages.query import answers, query
-from storage.envelope import ForeignBinding, MisaddressedArtifact
-from tests.fl_tasks.lending.lenders import BANK, REGISTER, ask, begin, build, lending, put, replace_table, truth
+from tests.fl_tasks.protocols.lending_query.lenders import BANK, REGISTER, ask, begin, build, lending, put, replace_table, truth
+from tombolo.fl_tasks.crypto import ristretto
+from tombolo.fl_tasks.crypto.errors import InvalidPoint
+from tombolo.fl_tasks.crypto.masks import residues_from_arrow
+from tombolo.fl_tasks.protocols.lending_query.deposits import token
+from tombolo.fl_tasks.protocols.lending_query.errors import BadDeposit, BadTicket, CoolingDown, PersonQuotaSpent
+from tombolo.fl_tasks.protocols.lending_query.index import DOMAIN
+from tombolo.fl_tasks.protocols.lending_query.keys import Keeping
+from tombolo.fl_tasks.protocols.lending_query.messages import INDEX, QUERY
+from tombolo.fl_tasks.runtime.session import Session
+from tombolo.fl_tasks.workflow.query import answers, query
+from tombolo.storage.envelope import ForeignBinding, MisaddressedArtifact
 
 LENDERS = {
     "alpha": {"ann.larsson": (2, 12_000), "bob.marsden": (1, 1_000), "eve.ansel": (0, 0)},
@@ -67,7 +67,7 @@ def points(tables: list[tuple[str, str, pa.Table]], *messages: str) -> set[bytes
 
 
 def keeping(fed, party: str) -> Keeping:
-    return Keeping(fed.place(party).private.area("history"))
+    return Keeping(fed.context(party).private.area("history"))
 
 
 def hashed(fed, one: str) -> bytes:
@@ -122,7 +122,7 @@ def test_a_dictionary_finds_nobody(tmp_path, heard):
 
 
 def _remembered(fed, party: str, run: str):
-    from fl_tasks.lending.customers import Remembered
+    from tombolo.fl_tasks.protocols.lending_query.customers import Remembered
 
     return Remembered(keeping(fed, party)).load(run)
 
@@ -257,12 +257,12 @@ def test_a_lender_that_changes_the_batch_is_named(tmp_path, monkeypatch):
 
 
 def test_a_ticket_of_another_run_is_refused(tmp_path):
-    """Signed as it is, it is bound to its run: laid in another run's place, it admits nothing."""
+    """Signed as it is, it is bound to its run: laid in another run's context, it admits nothing."""
     fed = lending(tmp_path, LENDERS)
     build(fed, "index-1")
     ask(fed, "query-1", ["ann.larsson"])
     begin(fed, "query-2", put(fed, ["bob.marsden"], name="second"))
-    store = fed.place("alpha").store
+    store = fed.context("alpha").store
     old = [key for key in store.list(f"to-{REGISTER}/") if "/query-1/" in key and "ticket" in key]
     assert old
     for key in old:
@@ -327,4 +327,4 @@ def test_keys_of_an_epoch_do_not_outlive_it(tmp_path):
         names = keeping(fed, party).area.names()
         kept = {name.split("/")[0] for name in names if "index-1" in name}
         assert kept <= {"asked", "epochs"}, party
-    assert answers(fed.place(BANK), "query-1")
+    assert answers(fed.context(BANK), "query-1")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fl_tasks.horizontal import averaging
-from fl_tasks.horizontal.averaging import ImpossibleSum, Plan, addends, checked
-from fl_tasks.horizontal.columns import Rows
-from fl_tasks.horizontal.privacy import Noise
-from fl_tasks.nets.training import Sample
-from tests.fl_tasks.horizontal.hospitals import HOSPITALS, networks, tables
-from tests.fl_tasks.horizontal.test_averaging import planned
+from tests.fl_tasks.learning.horizontal.hospitals import HOSPITALS, networks, tables
+from tests.fl_tasks.protocols.horizontal_mlp.test_programs import planned
+from tombolo.fl_tasks.learning.horizontal.columns import Rows
+from tombolo.fl_tasks.learning.nets.training import Sample
+from tombolo.fl_tasks.protocols.horizontal_mlp import programs as averaging
+from tombolo.fl_tasks.protocols.horizontal_mlp.privacy import Noise
+from tombolo.fl_tasks.protocols.horizontal_mlp.programs import ImpossibleSum, Plan, addends, checked
 
 DELTA, CLIP, TRIES = 1e-3, 0.5, 3000
 
@@ -28,7 +28,7 @@ PROGRAMS = {"aggregator": averaging.aggregator, "client": client}
 def trained(tmp_path) -> tuple[Plan, dict[str, tuple[Sample, Sample]]]:
     fed = networks(tmp_path, rounds=1, norm_bound=0.5)
     run = fed.start()
-    fed.roles(run, averaging.CONTRACT, "train", PROGRAMS)
+    fed.roles(run, averaging.MESSAGES, "train", PROGRAMS)
     return planned(fed, run)
 
 
@@ -80,4 +80,4 @@ def test_a_row_of_unheard_of_size_moves_a_private_sum_no_further_than_others(tra
 
 def test_what_is_disclosed():
     told = {"statistic.value", "weights.weight", "training_loss.loss", "end.stop", "unmask.share"}
-    assert set(averaging.CONTRACT.disclosures()) == told
+    assert set(averaging.MESSAGES.disclosures()) == told

@@ -5,21 +5,21 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from contracts.task import NetworkTerms
-from contracts.terms import LimitTerms
-from fl_tasks.crypto.masks import residues_from_arrow
-from fl_tasks.crypto.packing import unpack
-from fl_tasks.crypto.prf import Prf
-from fl_tasks.crypto.vector import CipherVector, decrypt, decrypt_residues
-from fl_tasks.models.metrics import classification
-from fl_tasks.nets.towers import Tower, Towers, bends, host_net
-from fl_tasks.session import Session
-from fl_tasks.vertical import neural
-from fl_tasks.vertical.key_holder import own_key
-from fl_tasks.vertical.neural import split
-from fl_tasks.vertical.neural.grid import MOVE_SLOT, SLOPE_BITS
 from tests.federation import FOREVER
-from tests.fl_tasks.vertical.neural.parties import begun, blocks, drawn, layout, sample, train, whole
+from tests.fl_tasks.protocols.vertical_mlp.parties import begun, blocks, drawn, layout, sample, train, whole
+from tombolo.agreements.task import NetworkTerms
+from tombolo.agreements.terms import LimitTerms
+from tombolo.fl_tasks.crypto.masks import residues_from_arrow
+from tombolo.fl_tasks.crypto.packing import unpack
+from tombolo.fl_tasks.crypto.prf import Prf
+from tombolo.fl_tasks.crypto.vector import CipherVector, decrypt, decrypt_residues
+from tombolo.fl_tasks.learning.metrics import classification
+from tombolo.fl_tasks.learning.nets.towers import Tower, Towers, bends, host_net
+from tombolo.fl_tasks.learning.vertical.key_holder import own_key
+from tombolo.fl_tasks.protocols.vertical_mlp import encrypted as neural
+from tombolo.fl_tasks.protocols.vertical_mlp import split
+from tombolo.fl_tasks.protocols.vertical_mlp.grid import MOVE_SLOT, SLOPE_BITS
+from tombolo.fl_tasks.runtime.session import Session
 
 COLUMNS, UNITS, SUMS = 4, 3, 2
 WEIGHTS = (COLUMNS + 1) * UNITS
@@ -43,7 +43,7 @@ def received(monkeypatch):
 def keys(fed, run):
     found = {}
     for party in fed.parties:
-        with fed.place(party).session(run, neural.CONTRACT, "train", FOREVER) as session:
+        with fed.context(party).session(run, neural.MESSAGES, "train", FOREVER) as session:
             found[party] = own_key(session)
     return found
 

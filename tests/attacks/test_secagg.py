@@ -8,16 +8,16 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from fl_tasks.crypto.prf import Prf
-from fl_tasks.horizontal.secagg import CONTRACT, Closing, Sum, aggregate, aggregator, contribute, graph, to_words
-from fl_tasks.horizontal.secagg import client as clients_part
-from fl_tasks.horizontal.secagg.contract import BelowThreshold, ForeignList, TwoLists
-from fl_tasks.horizontal.secagg.keys import ForeignKey, ForeignShare, OwnKeys, fits, mask_seed, seed_digest
-from fl_tasks.horizontal.secagg.masking import add_mask, pair_sign
-from fl_tasks.horizontal.secagg.shamir import PRIME, SHARE_BYTES, combine
-from fl_tasks.horizontal.trees import CONTRACT as TREES
-from storage.identity import SignatureRefused
-from tests.fl_tasks.horizontal.parties import AGGREGATORS_NAME, Turns
+from tests.fl_tasks.learning.horizontal.parties import AGGREGATORS_NAME, Turns
+from tombolo.fl_tasks.crypto.prf import Prf
+from tombolo.fl_tasks.learning.horizontal.secagg import MESSAGES, Closing, Sum, aggregate, aggregator, contribute, graph, to_words
+from tombolo.fl_tasks.learning.horizontal.secagg import client as clients_part
+from tombolo.fl_tasks.learning.horizontal.secagg.keys import ForeignKey, ForeignShare, OwnKeys, fits, mask_seed, seed_digest
+from tombolo.fl_tasks.learning.horizontal.secagg.masking import add_mask, pair_sign
+from tombolo.fl_tasks.learning.horizontal.secagg.messages import BelowThreshold, ForeignList, TwoLists
+from tombolo.fl_tasks.learning.horizontal.secagg.shamir import PRIME, SHARE_BYTES, combine
+from tombolo.fl_tasks.protocols.horizontal_trees.messages import MESSAGES as TREES
+from tombolo.storage.identity import SignatureRefused
 
 CLIENTS = ("ash", "birch", "cedar", "fir", "oak")
 THRESHOLD, COUNT = 4, 3
@@ -29,7 +29,7 @@ def words(client: str) -> np.ndarray:
 
 
 def turns_of(tmp_path) -> Turns:
-    return Turns(tmp_path / "stores", CLIENTS, CONTRACT)
+    return Turns(tmp_path / "stores", CLIENTS, MESSAGES)
 
 
 def client(session):
@@ -242,7 +242,7 @@ def test_the_aggregator_with_all_but_one_of_the_shares(tmp_path, monkeypatch, si
         return kept["seeds"], masks
 
     monkeypatch.setattr(aggregator, "_secrets", keeping)
-    turns = Turns(tmp_path / "stores", names, CONTRACT)
+    turns = Turns(tmp_path / "stores", names, MESSAGES)
     programs = {
         "client": lambda session: contribute(session, values[session.me], threshold),
         "aggregator": lambda session: aggregate(session, COUNT, Closing(threshold, 60.0, names)),
@@ -300,7 +300,7 @@ def test_a_client_cut_off_from_its_neighbours(tmp_path, monkeypatch):
         return roster
 
     monkeypatch.setattr(aggregator, "_keys", choosing)
-    turns = Turns(tmp_path / "stores", names, CONTRACT)
+    turns = Turns(tmp_path / "stores", names, MESSAGES)
     turns.hears = lambda me, name, table: naming(table, told["survivors"]) if name == "survivors" else table
     programs = {
         "client": lambda session: contribute(session, np.zeros(COUNT, dtype=np.uint64), 9),
@@ -364,4 +364,4 @@ def test_disclosures_of_trees_are_pinned():
 
 
 def test_disclosures_are_pinned():
-    assert set(CONTRACT.disclosures()) == {"unmask.share"}
+    assert set(MESSAGES.disclosures()) == {"unmask.share"}

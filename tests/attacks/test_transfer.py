@@ -6,25 +6,25 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from contracts.task import TransferTerms
-from contracts.terms import LimitTerms
-from fl_tasks import transfer
-from fl_tasks.crypto.masks import residues_to_arrow
-from fl_tasks.crypto.vector import CipherVector, decrypt_residues
-from fl_tasks.models.metrics import classification
-from fl_tasks.session import Session
-from fl_tasks.transfer.encrypted import Half, WildGradient
-from fl_tasks.transfer.objective import Objective, Source, moved, mover, pretrained
-from fl_tasks.transfer.rows import TooFewForNet
-from fl_tasks.transfer.scoring import CONTRACT as SCORING
-from fl_tasks.transfer.tower import Tower
-from fl_tasks.vertical.key_holder import WrongLength, own_key
 from tests.federation import FOREVER, quiet
-from tests.fl_tasks.transfer.clinics import layout, numbers, trained
+from tests.fl_tasks.protocols.transfer.clinics import layout, numbers, trained
+from tombolo.agreements.task import TransferTerms
+from tombolo.agreements.terms import LimitTerms
+from tombolo.fl_tasks.crypto.masks import residues_to_arrow
+from tombolo.fl_tasks.crypto.vector import CipherVector, decrypt_residues
+from tombolo.fl_tasks.learning.metrics import classification
+from tombolo.fl_tasks.learning.vertical.key_holder import WrongLength, own_key
+from tombolo.fl_tasks.protocols.transfer import programs as transfer
+from tombolo.fl_tasks.protocols.transfer.encrypted import Half, WildGradient
+from tombolo.fl_tasks.protocols.transfer.objective import Objective, Source, moved, mover, pretrained
+from tombolo.fl_tasks.protocols.transfer.rows import TooFewForNet
+from tombolo.fl_tasks.protocols.transfer.scoring import MESSAGES as SCORING
+from tombolo.fl_tasks.protocols.transfer.tower import Tower
+from tombolo.fl_tasks.runtime.session import Session
 
 
 def test_nothing_of_the_data_is_disclosed_but_the_end_of_training():
-    assert set(transfer.CONTRACT.disclosures()) == {"stop.yes"}
+    assert set(transfer.MESSAGES.disclosures()) == {"stop.yes"}
     assert not SCORING.disclosures()
 
 
@@ -41,7 +41,7 @@ def test_what_the_key_holders_decrypt_is_uniform(tmp_path, monkeypatch):
     run = fed.start()
     trained(fed, run, rows)
     for party, name in (("hospital", "target_gradient"), ("practice", "source_gradient")):
-        with fed.place(party).session(run, transfer.CONTRACT, "train", FOREVER, quiet) as session:
+        with fed.context(party).session(run, transfer.MESSAGES, "train", FOREVER, quiet) as session:
             key = own_key(session)
         shares = []
         for me, found, table in received:
@@ -94,7 +94,7 @@ def test_nobody_has_rows_decrypted_in_the_place_of_its_sums(tmp_path, monkeypatc
 def test_plain_values_cannot_leave(tmp_path):
     fed = layout(tmp_path)
     run = fed.start()
-    with fed.place("practice").session(run, transfer.CONTRACT, "train", FOREVER, quiet) as session:
+    with fed.context("practice").session(run, transfer.MESSAGES, "train", FOREVER, quiet) as session:
         session.enter(1)
         with pytest.raises(Exception) as caught:
             session.send("target_terms", c=pa.array([0.5, 0.25]))

@@ -9,17 +9,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from fl_tasks.crypto.errors import MalformedPacking
-from fl_tasks.crypto.vector import CipherVector, decrypt
-from fl_tasks.session import Session
-from fl_tasks.stages.align import align
-from fl_tasks.stages.evaluate import evaluate
-from fl_tasks.stages.train import train as train_stage
-from fl_tasks.stages.validate import validate
-from fl_tasks.vertical import secureboost
-from fl_tasks.vertical.key_holder import WrongLength, own_key
-from fl_tasks.vertical.scoring import WrongScoreCount
-from fl_tasks.vertical.secureboost.contract import (
+from tests.federation import FOREVER, quiet
+from tests.fl_tasks.protocols.secureboost.parties import blocks, layout, sample, train
+from tests.fl_tasks.workflow.test_boosted import boosted
+from tombolo.fl_tasks.crypto.errors import MalformedPacking
+from tombolo.fl_tasks.crypto.vector import CipherVector, decrypt
+from tombolo.fl_tasks.learning.vertical.key_holder import WrongLength, own_key
+from tombolo.fl_tasks.learning.vertical.scoring import WrongScoreCount
+from tombolo.fl_tasks.protocols.secureboost import programs as secureboost
+from tombolo.fl_tasks.protocols.secureboost.messages import (
     ForeignChoice,
     ForeignFeatures,
     ForeignRoute,
@@ -27,12 +25,14 @@ from fl_tasks.vertical.secureboost.contract import (
     HostTotalsDiffer,
     NodeTooSmall,
 )
-from fl_tasks.vertical.secureboost.scoring import ForeignVisit
-from tests.federation import FOREVER, quiet
-from tests.fl_tasks.stages.test_boosted import boosted
-from tests.fl_tasks.vertical.secureboost.parties import blocks, layout, sample, train
+from tombolo.fl_tasks.protocols.secureboost.scoring import ForeignVisit
+from tombolo.fl_tasks.runtime.session import Session
+from tombolo.fl_tasks.workflow.align import align
+from tombolo.fl_tasks.workflow.evaluate import evaluate
+from tombolo.fl_tasks.workflow.train import train as train_stage
+from tombolo.fl_tasks.workflow.validate import validate
 
-guest_module, host_module = (import_module(f"fl_tasks.vertical.secureboost.{role}") for role in ("guest", "host"))
+guest_module, host_module = (import_module(f"tombolo.fl_tasks.protocols.secureboost.{role}") for role in ("guest", "host"))
 
 
 def guests_column_first(rows: int = 160) -> tuple[np.ndarray, np.ndarray]:
@@ -239,7 +239,7 @@ def test_histograms_are_unlinkable_for_the_key_holder(tmp_path, monkeypatch, exa
     fed = layout(tmp_path, 1, {"objective": "softmax", "classes": 3} if example is three_classes else None)
     run = fed.start(rounds=2)
     train(fed, blocks(fed, *example()))
-    with fed.place("clinic").session(run, secureboost.CONTRACT, "train", FOREVER, quiet) as session:
+    with fed.context("clinic").session(run, secureboost.MESSAGES, "train", FOREVER, quiet) as session:
         key = own_key(session)
     assert len(made) == len(sent) >= 4
     everything = [value for array in sent for value in array.to_pylist()]
@@ -259,7 +259,7 @@ def test_aliases_differ_between_runs(tmp_path):
         fed.start(run, rounds=1)
         dealt = blocks(fed, codes, y)
         train(fed, dealt, run)
-        with fed.place("clinic").session(run, secureboost.CONTRACT, "train", FOREVER, quiet) as session:
+        with fed.context("clinic").session(run, secureboost.MESSAGES, "train", FOREVER, quiet) as session:
             session.within(None)
             orders.append(session.values(session.receive("features", "lab"), "bins").to_pylist())
     assert sorted(orders[0]) == sorted(orders[1]) == list(range(2, 10)) and orders[0] != orders[1]

@@ -6,18 +6,20 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from contracts.tables import TableTerms
-from contracts.terms import LimitTerms
-from fl_tasks.crypto.convolution import Convolution
-from fl_tasks.crypto.masks import residues_from_arrow
-from fl_tasks.crypto.vector import CipherVector, decrypt_residues
-from fl_tasks.session import Session
-from fl_tasks.stages.train import PROTOCOLS
-from fl_tasks.tables.encoding import Encoder, LeverageTooHigh
-from fl_tasks.vertical import arbiter_oracle, guest_held, linear
-from fl_tasks.vertical.key_holder import own_key
 from tests.federation import FOREVER
-from tests.fl_tasks.vertical.test_linear import data, layout, train
+from tests.fl_tasks.protocols.linear.test_programs import data, layout, train
+from tombolo.agreements.tables import TableTerms
+from tombolo.agreements.terms import LimitTerms
+from tombolo.fl_tasks.crypto.convolution import Convolution
+from tombolo.fl_tasks.crypto.masks import residues_from_arrow
+from tombolo.fl_tasks.crypto.vector import CipherVector, decrypt_residues
+from tombolo.fl_tasks.learning.vertical.key_holder import own_key
+from tombolo.fl_tasks.protocols.linear import programs as linear
+from tombolo.fl_tasks.protocols.logistic_arbiter import programs as arbiter_oracle
+from tombolo.fl_tasks.protocols.logistic_guest import programs as guest_held
+from tombolo.fl_tasks.runtime.session import Session
+from tombolo.fl_tasks.tables.encoding import Encoder, LeverageTooHigh
+from tombolo.fl_tasks.workflow.train import PROTOCOLS
 
 DISCLOSED = {
     "linear": {"converged.yes", "step.alpha", "step.beta", "step.stop", "loss.loss"},
@@ -54,7 +56,7 @@ DISCLOSED = {
 
 @pytest.mark.parametrize("protocol", sorted(PROTOCOLS))
 def test_disclosures_are_pinned(protocol):
-    assert set(PROTOCOLS[protocol].CONTRACT.disclosures()) == DISCLOSED[protocol]
+    assert set(PROTOCOLS[protocol].MESSAGES.disclosures()) == DISCLOSED[protocol]
 
 
 @pytest.fixture
@@ -76,7 +78,7 @@ def test_what_the_key_holder_decrypts_of_gradients_is_uniform(tmp_path, received
     fed = layout(tmp_path, hosts=1)
     run = fed.start(rounds=4)
     train(fed, linear, x, y, run)
-    with fed.place("notary").session(run, linear.CONTRACT, "train", FOREVER) as session:
+    with fed.context("notary").session(run, linear.MESSAGES, "train", FOREVER) as session:
         key = own_key(session)
     top = []
     for (me, name, _), table in received.items():
@@ -94,7 +96,7 @@ def test_residues_that_hosts_get_back_do_not_fit_anothers_mask(tmp_path, receive
     fed = layout(tmp_path, hosts=2)
     run = fed.start(rounds=2)
     train(fed, linear, x, y, run)
-    with fed.place("notary").session(run, linear.CONTRACT, "train", FOREVER) as session:
+    with fed.context("notary").session(run, linear.MESSAGES, "train", FOREVER) as session:
         public = own_key(session).public
     for (me, name, _), table in received.items():
         if name.startswith("unmasked_gradient"):
@@ -110,7 +112,7 @@ def test_packed_residuals_give_a_host_its_own_sums_alone(tmp_path, received, mon
     fed = layout(tmp_path, "logistic-guest", hosts=2)
     run = fed.start(rounds=2)
     train(fed, guest_held, np.tile(x, 2)[:, :9], (y > np.median(y)).astype(float), run)
-    with fed.place("clinic").session(run, guest_held.CONTRACT, "train", FOREVER) as session:
+    with fed.context("clinic").session(run, guest_held.MESSAGES, "train", FOREVER) as session:
         key = own_key(session)
     tops, returned = [], []
     for (_, name, _), table in received.items():

@@ -9,9 +9,9 @@ from rich.console import Console
 from typer import Typer
 from typer.testing import CliRunner
 
-from cli.acceptance import CASES, _run, _write_agreement, acceptance
-from contracts.reading import read_model
-from contracts.terms import Terms
+from tombolo.agreements.reading import read_model
+from tombolo.agreements.terms import Terms
+from tombolo.cli.acceptance import CASES, _run, _write_agreement, acceptance
 
 app = Typer()
 app.command()(acceptance)
@@ -36,7 +36,7 @@ def test_margins_are_a_bar_beside_the_auc(tmp_path, monkeypatch, off, auc, passe
     case = next(case for case in CASES if case.name == "boosted-wdbc")
     report = {"metrics": {"federated": {"auc": auc}, "pooled": {"auc": 0.99}}, "margins_off_by": off}
     report |= {"rows": {"train": 427}, "seconds": {"total": 1.0}, "rounds": 50}
-    monkeypatch.setattr("cli.simulate.simulated", lambda *_: report)
+    monkeypatch.setattr("tombolo.cli.simulate.simulated", lambda *_: report)
     found = _run(case, tmp_path, tmp_path / "out", Console(file=StringIO()))
     assert found["passed"] == passed and found["bar"] == "AUC < 0.0005, margins < 0.0001"
     assert found["reached"] == f"AUC {0.99 - auc:.2e}, margins {off:.1e}"

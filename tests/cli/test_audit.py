@@ -9,19 +9,19 @@ from html.parser import HTMLParser
 import pytest
 from typer.testing import CliRunner
 
-from cli.app import app
-from fl_tasks.ledger import enter
-from fl_tasks.stages.abort import abort
-from fl_tasks.stages.evaluate import evaluate
-from fl_tasks.stages.publish import publish
-from fl_tasks.stages.settle import BooksDiffer, settle
-from storage.canonical import canonical
-from storage.errors import CodedError
-from storage.ledger.signed import Signed
-from storage.ledger.voting import DOMAIN
 from tests.federation import party_keys
-from tests.fl_tasks.audit.settled import flipped, path_of, settled
-from tests.fl_tasks.stages.trained import trained
+from tests.fl_tasks.ledger.audit.settled import flipped, path_of, settled
+from tests.fl_tasks.workflow.trained import trained
+from tombolo.cli.app import app
+from tombolo.fl_tasks.runtime.record import enter
+from tombolo.fl_tasks.workflow.abort import abort
+from tombolo.fl_tasks.workflow.evaluate import evaluate
+from tombolo.fl_tasks.workflow.publish import publish
+from tombolo.fl_tasks.workflow.settle import BooksDiffer, settle
+from tombolo.storage.canonical import canonical
+from tombolo.storage.errors import CodedError
+from tombolo.storage.ledger.signed import Signed
+from tombolo.storage.ledger.voting import DOMAIN
 
 RUN = CliRunner(env={"COLUMNS": "220"})
 
@@ -42,7 +42,7 @@ def fed(tmp_path_factory):
     for stage in (evaluate, publish, settle):
         made.stage(stage, "run-1")
     made.start("run-2")
-    abort(made.place("lab"), "run-2", "a task failed", "train")
+    abort(made.context("lab"), "run-2", "a task failed", "train")
     return made
 
 
@@ -94,7 +94,7 @@ def test_the_history_of_a_run(fed):
     assert status == 0
     for what in ("validation", "alignment", "rounds", "metrics", "publication", "settlement", "paillier", "approvers"):
         assert what in shown
-    sent = fed.place("lab").books("run-1").entries("sent")
+    sent = fed.context("lab").books("run-1").entries("sent")
     message = next(entry.message for entry in sent if "paillier" in entry.kinds)
     rows = sum(entry.rows for entry in sent if entry.message == message and entry.peer == "clinic")
     line = next(line for line in shown.splitlines() if message in line and " to " in line and "clinic" in line)
@@ -105,11 +105,11 @@ def test_the_history_of_a_run(fed):
 
 def test_differing_books_and_proof_of_two_faces_are_shown(tmp_path):
     made = settled(tmp_path, runs=1)
-    enter(made.place("clinic"), "run-1", "finding", "lab", code=BooksDiffer.code, addresses=["to-lab/trial/run-1/x"])
+    enter(made.context("clinic"), "run-1", "finding", "lab", code=BooksDiffer.code, addresses=["to-lab/trial/run-1/x"])
     key = "private/trial/runs/run-1/settle/evidence/lab"
     vote = {"agreement": "trial", "height": 1, "view": 0, "phase": "prevote", "party": "lab"}
     both = [Signed.make("lab", {**vote, "block": letter * 64}, party_keys("lab").signing, DOMAIN).to_json() for letter in "ab"]
-    made.place("clinic").store.put(key, party_keys("clinic").vault.seal(canonical(both), key))
+    made.context("clinic").store.put(key, party_keys("clinic").vault.seal(canonical(both), key))
     status, shown = call("show", "run-1", "--settings", made.settings("clinic"))
     assert status == 0
     assert "to-lab/trial/run-1/x" in shown and BooksDiffer.code in shown
@@ -141,7 +141,7 @@ def test_an_auditor_reads_and_verifies_a_bundle(fed, tmp_path):
     block = fed.stage(settle, "run-1")["lab"]["block"]
     for what in ("No findings", "to <b>clinic</b>", "run-1", "run-2", "paillier", "Block 1", block):
         assert what in report
-    metrics = fed.place("lab").blocks.get(1)["block"]["facts"]["metrics"]
+    metrics = fed.context("lab").blocks.get(1)["block"]["facts"]["metrics"]
     assert all(f"{value:.6g}" in report for value in metrics.values())
     data = bytearray(path.read_bytes())
     data[len(data) // 3] ^= 1

@@ -13,9 +13,9 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from cli.app import app
-from storage.errors import CodedError
 from tests.federation import federation
+from tombolo.cli.app import app
+from tombolo.storage.errors import CodedError
 
 RUN = CliRunner()
 ROOT = Path(__file__).resolve().parents[2]
@@ -82,7 +82,7 @@ def test_preflight_says_what_is_right_and_what_is_not(tmp_path):
 def test_a_key_rotates_by_command(tmp_path):
     fed = federation(tmp_path, {"clinic": TABLE, "lab": TABLE})
     folder, new, public = tmp_path / "federations" / "trial", tmp_path / "new.json", tmp_path / "lab.public"
-    kept = fed.place("lab").private.keep("note", b"models are in here")
+    kept = fed.context("lab").private.keep("note", b"models are in here")
     assert call("keys", "rotate", tmp_path / "lab" / "keys.json", "--out", new)[0] == 0
     public.write_text(call("keys", "show", new)[1])
     status, text = call("agreement", "amend", "rotate", folder, "clinic", "--public", public)
@@ -101,7 +101,7 @@ def test_a_key_rotates_by_command(tmp_path):
     assert "FAIL  trial: agreement: TMB-AGREE-002" in call("preflight", "--settings", fed.settings("clinic"))[1]
     new.replace(tmp_path / "lab" / "keys.json")
     assert "Signed: 0002" in call("agreement", "sign", folder, "--settings", fed.settings("lab"))[1]
-    assert fed.place("lab").private.get("note") == kept
+    assert fed.context("lab").private.get("note") == kept
 
 
 def test_signing_needs_pinned_keys(tmp_path):

@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cli.simulation.comparison import compare
-from fl_tasks.models.metrics import measure
-from fl_tasks.models.reading import part_of_run
-from fl_tasks.models.reference import fit_alone
-from fl_tasks.stages.align import align
-from fl_tasks.stages.aligned import features, label, load_aligned
-from fl_tasks.stages.train import train
-from fl_tasks.stages.validate import validate
-from tests.fl_tasks.horizontal.hospitals import HOSPITALS, hospitals
+from tests.fl_tasks.learning.horizontal.hospitals import HOSPITALS, hospitals
+from tombolo.cli.simulation.comparison import compare
+from tombolo.fl_tasks.learning.metrics import measure
+from tombolo.fl_tasks.learning.reference import fit_alone
+from tombolo.fl_tasks.models.reading import part_of_run
+from tombolo.fl_tasks.workflow.align import align
+from tombolo.fl_tasks.workflow.aligned import features, label, load_aligned
+from tombolo.fl_tasks.workflow.train import train
+from tombolo.fl_tasks.workflow.validate import validate
 
 
 @pytest.mark.slow
@@ -24,11 +24,11 @@ def test_a_vanished_clients_rows_are_in_the_pooled_model_alone(tmp_path):
         fed.stage(stage, run)
     fed.stage(train, run, leg_end=1)
     fed.stage(train, run, [party for party in fed.parties if party != "west"])
-    encoder = part_of_run(fed.place("north"), run).encoder
+    encoder = part_of_run(fed.context("north"), run).encoder
     x, y, test = {}, {}, {}
     for party in HOSPITALS:
-        aligned = load_aligned(fed.place(party), run)
-        x[party], y[party] = encoder.transform(features(fed.place(party), aligned)), label(fed.place(party), aligned)
+        aligned = load_aligned(fed.context(party), run)
+        x[party], y[party] = encoder.transform(features(fed.context(party), aligned)), label(fed.context(party), aligned)
         test[party] = aligned.test
     stayed = HOSPITALS[:3]
     held_out = np.concatenate([x[one][test[one]] for one in stayed]), np.concatenate([y[one][test[one]] for one in stayed])

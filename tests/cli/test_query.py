@@ -8,12 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from typer.testing import CliRunner
 
-from cli.query import app
-from fl_tasks.stages.join import join, pending
-from fl_tasks.stages.query import query
-from fl_tasks.stages.settle import settle
 from tests.federation import FOREVER, quiet
-from tests.fl_tasks.lending.lenders import BANK, build, lending
+from tests.fl_tasks.protocols.lending_query.lenders import BANK, build, lending
+from tombolo.cli.query import app
+from tombolo.fl_tasks.workflow.join import join, pending
+from tombolo.fl_tasks.workflow.query import query
+from tombolo.fl_tasks.workflow.settle import settle
 
 LENDERS = {name: {"ann": (at, 1_000 * at), f"{name}-only": (1, 500)} for at, name in enumerate(("alpha", "beta", "gamma"), 1)}
 
@@ -32,13 +32,13 @@ def invoke(fed, *words, typed=""):
 
 def answer(fed, party):
     """What a peer's Airflow does: see the invitation, join, take part, settle."""
-    place, until = fed.place(party), time.monotonic() + 60
-    while not (found := pending(place)):
+    context, until = fed.context(party), time.monotonic() + 60
+    while not (found := pending(context)):
         assert time.monotonic() < until, "no invitation came"
         time.sleep(0.05)
     (summons,) = found
     for stage in (join, query, settle):
-        stage(fed.place(party), summons.run, FOREVER, progress=quiet)
+        stage(fed.context(party), summons.run, FOREVER, progress=quiet)
     return summons
 
 
@@ -54,7 +54,7 @@ def test_a_question_from_a_terminal(fed, tmp_path):
     assert [word for word in ("ann", "6,000", "3 or more", "nobody") if word not in told.output] == []
     again = invoke(fed, "answers", run)
     assert "6,000" in again.output
-    assert fed.place(BANK).run_area(run).get("settled") is not None
+    assert fed.context(BANK).run_area(run).get("settled") is not None
 
 
 def test_one_person_is_prompted_for_and_not_echoed(fed):

@@ -11,10 +11,10 @@ import yaml
 from typer import Typer
 from typer.testing import CliRunner
 
-from cli.demo.demos import MARKETING
-from cli.demo.marketing import write_tables
-from cli.simulate import simulate
-from cli.simulation.layout import Misuse, assign
+from tombolo.cli.demo.demos import MARKETING
+from tombolo.cli.demo.marketing import write_tables
+from tombolo.cli.simulate import simulate
+from tombolo.cli.simulation.layout import Misuse, assign
 
 app = Typer()
 app.command()(simulate)

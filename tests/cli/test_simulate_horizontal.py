@@ -11,9 +11,9 @@ import pytest
 from typer import Typer
 from typer.testing import CliRunner
 
-from cli.demo.digits import write_digits
-from cli.demo.hospitals import write_hospitals
-from cli.simulate import simulate
+from tombolo.cli.demo.digits import write_digits
+from tombolo.cli.demo.hospitals import write_hospitals
+from tombolo.cli.simulate import simulate
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "federations"
 app = Typer()

@@ -10,7 +10,7 @@ import yaml
 from typer import Typer
 from typer.testing import CliRunner
 
-from cli.simulate import simulate
+from tombolo.cli.simulate import simulate
 
 EXAMPLE = Path(__file__).parents[2] / "federations" / "lending"
 app = Typer()

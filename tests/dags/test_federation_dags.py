@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 import yaml
 
-from cli.demo.demos import LENDING
-from cli.demo.digits import write_digits
-from cli.demo.federation import Federation, lay_out
-from cli.demo.hospitals import write_hospitals
-from cli.demo.instance import REPOSITORY, Instance
-from cli.simulation import layout as simulation
-from cli.simulation.layout import Layout
+from tombolo.cli.demo.demos import LENDING
+from tombolo.cli.demo.digits import write_digits
+from tombolo.cli.demo.federation import Federation, lay_out
+from tombolo.cli.demo.hospitals import write_hospitals
+from tombolo.cli.demo.instance import REPOSITORY, Instance
+from tombolo.cli.simulation import layout as simulation
+from tombolo.cli.simulation.layout import Layout
 
 PARSE = """
 import json, sys, time

@@ -18,16 +18,16 @@ import yaml
 from rich.console import Console
 from typer.testing import CliRunner
 
-from cli.app import app
-from cli.demo.demos import DEMOS
-from cli.demo.federation import lay_out
-from cli.demo.instance import Instance, free_ports
-from cli.demo.running import _login, _show_instances
-from cli.demo.stories import STORIES
-from cli.demo.supervise import stop_registered
-from cli.demo.wdbc import CLINIC_COLUMNS, write_tables
-from contracts.agreement import Agreement
-from contracts.settings import PartySettings
+from tombolo.agreements.agreement import Agreement
+from tombolo.agreements.settings import PartySettings
+from tombolo.cli.app import app
+from tombolo.cli.demo.demos import DEMOS
+from tombolo.cli.demo.federation import lay_out
+from tombolo.cli.demo.instance import Instance, free_ports
+from tombolo.cli.demo.running import _login, _show_instances
+from tombolo.cli.demo.stories import STORIES
+from tombolo.cli.demo.supervise import stop_registered
+from tombolo.cli.demo.wdbc import CLINIC_COLUMNS, write_tables
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,7 @@ def test_an_unknown_demo_is_misuse():
 def test_stopping_stops_whichever_demo_runs(tmp_path, monkeypatch):
     sleepers = []
     moved = {name: replace(demo, root=tmp_path / demo.root.name) for name, demo in DEMOS.items()}
-    monkeypatch.setattr("cli.demo.demos.DEMOS", moved)
+    monkeypatch.setattr("tombolo.cli.demo.demos.DEMOS", moved)
     try:
         for demo in moved.values():
             sleepers.append(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True))

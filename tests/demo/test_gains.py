@@ -6,8 +6,8 @@ from io import StringIO
 
 from rich.console import Console
 
-from cli.demo.gains import bar, show
-from fl_tasks.models.gains import SHARES
+from tombolo.cli.demo.gains import bar, show
+from tombolo.fl_tasks.learning.gains import SHARES
 
 
 def test_a_bar_shows_both_models_and_a_random_choice():

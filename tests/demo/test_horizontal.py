@@ -16,12 +16,12 @@ import pytest
 import yaml
 from rich.console import Console
 
-from cli.demo import following
-from cli.demo.demos import HOSPITALS
-from cli.demo.horizontal import VANISHES, Vanishing, show_clients
-from cli.demo.hospitals import LABEL, SITES, write_tables
-from cli.demo.progress import Display
-from cli.demo.supervise import Supervisor
+from tombolo.cli.demo import following
+from tombolo.cli.demo.demos import HOSPITALS
+from tombolo.cli.demo.horizontal import VANISHES, Vanishing, show_clients
+from tombolo.cli.demo.hospitals import LABEL, SITES, write_tables
+from tombolo.cli.demo.progress import Display
+from tombolo.cli.demo.supervise import Supervisor
 
 FAMILY = "import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']); time.sleep(60)"
 SILENT = Display(Console(quiet=True), None, [])

@@ -8,11 +8,11 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from cli.demo.demos import MARKETING
-from cli.demo.marketing import ID, LABEL, NEW_USERS, USERS, write_tables
-from cli.demo.tables import Tables
-from contracts.settings import TableSettings
-from fl_tasks.tables.source import read_table
+from tombolo.agreements.settings import TableSettings
+from tombolo.cli.demo.demos import MARKETING
+from tombolo.cli.demo.marketing import ID, LABEL, NEW_USERS, USERS, write_tables
+from tombolo.cli.demo.tables import Tables
+from tombolo.fl_tasks.tables.source import read_table
 
 PARTIES = ("shop", "bank", "social-network")
 

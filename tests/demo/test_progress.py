@@ -7,8 +7,8 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from cli.demo.progress import display as demo_display
-from cli.simulation.display import progress as simulation_display
+from tombolo.cli.demo.progress import display as demo_display
+from tombolo.cli.simulation.display import progress as simulation_display
 
 LONG = "train.rounds_001_010, evaluate (deferred); round 10, loss 0.06931, and so on and so forth without an end in sight"
 PARTIES = ("clinic", "social-network", "registry")

@@ -6,8 +6,8 @@ from xml.etree import ElementTree
 
 import pandas as pd
 
-from cli.demo.diagnosis import COMMON, ID, LABEL, write_tables
-from cli.demo.transfer import picture
+from tombolo.cli.demo.diagnosis import COMMON, ID, LABEL, write_tables
+from tombolo.cli.demo.transfer import picture
 
 
 def test_few_patients_are_common_and_the_clinic_knows_no_diagnosis(tmp_path):

@@ -18,7 +18,7 @@ import yaml
 from minio.crypto import decrypt
 from urllib3.response import HTTPResponse
 
-from storage.stores.minio import S3Config
+from tombolo.storage.stores.minio import S3Config
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTIES = ("clinic", "laboratory", "notary")
@@ -177,8 +177,8 @@ def test_store_init_prepares_a_real_bucket(gateway, monkeypatch, capsys):
     monkeypatch.setenv("TOMBOLO_PEERS", "ann=arn:aws:iam:::user/ann")
     module.main(f"s3://made-by-init/?endpoint=http://127.0.0.1:{gateway.port}")
     assert "create-only" in capsys.readouterr().out
-    from storage.stores.base import StoreRefused
-    from storage.stores.minio import MinioStore
+    from tombolo.storage.stores.base import StoreRefused
+    from tombolo.storage.stores.minio import MinioStore
 
     theirs = MinioStore(gateway.config("cy", "ann").model_copy(update={"bucket": "made-by-init"}))
     assert theirs.list("to-ann/") == []

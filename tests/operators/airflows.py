@@ -21,26 +21,26 @@ import yaml
 from rich.console import Console
 from safetensors.numpy import load
 
-from cli.demo.airflow_api import FINISHED, Airflow
-from cli.demo.demos import DIAGNOSIS, HOSPITALS, LENDING, WDBC
-from cli.demo.federation import Federation, lay_out
-from cli.demo.instance import Instance, free_ports
-from cli.demo.lenders import customers_of
-from cli.demo.progress import Display
-from cli.demo.running import start
-from cli.demo.supervise import Supervisor
-from contracts.agreement import Agreement
-from contracts.engine import DEALER_WAIVER
-from fl_tasks.models.part import ModelPart
-from fl_tasks.models.reading import part_of_run
-from fl_tasks.models.tensors import to_file
-from fl_tasks.stages.align import align
-from fl_tasks.stages.join import invite, join
-from fl_tasks.stages.train import train
-from fl_tasks.stages.validate import validate
-from fl_tasks.workplace import Workplace
-from storage.identity import PartyKeys
 from tests.federation import FOREVER, quiet
+from tombolo.agreements.agreement import Agreement
+from tombolo.agreements.engine import DEALER_WAIVER
+from tombolo.cli.demo.airflow_api import FINISHED, Airflow
+from tombolo.cli.demo.demos import DIAGNOSIS, HOSPITALS, LENDING, WDBC
+from tombolo.cli.demo.federation import Federation, lay_out
+from tombolo.cli.demo.instance import Instance, free_ports
+from tombolo.cli.demo.lenders import customers_of
+from tombolo.cli.demo.progress import Display
+from tombolo.cli.demo.running import start
+from tombolo.cli.demo.supervise import Supervisor
+from tombolo.fl_tasks.models.part import ModelPart
+from tombolo.fl_tasks.models.reading import part_of_run
+from tombolo.fl_tasks.models.tensors import to_file
+from tombolo.fl_tasks.runtime.context import PartyContext
+from tombolo.fl_tasks.workflow.align import align
+from tombolo.fl_tasks.workflow.join import invite, join
+from tombolo.fl_tasks.workflow.train import train
+from tombolo.fl_tasks.workflow.validate import validate
+from tombolo.storage.identity import PartyKeys
 
 AGREEMENT = WDBC.agreement
 ROUNDS, LEG = 6, 3
@@ -59,8 +59,8 @@ class Airflows:
     supervisor: Supervisor
     airflows: dict[str, Airflow]
 
-    def place(self, party: str, agreement: str | None = None) -> Workplace:
-        return Workplace.open(agreement or self.federation.agreement, self.federation.settings[party])
+    def context(self, party: str, agreement: str | None = None) -> PartyContext:
+        return PartyContext.open(agreement or self.federation.agreement, self.federation.settings[party])
 
     def until(self, what: str, ready: Callable[[], Any], seconds: float = 120, pause: float = 0.3) -> Any:
         """Wait for a condition and return it; fails naming what was awaited."""
@@ -99,7 +99,7 @@ class Airflows:
         return {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
     def part(self, party: str, run: str, agreement: str | None = None) -> ModelPart:
-        return part_of_run(self.place(party, agreement), run)
+        return part_of_run(self.context(party, agreement), run)
 
     def assert_unharmed(
         self, holders: Iterable[str], run: str, before: Mapping[str, Mapping[Path, str]], off: float = 1e-9
@@ -125,9 +125,9 @@ def undisturbed(federation: Federation) -> None:
 
     def work(party: str) -> None:
         for stage in (join, validate, align, train):
-            stage(Workplace.open(federation.agreement, federation.settings[party]), UNDISTURBED, FOREVER, progress=quiet)
+            stage(PartyContext.open(federation.agreement, federation.settings[party]), UNDISTURBED, FOREVER, progress=quiet)
 
-    invite(Workplace.open(federation.agreement, federation.settings[federation.initiator]), UNDISTURBED)
+    invite(PartyContext.open(federation.agreement, federation.settings[federation.initiator]), UNDISTURBED)
     with ThreadPoolExecutor() as pool:
         list(pool.map(work, federation.settings))
 

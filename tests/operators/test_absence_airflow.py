@@ -8,21 +8,21 @@ from collections.abc import Iterator
 import pytest
 from rich.console import Console
 
-from cli.demo.airflow_api import Airflow
-from cli.demo.instance import Instance, free_ports
-from cli.demo.progress import Display
-from cli.demo.running import start
-from cli.demo.supervise import Supervisor
-from fl_tasks.stages.align import align
-from fl_tasks.stages.evaluate import evaluate
-from fl_tasks.stages.join import invite, join
-from fl_tasks.stages.publish import publish
-from fl_tasks.stages.settle import settle
-from fl_tasks.stages.train import train
-from fl_tasks.stages.validate import validate
 from tests.federation import FOREVER, Federation, quiet
-from tests.fl_tasks.audit.settled import audited
-from tests.fl_tasks.horizontal.hospitals import hospitals
+from tests.fl_tasks.learning.horizontal.hospitals import hospitals
+from tests.fl_tasks.ledger.audit.settled import audited
+from tombolo.cli.demo.airflow_api import Airflow
+from tombolo.cli.demo.instance import Instance, free_ports
+from tombolo.cli.demo.progress import Display
+from tombolo.cli.demo.running import start
+from tombolo.cli.demo.supervise import Supervisor
+from tombolo.fl_tasks.workflow.align import align
+from tombolo.fl_tasks.workflow.evaluate import evaluate
+from tombolo.fl_tasks.workflow.join import invite, join
+from tombolo.fl_tasks.workflow.publish import publish
+from tombolo.fl_tasks.workflow.settle import settle
+from tombolo.fl_tasks.workflow.train import train
+from tombolo.fl_tasks.workflow.validate import validate
 
 pytestmark = [pytest.mark.airflow, pytest.mark.slow, pytest.mark.timeout(480)]
 DAG, OTHERS = "trial_train", ["north", "east", "south", "centre"]
@@ -44,7 +44,7 @@ def west(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Federation,
 
 def invited(fed: Federation, airflow: Airflow, run: str) -> None:
     """West's inbox begins its DAG run, whose question waits for an answer."""
-    invite(fed.place("centre"), run)
+    invite(fed.context("centre"), run)
     end = time.monotonic() + 100
     while airflow.run(DAG, run) is None or states(airflow, run)["approve"] != "awaiting_input":
         assert time.monotonic() < end, "no question in time"
@@ -56,7 +56,7 @@ def states(airflow: Airflow, run: str) -> dict[str, str | None]:
 
 
 def others_do_it(fed: Federation, run: str) -> None:
-    fed.run_all(lambda party: join(fed.place(party), run, FOREVER, progress=quiet), OTHERS)
+    fed.run_all(lambda party: join(fed.context(party), run, FOREVER, progress=quiet), OTHERS)
     for stage in (validate, align, train, evaluate, publish, settle):
         fed.stage(stage, run, OTHERS)
 
@@ -66,7 +66,7 @@ def assert_skipped(fed: Federation, airflow: Airflow, run: str, height: int) -> 
     ended = states(airflow, run)
     assert ended.pop("settle") == "success" and ended.pop("invitation") == "success"
     assert set(ended.values()) == {"skipped"}, ended
-    assert fed.place("west").blocks.get(height) == fed.place("north").blocks.get(height)
+    assert fed.context("west").blocks.get(height) == fed.context("north").blocks.get(height)
     assert audited(fed, "west").findings == []
 
 

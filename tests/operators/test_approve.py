@@ -8,9 +8,9 @@ from typing import Any
 
 from airflow.sdk.exceptions import AirflowFailException
 
-from operators.abort import coded
-from operators.approve import ApproveRunOperator
-from operators.base import ERROR_KEY
+from tombolo.operators.abort import coded
+from tombolo.operators.approve import ApproveRunOperator
+from tombolo.operators.base import ERROR_KEY
 
 
 def answered(option: str) -> tuple[dict[str, Any], Any]:

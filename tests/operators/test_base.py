@@ -9,9 +9,9 @@ import pyarrow as pa
 import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
-from fl_tasks.crypto.errors import InvalidCiphertext, WorkersLost
-from operators.base import ERROR_KEY, FederatedOperator
 from tests.federation import federation
+from tombolo.fl_tasks.crypto.errors import InvalidCiphertext, WorkersLost
+from tombolo.operators.base import ERROR_KEY, FederatedOperator
 
 
 class Failing(FederatedOperator):

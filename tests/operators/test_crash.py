@@ -73,7 +73,7 @@ def test_a_person_decides_and_a_refusal_stops_everybody(three: Airflows) -> None
         assert three.airflows[party].wait_run(QUESTION, run, 90) == "failed"
         log = three.airflows[party].log(QUESTION, run, "join", 1)
         assert "TMB-EXCH-004" in log and "TMB-RUN-007" in log and "party notary" in log, party
-    assert b'"approver":"admin"' in (three.place("laboratory", ASKED).run_area(run).get("join") or b"")
+    assert b'"approver":"admin"' in (three.context("laboratory", ASKED).run_area(run).get("join") or b"")
 
 
 def test_pages_are_for_those_who_may_read_the_dag_and_stay_in_their_folder(three: Airflows) -> None:
@@ -111,7 +111,7 @@ def test_the_console_inside_the_airflow_ui(three: Airflows, tmp_path: Path) -> N
     from selenium.webdriver.common.by import By
     from selenium.webdriver.support.ui import WebDriverWait
 
-    from cli.demo.screenshots import _browser, _log_in
+    from tombolo.cli.demo.screenshots import _browser, _log_in
 
     one = three.instances["clinic"]
     browser = _browser(str(tmp_path / "profile"))
@@ -129,7 +129,7 @@ def test_the_console_inside_the_airflow_ui(three: Airflows, tmp_path: Path) -> N
     try:
         _log_in(browser, {"url": one.url, "user": "admin", "password": one.password})
         run = three.airflows["clinic"].trigger(DAG, {}, "watched")
-        three.until("join", lambda: three.place("clinic").run_area(run).get("manifest"), 120)
+        three.until("join", lambda: three.context("clinic").run_area(run).get("manifest"), 120)
         browser.get(f"{one.url}/dags/{DAG}/runs/{run}/plugin/federation")
         enter_frame()
         assert shown("#progress .badge") == ["running"]
@@ -137,11 +137,11 @@ def test_the_console_inside_the_airflow_ui(three: Airflows, tmp_path: Path) -> N
         three.all_succeed(DAG, run)
         browser.refresh()
         enter_frame()
-        place = three.place("clinic")
-        books = place.books(run)
+        context = three.context("clinic")
+        books = context.books(run)
         assert shown("[data-fact=artifacts]") == [str(len(books.entries("sent")))]
         assert shown("[data-fact=sent] data") == [str(sum(books.bytes_to().values()))]
-        metrics = next(entry for entry in place.chain.entries(run) if entry.kind == "metrics").body["metrics"]
+        metrics = next(entry for entry in context.chain.entries(run) if entry.kind == "metrics").body["metrics"]
         assert shown("[data-fact=metric-auc]") == [str(metrics["auc"])]
         assert "validate" in "".join(shown(".task .name"))
 
@@ -168,8 +168,8 @@ def test_the_console_inside_the_airflow_ui(three: Airflows, tmp_path: Path) -> N
             assert grounds[mode] == around, "the page has the colour of Airflow's own"
         assert grounds["light"] != grounds["dark"]
         enter_frame()
-        assert shown(f"#{AGREEMENT} [data-fact=entries]") == [str(len(list(place.chain.entries())))]
-        assert shown(f"#{AGREEMENT} [data-fact=height]") == [str(place.blocks.height())]
+        assert shown(f"#{AGREEMENT} [data-fact=entries]") == [str(len(list(context.chain.entries())))]
+        assert shown(f"#{AGREEMENT} [data-fact=height]") == [str(context.blocks.height())]
         assert run in shown(f"#{AGREEMENT} tbody th")
         browser.find_element(By.LINK_TEXT, run).click()
         wait.until(lambda _: run in "".join(shown("h1")))

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from cli.simulation.comparison import compare
 from tests.operators.airflows import AGREEMENT, DEALT, LEG, Airflows, network_airflows, transfer_airflows
+from tombolo.cli.simulation.comparison import compare
 
 pytestmark = [pytest.mark.airflow, pytest.mark.slow, pytest.mark.timeout(600)]
 FIRST_LEG = f"train.rounds_001_{LEG:03d}"
@@ -59,5 +59,5 @@ def test_a_network_goes_on_to_the_one_of_a_single_place(three: Airflows, agreeme
     assert max(abs(int(one)) for one in guest.shares["laboratory"].ravel()) > 2**100
     assert guest.loss[-1] < guest.loss[0]
     pooled = compare(agreement, three.federation.settings, run).models["pooled"]
-    found = next(entry for entry in three.place("clinic", agreement).chain.entries(run) if entry.kind == "metrics")
+    found = next(entry for entry in three.context("clinic", agreement).chain.entries(run) if entry.kind == "metrics")
     assert found.body["metrics"]["auc"] == pytest.approx(pooled["auc"], abs=1e-3)

@@ -10,9 +10,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from cli.demo.lenders import three_people, truth
-from fl_tasks.stages.query import answers, seal_questions
 from tests.operators.airflows import Airflows, lending_airflows
+from tombolo.cli.demo.lenders import three_people, truth
+from tombolo.fl_tasks.workflow.query import answers, seal_questions
 
 pytestmark = [pytest.mark.airflow, pytest.mark.slow, pytest.mark.timeout(600)]
 LENDERS = ("leasing", "cards", "savings")
@@ -40,10 +40,10 @@ def holding(root: Path, text: str) -> list[str]:
 def test_answers_are_right_and_no_id_is_anywhere(five: Airflows) -> None:
     asked, tables = people(five)
     rows = [{"person": person, "consent": f"paper {number}"} for number, person in enumerate(asked.values())]
-    handle = seal_questions(five.place("bank"), rows)
+    handle = seal_questions(five.context("bank"), rows)
     run = five.airflows["bank"].trigger("lending_query", {"questions": handle}, "query.first")
     five.all_succeed("lending_query", run)
-    found = {one["id"]: one for one in answers(five.place("bank"), run)}
+    found = {one["id"]: one for one in answers(five.context("bank"), run)}
     for person in asked.values():
         assert {name: found[person][name] for name in ("loans", "exposure")} == truth(tables, person, 1000)
     assert five.airflows["bank"].xcom("lending_query", run, "query") == {"epoch": "index.first", "questions": 3}
@@ -75,7 +75,7 @@ def test_an_unknown_handle_is_a_coded_failure_that_peers_do_not_wait_for(five: A
 
 
 def test_a_form_refuses_what_is_no_handle(five: Airflows) -> None:
-    from cli.demo.airflow_api import ApiRefused
+    from tombolo.cli.demo.airflow_api import ApiRefused
 
     with pytest.raises(ApiRefused, match="400"):
         five.airflows["bank"].trigger("lending_query", {"questions": "000012345678901234"}, "query.id")

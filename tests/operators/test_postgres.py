@@ -13,13 +13,13 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from cli.demo.airflow_api import Airflow
-from cli.demo.demos import WDBC
-from cli.demo.federation import lay_out
-from cli.demo.instance import USER, Instance, free_ports
-from cli.demo.supervise import Supervisor, migrate
-from contracts.settings import TableSettings
-from fl_tasks.tables.source import Unreadable, read_table
+from tombolo.agreements.settings import TableSettings
+from tombolo.cli.demo.airflow_api import Airflow
+from tombolo.cli.demo.demos import WDBC
+from tombolo.cli.demo.federation import lay_out
+from tombolo.cli.demo.instance import USER, Instance, free_ports
+from tombolo.cli.demo.supervise import Supervisor, migrate
+from tombolo.fl_tasks.tables.source import Unreadable, read_table
 
 PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 pytestmark = [

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.runs import agreement_of, dag_of, run_name
-from storage.stores.base import check_key
+from tombolo.operators.runs import agreement_of, dag_of, run_name
+from tombolo.storage.stores.base import check_key
 
 AIRFLOW = st.from_regex(r"[A-Za-z0-9_.~:+-]{1,250}", fullmatch=True)
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from storage.books import Books
-from storage.exchange import Exchange, Peer, Self
-from storage.identity import PartyKeys
-from storage.private import PrivateArea
-from storage.stores.memory import MemoryStore
+from tombolo.storage.books import Books
+from tombolo.storage.exchange import Exchange, Peer, Self
+from tombolo.storage.identity import PartyKeys
+from tombolo.storage.private import PrivateArea
+from tombolo.storage.stores.memory import MemoryStore
 
 KEYS = {name: PartyKeys.new(name) for name in ("ann", "ben", "cy")}
 

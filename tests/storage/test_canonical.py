@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage.canonical import NotCanonical, canonical, digest, parse
+from tombolo.storage.canonical import NotCanonical, canonical, digest, parse
 
 documents = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.text() | st.floats(-1e9, 1e9),

@@ -5,10 +5,15 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from storage.books import Equivocation
-from storage.envelope import AlteredPayload, ForeignBinding, MalformedEnvelope, MisaddressedArtifact
-from storage.identity import SealRefused, SignatureRefused
-from storage.schema import Disclosed, ForeignSchema, Message, Paillier, Public, UndeclaredColumn
+from tombolo.storage.books import Equivocation
+from tombolo.storage.envelope import (
+    AlteredPayload,
+    ForeignBinding,
+    MalformedEnvelope,
+    MisaddressedArtifact,
+)
+from tombolo.storage.identity import SealRefused, SignatureRefused
+from tombolo.storage.schema import Disclosed, ForeignSchema, Message, Paillier, Public, UndeclaredColumn
 
 NUMBERS = Message("numbers", "guest", "host", {"value": Public("float64", "test")}, learns="numbers", step="1")
 SECRETS = Message("secrets", "guest", "host", {"c": Paillier("arbiter")}, learns="nothing", step="2")
@@ -141,7 +146,7 @@ def test_every_flipped_byte_is_noticed(wire):
 
 def test_an_object_larger_than_any_artifact_is_not_even_read(wire, monkeypatch):
     send_one(wire)
-    monkeypatch.setattr("storage.exchange._MAX_OBJECT_BYTES", 1000)
+    monkeypatch.setattr("tombolo.storage.exchange._MAX_OBJECT_BYTES", 1000)
     with pytest.raises(MalformedEnvelope, match="bytes"):
         wire.exchange("ben").fetch(NUMBERS, "ann", 3)
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storage.identity import (
+from tombolo.storage.identity import (
     BadKeyMaterial,
     PartyKeys,
     SealRefused,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from storage.identity import SealRefused, Vault
-from storage.private import PrivateArea
-from storage.stores.memory import MemoryStore
+from tombolo.storage.identity import SealRefused, Vault
+from tombolo.storage.private import PrivateArea
+from tombolo.storage.stores.memory import MemoryStore
 
 
 def test_the_first_writer_wins_and_nobody_else_reads():

@@ -9,7 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage.schema import Column, Contract, Disclosed, Message, Pad64, Paillier, ProtectedType, Public, Sealed, admit, assemble
+from tombolo.storage.schema import (
+    Column,
+    Disclosed,
+    Message,
+    MessageSet,
+    Pad64,
+    Paillier,
+    ProtectedType,
+    Public,
+    Sealed,
+    admit,
+    assemble,
+)
 
 KINDS = [Paillier("arbiter"), Pad64(), Sealed(), Public("float64", "why"), Disclosed("bool", "why", "once")]
 
@@ -46,7 +58,7 @@ def test_nulls_and_other_names_are_refused():
 
 
 def test_disclosures_and_table_name_everything():
-    contract = Contract(
+    contract = MessageSet(
         "trial",
         Message("open", "guest", "host", {"bit": Disclosed("bool", "stop", "one bit")}, learns="when to stop", step="1"),
         Message("shut", "host", "arbiter", {"c": Paillier("arbiter")}, learns="sums", step="2"),

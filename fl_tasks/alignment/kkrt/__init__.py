@@ -9,16 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fl_tasks.alignment.kkrt import receiver, sender
-from fl_tasks.alignment.kkrt.ids import blocks
-from fl_tasks.session import Session
+from tombolo.fl_tasks.alignment.kkrt import receiver, sender
+from tombolo.fl_tasks.alignment.kkrt.ids import blocks
+from tombolo.fl_tasks.runtime.session import Session
 
 
 def common_rows(session: Session, ids: Sequence[str], salt: bytes, sizes: dict[str, int]) -> list[int]:
     """Positions in ``ids`` of the common ones, in the order that both parties share.
 
-    ``salt`` and ``sizes`` are what :func:`fl_tasks.alignment.salt.joint_salt` gave. Raises InvalidPoint, BadTransfer, UnknownToken
-    or PartTooFull.
+    ``salt`` and ``sizes`` are what :func:`tombolo.fl_tasks.alignment.salt.joint_salt` gave. Raises InvalidPoint, BadTransfer,
+    UnknownToken or PartTooFull.
     """
     receives = min(session.data_parties, key=lambda party: (sizes[party], session.roles[party]))
     if session.me == receives:

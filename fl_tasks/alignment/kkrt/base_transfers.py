@@ -13,8 +13,8 @@ import hashlib
 
 import numpy as np
 
-from fl_tasks.crypto import ristretto
-from fl_tasks.crypto.prf import Stream
+from tombolo.fl_tasks.crypto import ristretto
+from tombolo.fl_tasks.crypto.prf import Stream
 
 TRANSFERS = 512
 CHOICE_BYTES = TRANSFERS // 8

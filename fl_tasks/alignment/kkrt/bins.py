@@ -12,8 +12,8 @@ from collections import deque
 import numpy as np
 import numpy.typing as npt
 
-from fl_tasks.alignment.kkrt.ids import FUNCTIONS
-from fl_tasks.crypto.prf import Stream
+from tombolo.fl_tasks.alignment.kkrt.ids import FUNCTIONS
+from tombolo.fl_tasks.crypto.prf import Stream
 
 EMPTY = -1
 _LEAST = 1 << 14

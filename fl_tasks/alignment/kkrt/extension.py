@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from fl_tasks.crypto.prf import Prf
+from tombolo.fl_tasks.crypto.prf import Prf
 
 WORDS = 8
 ROW_BYTES = 8 * WORDS

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from fl_tasks.alignment.kkrt.extension import WORDS, Rows
-from fl_tasks.alignment.kkrt.messages import PartTooFull
+from tombolo.fl_tasks.alignment.kkrt.extension import WORDS, Rows
+from tombolo.fl_tasks.alignment.kkrt.messages import PartTooFull
 
 FUNCTIONS = 3
 _PART = 1 << 20

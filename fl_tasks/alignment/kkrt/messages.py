@@ -8,16 +8,17 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from fl_tasks.crypto import ristretto
-from fl_tasks.crypto.errors import InvalidPoint
-from fl_tasks.crypto.vector import fixed_bytes
-from fl_tasks.session import Session
-from storage.errors import CodedError
-from storage.roles import DATA
-from storage.schema import BlindedPoint, KeyedToken, MaskedCode, Message, OprfTag, Public
+from tombolo.fl_tasks.crypto import ristretto
+from tombolo.fl_tasks.crypto.errors import InvalidPoint
+from tombolo.fl_tasks.crypto.vector import fixed_bytes
+from tombolo.fl_tasks.runtime.session import Session
+from tombolo.storage.errors import CodedError
+from tombolo.storage.roles import DATA
+from tombolo.storage.schema import BlindedPoint, KeyedToken, MaskedCode, Message, MessageSet, OprfTag, Public
 
 GROUPS = ("first", "second", "third")
-MESSAGES = (
+MESSAGES = MessageSet(
+    "oblivious-transfer",
     Message(
         "base_choices",
         DATA,

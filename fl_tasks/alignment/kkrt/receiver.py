@@ -8,15 +8,24 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
 
-from fl_tasks.alignment.kkrt.base_transfers import TRANSFERS, offer
-from fl_tasks.alignment.kkrt.bins import EMPTY, bin_count, place
-from fl_tasks.alignment.kkrt.extension import WORDS, stretch
-from fl_tasks.alignment.kkrt.ids import Blocks, bins_of, code_words, divided, for_function, part_bound, part_count, tokens
-from fl_tasks.alignment.kkrt.messages import GROUPS, BadTransfer, received_points, received_rows, to_column
-from fl_tasks.alignment.kkrt.tags import Tags, ascend, ascending, tag_bytes, tags
-from fl_tasks.crypto import ristretto
-from fl_tasks.crypto.errors import InvalidPoint
-from fl_tasks.session import Session
+from tombolo.fl_tasks.alignment.kkrt.base_transfers import TRANSFERS, offer
+from tombolo.fl_tasks.alignment.kkrt.bins import EMPTY, bin_count, place
+from tombolo.fl_tasks.alignment.kkrt.extension import WORDS, stretch
+from tombolo.fl_tasks.alignment.kkrt.ids import (
+    Blocks,
+    bins_of,
+    code_words,
+    divided,
+    for_function,
+    part_bound,
+    part_count,
+    tokens,
+)
+from tombolo.fl_tasks.alignment.kkrt.messages import GROUPS, BadTransfer, received_points, received_rows, to_column
+from tombolo.fl_tasks.alignment.kkrt.tags import Tags, ascend, ascending, tag_bytes, tags
+from tombolo.fl_tasks.crypto import ristretto
+from tombolo.fl_tasks.crypto.errors import InvalidPoint
+from tombolo.fl_tasks.runtime.session import Session
 
 
 @dataclass(frozen=True)

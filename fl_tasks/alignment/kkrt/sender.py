@@ -6,11 +6,20 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
 
-from fl_tasks.alignment.kkrt.base_transfers import Chooser
-from fl_tasks.alignment.kkrt.bins import bin_count
-from fl_tasks.alignment.kkrt.extension import ROW_BYTES, Rows, stretch
-from fl_tasks.alignment.kkrt.ids import Blocks, bins_of, code_words, divided, for_function, part_bound, part_count, tokens
-from fl_tasks.alignment.kkrt.messages import (
+from tombolo.fl_tasks.alignment.kkrt.base_transfers import Chooser
+from tombolo.fl_tasks.alignment.kkrt.bins import bin_count
+from tombolo.fl_tasks.alignment.kkrt.extension import ROW_BYTES, Rows, stretch
+from tombolo.fl_tasks.alignment.kkrt.ids import (
+    Blocks,
+    bins_of,
+    code_words,
+    divided,
+    for_function,
+    part_bound,
+    part_count,
+    tokens,
+)
+from tombolo.fl_tasks.alignment.kkrt.messages import (
     GROUPS,
     BadTransfer,
     UnknownToken,
@@ -18,9 +27,9 @@ from fl_tasks.alignment.kkrt.messages import (
     received_rows,
     to_column,
 )
-from fl_tasks.alignment.kkrt.tags import Tags, ascend, ascending, tag_bytes, tags
-from fl_tasks.crypto import ristretto
-from fl_tasks.session import Session
+from tombolo.fl_tasks.alignment.kkrt.tags import Tags, ascend, ascending, tag_bytes, tags
+from tombolo.fl_tasks.crypto import ristretto
+from tombolo.fl_tasks.runtime.session import Session
 
 _TOKEN_BYTES, _SEED_BYTES = 16, 32
 _BATCH = 1 << 16

@@ -12,7 +12,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from fl_tasks.alignment.kkrt.extension import ROW_BYTES, Rows
+from tombolo.fl_tasks.alignment.kkrt.extension import ROW_BYTES, Rows
 
 Tags = npt.NDArray[np.uint8]
 _LEAST_BYTES = 11

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from plugins.console.facts.record import Health, LastBlock, Record, record_of
-from plugins.console.facts.runs import Runs, runs
-from storage.errors import CodedError
+from tombolo.plugins.console.facts.record import Health, LastBlock, Record, record_of
+from tombolo.plugins.console.facts.runs import Runs, runs
+from tombolo.storage.errors import CodedError
 
 if TYPE_CHECKING:
-    from contracts.agreement import Agreement
-    from contracts.settings import PartySettings
+    from tombolo.agreements.agreement import Agreement
+    from tombolo.agreements.settings import PartySettings
 
 MODELS = 5
 SIGNED, LACKING, REFUSED = "signed", "lacking", "refused"
@@ -41,7 +41,7 @@ class Model:
 
 
 @dataclass(frozen=True)
-class Contract:
+class MessageSet:
     """What the agreement's folder says, trusted or not."""
 
     name: str
@@ -62,7 +62,7 @@ class Overview:
     """One agreement on the overview. What could not be read is None, and ``error`` says why."""
 
     name: str
-    contract: Contract | None = None
+    contract: MessageSet | None = None
     runs: Runs | None = None
     runs_error: CodedError | None = None
     health: Health | None = None
@@ -78,8 +78,8 @@ def names(settings: PartySettings) -> list[str]:
 
 def overview(settings: PartySettings, name: str, page: int = 1, file: Path | None = None) -> Overview | None:
     """All that there is to say about one agreement; None where this party is no member."""
-    from contracts.agreement import Agreement
-    from fl_tasks.workplace import Workplace
+    from tombolo.agreements.agreement import Agreement
+    from tombolo.fl_tasks.runtime.context import PartyContext
 
     contract = None
     try:
@@ -87,16 +87,16 @@ def overview(settings: PartySettings, name: str, page: int = 1, file: Path | Non
         if settings.party not in (agreement.roles() or agreement.terms.roles()):
             return None
         contract = _contract(agreement, settings.party)
-        place = Workplace.open(name, file)
-        record = record_of(place)
-        listed, unheard = runs(place, record, page)
+        context = PartyContext.open(name, file)
+        record = record_of(context)
+        listed, unheard = runs(context, record, page)
         return Overview(
             name=name,
             contract=contract,
             runs=listed,
             runs_error=unheard,
-            health=record.health(place),
-            block=record.last_block(place),
+            health=record.health(context),
+            block=record.last_block(context),
             models=tuple(models(record)[:MODELS]),
         )
     except CodedError as error:
@@ -118,18 +118,18 @@ def models(record: Record) -> list[Model]:
     return sorted(found, key=lambda one: one.at, reverse=True)
 
 
-def _contract(agreement: Agreement, me: str) -> Contract:
+def _contract(agreement: Agreement, me: str) -> MessageSet:
     states = _signatures(agreement)
     roles = agreement.roles() or agreement.terms.roles()
     parties = [Party(name, role, name == me, states.get(name, LACKING)) for name, role in roles.items()]
     protocol = agreement.terms.task.protocol
     first = "index" if agreement.terms.task.query is not None else "train"
-    return Contract(agreement.name, protocol, roles.get(me, ""), tuple(parties), len(agreement.chain), agreement.digest, first)
+    return MessageSet(agreement.name, protocol, roles.get(me, ""), tuple(parties), len(agreement.chain), agreement.digest, first)
 
 
 def _signatures(agreement: Agreement) -> dict[str, str]:
     """By party: signed when every link of the chain that needs its signature has one that verifies."""
-    from contracts.agreement import DOMAIN
+    from tombolo.agreements.agreement import DOMAIN
 
     states: dict[str, str] = {}
     try:

@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from storage.errors import CodedError
-from storage.stores.base import KeyMissing, StoreRefused, StoreUnreachable
+from tombolo.storage.errors import CodedError
+from tombolo.storage.stores.base import KeyMissing, StoreRefused, StoreUnreachable
 
 if TYPE_CHECKING:
-    from fl_tasks.workplace import Workplace
-    from plugins.console.facts.record import Record
-    from storage.ledger.entries import Entry
-    from storage.stores.base import Store
+    from tombolo.fl_tasks.runtime.context import PartyContext
+    from tombolo.plugins.console.facts.record import Record
+    from tombolo.storage.ledger.entries import Entry
+    from tombolo.storage.stores.base import Store
 
 PAGE = 25
 _HASH_AT_MOST = 1 << 27
@@ -123,12 +123,12 @@ class Totals:
     received_bytes: int
 
 
-def traffic(place: Workplace, record: Record, run: str) -> list[Artifact]:
+def traffic(context: PartyContext, record: Record, run: str) -> list[Artifact]:
     """All artifacts of a run, recorded or only booked so far, by time."""
-    from storage.books import booking_name
-    from storage.ledger.entries import Entry
+    from tombolo.storage.books import booking_name
+    from tombolo.storage.ledger.entries import Entry
 
-    recorded, books, found = record.artifacts(place, run), place.books(run), []
+    recorded, books, found = record.artifacts(context, run), context.books(run), []
     for book in ("sent", "received"):
         own = [entry for entry in recorded if entry.kind == book]
         known = {booking_name(entry.subject) for entry in own}
@@ -136,18 +136,18 @@ def traffic(place: Workplace, record: Record, run: str) -> list[Artifact]:
     return sorted((Artifact.of(entry) for entry in found), key=lambda one: one.at)
 
 
-def totals(place: Workplace, artifacts: list[Artifact]) -> list[Totals]:
+def totals(context: PartyContext, artifacts: list[Artifact]) -> list[Totals]:
     """Per peer, in the agreement's order; peers that have left since come last."""
     counts, sizes = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
     for one in artifacts:
         counts[one.peer, one.book] += 1
         sizes[one.peer, one.book] += one.size
-    peers = dict.fromkeys([*(name for name in place.roles if name != place.me), *sorted({peer for peer, _ in counts})])
+    peers = dict.fromkeys([*(name for name in context.roles if name != context.me), *sorted({peer for peer, _ in counts})])
     both = [(peer, (peer, "sent"), (peer, "received")) for peer in peers]
     return [Totals(peer, counts[out], sizes[out], counts[into], sizes[into]) for peer, out, into in both]
 
 
-def listing(place: Workplace, run: str, artifacts: list[Artifact], wanted: Filter) -> Listing:
+def listing(context: PartyContext, run: str, artifacts: list[Artifact], wanted: Filter) -> Listing:
     """One page of artifacts, each with its declared meaning and its bytes hashed again."""
     book = [one for one in artifacts if one.book == wanted.book]
     found = [one for one in book if wanted.takes(one)]
@@ -156,7 +156,7 @@ def listing(place: Workplace, run: str, artifacts: list[Artifact], wanted: Filte
     some = found[(page - 1) * PAGE : page * PAGE]
     return Listing(
         filter=wanted,
-        shown=tuple(_shown(place, run, some)),
+        shown=tuple(_shown(context, run, some)),
         count=len(found),
         size=sum(one.size for one in found),
         page=page,
@@ -167,50 +167,50 @@ def listing(place: Workplace, run: str, artifacts: list[Artifact], wanted: Filte
     )
 
 
-def _shown(place: Workplace, run: str, artifacts: list[Artifact]) -> Iterator[Shown]:
-    from fl_tasks.stages.retain import erased
+def _shown(context: PartyContext, run: str, artifacts: list[Artifact]) -> Iterator[Shown]:
+    from tombolo.fl_tasks.workflow.retain import erased
 
-    left, gone, silent = _HASH_AT_MOST, erased(place, run) is not None, set[str]()
+    left, gone, silent = _HASH_AT_MOST, erased(context, run) is not None, set[str]()
     for one in artifacts:
         left -= one.size
-        owner = place.me if one.book == "sent" else one.peer
-        state = UNREACHABLE if owner in silent else LARGE if left < 0 else hash_state(place, one, gone)
+        owner = context.me if one.book == "sent" else one.peer
+        state = UNREACHABLE if owner in silent else LARGE if left < 0 else hash_state(context, one, gone)
         if state == UNREACHABLE:  # the next one would wait as long for the same store
             silent.add(owner)
-        yield Shown(one, meaning(place.terms.task.training, one.message), state)
+        yield Shown(one, meaning(context.terms.task.training, one.message), state)
 
 
-def hash_state(place: Workplace, one: Artifact, erased: bool) -> str:
+def hash_state(context: PartyContext, one: Artifact, erased: bool) -> str:
     """Compare the stored object with what was booked; chunks are compared with the hashes in the signed head."""
-    store = place.store if one.book == "sent" else place.peers.get(one.peer)
+    store = context.store if one.book == "sent" else context.peers.get(one.peer)
     if store is None:
         return UNREACHABLE
     try:
         head = store.get(f"{one.address}/head")
         if hashlib.sha256(head).hexdigest() != one.sha256:
             return DIFFERS
-        return VERIFIED if all(_chunks_match(place, one, store, head)) else DIFFERS
+        return VERIFIED if all(_chunks_match(context, one, store, head)) else DIFFERS
     except KeyMissing:
-        return ERASED if erased or (one.book == "received" and place.terms.retention is not None) else MISSING
+        return ERASED if erased or (one.book == "received" and context.terms.retention is not None) else MISSING
     except (StoreUnreachable, StoreRefused):
         return UNREACHABLE
     except CodedError:
         return DIFFERS
 
 
-def _chunks_match(place: Workplace, one: Artifact, store: Store, head: bytes) -> Iterator[bool]:
-    from plugins.console.facts.record import by_any, keys_of
-    from storage.envelope import read_head
+def _chunks_match(context: PartyContext, one: Artifact, store: Store, head: bytes) -> Iterator[bool]:
+    from tombolo.plugins.console.facts.record import by_any, keys_of
+    from tombolo.storage.envelope import read_head
 
-    sender = place.me if one.book == "sent" else one.peer
-    header, _ = by_any(keys_of(place, sender), lambda key: read_head(head, key))
+    sender = context.me if one.book == "sent" else one.peer
+    header, _ = by_any(keys_of(context, sender), lambda key: read_head(head, key))
     for index, (sha256, _) in enumerate(header.chunks if len(header.chunks) > 1 else (), start=1):
         yield hashlib.sha256(store.get(f"{one.address}/{index:06d}")).hexdigest() == sha256
 
 
 def meaning(protocol: str, message: str) -> Meaning | None:
     """What the agreement's contracts declare of a message; None for a message of another version."""
-    from fl_tasks.messages import declared
+    from tombolo.fl_tasks.workflow.messages import declared
 
     found = declared(protocol, message)
     if found is None:

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from operators.runs import kind_of
-from storage.errors import CodedError
-from storage.stores.base import StoreRefused, StoreUnreachable
+from tombolo.operators.runs import kind_of
+from tombolo.storage.errors import CodedError
+from tombolo.storage.stores.base import StoreRefused, StoreUnreachable
 
 if TYPE_CHECKING:
-    from fl_tasks.workplace import Workplace
-    from storage.identity import VerifyKey
-    from storage.ledger.entries import Entry
+    from tombolo.fl_tasks.runtime.context import PartyContext
+    from tombolo.storage.identity import VerifyKey
+    from tombolo.storage.ledger.entries import Entry
 
 T = TypeVar("T")
 ARTIFACTS = ("sent", "received")
@@ -90,22 +90,22 @@ class Record:
         self._checked, self._previous, self._since = 0, "", 0.0
         self._block: LastBlock | None = None
 
-    def follow(self, place: Workplace) -> Record:
+    def follow(self, context: PartyContext) -> Record:
         """Take in what was recorded since the last time."""
         with self._lock:
-            length = place.chain.length()
+            length = context.chain.length()
             while self._read < length:
-                self._take(place, self._read + 1)
+                self._take(context, self._read + 1)
                 self._read += 1
         return self
 
-    def _take(self, place: Workplace, index: int) -> None:
+    def _take(self, context: PartyContext, index: int) -> None:
         """Enter one segment into the index. One that cannot be read is left out: :meth:`health` names it."""
-        from storage.ledger.entries import Entry
+        from tombolo.storage.ledger.entries import Entry
 
         try:
-            segment = place.chain.segment(index)
-            entries = [Entry.read(line) for line in segment.lines(place.keys.vault)]
+            segment = context.chain.segment(index)
+            entries = [Entry.read(line) for line in segment.lines(context.keys.vault)]
         except _UNREACHABLE:
             raise
         except CodedError:
@@ -120,28 +120,28 @@ class Record:
             else:
                 known.entries.append(entry)
 
-    def artifacts(self, place: Workplace, run: str) -> list[Entry]:
+    def artifacts(self, context: PartyContext, run: str) -> list[Entry]:
         """The recorded artifacts of a run, in the order of recording."""
-        from storage.ledger.entries import Entry
+        from tombolo.storage.ledger.entries import Entry
 
         found = []
         for index in self.runs[run].segments if run in self.runs else ():
-            lines = place.chain.segment(index).lines(place.keys.vault)
+            lines = context.chain.segment(index).lines(context.keys.vault)
             found += [entry for entry in map(Entry.read, lines) if entry.run == run and entry.kind in ARTIFACTS]
         return found
 
-    def health(self, place: Workplace) -> Health:
+    def health(self, context: PartyContext) -> Health:
         """Check what was not checked yet, and everything again once it has been long; stops at the first fault."""
-        from storage.ledger.chain import FIRST_PREVIOUS, BadSegment
+        from tombolo.storage.ledger.chain import FIRST_PREVIOUS, BadSegment
 
         with self._lock:
-            length, fault = place.chain.length(), None
+            length, fault = context.chain.length(), None
             if not self._since or time.monotonic() - self._since > _CHECK_AGAIN:
                 self._checked, self._previous, self._since = 0, FIRST_PREVIOUS, time.monotonic()
             while self._checked < length and fault is None:
                 try:
-                    segment = place.chain.segment(self._checked + 1)
-                    by_any(keys_of(place, place.me), segment.verify)
+                    segment = context.chain.segment(self._checked + 1)
+                    by_any(keys_of(context, context.me), segment.verify)
                     if segment.header.previous != self._previous:
                         raise BadSegment(f"Segment {self._checked + 1} does not follow the one before it.")
                     self._checked, self._previous = self._checked + 1, segment.header.digest
@@ -151,23 +151,23 @@ class Record:
                     fault = error
             return Health(length, self._checked, self._entries, self._previous if self._checked else None, fault)
 
-    def last_block(self, place: Workplace) -> LastBlock | None:
+    def last_block(self, context: PartyContext) -> LastBlock | None:
         """The last final block, checked once: certificate, attestations, and that they make this block."""
-        height = place.blocks.height()
+        height = context.blocks.height()
         if height and (self._block is None or self._block.height != height):
-            self._block = _checked_block(place, height)
+            self._block = _checked_block(context, height)
         return self._block if height else None
 
 
-def keys_of(place: Workplace, party: str) -> list[VerifyKey]:
+def keys_of(context: PartyContext, party: str) -> list[VerifyKey]:
     """The keys that were ever pinned for a party, the present one first."""
-    pinned = [member.verify for link in place.agreement.chain for member in link.signers if member.name == party]
+    pinned = [member.verify for link in context.agreement.chain for member in link.signers if member.name == party]
     return list(dict.fromkeys(reversed(pinned)))
 
 
 def by_any(keys: list[VerifyKey], check: Callable[[VerifyKey], T]) -> T:
     """What ``check`` gives with the first key that it accepts; raises SignatureRefused where there is none."""
-    from storage.identity import SignatureRefused
+    from tombolo.storage.identity import SignatureRefused
 
     for key in keys:
         try:
@@ -177,12 +177,12 @@ def by_any(keys: list[VerifyKey], check: Callable[[VerifyKey], T]) -> T:
     raise SignatureRefused("None of the keys that the agreement has pinned fits.")
 
 
-def members_then(place: Workplace, block: Mapping[str, Any]) -> dict[str, VerifyKey]:
+def members_then(context: PartyContext, block: Mapping[str, Any]) -> dict[str, VerifyKey]:
     """The members' keys as of a block: the next amendment had to be signed by everybody who was a member before it."""
-    chain = place.agreement.chain
+    chain = context.agreement.chain
     at = next((index for index, link in enumerate(chain) if link.digest == block["agreement_digest"]), None)
     if at is None or at == len(chain) - 1:
-        return {name: member.verify for name, member in place.agreement.members.items()}
+        return {name: member.verify for name, member in context.agreement.members.items()}
     before: dict[str, VerifyKey] = {}
     for member in chain[at + 1].signers:
         if member.name in block["parties"]:
@@ -190,13 +190,13 @@ def members_then(place: Workplace, block: Mapping[str, Any]) -> dict[str, Verify
     return before
 
 
-def _checked_block(place: Workplace, height: int) -> LastBlock | None:
-    from storage.canonical import digest
-    from storage.ledger.block import FIRST_PREVIOUS, ForgedBlock, verify_block
+def _checked_block(context: PartyContext, height: int) -> LastBlock | None:
+    from tombolo.storage.canonical import digest
+    from tombolo.storage.ledger.block import FIRST_PREVIOUS, ForgedBlock, verify_block
 
-    at, fault = place.blocks.written(height), None
+    at, fault = context.blocks.written(height), None
     try:
-        kept = place.blocks.get(height)
+        kept = context.blocks.get(height)
     except _UNREACHABLE:
         raise
     except CodedError as error:
@@ -205,8 +205,8 @@ def _checked_block(place: Workplace, height: int) -> LastBlock | None:
         return None
     block = kept["block"]
     try:
-        verify_block(kept, members_then(place, block))
-        before = place.blocks.get(height - 1) if height > 1 else None
+        verify_block(kept, members_then(context, block))
+        before = context.blocks.get(height - 1) if height > 1 else None
         if block["previous"] != (digest(before["block"]) if before else FIRST_PREVIOUS):
             raise ForgedBlock(f"Block {height} does not follow block {height - 1}.")
     except _UNREACHABLE:
@@ -220,7 +220,7 @@ def _checked_block(place: Workplace, height: int) -> LastBlock | None:
 _RECORDS: dict[tuple[str, str, str], Record] = {}
 
 
-def record_of(place: Workplace) -> Record:
+def record_of(context: PartyContext) -> Record:
     """This process's index of the party's record, up to date."""
-    key = (place.me, place.store.url, place.agreement.name)
-    return _RECORDS.setdefault(key, Record()).follow(place)
+    key = (context.me, context.store.url, context.agreement.name)
+    return _RECORDS.setdefault(key, Record()).follow(context)

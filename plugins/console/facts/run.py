@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from operators.runs import kind_of
-from plugins.console.facts.artifacts import Artifact, traffic
-from plugins.console.facts.runs import STAGES, Run, current_stage, invitations, run_row
+from tombolo.operators.runs import kind_of
+from tombolo.plugins.console.facts.artifacts import Artifact, traffic
+from tombolo.plugins.console.facts.runs import STAGES, Run, current_stage, invitations, run_row
 
 if TYPE_CHECKING:
-    from fl_tasks.horizontal.attendance import Cohort
-    from fl_tasks.workplace import Workplace
-    from plugins.console.facts.record import Record, RunRecord
+    from tombolo.fl_tasks.learning.horizontal.attendance import Cohort
+    from tombolo.fl_tasks.runtime.context import PartyContext
+    from tombolo.plugins.console.facts.record import Record, RunRecord
 
 
 @dataclass(frozen=True)
@@ -86,40 +86,40 @@ class Closing:
     rewards: dict[str, Any] | None
 
 
-def exists(place: Workplace, record: Record, run: str, kind: str) -> bool:
+def exists(context: PartyContext, record: Record, run: str, kind: str) -> bool:
     """Whether this party knows a run of this id and kind."""
     if run in record.runs:
         return record.runs[run].kind == kind
-    return run in invitations(place, record).runs and kind == kind_of(run)
+    return run in invitations(context, record).runs and kind == kind_of(run)
 
 
-def progress(place: Workplace, record: Record, run: str) -> Progress:
+def progress(context: PartyContext, record: Record, run: str) -> Progress:
     """The party's own progress and everybody's status."""
     noted = _noted(record, run)
-    known = invitations(place, record).runs.get(run)
-    row = run_row(place, record, run, noted.at or (known.isoformat() if known else ""))
-    losses = _losses(place, noted)
+    known = invitations(context, record).runs.get(run)
+    row = run_row(context, record, run, noted.at or (known.isoformat() if known else ""))
+    losses = _losses(context, noted)
     done = max([len(losses), *(entry.body["round"] for entry in noted.all("rounds"))])
     if row.state == "running" and "train" in STAGES[noted.kind]:
-        done = max(done, _round_heard(traffic(place, record, run)))
-    planned = int(place.params(run)["rounds"]) if row.state != "skipped" and noted.last("run") and noted.kind == "train" else 0
+        done = max(done, _round_heard(traffic(context, record, run)))
+    planned = int(context.params(run)["rounds"]) if row.state != "skipped" and noted.last("run") and noted.kind == "train" else 0
     return Progress(row, tuple(_stages(noted, row, done, planned)), done, planned, tuple(losses))
 
 
-def attendance(place: Workplace, run: str) -> tuple[Cohort, ...]:
+def attendance(context: PartyContext, run: str) -> tuple[Cohort, ...]:
     """Who was in which sums of a horizontal run, as far as this party was told; nothing in other agreements."""
-    from fl_tasks.horizontal.attendance import cohorts
+    from tombolo.fl_tasks.learning.horizontal.attendance import cohorts
 
-    return tuple(cohorts(place.run_area(run))) if place.terms.task.horizontal is not None else ()
+    return tuple(cohorts(context.run_area(run))) if context.terms.task.horizontal is not None else ()
 
 
-def results(place: Workplace, record: Record, run: str) -> Results:
+def results(context: PartyContext, record: Record, run: str) -> Results:
     """What the manifest says was to be done, and what came out of it."""
     noted = _noted(record, run)
     begun, aligned, measured = noted.last("run"), noted.last("alignment"), noted.last("metrics")
     validated, published, predicted = noted.last("validation"), noted.last("publication"), noted.last("prediction")
     asked = noted.last("index") or noted.last("query")
-    invited = place.manifest(run).invitation if begun and begun.body["manifest"] else None
+    invited = context.manifest(run).invitation if begun and begun.body["manifest"] else None
     return Results(
         parameters=dict(invited.parameters) if invited else {},
         model=invited.model if invited else None,
@@ -131,18 +131,18 @@ def results(place: Workplace, record: Record, run: str) -> Results:
         held_out=aligned.body.get("test") if aligned else None,
         metrics=measured.body["metrics"] if measured else {},
         measured_rows=measured.body["rows"] if measured else None,
-        alone=_alone(place, noted),
+        alone=_alone(context, noted),
         published=published.at if published else None,
         predicted=predicted.body.get("rows") if predicted else None,
         asked=asked.body if asked else None,
     )
 
 
-def closing(place: Workplace, record: Record, run: str) -> Closing | None:
+def closing(context: PartyContext, record: Record, run: str) -> Closing | None:
     """The block that closed the run; None while it is open."""
     noted = _noted(record, run)
     settled = noted.last("settlement")
-    kept = place.blocks.get(int(settled.subject)) if settled else None
+    kept = context.blocks.get(int(settled.subject)) if settled else None
     if settled is None or kept is None:
         return None
     block = kept["block"]
@@ -152,7 +152,7 @@ def closing(place: Workplace, record: Record, run: str) -> Closing | None:
         previous=block["previous"],
         signers=tuple(settled.body["signers"]),
         attested=tuple(block["attested"]),
-        at=place.blocks.written(block["height"]),
+        at=context.blocks.written(block["height"]),
         pairs=tuple(block["pairs"]),
         findings={entry.subject: entry.body["addresses"] for entry in noted.all("finding")},
         contributions=block["facts"]["contributions"],
@@ -161,7 +161,7 @@ def closing(place: Workplace, record: Record, run: str) -> Closing | None:
 
 
 def _noted(record: Record, run: str) -> RunRecord:
-    from plugins.console.facts.record import RunRecord
+    from tombolo.plugins.console.facts.record import RunRecord
 
     return record.runs.get(run, RunRecord(run))
 
@@ -182,16 +182,16 @@ def _round_heard(artifacts: list[Artifact]) -> int:
     return max([one.round for one in artifacts if one.stage == "train"], default=1) - 1
 
 
-def _losses(place: Workplace, noted: RunRecord) -> list[float]:
+def _losses(context: PartyContext, noted: RunRecord) -> list[float]:
     """The loss after each round, where this party may know it: of the published model, the finished one, or the last checkpoint."""
-    from fl_tasks.checkpoints import Checkpoints
-    from fl_tasks.models import registry
-    from fl_tasks.models.reading import part_of_file
+    from tombolo.fl_tasks.models import registry
+    from tombolo.fl_tasks.models.reading import part_of_file
+    from tombolo.fl_tasks.runtime.checkpoints import Checkpoints
 
     if noted.kind != "train":
         return []
-    published = None if noted.last("publication") is None else registry.load_part(place, noted.run)
-    area = place.run_area(noted.run)
+    published = None if noted.last("publication") is None else registry.load_part(context, noted.run)
+    area = context.run_area(noted.run)
     stored = published or area.get("model")
     if stored is not None:
         return list(part_of_file(stored).loss)
@@ -199,10 +199,10 @@ def _losses(place: Workplace, noted: RunRecord) -> list[float]:
     return [float(loss) for loss in state.get("loss", [])]
 
 
-def _alone(place: Workplace, noted: RunRecord) -> Alone | None:
+def _alone(context: PartyContext, noted: RunRecord) -> Alone | None:
     """Of the settled coalition values, the guest's alone and that of all together."""
     settled = noted.last("settlement")
-    kept = place.blocks.get(int(settled.subject)) if settled else None
+    kept = context.blocks.get(int(settled.subject)) if settled else None
     found = kept["block"]["facts"]["contributions"] if kept else None
     if not found or found["metric"] is None or found["baseline"] is None:
         return None

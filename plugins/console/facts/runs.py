@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from plugins.console.facts.artifacts import Artifact, traffic
-from storage.errors import CodedError
+from tombolo.plugins.console.facts.artifacts import Artifact, traffic
+from tombolo.storage.errors import CodedError
 
 if TYPE_CHECKING:
-    from fl_tasks.workplace import Workplace
-    from plugins.console.facts.record import Record, RunRecord
+    from tombolo.fl_tasks.runtime.context import PartyContext
+    from tombolo.plugins.console.facts.record import Record, RunRecord
 
 PAGE = 10
 STAGES = {
@@ -93,25 +93,25 @@ class Invited:
     error: CodedError | None = None
 
 
-def runs(place: Workplace, record: Record, page: int = 1) -> tuple[Runs, CodedError | None]:
+def runs(context: PartyContext, record: Record, page: int = 1) -> tuple[Runs, CodedError | None]:
     """One page of the agreement's training and prediction runs, and why there may be more (invitations cannot be read)."""
-    invited = invitations(place, record)
+    invited = invitations(context, record)
     begun = {one.run: one.at for one in record.runs.values() if one.run and one.kind in STAGES}
     times = {**{run: at.isoformat() for run, at in invited.runs.items()}, **begun}
     order = sorted(times, key=lambda run: (times[run], run), reverse=True)
     pages = max(1, -(-len(order) // PAGE))
     page = min(max(1, page), pages)
-    rows = [run_row(place, record, run, times[run]) for run in order[(page - 1) * PAGE : page * PAGE]]
+    rows = [run_row(context, record, run, times[run]) for run in order[(page - 1) * PAGE : page * PAGE]]
     return Runs(tuple(rows), len(order), page, pages), invited.error
 
 
-def run_row(place: Workplace, record: Record, run: str, at: str) -> Run:
-    from plugins.console.facts.record import RunRecord
+def run_row(context: PartyContext, record: Record, run: str, at: str) -> Run:
+    from tombolo.plugins.console.facts.record import RunRecord
 
     noted = record.runs.get(run, RunRecord(run))
     settled, ended = noted.last("settlement"), noted.last("abort")
-    artifacts = [] if settled else traffic(place, record, run)
-    parties = tuple(statuses(place, noted, artifacts, at))
+    artifacts = [] if settled else traffic(context, record, run)
+    parties = tuple(statuses(context, noted, artifacts, at))
     own = next(one.state for one in parties if one.me)
     state = "settled" if settled else "aborted" if ended else own if own in ("invited", "expired", "skipped") else "running"
     measured = noted.last("metrics")
@@ -126,33 +126,33 @@ def run_row(place: Workplace, record: Record, run: str, at: str) -> Run:
     )
 
 
-def statuses(place: Workplace, noted: RunRecord, artifacts: list[Artifact], at: str) -> list[PartyStatus]:
+def statuses(context: PartyContext, noted: RunRecord, artifacts: list[Artifact], at: str) -> list[PartyStatus]:
     """Every party's status. Of peers it is what was heard last; a party waits for others and is then silent."""
-    settled, expired = noted.last("settlement"), _expired(place, noted, at)
+    settled, expired = noted.last("settlement"), _expired(context, noted, at)
     found = []
-    for party, role in place.roles.items():
-        me = party == place.me
+    for party, role in context.roles.items():
+        me = party == context.me
         signed = settled is not None and party in settled.body["signers"]
         if signed:
             state, text, code = "settled", "signed the block", ""
-        elif _skipped(place, noted, party, me):
+        elif _skipped(context, noted, party, me):
             state, text, code = "skipped", "took no part", ""
         elif settled is not None:
             state, text, code = "late", "not among the block's signers", ""
         else:
-            state, text, code = _own(noted) if me else _heard(place, noted, artifacts, party)
+            state, text, code = _own(noted) if me else _heard(context, noted, artifacts, party)
             if expired and state in ("invited", "joined", "working"):
                 state, text = "expired", f"{text}; the run's time is over"
         found.append(PartyStatus(party, role, me, state, text, code))
     return found
 
 
-def _skipped(place: Workplace, noted: RunRecord, party: str, me: bool) -> bool:
+def _skipped(context: PartyContext, noted: RunRecord, party: str, me: bool) -> bool:
     """Whether a run goes on without a party: this one as it was told, another as the manifest has it."""
     begun = noted.last("run")
     if noted.last("absence") is not None:
         return me
-    came = () if begun is None else (*begun.body["approvers"], *(late.party for late in place.admitted(noted.run)))
+    came = () if begun is None else (*begun.body["approvers"], *(late.party for late in context.admitted(noted.run)))
     return begun is not None and party not in came
 
 
@@ -180,10 +180,10 @@ def _own(noted: RunRecord) -> tuple[str, str, str]:
     return "working", f"{_DOING[stage]}, {rounds.body['round']} rounds done" if stage == "train" and rounds else _DOING[stage], ""
 
 
-def _heard(place: Workplace, noted: RunRecord, artifacts: list[Artifact], party: str) -> tuple[str, str, str]:
+def _heard(context: PartyContext, noted: RunRecord, artifacts: list[Artifact], party: str) -> tuple[str, str, str]:
     heard = [one for one in artifacts if one.book == "received" and one.peer == party]
     if any(one.message == "abort" for one in heard):
-        return "aborted", "aborted", abort_code(place, noted.run, party)
+        return "aborted", "aborted", abort_code(context, noted.run, party)
     working = [one for one in heard if one.stage not in _HANDSHAKE]
     if working:
         stage, round = working[-1].stage, max(one.round for one in working if one.stage == working[-1].stage)
@@ -193,28 +193,28 @@ def _heard(place: Workplace, noted: RunRecord, artifacts: list[Artifact], party:
     return "invited", "invited" if not any(one.message == "invitation" for one in heard) else "invited the others", ""
 
 
-def _expired(place: Workplace, noted: RunRecord, at: str) -> bool:
+def _expired(context: PartyContext, noted: RunRecord, at: str) -> bool:
     """Whether the run's time is over: as its manifest has it, or as the terms would have it."""
-    from contracts.manifest import Invitation
-    from storage.canonical import parse
+    from tombolo.agreements.manifest import Invitation
+    from tombolo.storage.canonical import parse
 
-    stored = place.run_area(noted.run).get("invitation")
+    stored = context.run_area(noted.run).get("invitation")
     if stored is not None:
         return datetime.now(UTC) > Invitation.from_document(parse(stored)).expires_at
     begun = datetime.fromisoformat(at) if at else datetime.now(UTC)
-    return datetime.now(UTC) > begun + timedelta(seconds=place.terms.deadlines.run)
+    return datetime.now(UTC) > begun + timedelta(seconds=context.terms.deadlines.run)
 
 
 _CODES: dict[tuple[str, str, str], str] = {}
 
 
-def abort_code(place: Workplace, run: str, party: str) -> str:
+def abort_code(context: PartyContext, run: str, party: str) -> str:
     """The code that a peer's abort gives; empty where it cannot be read any more. Nothing is booked."""
-    from fl_tasks.aborts import ABORT
+    from tombolo.fl_tasks.runtime.aborts import ABORT
 
-    key = (place.store.url, run, party)
+    key = (context.store.url, run, party)
     if key not in _CODES:
-        exchange = place.handshake(run)
+        exchange = context.handshake(run)
         exchange.books = _Unbooked()  # type: ignore[assignment]
         try:
             receipt = exchange.fetch(ABORT["abort"], party, 0)
@@ -235,24 +235,24 @@ class _Unbooked:
 _INVITED: dict[tuple[str, str], tuple[float, Invited]] = {}
 
 
-def invitations(place: Workplace, record: Record) -> Invited:
+def invitations(context: PartyContext, record: Record) -> Invited:
     """Proposed runs that are not in this party's record, from its own store or the initiator's; looked up every few seconds."""
-    key = (place.store.url, place.agreement.name)
+    key = (context.store.url, context.agreement.name)
     known = _INVITED.get(key)
     if known is None or time.monotonic() - known[0] > _LOOK_AGAIN:
-        known = _INVITED[key] = (time.monotonic(), _invitations(place, record))
+        known = _INVITED[key] = (time.monotonic(), _invitations(context, record))
     left = {run: at for run, at in known[1].runs.items() if run not in record.runs}
     return Invited(left, known[1].error)
 
 
-def _invitations(place: Workplace, record: Record) -> Invited:
-    from fl_tasks.stages.handshake import HANDSHAKE
+def _invitations(context: PartyContext, record: Record) -> Invited:
+    from tombolo.fl_tasks.workflow.handshake import HANDSHAKE
 
-    initiator = place.initiator
-    mine = place.me == initiator
-    store, to = (place.store, next(iter(place.peers))) if mine else (place.peers[initiator], place.me)
-    before, after = f"to-{to}/{place.agreement.name}/invitations/000000/{HANDSHAKE['invitation'].step}.", "/invitation/head"
-    oldest, found = datetime.now(UTC) - timedelta(seconds=place.terms.deadlines.run), {}
+    initiator = context.initiator
+    mine = context.me == initiator
+    store, to = (context.store, next(iter(context.peers))) if mine else (context.peers[initiator], context.me)
+    before, after = f"to-{to}/{context.agreement.name}/invitations/000000/{HANDSHAKE['invitation'].step}.", "/invitation/head"
+    oldest, found = datetime.now(UTC) - timedelta(seconds=context.terms.deadlines.run), {}
     try:
         for key in store.list(before):
             run = key.removeprefix(before).removesuffix(after)

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from fl_tasks.alignment import kkrt, pair, two_party
-from fl_tasks.alignment.contract import CONTRACT
-from fl_tasks.alignment.kkrt import ids as kkrt_ids
-from fl_tasks.alignment.kkrt import receiver
-from fl_tasks.alignment.kkrt.ids import part_bound
-from fl_tasks.session import Session
 from tests.federation import Federation, federation
+from tombolo.fl_tasks.alignment import kkrt, pair, two_party
+from tombolo.fl_tasks.alignment.kkrt import ids as kkrt_ids
+from tombolo.fl_tasks.alignment.kkrt import receiver
+from tombolo.fl_tasks.alignment.kkrt.ids import part_bound
+from tombolo.fl_tasks.alignment.messages import MESSAGES
+from tombolo.fl_tasks.runtime.session import Session
 
 STUB = pa.table({"id": ["a"]})
 RUNS = iter(range(10**6))
@@ -30,7 +30,7 @@ def intersect(fed: Federation, ids: dict[str, list[str]]) -> tuple[list[str], st
     """The common ids in the order that both found, which must be one, and the run."""
     run = fed.start(f"run-{next(RUNS)}")
     data = lambda session: pair.common_rows(session, ids[session.me], 0)  # noqa: E731
-    rows = fed.roles(run, CONTRACT, "align", {"guest": data, "host": data, "arbiter": lambda session: None})
+    rows = fed.roles(run, MESSAGES, "align", {"guest": data, "host": data, "arbiter": lambda session: None})
     clinic, lab = ([ids[party][at] for at in rows[party]] for party in ("clinic", "lab"))
     assert clinic == lab
     return clinic, run
@@ -74,7 +74,7 @@ def test_lists_of_several_parts(tmp_path, monkeypatch, smaller):
     found, run = intersect(fed, ids)
     assert set(found) == set(ids[smaller]) & set(ids[larger])
     for party, message, bound in ((smaller, "code_matrix", 1 << 14), (larger, "id_tags", part_bound(4200, 5))):
-        rows = [entry.rows for entry in fed.place(party).books(run).entries("sent") if entry.message == message]
+        rows = [entry.rows for entry in fed.context(party).books(run).entries("sent") if entry.message == message]
         assert rows == [bound] * 5
 
 

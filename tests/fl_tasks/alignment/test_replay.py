@@ -15,13 +15,13 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from fl_tasks.stages.align import align
-from fl_tasks.stages.aligned import load_aligned
-from fl_tasks.stages.validate import validate
-from fl_tasks.waiting import Wait, Waiting
-from storage.exchange import Exchange
 from tests.federation import FOREVER, Federation, federation, quiet
-from tests.fl_tasks.stages.test_pipeline import tables
+from tests.fl_tasks.workflow.test_pipeline import tables
+from tombolo.fl_tasks.runtime.waiting import Wait, Waiting
+from tombolo.fl_tasks.workflow.align import align
+from tombolo.fl_tasks.workflow.aligned import load_aligned
+from tombolo.fl_tasks.workflow.validate import validate
+from tombolo.storage.exchange import Exchange
 
 KKRT = {"alignment": {"id": [{"column": "id"}], "minimum_intersection": 20, "protocol": "kkrt"}}
 WITHOUT_ARBITER = {"roles": {"clinic": "guest", "lab": "host", "mill": "host"}, "protocol": "logistic-guest"}
@@ -35,14 +35,14 @@ def stopped_at_every_wait(fed: Federation, run: str) -> tuple[dict[str, Any], in
         assert stops < 100, "nobody gets any further"
         for party in [one for one in fed.parties if one not in results]:
             try:
-                results[party] = align(fed.place(party), run, Wait(0), progress=quiet)
+                results[party] = align(fed.context(party), run, Wait(0), progress=quiet)
             except Waiting:
                 stops += 1
     return results, stops
 
 
 def sent(fed: Federation) -> dict[str, bytes]:
-    stores = {party: fed.place(party).store for party in fed.parties}
+    stores = {party: fed.context(party).store for party in fed.parties}
     return {f"{party}/{key}": store.get(key) for party, store in stores.items() for key in store.list("to-")}
 
 
@@ -69,10 +69,10 @@ def digest(columns) -> str:
 KILLED = """
 import math, os, signal, sys
 from pathlib import Path
-from fl_tasks.stages.align import align
-from fl_tasks.waiting import Wait
-from fl_tasks.workplace import Workplace
-from storage.exchange import Exchange
+from tombolo.fl_tasks.workflow.align import align
+from tombolo.fl_tasks.runtime.waiting import Wait
+from tombolo.fl_tasks.runtime.context import PartyContext
+from tombolo.storage.exchange import Exchange
 
 settings, run, left, after = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4] == "after"
 real, sent = Exchange.send, []
@@ -86,7 +86,7 @@ def send(self, *words):
         os.kill(os.getpid(), signal.SIGKILL)
 
 Exchange.send = send
-align(Workplace.open("trial", settings), run, Wait(math.inf), progress=lambda _: None)
+align(PartyContext.open("trial", settings), run, Wait(math.inf), progress=lambda _: None)
 """
 
 
@@ -111,7 +111,7 @@ def test_kkrt_survives_kill_9_at_every_message(tmp_path, payloads, monkeypatch, 
     monkeypatch.setattr(Exchange, "fetch", fetch)
     with ThreadPoolExecutor(len(fed.parties)) as pool:
         others = [one for one in fed.parties if one != victim]
-        results = [pool.submit(align, fed.place(one), run, FOREVER, progress=quiet) for one in others]
+        results = [pool.submit(align, fed.context(one), run, FOREVER, progress=quiet) for one in others]
         for sends in count(1):
             words = [sys.executable, "-c", KILLED, str(fed.settings(victim)), run, str(sends), moment]
             status = subprocess.run(words, check=False, cwd=Path(__file__).parents[3]).returncode
@@ -121,9 +121,9 @@ def test_kkrt_survives_kill_9_at_every_message(tmp_path, payloads, monkeypatch, 
         assert sends > 5
         rows = {result.result()["rows"] for result in results if result.result()}
     payloads.clear()
-    for key in fed.place(victim).run_area(run).area("aligned").names():
-        fed.place(victim).run_area(run).area("aligned").delete(key)
-    assert align(fed.place(victim), run, FOREVER, progress=quiet)["rows"] in rows
+    for key in fed.context(victim).run_area(run).area("aligned").names():
+        fed.context(victim).run_area(run).area("aligned").delete(key)
+    assert align(fed.context(victim), run, FOREVER, progress=quiet)["rows"] in rows
     replayed = {key: digests for key, digests in payloads.items() if key in received}
     assert len(replayed) == len(received) >= 5
     assert replayed == {key: [one] for key, one in received.items()}
@@ -144,7 +144,7 @@ def test_the_same_rows_in_the_same_order(tmp_path, payloads, hosts, terms):
     before = sent(fed)
     assert fed.stage(align, run) == results
     assert sent(fed) == before
-    found = [load_aligned(fed.place(party), run) for party in fed.data_parties]
+    found = [load_aligned(fed.context(party), run) for party in fed.data_parties]
     orders = {tuple(one.casefold() for one in table.ids) for table in found}
     common = set.intersection(*({one.casefold() for one in table.column("id").to_pylist()} for table in given.values()))
     assert len(orders) == 1
@@ -159,7 +159,7 @@ def test_rows_keep_their_own_values(tmp_path):
     fed.stage(validate, run)
     fed.stage(align, run)
     for party in fed.data_parties:
-        found = load_aligned(fed.place(party), run).table
+        found = load_aligned(fed.context(party), run).table
         source = {row["id"]: row for row in given[party].to_pylist()}
         kept = found.drop_columns([name for name in found.column_names if name.startswith("__")])
         assert all(row == source[row["id"]] for row in kept.to_pylist())

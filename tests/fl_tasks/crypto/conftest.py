@@ -9,7 +9,7 @@ os.environ["TOMBOLO_TEST_KEYS"] = "1"
 
 @pytest.fixture(scope="session")
 def private():
-    from fl_tasks.crypto.paillier import generate
+    from tombolo.fl_tasks.crypto.paillier import generate
 
     return generate(1024)
 
@@ -21,6 +21,6 @@ def public(private):
 
 @pytest.fixture(scope="session")
 def other():
-    from fl_tasks.crypto.paillier import generate
+    from tombolo.fl_tasks.crypto.paillier import generate
 
     return generate(1024)

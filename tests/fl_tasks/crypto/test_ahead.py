@@ -2,11 +2,11 @@
 
 import pytest
 
-from fl_tasks.crypto import ahead as crypto_ahead
-from fl_tasks.crypto import pool as pools
-from fl_tasks.crypto.ahead import Ahead
-from fl_tasks.crypto.pool import INLINE, open_pool
-from fl_tasks.crypto.vector import decrypt
+from tombolo.fl_tasks.crypto import ahead as crypto_ahead
+from tombolo.fl_tasks.crypto import pool as pools
+from tombolo.fl_tasks.crypto.ahead import Ahead
+from tombolo.fl_tasks.crypto.pool import INLINE, open_pool
+from tombolo.fl_tasks.crypto.vector import decrypt
 
 
 @pytest.mark.parametrize(("full", "count"), [(False, 60), (True, 40)])

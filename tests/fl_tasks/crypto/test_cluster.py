@@ -16,24 +16,25 @@ from distributed import Client
 from distributed.protocol import pickle as travelling
 from typer.testing import CliRunner
 
-from cli.app import app
-from fl_tasks.crypto import cluster as clusters
-from fl_tasks.crypto import pool as pools
-from fl_tasks.crypto.cluster import open_cluster
-from fl_tasks.crypto.errors import InvalidCiphertext, WorkersLost
-from fl_tasks.crypto.histogram import bin_sums, compress
-from fl_tasks.crypto.matvec import transposed_product
-from fl_tasks.crypto.paillier import PrivateKey
-from fl_tasks.crypto.pool import Pool
-from fl_tasks.crypto.vector import CipherVector, decrypt, encrypt, short_bytes
-from fl_tasks.vertical import linear, secureboost
-from fl_tasks.waiting import Wait
-from storage.canonical import parse
 from tests.cluster import Cluster, certificates, until
 from tests.federation import Federation, quiet
-from tests.fl_tasks.vertical import test_linear
-from tests.fl_tasks.vertical.secureboost.parties import blocks, layout, sample, train
-from tests.fl_tasks.vertical.secureboost.test_training import same
+from tests.fl_tasks.protocols.linear import test_programs as test_linear
+from tests.fl_tasks.protocols.secureboost.parties import blocks, layout, sample, train
+from tests.fl_tasks.protocols.secureboost.test_training import same
+from tombolo.cli.app import app
+from tombolo.fl_tasks.crypto import cluster as clusters
+from tombolo.fl_tasks.crypto import pool as pools
+from tombolo.fl_tasks.crypto.cluster import open_cluster
+from tombolo.fl_tasks.crypto.errors import InvalidCiphertext, WorkersLost
+from tombolo.fl_tasks.crypto.histogram import bin_sums, compress
+from tombolo.fl_tasks.crypto.matvec import transposed_product
+from tombolo.fl_tasks.crypto.paillier import PrivateKey
+from tombolo.fl_tasks.crypto.pool import Pool
+from tombolo.fl_tasks.crypto.vector import CipherVector, decrypt, encrypt, short_bytes
+from tombolo.fl_tasks.protocols.linear import programs as linear
+from tombolo.fl_tasks.protocols.secureboost import programs as secureboost
+from tombolo.fl_tasks.runtime.waiting import Wait
+from tombolo.storage.canonical import parse
 
 
 @pytest.fixture(scope="module")
@@ -96,9 +97,9 @@ def test_kernels_give_the_same_bytes(pool, private, monkeypatch):
     assert compress(v, 64, pool) == compress(v, 64)
     x = random.integers(-(2**23), 2**23, (90, 7))
     x[:, 2:5] %= 3
-    monkeypatch.setattr("fl_tasks.crypto.matvec._TASK_US", 100.0)
+    monkeypatch.setattr("tombolo.fl_tasks.crypto.matvec._TASK_US", 100.0)
     for more in (0.0, 100.0):  # by columns, by rows
-        monkeypatch.setattr("fl_tasks.crypto.matvec._MORE_WORK", more)
+        monkeypatch.setattr("tombolo.fl_tasks.crypto.matvec._MORE_WORK", more)
         assert transposed_product(x, v, pool) == transposed_product(x, v)
 
 
@@ -168,14 +169,14 @@ def secrets_of(fed: Federation, holder: str) -> tuple[PrivateKey, dict[str, byte
     """The decryption key of a run, and every key and seed of every party."""
     secrets: dict[str, bytes] = {}
     for party in fed.parties:
-        place = fed.place(party)
-        area, keys = place.run_area("run-1"), place.keys
+        context = fed.context(party)
+        area, keys = context.run_area("run-1"), context.keys
         secrets |= {f"{party} {name}": getattr(keys, name).raw for name in ("signing", "sealing", "vault")}
         secrets[f"{party} prf"] = bytes.fromhex(parse(area.get("secret") or b"")["prf"])
         seeds = parse(area.get("seeds") or b'{"common":null,"pairs":{}}')
         shared = [*seeds["pairs"].values(), *([seeds["common"]] if seeds["common"] else [])]
         secrets |= {f"{party} seed {number}": bytes.fromhex(seed) for number, seed in enumerate(shared)}
-    stored = fed.place(holder).run_area("run-1").area("train").get("paillier")
+    stored = fed.context(holder).run_area("run-1").area("train").get("paillier")
     assert stored is not None and all(len(secret) >= 32 for secret in secrets.values())
     return PrivateKey.from_bytes(stored), secrets
 
@@ -222,7 +223,7 @@ def test_a_lost_cluster_is_told_and_the_run_goes_on_from_its_checkpoint(tmp_path
         lonely.signal("worker-0", signal.SIGSTOP)
 
         def second_round() -> None:
-            with fed.place("clinic").session(run, secureboost.CONTRACT, "train", Wait(0), quiet) as session:
+            with fed.context("clinic").session(run, secureboost.MESSAGES, "train", Wait(0), quiet) as session:
                 secureboost.guest(session, dealt["clinic"])
 
         with pytest.raises(WorkersLost, match=r"TMB-CRYPTO-011 \(party clinic, step train\)"):

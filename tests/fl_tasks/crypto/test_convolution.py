@@ -5,11 +5,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fl_tasks.crypto.convolution import DIGIT_BITS, GUARD_BITS, Convolution
-from fl_tasks.crypto.errors import InvalidResidue, NoHeadroom, WrongShape
-from fl_tasks.crypto.paillier import generate
-from fl_tasks.crypto.prf import Prf
-from fl_tasks.crypto.vector import decrypt_residues, encrypt
+from tombolo.fl_tasks.crypto.convolution import DIGIT_BITS, GUARD_BITS, Convolution
+from tombolo.fl_tasks.crypto.errors import InvalidResidue, NoHeadroom, WrongShape
+from tombolo.fl_tasks.crypto.paillier import generate
+from tombolo.fl_tasks.crypto.prf import Prf
+from tombolo.fl_tasks.crypto.vector import decrypt_residues, encrypt
 
 NUMBER_BITS = 32
 

@@ -6,8 +6,8 @@ from gmpy2 import mpz
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fl_tasks.crypto.errors import InvalidCiphertext
-from fl_tasks.crypto.factors import factor, inverses, join
+from tombolo.fl_tasks.crypto.errors import InvalidCiphertext
+from tombolo.fl_tasks.crypto.factors import factor, inverses, join
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fl_tasks.crypto.errors import NoHeadroom, OutOfRange
-from fl_tasks.crypto.fixedpoint import check_headroom, decode, encode, encode_features
+from tombolo.fl_tasks.crypto.errors import NoHeadroom, OutOfRange
+from tombolo.fl_tasks.crypto.fixedpoint import check_headroom, decode, encode, encode_features
 
 
 @given(st.lists(st.floats(-(2.0**20), 2.0**20)), st.integers(0, 40))

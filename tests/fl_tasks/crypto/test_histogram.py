@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fl_tasks.crypto.errors import WrongShape
-from fl_tasks.crypto.histogram import bin_sums, compress, grouped_bin_sums, share_passes
-from fl_tasks.crypto.packing import unpack
-from fl_tasks.crypto.pool import open_pool
-from fl_tasks.crypto.vector import decrypt, encrypt
+from tombolo.fl_tasks.crypto.errors import WrongShape
+from tombolo.fl_tasks.crypto.histogram import bin_sums, compress, grouped_bin_sums, share_passes
+from tombolo.fl_tasks.crypto.packing import unpack
+from tombolo.fl_tasks.crypto.pool import open_pool
+from tombolo.fl_tasks.crypto.vector import decrypt, encrypt
 
 
 def example(rows, sizes, seed=3):
@@ -31,7 +31,7 @@ def test_bin_sums_are_exact(private, rows, sizes):
 
 
 def test_pool_gives_the_same(private, monkeypatch):
-    monkeypatch.setattr("fl_tasks.crypto.pool._WORTH_SHIPPING_US", 0.0)
+    monkeypatch.setattr("tombolo.fl_tasks.crypto.pool._WORTH_SHIPPING_US", 0.0)
     bins, values, sums = example(90, [3, 5])
     with open_pool(2) as pool:
         found = bin_sums(bins.astype(np.uint8), [3, 5], encrypt(private.public, values), pool)
@@ -43,7 +43,7 @@ def test_groups_and_compression_in_a_pool_give_the_same(private, monkeypatch):
     examples = [example(rows, sizes, seed=rows) for rows in (40, 1, 90)]
     vectors = [(bins, encrypt(private.public, values)) for bins, values, _ in examples]
     alone = [compress(one, 64) for one in grouped_bin_sums(vectors, sizes)]
-    monkeypatch.setattr("fl_tasks.crypto.pool._WORTH_SHIPPING_US", 0.0)
+    monkeypatch.setattr("tombolo.fl_tasks.crypto.pool._WORTH_SHIPPING_US", 0.0)
     with open_pool(2) as pool:
         together = [compress(one, 64, pool) for one in grouped_bin_sums(vectors, sizes, pool)]
     for (_, _, sums), found in zip(examples, together, strict=True):

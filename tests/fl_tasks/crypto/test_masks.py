@@ -6,13 +6,20 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fl_tasks.crypto.errors import InvalidResidue, MalformedPacking, NoHeadroom, OutOfRange, WrongShape
-from fl_tasks.crypto.masks import mask_residues, residues_from_arrow, residues_to_arrow, unmask
-from fl_tasks.crypto.packing import check_slots, pack, pack_encrypted, placed, slots_per_ciphertext, unpack
-from fl_tasks.crypto.paillier import generate
-from fl_tasks.crypto.prf import Prf
-from fl_tasks.crypto.vector import decrypt, decrypt_residues, encrypt
-from storage.schema import PaddedModN
+from tombolo.fl_tasks.crypto.errors import InvalidResidue, MalformedPacking, NoHeadroom, OutOfRange, WrongShape
+from tombolo.fl_tasks.crypto.masks import mask_residues, residues_from_arrow, residues_to_arrow, unmask
+from tombolo.fl_tasks.crypto.packing import (
+    check_slots,
+    pack,
+    pack_encrypted,
+    placed,
+    slots_per_ciphertext,
+    unpack,
+)
+from tombolo.fl_tasks.crypto.paillier import generate
+from tombolo.fl_tasks.crypto.prf import Prf
+from tombolo.fl_tasks.crypto.vector import decrypt, decrypt_residues, encrypt
+from tombolo.storage.schema import PaddedModN
 
 fixture_ok = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fl_tasks.crypto.errors import OutOfRange, WrongShape
-from fl_tasks.crypto.matvec import _digits, plan, share_passes, transposed_product
-from fl_tasks.crypto.pool import Pool, open_pool
-from fl_tasks.crypto.vector import decrypt, encrypt
+from tombolo.fl_tasks.crypto.errors import OutOfRange, WrongShape
+from tombolo.fl_tasks.crypto.matvec import _digits, plan, share_passes, transposed_product
+from tombolo.fl_tasks.crypto.pool import Pool, open_pool
+from tombolo.fl_tasks.crypto.vector import decrypt, encrypt
 
 quick = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -99,9 +99,9 @@ def test_what_does_not_fit_is_refused(private):
 @pytest.mark.parametrize("columns", [1, 5])
 @pytest.mark.parametrize("given", [False, True], ids=["local", "given executor"])
 def test_pool_gives_the_same(private, columns, given, monkeypatch):
-    monkeypatch.setattr("fl_tasks.crypto.pool._WORTH_SHIPPING_US", 0.0)
-    monkeypatch.setattr("fl_tasks.crypto.pool._CHUNK_US", 100.0)
-    monkeypatch.setattr("fl_tasks.crypto.matvec._TASK_US", 100.0)
+    monkeypatch.setattr("tombolo.fl_tasks.crypto.pool._WORTH_SHIPPING_US", 0.0)
+    monkeypatch.setattr("tombolo.fl_tasks.crypto.pool._CHUNK_US", 100.0)
+    monkeypatch.setattr("tombolo.fl_tasks.crypto.matvec._TASK_US", 100.0)
     rng = np.random.default_rng(5)
     x = rng.integers(-(2**20), 2**20, (80, columns))
     x[:, 1:3] %= 3
@@ -118,7 +118,7 @@ def test_pool_gives_the_same(private, columns, given, monkeypatch):
 
 
 def test_ciphertexts_travel_once_to_workers_elsewhere(private, monkeypatch):
-    monkeypatch.setattr("fl_tasks.crypto.pool._WORTH_SHIPPING_US", 0.0)
+    monkeypatch.setattr("tombolo.fl_tasks.crypto.pool._WORTH_SHIPPING_US", 0.0)
     x, v = np.eye(3, dtype=np.int64)[np.arange(300) % 3], encrypt(private.public, list(range(300)))
     sent = []
     with ThreadPoolExecutor(1) as threads:

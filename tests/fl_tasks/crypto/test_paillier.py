@@ -9,9 +9,9 @@ import phe
 import pytest
 from gmpy2 import mpz
 
-from fl_tasks.crypto.errors import InvalidCiphertext, MalformedKey, WeakKey
-from fl_tasks.crypto.paillier import PrivateKey, PublicKey, generate
-from fl_tasks.crypto.vector import CipherVector, decrypt, encrypt
+from tombolo.fl_tasks.crypto.errors import InvalidCiphertext, MalformedKey, WeakKey
+from tombolo.fl_tasks.crypto.paillier import PrivateKey, PublicKey, generate
+from tombolo.fl_tasks.crypto.vector import CipherVector, decrypt, encrypt
 
 KNOWN = (
     "81c5c5bfeb79de11051096d04e6e6209413970de85da403d096e380ddaec234840546a53a8d519afc132e28f3a52bb7c5481"
@@ -113,8 +113,8 @@ def test_python_paillier_keys_are_taken_over():
 
 
 PROGRAM = """
-from fl_tasks.crypto.errors import WeakKey
-from fl_tasks.crypto.paillier import PublicKey
+from tombolo.fl_tasks.crypto.errors import WeakKey
+from tombolo.fl_tasks.crypto.paillier import PublicKey
 try:
     PublicKey.from_bytes(bytes.fromhex("{key}"))
 except WeakKey as error:

@@ -6,11 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from fl_tasks.crypto.errors import MalformedPacking, OutOfRange
-from fl_tasks.crypto.histogram import bin_sums, compress
-from fl_tasks.crypto.packing import unpack
-from fl_tasks.crypto.pairs import Pairs
-from fl_tasks.crypto.vector import CipherVector, decrypt, encrypt
+from tombolo.fl_tasks.crypto.errors import MalformedPacking, OutOfRange
+from tombolo.fl_tasks.crypto.histogram import bin_sums, compress
+from tombolo.fl_tasks.crypto.packing import unpack
+from tombolo.fl_tasks.crypto.pairs import Pairs
+from tombolo.fl_tasks.crypto.vector import CipherVector, decrypt, encrypt
 
 LIMIT = 1 << 24
 

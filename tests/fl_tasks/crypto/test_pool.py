@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fl_tasks.crypto import pool as pools
-from fl_tasks.crypto.errors import WorkersLost, WrongResult, WrongShape
-from fl_tasks.crypto.pool import INLINE, Pool, attach, default_workers, held_key, open_pool
+from tombolo.fl_tasks.crypto import pool as pools
+from tombolo.fl_tasks.crypto.errors import WorkersLost, WrongResult, WrongShape
+from tombolo.fl_tasks.crypto.pool import INLINE, Pool, attach, default_workers, held_key, open_pool
 
 
 def whose() -> bytes:

@@ -4,9 +4,9 @@ import gmpy2
 import numpy as np
 import pytest
 
-from fl_tasks.crypto import powers
-from fl_tasks.crypto.factors import join
-from fl_tasks.crypto.powers import Powers, folder, kept
+from tombolo.fl_tasks.crypto import powers
+from tombolo.fl_tasks.crypto.factors import join
+from tombolo.fl_tasks.crypto.powers import Powers, folder, kept
 
 BITS, WINDOW = 20, 10
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fl_tasks.crypto.prf import Prf
+from tombolo.fl_tasks.crypto.prf import Prf
 
 PRF = Prf(bytes(range(32)))
 

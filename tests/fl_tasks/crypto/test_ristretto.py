@@ -6,9 +6,9 @@ import pyarrow as pa
 import pytest
 import rbcl
 
-from fl_tasks.crypto.errors import InvalidPoint
-from fl_tasks.crypto.prf import Prf
-from fl_tasks.crypto.ristretto import (
+from tombolo.fl_tasks.crypto.errors import InvalidPoint
+from tombolo.fl_tasks.crypto.prf import Prf
+from tombolo.fl_tasks.crypto.ristretto import (
     exponentiate,
     hash_all,
     hash_to_group,

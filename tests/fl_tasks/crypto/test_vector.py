@@ -10,12 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fl_tasks.crypto import obfuscation
-from fl_tasks.crypto.errors import InvalidCiphertext, OutOfRange, WrongKey, WrongShape
-from fl_tasks.crypto.factors import join
-from fl_tasks.crypto.pool import open_pool
-from fl_tasks.crypto.vector import CipherVector, decrypt, decrypt_residues, encrypt, fresh_zeros, zeros
-from storage.schema import Paillier
+from tombolo.fl_tasks.crypto import obfuscation
+from tombolo.fl_tasks.crypto.errors import InvalidCiphertext, OutOfRange, WrongKey, WrongShape
+from tombolo.fl_tasks.crypto.factors import join
+from tombolo.fl_tasks.crypto.pool import open_pool
+from tombolo.fl_tasks.crypto.vector import CipherVector, decrypt, decrypt_residues, encrypt, fresh_zeros, zeros
+from tombolo.storage.schema import Paillier
 
 quick = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 integers = st.integers(-(2**100), 2**100)
@@ -149,8 +149,8 @@ def test_inverse_of_a_non_unit_is_refused(private):
 
 
 def test_process_pool_gives_the_same(private, monkeypatch):
-    monkeypatch.setattr("fl_tasks.crypto.pool._WORTH_SHIPPING_US", 100.0)
-    monkeypatch.setattr("fl_tasks.crypto.pool._CHUNK_US", 100.0)
+    monkeypatch.setattr("tombolo.fl_tasks.crypto.pool._WORTH_SHIPPING_US", 100.0)
+    monkeypatch.setattr("tombolo.fl_tasks.crypto.pool._CHUNK_US", 100.0)
     values = list(range(-30, 30))
     with open_pool(2, private=private) as pool:
         x = encrypt(private.public, values, pool)
@@ -159,7 +159,7 @@ def test_process_pool_gives_the_same(private, monkeypatch):
 
 
 def test_a_given_executor_never_gets_the_private_key(private, monkeypatch):
-    monkeypatch.setattr("fl_tasks.crypto.pool._WORTH_SHIPPING_US", 0.0)
+    monkeypatch.setattr("tombolo.fl_tasks.crypto.pool._WORTH_SHIPPING_US", 0.0)
     sent = []
     with ThreadPoolExecutor(2) as threads:
         monkeypatch.setattr(threads, "submit", lambda work, _s=threads.submit: (sent.append(work), _s(work))[1])

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from fl_tasks.models.metrics import measure
-from fl_tasks.models.reading import part_of_run
-from fl_tasks.stages.align import align
-from fl_tasks.stages.aligned import features, label, load_aligned
-from fl_tasks.stages.evaluate import evaluate
-from fl_tasks.stages.train import train
-from fl_tasks.stages.validate import validate
 from tests.federation import Federation, federation
+from tombolo.fl_tasks.learning.metrics import measure
+from tombolo.fl_tasks.models.reading import part_of_run
+from tombolo.fl_tasks.workflow.align import align
+from tombolo.fl_tasks.workflow.aligned import features, label, load_aligned
+from tombolo.fl_tasks.workflow.evaluate import evaluate
+from tombolo.fl_tasks.workflow.train import train
+from tombolo.fl_tasks.workflow.validate import validate
 
 COLUMNS = {"clinic": 2, "lab": 3, "bank": 1}
 
@@ -54,15 +54,15 @@ class Pooled:
     """Everybody's encoded rows and models of a run, in the common order."""
 
     def __init__(self, made: Federation, run: str = "run-1") -> None:
-        self.protocol, self.x, self.parts = made.place(made.guest).terms.task.protocol, {}, {}
+        self.protocol, self.x, self.parts = made.context(made.guest).terms.task.protocol, {}, {}
         for party in made.data_parties:
-            place = made.place(party)
-            aligned = load_aligned(place, run)
-            self.parts[party] = part_of_run(place, run)
-            self.x[party] = self.parts[party].encoder.transform(features(place, aligned))
+            context = made.context(party)
+            aligned = load_aligned(context, run)
+            self.parts[party] = part_of_run(context, run)
+            self.x[party] = self.parts[party].encoder.transform(features(context, aligned))
             self.test = aligned.test
             if party == made.guest:
-                self.y = label(place, aligned)
+                self.y = label(context, aligned)
         self.guest = made.guest
 
     def score(self, party: str, weights: np.ndarray | None = None, intercept: float | None = None) -> np.ndarray:

@@ -6,18 +6,18 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from contracts.terms import COALITION_WAIVER
-from fl_tasks.checkpoints import unpack
-from fl_tasks.incentives import shapley
-from fl_tasks.incentives.coalitions import CONTRACT
-from fl_tasks.models.metrics import measure
-from fl_tasks.models.reference import fit_alone
-from fl_tasks.session import Session
-from fl_tasks.stages.settle import settle
-from fl_tasks.stages.train import RoundsSpent
-from storage.schema import Pad64
 from tests.federation import Federation
 from tests.fl_tasks.incentives.evaluated import Pooled, evaluated
+from tombolo.agreements.terms import COALITION_WAIVER
+from tombolo.fl_tasks.incentives import shapley
+from tombolo.fl_tasks.incentives.coalitions import MESSAGES
+from tombolo.fl_tasks.learning.metrics import measure
+from tombolo.fl_tasks.learning.reference import fit_alone
+from tombolo.fl_tasks.runtime.checkpoints import unpack
+from tombolo.fl_tasks.runtime.session import Session
+from tombolo.fl_tasks.workflow.settle import settle
+from tombolo.fl_tasks.workflow.train import RoundsSpent
+from tombolo.storage.schema import Pad64
 
 MEAN = {"budget": 10_001, "refunds": {"notary": 500}}
 SHARES, VALUES = "coalition_shares", "coalition_values"
@@ -37,7 +37,7 @@ def settled(made: Federation) -> tuple[dict, dict[tuple[str, str, str, int], pa.
         results = made.stage(settle, "run-1")
     facts = [{name: one[name] for name in ("contributions", "rewards", "block")} for one in results.values()]
     assert all(one == facts[0] for one in facts)
-    block = made.place("notary" if "notary" in made.parties else made.guest).blocks.get(1)["block"]
+    block = made.context("notary" if "notary" in made.parties else made.guest).blocks.get(1)["block"]
     assert block["facts"]["contributions"] == facts[0]["contributions"] and block["facts"]["rewards"] == facts[0]["rewards"]
     return facts[0], found
 
@@ -85,7 +85,7 @@ def test_what_follows_from_the_values_is_recomputed_from_the_block(three):
 def test_it_stands_in_every_partys_record(three):
     made, facts, _ = three
     for party in made.parties:
-        (entry,) = [one for one in made.place(party).chain.entries("run-1") if one.kind == "contributions"]
+        (entry,) = [one for one in made.context(party).chain.entries("run-1") if one.kind == "contributions"]
         assert entry.body["shapley"] == facts["contributions"]["shapley"] and entry.body["paid"] == facts["rewards"]
 
 
@@ -93,7 +93,7 @@ def test_without_incentives_nothing_is_computed_or_sent(tmp_path):
     made = evaluated(tmp_path, None, rounds=2)
     facts, received = settled(made)
     assert facts["contributions"] is None and facts["rewards"] is None
-    assert not {name for _, name, *_ in received} & set(CONTRACT)
+    assert not {name for _, name, *_ in received} & set(MESSAGES)
 
 
 # -- who sees what ----------------------------------------------------------------------------------------------------------
@@ -104,7 +104,7 @@ def test_nobody_but_the_arbiter_gets_scores(three):
     assert {me for me, name, *_ in received if name == SHARES} == {"notary"}
     assert not [name for _, name, *_ in received if name == "host_scores"]
     for party in made.data_parties:
-        booked = made.place(party).books("run-1").entries("received")
+        booked = made.context(party).books("run-1").entries("received")
         assert {entry.message for entry in booked if "/contribute." in entry.address} == {"volume", VALUES}
 
 
@@ -165,7 +165,7 @@ def test_sums_that_would_link_rows_are_hidden_by_unknown_scales(three):
 
 
 def test_disclosures_are_pinned():
-    assert set(CONTRACT.disclosures()) == {
+    assert set(MESSAGES.disclosures()) == {
         "volume.columns",
         "host_scores.score",
         "coalition_values.value",
@@ -174,7 +174,7 @@ def test_disclosures_are_pinned():
         "live_quality.rows",
         "live_quality.value",
     }
-    assert CONTRACT[SHARES].columns == {"score": Pad64(), "label": Pad64()}
+    assert MESSAGES[SHARES].columns == {"score": Pad64(), "label": Pad64()}
 
 
 # -- other protocols, metrics and evaluators --------------------------------------------------------------------------------
@@ -266,7 +266,7 @@ def test_coalitions_that_train_anew_reach_their_own_optimum(tmp_path, engine):
     assert found["absent"] == "retrain"
     for me, name, sender, _ in received:
         assert not (name == "masked_gradient" and {me, sender} <= {"clinic", "lab", "bank"})
-    addresses = {entry.address.split("/")[-2] for entry in made.place("bank").books("run-1").entries("sent")}
+    addresses = {entry.address.split("/")[-2] for entry in made.context("bank").books("run-1").entries("sent")}
     assert any(one.startswith("retrain-0003.") for one in addresses), "with the clinic"
     assert not any(one.startswith("retrain-0002.") for one in addresses), "not a member of the clinic's and the laboratory's"
 
@@ -278,7 +278,7 @@ def test_retraining_equals_the_models_that_came_of_it(tmp_path):
     for number, (members, one) in enumerate(zip(coalitions_asked, found["coalitions"], strict=True), start=1):
         total = 0.0
         for party in members:
-            w = unpack(made.place(party).run_area("run-1").area("retrained").get(f"{number:04d}"))["w"]
+            w = unpack(made.context(party).run_area("run-1").area("retrained").get(f"{number:04d}"))["w"]
             total = total + (pooled.score(party, w[1:], w[0]) if party == "clinic" else pooled.score(party, w, 0.0))
         expected = measure("binary", pooled.y[pooled.test], total[pooled.test])["auc"]
         assert one["value"] == pytest.approx(expected, abs=1e-6)
@@ -289,5 +289,5 @@ def test_rounds_of_retrained_coalitions_are_booked_beforehand(tmp_path):
     with pytest.raises(RoundsSpent, match="asks for 9"):  # the notary: the model, and two coalitions
         evaluated(tmp_path / "refused", {**MEAN, "absent": "retrain"}, rounds=3, limits=limits)
     made = evaluated(tmp_path / "fits", {**MEAN, "absent": "retrain"}, rounds=3, limits={**limits, "maximum_rounds_over_runs": 9})
-    booked = {party: int(made.place(party).private.area("history").get("rounds/run-1")) for party in made.parties}
+    booked = {party: int(made.context(party).private.area("history").get("rounds/run-1")) for party in made.parties}
     assert booked == {"clinic": 9, "lab": 6, "bank": 6, "notary": 9}

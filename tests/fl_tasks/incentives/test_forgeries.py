@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fl_tasks.incentives import coalitions
-from fl_tasks.incentives.coalitions import BadVolume, ForeignValues, OtherQuality
-from fl_tasks.session import Session
-from fl_tasks.stages.settle import settle
-from fl_tasks.vertical.scoring import ScoreOutOfRange, WrongScoreCount
-from fl_tasks.waiting import Wait, Waiting
-from storage.ledger.block import FactsDiffer
 from tests.federation import Federation, quiet
 from tests.fl_tasks.incentives.evaluated import evaluated
+from tombolo.fl_tasks.incentives import coalitions
+from tombolo.fl_tasks.incentives.coalitions import BadVolume, ForeignValues, OtherQuality
+from tombolo.fl_tasks.learning.vertical.scoring import ScoreOutOfRange, WrongScoreCount
+from tombolo.fl_tasks.runtime.session import Session
+from tombolo.fl_tasks.runtime.waiting import Wait, Waiting
+from tombolo.fl_tasks.workflow.settle import settle
+from tombolo.storage.ledger.block import FactsDiffer
 
 MEAN = {"budget": 10_001, "refunds": {"notary": 500}}
 SHARES, VALUES = "coalition_shares", "coalition_values"
@@ -27,7 +27,7 @@ def test_stopped_at_every_wait(tmp_path, absent):
         assert stops < 400
         for party in [one for one in made.parties if one not in results]:
             try:
-                results[party] = settle(made.place(party), "run-1", Wait(0), progress=quiet)
+                results[party] = settle(made.context(party), "run-1", Wait(0), progress=quiet)
             except Waiting:
                 stops += 1
     facts = list(results.values())
@@ -39,7 +39,7 @@ def refused(made: Federation, error: type[Exception], culprit: str) -> None:
     with pytest.raises(error) as caught:
         made.stage(settle, "run-1")
     assert caught.value.party == culprit
-    assert all(made.place(party).blocks.get(1) is None for party in made.parties)
+    assert all(made.context(party).blocks.get(1) is None for party in made.parties)
 
 
 def forge(monkeypatch, message: str, sender: str, change) -> None:
@@ -84,7 +84,7 @@ def test_other_values_for_one_party_end_in_no_block(tmp_path, monkeypatch):
     monkeypatch.setattr(Session, "send", send)
     with pytest.raises(FactsDiffer):
         made.stage(settle, "run-1")
-    assert all(made.place(party).blocks.get(1) is None for party in made.parties)
+    assert all(made.context(party).blocks.get(1) is None for party in made.parties)
 
 
 @pytest.mark.parametrize("columns", [0, 1 << 40])

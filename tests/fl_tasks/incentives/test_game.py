@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from contracts.terms import MOST_RETRAINED, Terms
-from fl_tasks.incentives.game import Game, trainings
-from fl_tasks.incentives.shapley import MOST_EXACT
+from tombolo.agreements.terms import MOST_RETRAINED, Terms
+from tombolo.fl_tasks.incentives.game import Game, trainings
+from tombolo.fl_tasks.incentives.shapley import MOST_EXACT
 
 HOSTS = [f"host{number}" for number in range(9)]
 

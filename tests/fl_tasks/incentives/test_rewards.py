@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.terms import IncentiveTerms
-from fl_tasks.incentives.rewards import divide, training_rewards
+from tombolo.agreements.terms import IncentiveTerms
+from tombolo.fl_tasks.incentives.rewards import divide, training_rewards
 
 names = st.sampled_from(["ann", "bob", "cat", "dan", "eva", "fay", "gus"])
 weights = st.dictionaries(names, st.floats(0, 1e9, allow_subnormal=True), min_size=1).filter(lambda found: any(found.values()))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fl_tasks.incentives import shapley
+from tombolo.fl_tasks.incentives import shapley
 
 NAMES = ("ann", "bob", "cat", "dan", "eva", "fay", "gus", "hal")
 values = st.floats(-1e6, 1e6, allow_subnormal=False)

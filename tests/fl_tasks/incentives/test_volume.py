@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import pytest
 
-from fl_tasks.audit.history import histories, shares
-from fl_tasks.incentives import volume
-from fl_tasks.incentives.volume import BadCount, ForeignCounts, TwoCounts
-from fl_tasks.session import Session
-from fl_tasks.stages.align import align
-from fl_tasks.stages.aligned import load_aligned
-from fl_tasks.stages.evaluate import evaluate
-from fl_tasks.stages.publish import publish
-from fl_tasks.stages.settle import settle
-from fl_tasks.stages.train import train
-from fl_tasks.stages.validate import validate
-from fl_tasks.waiting import Wait, Waiting
-from storage.canonical import canonical, parse
 from tests.federation import Federation, quiet
-from tests.fl_tasks.audit.settled import audited, source
-from tests.fl_tasks.horizontal.hospitals import HOSPITALS, hospitals
-from tests.fl_tasks.stages.test_absence import OTHERS, joined
+from tests.fl_tasks.learning.horizontal.hospitals import HOSPITALS, hospitals
+from tests.fl_tasks.ledger.audit.settled import audited, source
+from tests.fl_tasks.workflow.test_absence import OTHERS, joined
+from tombolo.fl_tasks.incentives import volume
+from tombolo.fl_tasks.incentives.volume import BadCount, ForeignCounts, TwoCounts
+from tombolo.fl_tasks.ledger.audit.history import histories, shares
+from tombolo.fl_tasks.runtime.session import Session
+from tombolo.fl_tasks.runtime.waiting import Wait, Waiting
+from tombolo.fl_tasks.workflow.align import align
+from tombolo.fl_tasks.workflow.aligned import load_aligned
+from tombolo.fl_tasks.workflow.evaluate import evaluate
+from tombolo.fl_tasks.workflow.publish import publish
+from tombolo.fl_tasks.workflow.settle import settle
+from tombolo.fl_tasks.workflow.train import train
+from tombolo.fl_tasks.workflow.validate import validate
+from tombolo.storage.canonical import canonical, parse
 
 PAID = {"budget": 100_001, "method": "volume", "refunds": {"centre": 500, "west": 700}}
 
@@ -37,13 +37,13 @@ def accepted(tmp_path, patience: float = 3600) -> Federation:
     for stage in (validate, align):
         fed.stage(stage, run)
     for party in fed.parties:
-        fed.place(party).run_area(run).keep("evaluation", canonical({"metrics": {"auc": 0.8}, "rows": 60, "histogram": None}))
-        fed.place(party).run_area(run).keep("gate", b"passed")
+        fed.context(party).run_area(run).keep("evaluation", canonical({"metrics": {"auc": 0.8}, "rows": 60, "histogram": None}))
+        fed.context(party).run_area(run).keep("gate", b"passed")
     return fed
 
 
 def training_rows(fed: Federation, party: str) -> int:
-    return int((~load_aligned(fed.place(party), "run-1").test).sum())
+    return int((~load_aligned(fed.context(party), "run-1").test).sum())
 
 
 def lie(monkeypatch, liar: str, message: str, change) -> None:
@@ -75,7 +75,7 @@ def test_a_whole_run_pays_by_rows_and_nothing_to_who_was_absent(tmp_path):
     assert sum(paid["rewards"].values()) + sum(paid["refunds"].values()) == PAID["budget"]
     assert paid["rewards"]["west"] == 0 and paid["refunds"] == {"centre": 500}
     assert all(abs(paid["rewards"][party] - 99_501 * found["volume"][party]) <= 1 for party in HOSPITALS)
-    entries = [one for one in fed.place("east").chain.entries(run) if one.kind == "contributions"]
+    entries = [one for one in fed.context("east").chain.entries(run) if one.kind == "contributions"]
     assert entries[0].body["training_rows"] == rows and entries[0].body["paid"] == paid
     assert {row[0] for row in shares(histories(source(fed, "west"))[0][run].block)} == {*HOSPITALS, "centre"}
     assert {party: audited(fed, party).findings for party in fed.parties} == {party: [] for party in fed.parties}
@@ -96,10 +96,10 @@ def test_a_client_that_tells_peers_different_numbers_is_found_by_name(tmp_path, 
     with pytest.raises(TwoCounts) as caught:
         fed.stage(settle, "run-1")
     assert caught.value.party == "north"
-    blocks = [fed.place(party).blocks.get(1)["block"] for party in fed.parties]
+    blocks = [fed.context(party).blocks.get(1)["block"] for party in fed.parties]
     assert all(one == blocks[0] for one in blocks)
     assert blocks[0]["facts"]["contributions"]["training_rows"]["north"] == training_rows(fed, "north")
-    kept = parse(fed.place("east").run_area("run-1").get("contribute/two-counts/north"))
+    kept = parse(fed.context("east").run_area("run-1").get("contribute/two-counts/north"))
     assert [one["rows"] for one in kept] == [999, training_rows(fed, "north")]
     findings = histories(source(fed, "east"))[0]["run-1"].of_kind("finding")
     assert [(one["subject"], one["body"]["code"]) for one in findings] == [("north, rows", TwoCounts.code)]
@@ -120,10 +120,10 @@ def test_the_aggregator_cannot_make_up_numbers(tmp_path, monkeypatch, change):
     lie(monkeypatch, "centre", "row_counts", change)
     for party in fed.parties:  # the clients tell theirs, the centre lists them
         with pytest.raises(Waiting):
-            settle(fed.place(party), "run-1", Wait(0), progress=quiet)
+            settle(fed.context(party), "run-1", Wait(0), progress=quiet)
     for party in HOSPITALS:
         with pytest.raises(ForeignCounts) as caught:
-            settle(fed.place(party), "run-1", Wait(0), progress=quiet)
+            settle(fed.context(party), "run-1", Wait(0), progress=quiet)
         assert caught.value.party == "centre"
 
 
@@ -137,4 +137,4 @@ def test_absurd_numbers_are_refused(tmp_path, monkeypatch, rows):
 
 
 def test_what_it_discloses_is_pinned():
-    assert set(volume.CONTRACT.disclosures()) == {"row_count.rows", "row_counts.rows"}
+    assert set(volume.MESSAGES.disclosures()) == {"row_count.rows", "row_counts.rows"}

@@ -4,8 +4,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from fl_tasks.models.card import card, loss_picture
-from fl_tasks.models.gains import SHARES
+from tombolo.fl_tasks.learning.gains import SHARES
+from tombolo.fl_tasks.models.card import card, loss_picture
 
 RECORD = {
     "agreement": "wdbc",

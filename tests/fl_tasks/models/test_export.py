@@ -11,10 +11,10 @@ import pytest
 import xgboost
 from typer.testing import CliRunner
 
-from cli.app import app
-from fl_tasks.models.export import ForeignRelease, NoConsent, NotExportable, export, release
-from fl_tasks.models.metrics import sigmoid
-from tests.fl_tasks.stages.test_boosted import PARTIES, ROWS, expected, lived
+from tests.fl_tasks.workflow.test_boosted import PARTIES, ROWS, expected, lived
+from tombolo.cli.app import app
+from tombolo.fl_tasks.learning.metrics import sigmoid
+from tombolo.fl_tasks.models.export import ForeignRelease, NoConsent, NotExportable, export, release
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +35,8 @@ def rows(made, names: list[str]) -> np.ndarray:
 
 def test_xgboost_scores_as_the_federation_does(made, tmp_path):
     path = tmp_path / "model.json"
-    releases = [release(made.place(party), "run-1") for party in ("lab", "bank")]
-    path.write_text(json.dumps(export(made.place("clinic"), "run-1", releases)))
+    releases = [release(made.context(party), "run-1") for party in ("lab", "bank")]
+    path.write_text(json.dumps(export(made.context("clinic"), "run-1", releases)))
     booster = xgboost.Booster(model_file=path)
     names = booster.feature_names
     assert {name.split(".")[0] for name in names} == set(PARTIES)
@@ -51,7 +51,9 @@ def test_xgboost_scores_as_the_federation_does(made, tmp_path):
 def test_several_classes_are_exported_too(tmp_path):
     made = lived(tmp_path, classes=3)
     path = tmp_path / "model.json"
-    path.write_text(json.dumps(export(made.place("clinic"), "run-1", [release(made.place(p), "run-1") for p in ("lab", "bank")])))
+    path.write_text(
+        json.dumps(export(made.context("clinic"), "run-1", [release(made.context(p), "run-1") for p in ("lab", "bank")]))
+    )
     booster = xgboost.Booster(model_file=path)
     matrix = xgboost.DMatrix(rows(made, booster.feature_names), feature_names=booster.feature_names)
     totals = expected(made)
@@ -61,13 +63,13 @@ def test_several_classes_are_exported_too(tmp_path):
 
 def test_nothing_is_exported_without_the_consent_of_all(made):
     with pytest.raises(NoConsent, match="bank"):
-        export(made.place("clinic"), "run-1", [release(made.place("lab"), "run-1")])
+        export(made.context("clinic"), "run-1", [release(made.context("lab"), "run-1")])
 
 
 def test_a_release_shows_nothing_but_to_the_guest_and_cannot_be_altered(made):
-    good = release(made.place("lab"), "run-1")
+    good = release(made.context("lab"), "run-1")
     assert "lab_a" not in json.dumps(good) and "threshold" not in json.dumps(good)
-    other = release(made.place("bank"), "run-1")
+    other = release(made.context("bank"), "run-1")
     for change in (
         {"version": "run-2"},
         {"party": "bank"},
@@ -76,9 +78,9 @@ def test_a_release_shows_nothing_but_to_the_guest_and_cannot_be_altered(made):
         {"x": 1},
     ):
         with pytest.raises(ForeignRelease):
-            export(made.place("clinic"), "run-1", [{**good, **change}, other])
+            export(made.context("clinic"), "run-1", [{**good, **change}, other])
     with pytest.raises(ForeignRelease):
-        export(made.place("clinic"), "run-1", [{}])
+        export(made.context("clinic"), "run-1", [{}])
 
 
 @pytest.mark.parametrize(
@@ -93,22 +95,22 @@ def test_a_release_shows_nothing_but_to_the_guest_and_cannot_be_altered(made):
     ],
 )
 def test_a_signed_release_of_something_else_is_refused(made, monkeypatch, forge):
-    import fl_tasks.models.export as module
+    import tombolo.fl_tasks.models.export as module
 
     real = module.splits
     with monkeypatch.context() as patched:
         patched.setattr(module, "splits", lambda part: forge(real(part)))
-        forged = release(made.place("lab"), "run-1")
+        forged = release(made.context("lab"), "run-1")
     with pytest.raises(ForeignRelease) as caught:
-        export(made.place("clinic"), "run-1", [forged, release(made.place("bank"), "run-1")])
+        export(made.context("clinic"), "run-1", [forged, release(made.context("bank"), "run-1")])
     assert caught.value.party == "lab"
 
 
 def test_who_may_do_what(made):
     with pytest.raises(NotExportable):
-        release(made.place("clinic"), "run-1")
+        release(made.context("clinic"), "run-1")
     with pytest.raises(NotExportable):
-        export(made.place("lab"), "run-1", [])
+        export(made.context("lab"), "run-1", [])
 
 
 def test_commands(made, tmp_path):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from safetensors.numpy import load, save
 
-from fl_tasks.models.tensors import METADATA, from_file, to_file
+from tombolo.fl_tasks.models.tensors import METADATA, from_file, to_file
 
 shapes = st.lists(st.integers(0, 4), min_size=1, max_size=3).map(tuple)
 tensors = st.one_of(arrays(np.float64, shapes, elements=st.floats(allow_nan=False)), arrays(np.uint64, shapes))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fl_tasks.shares.dealt import Masks, Matrix, WrongProduct, dealer_addend, peer_addend
+from tombolo.fl_tasks.shares.dealt import Masks, Matrix, WrongProduct, dealer_addend, peer_addend
 
 SHAPES = st.tuples(st.integers(1, 30), st.lists(st.integers(1, 5), min_size=2, max_size=4), st.integers(0, 2**32))
 VECTOR = [16776993125319662258, 10493904327132595151, 4533389409103543246, 517764280360727795]

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fl_tasks.crypto.errors import NoHeadroom, OutOfRange
-from fl_tasks.crypto.fixedpoint import FEATURE_BITS
-from fl_tasks.shares.ring import LARGEST_COLUMN, Scale, product
+from tombolo.fl_tasks.crypto.errors import NoHeadroom, OutOfRange
+from tombolo.fl_tasks.crypto.fixedpoint import FEATURE_BITS
+from tombolo.fl_tasks.shares.ring import LARGEST_COLUMN, Scale, product
 
 WORD = st.integers(0, 2**64 - 1)
 

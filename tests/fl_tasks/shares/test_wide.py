@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fl_tasks.crypto.prf import Prf
-from fl_tasks.shares import wide
+from tombolo.fl_tasks.crypto.prf import Prf
+from tombolo.fl_tasks.shares import wide
 
 MODULUS = 1 << wide.BITS
 EDGES = [0, 1, -1, 2**64 - 1, 2**64, -(2**64), 2**128 - 1, -(2**128), 2**191 - 1, -(2**191)]

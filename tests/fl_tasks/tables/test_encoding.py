@@ -10,9 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contracts.tables import TableTerms
-from contracts.terms import LimitTerms
-from fl_tasks.tables.encoding import Encoder, LeverageTooHigh, MissingValues, NoColumns, NotFinite, TooExtreme, UnusableColumn
+from tombolo.agreements.tables import TableTerms
+from tombolo.agreements.terms import LimitTerms
+from tombolo.fl_tasks.tables.encoding import (
+    Encoder,
+    LeverageTooHigh,
+    MissingValues,
+    NoColumns,
+    NotFinite,
+    TooExtreme,
+    UnusableColumn,
+)
 
 RANDOM = np.random.default_rng(4)
 LIMITS = LimitTerms()

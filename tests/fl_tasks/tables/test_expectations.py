@@ -11,10 +11,10 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from cli.demo.demos import DEMOS
-from contracts.settings import TableSettings
-from fl_tasks.tables.expectations import Failed, _class, run_suite
-from fl_tasks.tables.source import read_table
+from tombolo.agreements.settings import TableSettings
+from tombolo.cli.demo.demos import DEMOS
+from tombolo.fl_tasks.tables.expectations import Failed, _class, run_suite
+from tombolo.fl_tasks.tables.source import read_table
 
 FEDERATIONS = Path(__file__).parents[3] / "federations"
 

@@ -7,10 +7,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.terms import AlignmentTerms
-from fl_tasks.tables.consent import withheld
-from fl_tasks.tables.ids import BadId, DuplicateIds, NoIdColumn, canonical_ids, composite, idcard, iso_date, phone, text, unique
-from fl_tasks.tables.source import Unreadable
+from tombolo.agreements.terms import AlignmentTerms
+from tombolo.fl_tasks.tables.consent import withheld
+from tombolo.fl_tasks.tables.ids import (
+    BadId,
+    DuplicateIds,
+    NoIdColumn,
+    canonical_ids,
+    composite,
+    idcard,
+    iso_date,
+    phone,
+    text,
+    unique,
+)
+from tombolo.fl_tasks.tables.source import Unreadable
 
 
 def terms(**changes) -> AlignmentTerms:

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from contracts.settings import TableSettings
-from fl_tasks.tables.source import NoTable, Unreadable, read_table
+from tombolo.agreements.settings import TableSettings
+from tombolo.fl_tasks.tables.source import NoTable, Unreadable, read_table
 
 
 def settings(**fields) -> TableSettings:

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from fl_tasks.stages.evaluate import evaluate
-from fl_tasks.stages.publish import publish
-from fl_tasks.stages.settle import settle
 from tests.federation import Federation
-from tests.fl_tasks.stages.trained import trained
+from tests.fl_tasks.workflow.trained import trained
+from tombolo.fl_tasks.workflow.evaluate import evaluate
+from tombolo.fl_tasks.workflow.publish import publish
+from tombolo.fl_tasks.workflow.settle import settle
 
 RUN = "run-1"
 
@@ -31,9 +31,9 @@ def served(readable: str = "") -> Iterator[str]:
     import uvicorn
     from fastapi import FastAPI
 
-    from operators.links import PREFIX
-    from plugins.console import airflow_side
-    from plugins.console.app import app
+    from tombolo.operators.links import PREFIX
+    from tombolo.plugins.console import airflow_side
+    from tombolo.plugins.console.app import app
 
     app.dependency_overrides = {
         airflow_side.may_read_dag.dependency: lambda: None,

@@ -14,14 +14,14 @@ from pathlib import Path
 import httpx
 import pytest
 
-from fl_tasks.models.reading import part_of_version
-from fl_tasks.stages.join import invite
-from plugins.console.facts.run import Closing
-from plugins.console.pages import money, page, size
-from storage.books import Entry
 from tests.federation import Federation
-from tests.fl_tasks.settlement.test_settle import joined
+from tests.fl_tasks.ledger.settlement.test_settle import joined
 from tests.plugins.console.settled import RUN, served, settled
+from tombolo.fl_tasks.models.reading import part_of_version
+from tombolo.fl_tasks.workflow.join import invite
+from tombolo.plugins.console.facts.run import Closing
+from tombolo.plugins.console.pages import money, page, size
+from tombolo.storage.books import Entry
 
 SCRIPT = "<script>document.title='run'</script>"
 HOSTILE = f"<html><body><h1>Results</h1>{SCRIPT}<img src=x onerror=\"document.title='run'\"></body></html>"
@@ -40,7 +40,7 @@ ASSETS = ("console.css", "console.js", "icon.svg", "icon-dark.svg")
 @pytest.fixture(scope="module")
 def fed(tmp_path_factory: pytest.TempPathFactory) -> Federation:
     made = settled(tmp_path_factory.mktemp("settled"))
-    folder = made.place("clinic").docs(RUN)
+    folder = made.context("clinic").docs(RUN)
     (folder / "validation").mkdir()
     (folder / "validation" / "index.html").write_text(HOSTILE)
     (folder / "model-card.md").write_text(CARD)
@@ -65,7 +65,7 @@ def facts(text: str) -> dict[str, str]:
 
 
 def test_nobody_reads_anything_without_a_login(fed: Federation, monkeypatch: pytest.MonkeyPatch) -> None:
-    from plugins.console.app import app
+    from tombolo.plugins.console.app import app
 
     monkeypatch.setenv("TOMBOLO_PARTY", str(fed.settings("clinic")))
     fill = {"dag_id": "trial_train", "run_id": RUN, "path:path": "model-card.md", "name": ASSETS[0]}
@@ -89,7 +89,7 @@ def test_the_overview_shows_only_what_the_user_may_read(fed: Federation, monkeyp
 
 
 def test_nothing_from_outside_the_runs_folder(console: str, fed: Federation) -> None:
-    folder = fed.place("clinic").docs(RUN)
+    folder = fed.context("clinic").docs(RUN)
     secret = fed.root / "clinic" / "secret.md"
     secret.write_text("a secret")
     (folder / "link.md").symlink_to(secret)
@@ -119,14 +119,14 @@ def test_nothing_from_outside_the_runs_folder(console: str, fed: Federation) -> 
 
 
 def test_the_numbers_are_the_ledgers(console: str, fed: Federation) -> None:
-    place = fed.place("clinic")
+    context = fed.context("clinic")
     overview = facts(httpx.get(f"{console}/").text)
-    assert overview["entries"] == str(len(list(place.chain.entries())))
+    assert overview["entries"] == str(len(list(context.chain.entries())))
     answer = httpx.get(f"{console}/runs/trial_train/{RUN}/")
-    shown, books = facts(answer.text), place.books(RUN)
+    shown, books = facts(answer.text), context.books(RUN)
     assert shown["artifacts"] == str(len(books.entries("sent")))
     assert shown["sent"] == str(sum(books.bytes_to().values())) and shown["sent-lab"] == str(books.bytes_to()["lab"])
-    metrics = place.blocks.get(1)["block"]["facts"]["metrics"]
+    metrics = context.blocks.get(1)["block"]["facts"]["metrics"]
     assert {name: float(shown[f"metric-{name}"]) for name in metrics} == metrics
     received = httpx.get(f"{console}/runs/trial_train/{RUN}/artifacts", params={"book": "received"}).text
     assert facts(received)["artifacts"] == str(len(books.entries("received")))
@@ -141,9 +141,9 @@ def test_a_page_of_artifacts_stays_small(console: str) -> None:
 
 
 def test_nothing_private_is_on_any_page(console: str, fed: Federation) -> None:
-    place = fed.place("clinic")
+    context = fed.context("clinic")
     text = "".join(httpx.get(f"{console}{path}").text for path in ("/", f"/runs/trial_train/{RUN}/"))
-    part = part_of_version(place, RUN).document
+    part = part_of_version(context, RUN).document
     for weight in filter(None, [*part["weights"], part["intercept"], *part["encoder"].get("mean", ())]):
         assert f"{weight:.5g}" not in text and str(weight) not in text
     assert not re.search(r"\b1-\d{4}\b", text), "an id of the tables"
@@ -154,7 +154,7 @@ def test_nothing_private_is_on_any_page(console: str, fed: Federation) -> None:
 def test_hostile_texts_are_shown_as_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fed = joined(tmp_path)
     run = fed.start()
-    books = fed.place("clinic").books(run)
+    books = fed.context("clinic").books(run)
     evil = '"><img src=x onerror=alert(1)>'
     sent = Entry(
         evil, f"to-lab/trial/{run}/000001/train.{evil.replace('/', '')}/{SCRIPT}", SCRIPT, evil, 5, 1, (SCRIPT, evil), "2026-01-01"
@@ -195,7 +195,7 @@ def test_nothing_yet_is_a_state_of_its_own(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("TOMBOLO_PARTY", str(fed.settings("lab")))
     with served() as address:
         empty = httpx.get(f"{address}/").text
-        invite(fed.place("clinic"), "soon")
+        invite(fed.context("clinic"), "soon")
         monkeypatch.setenv("TOMBOLO_PARTY", str(fed.settings("clinic")))
         invited = httpx.get(f"{address}/runs/trial_train/soon/").text
     assert "No run yet" in empty and "No model yet" in empty and "Nothing is recorded yet" in empty
@@ -229,16 +229,15 @@ def test_contributions_and_rewards_are_shown_as_they_stand_in_the_block() -> Non
 
 
 def _parts() -> object:
-    from plugins.console.pages import _environment
+    from tombolo.plugins.console.pages import _environment
 
     return _environment().get_template("_parts.html").module
 
 
 def test_the_plugin_starts_light() -> None:
     """The API server waits for its plugins: what reads the ledger is imported by the first request that needs it."""
-    program = (
-        "import sys, plugins.console.app; print(sorted({name.split('.')[0] for name in sys.modules} & {'fl_tasks', 'contracts'}))"
-    )
+    heavy = "('tombolo.fl_tasks', 'tombolo.agreements')"
+    program = f"import sys, tombolo.plugins.console.app; print([name for name in {heavy} if name in sys.modules])"
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=Path(__file__).parents[3])
     assert run.stdout.splitlines()[-1:] == ["[]"], run.stdout + run.stderr
 
@@ -259,7 +258,7 @@ def test_in_a_browser(console: str, fed: Federation, tmp_path: Path) -> None:
     from selenium.webdriver.common.keys import Keys
     from selenium.webdriver.support.ui import Select, WebDriverWait
 
-    from cli.demo.screenshots import _browser
+    from tombolo.cli.demo.screenshots import _browser
 
     home = f"{console}/runs/trial_train/{RUN}/"
     browser = _browser(str(tmp_path / "profile"))
@@ -279,10 +278,10 @@ def test_in_a_browser(console: str, fed: Federation, tmp_path: Path) -> None:
 
         browser.execute_script("window.unharmed = true")
         Select(one("[name=peer]")).select_by_value("notary")
-        sent = len([entry for entry in fed.place("clinic").books(RUN).entries("sent") if entry.peer == "notary"])
+        sent = len([entry for entry in fed.context("clinic").books(RUN).entries("sent") if entry.peer == "notary"])
         wait.until(lambda _: one("[data-fact=artifacts]").get_attribute("value") == str(sent))
         browser.find_elements(By.CSS_SELECTOR, ".switch a")[1].click()
-        received = len(fed.place("clinic").books(RUN).entries("received"))
+        received = len(fed.context("clinic").books(RUN).entries("received"))
         wait.until(lambda _: one("[data-fact=artifacts]").get_attribute("value") == str(received))
         one(".pager a[rel=next]").click()
         wait.until(lambda _: "Page 2 of" in one(".pager").text)

@@ -8,10 +8,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from fl_tasks.checkpoints import pack
-from storage.canonical import canonical
-from tests.fl_tasks.horizontal.hospitals import HOSPITALS, hospitals
+from tests.fl_tasks.learning.horizontal.hospitals import HOSPITALS, hospitals
 from tests.plugins.console.settled import served
+from tombolo.fl_tasks.runtime.checkpoints import pack
+from tombolo.storage.canonical import canonical
 
 
 def rows(text: str) -> dict[str, list[str]]:
@@ -26,8 +26,8 @@ def test_every_party_sees_its_own_side(tmp_path: Path, monkeypatch: pytest.Monke
     fed = hospitals(tmp_path)
     run, three = fed.start(), list(HOSPITALS[:3])
     for round, there in ((1, list(HOSPITALS)), (2, three)):
-        fed.place("centre").run_area(run).area("train").keep(f"closed/{round:06d}.0/masked", canonical(there))
-    west = fed.place("west").run_area(run).area("train")
+        fed.context("centre").run_area(run).area("train").keep(f"closed/{round:06d}.0/masked", canonical(there))
+    west = fed.context("west").run_area(run).area("train")
     west.keep("survivors/000001.0", canonical({"survivors": list(HOSPITALS)}))
     west.keep("checkpoints/000002", pack({"loss": []}))
     shown = {}

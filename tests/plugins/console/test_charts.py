@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plugins.console.charts import HEIGHT, WIDTH, bar, bars, curve
+from tombolo.plugins.console.charts import HEIGHT, WIDTH, bar, bars, curve
 
 NUMBERS = st.floats(-1e9, 1e9, allow_nan=False)
 

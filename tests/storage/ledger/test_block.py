@@ -6,13 +6,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storage.canonical import canonical, digest, parse
-from storage.identity import PartyKeys, SignatureRefused
-from storage.ledger.block import DOMAIN, FactsDiffer, ForgedBlock, build, document, made_from, read_attestation, verify_block
-from storage.ledger.signed import BadStatement, Signed
-from storage.ledger.voting import Ballot, NotFinal, Voter
-from storage.private import PrivateArea
-from storage.stores.memory import MemoryStore
+from tombolo.storage.canonical import canonical, digest, parse
+from tombolo.storage.identity import PartyKeys, SignatureRefused
+from tombolo.storage.ledger.block import (
+    DOMAIN,
+    FactsDiffer,
+    ForgedBlock,
+    build,
+    document,
+    made_from,
+    read_attestation,
+    verify_block,
+)
+from tombolo.storage.ledger.signed import BadStatement, Signed
+from tombolo.storage.ledger.voting import Ballot, NotFinal, Voter
+from tombolo.storage.private import PrivateArea
+from tombolo.storage.stores.memory import MemoryStore
 
 KEYS = {name: PartyKeys.new(name) for name in ("ann", "ben", "cy", "dee", "eve")}
 HASH = "0" * 64

@@ -8,13 +8,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storage.errors import CodedError
-from storage.identity import PartyKeys
-from storage.ledger.blocks import Blocks, OtherBlock
-from storage.ledger.chain import FIRST_PREVIOUS, SEGMENT_ENTRIES, BadSegment, Chain, Segment, segment_key
-from storage.ledger.entries import BadEntry, Entry
-from storage.stores.local import LocalStore
-from storage.stores.memory import MemoryStore
+from tombolo.storage.errors import CodedError
+from tombolo.storage.identity import PartyKeys
+from tombolo.storage.ledger.blocks import Blocks, OtherBlock
+from tombolo.storage.ledger.chain import (
+    FIRST_PREVIOUS,
+    SEGMENT_ENTRIES,
+    BadSegment,
+    Chain,
+    Segment,
+    segment_key,
+)
+from tombolo.storage.ledger.entries import BadEntry, Entry
+from tombolo.storage.stores.local import LocalStore
+from tombolo.storage.stores.memory import MemoryStore
 
 KEYS = PartyKeys.new("ann")
 

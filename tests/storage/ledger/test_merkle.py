@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage.ledger.merkle import BadProof, leaf, proof, root, verify_proof
+from tombolo.storage.ledger.merkle import BadProof, leaf, proof, root, verify_proof
 
 # Certificate Transparency's reference inputs and the roots over the first 1, 2, 3 and 8 of them (RFC 6962 implementations).
 INPUTS = [bytes.fromhex(one) for one in ("", "00", "10", "2021", "3031", "40414243", "5051525354555657", "60616263646566676869")]

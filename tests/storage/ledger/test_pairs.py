@@ -7,7 +7,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage.ledger.pairs import Line, joint_salt, leaf, match, summary
+from tombolo.storage.ledger.pairs import Line, joint_salt, leaf, match, summary
 
 lines = st.builds(
     Line,

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storage.identity import PartyKeys, SignatureRefused
-from storage.ledger.signed import BadStatement, Signed
-from storage.ledger.voting import DOMAIN, PRECOMMIT, PREVOTE, Ballot, NotFinal, Voter, quorum
-from storage.private import PrivateArea
-from storage.stores.memory import MemoryStore
+from tombolo.storage.identity import PartyKeys, SignatureRefused
+from tombolo.storage.ledger.signed import BadStatement, Signed
+from tombolo.storage.ledger.voting import DOMAIN, PRECOMMIT, PREVOTE, Ballot, NotFinal, Voter, quorum
+from tombolo.storage.private import PrivateArea
+from tombolo.storage.stores.memory import MemoryStore
 
 A, B = "a" * 64, "b" * 64
 

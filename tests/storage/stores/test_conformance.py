@@ -18,10 +18,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storage.stores.base import BadKey, KeyMissing, KeyTaken, NotCreateOnly, Store, StoreRefused, check_key, check_prefix
-from storage.stores.local import LocalStore
-from storage.stores.memory import MemoryStore
-from storage.stores.probe import check_create_only
+from tombolo.storage.stores.base import (
+    BadKey,
+    KeyMissing,
+    KeyTaken,
+    NotCreateOnly,
+    Store,
+    StoreRefused,
+    check_key,
+    check_prefix,
+)
+from tombolo.storage.stores.local import LocalStore
+from tombolo.storage.stores.memory import MemoryStore
+from tombolo.storage.stores.probe import check_create_only
 
 S3 = pytest.param("s3", marks=[pytest.mark.s3])
 
@@ -161,13 +170,13 @@ def test_a_store_may_forbid_to_delete():
 
 def test_processes_race_for_one_file(tmp_path):
     program = (
-        "import sys\nfrom storage.stores.base import KeyTaken\nfrom storage.stores.local import LocalStore\n"
+        "import sys\nfrom tombolo.storage.stores.base import KeyTaken\nfrom tombolo.storage.stores.local import LocalStore\n"
         "store = LocalStore(sys.argv[1])\nprint('ready', flush=True)\nsys.stdin.readline()\n"
         "for n in range(40):\n    try:\n        store.put(f'race/{n}/key', b'x')\n        print(n)\n"
         "    except KeyTaken:\n        pass\n"
     )
     command = [sys.executable, "-c", program, str(tmp_path / "store")]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "env": {**os.environ, "PYTHONPATH": "."}}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "env": dict(os.environ)}
     racers = [subprocess.Popen(command, **pipes) for _ in range(3)]
     for racer in racers:
         assert racer.stdout.readline() == "ready\n"
@@ -189,11 +198,11 @@ def test_only_the_owner_may_look_into_a_directory_and_nothing_else_is_left_there
 
 def test_a_killed_writer_leaves_nothing_to_read(tmp_path):
     program = (
-        "import sys\nfrom storage.stores.local import LocalStore\nstore = LocalStore(sys.argv[1])\n"
+        "import sys\nfrom tombolo.storage.stores.local import LocalStore\nstore = LocalStore(sys.argv[1])\n"
         "for n in range(10**6):\n    store.put(f'k/{n}', b'x' * 500_000)\n"
     )
     for _ in range(3):
-        process = subprocess.Popen([sys.executable, "-c", program, str(tmp_path / "store")], env={**os.environ, "PYTHONPATH": "."})
+        process = subprocess.Popen([sys.executable, "-c", program, str(tmp_path / "store")], env=dict(os.environ))
         deadline = time.monotonic() + 30
         while not LocalStore(tmp_path / "store").list("k/") and time.monotonic() < deadline:
             time.sleep(0.01)

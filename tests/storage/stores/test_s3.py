@@ -15,17 +15,25 @@ from pathlib import Path
 import pytest
 from minio.error import S3Error
 
-from storage.books import Books
-from storage.exchange import Exchange, Peer, Self
-from storage.identity import PartyKeys
-from storage.private import PrivateArea
-from storage.schema import Message, Public
-from storage.stores import policy
-from storage.stores.base import BadKey, BadStoreAddress, KeyMissing, KeyTaken, NotCreateOnly, StoreRefused, StoreUnreachable
-from storage.stores.minio import MinioStore, S3Config
-from storage.stores.opening import from_airflow_connection, open_store
-from storage.stores.probe import check_create_only
 from tests.rgw import free_port
+from tombolo.storage.books import Books
+from tombolo.storage.exchange import Exchange, Peer, Self
+from tombolo.storage.identity import PartyKeys
+from tombolo.storage.private import PrivateArea
+from tombolo.storage.schema import Message, Public
+from tombolo.storage.stores import policy
+from tombolo.storage.stores.base import (
+    BadKey,
+    BadStoreAddress,
+    KeyMissing,
+    KeyTaken,
+    NotCreateOnly,
+    StoreRefused,
+    StoreUnreachable,
+)
+from tombolo.storage.stores.minio import MinioStore, S3Config
+from tombolo.storage.stores.opening import from_airflow_connection, open_store
+from tombolo.storage.stores.probe import check_create_only
 
 pytestmark = [pytest.mark.s3]
 NUMBERS = Message("numbers", "guest", "host", {"value": Public("float64", "test")}, learns="numbers", step="1")
@@ -197,7 +205,7 @@ def test_foreign_names_in_a_bucket_are_passed_over(gateway):
 
 def test_a_store_works_on_after_a_fork(gateway):
     program = (
-        "import os, sys\nfrom storage.stores.opening import open_store\nstore = open_store(sys.argv[1])\n"
+        "import os, sys\nfrom tombolo.storage.stores.opening import open_store\nstore = open_store(sys.argv[1])\n"
         "assert store.list('to-none/') == []\nmade = store.client\npid = os.fork()\n"
         "ok = store.list('to-none/') == [] and (store.client is made) == (pid != 0)\n"
         "if pid == 0:\n    os._exit(0 if ok else 1)\n"

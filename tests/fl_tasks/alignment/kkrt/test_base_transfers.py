@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fl_tasks.alignment.kkrt import base_transfers
-from fl_tasks.alignment.kkrt.base_transfers import TRANSFERS, Chooser, offer
-from fl_tasks.crypto import ristretto
-from fl_tasks.crypto.errors import InvalidPoint
-from fl_tasks.crypto.prf import Prf
+from tombolo.fl_tasks.alignment.kkrt import base_transfers
+from tombolo.fl_tasks.alignment.kkrt.base_transfers import TRANSFERS, Chooser, offer
+from tombolo.fl_tasks.crypto import ristretto
+from tombolo.fl_tasks.crypto.errors import InvalidPoint
+from tombolo.fl_tasks.crypto.prf import Prf
 
 STREAM = Prf(b"b" * 32).stream
 SALT = bytes(range(32))

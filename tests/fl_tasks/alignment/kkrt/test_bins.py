@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fl_tasks.alignment.kkrt.bins import EMPTY, bin_count, place
-from fl_tasks.crypto.prf import Prf
+from tombolo.fl_tasks.alignment.kkrt.bins import EMPTY, bin_count, place
+from tombolo.fl_tasks.crypto.prf import Prf
 
 STREAM = Prf(b"p" * 32).stream
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fl_tasks.alignment.kkrt import extension
-from fl_tasks.alignment.kkrt.extension import stretch, transposed
-from fl_tasks.crypto.prf import Prf
+from tombolo.fl_tasks.alignment.kkrt import extension
+from tombolo.fl_tasks.alignment.kkrt.extension import stretch, transposed
+from tombolo.fl_tasks.crypto.prf import Prf
 
 STREAM = Prf(b"e" * 32).stream
 KEYS = [STREAM("zero", number).bytes(32) for number in range(512)]

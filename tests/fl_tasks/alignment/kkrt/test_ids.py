@@ -7,9 +7,18 @@ import math
 import numpy as np
 import pytest
 
-from fl_tasks.alignment.kkrt import ids
-from fl_tasks.alignment.kkrt.ids import bins_of, blocks, code_words, divided, for_function, part_bound, part_count, tokens
-from fl_tasks.alignment.kkrt.messages import PartTooFull
+from tombolo.fl_tasks.alignment.kkrt import ids
+from tombolo.fl_tasks.alignment.kkrt.ids import (
+    bins_of,
+    blocks,
+    code_words,
+    divided,
+    for_function,
+    part_bound,
+    part_count,
+    tokens,
+)
+from tombolo.fl_tasks.alignment.kkrt.messages import PartTooFull
 
 SALT = bytes(range(32))
 IDS = [f"customer-{number}" for number in range(70_000)]  # more than one batch

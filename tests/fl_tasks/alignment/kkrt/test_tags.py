@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fl_tasks.alignment.kkrt.tags import ascend, ascending, tag_bytes, tags
-from fl_tasks.crypto.prf import Prf
+from tombolo.fl_tasks.alignment.kkrt.tags import ascend, ascending, tag_bytes, tags
+from tombolo.fl_tasks.crypto.prf import Prf
 
 SALT = bytes(range(32))
 

@@ -1,0 +1,133 @@
+"""A run's manifest: the invitation and every party's join, in one document that all sign before data is touched."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from tombolo.storage.canonical import digest
+from tombolo.storage.errors import CodedError
+
+
+def _moment(value: str) -> str:
+    datetime.fromisoformat(value)
+    return value
+
+
+Moment = Annotated[str, Field(max_length=40), AfterValidator(_moment)]
+Run = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,199}$")]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class BadManifest(CodedError):
+    code = "TMB-MANIFEST-001"
+    cause = "An invitation, join or manifest is malformed."
+    remedy = "All parties must run the same version of Tombolo; look at the sending party's log."
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def document(self) -> dict[str, Any]:
+        return self.model_dump(mode="json")
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the canonical document."""
+        return digest(self.document())
+
+    @classmethod
+    def from_document(cls, document: Any) -> Self:
+        """Read what a party wrote; raises :class:`BadManifest` without quoting it."""
+        try:
+            return cls.model_validate(document)
+        except ValidationError as error:
+            fields = sorted({".".join(map(str, one["loc"])) for one in error.errors()})
+            raise BadManifest(f"{cls.__name__}: {', '.join(fields) or 'not a document'}.") from None
+
+
+Kind = Literal["train", "predict", "index", "query"]
+
+
+class Invitation(_Document):
+    """What the guest proposes: a run of one kind with all its parameters.
+
+    ``model`` is the run that published the model to predict with, or built the index to ask or to bring up to date.
+    """
+
+    run: Run
+    kind: Kind
+    agreement: str = Field(max_length=63)
+    agreement_digest: Digest
+    initiator: str = Field(max_length=63)
+    parameters: dict[str, int | float | str | bool | None]
+    as_of: Moment
+    created: Moment
+    expires: Moment
+    model: Run | None = None
+
+    @property
+    def expires_at(self) -> datetime:
+        moment = datetime.fromisoformat(self.expires)
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+class _Yes(_Document):
+    run: Run
+    party: str = Field(max_length=63)
+    seal: str = Field(max_length=4096)
+    approver: str = Field(max_length=200)
+    created: Moment
+
+
+class Join(_Yes):
+    """One party's yes to an invitation: its sealing key for this run, and who approved."""
+
+    invitation_digest: Digest
+
+
+class LateJoin(_Yes):
+    """A client's yes to a run that has begun without it: to its manifest, by which all others work already."""
+
+    manifest: Digest
+
+
+class Decline(_Document):
+    """A client's no to an invitation, where the terms let a run begin without it; it stands in place of a join."""
+
+    run: Run
+    party: str = Field(max_length=63)
+    invitation_digest: Digest
+    decliner: str = Field(max_length=200)
+    created: Moment
+
+
+class Closing(_Document):
+    """The aggregator's word on which clients take part: who had joined and who had declined when joining was closed.
+
+    Who is in neither list had not answered.
+    """
+
+    run: Run
+    invitation_digest: Digest
+    joined: tuple[str, ...]
+    declined: tuple[str, ...]
+    closed: Moment
+
+
+class Manifest(_Document):
+    """The invitation and the joins sorted by party: every party builds the same one by itself."""
+
+    invitation: Invitation
+    joins: tuple[Join, ...]
+
+    @classmethod
+    def build(cls, invitation: Invitation, joins: list[Join]) -> Manifest:
+        return cls(invitation=invitation, joins=tuple(sorted(joins, key=lambda join: join.party)))
+
+    @property
+    def parties(self) -> list[str]:
+        """Who takes part, sorted."""
+        return [join.party for join in self.joins]

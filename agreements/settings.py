@@ -1,0 +1,133 @@
+"""Party settings: what belongs to one party alone, in a file that never leaves it."""
+
+from __future__ import annotations
+
+import os
+import re
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, PrivateAttr, field_validator, model_validator
+
+from tombolo.agreements.reading import BadDocument, read_model
+from tombolo.agreements.tables import Strict
+from tombolo.agreements.terms import Name
+from tombolo.storage.errors import CodedError
+from tombolo.storage.identity import BadKeyMaterial, PartyKeys
+
+VARIABLE = "TOMBOLO_PARTY"
+
+
+class NoSettings(CodedError):
+    code = "TMB-SETTINGS-001"
+    cause = "It is not known which party this is."
+    remedy = f"Set the environment variable {VARIABLE} to the party settings file, or pass --settings."
+
+
+class TableSettings(Strict):
+    """Where a table comes from: a file, or a query over an Airflow SQL connection with :as_of as a parameter."""
+
+    source: Literal["parquet", "csv", "sql"]
+    path: str | None = None
+    connection: str | None = None
+    query: str | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.source == "sql" and not (self.connection and self.query and not self.path):
+            raise ValueError("source: sql takes connection and query")
+        if self.source != "sql" and (not self.path or self.connection or self.query):
+            raise ValueError(f"source: {self.source} takes path")
+        return self
+
+
+class AgreementSettings(Strict):
+    """One agreement's tables and lists at this party; paths are relative to the settings file."""
+
+    table: TableSettings | None = None
+    predict_table: TableSettings | None = None
+    labels_table: TableSettings | None = None
+    consent: str | None = None
+    suite: str | None = None
+    split: str | None = None
+    rename: dict[str, str] = Field(default={}, description="agreed id column: the column's name in this party's tables")
+
+
+class PartySettings(Strict):
+    """The settings file as a whole."""
+
+    party: Name
+    keys: str
+    store: str
+    peers: dict[Name, str] = Field(default_factory=dict)
+    federations: Path
+    workers: int | None = Field(None, ge=1)
+    executor: str | None = None
+    inline_seconds: float = Field(10, ge=0)
+    agreements: dict[Name, AgreementSettings] = Field(default_factory=dict)
+
+    _folder: Path = PrivateAttr(default_factory=Path.cwd)
+
+    @field_validator("executor")
+    @classmethod
+    def _own_cluster(cls, address: str | None) -> str | None:
+        if address is None:
+            return None
+        scheme, host = urlsplit(address).scheme, urlsplit(address).hostname
+        if not re.fullmatch(r"(dask|tls)://(\[[0-9a-f:]+\]|[\w.-]+):\d{1,5}", address, re.ASCII | re.IGNORECASE):
+            raise ValueError("executor is dask://host:port or tls://host:port")
+        if scheme == "dask" and not _this_machine(host or ""):
+            raise ValueError("dask:// is not encrypted and ends at this machine; beyond it, use tls://host:port")
+        return address
+
+    @classmethod
+    def load(cls, path: Path | None = None) -> PartySettings:
+        """Read the file at ``path`` or the one that TOMBOLO_PARTY names."""
+        named = path or (Path(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else None)
+        if named is None:
+            raise NoSettings()
+        read = read_model(named, cls)
+        folder = named.resolve().parent
+        settings = read.model_copy(update={"federations": (folder / read.federations).resolve()})
+        settings._folder = folder
+        return settings
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the settings file: relative paths start here."""
+        return self._folder
+
+    def path(self, relative: str) -> Path:
+        return self._folder / relative
+
+    def for_agreement(self, name: str) -> AgreementSettings:
+        return self.agreements.get(name, AgreementSettings())
+
+    def load_keys(self) -> PartyKeys:
+        """The party's keys from ``file:PATH`` or, in Airflow's secrets backend, ``airflow://CONNECTION`` (password field)."""
+        kind, _, place = self.keys.partition(":")
+        if kind == "file":
+            keys = PartyKeys.load(self.path(place.removeprefix("//")))
+        elif kind == "airflow":
+            keys = PartyKeys.from_json(_airflow_secret(place.removeprefix("//")))
+        else:
+            raise BadDocument("keys is file:PATH or airflow://CONNECTION.")
+        if keys.party != self.party:
+            raise BadKeyMaterial(f"The keys are those of {keys.party}.", party=self.party)
+        return keys
+
+
+def _this_machine(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _airflow_secret(connection: str) -> str:
+    from airflow.sdk import BaseHook
+
+    found: Any = BaseHook.get_connection(connection)
+    return found.password or ""

@@ -1,0 +1,1 @@
+"""What several protocols share: metrics, links, networks, trees, sums over clients, columns of several parties."""

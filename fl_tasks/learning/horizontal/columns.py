@@ -1,0 +1,110 @@
+"""The columns that all clients have, as the terms name them, and the encoder that statistics over all clients make of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tombolo.agreements.terms import Terms
+from tombolo.fl_tasks.tables.encoding import Column, Encoder, NoColumns
+from tombolo.storage.errors import CodedError
+
+Floats = npt.NDArray[np.float64]
+
+
+class ForeignStatistics(CodedError):
+    code = "TMB-HORIZONTAL-001"
+    cause = "What the aggregator says of sums over all clients cannot be: another number of values, or not finite."
+    remedy = "All parties must run the same version; if they do, ask the aggregator."
+
+
+class ForeignSums(CodedError):
+    code = "TMB-HORIZONTAL-002"
+    cause = "Sums over all clients cannot be: negative counts, or columns whose bins do not add up to the same."
+    remedy = "One of the clients computes with other columns or bins; a sum does not tell which. Compare versions and tables."
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A client's training rows: its table of feature columns, and labels of shape (rows,)."""
+
+    table: pa.Table
+    labels: Floats
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Over the training rows of all clients: how many there are; of every expanded column how many values are there, their mean and
+    the deviation of all rows with the mean in place of missing values; mean and deviation of the label (0 and 1 for classes)."""
+
+    rows: float
+    present: Floats
+    mean: Floats
+    scale: Floats
+    label_mean: float = 0.0
+    label_scale: float = 1.0
+
+    def document(self) -> dict[str, Any]:
+        """As JSON."""
+        arrays = {name: getattr(self, name).tolist() for name in ("present", "mean", "scale")}
+        return {"rows": self.rows, **arrays, "label_mean": self.label_mean, "label_scale": self.label_scale}
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> Statistics:
+        """Inverse of :meth:`document`."""
+        arrays = {name: np.array(document[name]) for name in ("present", "mean", "scale")}
+        return cls(document["rows"], **arrays, label_mean=document["label_mean"], label_scale=document["label_scale"])
+
+
+def expanded(terms: Terms) -> list[tuple[str, bool]]:
+    """Names of the numeric columns that the terms' columns become, and whether each is a level's."""
+    assert terms.task.horizontal is not None
+    names: list[tuple[str, bool]] = []
+    for name, column in terms.task.horizontal.features.items():
+        names += [(name, False)] if column.levels is None else [(f"{name}={level}", True) for level in column.levels]
+    return names
+
+
+def raw(terms: Terms, table: pa.Table) -> Floats:
+    """Expanded columns of a client's rows, not standardised, NaN where a number is missing; shape (rows, columns)."""
+    parts = []
+    for column in _columns(terms):
+        kept = column if column.missing == "reject" or column.levels else Column(column.name, column.kind, "level")
+        parts += [values for _, values in kept.expand(table, keep_missing=True)]
+    return np.column_stack(parts) if parts else np.zeros((table.num_rows, 0))
+
+
+def encoder(terms: Terms, found: Statistics) -> Encoder:
+    """The same at every party: constant columns and levels with too few ones or zeros are left out. Raises NoColumns."""
+    names, keep = expanded(terms), []
+    for index, (_, level) in enumerate(names):
+        ones = found.mean[index] * found.rows
+        rare = level and min(ones, found.rows - ones) < terms.limits.minimum_one_hot_count - 0.5
+        if not rare and found.scale[index] > 1e-12 * max(1.0, abs(found.mean[index])):
+            keep.append(index)
+    if not keep:
+        raise NoColumns(f"Of {len(names)} columns.")
+    picked = tuple(names[index][0] for index in keep)
+    return Encoder(filled(terms, found), picked, tuple(found.mean[keep].tolist()), tuple(found.scale[keep].tolist()))
+
+
+def filled(terms: Terms, found: Statistics) -> tuple[Column, ...]:
+    """The terms' columns, with the joint means for missing numbers."""
+    fills = dict(zip((name for name, _ in expanded(terms)), found.mean.tolist(), strict=True))
+    return tuple(
+        Column(one.name, one.kind, one.missing, 0.0 if one.levels else fills[one.name], one.clip, one.levels)
+        for one in _columns(terms)
+    )
+
+
+def _columns(terms: Terms) -> list[Column]:
+    assert terms.task.horizontal is not None
+    return [
+        Column(name, "numeric" if one.levels is None else "categorical", one.missing, clip=one.clip, levels=tuple(one.levels or ()))
+        for name, one in terms.task.horizontal.features.items()
+    ]

@@ -1,0 +1,99 @@
+"""A page about the training rows of all clients together, for people: made from secure sums, the same at every party."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+
+import numpy as np
+
+from tombolo.agreements.terms import Terms
+from tombolo.fl_tasks.learning.horizontal.columns import Statistics, expanded
+from tombolo.fl_tasks.learning.horizontal.quantiles import Quartile, quartiles_of
+from tombolo.fl_tasks.learning.horizontal.statistics import statistics_of
+from tombolo.fl_tasks.runtime.context import PartyContext
+
+PAGE = "training-rows"
+_STYLE = Path(__file__).parents[2] / "ledger" / "audit" / "style.css"
+_NUMBERS = ("column", "values", "missing", "mean", "deviation", "lower quartile", "median", "upper quartile")
+_LEVELS = ("column", "level", "rows", "share")
+
+
+def write_page(context: PartyContext, run: str) -> Path:
+    """Write the page beside the run's other documents, for the owner's eyes; once. Raises ForeignStatistics before there is any."""
+    path = context.docs(run) / PAGE / "index.html"
+    if not path.exists():
+        area = context.run_area(run).area("train")
+        text = page(context.terms, statistics_of(area), quartiles_of(area), len(context.terms.roles()) - 1)
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        part = path.with_name(".page")
+        part.write_text(text, encoding="utf-8")
+        part.chmod(0o600)
+        part.replace(path)
+    return path
+
+
+def page(terms: Terms, found: Statistics, quartiles: Mapping[str, Sequence[Quartile]], clients: int) -> str:
+    """The page as HTML. Counts below ``limits.minimum_one_hot_count`` are not shown, nor what is said of so few values."""
+    assert terms.task.horizontal is not None
+    least, rows = terms.limits.minimum_one_hot_count, round(found.rows)
+    numbers, levels = [], []
+    for at, (name, level) in enumerate(expanded(terms)):
+        if level:
+            column, _, value = name.partition("=")
+            levels.append((column, value, *_share(round(found.mean[at] * rows), rows, least)))
+        else:
+            numbers.append((name, *_number(found, at, least), *_quartiles(quartiles.get(name) or (), found.present[at] >= least)))
+    threshold = terms.task.horizontal.threshold_of(clients)
+    body = [
+        f"<p class=over>{escape(terms.name)}</p><h1>Training rows of all clients</h1>",
+        f"<p>{rows:,} rows, held-out rows left aside. Every number on this page comes from sums over at least {threshold} of "
+        f"{clients} clients, and none from one client alone; counts below {least} are not shown.</p>",
+        _table("Numbers", _NUMBERS, numbers),
+        _table("Levels", _LEVELS, levels),
+    ]
+    style = _STYLE.read_text(encoding="utf-8")
+    head = '<meta charset=utf-8><meta name=viewport content="width=device-width, initial-scale=1">'
+    head += f"<title>Training rows of all clients</title><style>{style}</style>"
+    return f"<!doctype html><html lang=en><head>{head}</head><body><main>{''.join(body)}</main></body></html>\n"
+
+
+def _number(found: Statistics, at: int, least: int) -> tuple[str, ...]:
+    """Values, share of missing ones, mean and deviation."""
+    rows, present = round(found.rows), round(found.present[at])
+    if present < least:
+        return f"fewer than {least}", "", "", ""
+    deviation = found.scale[at] * np.sqrt(rows / present)
+    missing = rows - present
+    share = "none" if not missing else f"fewer than {least}" if missing < least else f"{missing / rows:.1%}"
+    return (
+        f"{present:,}" if not 0 < missing < least else f"more than {rows - least:,}",
+        share,
+        f"{found.mean[at]:.5g}",
+        f"{deviation:.5g}",
+    )
+
+
+def _quartiles(found: Sequence[Quartile], enough: bool) -> list[str]:
+    """With how far each may be off; nothing where they were not asked for."""
+    if not found or not enough:
+        return ["", "", ""]
+    return [f"{one.value:.5g} ± {one.error:.1g}" if one.error is not None else f"{one.value:.5g} or beyond" for one in found]
+
+
+def _share(ones: int, rows: int, least: int) -> tuple[str, str]:
+    """How many rows have a level, and their share of all."""
+    if ones < least:
+        return f"fewer than {least}", ""
+    if rows - ones < least:
+        return f"more than {rows - least:,}", ""
+    return f"{ones:,}", f"{ones / rows:.1%}"
+
+
+def _table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    if not rows:
+        return ""
+    cells = "".join(f"<tr>{''.join(f'<td>{escape(one)}</td>' for one in row)}</tr>" for row in rows)
+    names = "".join(f"<th>{escape(name)}</th>" for name in head)
+    return f"<h2>{title}</h2><div class=scroll><table><tr>{names}</tr>{cells}</table></div>"

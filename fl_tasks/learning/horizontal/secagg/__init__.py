@@ -1,0 +1,24 @@
+"""Secure aggregation: the aggregator learns the sum over the clients that stayed, and nothing of any of them.
+
+Bonawitz et al., *Practical Secure Aggregation for Privacy-Preserving Machine Learning*, CCS 2017, with the consistency round always
+on, as rounds of artifacts: a client may vanish before, during or after any step. With more than 50 clients, masks and shares are
+those of neighbours in a graph (Bell et al., CCS 2020).
+"""
+
+from tombolo.fl_tasks.learning.horizontal.secagg.aggregator import Closing, Sum, aggregate, rostered
+from tombolo.fl_tasks.learning.horizontal.secagg.client import contribute
+from tombolo.fl_tasks.learning.horizontal.secagg.masking import from_words, integer_words, to_words, words_integers
+from tombolo.fl_tasks.learning.horizontal.secagg.messages import MESSAGES
+
+__all__ = [
+    "MESSAGES",
+    "Closing",
+    "Sum",
+    "aggregate",
+    "contribute",
+    "from_words",
+    "integer_words",
+    "rostered",
+    "to_words",
+    "words_integers",
+]

@@ -1,0 +1,117 @@
+"""Statistics over all clients' training rows by three secure sums: means, mean absolute deviations, and squares in their units.
+
+The deviation of a column is measured in units of its mean absolute deviation, so that columns of any size keep their digits. With
+``task.privacy`` there is one sum, of rows: columns are standardised by the agreed ranges, which say nothing of any row. Where a run
+finds quantiles, they follow.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tombolo.fl_tasks.learning.horizontal.columns import Floats, ForeignStatistics, Rows, Statistics, expanded, raw
+from tombolo.fl_tasks.learning.horizontal.quantiles import aggregate_quartiles, client_quartiles, wanted
+from tombolo.fl_tasks.learning.horizontal.sums import Attendance, contribute_values, sum_values, told
+from tombolo.fl_tasks.learning.vertical.block import BatchTooSmall
+from tombolo.fl_tasks.runtime.session import Session
+from tombolo.storage.canonical import canonical, parse
+from tombolo.storage.private import PrivateArea
+
+_LARGEST = 1 << 26
+
+
+def client_statistics(session: Session, rows: Rows) -> Statistics:
+    """A client's part; returns what all clients' rows have in common. Raises ForeignStatistics and what sums raise."""
+    stored = session.area.get("statistics")
+    if stored is None and session.terms.task.privacy is not None:
+        session.within(0)
+        contribute_values(session, [len(rows.labels)])
+        stored = _keep_ranges(session, told(session, 1)[0])
+    if stored is None:
+        x = raw(session.terms, rows.table)
+        if session.terms.task.outcome == "number":
+            x = np.column_stack([x, rows.labels])
+        count, there = x.shape[1], ~np.isnan(x)
+        session.within(0)
+        contribute_values(session, np.concatenate([[len(x)], there.sum(axis=0), np.nansum(x, axis=0)]))
+        heard = told(session, 1 + 2 * count)
+        total, present, mean = heard[0], heard[1 : 1 + count], heard[1 + count :]
+        off = np.where(there, x - mean, 0.0)
+        session.within(1)
+        contribute_values(session, np.abs(off).sum(axis=0))
+        unit = told(session, count)
+        session.within(2)
+        contribute_values(session, ((off / np.where(unit > 0, unit, 1.0)) ** 2).sum(axis=0))
+        stored = _keep(session, total, present, mean, told(session, count))
+    found = Statistics.of(parse(stored, _LARGEST))
+    if wanted(session.terms):
+        client_quartiles(session, rows, found)
+    return found
+
+
+def aggregate_statistics(session: Session, attendance: Attendance) -> Statistics:
+    """The aggregator's part. Raises what sums raise."""
+    stored = session.area.get("statistics")
+    if stored is None and session.terms.task.privacy is not None:
+        session.within(0)
+        total = sum_values(session, 1, attendance)
+        session.send("statistic", value=total)
+        stored = _keep_ranges(session, total[0])
+    if stored is None:
+        count = len(expanded(session.terms)) + (session.terms.task.outcome == "number")
+        session.within(0)
+        sums = sum_values(session, 1 + 2 * count, attendance)
+        total, present = sums[0], np.maximum(sums[1 : 1 + count], 1.0)
+        mean = sums[1 + count :] / present
+        session.send("statistic", value=np.concatenate([[total], present, mean]))
+        session.within(1)
+        unit = sum_values(session, count, attendance) / present
+        session.send("statistic", value=unit)
+        session.within(2)
+        squares = sum_values(session, count, attendance)
+        scale = unit * np.sqrt(np.maximum(squares, 0.0) / max(total, 1.0))
+        session.send("statistic", value=scale)
+        stored = _keep(session, total, present, mean, scale)
+    found = Statistics.of(parse(stored, _LARGEST))
+    if wanted(session.terms):
+        aggregate_quartiles(session, attendance, found)
+    return found
+
+
+def statistics_of(area: PrivateArea) -> Statistics:
+    """What a training stage's area keeps of a run. Raises :class:`ForeignStatistics` where nothing is kept."""
+    stored = area.get("statistics")
+    if stored is None:
+        raise ForeignStatistics("There are none.")
+    return Statistics.of(parse(stored, _LARGEST))
+
+
+def enough_rows(session: Session, found: Statistics, per_column: int = 10) -> None:
+    """Raise :class:`BatchTooSmall` for sums over too few rows in all, or for a model with a weight per column."""
+    least = max(session.terms.limits.minimum_batch, per_column * len(found.mean))
+    if found.rows < least - 0.5:
+        raise BatchTooSmall(f"{found.rows:.0f} rows in all; at least {least} are needed.", party=session.me)
+
+
+def _keep_ranges(session: Session, rows: float) -> bytes:
+    """The agreed ranges in place of statistics: their middle for the mean, half their width for the deviation."""
+    task = session.terms.task
+    assert task.horizontal is not None
+    ranges: list[tuple[float, float]] = []
+    for one in task.horizontal.features.values():
+        ranges += [one.range or (0.0, 1.0)] if one.levels is None else [(0.0, 1.0)] * len(one.levels)
+    if task.outcome == "number":
+        ranges.append((task.label and task.label.range) or (0.0, 1.0))
+    low, high = np.array(ranges).T
+    return _keep(session, rows, np.full(len(low), rows), (low + high) / 2, (high - low) / 2)
+
+
+def _keep(session: Session, rows: float, present: Floats, mean: Floats, scale: Floats) -> bytes:
+    """Kept for the later legs of training; the label's numbers are the last ones where numbers are predicted."""
+    session.within(None)
+    if session.terms.task.outcome != "number":
+        found = Statistics(rows, present, mean, scale)
+    else:
+        label = float(mean[-1]), float(scale[-1]) or 1.0
+        found = Statistics(rows, present[:-1], mean[:-1], scale[:-1], *label)
+    return session.keep("statistics", canonical(found.document()))

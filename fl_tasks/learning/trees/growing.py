@@ -1,0 +1,242 @@
+"""Growing the trees of one round level by level, over columns that may lie anywhere (SecureBoost, algorithm 3; Cheng et al. 2019).
+
+A :class:`Source` is one party's columns as the label holder works with them: its own in the clear, a host's through messages, or,
+for a pooled model on one machine, everybody's in the clear. Histograms are made for the smaller child of a split only; the larger
+child's are the parent's less those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from tombolo.fl_tasks.learning.trees.bins import Codes
+from tombolo.fl_tasks.learning.trees.splits import Pair, Rules, Split, Sums, best_splits
+from tombolo.fl_tasks.learning.trees.tree import Bools, Record, Tree
+
+Rows = npt.NDArray[np.int64]
+
+
+@dataclass
+class Node:
+    """A node that may be split; ``number`` as :func:`left_number` counts, ``rows`` all its rows, ``used`` which of them count."""
+
+    number: int
+    output: int
+    at: int
+    rows: Rows
+    used: Bools
+    sums: Pair
+    units: tuple[float, float]
+    histograms: list[Sums] = field(default_factory=list)
+
+    @property
+    def size(self) -> int:
+        """How many rows count."""
+        return int(self.used.sum())
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A node that a source is to split at one of these candidates, all of the same gain; the source takes its first column."""
+
+    node: Node
+    splits: list[Split]
+
+
+@dataclass(frozen=True)
+class Parted:
+    """A node that was split: which of its rows went left, under which of its source's records, by which column (or alias)."""
+
+    node: Node
+    record: int
+    column: int
+    left: Bools
+
+
+class Source(Protocol):
+    """One party's columns."""
+
+    def histograms(self, nodes: Sequence[Node]) -> list[Sums]:
+        """For each node the sums of its counting rows per column and bin, shape (columns, 1 + bins, 2)."""
+
+    def apply(self, choices: Sequence[Choice]) -> list[Parted]:
+        """Split these nodes; the answer is in their order."""
+
+    def follow(self, parted: Sequence[Parted]) -> None:
+        """Hear which rows of these nodes went left, where either child will be looked at."""
+
+
+@dataclass(frozen=True)
+class Derivatives:
+    """Integer g and h of one output, shape (rows,), and what one unit of each is worth."""
+
+    g: npt.NDArray[np.int64]
+    h: npt.NDArray[np.int64]
+    units: tuple[float, float]
+
+    def total(self, rows: Rows) -> Pair:
+        return int(self.g[rows].sum()), int(self.h[rows].sum())
+
+
+def left_number(number: int, outputs: int) -> int:
+    """The number of a node's left child; the right child's is ``outputs`` more. The root of output k has ``outputs + k``."""
+    return 2 * number - number % outputs
+
+
+class Local:
+    """Columns at hand. ``kept`` are the columns that this round may use; its new records are numbered from ``first``."""
+
+    def __init__(self, codes: Codes, bins: int, derivatives: Sequence[Derivatives], kept: Rows, first: int) -> None:
+        self._codes, self._bins, self._derivatives = codes, bins, derivatives
+        self._kept, self._first = kept, first
+        self.records: list[Record] = []
+
+    def histograms(self, nodes: Sequence[Node]) -> list[Sums]:
+        """Plain sums by bin; exact, as all of them stay below 2^53."""
+        return [self._histogram(node) for node in nodes]
+
+    def _histogram(self, node: Node) -> Sums:
+        rows, width, columns = node.rows[node.used], self._bins + 1, self._codes.shape[1]
+        found = np.zeros((columns, width, 2), dtype=np.int64)
+        one = self._derivatives[node.output]
+        g, h = one.g[rows].astype(np.float64), one.h[rows].astype(np.float64)
+        for column in self._kept.tolist():
+            codes = self._codes[rows, column]
+            found[column, :, 0] = np.bincount(codes, weights=g, minlength=width)
+            found[column, :, 1] = np.bincount(codes, weights=h, minlength=width)
+        return found
+
+    def apply(self, choices: Sequence[Choice]) -> list[Parted]:
+        """Note a record for each, and say who goes left."""
+        parted = []
+        for choice in choices:
+            split = choice.splits[0]
+            record = Record(split.column, split.cut, split.missing_left)
+            self.records.append(record)
+            number = self._first + len(self.records) - 1
+            parted.append(Parted(choice.node, number, split.column, record.left(self._codes[choice.node.rows])))
+        return parted
+
+    def follow(self, parted: Sequence[Parted]) -> None:
+        """Nothing to do: the nodes carry their rows."""
+
+
+@dataclass(frozen=True)
+class Growth:
+    """How far trees grow, and what a step is worth."""
+
+    depth: int
+    rate: float
+    rules: Rules
+
+
+def grow(
+    sources: Sequence[Source], derivatives: Sequence[Derivatives], rows: int, used: Rows, growth: Growth
+) -> tuple[list[Tree], list[Rows]]:
+    """One tree per output, and each one's leaf for every row; ``used`` are the rows that count.
+
+    Sources are asked in order; where gains are equal, the earlier one's column wins.
+    """
+    outputs = len(derivatives)
+    counting = np.zeros(rows, dtype=np.bool_)
+    counting[used] = True
+    trees, nodes = [Tree(output) for output in range(outputs)], []
+    places = [np.zeros(rows, dtype=np.int64) for _ in range(outputs)]
+    for output, one in enumerate(derivatives):
+        total = one.total(used)
+        at = trees[output].add(leaf_value(total, one.units, growth), total[1] * one.units[1])
+        nodes.append(Node(outputs + output, output, at, np.arange(rows), counting, total, one.units))
+    nodes = [nodes[output] for output in growing(derivatives, used, growth)]
+    fresh, siblings = nodes, list[tuple[Node, Node, Node]]()
+    for level in range(growth.depth):
+        if not nodes:
+            break
+        by_source = [source.histograms(fresh) for source in sources]
+        for index, node in enumerate(fresh):
+            node.histograms = [found[index] for found in by_source]
+        for larger, smaller, parent in siblings:
+            larger.histograms = [whole - part for whole, part in zip(parent.histograms, smaller.histograms, strict=True)]
+        parted = _split(sources, nodes, growth)
+        last = level == growth.depth - 1
+        nodes, fresh, siblings, onward = [], [], [], []
+        for party, part in parted:
+            output = part.node.output
+            children = _children(trees[output], party, part, derivatives[output], places[output], growth, outputs)
+            going = [] if last else [child for child in children if _may_split(child, growth)]
+            if going:
+                smaller, larger = sorted(children, key=lambda child: child.size)
+                nodes += going
+                fresh.append(smaller)
+                siblings.append((larger, smaller, part.node))
+                onward.append(part)
+        if not last:
+            for source in sources:
+                source.follow(onward)
+    return trees, places
+
+
+def _split(sources: Sequence[Source], nodes: Sequence[Node], growth: Growth) -> list[tuple[int, Parted]]:
+    """The nodes that are worth splitting, with the party that did it, in the nodes' order."""
+    chosen: dict[int, tuple[int, Choice]] = {}
+    for node in nodes:
+        best = 0.0
+        for party in range(len(sources)):
+            splits = best_splits(node.histograms[party], node.sums, node.units, growth.rules)
+            if splits and splits[0].gain > best:
+                best = splits[0].gain
+                chosen[node.number] = (party, Choice(node, splits))
+    done: dict[int, tuple[int, Parted]] = {}
+    for party, source in enumerate(sources):
+        mine = [choice for holder, choice in chosen.values() if holder == party]
+        for one in source.apply(mine):
+            done[one.node.number] = (party, one)
+    return [(*done[node.number],) for node in nodes if node.number in done]
+
+
+def _children(
+    tree: Tree, party: int, one: Parted, derivatives: Derivatives, place: Rows, growth: Growth, outputs: int
+) -> tuple[Node, Node]:
+    """Add both children of a split node to its tree and send its rows there."""
+    node, made = one.node, []
+    first = left_number(node.number, outputs)
+    for number, side in ((first, one.left), (first + outputs, ~one.left)):
+        rows, used = node.rows[side], node.used[side]
+        total = derivatives.total(rows[used])
+        at = tree.add(leaf_value(total, node.units, growth), total[1] * node.units[1])
+        place[rows] = at
+        made.append(Node(number, node.output, at, rows, used, total, node.units))
+    scale = node.units
+    gain = float(gain_of(made[0].sums, node.sums, scale, growth.rules))
+    tree.split(node.at, party, one.record, one.column, gain, made[0].at, made[1].at)
+    return made[0], made[1]
+
+
+def gain_of(left: Pair, whole: Pair, units: tuple[float, float], rules: Rules) -> np.float32:
+    """What a split with these sums on the left gains."""
+    g, h = (np.array([left[i], whole[i] - left[i], whole[i]]) * units[i] for i in (0, 1))
+    one, other, both = rules.score(g, h)
+    return np.float32(one + other - both)
+
+
+def leaf_value(sums: Pair, units: tuple[float, float], growth: Growth) -> float:
+    """A leaf's value in single precision, as an exported model holds it."""
+    return float(np.float32(np.float32(growth.rules.weight(sums, units)) * np.float32(growth.rate)))
+
+
+def growing(derivatives: Sequence[Derivatives], used: Rows, growth: Growth) -> list[int]:
+    """The outputs whose trees are worth starting: heavy enough to be split."""
+    return [output for output, one in enumerate(derivatives) if len(used) >= 2 and heavy(one.total(used), one.units, growth)]
+
+
+def _may_split(node: Node, growth: Growth) -> bool:
+    return node.size >= 2 and heavy(node.sums, node.units, growth)
+
+
+def heavy(sums: Pair, units: tuple[float, float], growth: Growth) -> bool:
+    """Whether a node is heavy enough to be split."""
+    return sums[1] * units[1] >= 2 * growth.rules.least

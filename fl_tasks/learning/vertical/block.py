@@ -1,0 +1,92 @@
+"""One party's columns of the training rows, and the guards that keep a protocol's messages from saying too much."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from tombolo.fl_tasks.crypto.fixedpoint import FEATURE_BITS, encode_features
+from tombolo.fl_tasks.runtime.session import Session
+from tombolo.storage.errors import CodedError
+
+Floats = npt.NDArray[np.float64]
+
+
+class BatchTooSmall(CodedError):
+    code = "TMB-TRAIN-001"
+    cause = "There are too few training rows for the number of columns; gradients would give single residuals away."
+    remedy = "Use more rows (limits.minimum_batch, and ten per column), fewer columns, or a larger batch_rows."
+
+
+class BadLabel(CodedError):
+    code = "TMB-TRAIN-002"
+    cause = "The label cannot be used: logistic models take 0 and 1 (both of them), linear ones finite numbers."
+    remedy = "Mend or recode the label column at the guest."
+
+
+@dataclass(frozen=True)
+class Block:
+    """``x`` of shape (rows, columns), standardised; ``y`` of shape (rows,) at the guest; column ``names``."""
+
+    x: Floats
+    y: Floats | None
+    names: tuple[str, ...]
+
+    @property
+    def rows(self) -> int:
+        return len(self.x)
+
+    @cached_property
+    def fixed(self) -> npt.NDArray[np.int64]:
+        """``x`` in fixed point with :data:`~fl_tasks.crypto.fixedpoint.FEATURE_BITS`."""
+        return encode_features(self.x, FEATURE_BITS)
+
+    @cached_property
+    def rounded(self) -> Floats:
+        """``x`` as the fixed point has it, so that what is computed at home and under encryption is the same matrix.
+
+        Columns lie one after the other (order F): products with it are twice as fast.
+        """
+        return np.asfortranarray(self.fixed) / 2.0**FEATURE_BITS
+
+    def with_intercept(self) -> Block:
+        """The guest's block with a column of ones in front."""
+        return Block(np.column_stack([np.ones(self.rows), self.x]), self.y, ("", *self.names))
+
+    def curvature(self, factor: float, penalty: Floats) -> Floats:
+        """``factor * X^T X / rows + diag(penalty)``, shape (columns, columns)."""
+        return factor * self.rounded.T @ self.rounded / self.rows + np.diag(penalty)
+
+
+def penalties(session: Session, columns: int) -> Floats:
+    """The L2 penalty per column; the guest's first column, the intercept, has none."""
+    penalty = np.full(columns, float(session.params["l2"]))
+    if session.role == "guest":
+        penalty[0] = 0.0
+    return penalty
+
+
+def guard_batch(session: Session, block: Block, batch: int) -> None:
+    """Refuse too few rows per gradient: with at most ten rows per column a party could solve for residuals, hence labels.
+
+    Every data party checks its own columns, so that together they check the widest.
+    """
+    least = max(session.terms.limits.minimum_batch, 10 * block.x.shape[1])
+    if batch < least:
+        raise BatchTooSmall(f"{batch} rows for {block.x.shape[1]} columns; at least {least} are needed.", party=session.me)
+
+
+def guard_label(session: Session, block: Block, binary: bool) -> Floats:
+    """The guest's label, checked; raises :class:`BadLabel`."""
+    y = block.y
+    if y is None or not np.isfinite(y).all() or (binary and set(np.unique(y)) != {0.0, 1.0}):
+        raise BadLabel(party=session.me)
+    return y
+
+
+def solver(matrix: Floats) -> Floats:
+    """The (pseudo-)inverse of a symmetric positive matrix, shape (columns, columns): columns are few."""
+    return np.asarray(np.linalg.pinv(matrix, hermitian=True))

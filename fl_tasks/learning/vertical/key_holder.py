@@ -1,0 +1,140 @@
+"""The key holder's part that all protocols share: its key pair, and the decryption of masked gradients.
+
+White paper 3.4: the collaborator creates the encryption pair, and the parties send it masked encrypted gradients, which it decrypts
+and returns (steps 1, 3 and 4).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tombolo.fl_tasks.crypto.convolution import Convolution
+from tombolo.fl_tasks.crypto.fixedpoint import FEATURE_BITS, check_headroom, decode
+from tombolo.fl_tasks.crypto.masks import mask_residues, residues_from_arrow, residues_to_arrow, unmask
+from tombolo.fl_tasks.crypto.matvec import transposed_product
+from tombolo.fl_tasks.crypto.paillier import PrivateKey, PublicKey, generate
+from tombolo.fl_tasks.crypto.vector import CipherVector, decrypt_residues, fresh_zeros
+from tombolo.fl_tasks.learning.vertical.block import Block, Floats
+from tombolo.fl_tasks.runtime.session import Session
+from tombolo.storage.errors import CodedError
+from tombolo.storage.schema import Message, PaddedModN, Paillier, Public
+
+RESIDUAL_BITS = 32
+"""Fractional bits of logits and residuals."""
+Rows = npt.NDArray[np.int64]
+
+
+class WrongLength(CodedError):
+    code = "TMB-TRAIN-003"
+    cause = "A peer sent another number of values than the protocol asks for."
+    remedy = "Both parties must have aligned the same rows and run the same version."
+
+
+def public_key_message(holder: str, to: tuple[str, ...]) -> Message:
+    return Message(
+        "public_key",
+        holder,
+        to,
+        {"key": Public("binary", "a public key")},
+        learns="the run's Paillier public key",
+        step="0",
+    )
+
+
+def gradient_messages(holder: str, others: tuple[str, ...]) -> tuple[Message, Message]:
+    """Masked gradients to the key holder, and their masked plaintexts back."""
+    return (
+        Message(
+            "masked_gradient",
+            others,
+            holder,
+            {"gradient": Paillier(holder)},
+            learns="uniformly random values: each sum is under a one-time pad modulo n",
+            step="4",
+            limit="pads are never used twice",
+        ),
+        Message(
+            "unmasked_gradient",
+            holder,
+            others,
+            {"gradient": PaddedModN(holder)},
+            learns="its own gradient, one number per own column",
+            step="5",
+            limit="at least ten rows per column; rows of high leverage and rare one-hot columns refused",
+        ),
+    )
+
+
+def own_key(session: Session) -> PrivateKey:
+    """The holder's key pair of this run: made once, kept privately, the same after a restart."""
+    stored = session.area.get("paillier")
+    if stored is None:
+        stored = session.keep("paillier", generate(int(session.params["key_bits"])).to_bytes())
+    return PrivateKey.from_bytes(stored)
+
+
+def peer_key(session: Session, holder: str) -> PublicKey:
+    """The holder's public key, checked."""
+    key = PublicKey.from_bytes(session.scalar(session.receive("public_key", holder), "key"))
+    if key.bits < int(session.params["key_bits"]):
+        raise WrongLength(f"A key of {key.bits} bits instead of {session.params['key_bits']}.", party=holder)
+    return key
+
+
+def vector(session: Session, table: pa.Table, name: str, key: PublicKey, count: int, sender: str) -> CipherVector:
+    """A received column of ciphertexts, validated, of exactly ``count`` values."""
+    found = CipherVector.from_arrow(key, session.values(table, name))
+    if len(found) != count:
+        raise WrongLength(f"Column {name}: {len(found)} instead of {count}.", party=sender)
+    return found
+
+
+class MaskedGradient:
+    """One round's gradient X^T d in the clear for this party alone: steps 4 to 6 against a remote key holder.
+
+    The mask is uniform modulo n, repeatable under replay, and used once. ``packing`` says that residuals come several to a
+    ciphertext; the key holder must know it too.
+    """
+
+    def __init__(self, session: Session, key: PublicKey, holder: str, columns: int, packing: Convolution | None = None) -> None:
+        """Makes what refreshes the sums ahead: construct it before what the gradient is made of is waited for."""
+        self._session, self._key, self._holder, self._packing = session, key, holder, packing
+        self._masks: list[int] = []
+        self._fresh = fresh_zeros(key, columns, session.pool)
+
+    def send(self, block: Block, residual: CipherVector, rows: Rows | None = None) -> None:
+        """[[X^T d + R]] over all rows or a batch of them."""
+        x = block.fixed if rows is None else block.fixed[rows]
+        stream = self._session.prf("gradient").stream(self._key.key_id)
+        if self._packing is not None:
+            sums = self._packing.product(x, residual, self._session.pool)
+            self._masks = self._packing.masks(len(sums), stream)
+        else:
+            check_headroom(self._key, scale_bits=FEATURE_BITS + RESIDUAL_BITS, bound=2.0**40, terms=len(residual))
+            sums = transposed_product(x, residual, self._session.pool)
+            self._masks = mask_residues(self._key, len(sums), stream)
+        masked = sums.add_plain(self._masks).rerandomise_full(self._fresh)
+        self._session.send("masked_gradient", self._holder, gradient=masked.to_arrow())
+
+    def receive(self) -> Floats:
+        """The sums, shape (columns,), as floats."""
+        table = self._session.receive("unmasked_gradient", self._holder)
+        returned = residues_from_arrow(self._key, self._session.values(table, "gradient"))
+        if len(returned) != len(self._masks):
+            raise WrongLength(f"{len(returned)} gradient values instead of {len(self._masks)}.", party=self._holder)
+        packing = self._packing
+        sums = unmask(self._key, returned, self._masks) if packing is None else packing.unmask(returned, self._masks)
+        return decode(sums, FEATURE_BITS + RESIDUAL_BITS)
+
+
+def serve_gradients(session: Session, key: PrivateKey, packing: Convolution | None = None) -> None:
+    """The key holder's steps 4 and 5: decrypt what arrives masked, and return it (of packed sums, the middle) to whom it belongs
+    while others still compute."""
+    for party, table in session.receive_each("masked_gradient"):
+        masked = CipherVector.from_arrow(key.public, session.values(table, "gradient"))
+        residues = decrypt_residues(key, masked)
+        if packing is not None:
+            residues = packing.middle(residues)
+        session.send("unmasked_gradient", party, gradient=residues_to_arrow(key.public, residues))

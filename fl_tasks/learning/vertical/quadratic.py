@@ -1,0 +1,328 @@
+"""Vertical regression of a quadratic loss with an arbiter: the white paper's section 3.4, steps 1 to 4, every round.
+
+The loss is ``curvature / (2 n) * sum (u - t)^2 + l2/2 |w|^2`` with ``u = sum_k X_k w_k``: least squares (curvature 1, t = y)
+and Hardy's Taylor form of the logistic loss (curvature 1/4, t = 4 y - 2). One round's residual is taken at a trial point one
+step ahead; since the loss is quadratic, that gives the next step of a preconditioned conjugate gradient method from three
+inner products, whose sums over the parties the arbiter learns under zero-sum masks. With ``batch_rows`` the step is a plain
+one on a batch. How X^T d is computed is the engine's: on ciphertexts here, on dealt shares in
+:mod:`tombolo.fl_tasks.learning.vertical.dealt_quadratic`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from tombolo.fl_tasks.crypto.ahead import Ahead
+from tombolo.fl_tasks.crypto.fixedpoint import decode, encode
+from tombolo.fl_tasks.crypto.matvec import transposed_product
+from tombolo.fl_tasks.crypto.vector import CipherVector, decrypt, encrypt
+from tombolo.fl_tasks.learning.vertical.block import Block, Floats, guard_batch, guard_label, penalties, solver
+from tombolo.fl_tasks.learning.vertical.key_holder import (
+    RESIDUAL_BITS,
+    MaskedGradient,
+    Rows,
+    gradient_messages,
+    own_key,
+    peer_key,
+    public_key_message,
+    serve_gradients,
+    vector,
+)
+from tombolo.fl_tasks.learning.vertical.shares import total, zero_sum
+from tombolo.fl_tasks.runtime.checkpoints import State
+from tombolo.fl_tasks.runtime.session import Session
+from tombolo.storage.roles import ARBITER, DATA, GUEST, HOST
+from tombolo.storage.schema import Disclosed, Message, MessageSet, Pad64, Paillier, Public
+
+_SCALARS = 6
+_ROWS = Message(
+    "training_rows",
+    GUEST,
+    ARBITER,
+    {"rows": Public("int64", "divides sums; the alignment tells it to all parties")},
+    learns="the number of training rows",
+    step="0",
+)
+_STEP = (
+    Message(
+        "scalars",
+        DATA,
+        ARBITER,
+        {"share": Pad64()},
+        learns="sums over the data parties: inner products of gradients and directions, and the loss but for encrypted squares",
+        step="6",
+        limit="no party's own share; zero-sum masks modulo 2^128",
+    ),
+    Message(
+        "converged",
+        DATA,
+        ARBITER,
+        {"yes": Disclosed("bool", "when to stop", "one bit per round")},
+        learns="whether the sender's gradient is small",
+        step="6",
+        limit="one bit per party and round",
+    ),
+    Message(
+        "step",
+        ARBITER,
+        DATA,
+        {
+            "alpha": Disclosed("float64", "length of the step", "one number per round"),
+            "beta": Disclosed("float64", "share of the old direction", "one number per round"),
+            "stop": Disclosed("bool", "when to stop", "one bit per round"),
+        },
+        learns="the common step length, direction share and stop bit",
+        step="7",
+        limit="three numbers per round",
+    ),
+    Message(
+        "loss",
+        ARBITER,
+        GUEST,
+        {"loss": Disclosed("float64", "progress of training", "one aggregate per round")},
+        learns="the regularised training loss",
+        step="7",
+        limit="one aggregate per round",
+    ),
+)
+ENCRYPTED = (
+    public_key_message(ARBITER, DATA),
+    Message(
+        "partial_residual",
+        HOST,
+        DATA,
+        {"c": Paillier(ARBITER)},
+        learns="nothing: ciphertexts under the arbiter's key (rows partial sums, then one partial sum of squares)",
+        step="1",
+    ),
+    Message(
+        "residual",
+        GUEST,
+        HOST,
+        {"c": Paillier(ARBITER)},
+        learns="nothing: ciphertexts under the arbiter's key",
+        step="2",
+    ),
+    Message(
+        "squared_residuals",
+        GUEST,
+        ARBITER,
+        {"c": Paillier(ARBITER)},
+        learns="the sum of squared residuals, one number per round",
+        step="3",
+        limit="one aggregate over all training rows",
+    ),
+    *gradient_messages(ARBITER, DATA),
+)
+"""Messages of steps 0 to 5 on ciphertexts."""
+
+
+def with_engine(protocol: str, *engine: Message | MessageSet) -> MessageSet:
+    """The messages of a quadratic protocol on an engine."""
+    return MessageSet(protocol, _ROWS, *engine, *_STEP)
+
+
+class Party(Protocol):
+    """A data party's side of an engine; made with its part of the first residual and where that is taken."""
+
+    def gradient(self, part: Floats, rows: Rows) -> Floats:
+        """Steps 1 to 6: this party's X^T d over ``rows``, d being the sum of all parties' ``part``; shape (columns,)."""
+
+    def squares(self, w: Floats, sums: Floats) -> float:
+        """This party's addend of sum d^2 where ``gradient`` gave ``sums`` at ``w``; 0 where that travels by itself."""
+
+
+class Helper(Protocol):
+    """The arbiter's side of an engine."""
+
+    def squares(self) -> float:
+        """Steps 3 to 5: do a round's work for the data parties; sum d^2 where it travels by itself, else 0."""
+
+
+class EncryptedParty:
+    """A data party on ciphertexts under the arbiter's key."""
+
+    def __init__(self, session: Session, block: Block, start: Floats, part: Floats) -> None:
+        assert session.arbiter is not None
+        self._session, self._block, self._arbiter = session, block, session.arbiter
+        self._key = peer_key(session, session.arbiter)
+        self._ready = Ahead(self._key, session.pool)
+
+    def gradient(self, part: Floats, rows: Rows) -> Floats:
+        session, key = self._session, self._key
+        chain, me = session.data_parties, session.data_parties.index(session.me)
+        plain = encode(part, RESIDUAL_BITS)
+        squares = [sum(value * value for value in plain.tolist())]
+        if me == 0:
+            residual = self._ready.encrypt(plain)
+            partial = CipherVector.concatenate([residual, encrypt(key, squares)])
+        else:
+            table = session.receive("partial_residual", chain[me - 1])
+            before = vector(session, table, "c", key, len(rows) + 1, chain[me - 1])
+            cross = transposed_product(2 * plain[:, None], before[: len(rows)], session.pool)
+            residual = before[: len(rows)] + self._ready.encrypt(plain)
+            partial = CipherVector.concatenate([residual, (before[len(rows) :] + cross + encrypt(key, squares))])
+        if session.another_round:
+            self._ready.prepare(len(rows))
+        if session.me != session.guest:
+            session.send("partial_residual", chain[me + 1], c=partial.to_arrow())
+            masked = MaskedGradient(session, key, self._arbiter, self._block.x.shape[1])
+            residual = vector(session, session.receive("residual", session.guest), "c", key, len(rows), session.guest)
+        else:
+            session.send("residual", c=residual.to_arrow())
+            session.send("squared_residuals", c=partial[len(rows) :].rerandomise_full().to_arrow())
+            masked = MaskedGradient(session, key, self._arbiter, self._block.x.shape[1])
+        masked.send(self._block, residual, rows)
+        return masked.receive()
+
+    def squares(self, w: Floats, sums: Floats) -> float:
+        return 0.0
+
+
+class EncryptedHelper:
+    """The arbiter as the key's holder."""
+
+    def __init__(self, session: Session, rows: int) -> None:
+        self._session, self._key = session, own_key(session)
+        session.send("public_key", key=self._key.public.to_bytes())
+
+    def squares(self) -> float:
+        session, key = self._session, self._key
+        table = session.receive("squared_residuals", session.guest)
+        (squares,) = decode(decrypt(key, vector(session, table, "c", key.public, 1, session.guest)), 2 * RESIDUAL_BITS)
+        serve_gradients(session, key)
+        return float(squares)
+
+
+@dataclass(frozen=True)
+class Quadratic:
+    """The role programs for one curvature and engine; ``binary`` says that the label is 0/1 and the target 4y - 2."""
+
+    curvature: float
+    binary: bool
+    party: Callable[[Session, Block, Floats, Floats], Party] = EncryptedParty
+    helper: Callable[[Session, int], Helper] = EncryptedHelper
+
+    def target(self, y: Floats) -> Floats:
+        return 4 * y - 2 if self.binary else y
+
+    # -- data parties -----------------------------------------------------------------------------------------------------
+
+    def guest(self, session: Session, block: Block) -> State:
+        """The guest's side; returns the last state with ``w`` (intercept first) and the ``loss`` list."""
+        target = self.target(guard_label(session, block, self.binary))
+        return self._data_party(session, block.with_intercept(), target)
+
+    def host(self, session: Session, block: Block) -> State:
+        """A host's side; returns the last state with ``w``."""
+        return self._data_party(session, block, None)
+
+    def _data_party(self, session: Session, block: Block, target: Floats | None) -> State:
+        batch = _batch_rows(session, block)
+        guard_batch(session, block, batch)
+        if target is not None:
+            session.send("training_rows", rows=block.rows)
+        assert session.arbiter is not None
+        columns = block.x.shape[1]
+        start = np.zeros(columns)
+        if target is not None:
+            start[0] = target.mean()  # the intercept's, so that residuals are no larger than the label's deviation
+        party = self.party(session, block, start, _part(block, start, target))
+        penalty = penalties(session, columns)
+        preconditioner = solver(len(session.data_parties) * block.curvature(self.curvature, penalty))
+        state = session.latest or {"w": start, "p": np.zeros(columns), "g": np.zeros(columns), "loss": []}
+        for number in session.rounds(int(session.params["rounds"])):
+            rows = _batch(session, number, block.rows, batch)
+            trial = state["w"] + state["p"]
+            sums = party.gradient(_part(block, trial, target)[rows], rows)
+            there = self.curvature * sums / len(rows) + penalty * trial
+            small = bool(np.abs(state["g"]).max(initial=0) <= _small_enough(session, state))
+            curved = there - state["g"]
+            z, zc = preconditioner @ state["g"], preconditioner @ curved
+            scalars = [state["g"] @ state["p"], state["p"] @ curved, state["g"] @ z, curved @ z, curved @ zc]
+            squares = self.curvature / len(rows) * party.squares(trial, sums)
+            scalars.append((float(penalty @ trial**2) + squares) / 2)
+            session.send("scalars", share=zero_sum(session, session.data_parties, scalars, "step"))
+            session.send("converged", yes=small and number > 1)
+            step = session.receive("step", session.arbiter)
+            alpha, beta = (session.scalar(step, name) for name in ("alpha", "beta"))
+            w = state["w"] + alpha * state["p"]
+            g = state["g"] + alpha * curved
+            if batch < block.rows:
+                g, p = there, -float(session.params["step"]) / np.sqrt(number) * there
+            else:
+                p = -preconditioner @ g + beta * state["p"]
+            loss = [*state["loss"]]
+            if target is not None:
+                loss.append(session.scalar(session.receive("loss", session.arbiter), "loss"))
+            first = state.get("first", float(np.abs(there).max()))
+            stopped = session.scalar(step, "stop")
+            state = session.checkpoint({"w": w, "p": p, "g": g, "loss": loss, "first": first, "stopped": stopped})
+            session.report(round=number, **({"loss": loss[-1]} if loss else {}))
+        return state
+
+    # -- the arbiter ------------------------------------------------------------------------------------------------------
+
+    def arbiter(self, session: Session) -> State:
+        """Help with gradients and learn the loss; tell everybody the step and when to stop."""
+        total_rows = int(session.scalar(session.receive("training_rows", session.guest), "rows"))
+        given = session.params.get("batch_rows")
+        batch = min(int(given), total_rows) if given else total_rows
+        helper = self.helper(session, total_rows)
+        state: State = session.latest or {"loss": []}
+        for number in session.rounds(int(session.params["rounds"])):
+            squares = helper.squares()
+            shares = session.receive_all("scalars").values()
+            slope, bend, gz, hz, hh, rest = total((session.values(one, "share") for one in shares), _SCALARS)
+            votes = [session.scalar(one, "yes") for one in session.receive_all("converged").values()]
+            trial = self.curvature / 2 * squares / batch + rest
+            alpha, beta, loss = _step(slope, bend, gz, hz, hh, trial)
+            if batch < total_rows:
+                alpha, beta, loss = 1.0, 0.0, trial
+            stop = all(votes)
+            session.send("step", alpha=alpha, beta=beta, stop=stop)
+            session.send("loss", loss=loss)
+            state = session.checkpoint({"loss": [*state["loss"], loss], "stopped": stop})
+            session.report(round=number, loss=loss)
+        return state
+
+
+def _step(slope: float, bend: float, gz: float, hz: float, hh: float, trial: float) -> tuple[float, float, float]:
+    """Exact step along the direction, share of the old direction, and the loss after the step.
+
+    ``slope`` = g.p, ``bend`` = p.Hp, ``gz`` = g.z, ``hz`` = Hp.z, ``hh`` = Hp.M^-1 Hp; without a direction yet (first round)
+    the trial point itself is taken.
+    """
+    if bend <= 0 or gz <= 0:
+        return 1.0, 0.0, trial
+    alpha = -slope / bend
+    after = gz + 2 * alpha * hz + alpha * alpha * hh
+    start = trial - slope - bend / 2
+    return alpha, max(after, 0.0) / gz, start + alpha * slope + alpha * alpha * bend / 2
+
+
+def _part(block: Block, w: Floats, target: Floats | None) -> Floats:
+    """This party's addend of all rows' residuals, shape (rows,)."""
+    part: Floats = block.rounded @ w
+    return part if target is None else part - target
+
+
+def _small_enough(session: Session, state: State) -> float:
+    """The tolerance is relative to the first gradient where that exceeds 1, as it does for labels in large units."""
+    return float(session.params["tolerance"]) * max(1.0, float(state.get("first", 1.0)))
+
+
+def _batch_rows(session: Session, block: Block) -> int:
+    given = session.params.get("batch_rows")
+    return min(int(given), block.rows) if given else block.rows
+
+
+def _batch(session: Session, number: int, rows: int, batch: int) -> Rows:
+    """The rows of one round: all of them, or a batch that the data parties draw together."""
+    if batch >= rows:
+        return np.arange(rows)
+    return np.sort(session.common().stream("batch", number).permutation(rows)[:batch])

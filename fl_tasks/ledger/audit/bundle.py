@@ -1,0 +1,293 @@
+"""A bundle for an auditor who has neither keys nor the product: what was signed, opened, in one file that vouches for its bytes.
+
+A bundle is a ZIP archive without compression. ``index.json`` lists the SHA-256 of every member and is signed by its party; the
+archive around the members has one form only, so that no byte of it can change unseen.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import re
+import tempfile
+import zipfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+from tombolo.agreements.agreement import Agreement
+from tombolo.fl_tasks.ledger.audit.findings import Audit, Differs
+from tombolo.fl_tasks.ledger.audit.source import LARGEST, Opened, StoreSource, keys_over_time
+from tombolo.storage.canonical import canonical, parse
+from tombolo.storage.errors import CodedError
+from tombolo.storage.identity import SignatureRefused
+from tombolo.storage.ledger.chain import Header
+from tombolo.storage.stores.base import KeyMissing, is_key
+
+SCHEMA, DOMAIN, PART = "tombolo.audit/1", "audit-bundle", "bundle"
+INDEX, SIGNATURE = "index.json", "index.sig"
+_MOST_MEMBERS = 500_000
+_KEPT = re.compile(r"manifest|signatures/[^/]+|settle/(pair|book|evidence)/[^/]+")
+_AGREEMENT = re.compile(r"agreement/(agreement\.yaml|amendments/[0-9]{4}\.yaml|signatures/[A-Za-z0-9._-]+\.json)")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
+
+CONTENTS = """\
+An audit bundle of one party's part in a federation. Open report.html to read it; `tombolo audit verify --bundle FILE` verifies it
+without any key or store. Its agreement pins the public keys; compare the agreement's digest and the last block's hash with another
+party's before you rely on them.
+
+  agreement/   terms, amendments (with all public keys) and signatures, as all parties hold them
+  segments/    the party's record: signed header (.json) and entries, a line each (.jsonl)
+  blocks/      the blocks that all parties signed, with votes and attestations
+  runs/        per run: the manifest and its signatures; per pair of parties the salt and the lines of the reconciled books
+  index.json   SHA-256 of every file here; index.sig is the party's signature over it
+
+What it discloses: names of parties and of the people who approved runs, addresses and times of artifacts, hashes, numbers of
+rows and bytes, ciphertext types, parameters, losses, metrics, contributions, rewards, findings. With a pair's salt its reader can
+check that pair's lines, which are in here, against the pair's root; of traffic between other parties it holds nothing but counts
+and salted roots.
+What it does not hold: data, ids, scores, models, artifacts, private keys, or anything from which one of these could be computed.
+"""
+
+
+class BundleExists(CodedError):
+    code = "TMB-AUDIT-008"
+    cause = "The file to write the bundle to exists; a bundle is never overwritten."
+    remedy = "Name another file, or move the old one away."
+
+
+class BadBundle(CodedError):
+    code = "TMB-AUDIT-007"
+    cause = "A file is no audit bundle, or not what its party signed."
+    remedy = "Ask the party for a new `tombolo audit export`; keep the altered file as it is."
+
+
+# -- writing --------------------------------------------------------------------------------------------------------------------
+
+
+def export(source: StoreSource, report: str, path: Path) -> int:
+    """Write a bundle to a new file; returns how many members it has. Raises :class:`BundleExists`."""
+    try:
+        with path.open("xb") as file:
+            return _write(source, report, file)
+    except FileExistsError:
+        raise BundleExists(f"{path}.") from None
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def _write(source: StoreSource, report: str, file: IO[bytes]) -> int:
+    listed: list[list[str]] = []
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, data in _members(source, report):
+            _add(archive, name, data)
+            listed.append([name, hashlib.sha256(data).hexdigest()])
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        about = {"schema": SCHEMA, "party": source.party, "agreement": source.agreement.name, "exported": now}
+        index = canonical({**about, "members": listed})
+        _add(archive, INDEX, index)
+        _add(archive, SIGNATURE, source.keys.signing.sign(DOMAIN, index))
+    return len(listed)
+
+
+def _members(source: StoreSource, report: str) -> Iterator[tuple[str, bytes]]:
+    """Every member; what cannot be read is left out, and the report says so."""
+    yield "README.txt", CONTENTS.encode()
+    yield "report.html", report.encode()
+    folder = source.agreement.folder
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        name = f"agreement/{path.relative_to(folder).as_posix()}"
+        if _AGREEMENT.fullmatch(name):
+            yield name, path.read_bytes()
+    for key in _exported(source):
+        try:
+            yield from _opened(source, key)
+        except CodedError:
+            continue
+
+
+def _exported(source: StoreSource) -> list[str]:
+    name = source.agreement.name
+    runs = [key for key in source.names(f"private/{name}/runs/") if _KEPT.fullmatch("".join(key.split("/", 4)[4:]))]
+    return [*source.names(f"ledger/{name}/segments/"), *source.names(f"ledger/{name}/blocks/"), *runs]
+
+
+def _opened(source: StoreSource, key: str) -> list[tuple[str, bytes]]:
+    place = key.split("/", 2)[2]
+    if place.startswith("segments/"):
+        segment = source.segment(key)
+        signature = base64.b64encode(segment.signature).decode()
+        head = canonical({"header": asdict(segment.header), "signature": signature})
+        return [(f"{place}.json", head), (f"{place}.jsonl", segment.lines)]
+    return [(place + _suffix(place), source.read(key))]
+
+
+def _suffix(place: str) -> str:
+    return ".sig" if place.startswith("runs/") and place.split("/")[2] == "signatures" else ".json"
+
+
+def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
+    """Members differ in name and bytes alone: no time, no owner, no compression."""
+    member = zipfile.ZipInfo(name)
+    member.create_system, member.external_attr = 3, 0o644 << 16
+    archive.writestr(member, data, zipfile.ZIP_STORED)
+
+
+# -- reading --------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class BundleSource:
+    """A bundle, read as if it were the store that it was made from."""
+
+    party: str
+    agreement: Agreement
+    exported: str
+    archive: zipfile.ZipFile
+    members: frozenset[str]
+
+    def names(self, prefix: str) -> list[str]:
+        """Keys, as in the store, of the members that hold them."""
+        name, found = self.agreement.name, set()
+        for member in self.members:
+            above, place = member.split("/", 1)[0], member.rpartition(".")[0]
+            if above in ("segments", "blocks"):
+                found.add(f"ledger/{name}/{place}")
+            elif above == "runs":
+                found.add(f"private/{name}/{place}")
+        return sorted(key for key in found if key.startswith(prefix))
+
+    def read(self, key: str) -> bytes:
+        place = key.split("/", 2)[2]
+        return self._member(place + _suffix(place))
+
+    def segment(self, key: str) -> Opened:
+        place = key.split("/", 2)[2]
+        head = parse(self._member(f"{place}.json"))
+        signature = base64.b64decode(head["signature"], validate=True)
+        return Opened(Header(**head["header"]), signature, self._member(f"{place}.jsonl"))
+
+    def _member(self, name: str) -> bytes:
+        if name not in self.members:
+            raise KeyMissing(name)
+        return _read(self.archive, name)
+
+
+@contextmanager
+def opened(audit: Audit, path: Path) -> Iterator[BundleSource]:
+    """A bundle after every byte of it was compared with its signed index; what differs are findings.
+
+    Raises :class:`BadBundle` where the index or the agreement cannot be read, for then nothing can.
+    """
+    try:
+        with (
+            path.open("rb") as file,
+            tempfile.TemporaryDirectory(prefix="tombolo-audit-") as folder,
+            _archive(file) as archive,
+        ):
+            index = _index(archive)
+            agreement = _agreement(archive, index, Path(folder))
+            _check(audit, archive, index, agreement, file)
+            names = frozenset(name for name, _ in index["members"])
+            yield BundleSource(index["party"], agreement, index["exported"], archive, names)
+    except OSError as error:
+        raise BadBundle(f"{path} cannot be read ({error.strerror}).") from None
+
+
+@contextmanager
+def _archive(file: IO[bytes]) -> Iterator[zipfile.ZipFile]:
+    try:
+        archive = zipfile.ZipFile(file)
+    except (zipfile.BadZipFile, ValueError, NotImplementedError):
+        raise BadBundle("It is no archive.") from None
+    with archive:
+        members = archive.infolist()
+        names = {member.filename for member in members}
+        if len(members) > _MOST_MEMBERS or len(names) != len(members) or not all(map(is_key, names)):
+            raise BadBundle("Its members are too many, or have names that no member has.")
+        plain = all(member.compress_type == zipfile.ZIP_STORED and member.file_size <= LARGEST for member in members)
+        if not plain or sum(member.file_size for member in members) > os.fstat(file.fileno()).st_size:
+            raise BadBundle("A member is compressed, too large, or shares its bytes with another.")
+        yield archive
+
+
+def _read(archive: zipfile.ZipFile, name: str) -> bytes:
+    try:
+        return archive.read(name)
+    except (zipfile.BadZipFile, KeyError, EOFError, RuntimeError, NotImplementedError, ValueError):
+        raise BadBundle(f"{name} cannot be read.") from None
+
+
+def _index(archive: zipfile.ZipFile) -> dict[str, Any]:
+    """The index, in the right shape and nothing more: the signature is checked once the agreement is known."""
+    try:
+        index = parse(_read(archive, INDEX), LARGEST)
+        texts = [index[name] for name in ("schema", "party", "agreement", "exported")]
+        texts += [text for name, sha256 in index["members"] for text in (name, sha256)]
+        if not all(type(text) is str for text in texts) or index["schema"] != SCHEMA or len(index) != 5:
+            raise BadBundle("Its index is of another version.")
+    except (LookupError, TypeError, ValueError, CodedError) as error:
+        raise error if isinstance(error, BadBundle) else BadBundle("Its index cannot be read.") from None
+    return dict(index)
+
+
+def _agreement(archive: zipfile.ZipFile, index: dict[str, Any], folder: Path) -> Agreement:
+    """The agreement's files, laid out as its parties have them."""
+    if not _NAME.fullmatch(index["agreement"]):
+        raise BadBundle("It names no agreement.")
+    home = folder / index["agreement"]
+    for name, _ in index["members"]:
+        if _AGREEMENT.fullmatch(name):
+            path = home / name.split("/", 1)[1]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(_read(archive, name))
+    try:
+        return Agreement.load(home, verify=False)
+    except CodedError as error:
+        raise BadBundle(f"Its agreement cannot be read ({error.code}).") from None
+
+
+def _check(audit: Audit, archive: zipfile.ZipFile, index: dict[str, Any], agreement: Agreement, file: IO[bytes]) -> None:
+    """Every member's hash, the index's signature, and that the file has no other byte."""
+    found = len(audit.findings)
+    for name, sha256 in index["members"]:
+        with audit.at(PART, name):
+            if hashlib.sha256(_read(archive, name)).hexdigest() != sha256:
+                raise Differs()
+            audit.count(PART, "files")
+    with audit.at(PART, SIGNATURE):
+        _check_signature(archive, agreement, index["party"])
+        audit.count(PART, "signatures")
+    if len(audit.findings) == found:
+        with audit.at(PART, "archive"):
+            _check_form(archive, [name for name, _ in index["members"]], file)
+
+
+def _check_signature(archive: zipfile.ZipFile, agreement: Agreement, party: str) -> None:
+    index, signature = _read(archive, INDEX), _read(archive, SIGNATURE)
+    for key in reversed(keys_over_time(agreement, party)):
+        try:
+            return key.verify(signature, DOMAIN, index)
+        except SignatureRefused:
+            continue
+    raise SignatureRefused()
+
+
+def _check_form(archive: zipfile.ZipFile, names: Iterable[str], file: IO[bytes]) -> None:
+    """Write the archive anew from its members and compare."""
+    with tempfile.TemporaryFile() as again:
+        with zipfile.ZipFile(again, "w") as fresh:
+            for name in (*names, INDEX, SIGNATURE):
+                _add(fresh, name, _read(archive, name))
+        if again.tell() != os.fstat(file.fileno()).st_size or _digest(again) != _digest(file):
+            raise Differs("Something in the file around its members was changed or added.")
+
+
+def _digest(file: IO[bytes]) -> str:
+    file.seek(0)
+    return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]

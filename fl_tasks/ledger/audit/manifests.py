@@ -1,0 +1,66 @@
+"""The manifests: each joined run's is the one that the record and the block name, and all participants signed it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tombolo.agreements.agreement import Link
+from tombolo.agreements.manifest import Manifest
+from tombolo.agreements.terms import Terms
+from tombolo.fl_tasks.learning.horizontal.secagg.lists import LEAST_SURVIVORS
+from tombolo.fl_tasks.ledger.audit.findings import Audit, Differs, Missing
+from tombolo.fl_tasks.ledger.audit.record import Record
+from tombolo.fl_tasks.ledger.audit.source import Source, read_document, run_key, runs_with
+from tombolo.fl_tasks.workflow.handshake import MANIFEST_DOMAIN
+from tombolo.storage.roles import CLIENT
+from tombolo.storage.stores.base import KeyMissing
+
+PART = "manifests"
+
+
+def check_manifests(audit: Audit, source: Source, record: Record, blocks: Mapping[int, Mapping[str, Any]]) -> None:
+    """Look at the manifest of every run that has one or should have one."""
+    settled = {kept["block"]["run"]: kept["block"]["manifest"] for kept in blocks.values()}
+    for run in sorted({*runs_with(source, "manifest"), *record.manifests, *settled}):
+        key = run_key(source, run, "manifest")
+        with audit.at(PART, key):
+            manifest = Manifest.from_document(read_document(source, key))
+            link = _link(source, manifest)
+            named = {record.manifests.get(run, manifest.digest), settled.get(run, manifest.digest)}
+            if named != {manifest.digest} or manifest.invitation.run != run:
+                raise Differs("The record or the block names another manifest.")
+            if not _may_be(manifest.parties, link, source.agreement.terms):
+                raise Differs("Its participants are not the members of the agreement, or too few of them.")
+            audit.count(PART, "manifests")
+            for party in manifest.parties:
+                signature = run_key(source, run, f"signatures/{party}")
+                with audit.at(PART, signature):
+                    link.members[party].verify.verify(_read(source, signature), MANIFEST_DOMAIN, bytes.fromhex(manifest.digest))
+                    audit.count(PART, "signatures")
+
+
+def _link(source: Source, manifest: Manifest) -> Link:
+    """The agreement as of the manifest."""
+    for link in source.agreement.chain:
+        if (source.agreement.name, link.digest) == (manifest.invitation.agreement, manifest.invitation.agreement_digest):
+            return link
+    raise Differs("It was made under another agreement.")
+
+
+def _may_be(parties: list[str], link: Link, terms: Terms) -> bool:
+    """Whether a run of these parties was allowed: all members, or where the terms say so without clients above the threshold."""
+    horizontal, everybody = terms.task.horizontal, sorted(link.members)
+    if horizontal is None or horizontal.absence == "wait":
+        return parties == everybody
+    clients = [name for name in everybody if link.members[name].role == CLIENT]
+    there = [name for name in clients if name in parties]
+    fits = parties == [name for name in everybody if name not in clients or name in there]
+    return fits and len(there) >= max(horizontal.threshold_of(len(clients)), LEAST_SURVIVORS)
+
+
+def _read(source: Source, key: str) -> bytes:
+    try:
+        return source.read(key)
+    except KeyMissing:
+        raise Missing() from None

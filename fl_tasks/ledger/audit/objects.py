@@ -1,0 +1,150 @@
+"""What only the store can show: artifacts that still lie in it, bookings, and that every private object is as it was sealed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+
+from tombolo.fl_tasks.ledger.audit.findings import Audit, CutOff, Differs, Missing, NeverBooked
+from tombolo.fl_tasks.ledger.audit.record import Booked, Record
+from tombolo.fl_tasks.ledger.audit.source import StoreSource, keys_over_time, read_document, run_key, runs_with
+from tombolo.storage.books import booking_name
+from tombolo.storage.envelope import AlteredPayload, Header, read_head
+from tombolo.storage.identity import SignatureRefused
+from tombolo.storage.ledger.chain import segment_key
+from tombolo.storage.stores.base import KeyMissing
+
+ARTIFACTS, BOOKINGS, PRIVATE = "artifacts", "bookings", "private objects"
+BOOKS = ("sent", "received")
+
+
+def check_bookings(audit: Audit, source: StoreSource, record: Record) -> dict[str, dict[str, Booked]]:
+    """Compare the books with the record, both ways. Returns, by run, what is booked as sent and not recorded.
+
+    A settlement records all that is booked: in a settled run, a booking without an entry shows that the record was cut off.
+    """
+    recorded = {book: _by_key(source, record, book) for book in BOOKS}
+    settled, seen = set(runs_with(source, "settled")), set()
+    unrecorded: dict[str, dict[str, Booked]] = {}
+    lacking: Counter[str] = Counter()
+    for key in source.names(f"private/{source.agreement.name}/runs/"):
+        parts = key.split("/")
+        if len(parts) != 7 or parts[4] != "books" or parts[5] not in BOOKS:
+            continue
+        seen.add(key)
+        run, book = parts[3], parts[5]
+        with audit.at(BOOKINGS, key):
+            kept = read_document(source, key)
+            subject = f"{kept['peer']}/{kept['address']}"
+            entry = recorded[book].get(key)
+            if booking_name(subject) != parts[6]:
+                raise Differs("It is another one.")
+            booked = Booked(kept["sha256"], kept["size"], kept["rows"], ",".join(kept["kinds"]))
+            if entry is not None and entry != booked:
+                raise Differs(f"The record says otherwise of {subject}.")
+            if entry is None:
+                lacking[run] += 1
+            if entry is None and book == "sent":
+                unrecorded.setdefault(run, {})[kept["address"]] = booked
+            audit.count(BOOKINGS, "bookings")
+    for keys in recorded.values():
+        for key in keys.keys() - seen:
+            audit.find(BOOKINGS, key, Missing("The record has it."))
+    for run in sorted(settled & lacking.keys()) if record.whole else ():
+        lost = CutOff(f"{lacking[run]} artifacts of the settled run {run} are booked but not in it.")
+        audit.find(BOOKINGS, segment_key(source.agreement.name, record.length + 1), lost)
+    return unrecorded
+
+
+def _by_key(source: StoreSource, record: Record, book: str) -> dict[str, Booked]:
+    return {run_key(source, run, f"books/{book}/{booking_name(name)}"): one for run, name, one in record.booked(book)}
+
+
+def check_artifacts(audit: Audit, source: StoreSource, record: Record, unrecorded: dict[str, dict[str, Booked]]) -> None:
+    """Look at every artifact that was booked as sent, and for artifacts that were not.
+
+    One that is gone is in order where the record says that retention erased its run.
+    """
+    lying = _Lying(source)
+    expected = {name.split("/", 1)[1]: (run, one) for run, name, one in record.booked("sent")}
+    expected |= {address: (run, one) for run, sent in unrecorded.items() for address, one in sent.items()}
+    for address, (run, booked) in sorted(expected.items()):
+        present = lying.take(address)
+        if not present and run in record.erased:
+            audit.count(ARTIFACTS, "erased by retention")
+            continue
+        with audit.at(ARTIFACTS, f"{address}/head"):
+            audit.count(ARTIFACTS, "artifacts")
+            _check_artifact(audit, source, address, booked)
+    settled = set(runs_with(source, "settled"))
+    for run, key in lying.rest():
+        if run in settled or run not in record.names:  # elsewhere a sending may be under way
+            audit.find(ARTIFACTS, key, NeverBooked())
+
+
+class _Lying:
+    """Objects under ``to-<peer>/<agreement>/`` by the address of their artifact."""
+
+    def __init__(self, source: StoreSource) -> None:
+        self._objects: dict[str, list[str]] = {}
+        for key in source.names("to-"):
+            if key.split("/", 2)[1:2] == [source.agreement.name]:
+                self._objects.setdefault(key.rpartition("/")[0], []).append(key)
+
+    def take(self, address: str) -> bool:
+        return self._objects.pop(address, None) is not None
+
+    def rest(self) -> Iterator[tuple[str, str]]:
+        """What was not taken, with its run."""
+        for keys in self._objects.values():
+            for key in keys:
+                run, *below = key.split("/")[2:] or [""]
+                yield ("".join(below[1:2]).removeprefix("invite.") if run == "invitations" else run), key
+
+
+def _check_artifact(audit: Audit, source: StoreSource, address: str, booked: Booked) -> None:
+    """The head has the hash that was booked, and with it all that is in the head; chunks beside it have those of the header."""
+    data = _get(source, f"{address}/head")
+    if hashlib.sha256(data).hexdigest() != booked.sha256:
+        raise Differs("It is not what was booked as sent.")
+    audit.count(ARTIFACTS, "bytes", len(data))
+    if len(data) == booked.size:
+        return
+    header = _header(source, data)
+    for index, (expected, _) in enumerate(header.chunks, start=1):
+        key = header.address.chunk(index)
+        with audit.at(ARTIFACTS, key):
+            chunk = _get(source, key)
+            if hashlib.sha256(chunk).hexdigest() != expected:
+                raise AlteredPayload()
+            audit.count(ARTIFACTS, "bytes", len(chunk))
+
+
+def _header(source: StoreSource, data: bytes) -> Header:
+    for key in reversed(keys_over_time(source.agreement, source.party)):
+        try:
+            return read_head(data, key)[0]
+        except SignatureRefused:
+            continue
+    raise SignatureRefused()
+
+
+def _get(source: StoreSource, key: str) -> bytes:
+    try:
+        return source.store.get(key)
+    except KeyMissing:
+        raise Missing("The record has it as sent, and no erasure.") from None
+
+
+def check_private(audit: Audit, source: StoreSource) -> None:
+    """Open every object of the private area and the ledger that no other check has found fault with."""
+    name, faulty = source.agreement.name, audit.faulty()
+    for key in source.names(f"private/{name}/"):
+        if key not in faulty:
+            with audit.at(PRIVATE, key):
+                source.read(key)
+                audit.count(PRIVATE, "objects")
+    for key in source.names(f"ledger/{name}/"):
+        if not key.startswith((f"ledger/{name}/segments/", f"ledger/{name}/blocks/")):
+            audit.find(PRIVATE, key, NeverBooked())

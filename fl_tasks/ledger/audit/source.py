@@ -1,0 +1,135 @@
+"""Where an audit reads: a party's store with its vault, or a bundle; both give opened objects by their keys in the store."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from tombolo.agreements.agreement import Agreement
+from tombolo.agreements.settings import PartySettings
+from tombolo.fl_tasks.ledger.audit.findings import Audit, Missing, Unreadable
+from tombolo.storage.canonical import parse
+from tombolo.storage.identity import PartyKeys, VerifyKey
+from tombolo.storage.ledger.chain import Header, Segment
+from tombolo.storage.stores.base import KeyMissing, Store
+from tombolo.storage.stores.opening import open_store
+
+LARGEST = 1 << 28
+_NUMBER = re.compile(r"\d{9}")
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A segment whose body has been opened: the lines, with line breaks between them."""
+
+    header: Header
+    signature: bytes
+    lines: bytes
+
+
+class Source(Protocol):
+    """Objects of one party's store that concern one agreement."""
+
+    @property
+    def party(self) -> str:
+        """Whose store it is."""
+
+    @property
+    def agreement(self) -> Agreement:
+        """The agreement, its signatures not checked yet."""
+
+    def names(self, prefix: str) -> list[str]:
+        """Keys that start with ``prefix``, sorted."""
+
+    def read(self, key: str) -> bytes:
+        """What was sealed under ``key``; raises KeyMissing, SealRefused or what else is wrong with the object."""
+
+    def segment(self, key: str) -> Opened:
+        """A segment of the record; raises KeyMissing, SealRefused or BadSegment."""
+
+
+@dataclass(frozen=True)
+class StoreSource:
+    """A party's own store, opened with its vault."""
+
+    agreement: Agreement
+    keys: PartyKeys
+    store: Store
+
+    @classmethod
+    def open(cls, name: str, settings: PartySettings, store: str | None = None) -> StoreSource:
+        """The party's view of one agreement, of which it need not be a member any more; ``store`` is a copy to read instead."""
+        agreement = Agreement.load(settings.federations / name, verify=False)
+        return cls(agreement, settings.load_keys(), open_store(store or settings.store, settings.folder))
+
+    @property
+    def party(self) -> str:
+        return self.keys.party
+
+    def names(self, prefix: str) -> list[str]:
+        return self.store.list(prefix)
+
+    def read(self, key: str) -> bytes:
+        return self.keys.vault.open(self.store.get(key), key)
+
+    def segment(self, key: str) -> Opened:
+        segment = Segment.decode(self.store.get(key))
+        return Opened(segment.header, segment.signature, self.keys.vault.open(segment.sealed, key))
+
+
+def agreements(settings: PartySettings) -> list[str]:
+    """Names of the agreements that the party is or was a member of."""
+    found = []
+    for path in sorted(Path(settings.federations).glob("*/agreement.yaml")):
+        chain = Agreement.load(path.parent, verify=False).chain
+        if any(settings.party in link.members for link in chain):
+            found.append(path.parent.name)
+    return found
+
+
+def run_key(source: Source, run: str, name: str) -> str:
+    """Key of an object in a run's private area."""
+    return f"private/{source.agreement.name}/runs/{run}/{name}"
+
+
+def read_document(source: Source, key: str) -> Any:
+    """An object's canonical JSON. Raises :class:`Missing` where it is not there, or what is wrong with it."""
+    try:
+        return parse(source.read(key), LARGEST)
+    except KeyMissing:
+        raise Missing() from None
+
+
+def runs_with(source: Source, name: str) -> list[str]:
+    """Runs in whose private area an object ``name`` lies."""
+    keys = source.names(f"private/{source.agreement.name}/runs/")
+    return [key.split("/")[3] for key in keys if key.split("/", 4)[4:] == [name]]
+
+
+def keys_over_time(agreement: Agreement, party: str) -> list[VerifyKey]:
+    """A party's verification keys in the order in which the agreement pinned them, each rotation once."""
+    found: list[VerifyKey] = []
+    for link in agreement.chain:
+        member = link.members.get(party)
+        if member is not None and (not found or found[-1] != member.verify):
+            found.append(member.verify)
+    return found
+
+
+def numbered(audit: Audit, part: str, source: Source, prefix: str) -> Iterator[tuple[int, str]]:
+    """Numbered objects in order; a gap is one finding under the name of the first that is missing."""
+    expected = 1
+    for key in source.names(prefix):
+        text = key.removeprefix(prefix)
+        if not _NUMBER.fullmatch(text) or int(text) < 1:
+            audit.find(part, key, Unreadable("No object of the ledger has this name."))
+            continue
+        number = int(text)
+        if number > expected:
+            last = f" to {prefix}{number - 1:09d}" if number - 1 > expected else ""
+            audit.find(part, f"{prefix}{expected:09d}", Missing(f"Gap{last}." if last else ""))
+        expected = number + 1
+        yield number, key

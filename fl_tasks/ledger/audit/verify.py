@@ -1,0 +1,46 @@
+"""The audit as a whole, over a party's own store or over a bundle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tombolo.fl_tasks.ledger.audit.agreement import check_agreement
+from tombolo.fl_tasks.ledger.audit.blocks import check_blocks, check_evidence, check_pairs
+from tombolo.fl_tasks.ledger.audit.findings import Audit
+from tombolo.fl_tasks.ledger.audit.manifests import check_manifests
+from tombolo.fl_tasks.ledger.audit.objects import check_artifacts, check_bookings, check_private
+from tombolo.fl_tasks.ledger.audit.record import Record, check_record
+from tombolo.fl_tasks.ledger.audit.source import Source, StoreSource
+from tombolo.storage.canonical import digest
+
+
+@dataclass(frozen=True)
+class Ends:
+    """Where the record and the ledger end: to be compared with other parties, and with what was noted earlier."""
+
+    segment: int
+    segment_digest: str
+    height: int
+    block: str
+
+
+def verify_store(source: StoreSource) -> tuple[Audit, Ends]:
+    """Check everything that one party's store can prove of one agreement, without any other party."""
+    audit = Audit()
+    record, ends = verify_documents(audit, source)
+    check_artifacts(audit, source, record, check_bookings(audit, source, record))
+    check_private(audit, source)
+    return audit, ends
+
+
+def verify_documents(audit: Audit, source: Source) -> tuple[Record, Ends]:
+    """The checks that a bundle can undergo too: agreement, record, blocks, reconciliation, manifests, evidence."""
+    check_agreement(audit, source.agreement)
+    record = check_record(audit, source)
+    blocks = check_blocks(audit, source, record)
+    check_pairs(audit, source, record, blocks)
+    check_manifests(audit, source, record, blocks)
+    check_evidence(audit, source)
+    height = max(blocks, default=0)
+    block = digest(blocks[height]["block"]) if height else ""
+    return record, Ends(record.length, record.heads.get(record.length, ""), height, block)

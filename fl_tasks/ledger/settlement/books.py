@@ -1,0 +1,112 @@
+"""Comparing books in pairs: each party with each other, about nothing but what went between the two."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from tombolo.fl_tasks.runtime.session import Session
+from tombolo.fl_tasks.runtime.waiting import PeerSilent
+from tombolo.storage.books import Books
+from tombolo.storage.canonical import canonical, parse
+from tombolo.storage.errors import CodedError
+from tombolo.storage.ledger.pairs import SALT_BYTES, Line, Matched, joint_salt, lines_with, match, summary
+
+_LONGEST = 1024
+_LARGEST = 1 << 28
+_SILENT = {"silent": True}
+_COLUMNS = [field.name for field in fields(Line)]
+
+
+class BadBook(CodedError):
+    code = "TMB-LEDGER-106"
+    cause = "What a peer sent as its books or its salt is not that."
+    remedy = "Both sides must run the same version; ask that party."
+
+
+@dataclass(frozen=True)
+class Reconciled:
+    """The pairs' summaries, and in which way this party's books and each peer's differ; who stayed silent is in neither."""
+
+    pairs: list[dict[str, Any]]
+    findings: dict[str, Matched]
+
+
+def reconcile(session: Session, books: Books, forgiving: bool) -> Reconciled:
+    """Exchange salts and books with every peer and compare; the same in every replay.
+
+    ``forgiving``: a peer that is silent until the deadline is left out for good, instead of PeerSilent being raised. Raises
+    :class:`BadBook`.
+    """
+    peers = [party for party in session.roles if party != session.me]
+    for peer in peers:
+        salt = session.keep(f"salt/{peer}", secrets.token_bytes(SALT_BYTES))
+        session.send("pair_salt", peer, salt=salt)
+        mine = _own_book(session, books, peer)
+        session.send("pair_book", peer, **{name: [getattr(line, name) for line in mine] for name in _COLUMNS})
+    pairs, findings = [], {}
+    for peer in peers:
+        found = _compared(session, books, peer, forgiving)
+        if found is not None:
+            salt, matched = found
+            pairs.append(summary((session.me, peer), salt, matched))
+            if matched.ours or matched.theirs:
+                findings[peer] = matched
+    return Reconciled(sorted(pairs, key=lambda pair: pair["parties"]), findings)
+
+
+def _compared(session: Session, books: Books, peer: str, forgiving: bool) -> tuple[bytes, Matched] | None:
+    """The joint salt and the comparison with one peer's book; None where the peer was given up, now or before."""
+    silent = canonical(_SILENT)
+    if session.area.get(f"pair/{peer}") == silent:
+        return None
+    try:
+        theirs, lines = _salt(session, peer), _book(session, peer)
+    except PeerSilent:
+        if not forgiving:
+            raise
+        session.keep(f"pair/{peer}", silent)
+        return None
+    salt = joint_salt([session.keep(f"salt/{peer}", b""), theirs])
+    found = match(_own_book(session, books, peer), lines)
+    kept = session.keep(f"pair/{peer}", canonical({"salt": salt.hex(), "unmatched": _odd(found)}))
+    return None if kept == silent else (salt, found)
+
+
+def _own_book(session: Session, books: Books, peer: str) -> list[Line]:
+    """What this party booked, kept at first sight: what a peer compares must stay what we compare, whatever is booked later."""
+    stored = session.area.get(f"book/{peer}")
+    if stored is None:
+        lines = lines_with(books, session.me, peer, f"{session.stage}.")
+        stored = session.keep(f"book/{peer}", canonical([asdict(line) for line in lines]))
+    return [Line(**one) for one in parse(stored, _LARGEST)]
+
+
+def _salt(session: Session, peer: str) -> bytes:
+    salt = session.scalar(session.receive("pair_salt", peer), "salt")
+    if len(salt) != SALT_BYTES:
+        raise BadBook(party=peer)
+    return bytes(salt)
+
+
+def _book(session: Session, peer: str) -> list[Line]:
+    """A peer's lines about the two of us; lines about anybody else are refused."""
+    table = session.receive("pair_book", peer)
+    columns = [session.values(table, name).to_pylist() for name in _COLUMNS]
+    lines = [Line(*row) for row in zip(*columns, strict=True)]
+    for line in lines:
+        texts = (line.sender, line.address, line.message, line.sha256, line.kinds)
+        if not all(text is not None and len(text) <= _LONGEST for text in texts) or line.size is None or line.rows is None:
+            raise BadBook("A line lacks something.", party=peer)
+        recipient = {session.me: peer, peer: session.me}.get(line.sender)
+        if recipient is None or not line.address.startswith(f"to-{recipient}/"):
+            raise BadBook("A line is about others.", party=peer)
+    if len({line.place for line in lines}) != len(lines):
+        raise BadBook("An artifact is booked twice.", party=peer)
+    return lines
+
+
+def _odd(found: Matched) -> dict[str, Any]:
+    """What only one side has, by side, for this party's own eyes."""
+    return {side: [asdict(line) for line in lines] for side, lines in (("ours", found.ours), ("theirs", found.theirs))}

@@ -1,0 +1,259 @@
+"""One party's part in settling a run: reconcile, attest, vote, and end with the block that a quorum has signed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from tombolo.fl_tasks.runtime.session import Session
+from tombolo.fl_tasks.runtime.waiting import PeerSilent
+from tombolo.storage.canonical import canonical, digest, parse
+from tombolo.storage.errors import CodedError
+from tombolo.storage.identity import SigningKey, VerifyKey
+from tombolo.storage.ledger.block import DOMAIN, build, document, made_from, read_attestation, verify_block
+from tombolo.storage.ledger.signed import BadStatement, Signed
+from tombolo.storage.ledger.voting import PRECOMMIT, PREVOTE, Ballot, Voter, quorum
+from tombolo.storage.private import PrivateArea
+from tombolo.storage.roles import INITIATORS
+
+_LARGEST = 1 << 26
+_MOST_ROWS = 1000
+_MOST_VIEWS = 50
+
+
+class OtherHistory(CodedError):
+    code = "TMB-LEDGER-107"
+    cause = "The ledger of who starts the runs and this party's do not agree on the blocks before this one."
+    remedy = "Compare `tombolo audit verify` at both; one of the stores was altered or restored from an old backup."
+
+
+class TwoFaced(CodedError):
+    code = "TMB-LEDGER-108"
+    cause = "A party signed two different statements for one place in the ledger; both are kept as proof."
+    remedy = (
+        "Show the proof (`tombolo audit show`) to the federation; nothing can be settled with this party until it is explained."
+    )
+
+
+class NoAgreement(CodedError):
+    code = "TMB-LEDGER-109"
+    cause = "The parties have voted over and over without a block becoming final."
+    remedy = "Compare the parties' logs: one of them must be telling different things to different parties."
+
+
+class EarlierRun(Exception):
+    """The block before this one is not final at this party: ``run`` must be settled first."""
+
+    def __init__(self, run: str) -> None:
+        super().__init__(run)
+        self.run = run
+
+
+@dataclass(frozen=True)
+class Place:
+    """A block's place in the ledger: its height, and the run that the block before it closes (none before the first)."""
+
+    height: int
+    previous_run: str
+
+
+@dataclass(frozen=True)
+class Seat:
+    """What a member votes with: its key, all members' keys, and the private area of the agreement's ledger."""
+
+    signing: SigningKey
+    members: Mapping[str, VerifyKey]
+    area: PrivateArea
+
+
+def forgiving(members: Collection[str]) -> bool:
+    """Whether a quorum of the members goes on without the rest once patience is over."""
+    return quorum(len(members)) < len(members)
+
+
+def agree_on_place(session: Session, own: Callable[[], Place]) -> Place:
+    """The initiator says where the block belongs; the others hear it. ``own`` gives the initiator's place."""
+    if session.role in INITIATORS:
+        place = own()
+        session.send("height", height=place.height, previous_run=place.previous_run)
+        return place
+    table = session.receive("height", session.initiator)
+    place = Place(session.scalar(table, "height"), session.scalar(table, "previous_run"))
+    if not 0 < place.height < 10**9 or (place.height == 1) != (place.previous_run == "") or place.previous_run == session.run:
+        raise OtherHistory("Its place is none.", party=session.initiator)
+    return place
+
+
+def attestation(session: Session, seat: Seat, said: Mapping[str, Any]) -> Signed:
+    """This party's signed statement about the run, made once."""
+    fresh = Signed.make(session.me, said, seat.signing, DOMAIN)
+    return Signed.from_json(parse(session.keep("attestation", canonical(fresh.to_json())), _LARGEST))
+
+
+class Assembly:
+    """The members of a ledger coming to one block: everything heard so far, and what to do next.
+
+    Below four members everybody must attest and vote, however long it takes. From four up a quorum goes on once the agreement's
+    patience (``deadlines.settle``) with the others is over; members that took no part in the run are not waited for.
+    """
+
+    def __init__(self, session: Session, seat: Seat, place: Place, own: Signed) -> None:
+        self._session, self._seat, self._own = session, seat, own
+        self._peers = [party for party in session.roles if party != session.me]
+        self._ballot = Ballot(session.terms.name, place.height, seat.members)
+        self._present = frozenset(session.roles)
+        self._voter = Voter(session.me, self._ballot, seat.signing, seat.area, self._present)
+        self._attested: dict[tuple[str, str], Signed] = {(own.party, own.digest): own}
+        self._blocks: dict[str, dict[str, Any]] = {}
+        self._heard: set[tuple[str, str, int]] = set()
+        self._final: dict[str, Any] | None = None
+
+    def run(self) -> dict[str, Any]:
+        """Take part until a block is final; returns it as it is to be kept. Raises Waiting, PeerSilent or what is wrong."""
+        self._session.send("attestation", document=self._own.body, signature=self._own.signature)
+        while True:
+            self._listen()
+            vote = self._voter.advance(self._candidate())
+            if vote is not None:
+                self._send(vote)
+            elif (final := self._concluded()) is not None:
+                return final
+            else:
+                self._wait()
+
+    # -- hearing ------------------------------------------------------------------------------------------------------------
+
+    def _listen(self) -> bool:
+        """Read whatever has come; says whether anything had."""
+        before = len(self._heard)
+        for peer in self._peers:
+            self._hear(peer, "attestation", 0, self._on_attestation)
+            self._hear(peer, "final_block", 0, self._on_final)
+            for view in range(self._voter.view + 1):
+                for phase in (PREVOTE, PRECOMMIT):
+                    self._hear(peer, phase, view, self._on_vote)
+        self._refuse_two_faces()
+        return len(self._heard) > before
+
+    def _hear(self, peer: str, name: str, round: int, take: Callable[[str, pa.Table], None]) -> None:
+        if (peer, name, round) not in self._heard:
+            table = self._session.peek(name, peer, round)
+            if table is not None:
+                take(peer, table)
+                self._heard.add((peer, name, round))
+
+    def _on_attestation(self, peer: str, table: pa.Table) -> None:
+        body, signature = (self._session.scalar(table, name) for name in ("document", "signature"))
+        self._attest(Signed(peer, body, signature))
+
+    def _on_vote(self, peer: str, table: pa.Table) -> None:
+        """A vote, and what its sender passes on; who passes on what nobody signed has written something that is refused."""
+        columns = (self._session.values(table, name).to_pylist() for name in ("kind", "party", "document", "signature"))
+        blocks = []
+        for kind, party, body, signature in list(zip(*columns, strict=True))[:_MOST_ROWS]:
+            signed = Signed(party, body, signature)
+            if party not in self._seat.members or kind not in ("vote", "attestation", "block"):
+                raise BadStatement(party=peer)
+            if kind == "vote":
+                self._ballot.add(signed)
+            elif kind == "attestation":
+                self._attest(signed)
+            else:
+                blocks.append(signed.document)
+        for block in blocks:
+            self._know(block)
+
+    def _on_final(self, peer: str, table: pa.Table) -> None:
+        kept = parse(self._session.scalar(table, "document"), _LARGEST)
+        block = verify_block(kept, self._seat.members)
+        if block["height"] == self._ballot.height:
+            self._final = kept
+
+    def _attest(self, signed: Signed) -> None:
+        """Keep two different attestations of one party at most: they prove that it has two faces."""
+        known = [one for party, one in self._attested if party == signed.party]
+        if signed.digest in known or len(known) > 1:
+            return
+        found = read_attestation(signed, self._seat.members[signed.party])
+        if (found.agreement, found.height) != (self._ballot.agreement, self._ballot.height):
+            raise BadStatement("An attestation is about another block.", party=signed.party)
+        self._attested[(signed.party, signed.digest)] = signed
+
+    def _know(self, block: dict[str, Any]) -> None:
+        """Take in a block that somebody votes for, if the attestations at hand make it."""
+        if digest(block) not in self._blocks and made_from(block, self._attested.values(), self._seat.members) is not None:
+            self._blocks[digest(block)] = block
+
+    # -- deciding -----------------------------------------------------------------------------------------------------------
+
+    def _candidate(self, patient: bool = True) -> str | None:
+        """The block of the attestations at hand; None while one is missing and there is patience left."""
+        attesting = {party for party, _ in self._attested}
+        if patient and self._voter.view == 0 and not attesting >= self._present:
+            return None
+        block = build(self._attested.values(), self._seat.members)
+        if block is None:
+            return None
+        self._blocks[digest(block)] = block
+        return digest(block)
+
+    def _wait(self) -> None:
+        """Until something comes; when patience is over, on without those who are silent, if the rest is a quorum."""
+        voted = self._ballot.voters(self._voter.view, self._voter.phase)
+        attesting = {party for party, _ in self._attested}
+        name, spoken = ("attestation", attesting) if self._session.me not in voted else (self._voter.phase, voted)
+        missing = next((peer for peer in self._peers if peer not in spoken), self._peers[0])
+        try:
+            self._session.until(lambda: self._listen() or None, missing, name, 0 if name == "attestation" else self._voter.view)
+        except PeerSilent:
+            vote = self._voter.advance(self._candidate(patient=False), patient=False) if forgiving(self._seat.members) else None
+            if vote is None:
+                raise
+            self._send(vote)
+
+    def _send(self, vote: Signed) -> None:
+        """Send a vote with everything that peers may lack: all attestations, the votes before it, and the block itself."""
+        meant = vote.document
+        if meant["view"] > _MOST_VIEWS:
+            raise NoAgreement(f"{_MOST_VIEWS} views.", party=self._session.me)
+        rows = [("vote", vote), *(("attestation", one) for one in self._attested.values())]
+        rows += [("vote", one) for one in self._ballot.grounds(meant["view"], meant["phase"])]
+        if meant["block"] in self._blocks:
+            rows.append(("block", Signed(self._session.me, canonical(self._blocks[meant["block"]]), b"")))
+        self._session.enter(meant["view"])
+        self._session.send(
+            meant["phase"],
+            kind=[kind for kind, _ in rows],
+            party=[one.party for _, one in rows],
+            document=[one.body for _, one in rows],
+            signature=[one.signature for _, one in rows],
+        )
+
+    def _concluded(self) -> dict[str, Any] | None:
+        """The final block as it is to be kept, once it is final and at hand."""
+        final = self._ballot.final()
+        if self._final is None and final in self._blocks:
+            block = self._blocks[final]
+            own = made_from(block, self._attested.values(), self._seat.members) or []
+            self._final = document(block, self._ballot, own)
+            if forgiving(self._seat.members):  # whoever was late finds the block itself, though nobody votes any more
+                self._session.enter(0)
+                self._session.send("final_block", document=canonical(self._final))
+        if self._final is not None and self._final["block"]["run"] != self._session.run:
+            raise OtherHistory(f"Block {self._ballot.height} closes another run.", party=self._session.initiator)
+        return self._final
+
+    def _refuse_two_faces(self) -> None:
+        """Keep proof of members that signed two things for one place; where everybody is needed, that ends the settlement."""
+        faces: dict[str, list[Signed]] = {}
+        for (party, _), one in self._attested.items():
+            faces.setdefault(party, []).append(one)
+        proofs = {party: both for party, both in faces.items() if len(both) > 1}
+        proofs |= {party: list(both) for party, both in self._ballot.evidence.items()}
+        for party, both in proofs.items():
+            self._session.keep(f"evidence/{party}", canonical([one.to_json() for one in both]))
+            if not forgiving(self._seat.members):
+                raise TwoFaced(party=party)

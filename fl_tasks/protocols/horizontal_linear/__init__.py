@@ -1,0 +1,1 @@
+"""Horizontal linear regression by secure aggregation."""

@@ -1,0 +1,1 @@
+"""Horizontal logistic regression by secure aggregation."""

@@ -1,0 +1,1 @@
+"""Networks over clients' rows: federated averaging and secure aggregation."""

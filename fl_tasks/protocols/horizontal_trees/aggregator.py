@@ -1,0 +1,181 @@
+"""The aggregator's side: it learns the histograms of all clients' rows together, finds the splits, and tells all clients.
+
+The trees of a round are grown over the clients of their first sum. When one of those is missing at a later level, that level's sums
+are left aside and the trees end there: g and h stand still within a round, so that the parent's sums with a client and the
+children's without it would differ by just that client's. The next round's trees are grown over whoever is there then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tombolo.fl_tasks.learning.horizontal.columns import Floats, ForeignSums
+from tombolo.fl_tasks.learning.horizontal.sums import Attendance, sum_integers, sum_values
+from tombolo.fl_tasks.learning.trees.boosting import Plan
+from tombolo.fl_tasks.learning.trees.growing import gain_of, heavy, leaf_value
+from tombolo.fl_tasks.learning.trees.splits import Pair, Sums, best_splits
+from tombolo.fl_tasks.learning.trees.tree import LEAF, Record
+from tombolo.fl_tasks.learning.vertical.block import BatchTooSmall
+from tombolo.fl_tasks.protocols.horizontal_trees.messages import Start, loss_unit
+from tombolo.fl_tasks.protocols.horizontal_trees.shape import LEFT, NEITHER, RIGHT, Part, Shape
+from tombolo.fl_tasks.protocols.horizontal_trees.start import aggregate_start
+from tombolo.fl_tasks.protocols.secureboost.messages import plan_of
+from tombolo.fl_tasks.runtime.checkpoints import State
+from tombolo.fl_tasks.runtime.session import Session
+from tombolo.storage.canonical import canonical
+
+_FLAT = 1e-12
+
+
+def aggregator(session: Session) -> State:
+    """The aggregator's part in the rounds of this leg; it learns sums, and with them the joint model."""
+    plan, attendance = plan_of(session), Attendance.of(session)
+    state = session.latest
+    if state is not None:
+        attendance.expected = list(state["present"])
+    start = aggregate_start(session, attendance, plan)
+    state = state or {"loss": [], "validation": [], "since": 0, "present": []}
+    for _ in session.rounds(int(session.params["rounds"])):
+        session.within(plan.depth)
+        attendance.expect_returned(session)
+        grown = Grown(plan, start)
+        _grow(session, plan, grown, attendance)
+        session.within(None)
+        session.send("values", value=list(grown.nodes("value")), cover=list(grown.nodes("cover")))
+        session.within(plan.depth)
+        sums = sum_values(session, 4, attendance)
+        session.within(None)
+        found = _measured(session, plan, start, state, sums, attendance.expected, grown.flat)
+        told = {name: found[name][-1] for name in ("loss", "validation")}
+        session.send("verdict", **told, kept=found["kept"], stop=found["stopped"])
+        state = session.checkpoint(found)
+        session.report(round=session.round, loss=state["loss"][-1], clients=len(attendance.expected))
+    if session.finished:
+        session.run_area.keep("present", canonical(attendance.expected))
+    return state
+
+
+def _grow(session: Session, plan: Plan, grown: Grown, attendance: Attendance) -> None:
+    """The levels of a round's trees."""
+    clients: list[str] = []
+    for level in range(plan.depth):
+        session.within(level)
+        sums = sum_integers(session, grown.count, attendance)
+        clients = clients or list(attendance.expected)
+        parts = grown.level(sums, last=level == plan.depth - 1) if attendance.expected == clients else []
+        grown.shape.split(parts)
+        session.send(
+            "splits",
+            node=[one.node for one in parts],
+            column=[one.record.column for one in parts],
+            cut=[one.record.cut for one in parts],
+            missing_left=[one.record.missing_left for one in parts],
+            gain=[one.gain for one in parts],
+            next=[one.next for one in parts],
+        )
+        if not grown.shape.asked:
+            return
+
+
+@dataclass(frozen=True)
+class Known:
+    """Sums of a node; its table, shape (columns, 1 + bins, 2), once it is summed."""
+
+    sums: Pair
+    table: Sums | None = None
+
+
+class Grown:
+    """The trees of one round, with the sums of their nodes."""
+
+    def __init__(self, plan: Plan, start: Start) -> None:
+        self._start, self._units, self._outputs = start, start.units, plan.outputs
+        self._growth = plan.growth(1.0)
+        self.shape = Shape(start.binner, plan.outputs, 0)
+        self._known: dict[int, Known] = {}
+        self._siblings: dict[int, tuple[int, int]] = {}
+
+    @property
+    def count(self) -> int:
+        """How many sums are asked for."""
+        return len(self.shape.asked) * int(self._start.cells.sum()) * 2
+
+    def level(self, flat: npt.NDArray[np.int64], last: bool) -> list[Part]:
+        """The splits of the open nodes that are worth it. Raises :class:`ForeignSums` for sums that do not add up."""
+        for number, table in zip(self.shape.asked, self._start.tables(flat), strict=True):
+            self._learn(number, table)
+            if number in self._siblings:
+                parent, other = self._siblings[number]
+                whole = self._known[parent].table
+                assert whole is not None
+                self._learn(other, whole - table)
+        found = (self._part(number, last) for number in self.shape.open)
+        return [one for one in found if one is not None]
+
+    def _learn(self, number: int, table: Sums) -> None:
+        totals = table.sum(axis=1)
+        known = self._known.get(number) or self._node(number, (int(totals[0, 0]), int(totals[0, 1])))
+        if (totals != np.array(known.sums)).any():
+            raise ForeignSums()
+        self._known[number] = Known(known.sums, table)
+
+    def _part(self, number: int, last: bool) -> Part | None:
+        """How a node is split, if it is."""
+        known = self._known[number]
+        assert known.table is not None
+        if not heavy(known.sums, self._units, self._growth):
+            return None
+        splits = best_splits(known.table, known.sums, self._units, self._growth.rules)
+        if not splits:
+            return None
+        best = splits[0]
+        right = known.sums[0] - best.left[0], known.sums[1] - best.left[1]
+        going = not last and any(heavy(sums, self._units, self._growth) for sums in (best.left, right))
+        onward = NEITHER if not going else LEFT if best.left[1] <= right[1] else RIGHT
+        gain = float(gain_of(best.left, known.sums, self._units, self._growth.rules))
+        part = Part(number, Record(best.column, best.cut, best.missing_left), gain, onward)
+        children = part.children(self._outputs)
+        for child, sums in zip(children, (best.left, right), strict=True):
+            self._node(child, sums)
+        for child, other in (children, children[::-1]):
+            self._siblings[child] = number, other
+        return part
+
+    def _node(self, number: int, sums: Pair) -> Known:
+        self._known[number] = Known(sums)
+        return self._known[number]
+
+    def nodes(self, what: str) -> Iterator[float]:
+        """Values or covers of all nodes, tree by tree, as the trees have them."""
+        for output, tree in enumerate(self.shape.trees):
+            mine = {at: number for number, at in self.shape.places.items() if self.shape.output(number) == output}
+            for at in range(len(tree.party)):
+                sums = self._known[mine[at]].sums
+                yield leaf_value(sums, self._units, self._growth) if what == "value" else sums[1] * self._units[1]
+
+    @property
+    def flat(self) -> bool:
+        """Whether no tree says anything."""
+        return all(tree.party == [LEAF] for tree in self.shape.trees) and all(abs(one) < _FLAT for one in self.nodes("value"))
+
+
+def _measured(
+    session: Session, plan: Plan, start: Start, state: State, sums: Floats, present: list[str], flat: bool
+) -> dict[str, Any]:
+    """The state after a round. Validation losses are compared only between rounds of the same clients."""
+    rows, lost, kept_rows, kept_lost = sums
+    if plan.patience is not None and kept_rows < 0.5:
+        raise BatchTooSmall("No row is kept for early stopping.", party=session.me)
+    unit = loss_unit(plan, start)
+    loss = [*state["loss"], float(lost / max(rows, 1.0) * unit)]
+    validation = [*state["validation"], float(kept_lost / max(kept_rows, 1.0) * unit)]
+    since = state["since"] if state["present"] == present else len(loss) - 1
+    best = since + int(np.argmin(validation[since:])) if plan.patience is not None else len(loss) - 1
+    stop = flat if plan.patience is None else len(loss) - 1 - best >= plan.patience
+    numbers = {"since": since, "kept": best + 1, "stopped": stop}
+    return {"loss": loss, "validation": validation, "present": present, **numbers}

@@ -1,0 +1,97 @@
+"""A lender's customers as numbers, and which of them an index has already."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tombolo.agreements.query import QueryTerms
+from tombolo.fl_tasks.protocols.lending_query.errors import BadCustomers
+from tombolo.fl_tasks.protocols.lending_query.keys import Keeping
+
+COUNT_SHIFT = 40
+"""A value is count * 2^40 + exposure: 256 lenders' exposures below 2^32 never reach the counts."""
+_MOST_LOANS, _MOST_UNITS = 1 << 23, 1 << 32
+_ROWS = 200_000
+
+
+@dataclass(frozen=True)
+class Customers:
+    """Canonical ids and packed values, one per customer."""
+
+    ids: Sequence[str]
+    values: npt.NDArray[np.uint64]
+
+    @classmethod
+    def of(cls, table: pa.Table, ids: Sequence[str], terms: QueryTerms) -> Customers:
+        """Read the agreed columns; exposure is rounded to whole units. Raises :class:`BadCustomers`."""
+        count = _column(table, terms.count, 1, _MOST_LOANS)
+        exposure = _column(table, terms.exposure, terms.unit, _MOST_UNITS)
+        return cls(ids, (count << np.uint64(COUNT_SHIFT)) | exposure)
+
+
+def _column(table: pa.Table, name: str, unit: int, most: int) -> npt.NDArray[np.uint64]:
+    if name not in table.column_names:
+        raise BadCustomers(f"Column {name} is missing.")
+    try:
+        numbers = table.column(name).cast(pa.float64()).to_numpy()
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        raise BadCustomers(f"Column {name} does not hold numbers.") from None
+    whole = np.round(numbers / unit)
+    bad = ~(np.isfinite(numbers) & (numbers >= 0) & (whole < most))
+    if unit == 1:
+        bad |= numbers != whole
+    if bad.any():
+        raise BadCustomers(f"Column {name}: {int(bad.sum())} rows.")
+    return np.asarray(whole, dtype=np.uint64)
+
+
+def unpack(value: int) -> tuple[int, int]:
+    """Count and exposure in units of a sum of packed values."""
+    return value >> COUNT_SHIFT, value & ((1 << COUNT_SHIFT) - 1)
+
+
+def names_of(ids: Iterable[str], key: bytes) -> list[bytes]:
+    """16 bytes per id, keyed by this party's own secret: how customers are remembered beyond a run."""
+    return [hashlib.blake2b(one.encode(), key=key, digest_size=16).digest() for one in ids]
+
+
+class Remembered:
+    """What a lender deposited for each customer, over an index and those that it brings up to date."""
+
+    def __init__(self, keeping: Keeping) -> None:
+        self._keeping = keeping
+
+    def load(self, run: str | None) -> dict[bytes, tuple[bytes, int]]:
+        """Point and value by name."""
+        found: dict[bytes, tuple[bytes, int]] = {}
+        for epoch in reversed(list(self._keeping.layers(run))):
+            area = self._keeping.area.area("customers", epoch.run)
+            for part in area.names("part-"):
+                table = pq.read_table(pa.BufferReader(area.get(part) or b""))
+                columns = (table.column(name).to_pylist() for name in ("name", "point", "value"))
+                found.update({name: (point, value) for name, point, value in zip(*columns, strict=True)})
+        return found
+
+    def store(self, run: str, changed: Mapping[bytes, tuple[bytes, int]]) -> None:
+        """Keep what an index adds and changes; what is kept already stands."""
+        area, names = self._keeping.area.area("customers", run), sorted(changed)
+        for index, start in enumerate(range(0, len(names), _ROWS)):
+            some = names[start : start + _ROWS]
+            table = pa.table(
+                {
+                    "name": pa.array(some, pa.binary(16)),
+                    "point": pa.array([changed[one][0] for one in some], pa.binary(32)),
+                    "value": pa.array([changed[one][1] for one in some], pa.uint64()),
+                }
+            )
+            sink = io.BytesIO()
+            pq.write_table(table, sink)
+            area.keep(f"part-{index:06d}", sink.getvalue())

@@ -1,0 +1,155 @@
+"""Building an index: lenders' customers become points under everybody's exponents, and come to lie with the arbiter.
+
+A point is H(id)^(k_1 k_2 ... k_L): a lender blinds its list with an exponent for this once, lets it pass the ring of all lenders,
+each of which adds its own exponent, takes the blind off and deposits the points with encrypted values. The arbiter raises them to
+its own exponent, which is applied last and never left out, so that no lender and no asker ever holds what it matches by.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from tombolo.fl_tasks.crypto import ristretto
+from tombolo.fl_tasks.crypto.paillier import PublicKey
+from tombolo.fl_tasks.crypto.vector import CipherVector, encrypt
+from tombolo.fl_tasks.protocols.lending_query import carry
+from tombolo.fl_tasks.protocols.lending_query.customers import Customers, Remembered, names_of
+from tombolo.fl_tasks.protocols.lending_query.deposits import Deposits
+from tombolo.fl_tasks.protocols.lending_query.errors import BadDeposit, TooFewLenders
+from tombolo.fl_tasks.protocols.lending_query.keys import Epoch, Keeping, terms_of
+from tombolo.fl_tasks.protocols.lending_query.supply import Supply
+from tombolo.fl_tasks.runtime.session import Session
+from tombolo.storage.roles import HOST
+
+DOMAIN = "tombolo/lending/1/"
+_POINT = ristretto.POINT_BYTES
+
+
+def hash_ids(session: Session, ids: list[bytes]) -> bytes:
+    """Points of ids, the same for all lenders and askers of an agreement, and no other."""
+    return ristretto.hash_all(ids, DOMAIN + session.terms.name, session.threads)
+
+
+def lender(session: Session, customers: Customers, base: str | None, at: str, vault: bytes, now: datetime) -> Epoch:
+    """A host's side. ``vault`` keys the names under which it remembers customers; ``at`` is when the run was proposed."""
+    keeping, query = Keeping.of(session), terms_of(session)
+    series = keeping.series(session.run, base)
+    key = _decryption_key(session, keeping, series)
+    remembered = Remembered(keeping)
+    before = remembered.load(base)
+    current = dict(zip(names_of(customers.ids, vault), zip(customers.ids, customers.values.tolist(), strict=True), strict=True))
+    new = [name for name in current if name not in before]
+    points, dummies = _pass_ring(session, keeping.exponent(series), [current[name][0] for name in new], query.padding)
+    changed = {name: (point, current[name][1]) for name, point in zip(new, points, strict=True)}
+    for name, (point, value) in before.items():  # whoever is no customer any more is one without loans
+        latest = current[name][1] if name in current else 0
+        if latest != value:
+            changed[name] = point, latest
+    deposited = {**dict.fromkeys(dummies, 0), **dict(changed.values())}
+    rest = [(point, value) for name, (point, value) in before.items() if name not in changed]
+    deposited.update(_refreshed(session, rest, -len(deposited) % query.padding))
+    _deposit(session, deposited, key, query.padding)
+    remembered.store(session.run, changed)
+    if base is None:
+        carry.lender(session, keeping, series, now)
+    return _ready(session, keeping, series, base, at)
+
+
+def guest(session: Session, base: str | None, at: str) -> Epoch:
+    """The asker's side: it hears under which key answers will come, and that the index is there."""
+    keeping = Keeping.of(session)
+    series = keeping.series(session.run, base)
+    _decryption_key(session, keeping, series)
+    return _ready(session, keeping, series, base, at)
+
+
+def arbiter(session: Session, base: str | None, at: str, now: datetime) -> Epoch:
+    """The arbiter's side: points become what it matches by; nothing that it holds can be decrypted here."""
+    keeping, query = Keeping.of(session), terms_of(session)
+    series = keeping.series(session.run, base)
+    key = _decryption_key(session, keeping, series)
+    exponent, deposits = keeping.exponent(series), Deposits(keeping, session.run)
+    session.enter(len(session.hosts) + 1)
+    cooling = None if base is not None else carry.begin(session, keeping, now)
+    for party in session.hosts:
+        table = session.receive("deposit", party)
+        points = ristretto.points_from_arrow(session.values(table, "point"), session.threads)
+        values = CipherVector.from_arrow(key, session.values(table, "value"))
+        listed = ristretto.split(points)
+        if len(listed) % query.padding or len(set(listed)) != len(listed):
+            raise BadDeposit(f"{len(listed)} entries.", party=party)
+        deposits.store(party, ristretto.exponentiate(points, exponent, session.threads), values)
+        session.report(lender=party, entries=len(listed))
+    Supply(keeping, series, key).fill(session.pool)
+    if cooling is not None:
+        carry.finish(session, keeping, series, cooling, now)
+    session.send("index_ready", lenders=len(session.hosts))
+    return keeping.finished(Epoch(session.run, series, base, at, len(session.hosts)))  # last: who has it does not come here again
+
+
+def _decryption_key(session: Session, keeping: Keeping, series: str) -> PublicKey:
+    """The decryptor's public key, made or received, and kept for the series."""
+    query = terms_of(session)
+    bits = int(session.params["key_bits"])
+    if session.me == query.decryptor:
+        key = keeping.private_key(series, bits).public
+        session.send("decryption_key", key=key.to_bytes())
+    else:
+        key = PublicKey.from_bytes(session.scalar(session.receive("decryption_key", query.decryptor), "key"))
+        if key.bits < bits:
+            raise BadDeposit(f"A key of {key.bits} bits instead of {bits}.", party=query.decryptor)
+    keeping.keep_public(series, key)
+    return key
+
+
+def _pass_ring(session: Session, exponent: bytes, ids: list[str], padding: int) -> tuple[list[bytes], list[bytes]]:
+    """Points of ``ids`` under all lenders' exponents, in their order, and those of the dummies that padded the list."""
+    lenders = session.hosts
+    me, count = lenders.index(session.me), len(lenders)
+    noise, blind = session.prf("padding").stream(), ristretto.random_scalar(session.prf("blind").stream())
+    items = [one.encode() for one in ids]
+    items += [noise.bytes(32) for _ in range(-len(ids) % padding or (0 if ids else padding))]
+    order = session.prf("order").stream().permutation(len(items))
+    points = hash_ids(session, [items[at] for at in order])
+    points = ristretto.exponentiate(ristretto.exponentiate(points, exponent, session.threads), blind, session.threads)
+    for hop in range(1, count + 1):
+        session.enter(hop)
+        session.send("customer_points", lenders[(me + 1) % count], point=ristretto.points_to_arrow(points))
+        before = lenders[me - 1]
+        points = ristretto.points_from_arrow(session.values(session.receive("customer_points", before), "point"), session.threads)
+        listed = ristretto.split(points)
+        if len(listed) % padding or len(set(listed)) != len(listed) or (hop == count and len(listed) != len(items)):
+            raise BadDeposit(f"{len(listed)} points at hop {hop}.", party=before)
+        if hop < count:
+            points = ristretto.exponentiate(points, exponent, session.threads)
+    session.enter(count + 1)
+    bare = ristretto.split(ristretto.exponentiate(points, ristretto.invert(blind), session.threads))
+    found = [b""] * len(items)
+    for at, point in zip(order.tolist(), bare, strict=True):
+        found[at] = point
+    return found[: len(ids)], found[len(ids) :]
+
+
+def _refreshed(session: Session, rest: list[tuple[bytes, int]], room: int) -> dict[bytes, int]:
+    """Unchanged entries that fill the padding up; random points where there are too few."""
+    noise = session.prf("refresh").stream()
+    drawn = [rest[at] for at in noise.permutation(len(rest))[:room]] if rest else []
+    fresh = ristretto.hash_all([noise.bytes(32) for _ in range(room - len(drawn))], DOMAIN + "nobody")
+    return {**dict(drawn), **dict.fromkeys(ristretto.split(fresh), 0)}
+
+
+def _deposit(session: Session, entries: dict[bytes, int], key: PublicKey, padding: int) -> None:
+    """Send the entries in the order of their points, which is that of no table."""
+    assert entries and len(entries) % padding == 0
+    points = sorted(entries)
+    values = encrypt(key, [int(entries[one]) for one in points], session.pool)
+    session.send("deposit", point=ristretto.points_to_arrow(b"".join(points)), value=values.to_arrow())
+
+
+def _ready(session: Session, keeping: Keeping, series: str, base: str | None, at: str) -> Epoch:
+    session.enter(len(session.hosts) + 1)
+    assert session.arbiter is not None
+    lenders = int(session.scalar(session.receive("index_ready", session.arbiter), "lenders"))
+    if lenders != sum(role == HOST for role in session.roles.values()):
+        raise TooFewLenders(f"There are {lenders}.", party=session.arbiter)
+    return keeping.finished(Epoch(session.run, series, base, at, lenders))

@@ -1,0 +1,331 @@
+"""Vertical logistic regression with the arbiter as a blind sigmoid: exact loss, and no per-row logit at any data party.
+
+Each round the data parties permute the rows and flip signs by a seed that the arbiter does not know, add up their encrypted
+logits in packed slots, and let the arbiter apply the sigmoid to what it cannot attribute: it sees an unordered multiset of
+magnitudes. The guest undoes order and signs under encryption and subtracts the labels. Optimiser: L-BFGS with Bohning's bound
+as preconditioner. There is no line search along encrypted directions: its values would let the arbiter link rows across rounds.
+Steps 1 to 6 are the engine's: on ciphertexts here, on dealt shares in :mod:`tombolo.fl_tasks.protocols.logistic_arbiter.dealer`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from tombolo.fl_tasks.crypto.ahead import Ahead
+from tombolo.fl_tasks.crypto.fixedpoint import check_headroom, decode, encode
+from tombolo.fl_tasks.crypto.packing import check_slots, pack, slots_per_ciphertext, unpack
+from tombolo.fl_tasks.crypto.vector import CipherVector, decrypt, encrypt
+from tombolo.fl_tasks.learning.vertical.block import Block, Floats, guard_batch, guard_label, penalties, solver
+from tombolo.fl_tasks.learning.vertical.key_holder import (
+    RESIDUAL_BITS,
+    MaskedGradient,
+    gradient_messages,
+    own_key,
+    peer_key,
+    public_key_message,
+    serve_gradients,
+    vector,
+)
+from tombolo.fl_tasks.learning.vertical.shares import total, zero_sum
+from tombolo.fl_tasks.protocols.logistic_arbiter.quasi_newton import Guide, Path
+from tombolo.fl_tasks.runtime.checkpoints import State
+from tombolo.fl_tasks.runtime.session import Session
+from tombolo.storage.roles import ARBITER, DATA, GUEST, HOST
+from tombolo.storage.schema import Disclosed, Message, MessageSet, Pad64, Paillier, Public
+
+SLOT_BITS = 48
+MAX_LOGIT = 2.0**10
+"""Where a party's part of a logit is cut off: far beyond where the sigmoid can be told from 0 or 1."""
+_ROWS = Message(
+    "training_rows",
+    GUEST,
+    ARBITER,
+    {"rows": Public("int64", "divides sums; the alignment tells it to all parties")},
+    learns="the number of training rows",
+    step="0",
+)
+ENCRYPTED = (
+    public_key_message(ARBITER, DATA),
+    Message(
+        "partial_logits",
+        HOST,
+        DATA,
+        {"c": Paillier(ARBITER)},
+        learns="nothing: ciphertexts under the arbiter's key",
+        step="1",
+    ),
+    Message(
+        "logits",
+        GUEST,
+        ARBITER,
+        {"c": Paillier(ARBITER)},
+        learns="the unordered multiset of logit magnitudes (order permuted, signs flipped at random)",
+        step="1",
+        limit="no ids, signs or labels; in late rounds, when logits hardly move, nameless rows may be linked by value",
+    ),
+    Message(
+        "probabilities",
+        ARBITER,
+        GUEST,
+        {"c": Paillier(ARBITER)},
+        learns="nothing: ciphertexts under the arbiter's key",
+        step="2",
+    ),
+    Message(
+        "residual",
+        GUEST,
+        HOST,
+        {"c": Paillier(ARBITER)},
+        learns="nothing: ciphertexts under the arbiter's key",
+        step="3",
+    ),
+    *gradient_messages(ARBITER, DATA),
+)
+"""Messages of steps 0 to 5 on ciphertexts."""
+_STEP = (
+    Message(
+        "scalars",
+        DATA,
+        ARBITER,
+        {"share": Pad64()},
+        learns="sums over the data parties: the linear and penalty parts of the loss, inner products of steps and gradients",
+        step="6",
+        limit="no party's own share (zero-sum masks modulo 2^128); 100 sums per round at most, nothing per row",
+    ),
+    Message(
+        "converged",
+        DATA,
+        ARBITER,
+        {"yes": Disclosed("bool", "when to stop", "one bit per round")},
+        learns="whether the sender's gradient is small",
+        step="6",
+        limit="one bit per party and round",
+    ),
+    Message(
+        "step",
+        ARBITER,
+        DATA,
+        {
+            "better": Disclosed("bool", "whether the loss fell", "one bit per round"),
+            "keep": Disclosed("bool", "whether to remember the step", "one bit per round"),
+            "stop": Disclosed("bool", "when to stop", "one bit per round"),
+        },
+        learns="whether the loss fell, whether to remember the step, and whether to stop",
+        step="7",
+        limit="three bits per round",
+    ),
+    Message(
+        "direction",
+        ARBITER,
+        DATA,
+        {"coefficient": Disclosed("float64", "where to go next", "two numbers per remembered step and one more, 41 at most")},
+        learns="how to combine its own earlier steps and gradients into the next step",
+        step="7",
+        limit="the same 41 numbers at most for all parties and columns, functions of the sums above",
+    ),
+    Message(
+        "loss",
+        ARBITER,
+        GUEST,
+        {"loss": Disclosed("float64", "progress of training", "one aggregate per round")},
+        learns="the regularised training loss",
+        step="7",
+        limit="one aggregate per round",
+    ),
+)
+
+
+def with_engine(protocol: str, *engine: Message | MessageSet) -> MessageSet:
+    """The messages of the protocol on an engine."""
+    return MessageSet(protocol, _ROWS, *engine, *_STEP)
+
+
+MESSAGES = with_engine("logistic-arbiter", *ENCRYPTED)
+
+
+class Party(Protocol):
+    """A data party's side of an engine; made with its block, and its labels at the guest."""
+
+    def gradient(self, w: Floats) -> Floats:
+        """Steps 1 to 6: this party's X^T (sigmoid(u) - y), shape (columns,), where its weights are ``w``."""
+
+
+class Helper(Protocol):
+    """The arbiter's side of an engine."""
+
+    def logits(self) -> Floats:
+        """Step 1: this round's nameless logits, shape (rows,)."""
+
+    def answer(self, odd: Floats) -> None:
+        """Steps 2 to 5: give ``sigmoid - 1/2`` of each logit back, and help with gradients."""
+
+
+def disguise(session: Session, rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """The round's permutation and signs, common to all data parties."""
+    return session.common().stream("order").permutation(rows), session.common().stream("signs").signs(rows).astype(np.int64)
+
+
+def places(order: np.ndarray) -> np.ndarray:
+    """Where each aligned row is in a permuted order."""
+    place = np.empty(len(order), dtype=np.int64)
+    place[order] = np.arange(len(order))
+    return place
+
+
+class EncryptedParty:
+    """A data party on ciphertexts under the arbiter's key."""
+
+    def __init__(self, session: Session, block: Block, label: Floats | None) -> None:
+        assert session.arbiter is not None
+        self._session, self._block, self._label, self._arbiter = session, block, label, session.arbiter
+        self._key = peer_key(session, session.arbiter)
+        self._ready = Ahead(self._key, session.pool)
+        check_slots(SLOT_BITS, MAX_LOGIT * 2.0**RESIDUAL_BITS, len(session.data_parties))
+
+    def gradient(self, w: Floats) -> Floats:
+        self._send_logits(w)
+        masked = MaskedGradient(self._session, self._key, self._arbiter, self._block.x.shape[1])
+        residual = self._residual()
+        masked.send(self._block, residual)
+        return masked.receive()
+
+    def _send_logits(self, w: Floats) -> None:
+        """Step 1: this party's logits, permuted and signed alike at all data parties, added to the chain in packed slots."""
+        session, key, block = self._session, self._key, self._block
+        chain, me = session.data_parties, session.data_parties.index(session.me)
+        order, signs = disguise(session, block.rows)
+        logits = np.clip(block.rounded @ w, -MAX_LOGIT, MAX_LOGIT)
+        plain = encode(logits, RESIDUAL_BITS)[order] * signs
+        packed = encrypt(key, pack(plain, SLOT_BITS, key), session.pool)
+        if me > 0:
+            table = session.receive("partial_logits", chain[me - 1])
+            packed = packed + vector(session, table, "c", key, len(packed), chain[me - 1])
+        if session.me == session.guest:
+            session.send("logits", c=packed.to_arrow())
+            self._ready.prepare(block.rows)
+        else:
+            session.send("partial_logits", chain[me + 1], c=packed.to_arrow())
+
+    def _residual(self) -> CipherVector:
+        """Step 3: [[sigmoid(u) - y]] in aligned order; made by the guest, received by hosts."""
+        session, key, rows = self._session, self._key, self._block.rows
+        if self._label is None:
+            return vector(session, session.receive("residual", session.guest), "c", key, rows, session.guest)
+        oracle = vector(session, session.receive("probabilities", self._arbiter), "c", key, rows, self._arbiter)
+        order, signs = disguise(session, rows)
+        odd = oracle.times(signs).take(places(order))  # sigmoid(u) - 1/2 is odd in u, so that the sign comes out again
+        residual = odd.add_plain(encode(0.5 - self._label, RESIDUAL_BITS)) + self._ready.take(rows)
+        session.send("residual", c=residual.to_arrow())
+        return residual
+
+
+class EncryptedHelper:
+    """The arbiter as the key's holder."""
+
+    def __init__(self, session: Session, rows: int) -> None:
+        self._session, self._rows, self._key = session, rows, own_key(session)
+        public = self._key.public
+        session.send("public_key", key=public.to_bytes())
+        check_headroom(public, scale_bits=RESIDUAL_BITS, bound=MAX_LOGIT)
+        self._pool = session.holder_pool(self._key)
+        self._ready = Ahead(public, session.pool)
+        self._ready.prepare(rows)
+
+    def logits(self) -> Floats:
+        session, public = self._session, self._key.public
+        packed_rows = -(-self._rows // slots_per_ciphertext(public, SLOT_BITS))
+        table = session.receive("logits", session.guest)
+        packed = decrypt(self._key, vector(session, table, "c", public, packed_rows, session.guest), self._pool)
+        return decode(np.array(unpack(packed, SLOT_BITS, self._rows, public)), RESIDUAL_BITS)
+
+    def answer(self, odd: Floats) -> None:
+        plain = encode(odd, RESIDUAL_BITS)
+        self._session.send("probabilities", c=self._ready.encrypt(plain).to_arrow())
+        if self._session.another_round:
+            self._ready.prepare(self._rows)  # for the next round, while the data parties compute
+        serve_gradients(self._session, self._key)
+
+
+@dataclass(frozen=True)
+class Oracle:
+    """The role programs on one engine."""
+
+    party: Callable[[Session, Block, Floats | None], Party] = EncryptedParty
+    helper: Callable[[Session, int], Helper] = EncryptedHelper
+
+    def guest(self, session: Session, block: Block) -> State:
+        """The label holder's side; returns the last state with ``w`` (intercept first) and the ``loss`` list."""
+        label = guard_label(session, block, binary=True)
+        return self._data_party(session, block.with_intercept(), label)
+
+    def host(self, session: Session, block: Block) -> State:
+        """A host's side; returns the last state with ``w``."""
+        return self._data_party(session, block, None)
+
+    def _data_party(self, session: Session, block: Block, label: Floats | None) -> State:
+        guard_batch(session, block, block.rows)
+        assert session.arbiter is not None
+        if label is not None:
+            session.send("training_rows", rows=block.rows)
+        party = self.party(session, block, label)
+        columns, parties = block.x.shape[1], session.data_parties
+        penalty = penalties(session, columns)
+        bound = solver(block.curvature(len(parties) / 4, penalty))
+        state = session.latest or {**Path.start(columns).state(), "loss": []}
+        for number in session.rounds(int(session.params["rounds"])):
+            path = Path.of(state)
+            ahead = path.ahead
+            sums = party.gradient(ahead) / block.rows
+            gradient = sums + penalty * ahead
+            start = state.get("start", sums)  # at w = 0: X^T (1/2 - y) / n, which makes the linear part of every later loss
+            path = path.seen(gradient, first=number == 1)
+            loss_part = float(start @ ahead + penalty @ ahead**2 / 2)
+            scalars = [loss_part, *path.products(gradient, bound)]
+            session.send("scalars", share=zero_sum(session, parties, scalars, "step"))
+            session.send("converged", yes=bool(np.abs(gradient).max(initial=0) <= session.params["tolerance"]))
+            step = session.receive("step", session.arbiter)
+            better, keep = session.scalar(step, "better"), session.scalar(step, "keep")
+            table = session.receive("direction", session.arbiter)
+            coefficients = session.values(table, "coefficient").to_numpy(zero_copy_only=False)
+            path = path.moved(gradient, bound, better, keep, coefficients)
+            loss = [*state["loss"]]
+            if label is not None:
+                loss.append(session.scalar(session.receive("loss", session.arbiter), "loss"))
+            state = session.checkpoint({**path.state(), "start": start, "loss": loss, "stopped": session.scalar(step, "stop")})
+            session.report(round=number, **({"loss": loss[-1]} if loss else {}))
+        return state
+
+    def arbiter(self, session: Session) -> State:
+        """Sigmoids of nameless logits, help with gradients, sums over the parties, and when to stop."""
+        rows = int(session.scalar(session.receive("training_rows", session.guest), "rows"))
+        helper = self.helper(session, rows)
+        state: State = session.latest or {**Guide().state(), "loss": []}
+        for number in session.rounds(int(session.params["rounds"])):
+            logits = helper.logits()
+            helper.answer(np.tanh(logits / 2) / 2)
+            shares = session.receive_all("scalars").values()
+            guide = Guide.of(state)
+            loss_part, *products = total((session.values(one, "share") for one in shares), 1 + guide.products)
+            votes = [session.scalar(one, "yes") for one in session.receive_all("converged").values()]
+            size = np.abs(logits)
+            # sum log(1 + e^u) - y u = sum |u|/2 + log(1 + e^-|u|) + (1/2 - y) u
+            loss = float((size / 2 + np.log1p(np.exp(-size))).mean() + loss_part)
+            losses = [*state["loss"], loss]
+            before = guide.best
+            guide.learn(loss, products)
+            flat = before is not None and guide.better and before - loss < 1e-8 * max(abs(loss), 1e-12)
+            stop = all(votes) or flat
+            session.send("step", better=guide.better, keep=guide.keep, stop=stop)
+            session.send("direction", coefficient=guide.coefficients())
+            session.send("loss", loss=loss)
+            state = session.checkpoint({**guide.state(), "loss": losses, "stopped": stop})
+            session.report(round=number, loss=loss)
+        return state
+
+
+_PROGRAMS = Oracle()
+guest, host, arbiter = _PROGRAMS.guest, _PROGRAMS.host, _PROGRAMS.arbiter

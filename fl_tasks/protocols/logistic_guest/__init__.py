@@ -1,0 +1,1 @@
+"""Vertical logistic regression, exact, with the keys at the guest."""

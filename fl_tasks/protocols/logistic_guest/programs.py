@@ -1,0 +1,315 @@
+"""Vertical logistic regression without an arbiter: the guest holds the key and the exact residual.
+
+Hosts compute encrypted gradients of the guest's residual, and answer each round with the logits of their common direction, of which
+the guest sees the sum over the hosts. The guest takes an exact one-dimensional Newton step along it. Preconditioned conjugate
+gradients (Polak-Ribiere+). Each round shows the guest one direction in the span of the hosts' columns: directions are counted
+over all runs and never reach the number of those columns.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tombolo.fl_tasks.crypto.ahead import Ahead
+from tombolo.fl_tasks.crypto.convolution import Convolution
+from tombolo.fl_tasks.crypto.fixedpoint import FEATURE_BITS, FEATURE_LIMIT, decode, encode
+from tombolo.fl_tasks.crypto.paillier import PublicKey
+from tombolo.fl_tasks.learning.vertical.block import Block, Floats, guard_batch, guard_label, penalties, solver
+from tombolo.fl_tasks.learning.vertical.key_holder import (
+    RESIDUAL_BITS,
+    MaskedGradient,
+    gradient_messages,
+    own_key,
+    peer_key,
+    public_key_message,
+    serve_gradients,
+    vector,
+)
+from tombolo.fl_tasks.learning.vertical.shares import total, zero_sum
+from tombolo.fl_tasks.runtime.checkpoints import State
+from tombolo.fl_tasks.runtime.session import Session
+from tombolo.storage.errors import CodedError
+from tombolo.storage.roles import GUEST, HOST
+from tombolo.storage.schema import Disclosed, Message, MessageSet, Pad64, Paillier, Public
+
+_FEWEST_COLUMNS = 5
+_FEATURE_BITS = int(FEATURE_LIMIT * 2**FEATURE_BITS).bit_length()
+_TO_HOLDER, _BACK = gradient_messages(GUEST, (HOST,))
+
+MESSAGES = MessageSet(
+    "logistic-guest",
+    public_key_message(GUEST, (HOST,)),
+    Message(
+        "columns",
+        HOST,
+        GUEST,
+        {"count": Disclosed("int64", "bounds the number of directions", "one number")},
+        learns="the number of the host's encoded columns",
+        step="0",
+    ),
+    Message(
+        "budget",
+        GUEST,
+        HOST,
+        {"columns": Public("int64", "the sum of all hosts' column counts")},
+        learns="how many columns all hosts have together",
+        step="0",
+    ),
+    Message(
+        "residual",
+        GUEST,
+        HOST,
+        {"c": Paillier(GUEST)},
+        learns="nothing: ciphertexts under the guest's key",
+        step="1",
+    ),
+    _TO_HOLDER,
+    _BACK,
+    Message(
+        "slopes",
+        HOST,
+        GUEST,
+        {"share": Pad64()},
+        learns="sums over the hosts of two inner products of gradients",
+        step="6",
+        limit="with one host, that host's own (waived in the terms)",
+    ),
+    Message(
+        "turn",
+        GUEST,
+        HOST,
+        {"beta": Disclosed("float64", "share of the old direction", "one number per round")},
+        learns="the share of the old direction",
+        step="7",
+    ),
+    Message(
+        "direction",
+        HOST,
+        GUEST,
+        {"v": Pad64()},
+        learns="the sum over the hosts of the direction's logits, one vector per round",
+        step="8",
+        limit="fewer directions, over all runs, than the hosts have columns; one host only by waiver",
+    ),
+    Message(
+        "bends",
+        HOST,
+        GUEST,
+        {"share": Pad64()},
+        learns="sums over the hosts of w.w, w.p and p.p, which the penalty needs",
+        step="8",
+        limit="with one host, that host's own (waived in the terms)",
+    ),
+    Message(
+        "converged",
+        HOST,
+        GUEST,
+        {"yes": Disclosed("bool", "when to stop", "one bit per round")},
+        learns="whether the sender's gradient is small",
+        step="8",
+        limit="one bit per host and round",
+    ),
+    Message(
+        "step",
+        GUEST,
+        HOST,
+        {
+            "alpha": Disclosed("float64", "length of the step", "one number per round"),
+            "stop": Disclosed("bool", "when to stop", "one bit per round"),
+        },
+        learns="the common step length and the stop bit",
+        step="9",
+        limit="two numbers per round",
+    ),
+)
+
+
+class TooFewHostColumns(CodedError):
+    code = "TMB-TRAIN-005"
+    cause = "The hosts have fewer than five columns together; a few directions would give them away."
+    remedy = "Use the arbiter-assisted protocol (logistic-arbiter) for narrow hosts."
+
+
+class DirectionsSpent(CodedError):
+    code = "TMB-TRAIN-006"
+    cause = "The directions that the hosts may show the guest, over all runs of this agreement, are used up."
+    remedy = "Use the arbiter-assisted protocol (logistic-arbiter), or agree on other columns."
+
+
+def host(session: Session, block: Block) -> State:
+    """A host's side; returns the last state with ``w``."""
+    guard_batch(session, block, block.rows)
+    key = peer_key(session, session.guest)
+    columns = block.x.shape[1]
+    session.send("columns", count=columns)
+    offered = int(session.scalar(session.receive("budget", session.guest), "columns"))
+    limit = _rounds_left(session, offered - 1)
+    packing = _packing(key, block.rows, offered)
+    ciphertexts = block.rows if packing is None else -(-block.rows // packing.rows)
+    penalty = penalties(session, columns)
+    preconditioner = solver(block.curvature(0.25, penalty))
+    state = session.latest or {name: np.zeros(columns) for name in ("w", "p", "g", "z")}
+    for number in session.rounds(limit):
+        masked = MaskedGradient(session, key, session.guest, columns, packing)
+        table = session.receive("residual", session.guest)
+        residual = vector(session, table, "c", key, ciphertexts, session.guest)
+        masked.send(block, residual)
+        g = masked.receive() / block.rows + penalty * state["w"]
+        z = preconditioner @ g
+        slopes = [float(g @ z), float(z @ (g - state["g"])), float(state["g"] @ state["z"])]
+        session.send("slopes", share=zero_sum(session, session.hosts, slopes, "slopes"))
+        beta = session.scalar(session.receive("turn", session.guest), "beta")
+        p = -z + beta * state["p"]
+        _book_direction(session)
+        session.send("direction", v=_masked_direction(session, encode(block.rounded @ p, RESIDUAL_BITS)))
+        w = state["w"]
+        bends = [float(penalty @ w**2), float(penalty @ (w * p)), float(penalty @ p**2)]
+        session.send("bends", share=zero_sum(session, session.hosts, bends, "bends"))
+        session.send("converged", yes=bool(np.abs(g).max(initial=0) <= session.params["tolerance"]))
+        step = session.receive("step", session.guest)
+        alpha, stop = session.scalar(step, "alpha"), session.scalar(step, "stop")
+        state = session.checkpoint({"w": w + alpha * p, "p": p, "g": g, "z": z, "stopped": stop})
+        session.report(round=number)
+    return state
+
+
+def guest(session: Session, block: Block) -> State:
+    """The label holder's side; returns the last state with ``w`` (intercept first) and the ``loss`` list."""
+    label = guard_label(session, block, binary=True)
+    block = block.with_intercept()
+    guard_batch(session, block, block.rows)
+    key = own_key(session)
+    session.send("public_key", key=key.public.to_bytes())
+    offered = sum(int(session.scalar(table, "count")) for table in session.receive_all("columns").values())
+    if offered < _FEWEST_COLUMNS:
+        raise TooFewHostColumns(f"They have {offered}.", party=session.me)
+    session.send("budget", columns=offered)
+    limit = _rounds_left(session, offered - 1)
+    packing, ready = _packing(key.public, block.rows, offered), Ahead(key.public, session.pool)
+    columns = block.x.shape[1]
+    penalty = penalties(session, columns)
+    preconditioner = solver(block.curvature(0.25, penalty))
+    state = session.latest or {
+        **{name: np.zeros(columns) for name in ("w", "p", "g", "z")},
+        "u": np.zeros(block.rows),
+        "loss": [],
+    }
+    for number in session.rounds(limit):
+        d = _sigmoid(state["u"]) - label
+        plain = encode(d, RESIDUAL_BITS)
+        residual = ready.encrypt(plain if packing is None else packing.pack(plain))
+        session.send("residual", c=residual.to_arrow())
+        if session.another_round:
+            ready.prepare(len(residual))  # for the next round, while the hosts compute
+        g = block.rounded.T @ d / block.rows + penalty * state["w"]
+        z = preconditioner @ g
+        serve_gradients(session, key, packing)
+        own = [float(g @ z), float(z @ (g - state["g"])), float(state["g"] @ state["z"])]
+        shares = session.receive_all("slopes").values()
+        gz, turned, before = np.add(own, total((session.values(one, "share") for one in shares), 3))
+        beta = max(0.0, float(turned / before)) if before > 0 else 0.0
+        session.send("turn", beta=beta)
+        p = -z + beta * state["p"]
+        _book_direction(session)
+        v = block.rounded @ p + _sum_of_directions(session, block.rows)
+        bends = [session.values(one, "share") for one in session.receive_all("bends").values()]
+        w = state["w"]
+        own = [float(penalty @ w**2), float(penalty @ (w * p)), float(penalty @ p**2)]
+        ridge = np.add(own, total(bends, 3))
+        alpha, loss = line_search(state["u"], v, label, ridge)
+        votes = [session.scalar(table, "yes") for table in session.receive_all("converged").values()]
+        small = bool(np.abs(g).max() <= session.params["tolerance"])
+        flat = bool(state["loss"]) and abs(state["loss"][-1] - loss) < 1e-8 * max(abs(loss), 1e-12)
+        stop = (small and all(votes)) or flat
+        session.send("step", alpha=alpha, stop=stop)
+        losses = [*state["loss"], loss]
+        state = session.checkpoint(
+            {
+                "w": w + alpha * p,
+                "p": p,
+                "g": g,
+                "z": z,
+                "u": state["u"] + alpha * v,
+                "loss": losses,
+                "stopped": stop,
+            }
+        )
+        session.report(round=number, loss=loss)
+    return state
+
+
+def arbiter(session: Session) -> State:
+    """An arbiter has no part in this protocol."""
+    return {"round": 0, "stopped": True, "loss": []}
+
+
+def line_search(u: Floats, v: Floats, label: Floats, ridge: Floats) -> tuple[float, float]:
+    """The step that minimises mean log-loss of ``u + alpha v`` plus penalty, by Newton's method, and the loss there.
+
+    ``ridge`` holds w.w, w.p and p.p, weighted by the penalty.
+    """
+
+    def loss(alpha: float) -> float:
+        logits = u + alpha * v
+        penalty = (ridge[0] + 2 * alpha * ridge[1] + alpha * alpha * ridge[2]) / 2
+        return float((np.logaddexp(0, logits) - label * logits).mean() + penalty)
+
+    alpha, best = 0.0, loss(0.0)
+    for _ in range(50):
+        p = _sigmoid(u + alpha * v)
+        slope = float(((p - label) * v).mean() + ridge[1] + alpha * ridge[2])
+        bend = float((p * (1 - p) * v * v).mean() + ridge[2])
+        if bend <= 0 or abs(slope) < 1e-15:
+            break
+        move = -slope / bend
+        while loss(alpha + move) > best + 1e-15 and abs(move) > 1e-12:
+            move /= 2
+        alpha, best = alpha + move, loss(alpha + move)
+        if abs(move) < 1e-12:
+            break
+    return alpha, best
+
+
+def _sigmoid(u: Floats) -> Floats:
+    return 0.5 * (1 + np.tanh(u / 2))
+
+
+def _packing(key: PublicKey, rows: int, columns: int) -> Convolution | None:
+    """How residuals, which are at most 1 in magnitude, are packed where it pays; the same at all parties."""
+    packing = Convolution(key, RESIDUAL_BITS)
+    return packing if packing.fits(rows, _FEATURE_BITS) and packing.pays(rows, columns, FEATURE_BITS) else None
+
+
+def _masked_direction(session: Session, plain: np.ndarray) -> np.ndarray:
+    """Fixed-point logits modulo 2^64 under masks that cancel in the sum over the hosts."""
+    me, masked = session.hosts.index(session.me), plain.astype(np.uint64)
+    for index, other in enumerate(session.hosts):
+        if index != me:
+            mask = session.pair(other).stream("direction").uint64(len(plain))
+            masked = masked + mask if me < index else masked - mask
+    return masked
+
+
+def _sum_of_directions(session: Session, rows: int) -> Floats:
+    """The sum over the hosts of the direction's logits, shape (rows,)."""
+    summed = np.zeros(rows, dtype=np.uint64)
+    for party, table in session.receive_all("direction").items():
+        share = session.values(table, "v").to_numpy(zero_copy_only=False)
+        if len(share) != rows:
+            raise DirectionsSpent("A direction has another length than the table.", party=party)
+        summed = summed + share
+    return decode(summed.astype(np.int64), RESIDUAL_BITS)
+
+
+def _rounds_left(session: Session, budget: int) -> int:
+    """The rounds that this run may take after all earlier runs' directions. Raises :class:`DirectionsSpent` where none is left."""
+    names = session.history.names("directions/")
+    spent = sum(not name.startswith(f"directions/{session.run}/") for name in names)
+    if spent >= budget:
+        raise DirectionsSpent(f"{spent} of {budget} are used.", party=session.me)
+    return min(int(session.params["rounds"]), budget - spent)
+
+
+def _book_direction(session: Session) -> None:
+    """Count a direction before it is shown."""
+    session.history.keep(f"directions/{session.run}/{session.round:06d}", b"shown")

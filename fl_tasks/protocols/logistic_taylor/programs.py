@@ -1,0 +1,13 @@
+"""Vertical logistic regression with an arbiter in Hardy's Taylor form (Hardy et al. 2017, arXiv 1711.10677).
+
+log(1 + e^-yu) is replaced by log 2 - yu/2 + u^2/8, so that the residual is linear in u. Scores rank nearly as the exact model's
+but are no probabilities; use the arbiter-assisted exact protocol unless the classic is wanted.
+"""
+
+from __future__ import annotations
+
+from tombolo.fl_tasks.learning.vertical.quadratic import ENCRYPTED, Quadratic, with_engine
+
+MESSAGES = with_engine("logistic-taylor", *ENCRYPTED)
+_PROGRAMS = Quadratic(curvature=0.25, binary=True)
+guest, host, arbiter = _PROGRAMS.guest, _PROGRAMS.host, _PROGRAMS.arbiter

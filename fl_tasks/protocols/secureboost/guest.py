@@ -1,0 +1,275 @@
+"""The guest's side: labels, key, and the trees; hosts' columns are reached through messages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from tombolo.fl_tasks.crypto.ahead import Ahead
+from tombolo.fl_tasks.crypto.packing import slots_per_ciphertext, unpack
+from tombolo.fl_tasks.crypto.paillier import PrivateKey
+from tombolo.fl_tasks.crypto.pairs import Pairs
+from tombolo.fl_tasks.crypto.pool import Pool
+from tombolo.fl_tasks.crypto.vector import decrypt
+from tombolo.fl_tasks.learning.trees.boosting import Boosting, Plan
+from tombolo.fl_tasks.learning.trees.growing import Choice, Derivatives, Local, Node, Parted, Rows, grow, growing
+from tombolo.fl_tasks.learning.trees.splits import Split, Sums
+from tombolo.fl_tasks.learning.trees.tree import Bools
+from tombolo.fl_tasks.learning.vertical.block import BadLabel
+from tombolo.fl_tasks.learning.vertical.key_holder import own_key, vector
+from tombolo.fl_tasks.protocols.secureboost.messages import (
+    Block,
+    ForeignFeatures,
+    ForeignRoute,
+    HostTotalsDiffer,
+    guest_only,
+    packed,
+    plan_of,
+    unpacked,
+)
+from tombolo.fl_tasks.protocols.secureboost.records import keep_records, keep_trees
+from tombolo.fl_tasks.runtime.checkpoints import State
+from tombolo.fl_tasks.runtime.session import Session
+from tombolo.storage.canonical import canonical
+from tombolo.storage.errors import CodedError
+
+_MOST_COLUMNS = 100_000
+
+
+def guest(session: Session, block: Block) -> State:
+    """The label holder's side; returns the last state with the ``loss`` list."""
+    plan, key = plan_of(session), own_key(session)
+    session.send("public_key", key=key.public.to_bytes())
+    hosts = {party: _features(session, party) for party in session.hosts}
+    session.keep("names", canonical({party: _names(session, party, len(one.bins)) for party, one in hosts.items()}))
+    y, w = _labels(session, block, plan)
+    state = Boosting(plan, y, w, plan.learning_rows(block.rows, session.common()))
+    checkpoint: State = session.latest or {"records": [0] * (1 + len(hosts))}
+    if session.latest is not None:
+        state.margins, state.loss, state.validation = (checkpoint[name] for name in ("margins", "loss", "validation"))
+    encrypted = Encrypted(session, key, plan, block.rows)
+    for number in session.rounds(int(session.params["rounds"])):
+        used = plan.sampled_rows(state.learning, session.common())
+        derivatives, used = state.derivatives(used, session.prf("sampling"))
+        alone = guest_only(session)
+        worth = growing(derivatives, used, state.growth)
+        if not alone:
+            encrypted.send(derivatives, used, worth)
+        first = checkpoint["records"]
+        columns = plan.sampled_columns(session.me, len(block.names), session.common())
+        own = Local(block.codes, int(block.sizes.max()), derivatives, columns, first[0])
+        remote = [
+            Remote(session, party, one, encrypted, derivatives, plan, number)
+            for (party, one), number in zip(hosts.items(), first[1:], strict=True)
+        ]
+        trees, places = grow([own] if alone else [own, *remote], derivatives, block.rows, used, state.growth)
+        session.within(None)
+        keep_records(session, own.records)
+        keep_trees(session, trees)
+        stop = state.add(trees, places)
+        session.send("turn", stop=stop, kept=state.best_rounds)
+        kept = {"margins": state.margins, "loss": state.loss, "validation": state.validation, "base": state.base}
+        records = [first[0] + len(own.records), *(one.records for one in remote)]
+        checkpoint = session.checkpoint({**kept, "records": records, "kept": state.best_rounds, "stopped": stop})
+        session.report(round=number, loss=state.loss[-1])
+    return checkpoint
+
+
+@dataclass(frozen=True)
+class Features:
+    """What a host says of its columns, by alias: numbers of bins, and which have one more for missing values."""
+
+    bins: Rows
+    missing: np.ndarray[tuple[int], np.dtype[np.bool_]]
+
+
+def _features(session: Session, party: str) -> Features:
+    """Step 0 at the guest. Raises :class:`ForeignFeatures`."""
+    table = session.receive("features", party)
+    bins, missing = (session.values(table, name).to_numpy(zero_copy_only=False) for name in ("bins", "missing"))
+    if not 1 <= len(bins) <= _MOST_COLUMNS or bins.min() < 1 or bins.max() > int(session.params["bins"]):
+        raise ForeignFeatures(party=party)
+    return Features(bins.astype(np.int64), missing.astype(np.bool_))
+
+
+def _names(session: Session, party: str, columns: int) -> list[str]:
+    """A host's names of its columns by alias, where the terms have them; aliases otherwise. Raises :class:`ForeignFeatures`."""
+    boosting = session.terms.task.boosting
+    if boosting is None or not boosting.feature_names:
+        return [f"#{alias + 1}" for alias in range(columns)]
+    names = session.values(session.receive("names", party), "name").to_pylist()
+    if len(names) != columns:
+        raise ForeignFeatures(party=party)
+    return [str(name)[:200] for name in names]
+
+
+def _labels(session: Session, block: Block, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and weights, checked. Raises :class:`BadLabel`."""
+    y, w = block.y, block.w
+    assert y is not None and w is not None
+    classes = {"logistic": [0, 1], "softmax": list(range(plan.outputs))}.get(plan.objective.name)
+    fits = np.isfinite(y).all() and (classes is None or np.unique(y).tolist() == classes)
+    if not fits or not np.isfinite(w).all() or w.min() < 0 or not w.sum() > 0:
+        raise BadLabel(party=session.me)
+    return y, w
+
+
+class Encrypted:
+    """The guest's key at work: pairs of g and h out, sums of them back.
+
+    All trees of a round have the same rows at the root, so the classes' pairs are stacked there: one ciphertext per row. Below, a
+    tree has nodes of its own, and the slots of other classes would only be in the way: its class's pairs are sent by themselves,
+    for those rows alone that are summed.
+    """
+
+    def __init__(self, session: Session, key: PrivateKey, plan: Plan, rows: int) -> None:
+        self._session, self._key, self._rows = session, key, rows
+        self._pool: Pool = session.holder_pool(key)
+        self._ready = Ahead(key.public, session.pool)
+        self._pairs = Pairs(plan.bits, rows)
+        self._sets = self._pairs.sets(key.public, plan.outputs)
+        self._derivatives: Sequence[Derivatives] = ()
+        self._known: list[Bools] = []
+        self._below = 0
+
+    def send(self, derivatives: Sequence[Derivatives], used: Rows, worth: Sequence[int]) -> None:
+        """Step 1: one ciphertext per row for all trees that are worth growing; then make ready for what comes next."""
+        sets = self._sets if worth else []
+        plain = [
+            value
+            for members in sets
+            for value in self._pairs.stack([self._join(derivatives[k], used, k in worth) for k in members])
+        ]
+        self._session.send("gradients", row=np.tile(used, len(sets)), pair=self._encrypt(plain))
+        self._derivatives, self._known = derivatives, [np.zeros(self._rows, dtype=np.bool_) for _ in derivatives]
+        for members in sets:
+            if len(members) == 1:
+                self._known[members[0]][used] = True
+        onward = len(plain) if self._session.round < self._session.last_round else 0
+        self._ready.prepare(self._below + onward)
+        self._below = 0
+
+    def send_below(self, nodes: Sequence[Node]) -> None:
+        """Step 2 below the roots: the nodes' own class's pairs, where no node above them had them sent; once for all hosts."""
+        plain: list[int] = []
+        for node in nodes:
+            rows, known = node.rows[node.used], self._known[node.output]
+            if not known[rows].all():
+                plain += self._join(self._derivatives[node.output], rows)
+                known[rows] = True
+        if plain:
+            self._session.send("class_gradients", pair=self._encrypt(plain))
+            self._below += len(plain)
+
+    def _join(self, one: Derivatives, rows: Rows, wanted: bool = True) -> list[int]:
+        return self._pairs.join(one.g[rows] * wanted, one.h[rows] * wanted)
+
+    def _encrypt(self, plain: list[int]) -> pa.Array:
+        return self._ready.take(len(plain)).add_plain(plain).to_arrow()
+
+    def root_sums(self, table: pa.Table, count: int, party: str) -> np.ndarray:
+        """Step 2 at the roots: ``count`` sums of g and h of every class, shape (classes, count, 2)."""
+        return self._sums(table, [len(members) for members in self._sets], count, party)
+
+    def sums(self, table: pa.Table, count: int, party: str) -> np.ndarray:
+        """Step 2 below: ``count`` sums of g and h, shape (count, 2)."""
+        found: np.ndarray = self._sums(table, [1], count, party)[0]
+        return found
+
+    def _sums(self, table: pa.Table, stacked: Sequence[int], count: int, party: str) -> np.ndarray:
+        public, found, at = self._key.public, [], 0
+        widths = [self._pairs.slot_bits * classes for classes in stacked]
+        lengths = [-(-count // slots_per_ciphertext(public, width)) for width in widths]
+        plain = decrypt(self._key, vector(self._session, table, "sums", public, sum(lengths), party), self._pool)
+        try:
+            for classes, width, length in zip(stacked, widths, lengths, strict=True):
+                found.append(self._pairs.unstack(unpack(plain[at : at + length], width, count, public), classes))
+                at += length
+        except CodedError as error:
+            raise error.at(party) from None
+        return np.concatenate(found)
+
+
+class Remote:
+    """A host's columns as the guest works with them: a :class:`tombolo.fl_tasks.learning.trees.growing.Source` made of messages."""
+
+    def __init__(
+        self,
+        session: Session,
+        party: str,
+        features: Features,
+        encrypted: Encrypted,
+        derivatives: Sequence[Derivatives],
+        plan: Plan,
+        records: int,
+    ) -> None:
+        self._session, self._party, self._features, self._encrypted = session, party, features, encrypted
+        self._derivatives, self._outputs = derivatives, plan.outputs
+        self._columns = plan.sampled_columns(party, len(features.bins), session.common())
+        self.records, self._level = records, 0
+
+    def histograms(self, nodes: Sequence[Node]) -> list[Sums]:
+        """Receive, decrypt, and check that every column adds up to the node. Raises :class:`HostTotalsDiffer`."""
+        self._level = (nodes[0].number // self._outputs).bit_length() - 1
+        bins, missing = self._features.bins, self._features.missing
+        per_node = int((bins + missing)[self._columns].sum())
+        if self._level == 0:
+            by_class = self._encrypted.root_sums(self._receive("histogram"), per_node, self._party)
+            flat = [by_class[node.output] for node in nodes]
+        else:
+            self._session.within(self._level)
+            self._encrypted.send_below(nodes)
+            flat = np.split(self._encrypted.sums(self._receive("histogram"), per_node * len(nodes), self._party), len(nodes))
+        found = []
+        for node, own in zip(nodes, flat, strict=True):
+            sums, at = np.zeros((len(bins), 1 + int(bins.max()), 2), dtype=np.int64), 0
+            for alias in self._columns.tolist():
+                first, size = int(not missing[alias]), int(bins[alias] + missing[alias])
+                sums[alias, first : first + size] = own[at : at + size]
+                at += size
+            if (sums[self._columns].sum(axis=1) != np.array(node.sums)).any():
+                raise HostTotalsDiffer(party=self._party)
+            found.append(sums)
+        return found
+
+    def apply(self, choices: Sequence[Choice]) -> list[Parted]:
+        """Ask the host to split nodes; its answers must be one of the splits asked for. Raises :class:`ForeignRoute`."""
+        asked = [(choice.node.number, split) for choice in choices for split in choice.splits]
+        self._session.within(self._level)
+        self._session.send(
+            "choice",
+            self._party,
+            node=[number for number, _ in asked],
+            column=[split.column for _, split in asked],
+            cut=[split.cut for _, split in asked],
+            missing_left=[split.missing_left for _, split in asked],
+        )
+        table = self._receive("route")
+        answers = list(zip(*(self._session.values(table, name).to_pylist() for name in ("node", "column", "left")), strict=True))
+        if [number for number, _, _ in answers] != [choice.node.number for choice in choices]:
+            raise ForeignRoute(party=self._party)
+        return [self._parted(choice, column, left) for choice, (_, column, left) in zip(choices, answers, strict=True)]
+
+    def _parted(self, choice: Choice, column: int, data: bytes) -> Parted:
+        node = choice.node
+        left = unpacked(data, len(node.rows))
+        split: Split | None = next((one for one in choice.splits if one.column == column), None)
+        if left is None or split is None:
+            raise ForeignRoute(party=self._party)
+        if self._derivatives[node.output].total(node.rows[left & node.used]) != split.left:
+            raise ForeignRoute("Their sums are not those of the split.", party=self._party)
+        self.records += 1
+        return Parted(node, self.records - 1, column, left)
+
+    def follow(self, parted: Sequence[Parted]) -> None:
+        """Tell the host who went where."""
+        self._session.within(self._level)
+        nodes, lefts = [one.node.number for one in parted], [packed(one.left) for one in parted]
+        self._session.send("partition", self._party, node=nodes, left=lefts)
+
+    def _receive(self, name: str) -> pa.Table:
+        self._session.within(self._level)
+        return self._session.receive(name, self._party)

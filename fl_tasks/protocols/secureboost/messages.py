@@ -1,0 +1,207 @@
+"""SecureBoost's messages, what both sides start from, and the errors that either side meets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from tombolo.fl_tasks.learning.trees.bins import Codes
+from tombolo.fl_tasks.learning.trees.boosting import Plan
+from tombolo.fl_tasks.learning.trees.tree import Bools
+from tombolo.fl_tasks.learning.vertical.key_holder import public_key_message
+from tombolo.fl_tasks.runtime.session import Session
+from tombolo.storage.errors import CodedError
+from tombolo.storage.roles import GUEST, HOST
+from tombolo.storage.schema import Disclosed, Message, MessageSet, Paillier, Public
+
+MESSAGES = MessageSet(
+    "secureboost",
+    public_key_message(GUEST, (HOST,)),
+    Message(
+        "features",
+        HOST,
+        GUEST,
+        {
+            "bins": Disclosed("int64", "how many sums each column has", "one number per column, under this run's aliases"),
+            "missing": Disclosed("bool", "whether missing values have a bin of their own", "one bit per column, under aliases"),
+        },
+        learns="how many binned columns the host has, and how many bins each; columns are in an order of this run only",
+        step="0",
+    ),
+    Message(
+        "names",
+        HOST,
+        GUEST,
+        {"name": Disclosed("string", "importance by name", "only where the terms say boosting.feature_names")},
+        learns="the names of the host's columns, in the order of the aliases",
+        step="0",
+        limit="only where the terms say so",
+    ),
+    Message(
+        "gradients",
+        GUEST,
+        HOST,
+        {
+            "row": Disclosed("int64", "which training rows count in this round", "all; those of the common seed; or GOSS's"),
+            "pair": Paillier(GUEST),
+        },
+        learns="nothing of g and h: one ciphertext per row (for all classes); with GOSS, which rows have large gradients",
+        step="1",
+        limit="rows that the common seed does not give are refused, unless the terms have GOSS",
+    ),
+    Message(
+        "class_gradients",
+        GUEST,
+        HOST,
+        {"pair": Paillier(GUEST)},
+        learns="nothing of g and h: with several classes, one ciphertext per row that is summed below a root, for its tree's class",
+        step="2",
+    ),
+    Message(
+        "histogram",
+        HOST,
+        GUEST,
+        {
+            "sums": Disclosed(
+                "fixed",
+                "sums of g and h per bin, under the guest's key",
+                "bins and nodes of fewer rows than agreed are refused",
+            )
+        },
+        learns="sums of g and h per node, column alias and bin: hence about how many rows each bin has, and of which label",
+        step="2",
+        limit="minimum rows per bin and node; aliases change with every run",
+    ),
+    Message(
+        "choice",
+        GUEST,
+        HOST,
+        {
+            "node": Disclosed("int64", "which node the host is to split", "one per node that the host splits"),
+            "column": Disclosed("int64", "which of its columns split best", "several where gains are equal"),
+            "cut": Disclosed("int64", "at which bin", "one per column named"),
+            "missing_left": Disclosed("bool", "where missing values go", "one bit per column named"),
+        },
+        learns="which of its own splits are used in the model",
+        step="3",
+        limit="nodes and sides of fewer rows than agreed are refused",
+    ),
+    Message(
+        "route",
+        HOST,
+        GUEST,
+        {
+            "node": Public("int64", "the node that was asked for"),
+            "column": Disclosed("int64", "which of the equal columns was taken", "one alias per node"),
+            "left": Disclosed("binary", "which of the node's rows go left", "one bit per row of the node"),
+        },
+        learns="on which side of a split of the host's each row of the node lies; not the column's name nor the cut",
+        step="4",
+        limit="one bit per row and split; minimum rows per side",
+    ),
+    Message(
+        "partition",
+        GUEST,
+        HOST,
+        {
+            "node": Disclosed("int64", "which nodes are looked at further", "nodes that were split"),
+            "left": Disclosed("binary", "which of their rows go left", "one bit per row of the node; not of the last level"),
+        },
+        learns="which rows are together in a node; with its own columns a host may guess at labels from that",
+        step="5",
+        limit="minimum rows per node; nothing of the last level, nor of leaf values; first_tree_guest_only",
+    ),
+    Message(
+        "turn",
+        GUEST,
+        HOST,
+        {
+            "stop": Disclosed("bool", "when to stop", "one bit per round"),
+            "kept": Disclosed("int64", "how many rounds the model keeps so far", "one number per round"),
+        },
+        learns="whether training is over, and the round that early stopping goes back to",
+        step="6",
+        limit="two numbers per round",
+    ),
+)
+
+
+class HostTotalsDiffer(CodedError):
+    code = "TMB-TREE-001"
+    cause = "A host's sums over the bins of a column do not add up to the node's own sums of g and h."
+    remedy = "The host computes with other rows or bins than agreed; compare versions, and start a new run."
+
+
+class NodeTooSmall(CodedError):
+    code = "TMB-TREE-002"
+    cause = "A node, or one side of a split, has fewer rows than the terms allow; its sums would be about single people."
+    remedy = "Honest guests never ask for it: limits.minimum_leaf_rows bounds the sum of h. Ask the guest."
+
+
+class ForeignRoute(CodedError):
+    code = "TMB-TREE-003"
+    cause = "A host's answer to a split is not about the node's rows, or not one of the splits asked for."
+    remedy = "The host's rows or records differ from its histograms; compare versions, and start a new run."
+
+
+class ForeignChoice(CodedError):
+    code = "TMB-TREE-004"
+    cause = "The guest asks for a node, a column or a cut that is not at hand, or tells of rows that a node does not have."
+    remedy = "Both sides must run the same version; ask the guest."
+
+
+class ForeignRows(CodedError):
+    code = "TMB-TREE-005"
+    cause = "The rows of a round are not those that the parties' common seed gives."
+    remedy = "Both sides must use the same parameters and version; ask the guest."
+
+
+class ForeignFeatures(CodedError):
+    code = "TMB-TREE-006"
+    cause = "A host's numbers of bins cannot be: none, too many, or more than agreed."
+    remedy = "Both sides must run the same version; ask the host."
+
+
+@dataclass(frozen=True)
+class Block:
+    """One party's training rows: ``codes`` of shape (rows, columns), numbers of bins, which columns have missing values, names;
+    labels and weights at the guest."""
+
+    codes: Codes
+    sizes: npt.NDArray[np.int64]
+    missing: Bools
+    names: tuple[str, ...]
+    y: npt.NDArray[np.float64] | None = None
+    w: npt.NDArray[np.float64] | None = None
+
+    @property
+    def rows(self) -> int:
+        return len(self.codes)
+
+
+def plan_of(session: Session) -> Plan:
+    """What the terms and the run's parameters say about growing trees."""
+    boosting = session.terms.task.boosting
+    assert boosting is not None
+    return Plan.of(boosting.objective, boosting.classes, session.params, session.terms.limits.minimum_leaf_rows)
+
+
+def guest_only(session: Session) -> bool:
+    """Whether this round's trees are the guest's alone: the first, where the terms say so."""
+    boosting = session.terms.task.boosting
+    return boosting is not None and boosting.first_tree_guest_only and session.round == 1
+
+
+def packed(mask: Bools) -> bytes:
+    """One bit per row of a node."""
+    return np.packbits(mask).tobytes()
+
+
+def unpacked(data: bytes, rows: int) -> Bools | None:
+    """Inverse of :func:`packed`; None for bits that are not about ``rows`` rows."""
+    if len(data) != -(-rows // 8):
+        return None
+    bits = np.unpackbits(np.frombuffer(data, dtype=np.uint8))
+    return None if bits[rows:].any() else bits[:rows].astype(np.bool_)

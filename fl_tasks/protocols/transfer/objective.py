@@ -1,0 +1,104 @@
+"""What federated transfer learning minimises, in the clear (Liu, Kang, Xing, Chen, Yang 2018, equations 1 to 7).
+
+The source's rows (all of them, with labels y of -1 and 1) give Phi = sum_j v_j y_j u_j / sum_j v_j, and a row of the target scores
+phi = Phi . u_B. Over the n common rows, of which the first c are labelled,
+
+    L = 1/c sum_i w_i l1(y_i, phi_i) + gamma/n sum_i |u_A,i - u_B,i|^2 + l2/2 (|weights_A|^2 + |weights_B|^2),
+
+l1(y, phi) = log 2 - y phi / 2 + phi^2 / 8: the Taylor form of log(1 + exp(-y phi)). Other than in the paper both sums are means, so
+that gamma and l2 mean the same however many rows are common. Class weights w and v are 1, or balance the classes at the source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tombolo.fl_tasks.learning.nets.optimisers import Adam, Momentum
+from tombolo.fl_tasks.protocols.transfer.tower import Tower
+
+Floats = npt.NDArray[np.float64]
+_RATE = 0.01
+
+
+@dataclass(frozen=True)
+class Source:
+    """The source's rows, common ones first: ``x`` (rows, inputs), labels ``y`` of -1 and 1, class weights ``v``, both (rows,).
+
+    The first ``common`` rows are common, and the first ``labelled`` of them are learnt from by their labels.
+    """
+
+    x: Floats
+    y: Floats
+    v: Floats
+    common: int
+    labelled: int
+
+    @classmethod
+    def of(cls, x: Floats, labels: Floats, common: int, labelled: int, balanced: bool) -> Source:
+        """Of labels 0 and 1."""
+        positive = labels > 0.5
+        share = np.where(positive, positive.mean(), 1.0 - positive.mean())
+        return cls(x, 2.0 * labels - 1.0, 0.5 / share if balanced else np.ones(len(labels)), common, labelled)
+
+    @property
+    def lead(self) -> Floats:
+        """v y / sum(v): what u is summed with to Phi, shape (rows,)."""
+        return np.asarray(self.v * self.y / self.v.sum())
+
+
+@dataclass(frozen=True)
+class Objective:
+    """``gamma`` and ``l2`` as above."""
+
+    gamma: float
+    l2: float
+
+    @classmethod
+    def of(cls, params: Mapping[str, Any]) -> Objective:
+        return cls(float(params["alignment_weight"]), float(params["l2"]))
+
+    def loss(self, source: Source, phi: Floats, u_a: Floats, u_b: Floats) -> float:
+        """Label and alignment loss of the common rows; ``phi`` is Phi, shape (width,)."""
+        y, w = source.y[: source.labelled], source.v[: source.labelled]
+        score = u_b[: source.labelled] @ phi
+        return float((w * (np.log(2.0) - y * score / 2 + score**2 / 8)).mean() + self.gamma * ((u_a - u_b) ** 2).sum(axis=1).mean())
+
+    def penalty(self, tower: Tower, w: Floats) -> float:
+        """l2/2 |weights|^2 of one net; biases are not penalised."""
+        return self.l2 / 2 * float((tower.net.penalised() * w**2).sum())
+
+    def decay(self, tower: Tower, w: Floats) -> Floats:
+        """The penalty's gradient."""
+        return self.l2 * tower.net.penalised() * w
+
+
+def mover(params: Mapping[str, Any], count: int, state: Mapping[str, Any] | None = None) -> Adam | Momentum:
+    """The optimiser that the parameters choose, as a round's ``state`` left it, or before its first move."""
+    rate, none = float(params["rate"]), np.zeros(count)
+    if params["optimiser"] == "sgd":
+        return Momentum(rate, 0.0, none)
+    held: Mapping[str, Any] = state if state and "moves" in state else {"first": none, "second": none, "moves": 0}
+    return Adam(rate, held["first"], held["second"], int(held["moves"]), beta2=0.999, tau=1e-8)
+
+
+def moved(optimiser: Adam | Momentum, w: Floats, gradient: Floats) -> tuple[Floats, dict[str, Any]]:
+    """Weights after a move, and what of the optimiser a round's state must hold."""
+    w, after = optimiser.move(w, gradient)
+    return w, {} if isinstance(after, Momentum) else {"first": after.first, "second": after.second, "moves": after.moves}
+
+
+def pretrained(tower: Tower, w: Floats, source: Source, params: Mapping[str, Any], objective: Objective) -> Floats:
+    """The source's weights after ``pretraining`` steps on its own labels: mean v log(1 + exp(-y Phi . u_A)). Nothing leaves."""
+    move = Adam(_RATE, np.zeros(len(w)), np.zeros(len(w)), beta2=0.999, tau=1e-8)
+    for _ in range(int(params["pretraining"])):
+        u = tower.features(w, source.x)
+        phi = source.lead @ u
+        bend = -source.v * source.y / (1.0 + np.exp(source.y * (u @ phi))) / source.v.sum()
+        slope = np.outer(bend, phi) + np.outer(source.lead, bend @ u)
+        w, move = move.move(w, tower.gradient(w, source.x, slope) + objective.decay(tower, w))
+    return w

@@ -1,0 +1,112 @@
+"""Scores of the target's rows: its numbers go to the source encrypted, and come back as Phi . u_B.
+
+The target gets the score itself where it receives scores. Where the source does (held-out rows in an evaluation), the target
+decrypts it under a one-time pad that the source then takes off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pyarrow as pa
+
+from tombolo.fl_tasks.crypto.fixedpoint import check_headroom, encode
+from tombolo.fl_tasks.crypto.vector import CipherVector, decrypt, encrypt
+from tombolo.fl_tasks.learning.vertical.key_holder import own_key, peer_key, vector
+from tombolo.fl_tasks.learning.vertical.scoring import WrongScoreCount
+from tombolo.fl_tasks.protocols.transfer.encrypted import BITS, Floats, Masked, sane, serve
+from tombolo.fl_tasks.protocols.transfer.messages import PUBLIC_KEY
+from tombolo.fl_tasks.protocols.transfer.model import TransferPart
+from tombolo.fl_tasks.runtime.session import Session
+from tombolo.storage.roles import GUEST, HOST
+from tombolo.storage.schema import Message, MessageSet, PaddedModN, Paillier
+
+_ONE_FUNCTIONAL = "one number per row; those of as many rows as a row has numbers give Phi"
+MESSAGES = MessageSet(
+    "transfer-scoring",
+    PUBLIC_KEY,
+    Message(
+        "row_numbers",
+        HOST,
+        GUEST,
+        {"c": Paillier(HOST)},
+        learns="how many rows are scored; the rest is ciphertexts under the host's key",
+        step="score",
+    ),
+    Message(
+        "row_scores",
+        GUEST,
+        HOST,
+        {"c": Paillier(HOST)},
+        learns="its own rows' scores Phi . u_B",
+        step="score",
+        limit=f"where the agreement lets the host receive scores; {_ONE_FUNCTIONAL}, an aggregate over the guest's rows",
+    ),
+    Message(
+        "padded_scores",
+        GUEST,
+        HOST,
+        {"c": Paillier(HOST)},
+        learns="uniformly random values: each score is under a one-time pad modulo n",
+        step="score",
+        limit="pads are never used twice",
+    ),
+    Message(
+        "padded_scores_back",
+        HOST,
+        GUEST,
+        {"residue": PaddedModN(HOST)},
+        learns="scores Phi . u_B of held-out common rows",
+        step="score",
+        limit="one number per held-out row and run; u_B does not follow from it",
+    ),
+)
+
+
+def exchange_scores(session: Session, part: TransferPart, table: pa.Table | None, recipients: Iterable[str]) -> Floats | None:
+    """Scores of the target's rows, shape (rows,), at a recipient; None elsewhere.
+
+    ``table`` are the target's own columns there; at the source it only says how many rows there must be, or is None where the
+    target alone knows. Raises WrongScoreCount, WrongLength, WildGradient and what is wrong with ciphertexts.
+    """
+    wanted = list(recipients)
+    if session.role == HOST:
+        assert table is not None
+        return _target(session, part, table, wanted)
+    return _source(session, part, None if table is None else table.num_rows, wanted)
+
+
+def _target(session: Session, part: TransferPart, table: pa.Table, wanted: list[str]) -> Floats | None:
+    guest, key = session.guest, own_key(session)
+    session.send("public_key", key=key.public.to_bytes())
+    numbers = encode(part.features(table).ravel(), BITS)
+    session.send("row_numbers", c=encrypt(key.public, numbers, session.pool).to_arrow())
+    if guest in wanted:
+        serve(session, key, "padded_scores", guest, table.num_rows)
+    if session.me not in wanted:
+        return None
+    scores = vector(session, session.receive("row_scores", guest), "c", key.public, table.num_rows, guest)
+    return sane(decrypt(key, scores), 2 * BITS, guest)
+
+
+def _source(session: Session, part: TransferPart, rows: int | None, wanted: list[str]) -> Floats | None:
+    (host,), phi = session.hosts, part.phi
+    assert phi is not None
+    key = peer_key(session, host)
+    numbers = CipherVector.from_arrow(key, session.values(session.receive("row_numbers", host), "c"))
+    count, over = divmod(len(numbers), len(phi))
+    if over or (rows is not None and count != rows):
+        raise WrongScoreCount(f"{len(numbers)} numbers for rows of {len(phi)}.", party=host)
+    check_headroom(key, scale_bits=2 * BITS, bound=2.0**10, terms=len(phi))
+    weighted = numbers.times(encode(phi, BITS).tolist() * count, session.pool)
+    scores = weighted[0 :: len(phi)]
+    for unit in range(1, len(phi)):
+        scores = scores + weighted[unit :: len(phi)]
+    found = None
+    if session.me in wanted:
+        masked = Masked(session, key, host, "padded_scores")
+        masked.send(scores)
+        found = sane(masked.receive(), 2 * BITS, host)
+    if host in wanted:
+        session.send("row_scores", c=scores.rerandomise_full(pool=session.pool).to_arrow())
+    return found

@@ -1,0 +1,138 @@
+"""The source's side: labels, its own rows beyond the common ones, and the decision when to stop."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tombolo.fl_tasks.crypto.fixedpoint import encode
+from tombolo.fl_tasks.crypto.vector import CipherVector, encrypt
+from tombolo.fl_tasks.learning.vertical.block import BadLabel
+from tombolo.fl_tasks.learning.vertical.key_holder import own_key, peer_key, vector
+from tombolo.fl_tasks.protocols.transfer.encrypted import BITS, Floats, Half, Masked, TooRareClass, product, sane, serve
+from tombolo.fl_tasks.protocols.transfer.objective import Objective, Source, moved, mover, pretrained
+from tombolo.fl_tasks.protocols.transfer.rows import Rows, guard_rows, labelled_of, most_sums
+from tombolo.fl_tasks.protocols.transfer.stopping import settled
+from tombolo.fl_tasks.protocols.transfer.tower import Tower
+from tombolo.fl_tasks.runtime.checkpoints import State
+from tombolo.fl_tasks.runtime.session import Session
+
+_LARGEST_WEIGHT = 2.0**11
+
+
+def guest(session: Session, rows: Rows) -> State:
+    """Returns the last state: weights ``w``, ``phi`` of shape (width,) and the ``loss`` list."""
+    terms, params = session.terms.task.transfer, session.params
+    assert terms is not None
+    source, tower = _source(session, rows), Tower.of(terms, rows.x.shape[1])
+    labelled, width = source.labelled, tower.width
+    guard_rows(session, tower, labelled)
+    key, (host,) = own_key(session), session.hosts
+    session.send("public_key", key=key.public.to_bytes())
+    theirs = peer_key(session, host)
+    half, objective = Half.of(width), Objective.of(params)
+    state = session.latest or {"w": _first(tower, source, params, objective), "loss": []}
+    side = _Numbers(session, source, tower, objective, half)
+    for number in session.rounds(int(params["rounds"])):
+        w = state["w"]
+        u = tower.features(w, source.x)
+        phi = source.lead @ u
+        first = side.row_terms(u, phi)
+        session.send("source_terms", c=encrypt(key.public, side.terms(first, phi), session.pool).to_arrow())  # step 1
+        table = session.receive("target_terms", host)
+        found = vector(session, table, "c", theirs, side.expected, host)
+        masked = Masked(session, theirs, host, "source_gradient")
+        masked.send(side.sums(w, found, first, phi))  # step 4, sent first: both parties compute at the same time
+        serve(session, key, "target_gradient", host, most_sums(session, width, labelled))  # step 3
+        *sums, lost = masked.receive()
+        gradient = sane(sums, 3 * BITS, host, labelled) + side.own_gradient(w, u)
+        loss = float(sane([lost], 2 * BITS, host, labelled)[0]) + side.own_loss(w, u)
+        losses = [*state["loss"], loss]
+        stop = settled(losses, params)
+        session.send("stop", yes=stop)  # step 5
+        w, kept = moved(mover(params, len(w), state), w, gradient)
+        after = source.lead @ tower.features(w, source.x)
+        state = session.checkpoint({"w": w, **kept, "phi": after, "loss": losses, "stopped": stop})
+        session.report(round=number, loss=loss)
+    return state
+
+
+def _source(session: Session, rows: Rows) -> Source:
+    y = rows.y
+    if y is None or set(np.unique(y)) != {0.0, 1.0}:
+        raise BadLabel(party=session.me)
+    balanced = session.params["class_weights"] == "balanced"
+    source = Source.of(rows.x, y, rows.common, labelled_of(session.params, rows.common), balanced)
+    if source.v.max() > _LARGEST_WEIGHT:
+        raise TooRareClass(party=session.me)
+    return source
+
+
+def _first(tower: Tower, source: Source, params: dict[str, object], objective: Objective) -> Floats:
+    return pretrained(tower, tower.initial(params["seed"], "guest"), source, params, objective)
+
+
+class _Numbers:
+    """The numbers of a round. All are multiplied by how many labelled rows there are, so that none is small in fixed point."""
+
+    def __init__(self, session: Session, source: Source, tower: Tower, objective: Objective, half: Half) -> None:
+        self._session, self._source, self._tower, self._objective = session, source, tower, objective
+        self._half, self._labelled = half, source.labelled
+        self._gamma = objective.gamma * self._labelled / source.common
+        self._y, self._v = source.y[: self._labelled], source.v[: self._labelled]
+        self._weighted = session.params["class_weights"] == "balanced"
+
+    @property
+    def expected(self) -> int:
+        """How many ciphertexts the target sends: its numbers, their squares, and its own part of the loss."""
+        return self._source.common * self._tower.width + len(self._half) * (self._labelled if self._weighted else 1) + 1
+
+    def row_terms(self, u: Floats, phi: Floats) -> Floats:
+        """What of dL/du_B,i does not depend on u_B, shape (common, width)."""
+        found = -2.0 * self._gamma * u[: self._source.common]
+        found[: self._labelled] += np.outer(-self._v * self._y / 2, phi)
+        return np.asarray(found)
+
+    def terms(self, first: Floats, phi: Floats) -> list[int]:
+        """The row terms, and what u_B is multiplied by: Phi^T Phi / 4, of every row by its weight where rows are weighted."""
+        square = self._half.squares(phi[None])[0] / 4
+        squares = np.outer(self._v, square) if self._weighted else square
+        return [*encode(first.ravel(), 2 * BITS).tolist(), *encode(squares.ravel(), BITS).tolist()]
+
+    def sums(self, w: Floats, found: CipherVector, first: Floats, phi: Floats) -> CipherVector:
+        """[[gradient]] at 72 fractional bits, and [[loss]] at 48: what of them depends on the target."""
+        common, width = self._source.common, self._tower.width
+        with_phi = product(self._session, self._to_phi(first, phi), found)
+        aligned = found[: common * width].times([round(-2.0 * self._gamma * 2.0**BITS)] * (common * width), self._session.pool)
+        jacobian = self._tower.jacobian(w, self._source.x[:common])
+        by_phi = np.array([self._tower.gradient(w, self._source.x, np.outer(self._source.lead, unit)) for unit in np.eye(width)])
+        gradient = product(self._session, np.vstack([jacobian, by_phi]), CipherVector.concatenate([aligned, with_phi[:width]]))
+        return CipherVector.concatenate([gradient, with_phi[width]])
+
+    def _to_phi(self, first: Floats, phi: Floats) -> Floats:
+        """How dL/dPhi and the loss come from the target's ciphertexts: shape (expected, width + 1)."""
+        common, width, half = self._source.common, self._tower.width, self._half
+        numbers = np.zeros((common, width, width + 1))
+        units = np.arange(width)
+        numbers[: self._labelled, units, units] = (-self._v * self._y / 2)[:, None]
+        numbers[:, :, width] = first
+        twice = np.where(half.first == half.second, 1.0, 2.0)
+        squares = np.zeros((len(half), width + 1))
+        at = np.arange(len(half))
+        squares[at, half.first] = phi[half.second] / 4
+        squares[at, half.second] = phi[half.first] / 4
+        squares[:, width] = twice * phi[half.first] * phi[half.second] / 8
+        every = np.concatenate([one * squares for one in self._v]) if self._weighted else squares
+        own = np.zeros((1, width + 1))
+        own[0, width] = 1.0
+        return np.concatenate([numbers.reshape(common * width, width + 1), every, own])
+
+    def own_gradient(self, w: Floats, u: Floats) -> Floats:
+        """What of the gradient the source knows by itself."""
+        common = self._source.common
+        slope = 2.0 * self._objective.gamma / common * u[:common]
+        return self._tower.gradient(w, self._source.x[:common], slope) + self._objective.decay(self._tower, w)
+
+    def own_loss(self, w: Floats, u: Floats) -> float:
+        """What of the loss the source knows by itself."""
+        near = self._objective.gamma * float((u[: self._source.common] ** 2).sum(axis=1).mean())
+        return float(np.log(2.0) * self._v.mean()) + near + self._objective.penalty(self._tower, w)

@@ -1,0 +1,60 @@
+"""The target's side: its columns of the common rows, and no label."""
+
+from __future__ import annotations
+
+from tombolo.fl_tasks.crypto.fixedpoint import encode
+from tombolo.fl_tasks.crypto.vector import CipherVector, encrypt
+from tombolo.fl_tasks.learning.vertical.key_holder import own_key, peer_key, vector
+from tombolo.fl_tasks.protocols.transfer.encrypted import BITS, Floats, Half, Masked, product, sane, serve, through
+from tombolo.fl_tasks.protocols.transfer.objective import Objective, moved, mover
+from tombolo.fl_tasks.protocols.transfer.rows import Rows, guard_rows, labelled_of, most_sums
+from tombolo.fl_tasks.protocols.transfer.tower import Tower
+from tombolo.fl_tasks.runtime.checkpoints import State
+from tombolo.fl_tasks.runtime.session import Session
+
+
+def host(session: Session, rows: Rows) -> State:
+    """Returns the last state with weights ``w``."""
+    terms, params = session.terms.task.transfer, session.params
+    assert terms is not None
+    x = rows.x[: rows.common]
+    tower, labelled = Tower.of(terms, x.shape[1]), labelled_of(params, rows.common)
+    guard_rows(session, tower, labelled)
+    key, guest = own_key(session), session.guest
+    session.send("public_key", key=key.public.to_bytes())
+    theirs = peer_key(session, guest)
+    half, objective = Half.of(tower.width), Objective.of(params)
+    weighted = params["class_weights"] == "balanced"
+    gamma = objective.gamma * labelled / rows.common
+    state = session.latest or {"w": tower.initial(params["seed"], "host")}
+    for number in session.rounds(int(params["rounds"])):
+        w = state["w"]
+        u = tower.features(w, x)
+        squares = half.squares(u[:labelled])
+        own_loss = gamma * float((u**2).sum()) + labelled * objective.penalty(tower, w)
+        plain = [
+            *encode(u.ravel(), BITS).tolist(),
+            *encode((squares if weighted else squares.sum(axis=0)).ravel(), BITS).tolist(),
+            *encode([own_loss], BITS).tolist(),
+        ]
+        session.send("target_terms", c=encrypt(key.public, plain, session.pool).to_arrow())  # step 2
+        count = u.size + len(half) * (labelled if weighted else 1)
+        table = session.receive("source_terms", guest)
+        found = vector(session, table, "c", theirs, count, guest)
+        masked = Masked(session, theirs, guest, "target_gradient")
+        masked.send(product(session, tower.jacobian(w, x), _slope(session, u, labelled, found, half)))  # step 3
+        serve(session, key, "source_gradient", guest, most_sums(session, tower.width, labelled) + 1)  # step 4
+        gradient = sane(masked.receive(), 3 * BITS, guest, labelled)
+        gradient = gradient + tower.gradient(w, x, 2.0 * objective.gamma / len(x) * u) + objective.decay(tower, w)
+        stop = bool(session.scalar(session.receive("stop", guest), "yes"))  # step 5
+        w, kept = moved(mover(params, len(w), state), w, gradient)
+        state = session.checkpoint({"w": w, **kept, "stopped": stop})
+        session.report(round=number)
+    return state
+
+
+def _slope(session: Session, u: Floats, labelled: int, found: CipherVector, half: Half) -> CipherVector:
+    """[[dL/du_B]] at 48 fractional bits, less what the target knows by itself: (common * width) ciphertexts."""
+    scored = labelled * u.shape[1]
+    by_label = found[:scored] + through(session, u[:labelled], found[u.size :], half)
+    return CipherVector.concatenate([by_label, found[scored : u.size]])

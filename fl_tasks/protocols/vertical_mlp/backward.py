@@ -1,0 +1,124 @@
+"""Steps 4 to 6, backward through the encrypted layer: rows' derivatives are at the host as ciphertexts only.
+
+With delta, the derivatives of the batch's mean loss by the sums times the step size, the host's gradient is, for input p and
+unit j,
+
+    sum_i x_ip f'(a_ij) sum_l delta_il W_jl = sum_i c_ipj (delta W_hat^T)_ij + sum_l E_jl sum_i c_ipj delta_il
+
+of which the guest encrypts delta W_hat^T and delta. It comes to the guest under a pad, and back to the host.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from tombolo.fl_tasks.crypto.fixedpoint import encode_features
+from tombolo.fl_tasks.crypto.masks import mask_residues, residues_from_arrow, residues_to_arrow, unmask
+from tombolo.fl_tasks.crypto.matvec import transposed_product
+from tombolo.fl_tasks.crypto.packing import pack_encrypted, slots_per_ciphertext, unpack
+from tombolo.fl_tasks.crypto.paillier import PrivateKey, PublicKey
+from tombolo.fl_tasks.crypto.vector import CipherVector, decrypt, decrypt_residues, encrypt
+from tombolo.fl_tasks.learning.vertical.key_holder import WrongLength, vector
+from tombolo.fl_tasks.protocols.vertical_mlp.grid import (
+    GRADIENT_SLOT,
+    INPUT_BITS,
+    LARGEST_SLOPES,
+    MOVE_SLOT,
+    SLOPE_BITS,
+    WEIGHT_BITS,
+    Floats,
+    Grid,
+    encoded,
+    noise,
+)
+from tombolo.fl_tasks.protocols.vertical_mlp.messages import TooLarge
+from tombolo.fl_tasks.runtime.session import Session
+
+
+def check_slopes(session: Session, delta: Floats) -> None:
+    """At the guest; ``delta`` (rows, sums). Raises :class:`TooLarge`."""
+    if not np.abs(delta).sum(axis=0).max(initial=0.0) <= LARGEST_SLOPES:
+        raise TooLarge(party=session.me)
+
+
+def send_slopes(session: Session, key: PublicKey, host: str, delta: Floats, share: Grid) -> None:
+    """Step 4, at the guest, towards one host; ``delta`` (rows, sums). Raises :class:`TooLarge`."""
+    check_slopes(session, delta)
+    plain = encoded(delta, SLOPE_BITS)
+    session.send("slopes", host, delta=encrypt(key, plain.ravel(order="F").tolist(), session.pool).to_arrow())
+    through = plain @ share.T
+    session.send("unit_slopes", host, delta=encrypt(key, through.ravel(order="F").tolist(), session.pool).to_arrow())
+
+
+def receive_step(session: Session, key: PrivateKey, host: str, shape: tuple[int, ...]) -> Grid:
+    """Step 5, at the guest: the step of W with the host's noise, for the guest's share."""
+    public, count = key.public, int(np.prod(shape))
+    held = -(-count // slots_per_ciphertext(public, MOVE_SLOT))
+    packed = vector(session, session.receive("noisy_step", host), "step", public, held, host)
+    step = unpack(decrypt(key, packed), MOVE_SLOT, count, public)
+    return np.array(step, dtype=object).reshape(shape)
+
+
+def serve_gradient(session: Session, key: PrivateKey, host: str, most: int) -> None:
+    """Step 6, at the guest: a host's gradient for at most so many weights, decrypted under its pad. Raises WrongLength."""
+    masked = CipherVector.from_arrow(key.public, session.values(session.receive("masked_gradient", host), "gradient"))
+    if len(masked) > -(-most // slots_per_ciphertext(key.public, GRADIENT_SLOT)):
+        raise WrongLength(f"{len(masked)} ciphertexts for {most} weights at most.", party=host)
+    session.send("unmasked_gradient", host, gradient=residues_to_arrow(key.public, decrypt_residues(key, masked)))
+
+
+class Slopes:
+    """A host's side of steps 5 and 6, of one batch."""
+
+    def __init__(self, session: Session, key: PublicKey, rows: int, units: int, sums: int, batch: int) -> None:
+        self._session, self._key, self._batch = session, key, batch
+        self._shape = units, sums
+        slopes = vector(session, session.receive("slopes", session.guest), "delta", key, rows * sums, session.guest)
+        through = vector(session, session.receive("unit_slopes", session.guest), "delta", key, rows * units, session.guest)
+        self._slopes = [slopes[at : at + rows] for at in range(0, len(slopes), rows)]
+        self._through = [through[at : at + rows] for at in range(0, len(through), rows)]
+
+    def send_step(self, alpha: Grid) -> Grid:
+        """Step 5: [[alpha^T delta + noise]] to the guest; returns the noise, shape (units, sums)."""
+        session, key = self._session, self._key
+        drawn = noise(session.prf("noise", self._batch).stream(key.key_id), self._shape)
+        units = alpha.astype(np.int64)
+        by_sum = [transposed_product(units, column, session.pool) for column in self._slopes]
+        steps = CipherVector.concatenate(by_sum).add_plain(drawn.ravel(order="F").tolist())
+        ordered = steps.take(np.arange(len(steps)).reshape(self._shape, order="F").ravel())
+        packed = pack_encrypted(ordered, MOVE_SLOT).rerandomise_full(pool=session.pool)
+        session.send("noisy_step", session.guest, step=packed.to_arrow())
+        return drawn
+
+    def gradient(self, x: Floats, bends: Floats, share: Grid) -> Floats:
+        """Steps 5 and 6: this host's gradient times the step size, shape (inputs + 1, units), biases last.
+
+        ``x`` (rows, inputs), ``bends`` (rows, units) the units' derivatives by their sums.
+        """
+        session, key = self._session, self._key
+        inputs = np.column_stack([x, np.ones(len(x))])
+        found = [
+            self._column(encode_features(inputs * bend[:, None], INPUT_BITS), unit, share) for unit, bend in enumerate(bends.T)
+        ]
+        count = sum(len(one) for one in found)
+        packed = pack_encrypted(CipherVector.concatenate(found), GRADIENT_SLOT)
+        masks = mask_residues(key, len(packed), session.prf("gradient", self._batch).stream(key.key_id))
+        masked = packed.add_plain(masks).rerandomise_full(pool=session.pool)
+        session.send("masked_gradient", session.guest, gradient=masked.to_arrow())
+        table = session.receive("unmasked_gradient", session.guest)
+        residues = residues_from_arrow(key, session.values(table, "gradient"))
+        if len(residues) != len(masks):
+            raise WrongLength(f"{len(residues)} gradient values instead of {len(masks)}.", party=session.guest)
+        sums = unpack(unmask(key, residues, masks), GRADIENT_SLOT, count, key)
+        scale = 1 << (INPUT_BITS + SLOPE_BITS + WEIGHT_BITS)
+        return np.array([one / scale for one in sums]).reshape(self._shape[0], -1).T
+
+    def _column(self, coefficients: npt.NDArray[np.int64], unit: int, share: Grid) -> CipherVector:
+        """[[gradient]] of one unit's weights."""
+        pool = self._session.pool
+        total = transposed_product(coefficients, self._through[unit], pool)
+        for weight, column in zip(share[unit].tolist(), self._slopes, strict=True):
+            product = transposed_product(coefficients, column, pool)
+            total = total + product.times([weight] * len(product), pool)
+        return total

@@ -1,0 +1,102 @@
+"""Scores of aligned rows with a vertical network: forward through the layer between the parties, then the guest's layers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import pyarrow as pa
+
+from tombolo.fl_tasks.learning.nets.towers import Tower, activated
+from tombolo.fl_tasks.learning.vertical.scoring import WrongScoreCount
+from tombolo.fl_tasks.protocols.vertical_mlp import dealing, dealt, encrypted, split
+from tombolo.fl_tasks.protocols.vertical_mlp.grid import Floats, Share
+from tombolo.fl_tasks.protocols.vertical_mlp.messages import FORWARD
+from tombolo.fl_tasks.protocols.vertical_mlp.model import TowerPart
+from tombolo.fl_tasks.protocols.vertical_mlp.programs import NetworkPrograms, network_of
+from tombolo.fl_tasks.runtime.session import Session
+from tombolo.storage.roles import DATA, GUEST
+from tombolo.storage.schema import Disclosed, Message, MessageSet
+
+BATCH = 4096
+
+MESSAGES = MessageSet(
+    "network-scoring",
+    *FORWARD,
+    *dealing.FORWARD,
+    split.READABLE_UNITS,
+    Message(
+        "total",
+        GUEST,
+        DATA,
+        {"score": Disclosed("float64", "the score", "rows that the agreement lets this recipient score")},
+        learns="the total score per row (and class)",
+        step="total",
+        limit="parties that receive scores by the agreement",
+    ),
+)
+
+
+def exchange_scores(session: Session, part: TowerPart, table: pa.Table, recipients: Iterable[str]) -> Floats | None:
+    """Give every recipient the total score of each row: shape (rows,), or (rows, classes) for several classes.
+
+    Every data party calls it once per stage with the same recipients. Returns None elsewhere. Raises WrongScoreCount, and what the
+    encrypted layer raises.
+    """
+    wanted = list(recipients)
+    total = _guest(session, part, table) if session.role == GUEST else _host(session, part, table)
+    session.within(None)
+    for party in wanted if session.role == GUEST else ():
+        if party != session.me:
+            session.send("total", party, score=total.ravel())
+    if session.me not in wanted:
+        return None
+    if session.role != GUEST:
+        total = _heard(session, table.num_rows)
+    return total[:, 0] if total.shape[1] == 1 else total
+
+
+def assist(session: Session) -> None:
+    """The arbiter's part in :func:`exchange_scores`: with the engine ``dealer`` it deals."""
+    if session.terms.task.engine == "dealer":
+        dealer = dealing.Dealer(session, False)
+        for batch, start in enumerate(range(0, dealer.rows, BATCH)):
+            dealer.deal(min(BATCH, dealer.rows - start), batch)
+        session.within(None)
+
+
+def _guest(session: Session, part: TowerPart, table: pa.Table) -> Floats:
+    assert part.top is not None
+    tower = Tower(part.bottom, part.top, part.top.activation)
+    shares = {party: Share.still(grid) for party, grid in part.shares.items()}
+    layer = _programs(session).guest_layer(session, shares, (table.num_rows, len(part.encoder.names)), False)
+    found = []
+    for batch, start in enumerate(range(0, table.num_rows, BATCH)):
+        session.within(batch)
+        x = part.encoder.transform(table.slice(start, BATCH))
+        found.append(tower.outputs(np.concatenate([part.w, part.above]), x, layer.sums(len(x), batch)))
+    outputs = np.concatenate(found) if found else np.zeros((0, part.top.sizes[-1]))
+    return outputs * part.label_scale + part.label_mean
+
+
+def _host(session: Session, part: TowerPart, table: pa.Table) -> Floats:
+    share, shape = Share.still(part.shares[session.me]), (table.num_rows, len(part.encoder.names))
+    layer = _programs(session).host_layer(session, share, shape, False)
+    for batch, start in enumerate(range(0, table.num_rows, BATCH)):
+        session.within(batch)
+        x = part.encoder.transform(table.slice(start, BATCH))
+        layer.show(activated(part.bottom.activation, part.bottom.outputs(part.w, x)))
+    return np.zeros((0, 1))
+
+
+def _programs(session: Session) -> NetworkPrograms:
+    return {"split": split.PROGRAMS, "dealer": dealt.PROGRAMS}.get(session.terms.task.engine or "", encrypted.PROGRAMS)
+
+
+def _heard(session: Session, rows: int) -> Floats:
+    network = network_of(session)
+    outputs = network.classes if network.outcome == "classes" else 1
+    score = session.values(session.receive("total", session.guest), "score").to_numpy(zero_copy_only=False)
+    if len(score) != rows * outputs or not np.isfinite(score).all():
+        raise WrongScoreCount(f"{len(score)} scores for {rows} rows.", party=session.guest)
+    return np.asarray(score, dtype=np.float64).reshape(rows, outputs)

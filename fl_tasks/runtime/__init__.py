@@ -1,0 +1,1 @@
+"""What role programs run in: sessions, waiting, checkpoints, aborts, and one party's context."""

@@ -1,0 +1,276 @@
+"""One party at work on one agreement: its settings, keys, stores and the sessions of its runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from tombolo.agreements.agreement import Agreement
+from tombolo.agreements.manifest import LateJoin, Manifest
+from tombolo.agreements.settings import AgreementSettings, PartySettings
+from tombolo.agreements.terms import Terms
+from tombolo.fl_tasks.crypto.prf import Prf
+from tombolo.fl_tasks.runtime.aborts import published_abort
+from tombolo.fl_tasks.runtime.session import Progress, Secrets, Session, log_progress
+from tombolo.fl_tasks.runtime.waiting import Wait, Watch
+from tombolo.storage.books import Books
+from tombolo.storage.canonical import parse
+from tombolo.storage.errors import CodedError
+from tombolo.storage.exchange import Exchange, Peer, Self
+from tombolo.storage.identity import PartyKeys, SealKey, UnsealKey, decode_key
+from tombolo.storage.ledger.blocks import Blocks
+from tombolo.storage.ledger.chain import Chain
+from tombolo.storage.private import PrivateArea
+from tombolo.storage.roles import AGGREGATOR, CLIENT, INITIATORS
+from tombolo.storage.schema import MessageSet
+from tombolo.storage.stores.base import Store
+from tombolo.storage.stores.opening import open_store
+
+
+class NotJoined(CodedError):
+    code = "TMB-RUN-001"
+    cause = "This party has not joined the run."
+    remedy = "Run the join task first; it keeps the manifest that all parties signed."
+
+
+class Absent(CodedError):
+    code = "TMB-RUN-009"
+    cause = "The run goes on without this party, which declined it or had not joined when joining was closed."
+    remedy = "Nothing is wrong; the settle task keeps the block that the others sign. Join the next run in time."
+
+
+class RunSettled(CodedError):
+    code = "TMB-RUN-008"
+    cause = "The run is settled and its keys are destroyed; nothing of it can be done again."
+    remedy = "Start a new run."
+
+
+@dataclass
+class PartyContext:
+    """Everything one party needs to take part in one agreement's runs."""
+
+    party_settings: PartySettings
+    agreement: Agreement
+    keys: PartyKeys
+    store: Store
+    peers: Mapping[str, Store]
+
+    @classmethod
+    def open(cls, agreement: str, settings: Path | None = None) -> PartyContext:
+        """Read settings, keys and the verified agreement, and open the stores (without touching them)."""
+        party = PartySettings.load(settings)
+        agreed = Agreement.load(party.federations / agreement)
+        keys = party.load_keys()
+        agreed.require_member(party.party, keys)
+        others = [name for name in agreed.members if name != party.party]
+        peers = {name: open_store(party.peers.get(name, agreed.members[name].store), party.folder) for name in others}
+        return cls(party, agreed, keys, open_store(party.store, party.folder), peers)
+
+    @property
+    def me(self) -> str:
+        return self.party_settings.party
+
+    @property
+    def role(self) -> str:
+        return self.roles[self.me]
+
+    @property
+    def initiator(self) -> str:
+        """Who starts the agreement's runs."""
+        return next(party for party, role in self.roles.items() if role in INITIATORS)
+
+    @property
+    def roles(self) -> dict[str, str]:
+        return self.agreement.roles()
+
+    @property
+    def terms(self) -> Terms:
+        return self.agreement.terms
+
+    @property
+    def agreement_settings(self) -> AgreementSettings:
+        """What this party settled for this agreement: its tables, consent list, suite, split."""
+        return self.party_settings.for_agreement(self.agreement.name)
+
+    @cached_property
+    def private(self) -> PrivateArea:
+        """This party's private area of the agreement."""
+        return PrivateArea(self.store, self.keys.vault, self.agreement.name)
+
+    def run_area(self, run: str) -> PrivateArea:
+        return self.private.area("runs", run)
+
+    def books(self, run: str) -> Books:
+        return Books(self.run_area(run).area("books"))
+
+    @cached_property
+    def chain(self) -> Chain:
+        """This party's permanent record of the agreement."""
+        return Chain(self.store, self.keys, self.agreement.name)
+
+    @cached_property
+    def blocks(self) -> Blocks:
+        """The final blocks of the agreement's ledger, as this party keeps them."""
+        return Blocks(self.store, self.keys.vault, self.agreement.name)
+
+    # -- what a run was agreed to be ----------------------------------------------------------------------------------------
+
+    def manifest(self, run: str) -> Manifest:
+        """The manifest that this party signed with all others; raises :class:`NotJoined` or :class:`Absent`."""
+        found = self.agreed(run)
+        if self.me not in self.taking_part(run):
+            raise Absent(f"Run {run}.", party=self.me)
+        return found
+
+    def agreed(self, run: str) -> Manifest:
+        """The manifest that a run's parties signed, whether or not this one is among them. Raises as :meth:`manifest` does."""
+        stored = self.run_area(run).get("manifest")
+        if stored is None:
+            raise (Absent if self.absent(run) else NotJoined)(f"Run {run}.", party=self.me)
+        return Manifest.from_document(parse(stored))
+
+    def taking_part(self, run: str) -> dict[str, str]:
+        """Role by party of those who take part in a run, in the agreement's order."""
+        parties = {*self.agreed(run).parties, *(late.party for late in self.admitted(run))}
+        return {party: role for party, role in self.roles.items() if party in parties}
+
+    def admitted(self, run: str) -> list[LateJoin]:
+        """The clients that take part though they came late, as far as this party knows."""
+        area = self.run_area(run).area("admitted")
+        return [LateJoin.from_document(parse(area.get(name) or b"null")) for name in area.names()] if self.admits else []
+
+    def approvers(self, run: str) -> dict[str, str]:
+        """Who said yes, by party."""
+        return {one.party: one.approver for one in (*self.agreed(run).joins, *self.admitted(run))}
+
+    def absent(self, run: str) -> bool:
+        """Whether this party has heard that the run begins without it, or has declined it itself."""
+        if not self.may_skip:
+            return False
+        answer, closing = (self.run_area(run).get(name) for name in ("join", "closing"))
+        if closing is not None:
+            late = self.role == CLIENT and self.me not in parse(closing)["joined"]
+            return late and all(one.party != self.me for one in self.admitted(run))
+        return answer is not None and "decliner" in parse(answer)
+
+    @property
+    def may_skip(self) -> bool:
+        """Whether a run may begin without some clients."""
+        return self.terms.task.horizontal is not None and self.terms.task.horizontal.absence != "wait"
+
+    @property
+    def admits(self) -> bool:
+        """Whether clients may join a run that has begun."""
+        return self.terms.task.horizontal is not None and self.terms.task.horizontal.absence == "admit"
+
+    @property
+    def clients(self) -> list[str]:
+        """The agreement's clients, in its order."""
+        return [party for party, role in self.roles.items() if role == CLIENT]
+
+    def params(self, run: str) -> dict[str, Any]:
+        """The run's parameters, all of them, as the manifest has them."""
+        return dict(self.agreed(run).invitation.parameters)
+
+    # -- exchanges and sessions ---------------------------------------------------------------------------------------------
+
+    def handshake(self, run: str, booked: str | None = None) -> Exchange:
+        """The exchange before a manifest exists: long-term sealing keys, bound to the agreement's digest.
+
+        ``booked`` is the run whose books it keeps where the addresses name another (invitations to all runs lie side by side).
+        """
+        peers = {name: self._peer(name, self.agreement.members[name].seal) for name in self.peers}
+        me = Self(self.me, self.keys.signing, self.keys.sealing, self.store)
+        return Exchange(me, peers, self.agreement.name, run, self.agreement.digest, self.books(booked or run))
+
+    def exchange(self, run: str) -> Exchange:
+        """The exchange of a joined run: this run's sealing keys, bound to the manifest's digest.
+
+        Clients that take no part stand with their long-term key: their signatures must be told from others', and may come to count.
+        """
+        manifest, secret = self.manifest(run), self._secret(run)
+        seals = {name: self.agreement.members[name].seal for name in self.clients} if self.may_skip else {}
+        seals |= {join.party: SealKey(decode_key(join.seal)) for join in (*manifest.joins, *self.admitted(run))}
+        peers = {name: self._peer(name, seals[name]) for name in self.peers if name in seals}
+        me = Self(self.me, self.keys.signing, UnsealKey(decode_key(secret["unseal"])), self.store)
+        return Exchange(me, peers, self.agreement.name, run, manifest.digest, self.books(run))
+
+    def _peer(self, name: str, seal: SealKey) -> Peer:
+        return Peer(name, self.agreement.members[name].verify, seal, self.peers[name])
+
+    def _secret(self, run: str) -> dict[str, str]:
+        stored = self.run_area(run).get("secret")
+        if stored is None and self.run_area(run).get("settled") is not None:
+            raise RunSettled(f"Run {run}.", party=self.me)
+        if stored is None:
+            raise NotJoined(f"Run {run}.", party=self.me)
+        secret: dict[str, str] = parse(stored)
+        return secret
+
+    def watch(self, run: str, wait: Wait, settling: bool = False, deadline: float | None = None) -> Watch:
+        """Deadlines and aborts of one run; a run that is being settled does not expire. ``deadline`` stands for the terms' one."""
+        limits, stored = self.terms.deadlines, self.run_area(run).get("manifest")
+        expires = Manifest.from_document(parse(stored)).invitation.expires_at if stored and not settling else None
+        usual = limits.settle if settling else limits.message if stored else limits.join
+        return Watch(wait, deadline or usual, expires, self.run_area(run), lambda: self.aborted(run))
+
+    def aborted(self, run: str) -> CodedError | None:
+        """The abort that ends a run for this party, if there is one.
+
+        A client that leaves a horizontal run ends nothing once it has begun, nor before that where the run may begin without it.
+        """
+        manifest, closing = (self.run_area(run).get(name) for name in ("manifest", "closing"))
+        needed: Collection[str] = () if manifest is not None else self.clients
+        if manifest is None and self.may_skip:
+            needed = () if closing is None else parse(closing)["joined"]
+        return published_abort(self.handshake(run), [one for one in self.peers if self.roles[one] != CLIENT or one in needed])
+
+    def session(
+        self,
+        run: str,
+        messages: MessageSet,
+        stage: str,
+        wait: Wait,
+        progress: Progress = log_progress,
+        leg_end: int | None = None,
+        settling: bool = False,
+        among: Collection[str] | None = None,
+    ) -> Session:
+        """A session of one stage of a joined run; with ``among``, of some of its parties."""
+        return Session(
+            me=self.me,
+            roles={party: role for party, role in self.taking_part(run).items() if among is None or party in among},
+            terms=self.terms,
+            params=self.params(run),
+            exchange=self.exchange(run),
+            messages=messages,
+            stage=stage,
+            run_area=self.run_area(run),
+            history=self.private.area("history"),
+            secrets=self._secrets(run),
+            watch=self.watch(run, wait, settling),
+            progress=progress,
+            leg_end=leg_end,
+            workers=self.party_settings.workers,
+            executor=self.party_settings.executor,
+            enrolled=self.clients,
+            copies=self.run_area(run).area("copies") if self.admits and self.role == AGGREGATOR and stage == "train" else None,
+        )
+
+    def _secrets(self, run: str) -> Secrets:
+        seeds = self.run_area(run).get("seeds")
+        shared: dict[str, Any] = parse(seeds) if seeds else {"pairs": {}, "common": None}
+        pairs = {name: bytes.fromhex(seed) for name, seed in shared["pairs"].items()}
+        common = bytes.fromhex(shared["common"]) if shared["common"] else None
+        return Secrets(Prf(bytes.fromhex(self._secret(run)["prf"])).derive("own"), pairs, common)
+
+    def docs(self, run: str) -> Path:
+        """This party's private folder for what a person reads of a run (validation pages, model card)."""
+        base = os.environ.get("TOMBOLO_DOCS")
+        folder = (Path(base) if base else self.party_settings.folder / "docs") / self.agreement.name / run
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return folder

@@ -1,0 +1,366 @@
+"""What a role program sees of a run: send, receive, rounds, checkpoints and the secrets that make a replay repeat itself.
+
+A role is a plain function over a :class:`Session`. It may be stopped anywhere and run again: artifacts are immutable, receives
+return the same bytes, a sending whose address is taken is adopted, and whatever others depend on is drawn from
+:meth:`Session.prf`, which gives the same bytes to the same run, round and transcript.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from tombolo.fl_tasks.crypto.cluster import open_cluster
+from tombolo.fl_tasks.crypto.paillier import PrivateKey
+from tombolo.fl_tasks.crypto.pool import Pool, default_workers, open_pool
+from tombolo.fl_tasks.crypto.prf import Prf
+from tombolo.fl_tasks.runtime.checkpoints import Checkpoints, State
+from tombolo.fl_tasks.runtime.waiting import Wait, Watch
+from tombolo.storage.errors import CodedError
+from tombolo.storage.exchange import Exchange, pack_table
+from tombolo.storage.identity import SignatureRefused
+from tombolo.storage.private import PrivateArea
+from tombolo.storage.roles import AGGREGATOR, ARBITER, CLIENT, GUEST, HOST, INITIATORS
+from tombolo.storage.schema import Message, MessageSet, assemble
+
+if TYPE_CHECKING:
+    from tombolo.agreements.terms import Terms
+
+Progress = Callable[[Mapping[str, Any]], None]
+log = logging.getLogger("tombolo")
+
+
+def log_progress(facts: Mapping[str, Any]) -> None:
+    """The default progress: one log line of the facts a role reports."""
+    log.info(" ".join(f"{name}={value:.6g}" if isinstance(value, float) else f"{name}={value}" for name, value in facts.items()))
+
+
+@dataclass(frozen=True)
+class Secrets:
+    """What this party alone, each pair of data parties, and all data parties together know in one run (32 bytes each)."""
+
+    own: bytes
+    pairs: Mapping[str, bytes]
+    common: bytes | None
+
+
+class Session:
+    """One party's view of one stage of a run.
+
+    ``round`` is 0 before the first training round. All names are party names; ``roles`` is in the agreement's order. ``enrolled``
+    are the agreement's clients, also those that take no part in the run: what a threshold is a part of. What this
+    party sends to all stays in ``copies``, for who is admitted later.
+    """
+
+    def __init__(
+        self,
+        *,
+        me: str,
+        roles: Mapping[str, str],
+        terms: Terms,
+        params: Mapping[str, Any],
+        exchange: Exchange,
+        messages: MessageSet,
+        stage: str,
+        run_area: PrivateArea,
+        history: PrivateArea,
+        secrets: Secrets,
+        watch: Watch,
+        progress: Progress = log_progress,
+        leg_end: int | None = None,
+        workers: int | None = None,
+        executor: str | None = None,
+        enrolled: Sequence[str] | None = None,
+        copies: PrivateArea | None = None,
+    ) -> None:
+        self.me, self.roles, self.role, self.run = me, dict(roles), roles[me], exchange.run
+        self.terms, self.params, self.stage = terms, dict(params), stage
+        self.run_area, self.area, self.history = run_area, run_area.area(stage), history
+        self.enrolled = self.clients if enrolled is None else list(enrolled)
+        self._copies = copies
+        self.round = 0
+        self.last_round = 0
+        self._part: int | None = None
+        self._exchange, self._messages, self._secrets = exchange, messages, secrets
+        self._watch, self._progress, self._workers, self._executor = watch, progress, workers, executor
+        self._leg_end = math.inf if leg_end is None else leg_end
+        self._checkpoints = Checkpoints(self.area)
+        self._stack = ExitStack()
+        self._pool: Pool | None = None
+        self._transcript = hashlib.sha256(f"{exchange.binding}/{stage}".encode()).digest()
+        self._labels: set[tuple[str | int, ...]] = set()
+
+    def __enter__(self) -> Session:
+        self._watch.check_aborts(self.me)
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        self._stack.close()
+        if isinstance(error, CodedError):
+            error.at(self.me, self.stage)
+
+    # -- who is here ------------------------------------------------------------------------------------------------------
+
+    def _with_role(self, *roles: str) -> list[str]:
+        return [party for party, role in self.roles.items() if role in roles]
+
+    @property
+    def guest(self) -> str:
+        return self._with_role(GUEST)[0]
+
+    @property
+    def hosts(self) -> list[str]:
+        return self._with_role(HOST)
+
+    @property
+    def arbiter(self) -> str | None:
+        return next(iter(self._with_role(ARBITER)), None)
+
+    @property
+    def initiator(self) -> str:
+        """Who starts the agreement's runs."""
+        return self._with_role(*INITIATORS)[0]
+
+    @property
+    def clients(self) -> list[str]:
+        return self._with_role(CLIENT)
+
+    @property
+    def aggregator(self) -> str:
+        return self._with_role(AGGREGATOR)[0]
+
+    @property
+    def data_parties(self) -> list[str]:
+        """Hosts in the agreement's order, then the guest: the chain of the white paper's figure."""
+        return [*self.hosts, self.guest]
+
+    # -- messages ---------------------------------------------------------------------------------------------------------
+
+    def send(self, name: str, to: str | Iterable[str] | None = None, /, **columns: Any) -> None:
+        """Send message ``name`` to one party, several, or everybody whose role it is declared for.
+
+        Open columns take scalars, lists or arrays; protected columns take Arrow arrays of their storage type (ciphertexts as
+        fixed-size binary) or numpy uint64 for values under a 64-bit pad. Raises UndeclaredColumn before a byte is written.
+        """
+        message = self._message(name)
+        wrapped = {key: _protect(message, key, value) for key, value in columns.items()}
+        if self._copies is not None and to is None:
+            self._copies.keep(f"{self.round:06d}/{message.step}/{message.name}", bytes(pack_table(assemble(message, wrapped))))
+        for recipient in self._recipients(message, to):
+            self._exchange.send(message, recipient, self.round, wrapped)
+
+    def receive(self, name: str, frm: str) -> pa.Table:
+        """Wait for message ``name`` of this round. Raises Waiting, PeerSilent, PeerAborted or what is wrong with it."""
+        message = self._message(name)
+        address = self._exchange.address(message.name, self.me, self.round, message.step)
+        receipt = self._watch.until(lambda: self._exchange.fetch(message, frm, self.round), frm, message.name, address.head())
+        self._transcript = hashlib.sha256(self._transcript + bytes.fromhex(receipt.sha256)).digest()
+        return receipt.table
+
+    def peek(self, name: str, frm: str, round: int) -> pa.Table | None:
+        """Message ``name`` of a round if it is there; for those who do not wait for one sender. Nothing drawn depends on it."""
+        receipt = self._exchange.fetch(self._message(name), frm, round)
+        return None if receipt is None else receipt.table
+
+    def until(self, attempt: Callable[[], object], frm: str, name: str, round: int) -> None:
+        """Wait until ``attempt()`` gives something, while message ``name`` of ``frm`` is what is missing most."""
+        message = self._message(name)
+        address = self._exchange.address(message.name, self.me, round, message.step)
+        self._watch.until(attempt, frm, message.name, address.head())
+
+    def gather(self, name: str, among: Sequence[str], seconds: float) -> list[str]:
+        """Who of ``among`` has sent message ``name`` of this round when all have, or ``seconds`` after the wait began.
+
+        Nothing is read yet. Raises Waiting, PeerAborted or RunExpired.
+        """
+        message = self._message(name)
+        key = self._exchange.address(message.name, self.me, self.round, message.step).head()
+
+        def look() -> list[str]:
+            return [party for party in among if self._exchange.present(message, party, self.round)]
+
+        return self._watch.gather(look, among, seconds, message.name, key)
+
+    def receive_each(self, name: str) -> Iterator[tuple[str, pa.Table]]:
+        """Message ``name`` of this round from every other party whose role sends it, in the agreement's order.
+
+        One at a time, so that what follows from the first can be done while the others are awaited.
+        """
+        senders = self._message(name).senders()
+        for party, role in self.roles.items():
+            if role in senders and party != self.me:
+                yield party, self.receive(name, party)
+
+    def receive_all(self, name: str) -> dict[str, pa.Table]:
+        """All of :meth:`receive_each`, by party."""
+        return dict(self.receive_each(name))
+
+    @staticmethod
+    def values(table: pa.Table, name: str) -> pa.Array:
+        """A received column as an array of its storage type."""
+        array = table.column(name).combine_chunks()
+        if isinstance(array, pa.ChunkedArray):
+            array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], array.type)
+        return array.storage
+
+    @staticmethod
+    def scalar(table: pa.Table, name: str) -> Any:
+        """The single value of a received column; a wrong length is the sender's fault."""
+        array = Session.values(table, name)
+        if len(array) != 1:
+            from tombolo.storage.schema import ForeignSchema
+
+            raise ForeignSchema(f"Column {name} holds {len(array)} values where one belongs.")
+        return array[0].as_py()
+
+    def _message(self, name: str) -> Message:
+        message = self._messages[name]
+        part = "" if self._part is None else f".{self._part}"
+        return replace(message, step=f"{self.stage}.{message.step}{part}")
+
+    def _recipients(self, message: Message, to: str | Iterable[str] | None) -> list[str]:
+        if self.role not in message.senders():
+            raise ValueError(f"{self.role} does not send {message.name}")
+        declared = [party for party in self._with_role(*message.recipients()) if party != self.me]
+        wanted = declared if to is None else [to] if isinstance(to, str) else list(to)
+        if not set(wanted) <= set(declared):
+            raise ValueError(f"{message.name} is not declared for {sorted(set(wanted) - set(declared))}")
+        return wanted
+
+    # -- rounds and checkpoints -------------------------------------------------------------------------------------------
+
+    @property
+    def latest(self) -> State | None:
+        """The state of the last finished round, with its number under ``round``."""
+        return self._checkpoints.latest()
+
+    def rounds(self, limit: int) -> Iterator[int]:
+        """The rounds still to do, up to ``limit`` and to the end of this leg; ends after a checkpoint that says ``stopped``."""
+        self.last_round = limit
+        while True:
+            state = self._checkpoints.latest()
+            done = state["round"] if state else 0
+            if (state and state.get("stopped")) or done >= min(limit, self._leg_end):
+                return
+            self.enter(done + 1)
+            yield self.round
+            if (self._checkpoints.latest() or {}).get("round") != self.round:
+                raise RuntimeError(f"round {self.round} ended without a checkpoint")
+
+    def checkpoint(self, state: State) -> State:
+        """Keep the round's state (arrays, numbers, strings, lists of numbers); returns what is kept: the first writer's."""
+        return self._checkpoints.put(self.round, state)
+
+    @property
+    def another_round(self) -> bool:
+        """Whether this leg may go on after the present round."""
+        return self.round < min(self.last_round, self._leg_end)
+
+    @property
+    def finished(self) -> bool:
+        """Whether training is over: the last checkpoint says ``stopped`` or is that of the last round asked for."""
+        state = self.latest
+        return state is not None and (bool(state.get("stopped")) or state["round"] >= self.last_round)
+
+    def keep(self, name: str, data: bytes) -> bytes:
+        """Keep a private object of this run and stage; returns what is kept: the first writer's."""
+        return self.area.keep(name, data)
+
+    def enter(self, round: int) -> None:
+        """Begin a round (or a hop, in a stage without checkpoints): later messages and own randomness belong to it."""
+        self.round = round
+        self._part = None
+        self._transcript = hashlib.sha256(self._checkpoints.digest() + f"{self.stage}/{round}".encode()).digest()
+        self._labels.clear()
+
+    def within(self, part: int | None) -> None:
+        """Later messages belong to this part of the round (a level of a tree, a batch of rows), which repeats the same steps."""
+        self._part = part
+
+    # -- secrets ----------------------------------------------------------------------------------------------------------
+
+    def prf(self, *labels: str | int) -> Prf:
+        """This party's own randomness for one purpose, repeatable under replay: bound to run, stage, round and transcript.
+
+        Labels may be used once per round, so that no mask is ever used twice.
+        """
+        if labels in self._labels:
+            raise RuntimeError(f"labels {labels} were used in this round")
+        self._labels.add(labels)
+        return Prf(Prf(self._secrets.own).derive(self.run, self.stage, self.round, self._transcript.hex(), *labels))
+
+    def pair(self, other: str) -> Prf:
+        """Randomness that this party and ``other`` (two data parties) share and nobody else knows, for this stage and round."""
+        return Prf(Prf(self._secrets.pairs[other]).derive(self.run, self.stage, self.round))
+
+    def common(self) -> Prf:
+        """Randomness that all data parties share and the arbiter does not know, for this stage and round."""
+        if self._secrets.common is None:
+            raise RuntimeError("the arbiter has no common secret")
+        return Prf(Prf(self._secrets.common).derive(self.run, self.stage, self.round))
+
+    @property
+    def moment(self) -> dict[str, Any]:
+        """What is being done now, as a document: manifest, stage, round and part; for signatures and contexts."""
+        return {"manifest": self._exchange.binding, "stage": self.stage, "round": self.round, "part": self._part}
+
+    def sign(self, domain: str, data: bytes) -> bytes:
+        """This party's signature, for statements that others than the recipient of an artifact are to verify."""
+        return self._exchange.me.signing.sign(domain, data)
+
+    def verify(self, party: str, signature: bytes, domain: str, data: bytes) -> None:
+        """Raise SignatureRefused unless another party's signature is good."""
+        try:
+            self._exchange.peers[party].verify.verify(signature, domain, data)
+        except SignatureRefused as error:
+            raise error.at(party) from None
+
+    # -- progress and work ------------------------------------------------------------------------------------------------
+
+    def report(self, **facts: Any) -> None:
+        """Tell the log or the progress display what this party may know: a round, a loss, a count."""
+        self._progress({"stage": self.stage, "party": self.me, **facts})
+
+    @property
+    def pool(self) -> Pool:
+        """Where heavy ciphertext work is done that needs no private key: this party's cluster or processes, opened at first use."""
+        if self._pool is None:
+            opened = open_cluster(self._executor) if self._executor else open_pool(self._workers)
+            self._pool = self._stack.enter_context(opened)
+        return self._pool
+
+    def holder_pool(self, private: PrivateKey) -> Pool:
+        """A pool whose processes also hold this party's private key, and can decrypt; closed with the session.
+
+        They are always of this machine, and do the other work too where there is no cluster.
+        """
+        pool = self._stack.enter_context(open_pool(self._workers, private=private))
+        if self._executor is None and self._pool is None:
+            self._pool = pool
+        return pool
+
+    @property
+    def threads(self) -> int:
+        """How many threads of this machine may work on what leaves the process nowhere: blinding with secret exponents."""
+        return self._workers or default_workers()
+
+
+def _protect(message: Message, name: str, value: Any) -> Any:
+    """Put an array of the right storage type under its declared protection; plain values stay plain and are refused later."""
+    declared = message.columns.get(name)
+    if declared is None or declared.open or isinstance(value, pa.ExtensionArray):
+        return value
+    if declared.base == "uint64" and getattr(value, "dtype", None) == "uint64":
+        value = pa.array(value)
+    fits = isinstance(value, pa.FixedSizeBinaryArray) if declared.base == "fixed" else isinstance(value, pa.Array)
+    return declared.wrap(value) if fits else value
+
+
+__all__ = ["Progress", "Secrets", "Session", "Wait", "log_progress"]

@@ -1,9 +1,0 @@
-"""Vertical linear regression with an arbiter: white paper section 3.4, J = 1/(2n) sum (u - y)^2 + l2/2 |w|^2."""
-
-from __future__ import annotations
-
-from fl_tasks.vertical.quadratic import ENCRYPTED, Quadratic, contract
-
-CONTRACT = contract("linear", *ENCRYPTED)
-_PROGRAMS = Quadratic(curvature=1.0, binary=False)
-guest, host, arbiter = _PROGRAMS.guest, _PROGRAMS.host, _PROGRAMS.arbiter

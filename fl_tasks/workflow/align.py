@@ -1,0 +1,179 @@
+"""Align stage: find the rows that all data parties share, check them, and pin them for all later stages."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tombolo.fl_tasks.alignment import pair, ring
+from tombolo.fl_tasks.alignment.messages import MESSAGES
+from tombolo.fl_tasks.alignment.order import check_order, share_split
+from tombolo.fl_tasks.runtime.context import PartyContext
+from tombolo.fl_tasks.runtime.record import enter
+from tombolo.fl_tasks.runtime.session import Progress, Session, log_progress
+from tombolo.fl_tasks.runtime.waiting import Wait
+from tombolo.fl_tasks.tables.ids import canonical_ids
+from tombolo.fl_tasks.tables.prepared import Prepared, prepare
+from tombolo.fl_tasks.tables.source import read_table
+from tombolo.fl_tasks.workflow.aligned import (
+    Aligned,
+    features,
+    id_columns,
+    join_own,
+    load_aligned,
+    store_aligned,
+    tableless,
+)
+from tombolo.fl_tasks.workflow.families import vertical_family
+from tombolo.storage.canonical import parse
+from tombolo.storage.errors import CodedError
+from tombolo.storage.roles import ARBITER, CLIENT, GUEST, HOLDERS
+
+
+class SourceChanged(CodedError):
+    code = "TMB-ALIGN-010"
+    cause = "The table is not the one that was validated in this run."
+    remedy = "Start a new run, which validates the table as it is now."
+
+
+class TooFewCommon(CodedError):
+    code = "TMB-ALIGN-011"
+    cause = "The parties have fewer common ids than agreed."
+    remedy = "Check the id columns and their canonical form at all parties, or agree on a smaller minimum."
+
+
+class RowSetsTooClose(CodedError):
+    code = "TMB-ALIGN-012"
+    cause = "The training rows differ in only a few from those of an earlier run; comparing the two models would expose these rows."
+    remedy = "Train on the same rows again, or wait until at least limits.minimum_row_difference rows have changed."
+
+
+class BadSplit(CodedError):
+    code = "TMB-ALIGN-013"
+    cause = "A split file cannot be used."
+    remedy = "Give a Parquet or CSV file with the id columns and a column `set` that says train or test."
+
+
+def align(context: PartyContext, run: str, wait: Wait, progress: Progress = log_progress) -> dict[str, Any]:
+    """Take part in the alignment; keeps the aligned table. Returns ``{"rows", "train", "test"}`` (nothing where there is no table).
+
+    In a horizontal agreement rows stay where they are: a client only says which of its own are held out, and no message leaves.
+    """
+    many = sum(role in HOLDERS for role in context.roles.values()) > 2
+    with context.session(run, MESSAGES, "align", wait, progress) as session:
+        if tableless(context, run):
+            if many and session.role == ARBITER:
+                ring.arbiter(session)
+            enter(context, run, "alignment", "rows")
+            return {}
+        if context.run_area(run).area("aligned").get("whole") is None:
+            if session.role == CLIENT or _own_users(context, run):
+                _hold_out(context, session)
+            else:
+                _align(context, session, ring if many else pair)
+        aligned = load_aligned(context, run)
+        test = int(aligned.test.sum())
+        enter(context, run, "alignment", "rows", rows=len(aligned.test), test=test)
+        session.report(rows=len(aligned.test), test=test)
+        return {"rows": len(aligned.test), "train": len(aligned.test) - test, "test": test}
+
+
+def _own_users(context: PartyContext, run: str) -> bool:
+    """Whether a prediction is for this party's own users, whoever else has them or not."""
+    return context.terms.task.transfer is not None and context.manifest(run).invitation.kind == "predict"
+
+
+def _align(context: PartyContext, session: Session, protocol: Any) -> None:
+    predicting = context.manifest(session.run).invitation.kind == "predict"
+    least = 1 if predicting else session.terms.alignment.minimum_intersection
+    prepared = pinned(context, session.run)
+    rows = protocol.common_rows(session, prepared.ids, least)
+    if len(rows) < least:
+        raise TooFewCommon(f"There are {len(rows)}; at least {least} are agreed.", party=session.me)
+    ids = [prepared.ids[at] for at in rows]
+    found = Aligned(prepared.table.take(pa.array(rows, pa.int64())), np.zeros(len(ids), dtype=bool))
+    own = _others(prepared, rows) if session.terms.task.transfer is not None else None
+    if predicting:
+        check_order(session, ids)
+    else:
+        held_out = _split(context, session, ids) if session.role == GUEST else None
+        found = Aligned(found.table, share_split(session, held_out, len(ids)))
+        mine = _row_set(context, session, [one for one, out in zip(ids, found.test, strict=True) if not out])
+        every = found if own is None else join_own(found, own)
+        vertical_family(context.terms.task.protocol).fit(context, session.run, features(context, every), ~every.test)
+        check_order(session, ids)  # whoever sends its digest has passed the guards: a run that fails them books no row set anywhere
+        session.history.keep(f"row-sets/{session.run}", mine.tobytes())
+    store_aligned(context, session.run, found.table, found.test, own)
+
+
+def _others(prepared: Prepared, rows: list[int]) -> pa.Table:
+    """The rows that are not at these positions."""
+    mask = np.ones(len(prepared.ids), dtype=bool)
+    mask[rows] = False
+    return prepared.table.filter(pa.array(mask))
+
+
+def _hold_out(context: PartyContext, session: Session) -> None:
+    prepared = pinned(context, session.run)
+    test = np.zeros(len(prepared.ids), dtype=bool)
+    if context.manifest(session.run).invitation.kind == "train":
+        test = _split(context, session, prepared.ids)
+        mine = _row_set(context, session, [one for one, held_out in zip(prepared.ids, test, strict=True) if not held_out])
+        session.history.keep(f"row-sets/{session.run}", mine.tobytes())
+    store_aligned(context, session.run, prepared.table, test)
+
+
+def pinned(context: PartyContext, run: str) -> Prepared:
+    """The table, which must be the validated one."""
+    prepared = prepare(context, run)
+    validated = context.run_area(run).get("validated")
+    if validated is None or parse(validated)["sha256"] != prepared.sha256:
+        raise SourceChanged(party=context.me)
+    return prepared
+
+
+def _split(context: PartyContext, session: Session, ids: list[str]) -> npt.NDArray[np.bool_]:
+    """Held-out rows: as the split file says, or a random part, which is the same in every run as long as the ids are."""
+    given = context.agreement_settings.split
+    if given is None:
+        test = np.zeros(len(ids), dtype=bool)
+        test[np.argsort(_hashes(context, ids, "split"))[: round(float(session.params["test_fraction"]) * len(ids))]] = True
+        return test
+    from tombolo.agreements.settings import TableSettings
+
+    columns = id_columns(context)
+    source = TableSettings(source="parquet" if given.endswith(".parquet") else "csv", path=given)
+    table = read_table(source, context.party_settings.folder, {}, columns)
+    if "set" not in table.column_names:
+        raise BadSplit("It has no column `set`.", party=context.me)
+    sets = dict(zip(canonical_ids(table, context.terms.alignment, columns), table.column("set").to_pylist(), strict=True))
+    unknown = sum(sets.get(one) not in ("train", "test") for one in ids)
+    if unknown:
+        raise BadSplit(f"{unknown} aligned ids are in neither set.", party=context.me)
+    test = np.array([sets[one] == "test" for one in ids])
+    if test.all():
+        raise BadSplit("It leaves no aligned row for training.", party=context.me)
+    return test
+
+
+def _row_set(context: PartyContext, session: Session, ids: list[str]) -> npt.NDArray[np.uint64]:
+    """Keyed hashes of the training rows; refuses rows that differ from an earlier run's in some, but too few."""
+    mine = np.unique(_hashes(context, ids, "row sets"))
+    for name in session.history.names("row-sets/"):
+        earlier = np.frombuffer(session.history.get(name) or b"", dtype="<u8")
+        difference = len(np.setxor1d(mine, earlier, assume_unique=True))
+        if 0 < difference < session.terms.limits.minimum_row_difference:
+            raise RowSetsTooClose(f"They differ in {difference} from run {name.removeprefix('row-sets/')}.", party=session.me)
+    return mine
+
+
+def _hashes(context: PartyContext, ids: list[str], purpose: str) -> npt.NDArray[np.uint64]:
+    """A 64-bit hash per id, keyed by this party's vault."""
+    key = context.keys.vault.derive(purpose)
+    return np.array(
+        [int.from_bytes(hashlib.blake2b(one.encode(), key=key, digest_size=8).digest(), "little") for one in ids], "<u8"
+    )

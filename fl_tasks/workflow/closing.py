@@ -1,0 +1,222 @@
+"""Closing of joining, where a run may begin without some clients: the aggregator lists who is in, and every client checks it.
+
+The list decides nothing that its reader could not refuse: it names clients of the agreement, no fewer than the threshold of sums;
+nobody has joined or declined by it whose word the reader does not have; and before the deadline nobody is missing from it. Two
+different lists lead to two manifests, which are not signed by all.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from tombolo.agreements.manifest import Closing, Decline, Invitation, Join
+from tombolo.fl_tasks.learning.horizontal.secagg.lists import LEAST_SURVIVORS
+from tombolo.fl_tasks.runtime.context import Absent, PartyContext
+from tombolo.fl_tasks.runtime.record import enter, enter_run
+from tombolo.fl_tasks.runtime.session import log
+from tombolo.fl_tasks.runtime.waiting import Wait
+from tombolo.fl_tasks.workflow.handshake import HANDSHAKE, hear, read_answer
+from tombolo.storage.canonical import canonical, parse
+from tombolo.storage.errors import CodedError
+from tombolo.storage.exchange import Exchange
+from tombolo.storage.roles import CLIENT
+from tombolo.storage.stores.base import StoreUnreachable
+
+_CLOCKS_APART = timedelta(seconds=60)
+"""By how much the aggregator's clock and a client's store's may differ before the one is said to have left out the other."""
+
+
+class Late(Exception):
+    """Joining was closed without this client, which may ask to be admitted."""
+
+
+class TooFewJoined(CodedError):
+    code = "TMB-RUN-010"
+    cause = "Fewer clients have joined the run than its sums need; nothing was done."
+    remedy = "Start a new run when more clients can take part; deadlines.join says how long they are waited for."
+
+
+class BadClosing(CodedError):
+    code = "TMB-RUN-011"
+    cause = "The aggregator's list of who takes part cannot be: strangers, clients that have not joined, or closed too early."
+    remedy = "This client does not sign it. All parties must run the same version; if they do, ask the aggregator."
+
+
+class LeftOut(CodedError):
+    code = "TMB-RUN-012"
+    cause = "The aggregator closed joining without this party, which had joined in time, or says that it declined."
+    remedy = (
+        "Ask the aggregator; this party's join and the aggregator's list lie signed in the two stores, and the record names both."
+    )
+
+
+def refuse_absent(context: PartyContext, invited: Invitation, exchange: Exchange) -> None:
+    """Raise Absent, or :class:`Late`, at a client that has declined, or that comes when the others have begun."""
+    area = context.run_area(invited.run)
+    if context.role == CLIENT:
+        if area.get("closing") is None and area.get("join") is None:
+            receipt = exchange.fetch(HANDSHAKE["closing"], context.initiator, 0)
+            if receipt is None:
+                return
+            _keep(context, invited, receipt.table.column("document")[0].as_py())
+        if area.get("closing") is not None:
+            _require_place(context, invited, _kept(context, invited.run))
+        elif context.absent(invited.run):
+            raise Absent(f"Run {invited.run} was declined.", party=context.me)
+
+
+def attending(context: PartyContext, invited: Invitation, exchange: Exchange, wait: Wait) -> list[Join]:
+    """The joins of all others who take part, by the aggregator's list.
+
+    Raises :class:`TooFewJoined`, :class:`BadClosing`, :class:`LeftOut`, :class:`Late`, Absent, or what waiting raises.
+    """
+    if context.me == context.initiator:
+        closing = _close(context, invited, exchange, wait)
+    else:
+        closing = heard_closing(context, invited, exchange, wait)
+        _require_place(context, invited, closing)
+    return joins_of(context, invited, exchange, closing)
+
+
+def heard_closing(context: PartyContext, invited: Invitation, exchange: Exchange, wait: Wait) -> Closing:
+    """The aggregator's list, waited for and checked."""
+    if context.run_area(invited.run).get("closing") is None:
+        patience = context.terms.deadlines.join + context.terms.deadlines.message
+        receipt = hear(exchange, context.watch(invited.run, wait, deadline=patience), HANDSHAKE["closing"], context.initiator)
+        _keep(context, invited, receipt.table.column("document")[0].as_py())
+    return _kept(context, invited.run)
+
+
+def note_absence(context: PartyContext, invited: Invitation, answer: str, **facts: Any) -> None:
+    """Record that a run begins without this party; what was recorded first stays."""
+    enter_run(context, invited.run, invited.kind, manifest=None, initiator=invited.initiator, approvers={})
+    enter(context, invited.run, "absence", context.me, answer=answer, **facts)
+
+
+def joins_of(context: PartyContext, invited: Invitation, exchange: Exchange, closing: Closing) -> list[Join]:
+    """The joins that a list names, from the stores of those who made them, but this party's own. Raises :class:`BadClosing`.
+
+    A client shows its answer to the aggregator last, so that whoever is listed has shown it to everybody.
+    """
+    others = [peer for peer in (context.initiator, *closing.joined, *closing.declined) if peer != context.me]
+    answers = {peer: read_answer(invited, exchange, peer) for peer in others}
+    for peer, answer in answers.items():
+        if not isinstance(answer, Decline if peer in closing.declined else Join):
+            raise BadClosing(f"{peer} has not {'declined' if peer in closing.declined else 'joined'}.", party=context.initiator)
+    return [answer for answer in answers.values() if isinstance(answer, Join)]
+
+
+def _close(context: PartyContext, invited: Invitation, exchange: Exchange, wait: Wait) -> Closing:
+    """The aggregator's side: wait until all have answered or the deadline has passed, keep who is in, and tell every client."""
+    area, message = context.run_area(invited.run), HANDSHAKE["join"]
+    if area.get("closing") is None:
+
+        def answered() -> list[str]:
+            return [client for client in context.clients if _present(exchange, client)]
+
+        key, seconds = exchange.address(message.name, context.me, 0, message.step).head(), context.terms.deadlines.join
+        context.watch(invited.run, wait).gather(answered, context.clients, seconds, message.name, key)
+        closed = datetime.now(UTC)  # before the last look: what is there by then is in
+        answers = {client: answer for client in answered() if (answer := _usable(invited, exchange, client)) is not None}
+        if len(answers) < len(context.clients):
+            closed = max(closed, _deadline(context, invited))
+        fresh = Closing(
+            run=invited.run,
+            invitation_digest=invited.digest,
+            joined=tuple(client for client, answer in answers.items() if isinstance(answer, Join)),
+            declined=tuple(client for client, answer in answers.items() if isinstance(answer, Decline)),
+            closed=closed.isoformat(),
+        )
+        area.keep("closing", canonical(fresh.document()))
+    closing = _kept(context, invited.run)
+    _enough(context, closing)
+    for client in context.clients:
+        exchange.send(HANDSHAKE["closing"], client, 0, {"document": area.get("closing")})
+    return closing
+
+
+def _present(exchange: Exchange, client: str) -> bool:
+    """Whether a client has answered; one whose store is away has not."""
+    try:
+        return exchange.present(HANDSHAKE["join"], client, 0)
+    except StoreUnreachable:
+        return False
+
+
+def _usable(invited: Invitation, exchange: Exchange, client: str) -> Join | Decline | None:
+    """A client's answer; one that cannot be is none: it must not hold up the others."""
+    try:
+        return read_answer(invited, exchange, client)
+    except StoreUnreachable:
+        return None
+    except CodedError as error:
+        log.warning("%s", error)
+        return None
+
+
+def _keep(context: PartyContext, invited: Invitation, document: bytes) -> None:
+    """Check the aggregator's list and keep it. Raises :class:`BadClosing` or :class:`TooFewJoined`."""
+    closing = Closing.from_document(parse(document))
+    joined, declined = set(closing.joined), set(closing.declined)
+    ordered = all(
+        list(names) == [one for one in context.clients if one in set(names)] for names in (closing.joined, closing.declined)
+    )
+    if (closing.run, closing.invitation_digest) != (invited.run, invited.digest) or not ordered or joined & declined:
+        raise BadClosing(party=context.initiator)
+    missing = [one for one in context.clients if one not in joined | declined]
+    if missing and _moment(closing.closed) < _deadline(context, invited):
+        raise BadClosing(f"Before the deadline, without {', '.join(missing)}.", party=context.initiator)
+    _enough(context, closing)
+    context.run_area(invited.run).keep("closing", canonical(closing.document()))
+
+
+def _kept(context: PartyContext, run: str) -> Closing:
+    return Closing.from_document(parse(context.run_area(run).get("closing") or b"null"))
+
+
+def _enough(context: PartyContext, closing: Closing) -> None:
+    assert context.terms.task.horizontal is not None
+    least = max(context.terms.task.horizontal.threshold_of(len(context.clients)), LEAST_SURVIVORS)
+    if len(closing.joined) < least:
+        raise TooFewJoined(f"{len(closing.joined)} of at least {least}.", party=context.initiator)
+
+
+def _require_place(context: PartyContext, invited: Invitation, closing: Closing) -> None:
+    """Raise :class:`LeftOut`, :class:`Late` or Absent at a client that is not listed; BadClosing at one that has not joined."""
+    run, stored = closing.run, context.run_area(closing.run).get("join")
+    declined = stored is not None and "decliner" in parse(stored)
+    joined = stored is not None and not declined
+    if context.me in closing.joined:
+        if not joined:
+            raise BadClosing(f"{context.me} has not joined.", party=context.initiator)
+        return
+    facts = {"closed": closing.closed, "joined": list(closing.joined)}
+    if (context.me in closing.declined and not declined) or (joined and _in_time(context, closing)):
+        note_absence(context, invited, answer="left out", **facts)
+        addresses = [_address(context, run, "join", context.initiator), _address(context, run, "closing", context.me)]
+        enter(context, run, "finding", context.initiator, code=LeftOut.code, addresses=addresses)
+        raise LeftOut(f"Run {run}, closed at {closing.closed}.", party=context.initiator)
+    if context.admits and invited.kind == "train" and not declined:
+        raise Late
+    note_absence(context, invited, answer="late", **facts)
+    raise Absent(f"Run {run}, with {', '.join(closing.joined)}.", party=context.me)
+
+
+def _in_time(context: PartyContext, closing: Closing) -> bool:
+    """Whether this client's join lay in its store well before joining was closed, as far as two clocks can tell."""
+    key = f"{_address(context, closing.run, 'join', context.initiator)}/head"
+    return key in context.store.list(key) and context.store.stat(key).modified + _CLOCKS_APART < _moment(closing.closed)
+
+
+def _address(context: PartyContext, run: str, message: str, recipient: str) -> str:
+    return context.handshake(run).address(message, recipient, 0, HANDSHAKE[message].step).prefix()
+
+
+def _deadline(context: PartyContext, invited: Invitation) -> datetime:
+    return _moment(invited.created) + timedelta(seconds=context.terms.deadlines.join)
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

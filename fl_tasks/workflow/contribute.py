@@ -1,0 +1,132 @@
+"""What a run's parties contributed and earn, found at the beginning of its settlement and the same at every party."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from tombolo.agreements.terms import IncentiveTerms
+from tombolo.fl_tasks.incentives import volume
+from tombolo.fl_tasks.incentives.coalitions import MESSAGES, Floats, ScoresOf, share_volume, value_coalitions
+from tombolo.fl_tasks.incentives.game import Game, metric_of, unvalued
+from tombolo.fl_tasks.incentives.rewards import training_rewards
+from tombolo.fl_tasks.incentives.shapley import Coalition
+from tombolo.fl_tasks.learning.linear_part import LinearPart, partial_scores
+from tombolo.fl_tasks.models.reading import part_of_run
+from tombolo.fl_tasks.runtime.context import PartyContext
+from tombolo.fl_tasks.runtime.record import enter
+from tombolo.fl_tasks.runtime.session import Progress
+from tombolo.fl_tasks.runtime.waiting import Wait
+from tombolo.fl_tasks.workflow.aligned import features, label, load_aligned
+from tombolo.fl_tasks.workflow.live import live_facts
+from tombolo.fl_tasks.workflow.retrain import retrain
+from tombolo.storage.canonical import canonical, parse
+from tombolo.storage.roles import ARBITER, CLIENT, GUEST
+
+NOTHING: dict[str, Any] = {"contributions": None, "rewards": None}
+_LARGEST = 1 << 26
+
+
+def contribute(context: PartyContext, run: str, wait: Wait, progress: Progress) -> dict[str, Any]:
+    """``{"contributions": ..., "rewards": ...}`` of a run; both None where the terms pay nothing or the model was not accepted.
+
+    Repeating it changes nothing. Raises what :mod:`tombolo.fl_tasks.incentives.coalitions`,
+    :mod:`tombolo.fl_tasks.workflow.live` and training raise.
+    """
+    area = context.run_area(run)
+    if context.terms.incentives is None:
+        return NOTHING
+    stored = area.get("contributions")
+    if stored is None:
+        if context.manifest(run).invitation.kind == "predict":
+            found = live_facts(context, run, wait, progress)
+        else:
+            found = _training_facts(context, run, wait, progress) if area.get("gate") is not None else NOTHING
+        stored = area.keep("contributions", canonical(found))
+    facts: dict[str, Any] = parse(stored, _LARGEST)
+    if facts["contributions"] is not None:
+        names = ("method", "shapley", "volume", "training_rows", "live")
+        worth = {name: facts["contributions"][name] for name in names if name in facts["contributions"]}
+        enter(context, run, "contributions", facts["contributions"]["metric"], **worth, paid=facts["rewards"])
+    return facts
+
+
+def _training_facts(context: PartyContext, run: str, wait: Wait, progress: Progress) -> dict[str, Any]:
+    incentives = context.terms.incentives
+    assert incentives is not None
+    if context.terms.task.horizontal is not None:
+        found = _row_facts(context, run, incentives, wait, progress)
+        return {"contributions": found, "rewards": training_rewards(incentives, found, context.taking_part(run))}
+    game = Game.of(context.terms, context.roles, bytes.fromhex(context.manifest(run).digest))
+    evaluation = parse(context.run_area(run).get("evaluation") or b"")
+    scores_of, labels = None, None
+    if incentives.method == "shapley":
+        scores_of, labels = _own_scores(context, run, game, wait, progress)
+    with context.session(run, MESSAGES, "contribute", wait, progress, settling=True) as session:
+        columns = None if session.role == ARBITER else len(part_of_run(context, run).encoder.names)
+        found = game.contributions(incentives, evaluation["rows"], share_volume(session, columns))
+        if incentives.method == "shapley":
+            told = float(evaluation["metrics"][game.metric])
+            found |= game.assessed(value_coalitions(session, game, evaluation["rows"], told, scores_of, labels))
+        session.report(**{f"contribution, {party}": value for party, value in (found["shapley"] or found["volume"]).items()})
+    return {"contributions": found, "rewards": training_rewards(incentives, found, context.taking_part(run))}
+
+
+def _row_facts(context: PartyContext, run: str, incentives: IncentiveTerms, wait: Wait, progress: Progress) -> dict[str, Any]:
+    """Contributions of clients, by their training rows; who took no part, or does not settle the run, has none."""
+    own = int((~load_aligned(context, run).test).sum()) if context.role == CLIENT else None
+    with context.session(run, volume.MESSAGES, "contribute", wait, progress, settling=True) as session:
+        counts = volume.agree_on_rows(session, own)
+        session.report(**{f"rows, {party}": rows for party, rows in counts.items()})
+        if own is not None and context.me not in counts:
+            enter(context, run, "finding", f"{context.me}, rows", code=volume.NotCounted.code, addresses=[])
+        for client in two_counts(context, run):
+            enter(context, run, "finding", f"{client}, rows", code=volume.TwoCounts.code, addresses=[])
+    rows = int(parse(context.run_area(run).get("evaluation") or b"")["rows"])
+    found = unvalued(metric_of(context.terms), incentives, rows, volume.shares(context.clients, counts))
+    return {**found, "training_rows": {client: counts.get(client, 0) for client in context.clients}}
+
+
+def two_counts(context: PartyContext, run: str) -> list[str]:
+    """Clients that told this party other numbers of rows than the others, by what was kept as proof."""
+    return [name.removeprefix("two-counts/") for name in context.run_area(run).area("contribute").names("two-counts/")]
+
+
+def _own_scores(
+    context: PartyContext, run: str, game: Game, wait: Wait, progress: Progress
+) -> tuple[ScoresOf | None, Floats | None]:
+    """This party's addend of every coalition's scores of the held-out rows, and their labels at the guest; nothing at the arbiter.
+
+    The empty coalition scores every row alike, by the training rows' label mean, which the guest adds. Where this party is absent,
+    its mean score over training rows stands for it, or nothing where coalitions train anew.
+    """
+    anew = context.terms.incentives is not None and context.terms.incentives.absent == "retrain"
+    weights = retrain(context, run, game, wait, progress) if anew else {}
+    if context.role == ARBITER:
+        return None, None
+    part, aligned = part_of_run(context, run), load_aligned(context, run)
+    assert isinstance(part, LinearPart)
+    table, labels = features(context, aligned), label(context, aligned) if context.role == GUEST else None
+    held_out = table.filter(aligned.test)
+    present = partial_scores(part, held_out)
+    absent = 0.0 if anew else float(partial_scores(part, table.filter(~aligned.test)).mean())
+    prior = 0.0 if labels is None else _prior(context.terms.task.protocol, labels[~aligned.test])
+
+    def scores_of(coalition: Coalition) -> Floats:
+        if context.me not in coalition:
+            return np.full(len(present), absent if coalition else prior)
+        if coalition not in weights:
+            return present
+        own = weights[coalition]
+        at = 1 if context.role == GUEST else 0
+        return partial_scores(replace(part, weights=own[at:], intercept=float(own[0]) if at else 0.0), held_out)
+
+    return scores_of, None if labels is None else labels[aligned.test]
+
+
+def _prior(protocol: str, labels: Floats) -> float:
+    """What one would score knowing nothing but the label's mean: that mean, or its logit."""
+    mean = float(labels.mean())
+    return mean if protocol == "linear" else float(np.log(mean) - np.log1p(-mean))

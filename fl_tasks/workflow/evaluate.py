@@ -1,0 +1,216 @@
+"""Evaluate stage: the model is measured on held-out rows, by the label holder or by sums of clients; everybody applies the gate."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tombolo.agreements.parameters import HORIZONTAL
+from tombolo.fl_tasks.learning.gains import gains
+from tombolo.fl_tasks.learning.horizontal import quality, secagg
+from tombolo.fl_tasks.learning.horizontal.statistics import statistics_of
+from tombolo.fl_tasks.learning.horizontal.sums import Attendance, contribute_values, sum_values
+from tombolo.fl_tasks.learning.metrics import Histogram, measure, metric_names, presented
+from tombolo.fl_tasks.models.reading import part_of_run
+from tombolo.fl_tasks.runtime.context import PartyContext
+from tombolo.fl_tasks.runtime.record import enter
+from tombolo.fl_tasks.runtime.session import Progress, Session, log_progress
+from tombolo.fl_tasks.runtime.waiting import Wait
+from tombolo.fl_tasks.workflow.aligned import features, label, load_aligned
+from tombolo.fl_tasks.workflow.families import family_of
+from tombolo.storage.canonical import canonical, parse
+from tombolo.storage.errors import CodedError
+from tombolo.storage.roles import AGGREGATOR, ARBITER, DATA, EVERYONE, GUEST, INITIATORS
+from tombolo.storage.schema import Disclosed, Message, MessageSet, Public
+
+_AGGREGATE = "quality of the joint model, an aggregate over the held-out rows"
+METRICS = MessageSet(
+    "evaluation",
+    Message(
+        "metrics",
+        INITIATORS,
+        EVERYONE,
+        {
+            "name": Public("string", "names of the metrics that the protocol has"),
+            "value": Disclosed("float64", _AGGREGATE, "one value per metric and run"),
+            "rows": Disclosed("int64", "how many held-out rows the aggregate covers", "one count per run"),
+        },
+        learns="the model's quality on held-out rows",
+        step="metrics",
+        limit="aggregates over all held-out rows",
+    ),
+    Message(
+        "score_edges",
+        GUEST,
+        DATA,
+        {"edge": Disclosed("float64", "deciles of held-out scores, to detect drift later", "nine numbers per run")},
+        learns="deciles of the held-out scores",
+        step="metrics",
+        limit="parties that receive scores by the agreement",
+    ),
+    Message(
+        "score_shares",
+        GUEST,
+        DATA,
+        {"share": Disclosed("float64", "shares of held-out scores between the deciles", "ten numbers per run")},
+        learns="how many held-out scores lie between the deciles",
+        step="metrics",
+        limit="parties that receive scores by the agreement",
+    ),
+)
+
+
+def evaluation_messages(protocol: str) -> MessageSet:
+    """The messages of evaluation: those that score rows of the protocol's models, and the metrics."""
+    sums = secagg.MESSAGES if protocol in HORIZONTAL else MessageSet("none")
+    return MessageSet("evaluation", sums, family_of(protocol).messages, METRICS)
+
+
+class QualityGateFailed(CodedError):
+    code = "TMB-MODEL-002"
+    cause = "The model does not reach the quality that the agreement asks for; it is not published."
+    remedy = "Retrain with other parameters, more rounds or better tables, or agree on another bound."
+
+
+class NoHeldOutRows(CodedError):
+    code = "TMB-MODEL-003"
+    cause = "No aligned row is held out, so the model cannot be evaluated."
+    remedy = "Set `test_fraction` above 0 in the agreement's parameters, or mark rows as test in the split file."
+
+
+class ForeignMetrics(CodedError):
+    code = "TMB-MODEL-004"
+    cause = "The metrics are not those of the agreed protocol, or not finite."
+    remedy = "Both sides must run the same version; ask the named party."
+
+
+def evaluate(context: PartyContext, run: str, wait: Wait, progress: Progress = log_progress) -> dict[str, Any]:
+    """Score the held-out rows, measure, tell everybody, keep the evaluation, and raise :class:`QualityGateFailed` where it is due.
+
+    Returns ``{"metrics": {...}, "rows": n, "quality": "passed" | "no gate"}``; repeating it changes nothing.
+    """
+    with context.session(run, evaluation_messages(context.terms.task.protocol), "evaluate", wait, progress) as session:
+        if context.terms.task.horizontal is not None:
+            evaluation = _stored(session, _summed(context, run, session))
+        elif session.role == GUEST:
+            totals, labels = _held_out_scores(context, run, session)
+            found = _measured(session, totals, labels)
+            _tell(session, found)
+            evaluation = _stored(session, found)
+        else:
+            _held_out_scores(context, run, session)
+            evaluation = _stored(session, _heard(session))
+        metrics = {name: float(evaluation["metrics"][name]) for name in _names(session)}
+        enter(context, run, "metrics", "held-out rows", metrics=metrics, rows=evaluation["rows"])
+        session.report(**metrics)
+        return {"metrics": metrics, "rows": evaluation["rows"], "quality": _gate(session, metrics)}
+
+
+def _names(session: Session) -> tuple[str, ...]:
+    """Of the metrics: those of the outcome, and how far sums over bins may be from the AUC itself."""
+    task = session.terms.task
+    return (*metric_names(task.outcome), *(quality.ERRORS[task.outcome] if task.horizontal is not None else ()))
+
+
+def _summed(context: PartyContext, run: str, session: Session) -> dict[str, Any]:
+    """Metrics from secure sums over the clients' held-out rows. A client also keeps deciles of its own scores, to monitor them."""
+    outcome = session.terms.task.outcome
+    scale = statistics_of(context.run_area(run).area("train")).label_scale
+    if session.role == AGGREGATOR:
+        present = parse(context.run_area(run).get("present") or b"[]")
+        sums = sum_values(session, quality.SIZES[outcome], Attendance(present))
+        if sums[0] < 0.5:
+            raise NoHeldOutRows(party=session.me)
+        metrics = quality.metrics(outcome, sums, scale)
+        found = {"metrics": metrics, "rows": round(sums[0]), "histogram": None}
+        _tell(session, found)
+        return found
+    aligned = load_aligned(context, run)
+    part, held_out = part_of_run(context, run), features(context, aligned).filter(aligned.test)
+    totals = family_of(session.terms.task.protocol).totals(session, part, held_out, [])
+    assert totals is not None
+    contribute_values(session, quality.addends(outcome, label(context, aligned)[aligned.test], totals, scale))
+    heard = _heard(session)
+    if session.me in session.terms.scores and len(totals):
+        heard["histogram"] = Histogram.of(presented(outcome, totals)).document()
+    return heard
+
+
+def _held_out_scores(
+    context: PartyContext, run: str, session: Session
+) -> tuple[np.ndarray[Any, Any] | None, np.ndarray[Any, Any] | None]:
+    """Total scores and labels of the held-out rows at the guest; nothing elsewhere."""
+    family = family_of(context.terms.task.protocol)
+    if session.role == ARBITER:
+        if family.assist is not None:
+            family.assist(session)
+        return None, None
+    aligned = load_aligned(context, run)
+    if not aligned.test.any():
+        raise NoHeldOutRows(party=session.me)
+    held_out = features(context, aligned).filter(aligned.test)
+    totals = family.totals(session, part_of_run(context, run), held_out, [session.guest])
+    if session.role != GUEST:
+        return None, None
+    return totals, label(context, aligned)[aligned.test]
+
+
+def _measured(session: Session, totals: Any, labels: Any) -> dict[str, Any]:
+    outcome = session.terms.task.outcome
+    metrics, scores = measure(outcome, labels, totals), presented(outcome, totals)
+    measured = {"metrics": metrics, "rows": len(totals), "histogram": Histogram.of(scores).document()}
+    return {**measured, "gains": gains(labels, totals)} if outcome == "binary" else measured
+
+
+def _tell(session: Session, found: dict[str, Any]) -> None:
+    names = list(found["metrics"])
+    values, rows = [found["metrics"][name] for name in names], [found["rows"]] * len(names)
+    session.send("metrics", name=names, value=values, rows=rows)
+    for party in session.terms.scores if session.role == GUEST else ():
+        if party != session.me and party in session.roles:
+            session.send("score_edges", party, edge=found["histogram"]["edges"])
+            session.send("score_shares", party, share=found["histogram"]["shares"])
+
+
+def _heard(session: Session) -> dict[str, Any]:
+    table = session.receive("metrics", session.initiator)
+    names, values, rows = (Session.values(table, name).to_pylist() for name in ("name", "value", "rows"))
+    expected = _names(session)
+    if tuple(names) != expected or not all(map(math.isfinite, values)) or len(set(rows)) != 1 or rows[0] < 1:
+        raise ForeignMetrics(party=session.initiator)
+    heard: dict[str, Any] = {"metrics": dict(zip(names, values, strict=True)), "rows": rows[0], "histogram": None}
+    if session.me in session.terms.scores and session.terms.task.horizontal is None:
+        edges = Session.values(session.receive("score_edges", session.guest), "edge").to_pylist()
+        shares = Session.values(session.receive("score_shares", session.guest), "share").to_pylist()
+        sane = len(shares) == len(edges) + 1 and edges == sorted(edges) and all(0 <= share <= 1 for share in shares)
+        if not sane or not all(map(math.isfinite, edges)):
+            raise ForeignMetrics(party=session.guest)
+        heard["histogram"] = {"edges": edges, "shares": shares}
+    return heard
+
+
+def _stored(session: Session, evaluation: dict[str, Any]) -> dict[str, Any]:
+    kept: dict[str, Any] = parse(session.run_area.keep("evaluation", canonical(evaluation)))
+    return kept
+
+
+def _gate(session: Session, metrics: dict[str, float]) -> str:
+    """``passed`` or ``no gate``; raises :class:`QualityGateFailed`. Every party decides by itself from the same numbers."""
+    quality = session.terms.quality
+    if quality is None:
+        return _opened(session, "no gate")
+    value, name = metrics.get(quality.metric), quality.metric
+    if value is None:
+        raise QualityGateFailed(f"Metric {name} does not belong to this protocol.", party=session.me)
+    if quality.minimum is not None and value < quality.minimum:
+        raise QualityGateFailed(f"{name} is {value:.4f}; at least {quality.minimum:g} is agreed.")
+    if quality.maximum is not None and value > quality.maximum:
+        raise QualityGateFailed(f"{name} is {value:.4f}; at most {quality.maximum:g} is agreed.")
+    return _opened(session, "passed")
+
+
+def _opened(session: Session, verdict: str) -> str:
+    """Keep the verdict: the model may be published."""
+    return session.run_area.keep("gate", verdict.encode()).decode()

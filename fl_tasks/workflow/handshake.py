@@ -1,0 +1,138 @@
+"""The messages of joining a run, and what every party does with them: answers are read and checked, the manifest is signed."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from tombolo.agreements.manifest import Decline, Invitation, Join, Manifest
+from tombolo.fl_tasks.runtime.context import PartyContext
+from tombolo.fl_tasks.runtime.waiting import Watch
+from tombolo.storage.canonical import canonical, parse
+from tombolo.storage.errors import CodedError
+from tombolo.storage.exchange import Exchange, Receipt
+from tombolo.storage.identity import UnsealKey, decode_key, encode_key
+from tombolo.storage.roles import AGGREGATOR, CLIENT, DATA, EVERYONE, GUEST, HOST, INITIATORS, INVITED
+from tombolo.storage.schema import Message, MessageSet, Public
+
+MANIFEST_DOMAIN = "manifest"
+_SEED = Public("binary", "a random seed that both draw masks from; independent of all data")
+
+HANDSHAKE = MessageSet(
+    "handshake",
+    Message(
+        "invitation",
+        INITIATORS,
+        INVITED,
+        {"document": Public("binary", "what is to be run, with which parameters")},
+        learns="that a run is proposed, by whom, with which parameters",
+        step="invite",
+    ),
+    Message(
+        "join",
+        EVERYONE,
+        EVERYONE,
+        {"document": Public("binary", "a fresh public key and the approver's name, or a client's no")},
+        learns="that the sender takes part, its public sealing key of this run, and who approved; or that it declines, and who did",
+        step="join",
+    ),
+    Message(
+        "closing",
+        AGGREGATOR,
+        CLIENT,
+        {"document": Public("binary", "which clients had joined and declined, and when joining was closed")},
+        learns="which clients take part in the run, where it may begin without some",
+        step="close",
+        limit="each client checks it against the joins that it was sent, and signs the manifest that follows from it",
+    ),
+    Message(
+        "late_join",
+        CLIENT,
+        (CLIENT, AGGREGATOR),
+        {"document": Public("binary", "a fresh public key and the approver's name")},
+        learns="that the sender would take part in a run that has begun, its public sealing key of this run, and who approved",
+        step="late",
+    ),
+    Message(
+        "admission",
+        AGGREGATOR,
+        CLIENT,
+        {"admitted": Public("bool", "whether a client that came late takes part")},
+        learns="whether it takes part in a run that has begun",
+        step="admit",
+    ),
+    Message(
+        "latecomers",
+        AGGREGATOR,
+        CLIENT,
+        {"client": Public("string", "which clients take part though they came late")},
+        learns="which clients were admitted to the run after it had begun",
+        step="latecomers",
+        limit="each of them has shown its signed late join to every party",
+    ),
+    Message(
+        "manifest_signature",
+        EVERYONE,
+        EVERYONE,
+        {"signature": Public("binary", "a signature over the public manifest")},
+        learns="that the sender agrees to the manifest",
+        step="sign",
+    ),
+)
+SEEDS = MessageSet(
+    "seeds",
+    Message("pair_seed", DATA, DATA, {"seed": _SEED}, learns="a shared random seed", step="pair"),
+    Message("common_seed", GUEST, HOST, {"seed": _SEED}, learns="a shared random seed", step="common"),
+)
+
+
+class BadJoin(CodedError):
+    code = "TMB-RUN-006"
+    cause = "A party's join answers another invitation or names another party or run."
+    remedy = "That party must join again in a new run."
+
+
+def send_to_all(context: PartyContext, exchange: Exchange, name: str, columns: Mapping[str, Any]) -> None:
+    """To every peer, last to who starts runs: what has reached the initiator has reached everybody."""
+    for peer in sorted(exchange.peers, key=lambda one: one == context.initiator):
+        exchange.send(HANDSHAKE[name], peer, 0, columns)
+
+
+def read_answer(invited: Invitation, exchange: Exchange, peer: str) -> Join | Decline | None:
+    """A peer's answer to the invitation, None while there is none. Raises :class:`BadJoin`, or what is wrong with the artifact."""
+    receipt = exchange.fetch(HANDSHAKE["join"], peer, 0)
+    if receipt is None:
+        return None
+    document = parse(receipt.table.column("document")[0].as_py())
+    answer = (Decline if isinstance(document, dict) and "decliner" in document else Join).from_document(document)
+    if (answer.party, answer.run, answer.invitation_digest) != (peer, invited.run, invited.digest):
+        raise BadJoin(party=peer)
+    return answer
+
+
+def collect_signatures(context: PartyContext, exchange: Exchange, watch: Watch, manifest: Manifest) -> None:
+    """Wait for the signatures of all other parties of the manifest, verify and keep them."""
+    signed, area = bytes.fromhex(manifest.digest), context.run_area(manifest.invitation.run)
+    for party in (one for one in manifest.parties if one != context.me):
+        signature = hear(exchange, watch, HANDSHAKE["manifest_signature"], party).table.column("signature")[0].as_py()
+        context.agreement.members[party].verify.verify(signature, MANIFEST_DOMAIN, signed)
+        area.keep(f"signatures/{party}", signature)
+
+
+def hear(exchange: Exchange, watch: Watch, message: Message, peer: str) -> Receipt:
+    """Wait for a message of a peer. Raises what waiting and the exchange raise."""
+    key = exchange.address(message.name, exchange.me.name, 0, message.step).head()
+    return watch.until(lambda: exchange.fetch(message, peer, 0), peer, message.name, key)
+
+
+def run_secret(context: PartyContext, run: str) -> dict[str, str]:
+    """This party's secrets of a run, drawn once: its unsealing key, and what its own randomness comes from."""
+    fresh = {"unseal": encode_key(UnsealKey.new().raw), "prf": secrets.token_hex(32)}
+    secret: dict[str, str] = parse(context.run_area(run).keep("secret", canonical(fresh)))
+    return secret
+
+
+def run_seal(secret: Mapping[str, str]) -> str:
+    """The public sealing key of a run's secrets, as text."""
+    return encode_key(UnsealKey(decode_key(secret["unseal"])).public().raw)

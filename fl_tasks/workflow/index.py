@@ -1,0 +1,59 @@
+"""Index stage: lenders' customers become an index that the arbiter can match questions against, and read nothing of."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from tombolo.agreements.manifest import Invitation
+from tombolo.agreements.query import QueryTerms
+from tombolo.fl_tasks.protocols.lending_query import guards
+from tombolo.fl_tasks.protocols.lending_query import index as protocol
+from tombolo.fl_tasks.protocols.lending_query.customers import Customers
+from tombolo.fl_tasks.protocols.lending_query.keys import Epoch, Keeping
+from tombolo.fl_tasks.protocols.lending_query.messages import INDEX
+from tombolo.fl_tasks.runtime.context import PartyContext
+from tombolo.fl_tasks.runtime.record import enter
+from tombolo.fl_tasks.runtime.session import Progress, Session, log_progress
+from tombolo.fl_tasks.runtime.waiting import Wait
+from tombolo.fl_tasks.workflow.align import pinned
+from tombolo.fl_tasks.workflow.join import invite
+from tombolo.storage.roles import GUEST, HOST
+
+
+def propose_index(context: PartyContext, run: str, update: bool = False, as_of: str | None = None) -> Invitation:
+    """Invite to building an index with new keys or, with ``update``, to bringing the latest up to date where there is one."""
+    epochs = Keeping(context.private.area("history")).epochs()
+    return invite(context, run, "index", as_of=as_of, model=epochs[-1].run if epochs and update else None)
+
+
+def index(context: PartyContext, run: str, wait: Wait, progress: Progress = log_progress) -> dict[str, Any]:
+    """Build an index with all lenders, or bring the one that the manifest names up to date; repeating it changes nothing.
+
+    Returns ``{"epoch", "series", "lenders", "base"}``. Raises BadCustomers, NoIndex, BadDeposit and what waiting raises.
+    """
+    invited = context.manifest(run).invitation
+    keeping = Keeping(context.private.area("history"))
+    built = next((one for one in keeping.epochs() if one.run == run), None)
+    if built is None:
+        with context.session(run, INDEX, "index", wait, progress) as session:
+            built = _build(context, session, invited.model, invited.created)
+    keeping.succeed(keeping.epochs()[-1].series)
+    guards.forget(keeping, _terms(context), datetime.now(UTC))
+    enter(context, run, "index", run, series=built.series, lenders=built.lenders)
+    return {"epoch": run, "series": built.series, "lenders": built.lenders, "base": built.base}
+
+
+def _build(context: PartyContext, session: Session, base: str | None, at: str) -> Epoch:
+    now = datetime.now(UTC)
+    if session.role == HOST:
+        prepared = pinned(context, session.run)
+        customers = Customers.of(prepared.table, prepared.ids, _terms(context))
+        session.report(customers=len(customers.ids))
+        return protocol.lender(session, customers, base, at, context.keys.vault.derive("lending customers"), now)
+    return protocol.guest(session, base, at) if session.role == GUEST else protocol.arbiter(session, base, at, now)
+
+
+def _terms(context: PartyContext) -> QueryTerms:
+    assert context.terms.task.query is not None
+    return context.terms.task.query

@@ -1,0 +1,285 @@
+"""Join stage: from an invitation to a manifest that every party has signed, before any data is touched.
+
+Messages: the initiator's invitation; every party's join (a fresh sealing key for this run, and who approved); every party's
+signature over the manifest, which is a function of the invitation and the joins alone; then seeds among the data parties.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from tombolo.agreements.manifest import Invitation, Join, Kind, Manifest
+from tombolo.fl_tasks.runtime.context import PartyContext
+from tombolo.fl_tasks.runtime.record import enter, enter_run
+from tombolo.fl_tasks.runtime.session import Progress, log_progress
+from tombolo.fl_tasks.runtime.waiting import Wait, Watch
+from tombolo.fl_tasks.workflow.closing import Late, attending, refuse_absent
+from tombolo.fl_tasks.workflow.handshake import (
+    HANDSHAKE,
+    MANIFEST_DOMAIN,
+    SEEDS,
+    BadJoin,
+    collect_signatures,
+    hear,
+    read_answer,
+    run_seal,
+    run_secret,
+    send_to_all,
+)
+from tombolo.fl_tasks.workflow.latecomers import ask_admission
+from tombolo.storage.canonical import canonical, parse
+from tombolo.storage.errors import CodedError
+from tombolo.storage.exchange import Exchange
+from tombolo.storage.roles import DATA
+from tombolo.storage.schema import Message
+from tombolo.storage.stores.base import KeyMissing
+
+_RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")
+
+
+class BadRunId(CodedError):
+    code = "TMB-RUN-003"
+    cause = "A run id may hold letters, digits, dot, dash and underscore only, 200 at most."
+    remedy = "Choose another run id."
+
+
+class BadInvitation(CodedError):
+    code = "TMB-RUN-004"
+    cause = "An invitation does not fit this party's agreement."
+    remedy = "Compare `tombolo agreement check` at both parties, and the parameters with the allowed ranges."
+
+
+class NoInvitation(CodedError):
+    code = "TMB-RUN-005"
+    cause = "No party has invited to this run."
+    remedy = "The guest or the aggregator starts a run; its id is the same at every party."
+
+
+def invite(
+    context: PartyContext,
+    run: str,
+    kind: Kind = "train",
+    choices: Mapping[str, Any] | None = None,
+    as_of: str | None = None,
+    model: str | None = None,
+) -> Invitation:
+    """Propose a run to every peer; repeated calls for one run id return the invitation that was sent first."""
+    if not _RUN.fullmatch(run) or ".." in run:
+        raise BadRunId(party=context.me)
+    now = datetime.now(UTC).replace(microsecond=0)
+    proposed = Invitation.from_document(
+        {
+            "run": run,
+            "kind": kind,
+            "agreement": context.agreement.name,
+            "agreement_digest": context.agreement.digest,
+            "initiator": context.me,
+            "parameters": context.terms.choose(choices or {}),
+            "as_of": as_of or now.isoformat(),
+            "created": now.isoformat(),
+            "expires": (now + timedelta(seconds=context.terms.deadlines.run)).isoformat(),
+            "model": model or None,
+        }
+    )
+    stored = context.run_area(run).keep("invitation", canonical(proposed.document()))
+    invitations = _invitations(context, run)
+    for peer in context.peers:
+        invitations.send(_invitation_of(run), peer, 0, {"document": stored})
+    return Invitation.from_document(parse(stored))
+
+
+@dataclass(frozen=True)
+class Summons:
+    """A run that waits for this party to join: its id and kind."""
+
+    run: str
+    kind: str
+
+
+def pending(context: PartyContext) -> list[Summons]:
+    """Runs that this party is invited to and has not joined, oldest first.
+
+    An invitation that cannot be accepted (altered, made under another agreement) is listed as a training run all the same: its
+    join fails with the reason, where people look. Invitations older than a run may last are not listed.
+    """
+    initiator = context.initiator
+    if context.me == initiator:
+        return []
+    store, prefix = context.peers[initiator], f"to-{context.me}/{context.agreement.name}/invitations/000000/invite."
+    oldest = datetime.now(UTC) - timedelta(seconds=context.terms.deadlines.run)
+    found = []
+    for key in store.list(prefix):
+        run = key.removeprefix(prefix).split("/")[0]
+        try:
+            modified = store.stat(key).modified
+        except KeyMissing:  # retention took it since the listing
+            continue
+        if not _RUN.fullmatch(run) or modified < oldest or context.run_area(run).get("manifest") is not None or context.absent(run):
+            continue
+        try:
+            invited = _fetch_invitation(context, run)
+            if invited is not None and datetime.now(UTC) < invited.expires_at:
+                found.append((modified, Summons(run, invited.kind)))
+        except CodedError:
+            found.append((modified, Summons(run, "train")))
+    return [summons for _, summons in sorted(found, key=lambda pair: (pair[0], pair[1].run))]
+
+
+def invitation(context: PartyContext, run: str) -> Invitation:
+    """The invitation to one run. Raises :class:`NoInvitation`, or what is wrong with it."""
+    if not _RUN.fullmatch(run) or ".." in run:
+        raise BadRunId(party=context.me)
+    stored = context.run_area(run).get("invitation")
+    if stored is not None:
+        return Invitation.from_document(parse(stored))
+    found = None if context.me == context.initiator else _fetch_invitation(context, run)
+    if found is None:
+        raise NoInvitation(f"Run {run}.", party=context.me)
+    return Invitation.from_document(parse(context.run_area(run).keep("invitation", canonical(found.document()))))
+
+
+def join(
+    context: PartyContext, run: str, wait: Wait, approver: str = "automatic", progress: Progress = log_progress
+) -> dict[str, Any]:
+    """Take part in a run. Returns participants, approvers and the manifest's digest. Repeating it changes nothing.
+
+    Raises Absent, where the terms allow it, in a run that begins without this party.
+    """
+    area = context.run_area(run)
+    if area.get("settled") is not None:  # its keys are destroyed; a task that is cleared must not draw new ones
+        return _facts(context, context.manifest(run))
+    invited = invitation(context, run)
+    try:
+        manifest = _joined(context, invited, wait, approver)
+    except Late:
+        manifest = ask_admission(context, invited, wait, approver)
+    area.keep("manifest", canonical(manifest.document()))
+    if context.role in DATA:
+        _share_seeds(context, run, wait)
+    progress({"stage": "join", "party": context.me, "manifest": manifest.digest[:16]})
+    return _record(context, manifest)
+
+
+def _joined(context: PartyContext, invited: Invitation, wait: Wait, approver: str) -> Manifest:
+    """Answer, and sign the manifest with all others who take part."""
+    run, exchange, watch = invited.run, context.handshake(invited.run), context.watch(invited.run, wait)
+    if context.may_skip:
+        refuse_absent(context, invited, exchange)
+    mine = Join(
+        run=run,
+        party=context.me,
+        invitation_digest=invited.digest,
+        seal=run_seal(run_secret(context, run)),
+        approver=approver,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    stored = context.run_area(run).keep("join", canonical(mine.document()))
+    send_to_all(context, exchange, "join", {"document": stored})
+    joins = [Join.from_document(parse(stored))]
+    joins += attending(context, invited, exchange, wait) if context.may_skip else _everybody(context, invited, exchange, watch)
+    manifest = Manifest.build(invited, joins)
+    _sign(context, exchange, watch, manifest)
+    return manifest
+
+
+def _facts(context: PartyContext, manifest: Manifest) -> dict[str, Any]:
+    return {
+        "run": manifest.invitation.run,
+        "kind": manifest.invitation.kind,
+        "manifest": manifest.digest,
+        "approvers": context.approvers(manifest.invitation.run),
+    }
+
+
+def _record(context: PartyContext, manifest: Manifest) -> dict[str, Any]:
+    """The run's first entries: what it is to be, and under which agreement with whose keys. Returns what is told of it."""
+    invited, members = manifest.invitation, context.agreement.members
+    facts = _facts(context, manifest)
+    about = {name: facts[name] for name in ("manifest", "approvers")}
+    enter_run(context, invited.run, invited.kind, initiator=invited.initiator, **about)
+    keys = {name: member.fingerprint for name, member in members.items()}
+    enter(context, invited.run, "agreement", context.agreement.digest, links=len(context.agreement.chain), keys=keys)
+    return facts
+
+
+def _everybody(context: PartyContext, invited: Invitation, exchange: Exchange, watch: Watch) -> list[Join]:
+    """The joins of all other parties, waited for."""
+    joins = []
+    for peer in context.peers:
+        hear(exchange, watch, HANDSHAKE["join"], peer)
+        answer = read_answer(invited, exchange, peer)
+        if not isinstance(answer, Join):
+            raise BadJoin("By the terms nobody may be absent.", party=peer)
+        joins.append(answer)
+    return joins
+
+
+def _sign(context: PartyContext, exchange: Exchange, watch: Watch, manifest: Manifest) -> None:
+    """Exchange signatures over the manifest's digest and keep them all; who takes no part is shown them too."""
+    fresh = context.keys.signing.sign(MANIFEST_DOMAIN, bytes.fromhex(manifest.digest))
+    mine = context.run_area(manifest.invitation.run).keep(f"signatures/{context.me}", fresh)
+    send_to_all(context, exchange, "manifest_signature", {"signature": mine})
+    collect_signatures(context, exchange, watch, manifest)
+
+
+def _share_seeds(context: PartyContext, run: str, wait: Wait) -> None:
+    """Every two data parties come to share a seed; the guest's further seed goes to every host (never to the arbiter)."""
+    exchange, area, watch = context.exchange(run), context.run_area(run), context.watch(run, wait)
+    data = [party for party, role in context.roles.items() if role in DATA]
+    guest, own = context.initiator, area.area("own-seeds")
+
+    def drawn(name: str) -> bytes:
+        return own.keep(name, secrets.token_bytes(32))
+
+    def received(name: str, peer: str) -> bytes:
+        seed: bytes = hear(exchange, watch, SEEDS[name], peer).table.column("seed")[0].as_py()
+        if len(seed) != 32:
+            raise BadJoin("A seed has a wrong length.", party=peer)
+        return seed
+
+    later, earlier = data[data.index(context.me) + 1 :], data[: data.index(context.me)]
+    pairs = {peer: drawn(peer) for peer in later}
+    for peer, seed in pairs.items():
+        exchange.send(SEEDS["pair_seed"], peer, 0, {"seed": seed})
+    if context.me == guest:
+        common = drawn("common")
+        for peer in data:
+            if peer != guest:
+                exchange.send(SEEDS["common_seed"], peer, 0, {"seed": common})
+    pairs |= {peer: received("pair_seed", peer) for peer in earlier}
+    if context.me != guest:
+        common = received("common_seed", guest)
+    area.keep("seeds", canonical({"pairs": {peer: seed.hex() for peer, seed in pairs.items()}, "common": common.hex()}))
+
+
+def _invitations(context: PartyContext, run: str) -> Exchange:
+    """Invitations of all runs lie side by side, so that a peer finds new ones with one short listing."""
+    return context.handshake("invitations", booked=run)
+
+
+def _invitation_of(run: str) -> Message:
+    message = HANDSHAKE["invitation"]
+    return Message(message.name, message.sender, message.to, message.columns, message.learns, step=f"invite.{run}")
+
+
+def _fetch_invitation(context: PartyContext, run: str) -> Invitation | None:
+    """The initiator's invitation to one run, checked against the agreement; None where there is none."""
+    initiator = context.initiator
+    receipt = _invitations(context, run).fetch(_invitation_of(run), initiator, 0)
+    if receipt is None:
+        return None
+    found = Invitation.from_document(parse(receipt.table.column("document")[0].as_py()))
+    if (found.run, found.agreement, found.initiator) != (run, context.agreement.name, initiator):
+        raise BadInvitation("It names another run, agreement or initiator.", party=initiator)
+    if found.agreement_digest != context.agreement.digest:
+        raise BadInvitation(
+            f"Digest {found.agreement_digest[:16]}..., ours is {context.agreement.digest[:16]}....", party=initiator
+        )
+    if context.terms.choose(found.parameters) != found.parameters:
+        raise BadInvitation("Its parameters are not complete.", party=initiator)
+    return found

@@ -1,0 +1,160 @@
+"""Clients that join a run after it has begun: they say yes to its manifest, and take part from the next leg of training on.
+
+Sums need nothing but a client's own signature under the manifest, so that the other clients have nothing to decide. The aggregator
+keeps what it has sent to all and sends it to who is admitted, which goes through the rounds that it has missed as one that was late
+for each of their steps. When training is over the aggregator says who was admitted; all others hear of it from the client itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+
+from tombolo.agreements.manifest import Invitation, LateJoin, Manifest
+from tombolo.fl_tasks.runtime.context import Absent, PartyContext
+from tombolo.fl_tasks.runtime.record import enter
+from tombolo.fl_tasks.runtime.waiting import PeerAborted, PeerSilent, RunExpired, Wait
+from tombolo.fl_tasks.workflow.closing import BadClosing, heard_closing, joins_of, note_absence
+from tombolo.fl_tasks.workflow.handshake import (
+    HANDSHAKE,
+    BadJoin,
+    collect_signatures,
+    hear,
+    run_seal,
+    run_secret,
+    send_to_all,
+)
+from tombolo.fl_tasks.workflow.messages import declared
+from tombolo.storage.canonical import canonical, parse
+from tombolo.storage.errors import CodedError
+from tombolo.storage.exchange import Exchange
+from tombolo.storage.roles import AGGREGATOR
+from tombolo.storage.stores.base import StoreUnreachable
+
+
+def ask_admission(context: PartyContext, invited: Invitation, wait: Wait, approver: str) -> Manifest:
+    """A late client's side: check what the others have signed, say yes to it, and wait to be admitted. Returns the manifest.
+
+    Raises Absent where the run has come to its end without this client.
+    """
+    run, exchange, area = invited.run, context.handshake(invited.run), context.run_area(invited.run)
+    closing = heard_closing(context, invited, exchange, wait)
+    manifest = Manifest.build(invited, joins_of(context, invited, exchange, closing))
+    if area.get(f"admitted/{context.me}") is not None:
+        return manifest
+    watch, admission = context.watch(run, wait, deadline=context.terms.deadlines.run), HANDSHAKE["admission"]
+    facts: dict[str, Any] = {"answer": "late", "closed": closing.closed, "joined": list(closing.joined)}
+    try:
+        collect_signatures(context, exchange, watch, manifest)
+        late = LateJoin(
+            run=run,
+            party=context.me,
+            manifest=manifest.digest,
+            seal=run_seal(run_secret(context, run)),
+            approver=approver,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+        stored = area.keep("late-join", canonical(late.document()))
+        if not exchange.present(admission, context.initiator, 0):
+            send_to_all(context, exchange, "late_join", {"document": stored})
+        admitted = hear(exchange, watch, admission, context.initiator).table.column("admitted")[0].as_py()
+    except (PeerAborted, PeerSilent, RunExpired) as ended:
+        note_absence(context, invited, **facts)
+        raise Absent(f"Run {run} is over. {ended}", party=context.me) from None
+    if not admitted:
+        note_absence(context, invited, **facts)
+        raise Absent(f"Run {run}, whose training is over.", party=context.me)
+    area.keep("manifest", canonical(manifest.document()))
+    area.keep(f"admitted/{context.me}", stored)
+    return manifest
+
+
+def admit(context: PartyContext, run: str) -> None:
+    """The aggregator's side, before a leg: let in who has asked, and send it what all others were sent. Repeatable."""
+    if not context.admits or context.role != AGGREGATOR:
+        return
+    exchange, area = context.handshake(run), context.run_area(run)
+    if area.get("latecomers") is None:
+        for client in _outside(context, run):
+            try:
+                late = _read(context, run, exchange, client)
+            except StoreUnreachable:
+                continue
+            except CodedError as error:  # it must not hold up those who take part
+                address = exchange.address("late_join", context.me, 0, HANDSHAKE["late_join"].step).prefix()
+                enter(context, run, "finding", client, code=error.code, addresses=[address])
+                continue
+            if late is not None:
+                area.keep(f"admitted/{client}", canonical(late.document()))
+    for late in context.admitted(run):
+        if area.get(f"caught-up/{late.party}") is None:
+            _send_copies(context, run, late.party)
+            exchange.send(HANDSHAKE["admission"], late.party, 0, {"admitted": True})
+            area.keep(f"caught-up/{late.party}", b"")
+
+
+def close_admission(context: PartyContext, run: str) -> None:
+    """The aggregator's side, when training is over: nobody is admitted any more, and all hear who was."""
+    if not context.admits or context.role != AGGREGATOR:
+        return
+    exchange, area = context.handshake(run), context.run_area(run)
+    names = parse(area.keep("latecomers", canonical([late.party for late in context.admitted(run)])))
+    for client in context.clients:
+        if client in context.taking_part(run):
+            exchange.send(HANDSHAKE["latecomers"], client, 0, {"client": names})
+        else:
+            exchange.send(HANDSHAKE["admission"], client, 0, {"admitted": False})
+    copies = area.area("copies")
+    for name in copies.names():
+        copies.delete(name)
+
+
+def hear_latecomers(context: PartyContext, run: str, wait: Wait) -> None:
+    """For everybody, before a training run is settled: who was admitted, with its key. Raises BadClosing or BadJoin."""
+    if not context.admits or context.manifest(run).invitation.kind != "train":
+        return
+    exchange, area = context.handshake(run), context.run_area(run)
+    if context.role == AGGREGATOR:
+        names = parse(area.get("latecomers") or b"[]")
+    else:
+        table = hear(exchange, context.watch(run, wait, settling=True), HANDSHAKE["latecomers"], context.initiator).table
+        names = table.column("client").to_pylist()
+    for client in names:
+        if client not in context.clients or client in context.agreed(run).parties:
+            raise BadClosing(f"{client} cannot have come late.", party=context.initiator)
+        if client != context.me:
+            late = _read(context, run, exchange, client)
+            if late is None:
+                raise BadClosing(f"{client} has not joined late.", party=context.initiator)
+            area.keep(f"admitted/{client}", canonical(late.document()))
+            exchange.fetch(HANDSHAKE["join"], client, 0)  # an answer that was too late is booked by both sides too
+
+
+def _outside(context: PartyContext, run: str) -> list[str]:
+    inside = context.taking_part(run)
+    return [client for client in context.clients if client not in inside]
+
+
+def _read(context: PartyContext, run: str, exchange: Exchange, client: str) -> LateJoin | None:
+    receipt = exchange.fetch(HANDSHAKE["late_join"], client, 0)
+    if receipt is None:
+        return None
+    late = LateJoin.from_document(parse(receipt.table.column("document")[0].as_py()))
+    if (late.party, late.run, late.manifest) != (client, run, context.agreed(run).digest):
+        raise BadJoin(party=client)
+    return late
+
+
+def _send_copies(context: PartyContext, run: str, client: str) -> None:
+    """What all clients were sent so far, at the addresses that it has for each of them."""
+    exchange, copies, protocol = context.exchange(run), context.run_area(run).area("copies"), context.terms.task.protocol
+    for name in copies.names():
+        round, step, message = name.split("/")
+        table = pa.ipc.open_stream(pa.BufferReader(copies.get(name) or b"")).read_all()
+        columns = {column: table.column(column).combine_chunks() for column in table.column_names}
+        known = declared(protocol, message)
+        assert known is not None
+        exchange.send(replace(known, step=step), client, int(round), columns)

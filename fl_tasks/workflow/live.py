@@ -1,0 +1,116 @@
+"""What a prediction run pays: for what the published model does on labels that arrived since, by what each party contributed to it.
+
+The guest names its latest monitoring of the model. What is new in it is paid once: at least ``incentives.live.minimum_rows``
+labelled rows must lie between any two monitorings that were paid for. All parties compute the rest.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+from tombolo.agreements.terms import LiveTerms
+from tombolo.fl_tasks.incentives.coalitions import MESSAGES
+from tombolo.fl_tasks.incentives.game import Game
+from tombolo.fl_tasks.incentives.rewards import divide, weights_of
+from tombolo.fl_tasks.ledger.settlement.settle import EarlierRun
+from tombolo.fl_tasks.runtime.context import PartyContext
+from tombolo.fl_tasks.runtime.session import Progress, Session
+from tombolo.fl_tasks.runtime.waiting import Wait
+from tombolo.fl_tasks.workflow.monitor import history
+from tombolo.storage.canonical import canonical, parse
+from tombolo.storage.errors import CodedError
+from tombolo.storage.roles import GUEST
+
+_LONGEST = 300
+_LARGEST = 1 << 26
+
+
+class BadLiveQuality(CodedError):
+    code = "TMB-REWARD-004"
+    cause = "The guest names a monitoring that cannot be paid for: out of range, over too few rows, or paid for already."
+    remedy = "Compare `tombolo audit show` of both parties; the guest must run the same version and hold its whole store."
+
+
+def live_facts(context: PartyContext, run: str, wait: Wait, progress: Progress) -> dict[str, Any]:
+    """Contributions to the model that a prediction run used, its live quality, and what is paid for that; the same everywhere.
+
+    Both None where the terms pay nothing live or the model has no contributions. Raises :class:`BadLiveQuality`, and EarlierRun
+    where this party has not settled the training run yet.
+    """
+    incentives, version = context.terms.incentives, context.manifest(run).invitation.model
+    nothing: dict[str, Any] = {"contributions": None, "rewards": None}
+    if incentives is None or incentives.live is None or version is None:
+        return nothing
+    settled = context.run_area(version).get("settled")
+    if settled is None:
+        raise EarlierRun(version)
+    published = parse(settled, _LARGEST)["contributions"]
+    if published is None or published["shapley"] is None:
+        return nothing
+    game = Game.of(context.terms, context.roles, bytes.fromhex(context.manifest(version).digest))
+    with context.session(run, MESSAGES, "live", wait, progress, settling=True) as session:
+        told = _tell(context, session, game, version, incentives.live) if session.role == GUEST else _hear(session)
+        _check(context, session, game, version, incentives.live, told)
+    share = _share(game, published, told)
+    amount = int(incentives.live.budget * share)
+    contributions = {**published, "live": {"model": version, **told, "share": float(share)}}
+    paid = divide(amount, weights_of(published))
+    return {
+        "contributions": contributions,
+        "rewards": {"budget": amount, "currency": incentives.currency, "refunds": {}, "rewards": paid},
+    }
+
+
+def _share(game: Game, published: dict[str, Any], told: dict[str, Any]) -> Fraction:
+    """The gain in use over that at publication, from 0 to 1; 0 where there is nothing new or there was no gain."""
+    base = published["baseline"]
+    then = Fraction(game.better(published["coalitions"][-1]["value"], base))
+    now = Fraction(game.better(told["value"], base))
+    return min(max(now / then, Fraction(0)), Fraction(1)) if told["booking"] and then > 0 else Fraction(0)
+
+
+def _tell(context: PartyContext, session: Session, game: Game, version: str, live: LiveTerms) -> dict[str, Any]:
+    """The guest's latest monitoring, if it is new; chosen once per run, and claimed for this run."""
+    stored = session.keep("told", canonical(_latest(context, session.run, game, version, live)))
+    told: dict[str, Any] = parse(stored)
+    session.send("live_quality", booking=told["booking"], rows=told["rows"], value=told["value"])
+    return told
+
+
+def _latest(context: PartyContext, run: str, game: Game, version: str, live: LiveTerms) -> dict[str, Any]:
+    nothing = {"booking": "", "rows": 0, "value": 0.0}
+    booked = [one for one in history(context, version) if one["live"] is not None]
+    if not booked:
+        return nothing
+    latest = max(booked, key=lambda one: (one["at"], one["run"]))
+    rows, value = latest["labelled_rows"], latest["live"][game.metric]
+    area = context.private.area("live", version)
+    claims = [parse(area.get(name) or b"") for name in area.names()]
+    paid = [claim["rows"] for claim in claims if claim["run"] != run]
+    if rows < live.minimum_rows or any(abs(rows - one) < live.minimum_rows for one in paid):
+        return nothing
+    claim = parse(area.keep(latest["run"], canonical({"run": run, "rows": rows})))
+    return {"booking": latest["run"], "rows": rows, "value": value} if claim["run"] == run else nothing
+
+
+def _hear(session: Session) -> dict[str, Any]:
+    table = session.receive("live_quality", session.guest)
+    return {name: session.scalar(table, name) for name in ("booking", "rows", "value")}
+
+
+def _check(context: PartyContext, session: Session, game: Game, version: str, live: LiveTerms, told: dict[str, Any]) -> None:
+    """Refuse what cannot be, and what this party's blocks show to be paid for already."""
+    booking, rows, value = told["booking"], told["rows"], told["value"]
+    if not booking:
+        if (rows, value) != (0, 0.0):
+            raise BadLiveQuality("It names none.", party=session.guest)
+        return
+    if len(booking) > _LONGEST or not live.minimum_rows <= rows <= 1 << 53 or not game.plausible([value]):
+        raise BadLiveQuality(party=session.guest)
+    for kept in context.blocks.all():
+        block = kept["block"]
+        earlier = ((block["facts"]["contributions"] or {}).get("live")) or {"booking": ""}
+        paid = block["run"] != session.run and earlier["booking"] != "" and earlier["model"] == version
+        if paid and (earlier["booking"] == booking or abs(earlier["rows"] - rows) < live.minimum_rows):
+            raise BadLiveQuality(f"Run {block['run']} paid for it.", party=session.guest)

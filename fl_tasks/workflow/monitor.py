@@ -1,0 +1,136 @@
+"""Monitor stage: how a published model does on rows whose labels arrived later, and whether its scores drift; local, no message."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tombolo.fl_tasks.learning.metrics import (
+    HIGHER_IS_BETTER,
+    NOTICEABLE_DRIFT,
+    Histogram,
+    UnfitForMetrics,
+    measure,
+)
+from tombolo.fl_tasks.models import registry
+from tombolo.fl_tasks.runtime.context import PartyContext
+from tombolo.fl_tasks.runtime.record import MONITOR, enter, enter_run
+from tombolo.fl_tasks.runtime.session import Progress, log_progress
+from tombolo.fl_tasks.runtime.waiting import Wait
+from tombolo.fl_tasks.tables.ids import canonical_ids
+from tombolo.fl_tasks.tables.source import read_table
+from tombolo.fl_tasks.workflow.aligned import NoLabel, id_columns
+from tombolo.fl_tasks.workflow.predict import stored_predictions
+from tombolo.storage.canonical import canonical, parse
+from tombolo.storage.errors import CodedError
+
+
+class NothingToMonitor(CodedError):
+    code = "TMB-MODEL-010"
+    cause = "This party holds no scores of the model version that is to be monitored."
+    remedy = "Only a party that receives scores by the agreement can monitor; run a prediction with this version first."
+
+
+def monitor(
+    context: PartyContext, run: str, wait: Wait, progress: Progress = log_progress, version: str | None = None
+) -> dict[str, Any]:
+    """Compare stored predictions with labels that arrived and with the scores at publication; book the result under ``run``.
+
+    Uses the latest published version unless ``version`` names one. Where the party's settings name a ``labels_table``, live metrics
+    are computed on the rows that it labels. Returns the stability index, metrics then and now, and ``drift``. Booked once per
+    ``run``: repeating returns what was booked. ``wait`` is unused: monitoring is local. Raises :class:`NothingToMonitor`.
+    """
+    record = registry.load(context, version)
+    area, name = context.private.area("monitoring", record["version"]), run
+    booked = area.get(name)
+    if booked is None:
+        booked = area.keep(name, canonical(_observe(context, record)))
+    found: dict[str, Any] = parse(booked)
+    enter_run(context, run, MONITOR, model=record["version"])
+    facts = {name: found[name] for name in ("predicted_rows", "psi", "labelled_rows", "live")}
+    enter(context, run, "monitoring", record["version"], **facts)
+    progress({"stage": "monitor", "party": context.me, "psi": found["psi"], "drift": found["drift"]})
+    return found
+
+
+def history(context: PartyContext, version: str) -> list[dict[str, Any]]:
+    """All bookings of one version, in the order of their run ids."""
+    area = context.private.area("monitoring", version)
+    return [{"run": name, **parse(area.get(name) or b"{}")} for name in area.names()]
+
+
+def _observe(context: PartyContext, record: dict[str, Any]) -> dict[str, Any]:
+    tables = stored_predictions(context, record["version"])
+    published = record["evaluation"]
+    if not tables or published["histogram"] is None:
+        raise NothingToMonitor(f"Version {record['version']}.", party=context.me)
+    scores = np.concatenate([table.column("score").to_numpy() for table in tables])
+    psi = Histogram.from_document(published["histogram"]).stability(scores)
+    live = _live_metrics(context, record["outcome"], tables)
+    return {
+        "model": record["version"],
+        "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "predicted_rows": len(scores),
+        "psi": psi,
+        "drift": psi > NOTICEABLE_DRIFT,
+        "at_publication": published["metrics"],
+        **live,
+        "worse": _worse(published["metrics"], live["live"]),
+    }
+
+
+def _live_metrics(context: PartyContext, outcome: str, tables: list[pa.Table]) -> dict[str, Any]:
+    """Metrics on the labelled rows; none where no labels are settled, have arrived, or are of one kind only."""
+    source = context.agreement_settings.labels_table
+    if source is None:
+        return {"labelled_rows": 0, "live": None}
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    labels = _labels(context, read_table(source, context.party_settings.folder, {"as_of": now}, id_columns(context)))
+    latest: dict[str, float] = {}
+    for table in tables:
+        wanted = "class" if outcome == "classes" else "score"
+        latest.update(zip(_keys(context, table), table.column(wanted).to_pylist(), strict=True))
+    known = [key for key in latest if key in labels]
+    y, score = np.array([labels[key] for key in known]), np.array([latest[key] for key in known])
+    if outcome == "classes":  # only the likeliest class was stored, so that accuracy is what can be told
+        return {"labelled_rows": len(known), "live": {"accuracy": float(np.mean(y == score))} if known else None}
+    try:
+        return {"labelled_rows": len(known), "live": measure(outcome, y, _totals(outcome, score))}
+    except UnfitForMetrics:
+        return {"labelled_rows": len(known), "live": None}
+
+
+def _labels(context: PartyContext, table: pa.Table) -> dict[str, float]:
+    """Label by id; rows whose label has not arrived yet are left out. Raises NoLabel where there is no such column of numbers."""
+    name = context.terms.task.label_column
+    if name not in table.column_names:
+        raise NoLabel(f"Column {name} of labels_table.", party=context.me)
+    try:
+        values = table.column(name).cast(pa.float64()).to_pylist()
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        raise NoLabel(f"Column {name} of labels_table.", party=context.me) from None
+    return {key: value for key, value in zip(_keys(context, table), values, strict=True) if value is not None}
+
+
+def _keys(context: PartyContext, table: pa.Table) -> list[str]:
+    return canonical_ids(table, context.terms.alignment, id_columns(context))
+
+
+def _totals(outcome: str, scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Back from presented scores: logits of probabilities, kept away from 0 and 1 by one part in 10^15."""
+    if outcome == "number":
+        return scores
+    p = np.clip(scores, 1e-15, 1 - 1e-15)
+    return np.asarray(np.log(p) - np.log1p(-p), dtype=np.float64)
+
+
+def _worse(then: dict[str, float], now: dict[str, float] | None) -> list[str]:
+    """Names of the metrics that are worse than at publication by more than a tenth of their value."""
+    if now is None:
+        return []
+    signs = {name: 1.0 if HIGHER_IS_BETTER[name] else -1.0 for name in now}
+    return sorted(name for name in now if signs[name] * (then[name] - now[name]) > 0.1 * abs(then[name]))

@@ -1,0 +1,109 @@
+"""Predict stage: score the aligned new rows with a published version; the agreed recipients store scores with their own ids."""
+
+from __future__ import annotations
+
+import io
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tombolo.fl_tasks.learning.metrics import presented
+from tombolo.fl_tasks.models import registry
+from tombolo.fl_tasks.models.reading import part_of_version
+from tombolo.fl_tasks.runtime.context import PartyContext
+from tombolo.fl_tasks.runtime.record import enter
+from tombolo.fl_tasks.runtime.session import Progress, log_progress
+from tombolo.fl_tasks.runtime.waiting import Wait
+from tombolo.fl_tasks.workflow.aligned import features, id_columns, load_aligned, tableless
+from tombolo.fl_tasks.workflow.families import family_of
+from tombolo.storage.canonical import canonical, parse
+from tombolo.storage.errors import CodedError
+from tombolo.storage.roles import HOLDERS
+
+
+class NoVersionNamed(CodedError):
+    code = "TMB-MODEL-009"
+    cause = "The run's manifest names no model version to predict with."
+    remedy = "Publish a model first, or name a published version in the trigger form."
+
+
+def predict(context: PartyContext, run: str, wait: Wait, progress: Progress = log_progress) -> dict[str, Any]:
+    """Score this run's aligned rows with the manifest's model version; repeating it changes nothing.
+
+    At a recipient of scores the result is kept in the private area and written as Parquet into the party's outbox: own id columns
+    and ``score``, a probability or the predicted number; with several classes also the likeliest ``class``. Returns counts and the
+    path.
+    Raises NoVersionNamed, NoSuchModel and what scoring in the model's family raises.
+    """
+    version = context.manifest(run).invitation.model
+    if not version:
+        raise NoVersionNamed(f"Run {run}.", party=context.me)
+    facts: dict[str, Any] = {"model": version, "rows": None, "scores": None}
+    if context.role not in HOLDERS:
+        family = family_of(context.terms.task.protocol)
+        if family.assist is not None:
+            with context.session(run, family.messages, "predict", wait, progress) as session:
+                family.assist(session)
+        enter(context, run, "prediction", version)
+        return facts
+    published = registry.load(context, version)
+    aligned = None if tableless(context, run) else load_aligned(context, run)
+    part, family = part_of_version(context, version), family_of(published["protocol"])
+    with context.session(run, family.messages, "predict", wait, progress) as session:
+        recipients = [party for party in session.terms.scores if party in session.roles]
+        totals = family.totals(session, part, None if aligned is None else features(context, aligned), recipients)
+        facts["rows"] = None if aligned is None else aligned.table.num_rows
+        session.report(rows=facts["rows"])
+    if totals is not None:
+        assert aligned is not None
+        facts["scores"] = str(deliver(context, run, version, aligned.table, totals))
+    enter(context, run, "prediction", version, rows=facts["rows"], scores=totals is not None)
+    return facts
+
+
+def _scored(context: PartyContext, rows: pa.Table, totals: npt.NDArray[np.float64]) -> pa.Table:
+    outcome = context.terms.task.outcome
+    scored = rows.select(id_columns(context)).append_column("score", pa.array(presented(outcome, totals)))
+    return scored.append_column("class", pa.array(totals.argmax(axis=1))) if outcome == "classes" else scored
+
+
+def deliver(context: PartyContext, run: str, version: str, rows: pa.Table, totals: npt.NDArray[np.float64]) -> Path:
+    """Keep the scores of ``rows`` sealed for monitoring, and write what is kept into the outbox, readable by the owner alone.
+
+    ``totals`` are total scores, shape (rows,) or (rows, classes). Returns the file's path.
+    """
+    sink = io.BytesIO()
+    pq.write_table(_scored(context, rows, totals), sink)
+    area = context.private.area("predictions", run)
+    data = area.keep("scores.parquet", sink.getvalue())
+    area.keep("made", canonical({"model": version, "at": datetime.now(UTC).isoformat()}))
+    folder = outbox(context)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = folder / f"{run}.parquet"
+    part = folder / f".{run}.{os.getpid()}"
+    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(data)
+    os.replace(part, path)
+    return path
+
+
+def outbox(context: PartyContext) -> Path:
+    """The folder beside the party's settings where its predictions of this agreement are written."""
+    return context.party_settings.folder / "predictions" / context.agreement.name
+
+
+def stored_predictions(context: PartyContext, version: str) -> list[pa.Table]:
+    """All predictions that this party holds of one model version, oldest first."""
+    area, found = context.private.area("predictions"), []
+    for name in area.names():
+        if name.endswith("/made"):
+            made = parse(area.get(name) or b"null")
+            if made["model"] == version:
+                found.append((made["at"], area.get(name.replace("/made", "/scores.parquet")) or b""))
+    return [pq.read_table(pa.BufferReader(data)) for _, data in sorted(found)]

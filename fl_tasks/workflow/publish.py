@@ -1,0 +1,97 @@
+"""Publish stage: the party's model part enters its registry as a version, with a model card; no message leaves."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from tombolo.fl_tasks.learning.gains import PICTURE, gains_picture
+from tombolo.fl_tasks.models import registry
+from tombolo.fl_tasks.models.card import card, loss_picture
+from tombolo.fl_tasks.models.part import ModelPart
+from tombolo.fl_tasks.models.reading import part_of_run
+from tombolo.fl_tasks.models.tensors import to_file
+from tombolo.fl_tasks.runtime.context import PartyContext
+from tombolo.fl_tasks.runtime.record import enter
+from tombolo.fl_tasks.runtime.session import Progress, log_progress
+from tombolo.fl_tasks.runtime.waiting import Wait
+from tombolo.storage.canonical import digest, parse
+from tombolo.storage.errors import CodedError
+from tombolo.storage.roles import HOLDERS
+
+
+class NotEvaluated(CodedError):
+    code = "TMB-MODEL-008"
+    cause = "The run's model has not been evaluated, or failed the agreement's quality gate, at this party."
+    remedy = "Let the evaluation stage of the run succeed at this party first."
+
+
+def publish(context: PartyContext, run: str, wait: Wait, progress: Progress = log_progress) -> dict[str, Any]:
+    """Register the run's model as version ``run`` and write its card; repeating it changes nothing.
+
+    Returns the facts of the publication for downstream schedules: agreement, version, metrics, digests, the card's path.
+    No weights. Raises :class:`NotEvaluated`. ``wait`` is unused: publishing is local.
+    """
+    evaluation = context.run_area(run).get("evaluation")
+    if evaluation is None or context.run_area(run).get("gate") is None:
+        raise NotEvaluated(f"Run {run}.", party=context.me)
+    part = part_of_run(context, run) if context.role in HOLDERS else None
+    file = None if part is None else to_file(part.document)
+    record = registry.publish_record(context, run, _record(context, run, parse(evaluation)), file)
+    path = _write_card(context, run, record, part)
+    enter(context, run, "publication", run, protocol=record["protocol"], model=digest(record))
+    progress({"stage": "publish", "party": context.me, "version": run})
+    return {
+        "agreement": record["agreement"],
+        "version": run,
+        "party": context.me,
+        "protocol": record["protocol"],
+        "metrics": record["evaluation"]["metrics"],
+        "held_out_rows": record["evaluation"]["rows"],
+        "rounds": None if part is None else part.rounds,
+        "agreement_digest": record["agreement_digest"],
+        "manifest_digest": record["manifest_digest"],
+        "published": record["published"],
+        "card": str(path),
+    }
+
+
+def _record(context: PartyContext, run: str, evaluation: dict[str, Any]) -> dict[str, Any]:
+    manifest = context.manifest(run)
+    quality, approvers = context.terms.quality, context.approvers(run)
+    privacy = parse(context.run_area(run).get("privacy") or b"null")
+    return {
+        "agreement": context.agreement.name,
+        "agreement_digest": manifest.invitation.agreement_digest,
+        "manifest_digest": manifest.digest,
+        "party": context.me,
+        "role": context.role,
+        "protocol": context.terms.task.protocol,
+        "outcome": context.terms.task.outcome,
+        "parameters": dict(manifest.invitation.parameters),
+        "parties": {name: {"role": role, "approver": approvers[name]} for name, role in context.taking_part(run).items()},
+        "evaluation": evaluation,
+        "quality": None if quality is None else {name: getattr(quality, name) for name in ("metric", "minimum", "maximum")},
+        **({"privacy": privacy} if privacy else {}),
+    }
+
+
+def _write_card(context: PartyContext, run: str, record: dict[str, Any], part: ModelPart | None) -> str:
+    folder = context.docs(run)
+    losses = () if part is None else part.loss
+    if losses:
+        _write(folder / "loss.svg", loss_picture(losses))
+    curve = record["evaluation"].get("gains")
+    if curve:
+        _write(folder / PICTURE, gains_picture({"this model": curve}, "Gains on held-out rows"))
+    path = folder / "model-card.md"
+    _write(path, card(record, None if part is None else part.document, "loss.svg" if losses else None))
+    return str(path)
+
+
+def _write(path: os.PathLike[str], text: str) -> None:
+    """Whole or not at all, for the owner's eyes."""
+    part = f"{os.fspath(path)}.{os.getpid()}"
+    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
+    os.replace(part, path)

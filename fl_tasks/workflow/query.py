@@ -1,0 +1,102 @@
+"""Query stage: the asker's batch of questions goes through all lenders; the answers stay in the asker's private area."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+
+from tombolo.agreements.manifest import Invitation
+from tombolo.agreements.settings import TableSettings
+from tombolo.fl_tasks.protocols.lending_query import guards
+from tombolo.fl_tasks.protocols.lending_query import query as protocol
+from tombolo.fl_tasks.protocols.lending_query.errors import BadQuestions, NoIndex
+from tombolo.fl_tasks.protocols.lending_query.keys import Keeping
+from tombolo.fl_tasks.protocols.lending_query.messages import QUERY
+from tombolo.fl_tasks.protocols.lending_query.questions import CONSENT, Questions, answers_of, keep_answers
+from tombolo.fl_tasks.runtime.context import PartyContext
+from tombolo.fl_tasks.runtime.record import enter
+from tombolo.fl_tasks.runtime.session import Progress, Session, log_progress
+from tombolo.fl_tasks.runtime.waiting import Wait
+from tombolo.fl_tasks.tables.source import read_table
+from tombolo.fl_tasks.workflow.aligned import id_columns
+from tombolo.fl_tasks.workflow.join import invite
+from tombolo.storage.roles import ARBITER, GUEST
+
+
+def put_questions(context: PartyContext, path: str) -> str:
+    """Seal a file of questions (CSV or Parquet: the id columns and ``consent``); returns the handle that stands for it.
+
+    Raises BadQuestions, and what reading a table raises.
+    """
+    source = TableSettings(source="parquet" if path.endswith(".parquet") else "csv", path=path)
+    return _sealed(context, read_table(source, context.party_settings.folder, {}, [*id_columns(context), CONSENT]))
+
+
+def seal_questions(context: PartyContext, rows: Sequence[Mapping[str, str]]) -> str:
+    """Seal questions that somebody has typed: the id columns and ``consent`` of each. Raises BadQuestions."""
+    return _sealed(context, pa.Table.from_pylist([dict(one) for one in rows]))
+
+
+def _sealed(context: PartyContext, table: pa.Table) -> str:
+    query = context.terms.task.query
+    if query is None or context.role != GUEST:
+        raise BadQuestions("Only the guest of a lending agreement asks.", party=context.me)
+    questions = Questions.of(table, context.terms.alignment, id_columns(context), query.batch)
+    return questions.seal(context.private.area("questions"))
+
+
+def propose_query(context: PartyContext, run: str, handle: str, epoch: str | None = None, as_of: str | None = None) -> Invitation:
+    """Invite to a run that asks these questions of an index, by default the latest; the first word stands.
+
+    Raises BadQuestions or NoIndex.
+    """
+    Questions.load(context.private.area("questions"), handle)
+    epochs = Keeping(context.private.area("history")).epochs()
+    if epoch is None and not epochs:
+        raise NoIndex(party=context.me)
+    context.run_area(run).keep("questions", handle.encode())
+    return invite(context, run, "query", as_of=as_of, model=epoch or epochs[-1].run)
+
+
+def query(context: PartyContext, run: str, wait: Wait, progress: Progress = log_progress) -> dict[str, Any]:
+    """Take part in a query of the index that the manifest names; repeating it changes nothing.
+
+    Returns ``{"epoch", "questions"}``; the asker's answers are in its private area (:func:`answers`). Raises the refusals of
+    :mod:`tombolo.fl_tasks.protocols.lending_query.errors` and what waiting raises.
+    """
+    invited = context.manifest(run).invitation
+    epoch, terms = invited.model, context.terms.task.query
+    assert terms is not None
+    if epoch is None:
+        raise NoIndex(f"Run {run} names none.", party=context.me)
+    now = datetime.now(UTC).replace(microsecond=0)
+    with context.session(run, QUERY, "query", wait, progress) as session:
+        if session.role == ARBITER:
+            asked = protocol.arbiter(session, epoch, now)
+        elif session.role == GUEST:
+            asked = _ask(context, session, epoch, now)
+        else:
+            asked = protocol.lender(session, epoch, now)
+    guards.forget(Keeping(context.private.area("history")), terms, now)
+    enter(context, run, "query", epoch, questions=asked)
+    return {"epoch": epoch, "questions": asked}
+
+
+def _ask(context: PartyContext, session: Session, epoch: str, now: datetime) -> int:
+    terms, area = context.terms.task.query, context.private.area("answers")
+    chosen = context.run_area(session.run).get("questions")
+    if chosen is None or terms is None:
+        raise BadQuestions(f"Run {session.run} has none.", party=context.me)
+    questions = Questions.load(context.private.area("questions"), chosen.decode())
+    if area.get(session.run) is None:
+        found = protocol.asker(session, epoch, questions.ids, questions.commitments)
+        keep_answers(area, session.run, questions, found, terms, now.isoformat())
+    return len(questions.ids)
+
+
+def answers(context: PartyContext, run: str) -> list[dict[str, Any]]:
+    """The asker's answers of a run. Raises BadQuestions."""
+    return answers_of(context.private.area("answers"), run)

@@ -1,0 +1,96 @@
+"""Retention: when a run's block has been final for as long as agreed, its artifacts and what was kept of people are deleted.
+
+What stays is the record: entries with hashes, sizes and addresses, the blocks, the signed manifest, metrics, and the published
+model. The source tables and the predictions that were delivered to the party's own outbox are the party's to delete.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from tombolo.fl_tasks.runtime.context import PartyContext
+from tombolo.fl_tasks.runtime.record import enter
+from tombolo.fl_tasks.runtime.session import Progress, log_progress
+from tombolo.storage.canonical import canonical, parse
+
+_KEPT = (
+    "manifest",
+    "invitation",
+    "join",
+    "closing",
+    "admitted/",
+    "signatures/",
+    "evaluation",
+    "gate",
+    "settled",
+    "settle/",
+    "books/",
+)
+"""What stays of a run's private area: what was signed, what came out, and hashes."""
+
+
+def retain(context: PartyContext, now: datetime | None = None, progress: Progress = log_progress) -> dict[str, Any]:
+    """Delete what has outlived ``retention.artifacts_days``; returns the runs and how many objects. Repeating it changes nothing.
+
+    A run counts from the moment its block became final; one that never got a block from its manifest's expiry.
+    """
+    erased, objects = [], 0
+    if context.terms.retention is not None:
+        age = timedelta(days=context.terms.retention.artifacts_days)
+        for run, since in _closed(context):
+            if since + age <= (now or datetime.now(UTC)) and context.private.area("erased").get(run) is None:
+                objects += _erase(context, run)
+                erased.append(run)
+                progress({"stage": "retain", "party": context.me, "run": run})
+    return {"runs": erased, "objects": objects}
+
+
+def _closed(context: PartyContext) -> Iterator[tuple[str, datetime]]:
+    """Runs in which nothing can happen any more, and since when."""
+    settled = set()
+    for height in range(1, context.blocks.height() + 1):
+        document = context.blocks.get(height)
+        if document is not None:
+            settled.add(document["block"]["run"])
+            yield document["block"]["run"], context.blocks.written(height)
+    runs = {name.split("/")[1] for name in context.private.names("runs/") if name.endswith("/manifest")}
+    for run in sorted(runs - settled):
+        yield run, context.agreed(run).invitation.expires_at
+
+
+def _erase(context: PartyContext, run: str) -> int:
+    """Delete first, then note it: a crash in between deletes again, and finds less."""
+    took_part = context.taking_part(run)  # what was signed stays there for those who did not
+    doomed = [key for peer in context.peers if peer in took_part for key in _artifacts(context, peer, run)]
+    for key in doomed:
+        context.store.delete(key)
+    private, area = context.private, context.private.area("runs", run)
+    personal = [*private.names(f"predictions/{run}/"), *_asked(context, run)]  # known by the run's area, which goes after them
+    personal += [f"runs/{run}/{name}" for name in area.names() if not name.startswith(_KEPT)]
+    for name in personal:
+        private.delete(name)
+    count = len(doomed) + len(personal)
+    enter(context, run, "erasure", "retention", objects=count)
+    context.private.area("erased").keep(run, canonical({"objects": count, "at": datetime.now(UTC).isoformat(timespec="seconds")}))
+    return count
+
+
+def _asked(context: PartyContext, run: str) -> list[str]:
+    """The sealed questions and answers of a lending query, at its asker."""
+    handle = context.run_area(run).get("questions")
+    names = [] if handle is None else [f"questions/{handle.decode()}", f"answers/{run}"]
+    return [name for name in names if context.private.get(name) is not None]
+
+
+def _artifacts(context: PartyContext, peer: str, run: str) -> list[str]:
+    """This party's artifacts of the run to one peer, the invitation among them."""
+    mine = f"to-{peer}/{context.agreement.name}"
+    return [*context.store.list(f"{mine}/{run}/"), *context.store.list(f"{mine}/invitations/000000/invite.{run}/")]
+
+
+def erased(context: PartyContext, run: str) -> dict[str, Any] | None:
+    """What retention took of a run and when; None while it is all there."""
+    stored = context.private.area("erased").get(run)
+    return None if stored is None else parse(stored)

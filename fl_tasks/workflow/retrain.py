@@ -1,0 +1,81 @@
+"""Models of coalitions: the agreed protocol once more in the same run, for each coalition that is to be valued by its own model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from tombolo.fl_tasks.incentives.game import Game
+from tombolo.fl_tasks.incentives.shapley import Coalition
+from tombolo.fl_tasks.learning.linear_part import LinearPart
+from tombolo.fl_tasks.learning.reference import fit_alone
+from tombolo.fl_tasks.learning.vertical.block import Block
+from tombolo.fl_tasks.models.reading import part_of_run
+from tombolo.fl_tasks.runtime.checkpoints import pack, unpack
+from tombolo.fl_tasks.runtime.context import PartyContext
+from tombolo.fl_tasks.runtime.session import Progress
+from tombolo.fl_tasks.runtime.waiting import Wait
+from tombolo.fl_tasks.workflow.aligned import features, label, load_aligned
+from tombolo.fl_tasks.workflow.train import PROTOCOLS
+from tombolo.storage.roles import ARBITER, GUEST
+
+Weights = npt.NDArray[np.float64]
+
+
+def retrain(context: PartyContext, run: str, game: Game, wait: Wait, progress: Progress) -> Mapping[Coalition, Weights]:
+    """Train with every coalition that this party belongs to, one after the other; the guest by itself, at home.
+
+    Returns this party's weights by coalition (the guest's with the intercept first), of all parties' coalition those of the run's
+    own model; nothing at the arbiter. What is trained is kept, and a training that was interrupted goes on.
+    """
+    found: dict[Coalition, Weights] = {}
+    kept = context.run_area(run).area("retrained")
+    for number, coalition in enumerate(game.asked):
+        if context.me not in coalition and (context.role != ARBITER or len(coalition) < 2):
+            continue
+        stored = kept.get(f"{number:04d}")
+        if stored is None:
+            stored = kept.keep(f"{number:04d}", pack({"w": _weights(context, run, game, number, wait, progress)}))
+        found[coalition] = unpack(stored)["w"]
+    return found
+
+
+def _weights(context: PartyContext, run: str, game: Game, number: int, wait: Wait, progress: Progress) -> Weights:
+    """This party's weights in one coalition's model; none at the arbiter."""
+    coalition = game.asked[number]
+    everybody = coalition == frozenset(game.players)
+    if context.role == ARBITER:
+        return np.zeros(0) if everybody else _train(context, run, coalition, number, None, wait, progress)
+    part = part_of_run(context, run)
+    assert isinstance(part, LinearPart)
+    if everybody:
+        return np.concatenate([[part.intercept], part.weights]) if context.role == GUEST else part.weights
+    block = _block(context, run, part)
+    if len(coalition) == 1:
+        assert block.y is not None
+        weights, intercept = fit_alone(context.terms.task.protocol, block.x, block.y, float(context.params(run)["l2"]))
+        return np.concatenate([[intercept], weights])
+    return _train(context, run, coalition, number, block, wait, progress)
+
+
+def _train(
+    context: PartyContext, run: str, coalition: Coalition, number: int, block: Block | None, wait: Wait, progress: Progress
+) -> Weights:
+    protocol = PROTOCOLS[context.terms.task.training]
+    among = {party for party, role in context.roles.items() if party in coalition or role == ARBITER}
+    stage = f"retrain-{number:04d}"
+    with context.session(run, protocol.MESSAGES, stage, wait, progress, settling=True, among=among) as session:
+        if block is None:
+            protocol.arbiter(session)
+            return np.zeros(0)
+        state = protocol.guest(session, block) if session.role == GUEST else protocol.host(session, block)
+        return np.asarray(state["w"], dtype=np.float64)
+
+
+def _block(context: PartyContext, run: str, part: LinearPart) -> Block:
+    """This party's training rows, encoded as for the run's own model."""
+    aligned = load_aligned(context, run)
+    target = label(context, aligned)[~aligned.test] if context.role == GUEST else None
+    return Block(part.encoder.transform(features(context, aligned).filter(~aligned.test)), target, tuple(part.encoder.names))

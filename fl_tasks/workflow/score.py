@@ -1,0 +1,57 @@
+"""Score stage: a client scores new rows of its own with the whole model that it holds; nobody is asked, and no message leaves."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from tombolo.agreements.parameters import HORIZONTAL
+from tombolo.fl_tasks.models import registry
+from tombolo.fl_tasks.models.reading import part_of_version
+from tombolo.fl_tasks.runtime.context import PartyContext
+from tombolo.fl_tasks.runtime.record import SCORE, enter, enter_run
+from tombolo.fl_tasks.runtime.session import Progress, log_progress
+from tombolo.fl_tasks.runtime.waiting import Wait
+from tombolo.fl_tasks.tables.prepared import prepared
+from tombolo.fl_tasks.tables.source import read_table
+from tombolo.fl_tasks.workflow.aligned import feature_columns, id_columns
+from tombolo.fl_tasks.workflow.families import own_totals
+from tombolo.fl_tasks.workflow.predict import deliver
+from tombolo.storage.errors import CodedError
+from tombolo.storage.roles import CLIENT
+
+
+class NotWhole(CodedError):
+    code = "TMB-MODEL-013"
+    cause = "This party holds no whole model of the agreement, so it cannot score rows by itself."
+    remedy = "Clients of horizontal agreements can; let who starts the agreement's runs start a prediction."
+
+
+def score(
+    context: PartyContext,
+    run: str,
+    wait: Wait,
+    progress: Progress = log_progress,
+    version: str | None = None,
+    as_of: str | None = None,
+) -> dict[str, Any]:
+    """Score this party's ``predict_table`` with a published version, the latest one by default; booked under ``run``.
+
+    Scores go where those of a prediction go, to be monitored with them; repeating changes nothing. Returns version, counts and the
+    path. ``wait`` is unused: nobody is waited for. Raises :class:`NotWhole`, NoSuchModel, and what a table can be refused for.
+    """
+    if context.role != CLIENT or context.terms.task.protocol not in HORIZONTAL:
+        raise NotWhole(party=context.me)
+    record = registry.load(context, version)
+    parameters = {"as_of": as_of or datetime.now(UTC).isoformat(timespec="seconds"), "run": run}
+    table = prepared(
+        context,
+        read_table(context.agreement_settings.predict_table, context.party_settings.folder, parameters, id_columns(context)),
+    ).table
+    rows = table.select(feature_columns(context, table.column_names))
+    totals = own_totals(record["protocol"], part_of_version(context, record["version"]), rows)
+    path = deliver(context, run, record["version"], table, totals)
+    enter_run(context, run, SCORE, model=record["version"])
+    enter(context, run, "prediction", record["version"], rows=table.num_rows, scores=True)
+    progress({"stage": "score", "party": context.me, "rows": table.num_rows})
+    return {"model": record["version"], "rows": table.num_rows, "scores": str(path)}

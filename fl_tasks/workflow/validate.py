@@ -1,0 +1,153 @@
+"""Validate stage: refuse a bad table before anything of it leaves, by our own checks and the party's Great Expectations suite."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tombolo.fl_tasks.models.reading import part_of_version
+from tombolo.fl_tasks.protocols.lending_query.customers import Customers
+from tombolo.fl_tasks.runtime.context import PartyContext
+from tombolo.fl_tasks.runtime.record import enter
+from tombolo.fl_tasks.runtime.session import Progress, log_progress
+from tombolo.fl_tasks.runtime.waiting import Wait
+from tombolo.fl_tasks.tables.encoding import MissingValues, NotFinite, UnusableColumn
+from tombolo.fl_tasks.tables.prepared import Prepared, prepare
+from tombolo.fl_tasks.workflow.aligned import ID, NoLabel, feature_columns, tableless
+from tombolo.storage.canonical import canonical, parse
+from tombolo.storage.errors import CodedError
+from tombolo.storage.roles import LABELLED
+
+
+class ValidationFailed(CodedError):
+    code = "TMB-VALID-001"
+    cause = "The table does not meet the party's expectation suite."
+    remedy = "The validation page in the party's private area shows the details; mend the table or the suite."
+
+
+class BadSuite(CodedError):
+    code = "TMB-VALID-002"
+    cause = "The expectation suite cannot be read, or names an expectation or a column that does not exist."
+    remedy = 'A suite is JSON: {"name": ..., "expectations": [{"type": ..., "kwargs": {...}}]}; check it against the table.'
+
+
+def validate(context: PartyContext, run: str, wait: Wait, progress: Progress = log_progress) -> dict[str, Any]:
+    """Check this party's table and pin its digest. Returns ``{"rows", "expectations", "page"}`` (nothing where there is no table).
+
+    Raises coded errors that name columns and counts of rows, never a value. ``wait`` is not used: nobody is waited for, but an
+    abort that a peer has published already ends the stage.
+    """
+    context.watch(run, wait).check_aborts(context.me)
+    if tableless(context, run):
+        return {}
+    prepared = prepare(context, run)
+    invitation = context.manifest(run).invitation
+    training = invitation.kind == "train"
+    if context.terms.task.query is not None:
+        _check_customers(context, prepared)
+    elif training and context.role in LABELLED:
+        _check_label(context, prepared.table)
+    if training:
+        _check_values(context, prepared.table)
+    elif invitation.kind == "predict" and invitation.model:
+        _check_against_model(context, prepared.table, invitation.model)
+    found = _check_suite(context, run, prepared) if training or invitation.kind == "index" else {"expectations": 0, "page": None}
+    facts = {"sha256": prepared.sha256, "rows": prepared.source_rows, "withheld": prepared.withheld}
+    kept = parse(context.run_area(run).keep("validated", canonical(facts)))
+    enter(context, run, "validation", "table", **kept, expectations=found["expectations"])
+    progress({"stage": "validate", "party": context.me, "rows": kept["rows"], "expectations": found["expectations"]})
+    return {"rows": kept["rows"], **found}
+
+
+def _check_customers(context: PartyContext, prepared: Prepared) -> None:
+    """A lender's customers hold the agreed columns."""
+    assert context.terms.task.query is not None
+    try:
+        Customers.of(prepared.table, prepared.ids, context.terms.task.query)
+    except CodedError as error:
+        raise error.at(context.me) from None
+
+
+def _check_label(context: PartyContext, table: pa.Table) -> None:
+    """Labels, and weights where the terms name a column of them: finite numbers; of classes, all that are agreed."""
+    task = context.terms.task
+    if task.boosting is not None and task.boosting.weight is not None:
+        _finite_numbers(context, table, task.boosting.weight)
+    name = task.label_column
+    classes = set(_finite_numbers(context, table, name))
+    if task.outcome == "binary" and (classes - {0.0, 1.0} or (task.horizontal is None and len(classes) < 2)):
+        raise NoLabel(f"Column {name} must hold both 0 and 1, and nothing else.", party=context.me)
+    if task.outcome == "classes":
+        known, every = {float(one) for one in range(task.classes)}, task.horizontal is None
+        if classes - known or (every and known - classes):
+            held = "every class" if every else "classes"
+            raise NoLabel(f"Column {name} must hold {held} from 0 to {task.classes - 1}, and no other.", party=context.me)
+
+
+def _finite_numbers(context: PartyContext, table: pa.Table, name: str) -> list[float]:
+    """The different values of a column that must hold nothing but finite numbers. Raises NoLabel."""
+    if name not in table.column_names:
+        raise NoLabel(f"Column {name}.", party=context.me)
+    column = table.column(name)
+    if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_boolean(column.type)):
+        raise NoLabel(f"Column {name} is of type {column.type}.", party=context.me)
+    values = pc.cast(column, pa.float64(), safe=False)
+    if column.null_count or not np.isfinite(values.to_numpy()).all():
+        raise NoLabel(f"Column {name} has missing or infinite values.", party=context.me)
+    return [float(one) for one in pc.unique(values).to_pylist()]
+
+
+def _check_values(context: PartyContext, table: pa.Table) -> None:
+    """Infinite values, and missing ones in feature columns without a policy, are refused before anything is sent."""
+    terms = context.terms.table(context.me)
+    for name in (*terms.drop, *terms.columns):
+        if name not in table.column_names:
+            raise UnusableColumn(f"Column {name} is named in the terms and not in the table.", party=context.me)
+    for name in feature_columns(context, table.column_names):
+        if name not in table.column_names:
+            raise UnusableColumn(f"Column {name}.", party=context.me)
+        column, declared = table.column(name), terms.columns.get(name)
+        rejects = ((declared.missing if declared else None) or terms.missing) == "reject"
+        if rejects and column.null_count:
+            raise MissingValues(f"Column {name}: {column.null_count} rows.", party=context.me)
+        if not pa.types.is_floating(column.type):
+            continue
+        values = column.to_numpy()
+        bad = np.isinf(values) | (np.isnan(values) if rejects else False)
+        if bad.any():
+            raise NotFinite(f"Column {name}: {int(bad.sum())} rows.", party=context.me)
+
+
+def _check_against_model(context: PartyContext, table: pa.Table, version: str) -> None:
+    """New rows must be such that the model's encoder takes them; columns that the model does not use may hold anything."""
+    try:
+        part_of_version(context, version).encoder.transform(table)
+    except CodedError as error:
+        raise error.at(context.me) from None
+
+
+def _suite_path(context: PartyContext) -> Path | None:
+    if context.agreement_settings.suite:
+        return context.party_settings.path(context.agreement_settings.suite)
+    default = context.agreement.folder / "suites" / f"{context.me}.json"
+    return default if default.exists() else None
+
+
+def _check_suite(context: PartyContext, run: str, prepared: Prepared) -> dict[str, Any]:
+    path = _suite_path(context)
+    if path is None:
+        return {"expectations": 0, "page": None}
+    from tombolo.fl_tasks.tables.expectations import run_suite  # imports Great Expectations: seconds
+
+    page = context.docs(run) / "validation"
+    outcome = run_suite(path, prepared.table.drop_columns([ID]), page)
+    if outcome is None:
+        raise BadSuite(f"{path}.", party=context.me)
+    if outcome.failed:
+        what = "; ".join(f"{one.type} on {one.column or 'the table'}: {one.rows} rows" for one in outcome.failed)
+        raise ValidationFailed(f"{what}. Page: {outcome.page}.", party=context.me)
+    return {"expectations": outcome.count, "page": str(outcome.page)}
