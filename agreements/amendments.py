@@ -44,7 +44,7 @@ class Admit(Strict):
     """A new member with its role, keys and store."""
 
     party: Name
-    role: Literal["host", "arbiter", "client"]
+    role: Name
     verify: str
     seal: str
     store: str

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from tombolo.agreements.kinds import JOINT
+from tombolo.agreements.protocol import Offered
 from tombolo.storage.canonical import digest
 from tombolo.storage.errors import CodedError
+from tombolo.storage.plugins import OWN
 
 
 def _moment(value: str) -> str:
@@ -19,6 +22,14 @@ def _moment(value: str) -> str:
 Moment = Annotated[str, Field(max_length=40), AfterValidator(_moment)]
 Run = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,199}$")]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class SoftwareDiffers(CodedError):
+    code = "TMB-RUN-013"
+    cause = "Two parties compute the protocol with software that does not work together."
+    remedy = (
+        "Install the same version of Tombolo, or of the plug-in that offers the protocol, at both parties; then start a new run."
+    )
 
 
 class BadManifest(CodedError):
@@ -48,10 +59,47 @@ class _Document(BaseModel):
             raise BadManifest(f"{cls.__name__}: {', '.join(fields) or 'not a document'}.") from None
 
 
-Kind = Literal["train", "predict", "index", "query"]
+def _kind(value: str) -> str:
+    if value not in JOINT:
+        raise ValueError("no kind of run")
+    return value
 
 
-class Invitation(_Document):
+Kind = Annotated[str, Field(max_length=40), AfterValidator(_kind)]
+
+
+class Software(_Document):
+    """What a party computes a protocol with: who offers it, in which version, and the version of its messages."""
+
+    distribution: str = Field(max_length=200)
+    version: str = Field(max_length=100)
+    wire: int = Field(ge=0, le=10**6)
+
+    @classmethod
+    def of(cls, offered: Offered) -> Software:
+        return cls(distribution=offered.distribution, version=offered.version, wire=offered.protocol.wire)
+
+    def speaks_with(self, other: Software | None) -> bool:
+        """Whether two parties can train together: the same messages, and of a plug-in the same version."""
+        if other is None or (self.distribution, self.wire) != (other.distribution, other.wire):
+            return False
+        return self.distribution == OWN or self.version == other.version
+
+    def __str__(self) -> str:
+        return f"{self.distribution} {self.version}, messages {self.wire}"
+
+
+class _WithSoftware(_Document):
+    """Documents of before this field was known keep their digest: where it is missing, it is not written."""
+
+    software: Software | None = None
+
+    def document(self) -> dict[str, Any]:
+        plain = super().document()
+        return {name: value for name, value in plain.items() if name != "software" or value is not None}
+
+
+class Invitation(_WithSoftware):
     """What the guest proposes: a run of one kind with all its parameters.
 
     ``model`` is the run that published the model to predict with, or built the index to ask or to bring up to date.
@@ -74,7 +122,7 @@ class Invitation(_Document):
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-class _Yes(_Document):
+class _Yes(_WithSoftware):
     run: Run
     party: str = Field(max_length=63)
     seal: str = Field(max_length=4096)
@@ -126,6 +174,9 @@ class Manifest(_Document):
     @classmethod
     def build(cls, invitation: Invitation, joins: list[Join]) -> Manifest:
         return cls(invitation=invitation, joins=tuple(sorted(joins, key=lambda join: join.party)))
+
+    def document(self) -> dict[str, Any]:
+        return {"invitation": self.invitation.document(), "joins": [join.document() for join in self.joins]}
 
     @property
     def parties(self) -> list[str]:

@@ -1,17 +1,19 @@
-"""Training parameters: what the terms allow, and what one run chooses."""
+"""Training parameters: what a protocol knows of them, what the terms allow, and what one run chooses."""
 
 from __future__ import annotations
 
 import math
-import os
-import sys
+import types
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from tombolo.storage.errors import CodedError
 
 Value = int | float | str | bool | None
+KEY_BITS = (2048, 3072, 4096)
 
 
 class BadParameter(CodedError):
@@ -20,32 +22,25 @@ class BadParameter(CodedError):
     remedy = "Choose a value within the agreement's range, or agree on new terms together."
 
 
-LINEAR = ("linear", "logistic-taylor", "logistic-guest", "logistic-arbiter")
-DEALT = ("linear-dealer", "logistic-taylor-dealer", "logistic-arbiter-dealer")
-"""Protocols of :data:`LINEAR` on the engine ``dealer``, which needs neither a key nor batches."""
-TREES = ("secureboost",)
-NEWTON = ("horizontal-linear", "horizontal-logistic")
-NETWORKS = ("horizontal-mlp",)
-VERTICAL_NETWORKS = ("vertical-mlp",)
-SPLIT = ("vertical-mlp-split",)
-"""Protocols of :data:`VERTICAL_NETWORKS` on the engine ``split``, which needs no key."""
-DEALT_NETWORKS = ("vertical-mlp-dealer",)
-"""The same on the engine ``dealer``, which needs no key either."""
-COMMON_TREES = ("horizontal-trees",)
-HORIZONTAL = (*NEWTON, *NETWORKS, *COMMON_TREES)
-BOOSTED = (*TREES, *COMMON_TREES)
-TRANSFER = ("transfer",)
-QUERIES = ("lending-query",)
-"""Protocols that train nothing: an index is built, and asked."""
+class Parameters(BaseModel):
+    """The parameters of a run. A protocol has a subclass; each field has a default, a range, a title and a sentence for the
+    form."""
 
-WEIGHTED = (*LINEAR, *DEALT, *NEWTON)
-BATCHED = ("linear", "logistic-taylor", *VERTICAL_NETWORKS, *SPLIT, *DEALT_NETWORKS, *NETWORKS)
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class TrainingParameters(Parameters):
+    """What every protocol has that trains."""
+
+    rounds: int = Field(
+        40, ge=1, le=1000, title="Rounds", description="Most training rounds; training stops earlier when it has converged."
+    )
+    test_fraction: float = Field(0.25, ge=0, le=0.9, title="Held-out fraction", description="Part of the rows kept for evaluation.")
 
 
 @dataclass(frozen=True)
 class Known:
-    """What the product knows of a parameter: its type, its default, the range or the words that make sense, and a sentence for
-    the form."""
+    """What a protocol knows of a parameter: its type, its default, the range or the words that make sense, and what a form says."""
 
     kind: type
     default: Value
@@ -53,122 +48,29 @@ class Known:
     high: float | None
     title: str
     description: str
-    protocols: tuple[str, ...] = (*LINEAR, *DEALT, *TREES, *VERTICAL_NETWORKS, *SPLIT, *DEALT_NETWORKS, *HORIZONTAL, *TRANSFER)
     words: tuple[str, ...] = ()
 
 
-KNOWN: dict[str, Known] = {
-    "rounds": Known(int, 40, 1, 1000, "Rounds", "Most training rounds; training stops earlier when it has converged."),
-    "l2": Known(
-        float,
-        0.001,
-        0,
-        1e6,
-        "L2 penalty",
-        "Weight of the squared-norm penalty, intercept not penalised.",
-        (*WEIGHTED, *NETWORKS, *TRANSFER),
-    ),
-    "tolerance": Known(float, 1e-5, 0, 1, "Tolerance", "Training stops when no gradient component exceeds this.", WEIGHTED),
-    "key_bits": Known(
-        int,
-        2048,
-        1024,
-        4096,
-        "Key size",
-        "Bits of the Paillier key.",
-        (*LINEAR, *TREES, *VERTICAL_NETWORKS, *TRANSFER, *QUERIES),
-    ),
-    "test_fraction": Known(float, 0.25, 0, 0.9, "Held-out fraction", "Part of the rows kept for evaluation."),
-    "batch_rows": Known(int, None, 1, None, "Batch rows", "Rows per mini-batch; empty for all rows.", BATCHED),
-    "step": Known(float, 0.1, 0, 100, "Step size", "Step of mini-batch training.", BATCHED),
-    "depth": Known(int, 4, 1, 8, "Depth", "Most splits on the way from a tree's root to a leaf.", BOOSTED),
-    "bins": Known(int, 32, 2, 255, "Bins", "Most bins per column; missing values have one of their own beside these.", BOOSTED),
-    "learning_rate": Known(float, 0.3, 1e-4, 1, "Learning rate", "What a tree's leaves are multiplied by.", BOOSTED),
-    "lambda": Known(float, 1.0, 0, 1e6, "Lambda", "L2 penalty on the values of leaves.", BOOSTED),
-    "gamma": Known(float, 0.0, 0, 1e6, "Gamma", "Least gain of a split.", BOOSTED),
-    "min_child_weight": Known(
-        float,
-        1.0,
-        0,
-        1e6,
-        "Least child weight",
-        "Least sum of h in a leaf; raised to what limits.minimum_leaf_rows needs.",
-        BOOSTED,
-    ),
-    "gradient_bits": Known(int, 24, 16, 32, "Gradient bits", "Bits of a row's g and h, relative to the largest.", BOOSTED),
-    "subsample": Known(float, 1.0, 0.05, 1, "Rows per tree", "Part of the training rows that a round learns from.", TREES),
-    "colsample": Known(float, 1.0, 0.05, 1, "Columns per tree", "Part of each party's columns that a round uses.", TREES),
-    "goss_top": Known(float, 0.0, 0, 0.9, "GOSS, kept", "Part of the rows kept for their large gradients; 0 for no GOSS.", TREES),
-    "goss_other": Known(float, 0.1, 0.01, 0.9, "GOSS, drawn", "Part of the rows drawn from the others; lossy.", TREES),
-    "patience": Known(
-        int,
-        None,
-        1,
-        1000,
-        "Patience",
-        "Rounds without a better loss on validation rows before training stops; empty for all.",
-        (*BOOSTED, *NETWORKS),
-    ),
-    "validation_fraction": Known(
-        float,
-        0.1,
-        0.01,
-        0.5,
-        "Validation fraction",
-        "Part of the training rows that decides when to stop, with a patience.",
-        (*BOOSTED, *NETWORKS),
-    ),
-    "strategy": Known(
-        str,
-        "fedavg",
-        None,
-        None,
-        "Strategy",
-        "How clients' updates become the joint weights: their mean, that of updates held close (fedprox), or Adam along it.",
-        NETWORKS,
-        words=("fedavg", "fedprox", "fedadam"),
-    ),
-    "local_epochs": Known(int, 1, 1, 100, "Local epochs", "How often a client goes through its rows in a round.", NETWORKS),
-    "momentum": Known(
-        float,
-        0.9,
-        0,
-        0.999,
-        "Momentum",
-        "Of descent; clients' anew in every round.",
-        (*VERTICAL_NETWORKS, *SPLIT, *DEALT_NETWORKS, *NETWORKS),
-    ),
-    "proximal": Known(float, 0.01, 0, 1e3, "Proximal weight", "How close fedprox holds clients to the joint weights.", NETWORKS),
-    "server_rate": Known(float, 0.01, 1e-6, 10, "Server rate", "Adam's step at the aggregator, of fedadam.", NETWORKS),
-    "norm_bound": Known(
-        float, 10.0, 1e-6, 1e6, "Norm bound", "A client shortens its update of all weights to this L2 norm.", NETWORKS
-    ),
-    "seed": Known(int, 1, 0, 2**31 - 1, "Seed", "First weights and the order of rows come from it.", (*NETWORKS, *TRANSFER)),
-    "alignment_weight": Known(
-        float, 0.1, 0, 100, "Alignment weight", "Weight of the squared distance between both parties' numbers of a row.", TRANSFER
-    ),
-    "labelled_rows": Known(
-        int, None, 1, None, "Labelled rows", "Most common rows whose labels are learnt from; empty for all of them.", TRANSFER
-    ),
-    "class_weights": Known(
-        str,
-        "none",
-        None,
-        None,
-        "Class weights",
-        "Whether rows of the rarer class count for more; with it every row has its own ciphertexts.",
-        TRANSFER,
-        words=("none", "balanced"),
-    ),
-    "pretraining": Known(
-        int, 300, 0, 10_000, "Pretraining", "Steps that the source's net takes on its own labels before the first round.", TRANSFER
-    ),
-    "optimiser": Known(str, "adam", None, None, "Optimiser", "How weights move along gradients.", TRANSFER, words=("adam", "sgd")),
-    "rate": Known(float, 0.02, 1e-6, 10, "Rate", "Step size of the optimiser.", TRANSFER),
-    "loss_change": Known(
-        float, 1e-4, 0, 1, "Loss change", "Training stops when three rounds changed the loss by less than this.", TRANSFER
-    ),
-}
+def known(model: type[Parameters]) -> dict[str, Known]:
+    """A protocol's parameters by name, sorted."""
+    found: dict[str, Known] = {}
+    for field, info in model.model_fields.items():
+        bounds = {name: getattr(rule, name) for rule in info.metadata for name in ("ge", "le") if hasattr(rule, name)}
+        kind, words = _kind(info.annotation)
+        found[info.alias or field] = Known(
+            kind, info.default, bounds.get("ge"), bounds.get("le"), info.title or field, info.description or "", words
+        )
+    return dict(sorted(found.items()))
+
+
+def _kind(annotation: Any) -> tuple[type, tuple[str, ...]]:
+    """The type of a field without None, and its words where it is a choice of words."""
+    if get_origin(annotation) in (Union, types.UnionType):
+        annotation = next(one for one in get_args(annotation) if one is not type(None))
+    if get_origin(annotation) is Literal:
+        return str, get_args(annotation)
+    assert annotation in (int, float)
+    return annotation, ()
 
 
 @dataclass(frozen=True)
@@ -176,6 +78,7 @@ class Parameter:
     """One parameter under some terms: its default, and a range or a list of allowed values; fixed where there is neither."""
 
     name: str
+    known: Known
     default: Value
     low: float | None = None
     high: float | None = None
@@ -194,7 +97,7 @@ class Parameter:
 
     def choose(self, given: Any) -> Value:
         """The value for a run; raises :class:`BadParameter`."""
-        value = _typed(self.name, given)
+        value = _typed(self.name, self.known, given)
         if self.fixed and value != self.default:
             raise BadParameter(f"{self.name} is fixed by the terms.")
         if self.allowed is not None and value not in self.allowed:
@@ -205,13 +108,13 @@ class Parameter:
         return value
 
 
-def parameters(given: Mapping[str, Any], protocol: str) -> dict[str, Parameter]:
+def parameters(given: Mapping[str, Any], model: type[Parameters], protocol: str) -> dict[str, Parameter]:
     """All parameters of a protocol under the terms' ``given`` ones, by name in sorted order; raises :class:`BadParameter`."""
-    known = {name: one for name, one in KNOWN.items() if protocol in one.protocols}
-    unknown = sorted(set(given) - set(known))
+    every = known(model)
+    unknown = sorted(set(given) - set(every))
     if unknown:
-        raise BadParameter(f"{protocol} has no {', '.join(unknown)}; it has {', '.join(sorted(known))}.")
-    return {name: _parameter(name, given[name] if name in given else known[name].default) for name in sorted(known)}
+        raise BadParameter(f"{protocol} has no {', '.join(unknown)}; it has {', '.join(every)}.")
+    return {name: _parameter(name, one, given.get(name, one.default)) for name, one in every.items()}
 
 
 def choose(allowed: Mapping[str, Parameter], choices: Mapping[str, Any]) -> dict[str, Value]:
@@ -222,22 +125,23 @@ def choose(allowed: Mapping[str, Parameter], choices: Mapping[str, Any]) -> dict
     return {name: one.choose(choices[name]) if name in choices else one.default for name, one in allowed.items()}
 
 
-def _parameter(name: str, given: Any) -> Parameter:
+def _parameter(name: str, known: Known, given: Any) -> Parameter:
     if not isinstance(given, Mapping):
-        return Parameter(name, _typed(name, given))
+        return Parameter(name, known, _typed(name, known, given))
     if set(given) == {"default", "allowed"} and isinstance(given["allowed"], list) and given["allowed"]:
-        made = Parameter(name, _typed(name, given["default"]), allowed=tuple(_typed(name, one) for one in given["allowed"]))
+        values = tuple(_typed(name, known, one) for one in given["allowed"])
+        made = Parameter(name, known, _typed(name, known, given["default"]), allowed=values)
     elif set(given) == {"default", "min", "max"}:
-        made = Parameter(name, _typed(name, given["default"]), low=_typed(name, given["min"]), high=_typed(name, given["max"]))  # type: ignore[arg-type]
+        default, low, high = (_typed(name, known, given[end]) for end in ("default", "min", "max"))
+        made = Parameter(name, known, default, low=low, high=high)  # type: ignore[arg-type]
     else:
         raise BadParameter(f"{name} takes a value, or default with min and max, or default with allowed.")
     made.choose(made.default)
     return made
 
 
-def _typed(name: str, value: Any) -> Value:
-    """``value`` as the parameter's type within the product's own range."""
-    known = KNOWN[name]
+def _typed(name: str, known: Known, value: Any) -> Value:
+    """``value`` as the parameter's type within the protocol's own range."""
     if value is None and known.default is None:
         return None
     if known.words:
@@ -251,11 +155,14 @@ def _typed(name: str, value: Any) -> Value:
     typed: int | float = known.kind(value)
     if (known.low is not None and typed < known.low) or (known.high is not None and typed > known.high):
         raise BadParameter(f"{name} must lie between {known.low} and {known.high}.")
-    if name == "key_bits" and typed not in (2048, 3072, 4096) and not (typed == 1024 and _testing()):
+    if name == "key_bits" and typed not in KEY_BITS and not (typed == 1024 and _testing()):
         raise BadParameter("key_bits must be 2048, 3072 or 4096.")
     return typed
 
 
 def _testing() -> bool:
     """Whether this is the project's own test run; short keys are allowed nowhere else."""
+    import os
+    import sys
+
     return os.environ.get("TOMBOLO_TEST_KEYS") == "1" and ("pytest" in sys.modules or "PYTEST_VERSION" in os.environ)

@@ -66,6 +66,7 @@ class PartySettings(Strict):
     workers: int | None = Field(None, ge=1)
     executor: str | None = None
     inline_seconds: float = Field(10, ge=0)
+    plugins: list[str] = Field(default=[], description="distributions whose plug-ins this party trusts, besides Tombolo's own")
     agreements: dict[Name, AgreementSettings] = Field(default_factory=dict)
 
     _folder: Path = PrivateAttr(default_factory=Path.cwd)

@@ -6,23 +6,23 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
-from tombolo.agreements.parameters import VERTICAL_NETWORKS, Parameter, Value, choose, parameters
-from tombolo.agreements.query import QueryTerms
+from tombolo.agreements.parameters import Parameter, Parameters, Value, choose
 from tombolo.agreements.tables import Strict, TableTerms
-from tombolo.agreements.task import HorizontalTerms, TaskTerms
+from tombolo.agreements.task import COALITION_WAIVER, VERSION_1_SECTIONS, TaskTerms, read_task
 from tombolo.storage.canonical import digest
+from tombolo.storage.roles import HOLDERS
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 Metric = Literal["auc", "ks", "accuracy", "logloss", "rmse", "r2"]
-COALITION_WAIVER = "disclose-coalition-scores-to-guest"
+VERSION_1 = "tombolo.terms/1"
 MOST_RETRAINED = 6
 """Most data parties for which every coalition may be trained anew: 30 further trainings."""
 
 
 class PartyTerms(Strict):
-    role: Literal["guest", "host", "arbiter", "client", "aggregator"]
+    role: Name
 
 
 class IdTerms(Strict):
@@ -126,10 +126,10 @@ class RetentionTerms(Strict):
 class Terms(Strict):
     """The first half of an agreement; keys and stores are pinned by its amendments."""
 
-    schema_version: Literal["tombolo.terms/1"] = Field(alias="schema")
+    schema_version: Literal["tombolo.terms/1", "tombolo.terms/2"] = Field(alias="schema")
     name: Name
     parties: dict[Name, PartyTerms]
-    task: TaskTerms
+    task: Annotated[SerializeAsAny[TaskTerms], BeforeValidator(read_task)]
     alignment: AlignmentTerms
     tables: dict[Name, TableTerms] = Field(default_factory=dict)
     scores: list[Name] = Field(default_factory=list)
@@ -144,18 +144,15 @@ class Terms(Strict):
 
     @model_validator(mode="after")
     def _parties_fit(self) -> Self:
+        self._require_version()
         self.require_composition(self.roles().values())
-        data = {name for name, party in self.parties.items() if party.role not in ("arbiter", "aggregator")}
-        if self.task.horizontal is not None:
-            self._require_horizontal(self.task.horizontal)
-        if self.task.query is not None:
-            self._require_query(self.task.query)
+        data = {name for name, party in self.parties.items() if party.role in HOLDERS}
         for field, names in (("scores", self.scores), ("tables", self.tables)):
             strangers = sorted(set(names) - data)
             if strangers:
                 raise ValueError(f"{field}: {', '.join(strangers)} holds no data here; data parties: {', '.join(sorted(data))}")
-        if self.task.transfer is not None and any(self.parties[name].role == "guest" for name in self.scores):
-            raise ValueError("scores: transfer predicts for the host's own users, whom the guest need not know; name the host only")
+        if self.task.descriptor.check is not None:
+            self.task.descriptor.check(self)
         if self.incentives is not None:
             strangers = sorted(set(self.incentives.refunds) - set(self.parties))
             if strangers:
@@ -164,20 +161,10 @@ class Terms(Strict):
             raise ValueError("schedule: a cron expression of five fields, or @daily and the like")
         return self
 
-    def _require_horizontal(self, horizontal: HorizontalTerms) -> None:
-        if self.tables:
-            raise ValueError("tables: clients' tables are alike; task.horizontal.features says what is in them")
-        if self.incentives is not None and self.incentives.method != "volume":
-            raise ValueError("incentives.method: nobody sees a client's part of a sum, so coalitions cannot be valued; use volume")
-        if horizontal.step_seconds >= self.deadlines.message:
-            raise ValueError("horizontal.step_seconds: less than deadlines.message, for which clients wait for the aggregator")
-
-    def _require_query(self, query: QueryTerms) -> None:
-        if self.roles().get(query.decryptor) != "host":
-            raise ValueError("query.decryptor: one of the hosts; the arbiter, who matches, must not be able to decrypt")
-        for field, given in (("incentives", self.incentives), ("quality", self.quality), ("scores", self.scores)):
-            if given:
-                raise ValueError(f"{field}: nothing is trained under {self.task.protocol}")
+    def _require_version(self) -> None:
+        """The first version of terms knows Tombolo's own protocols, with the sections and waivers that they had."""
+        if self.schema_version == VERSION_1 and self.task.offered.foreign:
+            raise ValueError(f"task.protocol: {self.task.protocol} comes from a plug-in, which needs schema: tombolo.terms/2")
 
     def require_composition(self, roles: Iterable[str]) -> None:
         """Raise ValueError unless parties in these roles can train and settle by the terms; amendments must keep to it too."""
@@ -189,46 +176,43 @@ class Terms(Strict):
             self._require_evaluator(self.incentives, held)
 
     def _require_evaluator(self, incentives: IncentiveTerms, roles: list[str]) -> None:
-        protocol, linear = self.task.protocol, ("rmse", "r2")
+        protocol, linear = self.task.descriptor, ("rmse", "r2")
         if incentives.metric is not None and (incentives.metric in linear) != (self.task.outcome == "number"):
-            raise ValueError(f"incentives.metric: {protocol} is not measured by {incentives.metric}")
+            raise ValueError(f"incentives.metric: {protocol.name} is not measured by {incentives.metric}")
         if incentives.method == "volume":
             if incentives.live is not None:
                 raise ValueError("incentives.live: it pays by what the model gains, which volume does not measure")
             return
-        if self.task.transfer is not None:
-            raise ValueError("incentives.method: with transfer nobody scores by itself, so coalitions cannot be valued; use volume")
-        if protocol in ("secureboost", *VERTICAL_NETWORKS):
-            raise ValueError(
-                "incentives.method: trees and networks have no score per party, so coalitions cannot be valued; use volume"
-            )
+        if protocol.unvalued is not None:
+            raise ValueError(f"incentives.method: {protocol.unvalued}; use volume")
         if "arbiter" not in roles and COALITION_WAIVER not in self.task.waivers:
             raise ValueError(
                 "incentives.method: without an arbiter nobody may see coalitions' scores; "
                 f"use volume, or sign the waiver {COALITION_WAIVER}"
             )
-        if incentives.absent == "retrain" and protocol == "logistic-guest":
-            raise ValueError(
-                "incentives.absent: each coalition's training would show the guest more directions of the hosts' columns, "
-                "and a single host's own; use mean, or logistic-arbiter"
-            )
+        if incentives.absent == "retrain" and protocol.unretrained is not None:
+            raise ValueError(f"incentives.absent: {protocol.unretrained}; use mean")
         if incentives.absent == "retrain" and len(roles) - roles.count("arbiter") > MOST_RETRAINED:
             raise ValueError(f"incentives.absent: retraining is for {MOST_RETRAINED} data parties at most; use mean")
 
     def parameters(self) -> dict[str, Parameter]:
         """Every training parameter with its default and what is allowed."""
-        return parameters(self.task.parameters, self.task.training)
+        return self.task.allowed_parameters()
 
     def choose(self, choices: Mapping[str, Any]) -> dict[str, Value]:
         """All parameters of a run from a form's choices; raises BadParameter."""
         return choose(self.parameters(), choices)
+
+    def chosen(self, parameters: Mapping[str, Any]) -> Parameters:
+        """A run's parameters, as its manifest has them, as an object of the protocol's own class."""
+        return self.task.parameter_model.model_validate(dict(parameters))
 
     def roles(self) -> dict[str, str]:
         """Role by party, in the agreement's order."""
         return {name: party.role for name, party in self.parties.items()}
 
     def table(self, party: str) -> TableTerms:
-        horizontal = self.task.horizontal
+        horizontal = self.task.horizontal_terms
         return self.tables.get(party, TableTerms()) if horizontal is None else horizontal.table()
 
     def document(self) -> dict[str, Any]:
@@ -236,6 +220,8 @@ class Terms(Strict):
         plain = self.model_dump(mode="json", by_alias=True)
         plain["parties"] = [{"name": name, **party} for name, party in plain["parties"].items()]
         plain["task"]["parameters"] = {name: one.document() for name, one in self.parameters().items()}
+        if self.schema_version == VERSION_1:
+            plain["task"] = {**dict.fromkeys(VERSION_1_SECTIONS), **plain["task"]}
         return plain
 
     @property

@@ -13,14 +13,15 @@ import pyarrow.parquet as pq
 from tombolo.cli.demo.hospitals import write_hospitals
 from tombolo.fl_tasks.learning.horizontal.statistics import statistics_of
 from tombolo.fl_tasks.learning.metrics import classification
-from tombolo.fl_tasks.learning.reference import Rows, reference_totals
 from tombolo.fl_tasks.learning.trees.boosting import Plan
 from tombolo.fl_tasks.learning.trees.growing import Derivatives, Local, grow
 from tombolo.fl_tasks.learning.trees.part import TreePart
 from tombolo.fl_tasks.models.reading import part_of_run
+from tombolo.fl_tasks.models.reference import LabelledRows, Pooled
 from tombolo.fl_tasks.protocols.horizontal_trees.messages import integers, units
 from tombolo.fl_tasks.runtime.context import PartyContext
 from tombolo.fl_tasks.workflow.aligned import features, label, load_aligned
+from tombolo.fl_tasks.workflow.parts import reference_of
 
 _AGREEMENT = Path(__file__).resolve().parents[1] / "federations" / "hospitals-trees"
 
@@ -50,7 +51,8 @@ def findings(out: Path, run: Callable[..., Mapping[str, Any]]) -> Iterator[tuple
     scale = units(plan, statistics_of(context.run_area(report["run"]).area("train")).label_scale)
     own = pooled(plan, part.base, scale, codes_[~test_], y_[~test_], part.rounds)
     yield "digits of training margins that agree with pooled trees'", _digits(np.abs(own - totals_[~test_]).max()), 9.0
-    reference = reference_totals(task, limits, params, part.rounds, codes_, Rows(y_, np.ones(len(y_)), test_))
+    rows = LabelledRows(y_, np.ones(len(y_)), test_)
+    reference = reference_of(task).totals(Pooled(task, limits, params, part.rounds, {"": codes_}, rows))
     theirs, ours = (classification(y_[test_], found)["auc"] for found in (reference, totals_[test_]))
     yield "AUC, XGBoost on all rows", theirs, None
     yield "AUC, federated", ours, theirs - 5e-4

@@ -27,10 +27,12 @@ from tombolo.agreements.reading import read_model
 from tombolo.agreements.terms import Terms
 from tombolo.cli.demo.digits import write_digits
 from tombolo.cli.simulate import simulated
+from tombolo.fl_tasks.learning import regression
 from tombolo.fl_tasks.learning.linear_part import partial_scores
 from tombolo.fl_tasks.learning.metrics import classification
 from tombolo.fl_tasks.learning.nets.training import Sample, Training
-from tombolo.fl_tasks.learning.reference import fit_alone
+from tombolo.fl_tasks.learning.parameters import Averaged
+from tombolo.fl_tasks.learning.terms import NetworkTerms
 from tombolo.fl_tasks.models.reading import part_of_run
 from tombolo.fl_tasks.protocols.horizontal_mlp.programs import Plan, addends, checked, moved, start
 from tombolo.fl_tasks.runtime.context import PartyContext
@@ -110,7 +112,7 @@ def heart(work: Work) -> Iterable[Finding]:
         test.append(aligned.test)
         totals.append(partial_scores(part, features(context, aligned)))
     x_, y_, test_, totals_ = (np.concatenate(parts) for parts in (x, y, test, totals))
-    weights, intercept = fit_alone("horizontal-logistic", x_[~test_], y_[~test_], 1e-3)
+    weights, intercept = regression.logistic(x_[~test_], y_[~test_], 1e-3)
     pooled = classification(y_[test_], x_[test_] @ weights + intercept)["auc"]
     federated = classification(y_[test_], totals_[test_])["auc"]
     yield Finding("AUC, pooled", pooled)
@@ -245,13 +247,14 @@ class Trial:
         return tried[max(found, key=lambda which: found[which])]
 
     def _accuracy(self, choices: Mapping[str, Any]) -> float:
-        params, network = self._terms.choose(choices), self._terms.task.network
+        params = Averaged.model_validate(self._terms.choose(choices))
+        network = self._terms.task.section(NetworkTerms)
         assert network is not None
         training = Training.of(network, params, self._columns)
-        numbers = float(params["server_rate"] or 0), float(params["norm_bound"] or 0)
-        plan = Plan(training, str(params["strategy"]), *numbers, None, 0.1, None)
+        numbers = params.server_rate, params.norm_bound
+        plan = Plan(training, params.strategy, *numbers, None, 0.1, None)
         state, nobody = start(plan), self._choosing.part(np.zeros(0, dtype=int))
-        for number in range(1, int(params["rounds"] or 0) + 1):
+        for number in range(1, params.rounds + 1):
             sums = sum(
                 addends(plan, state["w"], part, nobody, training.orders(len(part), party, number))
                 for party, part in self._parts.items()

@@ -27,13 +27,13 @@ from rich.table import Table
 from benchmarks.acceptance_horizontal import Finding
 from tombolo.agreements.reading import read_model
 from tombolo.agreements.tables import TableTerms
-from tombolo.agreements.task import TransferTerms
 from tombolo.agreements.terms import LimitTerms, Terms
 from tombolo.cli.simulate import simulated
 from tombolo.fl_tasks.learning.metrics import classification
 from tombolo.fl_tasks.protocols.transfer.components import Components
 from tombolo.fl_tasks.protocols.transfer.objective import Source
 from tombolo.fl_tasks.protocols.transfer.plain import self_learning, train
+from tombolo.fl_tasks.protocols.transfer.protocol import TransferParameters, TransferTerms
 from tombolo.fl_tasks.protocols.transfer.tower import Tower
 
 _DRAWS, _USERS = range(1, 6), 6000
@@ -111,19 +111,19 @@ class Draw:
 
     def plain(self, terms: Terms, number: int, labelled: int) -> dict[str, float]:
         """AUC on held-out users of transfer, and of the target alone by what it learnt with."""
-        assert terms.task.transfer is not None
+        transfer = terms.task.section(TransferTerms)
         held_out = np.arange(self.common, self.common + self.held_out)
         inputs, encoders = [], []
         for frame in (self.source, self.target):
             table = pa.Table.from_pandas(frame.drop(columns=["id", "y"], errors="ignore"), preserve_index=False)
             kept = ~np.isin(np.arange(len(frame)), held_out)
-            encoders.append(Components.fit(table, _clipped(table), kept, terms.limits, terms.task.transfer.components, "target"))
+            encoders.append(Components.fit(table, _clipped(table), kept, terms.limits, transfer.components, "target"))
             inputs.append(encoders[-1].transform(table))
-        params = terms.choose({"seed": number})
+        params = TransferParameters.model_validate(terms.choose({"seed": number}))
         labels, kept = self.source["y"].to_numpy(float), ~np.isin(np.arange(len(self.source)), held_out)
-        source = Source.of(inputs[0][kept], labels[kept], self.common, labelled, params["class_weights"] == "balanced")
-        found = train(terms.task.transfer, params, source, inputs[1][: self.common])
-        scores = Tower.of(terms.task.transfer, inputs[1].shape[1]).features(found.target, inputs[1][held_out]) @ found.phi
+        source = Source.of(inputs[0][kept], labels[kept], self.common, labelled, params.class_weights == "balanced")
+        found = train(transfer, params, source, inputs[1][: self.common])
+        scores = Tower.of(transfer, inputs[1].shape[1]).features(found.target, inputs[1][held_out]) @ found.phi
         columns = encoders[1].encoder.transform(table)
         alone = self_learning(columns[:labelled], labels[:labelled], columns[held_out])
         every = {"transfer": scores, **alone}

@@ -20,6 +20,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from tombolo.fl_tasks.protocols.lending_query.terms import QueryTerms
+
 LENDERS = ("leasing", "cards", "savings")
 EXAMPLE = Path(__file__).parents[1] / "federations" / "lending"
 BATCH, SAMPLE, TABLE_BYTES = 1000, 2000, 12
@@ -125,17 +127,16 @@ def whole(folder: Path, customers: int) -> dict[str, Any]:
     from tombolo.cli.simulation.driver import drive
     from tombolo.cli.simulation.layout import lay_out
     from tombolo.cli.simulation.lending import truth
+    from tombolo.fl_tasks.protocols.lending_query.asking import answers, propose_query, put_questions
+    from tombolo.fl_tasks.protocols.lending_query.building import propose_index
     from tombolo.fl_tasks.runtime.context import PartyContext
-    from tombolo.fl_tasks.workflow.index import propose_index
-    from tombolo.fl_tasks.workflow.query import answers, propose_query, put_questions
 
     laid = lay_out(patient(folder / "terms"), tables(folder, customers), None, folder / "run")
     for file in laid.settings.values():  # in the party's own process, where its CPU time is counted
         file.write_text(file.read_text(encoding="utf-8") + "workers: 1\n", encoding="utf-8")
     places = {party: PartyContext.open(laid.agreement, file) for party, file in laid.settings.items()}
     context = places["bank"]
-    assert laid.terms.task.query is not None
-    unit, found = laid.terms.task.query.unit, {}
+    unit, found = laid.terms.task.section(QueryTerms).unit, {}
 
     def run(kind: str, name: str) -> None:
         outcomes = drive(laid.settings, laid.agreement, name, lambda party, event: None)

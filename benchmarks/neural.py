@@ -55,7 +55,7 @@ def agreement(folder: Path, bottom: int, joint: int, dealer: bool) -> Path:
     """Terms of the benchmark: all rows are one batch."""
     import yaml
 
-    from tombolo.agreements.engine import DEALER_WAIVER
+    from tombolo.fl_tasks.learning.vertical.roles import DEALER_WAIVER
 
     terms = {
         "schema": "tombolo.terms/1",

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-PACKAGES = ("storage", "contracts", "fl_tasks", "operators")
+PACKAGES = ("tombolo.storage", "tombolo.agreements", "tombolo.fl_tasks", "tombolo.operators")
 
 
 def errors(out: Annotated[Path, typer.Option(help="Markdown file to write.")] = Path("docs/errors.md")) -> None:

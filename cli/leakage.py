@@ -8,42 +8,38 @@ from typing import Annotated
 
 import typer
 
-PAGES = {
+STAGE_PAGES = {
     "alignment.md": "alignment",
     "incentives.md": "incentives",
     "ledger.md": "settlement",
     "protocols/dealer.md": "linear-dealer",
-    "protocols/horizontal.md": "horizontal-logistic",
-    "protocols/horizontal-mlp.md": "horizontal-mlp",
-    "protocols/horizontal-trees.md": "horizontal-trees",
     "protocols/kkrt.md": "kkrt",
-    "protocols/lending.md": "lending-query",
-    "protocols/linear.md": "linear",
-    "protocols/logistic-arbiter.md": "logistic-arbiter",
-    "protocols/logistic-guest.md": "logistic-guest",
-    "protocols/logistic-taylor.md": "logistic-taylor",
     "protocols/secure-aggregation.md": "secure-aggregation",
-    "protocols/secureboost.md": "secureboost",
-    "protocols/transfer.md": "transfer",
-    "protocols/vertical-mlp.md": "vertical-mlp",
 }
-"""Page: whose messages it lists, by their name in :mod:`tombolo.fl_tasks.workflow.messages`; markers with a name of their own
-list another's."""
+"""Pages of what is no protocol: whose messages they list, by their name in :mod:`tombolo.fl_tasks.workflow.messages`."""
 _TABLE = re.compile(r"(<!-- leakage(?: ([a-z-]+))? -->\n).*?(<!-- /leakage -->)", re.DOTALL)
 
 
 def leakage(docs: Annotated[Path, typer.Option(help="Folder of the pages.")] = Path("docs")) -> None:
     """Write each protocol's table of messages, protections and what their recipients learn into its page."""
-    for name in PAGES:
+    for name in pages():
         path = docs / name
         path.write_text(with_table(path.read_text(), name))
         typer.echo(f"Wrote {path}.")
 
 
+def pages() -> dict[str, str]:
+    """All pages with leakage tables, by whose messages they list first; markers with a name of their own list another's."""
+    from tombolo.agreements.protocol import GROUP, protocol_named
+    from tombolo.storage.plugins import offered
+
+    protocols = [protocol_named(name).protocol for name in offered(GROUP)]
+    return {**STAGE_PAGES, **{one.page: one.name for one in protocols if one.page is not None}}
+
+
 def with_table(text: str, name: str) -> str:
     """A page with its tables between the markers made anew."""
-    from tombolo.fl_tasks.workflow.messages import message_set
+    from tombolo.fl_tasks.workflow.messages import every_set
 
-    return _TABLE.sub(
-        lambda found: found.group(1) + message_set(found.group(2) or PAGES[name]).leakage_table() + found.group(3), text
-    )
+    sets, usual = every_set(), pages()[name]
+    return _TABLE.sub(lambda found: found.group(1) + sets[found.group(2) or usual].leakage_table() + found.group(3), text)

@@ -34,12 +34,12 @@ def ask(agreement: Agreement, file: File = None, settings: Settings = None) -> N
 
     from rich.console import Console
 
+    from tombolo.fl_tasks.protocols.lending_query.asking import propose_query
+    from tombolo.fl_tasks.protocols.lending_query.asking import query as take_part
     from tombolo.fl_tasks.runtime.context import PartyContext
     from tombolo.fl_tasks.runtime.waiting import Wait
     from tombolo.fl_tasks.workflow.abort import abort
     from tombolo.fl_tasks.workflow.join import join
-    from tombolo.fl_tasks.workflow.query import propose_query
-    from tombolo.fl_tasks.workflow.query import query as take_part
     from tombolo.fl_tasks.workflow.settle import settle
 
     console = Console(stderr=True)
@@ -70,8 +70,8 @@ def answers(
 
 
 def _sealed(context: PartyContext, file: Path | None) -> str:
+    from tombolo.fl_tasks.protocols.lending_query.asking import put_questions, seal_questions
     from tombolo.fl_tasks.workflow.aligned import id_columns
-    from tombolo.fl_tasks.workflow.query import put_questions, seal_questions
 
     if file is not None:
         return put_questions(context, str(file.resolve()))
@@ -83,7 +83,7 @@ def _show(context: PartyContext, run: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from tombolo.fl_tasks.workflow.query import answers as answers_of
+    from tombolo.fl_tasks.protocols.lending_query.asking import answers as answers_of
 
     table = Table(title=f"Answers of {run}", title_justify="left")
     for name in ("person", "open loans", "exposure", "shown as"):

@@ -60,7 +60,7 @@ def simulated(
 
     laid = lay_out(agreement, data, split, out)
     stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%S}"
-    if laid.terms.task.query is not None:
+    if laid.terms.task.descriptor.family == "query":
         from tombolo.cli.simulation.lending import build_and_ask
 
         questions = assign(laid.roles, data)[next(party for party, role in laid.roles.items() if role == GUEST)]
@@ -79,8 +79,8 @@ def simulated(
 
 
 def _report(laid: Layout, initiator: str, run: str, outcomes: dict[str, Outcome], total: float) -> dict[str, Any]:
-    from tombolo.cli.simulation.comparison import compare
     from tombolo.cli.simulation.report import STAGES, build
+    from tombolo.fl_tasks.workflow.comparison import compare
 
     compared = compare(laid.agreement, laid.settings, run)
     seconds = {stage: outcomes[initiator].seconds[stage] for stage in STAGES}

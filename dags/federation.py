@@ -31,7 +31,7 @@ for folder in sorted(path.parent for path in settings.federations.glob("*/agreem
         role = agreement.roles().get(settings.party)
         if role is None:
             continue
-        asks = agreement.terms.task.query is not None
+        asks = agreement.terms.task.descriptor.family == "query"
         builders = (build_index_dag, build_query_dag) if asks else (build_training_dag, build_predict_dag)
         dags = [build(agreement, settings.party) for build in builders]
         if settings.party in agreement.terms.scores:

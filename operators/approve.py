@@ -11,7 +11,7 @@ from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
 from tombolo.operators.base import fail
-from tombolo.operators.runs import Kind, run_name
+from tombolo.operators.runs import run_name
 from tombolo.storage.errors import CodedError
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class DeclinableRunOperator(ApproveRunOperator):
 
     template_fields: Collection[str] = (*ApproveRunOperator.template_fields, "agreement", "run_id")
 
-    def __init__(self, *, agreement: str, run_id: str = "{{ dag_run.run_id }}", kind: Kind = "train", **kwargs: Any) -> None:
+    def __init__(self, *, agreement: str, run_id: str = "{{ dag_run.run_id }}", kind: str = "train", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.agreement, self.run_id, self.kind = agreement, run_id, kind
 

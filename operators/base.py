@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
-from tombolo.operators.runs import Kind, run_name
+from tombolo.operators.runs import run_name
 from tombolo.storage.errors import CodedError
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class FederatedOperator(BaseOperator):
     ui_color = "#e0ecf4"
     stage: ClassVar[str]
 
-    def __init__(self, *, agreement: str, run_id: str = "{{ dag_run.run_id }}", kind: Kind = "train", **kwargs: Any) -> None:
+    def __init__(self, *, agreement: str, run_id: str = "{{ dag_run.run_id }}", kind: str = "train", **kwargs: Any) -> None:
         kwargs.setdefault("retries", 4)
         kwargs.setdefault("retry_delay", timedelta(seconds=3))
         super().__init__(**kwargs)

@@ -29,17 +29,11 @@ class InviteOperator(FederatedOperator):
 
         form = context["params"]
         as_of = form.get("as_of") or context["dag_run"].run_after.isoformat()
-        if self.kind == "index":
-            from tombolo.fl_tasks.workflow.index import propose_index
-
-            made = propose_index(party, run, update=bool(form.get("update")), as_of=as_of)
-        elif self.kind == "query":
-            from tombolo.fl_tasks.workflow.query import propose_query
-
-            made = propose_query(party, run, str(form.get("questions") or ""), as_of=as_of)
+        protocol = party.terms.task.descriptor
+        if self.kind in protocol.proposals:
+            made = protocol.load(protocol.proposals[self.kind])(party, run, form, as_of)
         elif self.kind == "predict":
-            model = form.get("model") or registry.load(party)["version"]
-            made = invite(party, run, "predict", as_of=as_of, model=model)
+            made = invite(party, run, "predict", as_of=as_of, model=form.get("model") or registry.load(party)["version"])
         else:
             choices = {name: form[name] for name in party.terms.parameters() if name in form}
             made = invite(party, run, "train", choices, as_of=as_of)

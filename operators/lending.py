@@ -20,9 +20,9 @@ class BuildQueryIndexOperator(FederatedOperator):
     stage = "index"
 
     def work(self, party: PartyContext, run: str, wait: Wait, progress: Progress, context: Context) -> dict[str, Any]:
-        from tombolo.fl_tasks.workflow.index import index
+        from tombolo.fl_tasks.workflow.parts import stage_function
 
-        return index(party, run, wait, progress=progress)
+        return stage_function(party.terms.task, self.stage)(party, run, wait, progress=progress)
 
 
 class PrivateQueryOperator(FederatedOperator):
@@ -31,6 +31,6 @@ class PrivateQueryOperator(FederatedOperator):
     stage = "query"
 
     def work(self, party: PartyContext, run: str, wait: Wait, progress: Progress, context: Context) -> dict[str, Any]:
-        from tombolo.fl_tasks.workflow.query import query
+        from tombolo.fl_tasks.workflow.parts import stage_function
 
-        return query(party, run, wait, progress=progress)
+        return stage_function(party.terms.task, self.stage)(party, run, wait, progress=progress)

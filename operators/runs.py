@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
 
-Kind = Literal["train", "predict", "index", "query", "score"]
+from tombolo.agreements.kinds import JOINT
+
 INBOX = "tombolo_inbox"
 RETENTION = "tombolo_retention"
 _LONGEST = 180
 
 
-def run_name(run_id: str, kind: Kind = "train") -> str:
+def run_name(run_id: str, kind: str = "train") -> str:
     """The federation's run id for an Airflow run id; the same string when applied again.
 
     Every party's Airflow must accept it as a manual run's id, and every store as part of a key: other characters become
@@ -30,13 +30,12 @@ def dag_of(agreement: str, kind: str) -> str:
     return f"{agreement}_{kind}"
 
 
-def kind_of(run: str) -> Kind:
+def kind_of(run: str) -> str:
     """The kind of a run by its name."""
-    kinds: tuple[Kind, ...] = ("predict", "index", "query")
-    return next((kind for kind in kinds if run.startswith(f"{kind}.")), "train")
+    return next((kind for kind in JOINT if run.startswith(f"{kind}.")), "train")
 
 
-def agreement_of(dag_id: str) -> tuple[str, Kind] | None:
+def agreement_of(dag_id: str) -> tuple[str, str] | None:
     """Agreement and kind of the runs of a DAG, None where it has none; agreement names hold no underscore."""
     agreement, _, kind = dag_id.partition("_")
-    return (agreement, kind) if kind in ("train", "predict", "index", "query") else None  # type: ignore[return-value]
+    return (agreement, kind) if kind in JOINT else None

@@ -11,7 +11,7 @@ from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOpe
 from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, AssetWatcher, BaseOperator, CronTriggerTimetable, Param, TaskGroup
 
 from tombolo.agreements.agreement import Agreement
-from tombolo.agreements.parameters import KNOWN, Parameter
+from tombolo.agreements.parameters import Parameter
 from tombolo.operators.abort import AbortOperator
 from tombolo.operators.align import AlignEntitiesOperator
 from tombolo.operators.approve import ApproveRunOperator, DeclinableRunOperator
@@ -27,7 +27,7 @@ from tombolo.operators.monitor import MonitorOperator
 from tombolo.operators.predict import PredictOperator
 from tombolo.operators.publish import PublishModelOperator
 from tombolo.operators.retain import RetainOperator
-from tombolo.operators.runs import INBOX, RETENTION, Kind, dag_of
+from tombolo.operators.runs import INBOX, RETENTION, dag_of
 from tombolo.operators.score import ScoreOperator
 from tombolo.operators.settle import SettleOperator
 from tombolo.operators.train import TrainModelOperator
@@ -246,7 +246,7 @@ def _as_of() -> Param:
 
 def _field(one: Parameter) -> Param:
     """A form field that accepts what the terms allow and nothing else."""
-    known = KNOWN[one.name]
+    known = one.known
     kind = {int: "integer", float: "number", str: "string"}[known.kind]
     limits: dict[str, Any] = {"enum": list(one.allowed)} if one.allowed else {}
     limits |= {name: value for name, value in (("minimum", one.low), ("maximum", one.high)) if value is not None}
@@ -270,7 +270,7 @@ def _dag(agreement: Agreement, party: str, kind: str, schedule: Any, form: dict[
     )
 
 
-def _beginning(agreement: Agreement, party: str, kind: Kind) -> list[BaseOperator]:
+def _beginning(agreement: Agreement, party: str, kind: str) -> list[BaseOperator]:
     """Invite and join at who starts runs; elsewhere join, after a person's approval where the terms ask for one."""
     own: dict[str, Any] = {"agreement": agreement.name, "kind": kind}
     if _starts(agreement, party):
@@ -313,5 +313,5 @@ def _starts(agreement: Agreement, party: str) -> bool:
 
 
 def _may_skip(agreement: Agreement) -> bool:
-    horizontal = agreement.terms.task.horizontal
+    horizontal = agreement.terms.task.horizontal_terms
     return horizontal is not None and horizontal.absence != "wait"

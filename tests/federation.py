@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from tombolo.agreements.agreement import Agreement
-from tombolo.agreements.engine import DEALER_WAIVER
+from tombolo.fl_tasks.learning.vertical.roles import DEALER_WAIVER
 from tombolo.fl_tasks.runtime.context import PartyContext
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.fl_tasks.runtime.waiting import PeerAborted, Wait

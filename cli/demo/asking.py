@@ -19,14 +19,14 @@ def ask_lenders(up: Up) -> dict[str, Any]:
     """Build the index, ask about three people, and compare; returns what the report says. Raises DemoFailed."""
     import pandas as pd
 
+    from tombolo.fl_tasks.protocols.lending_query.asking import answers, put_questions
+    from tombolo.fl_tasks.protocols.lending_query.terms import QueryTerms
     from tombolo.fl_tasks.runtime.context import PartyContext
-    from tombolo.fl_tasks.workflow.query import answers, put_questions
 
     federation, guest = up.federation, up.federation.initiator
     building = up.run("index")
     context = PartyContext.open(federation.agreement, federation.settings[guest])
-    query = context.terms.task.query
-    assert query is not None
+    query = context.terms.task.section(QueryTerms)
     tables = {
         party: pd.read_parquet(federation.home(party) / "customers.parquet")
         for party, role in federation.roles.items()

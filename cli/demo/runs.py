@@ -63,7 +63,7 @@ class Up:
 
     def came_of(self, training: Followed, vanished: Collection[str] = ()) -> dict[str, Any]:
         """What the report says of a training run, beside the plain models of the same rows."""
-        from tombolo.cli.simulation.comparison import compare
+        from tombolo.fl_tasks.workflow.comparison import compare
 
         federation, initiator = self.federation, self.federation.initiator
         airflow, at = self.airflows[initiator], training.runs[initiator]

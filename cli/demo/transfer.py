@@ -103,9 +103,10 @@ def _aucs(terms: Any, frame: Any, common: int) -> dict[str, float]:
     from tombolo.fl_tasks.protocols.transfer.components import Components
     from tombolo.fl_tasks.protocols.transfer.objective import Source
     from tombolo.fl_tasks.protocols.transfer.plain import self_learning, train
+    from tombolo.fl_tasks.protocols.transfer.protocol import TransferParameters, TransferTerms
     from tombolo.fl_tasks.protocols.transfer.tower import Tower
 
-    transfer, params = terms.task.transfer, terms.choose({})
+    transfer, params = terms.task.section(TransferTerms), TransferParameters.model_validate(terms.choose({}))
     clinic = np.arange(common + diagnosis.CLINIC)
     hospital = np.r_[np.arange(common), clinic[-1] + 1 : clinic[-1] + 1 + diagnosis.HOSPITAL - common]
     new, labels = np.arange(hospital[-1] + 1, len(frame)), frame[diagnosis.LABEL].to_numpy(float)

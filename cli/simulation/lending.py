@@ -20,9 +20,10 @@ from tombolo.storage.roles import GUEST, HOST
 
 def build_and_ask(laid: Layout, questions: Path, choices: Mapping[str, Any], stamp: str, console: Console) -> dict[str, Any]:
     """Build an index and ask it; returns the report. Raises Misuse, RunFailed or a coded error."""
+    from tombolo.fl_tasks.protocols.lending_query.asking import answers, propose_query, put_questions
     from tombolo.fl_tasks.protocols.lending_query.questions import Questions
+    from tombolo.fl_tasks.protocols.lending_query.terms import QueryTerms
     from tombolo.fl_tasks.workflow.join import invite
-    from tombolo.fl_tasks.workflow.query import answers, propose_query, put_questions
     from tombolo.storage.errors import CodedError
 
     asker = next(party for party, role in laid.roles.items() if role == GUEST)
@@ -40,7 +41,7 @@ def build_and_ask(laid: Layout, questions: Path, choices: Mapping[str, Any], sta
         asked = drive(laid.settings, laid.agreement, query, listen)
     true, sealed = truth(laid, index), Questions.load(context.private.area("questions"), handle)
     canonical = dict(zip(sealed.shown, sealed.ids, strict=True))
-    unit = laid.terms.task.query.unit if laid.terms.task.query else 1
+    unit = laid.terms.task.section(QueryTerms).unit
     queries = [
         {
             "answer": {name: one[name] for name in ("loans", "exposure", "band")},
@@ -61,10 +62,10 @@ def build_and_ask(laid: Layout, questions: Path, choices: Mapping[str, Any], sta
 def truth(laid: Layout, run: str) -> dict[str, Counter[str]]:
     """Loans, exposure in units and number of lenders by canonical id, from every lender's own table of an index."""
     from tombolo.fl_tasks.protocols.lending_query.customers import Customers, unpack
+    from tombolo.fl_tasks.protocols.lending_query.terms import QueryTerms
     from tombolo.fl_tasks.workflow.align import pinned
 
-    query, found = laid.terms.task.query, {name: Counter[str]() for name in ("loans", "exposure", "lenders")}
-    assert query is not None
+    query, found = laid.terms.task.section(QueryTerms), {name: Counter[str]() for name in ("loans", "exposure", "lenders")}
     for party, role in laid.roles.items():
         if role == HOST:
             prepared = pinned(PartyContext.open(laid.agreement, laid.settings[party]), run)

@@ -12,17 +12,8 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import Any, TextIO
-
-STAGES = {
-    "train": ("join", "validate", "align", "train", "evaluate", "publish", "settle"),
-    "predict": ("join", "validate", "align", "predict", "settle"),
-    "index": ("join", "validate", "index", "settle"),
-    "query": ("join", "query", "settle"),
-}
 
 
 def main(settings: str, agreement: str, run: str) -> int:
@@ -31,18 +22,22 @@ def main(settings: str, agreement: str, run: str) -> int:
     os.dup2(2, 1)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     began = time.monotonic()
+    from tombolo.agreements.kinds import KINDS
     from tombolo.fl_tasks.runtime.context import PartyContext
     from tombolo.fl_tasks.runtime.waiting import Wait
     from tombolo.fl_tasks.workflow.join import invitation
+    from tombolo.fl_tasks.workflow.parts import stage_function
 
     context, stage = None, "open"
     try:
         context = PartyContext.open(agreement, Path(settings))
         _tell(events, event="open", seconds=time.monotonic() - began)
-        for stage in STAGES[invitation(context, run).kind]:
+        for stage in KINDS[invitation(context, run).kind].stages:
             _tell(events, event="stage", stage=stage)
             began, cpu = time.monotonic(), time.process_time()
-            result = _stage(stage)(context, run, Wait(math.inf), progress=lambda facts: _tell(events, event="facts", **facts))
+            result = stage_function(context.terms.task, stage)(
+                context, run, Wait(math.inf), progress=lambda facts: _tell(events, event="facts", **facts)
+            )
             seconds, cpu = time.monotonic() - began, time.process_time() - cpu
             _tell(events, event="done", stage=stage, seconds=seconds, cpu=cpu, result=result)
     except Exception as error:
@@ -50,12 +45,6 @@ def main(settings: str, agreement: str, run: str) -> int:
         return 1
     _tell(events, event="end", bytes_to=context.books(run).bytes_to(), artifacts=len(context.books(run).entries("sent")))
     return 0
-
-
-def _stage(name: str) -> Callable[..., Any]:
-    """The stage's function; what it needs is imported when it begins, so that a first stage is not kept waiting by the last."""
-    function: Callable[..., Any] = getattr(import_module(f"tombolo.fl_tasks.workflow.{name}"), name)
-    return function
 
 
 def _tell(events: TextIO, **facts: Any) -> None:

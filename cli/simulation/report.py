@@ -8,10 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from tombolo.cli.simulation.comparison import Comparison
+from tombolo.agreements.kinds import KINDS
 
-STAGES = ("join", "validate", "align", "train", "evaluate", "publish", "settle")
+if TYPE_CHECKING:
+    from tombolo.fl_tasks.workflow.comparison import Comparison
+
+STAGES = KINDS["train"].stages
 MODELS = {
     "federated": "federated",
     "pooled": "pooled",

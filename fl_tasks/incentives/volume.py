@@ -99,10 +99,10 @@ def shares(clients: Iterable[str], rows: Mapping[str, int]) -> dict[str, float]:
 
 def _listed(session: Session) -> dict[str, int]:
     """The aggregator's side: the signed counts that came in time, kept before anybody hears of them, and told to all."""
-    assert session.terms.task.horizontal is not None
+    assert session.terms.task.horizontal_terms is not None
     stored = session.area.get("counted")
     if stored is None:
-        there = session.gather("row_count", session.clients, session.terms.task.horizontal.step_seconds)
+        there = session.gather("row_count", session.clients, session.terms.task.horizontal_terms.step_seconds)
         stored = session.keep("counted", canonical(there))
     told = {name: _told(session, name) for name in parse(stored)}
     counts, signatures = ([one[at] for one in told.values()] for at in (0, 1))

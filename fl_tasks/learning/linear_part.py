@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tombolo.agreements.parameters import LINEAR, NEWTON
 from tombolo.fl_tasks.models.part import ModelPart, UnfitPart
 from tombolo.fl_tasks.tables.encoding import Encoder
 
@@ -19,7 +18,6 @@ from tombolo.fl_tasks.tables.encoding import Encoder
 class LinearPart(ModelPart):
     """Weights (d,) of the encoded columns, and the intercept (0 at hosts)."""
 
-    PROTOCOLS = (*LINEAR, *NEWTON)
     weights: npt.NDArray[np.float64]
     intercept: float
     encoder: Encoder

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tombolo.fl_tasks.learning.links import sigmoid, softmax
 from tombolo.storage.errors import CodedError
 
 Floats = npt.NDArray[np.float64]
@@ -24,13 +25,6 @@ class UnfitForMetrics(CodedError):
     code = "TMB-MODEL-001"
     cause = "The labelled rows at hand do not allow the quality of the model to be computed."
     remedy = "Hold out more rows (`test_fraction` or a split file) so that they hold both classes, or differing labels."
-
-
-def sigmoid(logits: npt.ArrayLike) -> Floats:
-    """1 / (1 + e^-u) without overflow; any shape."""
-    u = np.asarray(logits, dtype=np.float64)
-    small = np.exp(-np.abs(u))
-    return np.where(u >= 0, 1.0, small) / (1.0 + small)
 
 
 def classification(labels: npt.ArrayLike, logits: npt.ArrayLike) -> dict[str, float]:
@@ -69,13 +63,6 @@ def several_classes(labels: npt.ArrayLike, margins: npt.ArrayLike) -> dict[str, 
         raise UnfitForMetrics("There are none.")
     losses = np.log(softmax(u)[np.arange(len(y)), y] + 1e-300)
     return {"accuracy": float(np.mean(u.argmax(axis=1) == y)), "logloss": float(-losses.mean())}
-
-
-def softmax(margins: npt.ArrayLike) -> Floats:
-    """Probabilities of classes, shape (n, classes)."""
-    u = np.asarray(margins, dtype=np.float64)
-    powers = np.exp(u - u.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
 def measure(outcome: str, labels: npt.ArrayLike, scores: npt.ArrayLike) -> dict[str, float]:

@@ -5,32 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from tombolo.agreements.parameters import HORIZONTAL
+from tombolo.agreements.protocol import Protocol
 from tombolo.fl_tasks.learning.gains import PICTURE, SHARES, lift
 from tombolo.fl_tasks.learning.trees.part import importance
 
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 640, 320, 76, 18, 22, 46
-_PROTOCOLS = {
-    "linear": "vertical linear regression with an arbiter",
-    "logistic-arbiter": "vertical logistic regression, exact, with an arbiter",
-    "logistic-guest": "vertical logistic regression, exact, keys at the guest",
-    "logistic-taylor": "vertical logistic regression, Taylor form, with an arbiter",
-    "secureboost": "vertical boosted trees, keys at the guest",
-    "vertical-mlp": "a vertical network with units at every party",
-    "horizontal-linear": "horizontal linear regression by secure aggregation",
-    "horizontal-logistic": "horizontal logistic regression by secure aggregation",
-    "horizontal-mlp": "a network over clients' rows by federated averaging and secure aggregation",
-    "horizontal-trees": "horizontal boosted trees by secure aggregation",
-    "transfer": "federated transfer learning, keys at both parties",
-}
-
-_FORMS = {
-    "secureboost": "A sum of trees over binned columns",
-    "vertical-mlp": "A network of dense layers over standardised columns",
-    "horizontal-mlp": "A network of dense layers over standardised columns",
-    "horizontal-trees": "A sum of trees over binned columns",
-    "transfer": "The source's mean by label times what the target's net tells of its own users",
-}
 
 
 def loss_picture(losses: Sequence[float], title: str = "Training loss") -> str:
@@ -73,13 +52,13 @@ def _marks(last: int) -> Iterable[int]:
     return range(1, last + 1, step)
 
 
-def card(record: Mapping[str, Any], part: Mapping[str, Any] | None, picture: str | None) -> str:
+def card(record: Mapping[str, Any], part: Mapping[str, Any] | None, picture: str | None, protocol: Protocol) -> str:
     """The card of one party's registry record and part; ``picture`` is the file name of the loss curve beside it."""
-    run, joint = record["version"], record["protocol"] in HORIZONTAL
+    run, joint = record["version"], protocol.family == "horizontal"
     lines = [
         f"# Model {record['agreement']}, version {run}",
         "",
-        f"Trained by {len(record['parties'])} organisations together: {_PROTOCOLS.get(record['protocol'], record['protocol'])}. "
+        f"Trained by {len(record['parties'])} organisations together: {protocol.title}. "
         f"This card is written by **{_md(record['party'])}** ({record['role']})"
         f"{'' if joint else ' and describes its own part only'}.",
         "",
@@ -134,7 +113,7 @@ def card(record: Mapping[str, Any], part: Mapping[str, Any] | None, picture: str
         "",
         "## Limits of use",
         "",
-        f"{_FORMS.get(record['protocol'], 'A linear score over standardised columns')}. "
+        f"{protocol.form}. "
         f"It is valid for rows of the population that was {'trained on' if joint else 'aligned'}, at the parties named, "
         "with tables prepared as they were for training; watch the drift of its scores."
         f"{'' if joint else ' A part alone predicts nothing useful.'}",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, Protocol, Self
 
 import numpy.typing as npt
 import pyarrow as pa
@@ -48,7 +48,6 @@ class ModelPart(ABC):
     loss: tuple[float, ...]
     rounds: int
     document: Mapping[str, Any]
-    PROTOCOLS: ClassVar[tuple[str, ...]]
 
     @classmethod
     @abstractmethod

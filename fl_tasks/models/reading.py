@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from tombolo.fl_tasks.learning.linear_part import LinearPart
-from tombolo.fl_tasks.learning.trees.part import TreePart
+from tombolo.agreements.protocol import protocol_named
 from tombolo.fl_tasks.models import registry
 from tombolo.fl_tasks.models.part import ModelPart, UnfitPart
 from tombolo.fl_tasks.models.tensors import from_file
-from tombolo.fl_tasks.protocols.horizontal_mlp.model import NetworkPart
-from tombolo.fl_tasks.protocols.transfer.model import TransferPart
-from tombolo.fl_tasks.protocols.vertical_mlp.model import TowerPart
 from tombolo.fl_tasks.runtime.context import PartyContext
 from tombolo.storage.errors import CodedError
-
-_KINDS: tuple[type[ModelPart], ...] = (LinearPart, TreePart, NetworkPart, TowerPart, TransferPart)
-_BY_PROTOCOL = {name: kind for kind in _KINDS for name in kind.PROTOCOLS}
 
 
 class NotTrained(CodedError):
@@ -36,19 +29,21 @@ def part_of_version(context: PartyContext, version: str) -> ModelPart:
     return _part(context, registry.load_part(context, version), f"Version {version}.")
 
 
-def part_of_file(data: bytes) -> ModelPart:
-    """The part in a file. Raises :class:`UnfitPart`."""
+def part_of_file(data: bytes, plugins: Collection[str] = ()) -> ModelPart:
+    """The part in a file; its protocol may come from ``plugins`` besides Tombolo's own distribution. Raises :class:`UnfitPart`."""
     try:
         document = from_file(data)
     except ValueError:
         raise UnfitPart("It is no file of a model part.") from None
-    return part_of_document(document)
+    return part_of_document(document, plugins)
 
 
-def part_of_document(document: Mapping[str, Any]) -> ModelPart:
+def part_of_document(document: Mapping[str, Any], plugins: Collection[str] = ()) -> ModelPart:
     """The part that a document describes. Raises :class:`UnfitPart`."""
     try:
-        return _BY_PROTOCOL[document["protocol"]].read(document)
+        protocol = protocol_named(document["protocol"], plugins).protocol
+        part: ModelPart = protocol.load(str(protocol.model)).part.read(document)
+        return part
     except (AttributeError, KeyError, TypeError, ValueError):
         raise UnfitPart("A field is lacking or of another kind.") from None
 
@@ -56,4 +51,4 @@ def part_of_document(document: Mapping[str, Any]) -> ModelPart:
 def _part(context: PartyContext, stored: bytes | None, of: str) -> ModelPart:
     if stored is None:
         raise NotTrained(of, party=context.me)
-    return part_of_file(stored)
+    return part_of_file(stored, context.party_settings.plugins)

@@ -11,6 +11,7 @@ from typing import Any
 
 from tombolo.agreements.agreement import Agreement
 from tombolo.agreements.manifest import LateJoin, Manifest
+from tombolo.agreements.parameters import Parameters
 from tombolo.agreements.settings import AgreementSettings, PartySettings
 from tombolo.agreements.terms import Terms
 from tombolo.fl_tasks.crypto.prf import Prf
@@ -160,21 +161,21 @@ class PartyContext:
     @property
     def may_skip(self) -> bool:
         """Whether a run may begin without some clients."""
-        return self.terms.task.horizontal is not None and self.terms.task.horizontal.absence != "wait"
+        return self.terms.task.horizontal_terms is not None and self.terms.task.horizontal_terms.absence != "wait"
 
     @property
     def admits(self) -> bool:
         """Whether clients may join a run that has begun."""
-        return self.terms.task.horizontal is not None and self.terms.task.horizontal.absence == "admit"
+        return self.terms.task.horizontal_terms is not None and self.terms.task.horizontal_terms.absence == "admit"
 
     @property
     def clients(self) -> list[str]:
         """The agreement's clients, in its order."""
         return [party for party, role in self.roles.items() if role == CLIENT]
 
-    def params(self, run: str) -> dict[str, Any]:
+    def params(self, run: str) -> Parameters:
         """The run's parameters, all of them, as the manifest has them."""
-        return dict(self.agreed(run).invitation.parameters)
+        return self.terms.chosen(self.agreed(run).invitation.parameters)
 
     # -- exchanges and sessions ---------------------------------------------------------------------------------------------
 

@@ -9,10 +9,6 @@ from tombolo.storage.books import booking_name
 from tombolo.storage.ledger.chain import Chain
 from tombolo.storage.ledger.entries import Entry
 
-MONITOR, SCORE = "monitor", "score"
-OWN = (MONITOR, SCORE)
-"""Kinds of a run that is one party's own: no invitation, no manifest, no block."""
-
 
 def enter(context: PartyContext, run: str, kind: str, subject: str, **facts: Any) -> None:
     """Record one fact of a run, after the artifacts booked so far; repeating it changes nothing."""

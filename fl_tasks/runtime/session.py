@@ -13,10 +13,11 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
 
+from tombolo.agreements.parameters import Parameters, TrainingParameters
 from tombolo.fl_tasks.crypto.cluster import open_cluster
 from tombolo.fl_tasks.crypto.paillier import PrivateKey
 from tombolo.fl_tasks.crypto.pool import Pool, default_workers, open_pool
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from tombolo.agreements.terms import Terms
 
 Progress = Callable[[Mapping[str, Any]], None]
+P = TypeVar("P", bound=Parameters)
 log = logging.getLogger("tombolo")
 
 
@@ -65,7 +67,7 @@ class Session:
         me: str,
         roles: Mapping[str, str],
         terms: Terms,
-        params: Mapping[str, Any],
+        params: Parameters,
         exchange: Exchange,
         messages: MessageSet,
         stage: str,
@@ -81,7 +83,7 @@ class Session:
         copies: PrivateArea | None = None,
     ) -> None:
         self.me, self.roles, self.role, self.run = me, dict(roles), roles[me], exchange.run
-        self.terms, self.params, self.stage = terms, dict(params), stage
+        self.terms, self.params, self.stage = terms, params, stage
         self.run_area, self.area, self.history = run_area, run_area.area(stage), history
         self.enrolled = self.clients if enrolled is None else list(enrolled)
         self._copies = copies
@@ -241,8 +243,15 @@ class Session:
         """The state of the last finished round, with its number under ``round``."""
         return self._checkpoints.latest()
 
-    def rounds(self, limit: int) -> Iterator[int]:
-        """The rounds still to do, up to ``limit`` and to the end of this leg; ends after a checkpoint that says ``stopped``."""
+    def parameters(self, model: type[P]) -> P:
+        """The run's parameters as those of a class that the protocol's own parameters are of."""
+        assert isinstance(self.params, model), f"the run has no {model.__name__}"
+        return self.params
+
+    def rounds(self, limit: int | None = None) -> Iterator[int]:
+        """The rounds still to do, up to ``limit`` (by default what the parameters say) and to the end of this leg; ends after a
+        checkpoint that says ``stopped``."""
+        limit = self.parameters(TrainingParameters).rounds if limit is None else limit
         self.last_round = limit
         while True:
             state = self._checkpoints.latest()

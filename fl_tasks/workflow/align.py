@@ -9,9 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from tombolo.agreements.parameters import TrainingParameters
 from tombolo.fl_tasks.alignment import pair, ring
 from tombolo.fl_tasks.alignment.messages import MESSAGES
 from tombolo.fl_tasks.alignment.order import check_order, share_split
+from tombolo.fl_tasks.models.family import Training
 from tombolo.fl_tasks.runtime.context import PartyContext
 from tombolo.fl_tasks.runtime.record import enter
 from tombolo.fl_tasks.runtime.session import Progress, Session, log_progress
@@ -28,7 +30,7 @@ from tombolo.fl_tasks.workflow.aligned import (
     store_aligned,
     tableless,
 )
-from tombolo.fl_tasks.workflow.families import vertical_family
+from tombolo.fl_tasks.workflow.parts import vertical_model_of
 from tombolo.storage.canonical import parse
 from tombolo.storage.errors import CodedError
 from tombolo.storage.roles import ARBITER, CLIENT, GUEST, HOLDERS
@@ -84,7 +86,7 @@ def align(context: PartyContext, run: str, wait: Wait, progress: Progress = log_
 
 def _own_users(context: PartyContext, run: str) -> bool:
     """Whether a prediction is for this party's own users, whoever else has them or not."""
-    return context.terms.task.transfer is not None and context.manifest(run).invitation.kind == "predict"
+    return context.terms.task.descriptor.own_users and context.manifest(run).invitation.kind == "predict"
 
 
 def _align(context: PartyContext, session: Session, protocol: Any) -> None:
@@ -96,7 +98,7 @@ def _align(context: PartyContext, session: Session, protocol: Any) -> None:
         raise TooFewCommon(f"There are {len(rows)}; at least {least} are agreed.", party=session.me)
     ids = [prepared.ids[at] for at in rows]
     found = Aligned(prepared.table.take(pa.array(rows, pa.int64())), np.zeros(len(ids), dtype=bool))
-    own = _others(prepared, rows) if session.terms.task.transfer is not None else None
+    own = _others(prepared, rows) if session.terms.task.descriptor.own_users else None
     if predicting:
         check_order(session, ids)
     else:
@@ -104,7 +106,8 @@ def _align(context: PartyContext, session: Session, protocol: Any) -> None:
         found = Aligned(found.table, share_split(session, held_out, len(ids)))
         mine = _row_set(context, session, [one for one, out in zip(ids, found.test, strict=True) if not out])
         every = found if own is None else join_own(found, own)
-        vertical_family(context.terms.task.protocol).fit(context, session.run, features(context, every), ~every.test)
+        training = Training(context.terms, session.params, context.me)
+        vertical_model_of(context.terms.task).fit(training, features(context, every), ~every.test)
         check_order(session, ids)  # whoever sends its digest has passed the guards: a run that fails them books no row set anywhere
         session.history.keep(f"row-sets/{session.run}", mine.tobytes())
     store_aligned(context, session.run, found.table, found.test, own)
@@ -141,7 +144,9 @@ def _split(context: PartyContext, session: Session, ids: list[str]) -> npt.NDArr
     given = context.agreement_settings.split
     if given is None:
         test = np.zeros(len(ids), dtype=bool)
-        test[np.argsort(_hashes(context, ids, "split"))[: round(float(session.params["test_fraction"]) * len(ids))]] = True
+        test[
+            np.argsort(_hashes(context, ids, "split"))[: round(session.parameters(TrainingParameters).test_fraction * len(ids))]
+        ] = True
         return test
     from tombolo.agreements.settings import TableSettings
 

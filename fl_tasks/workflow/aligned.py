@@ -15,7 +15,7 @@ from tombolo.agreements.terms import AlignmentTerms
 from tombolo.fl_tasks.runtime.context import PartyContext
 from tombolo.storage.errors import CodedError
 from tombolo.storage.private import PrivateArea
-from tombolo.storage.roles import GUEST, HOLDERS, LABELLED
+from tombolo.storage.roles import LABELLED
 
 TEST, ID = "__test", "__id"
 _CHUNK_ROWS = 200_000
@@ -86,12 +86,9 @@ def _chunks(area: PrivateArea, prefix: str) -> list[pa.Table]:
 
 
 def tableless(context: PartyContext, run: str) -> bool:
-    """Whether this party brings no rows into a run: whoever has no table; the source when the target's own users are scored; and
-    who asks lenders."""
-    task, guest = context.terms.task, context.role == GUEST
-    source = task.transfer is not None and guest
-    asker = task.query is not None and guest
-    return context.role not in HOLDERS or asker or (source and context.manifest(run).invitation.kind == "predict")
+    """Whether this party brings no rows into a run: its role has no table, or none for runs of this kind."""
+    role = context.terms.task.descriptor.role(context.role)
+    return role is None or context.manifest(run).invitation.kind not in role.tables
 
 
 def id_columns(context: PartyContext) -> list[str]:
@@ -107,8 +104,8 @@ def features(context: PartyContext, aligned: Aligned) -> pa.Table:
 
 def feature_columns(context: PartyContext, names: Sequence[str]) -> list[str]:
     """Which of a table's columns are features: those that a horizontal agreement names, in its order; else all but the others."""
-    if context.terms.task.horizontal is not None:
-        return list(context.terms.task.horizontal.features)
+    if context.terms.task.horizontal_terms is not None:
+        return list(context.terms.task.horizontal_terms.features)
     other = other_columns(context)
     return [name for name in names if name not in other]
 
@@ -121,8 +118,8 @@ def other_columns(context: PartyContext) -> set[str]:
         other.add(terms.alignment.latest_by)
     if context.role in LABELLED:
         other.add(terms.task.label_column)
-        if terms.task.boosting is not None and terms.task.boosting.weight is not None:
-            other.add(terms.task.boosting.weight)
+        if terms.task.weight_column is not None:
+            other.add(terms.task.weight_column)
     return other
 
 
@@ -133,10 +130,8 @@ def label(context: PartyContext, aligned: Aligned) -> npt.NDArray[np.float64]:
 
 def weight(context: PartyContext, aligned: Aligned) -> npt.NDArray[np.float64]:
     """The weights of the guest's rows by the agreed column, all 1 without one; raises :class:`NoLabel`."""
-    boosting = context.terms.task.boosting
-    if boosting is None or boosting.weight is None:
-        return np.ones(len(aligned.test))
-    return _numbers(context, aligned, boosting.weight)
+    name = context.terms.task.weight_column
+    return np.ones(len(aligned.test)) if name is None else _numbers(context, aligned, name)
 
 
 def _numbers(context: PartyContext, aligned: Aligned, name: str) -> npt.NDArray[np.float64]:

@@ -176,8 +176,8 @@ def _kept(context: PartyContext, run: str) -> Closing:
 
 
 def _enough(context: PartyContext, closing: Closing) -> None:
-    assert context.terms.task.horizontal is not None
-    least = max(context.terms.task.horizontal.threshold_of(len(context.clients)), LEAST_SURVIVORS)
+    assert context.terms.task.horizontal_terms is not None
+    least = max(context.terms.task.horizontal_terms.threshold_of(len(context.clients)), LEAST_SURVIVORS)
     if len(closing.joined) < least:
         raise TooFewJoined(f"{len(closing.joined)} of at least {least}.", party=context.initiator)
 

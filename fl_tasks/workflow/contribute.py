@@ -56,7 +56,7 @@ def contribute(context: PartyContext, run: str, wait: Wait, progress: Progress) 
 def _training_facts(context: PartyContext, run: str, wait: Wait, progress: Progress) -> dict[str, Any]:
     incentives = context.terms.incentives
     assert incentives is not None
-    if context.terms.task.horizontal is not None:
+    if context.terms.task.horizontal_terms is not None:
         found = _row_facts(context, run, incentives, wait, progress)
         return {"contributions": found, "rewards": training_rewards(incentives, found, context.taking_part(run))}
     game = Game.of(context.terms, context.roles, bytes.fromhex(context.manifest(run).digest))
@@ -112,7 +112,7 @@ def _own_scores(
     held_out = table.filter(aligned.test)
     present = partial_scores(part, held_out)
     absent = 0.0 if anew else float(partial_scores(part, table.filter(~aligned.test)).mean())
-    prior = 0.0 if labels is None else _prior(context.terms.task.protocol, labels[~aligned.test])
+    prior = 0.0 if labels is None else _prior(context.terms.task.outcome, labels[~aligned.test])
 
     def scores_of(coalition: Coalition) -> Floats:
         if context.me not in coalition:
@@ -126,7 +126,7 @@ def _own_scores(
     return scores_of, None if labels is None else labels[aligned.test]
 
 
-def _prior(protocol: str, labels: Floats) -> float:
+def _prior(outcome: str, labels: Floats) -> float:
     """What one would score knowing nothing but the label's mean: that mean, or its logit."""
     mean = float(labels.mean())
-    return mean if protocol == "linear" else float(np.log(mean) - np.log1p(-mean))
+    return mean if outcome == "number" else float(np.log(mean) - np.log1p(-mean))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tombolo.agreements.parameters import HORIZONTAL
+from tombolo.agreements.task import TaskTerms
 from tombolo.fl_tasks.learning.gains import gains
 from tombolo.fl_tasks.learning.horizontal import quality, secagg
 from tombolo.fl_tasks.learning.horizontal.statistics import statistics_of
@@ -19,10 +19,10 @@ from tombolo.fl_tasks.runtime.record import enter
 from tombolo.fl_tasks.runtime.session import Progress, Session, log_progress
 from tombolo.fl_tasks.runtime.waiting import Wait
 from tombolo.fl_tasks.workflow.aligned import features, label, load_aligned
-from tombolo.fl_tasks.workflow.families import family_of
+from tombolo.fl_tasks.workflow.parts import horizontal_model_of, model_of
 from tombolo.storage.canonical import canonical, parse
 from tombolo.storage.errors import CodedError
-from tombolo.storage.roles import AGGREGATOR, ARBITER, DATA, EVERYONE, GUEST, INITIATORS
+from tombolo.storage.roles import AGGREGATOR, DATA, EVERYONE, GUEST, HOLDERS, INITIATORS
 from tombolo.storage.schema import Disclosed, Message, MessageSet, Public
 
 _AGGREGATE = "quality of the joint model, an aggregate over the held-out rows"
@@ -62,10 +62,9 @@ METRICS = MessageSet(
 )
 
 
-def evaluation_messages(protocol: str) -> MessageSet:
-    """The messages of evaluation: those that score rows of the protocol's models, and the metrics."""
-    sums = secagg.MESSAGES if protocol in HORIZONTAL else MessageSet("none")
-    return MessageSet("evaluation", sums, family_of(protocol).messages, METRICS)
+def evaluation_messages(task: TaskTerms) -> MessageSet:
+    """The messages of evaluation: sums over clients, or those that score rows of the protocol's models; and the metrics."""
+    return MessageSet("evaluation", model_of(task).messages if task.horizontal_terms is None else secagg.MESSAGES, METRICS)
 
 
 class QualityGateFailed(CodedError):
@@ -91,8 +90,8 @@ def evaluate(context: PartyContext, run: str, wait: Wait, progress: Progress = l
 
     Returns ``{"metrics": {...}, "rows": n, "quality": "passed" | "no gate"}``; repeating it changes nothing.
     """
-    with context.session(run, evaluation_messages(context.terms.task.protocol), "evaluate", wait, progress) as session:
-        if context.terms.task.horizontal is not None:
+    with context.session(run, evaluation_messages(context.terms.task), "evaluate", wait, progress) as session:
+        if context.terms.task.horizontal_terms is not None:
             evaluation = _stored(session, _summed(context, run, session))
         elif session.role == GUEST:
             totals, labels = _held_out_scores(context, run, session)
@@ -111,7 +110,7 @@ def evaluate(context: PartyContext, run: str, wait: Wait, progress: Progress = l
 def _names(session: Session) -> tuple[str, ...]:
     """Of the metrics: those of the outcome, and how far sums over bins may be from the AUC itself."""
     task = session.terms.task
-    return (*metric_names(task.outcome), *(quality.ERRORS[task.outcome] if task.horizontal is not None else ()))
+    return (*metric_names(task.outcome), *(quality.ERRORS[task.outcome] if task.horizontal_terms is not None else ()))
 
 
 def _summed(context: PartyContext, run: str, session: Session) -> dict[str, Any]:
@@ -129,8 +128,7 @@ def _summed(context: PartyContext, run: str, session: Session) -> dict[str, Any]
         return found
     aligned = load_aligned(context, run)
     part, held_out = part_of_run(context, run), features(context, aligned).filter(aligned.test)
-    totals = family_of(session.terms.task.protocol).totals(session, part, held_out, [])
-    assert totals is not None
+    totals = horizontal_model_of(session.terms.task).score(part, held_out)
     contribute_values(session, quality.addends(outcome, label(context, aligned)[aligned.test], totals, scale))
     heard = _heard(session)
     if session.me in session.terms.scores and len(totals):
@@ -142,16 +140,16 @@ def _held_out_scores(
     context: PartyContext, run: str, session: Session
 ) -> tuple[np.ndarray[Any, Any] | None, np.ndarray[Any, Any] | None]:
     """Total scores and labels of the held-out rows at the guest; nothing elsewhere."""
-    family = family_of(context.terms.task.protocol)
-    if session.role == ARBITER:
-        if family.assist is not None:
-            family.assist(session)
+    model = model_of(context.terms.task)
+    if session.role not in HOLDERS:
+        if model.assist is not None:
+            model.assist(session)
         return None, None
     aligned = load_aligned(context, run)
     if not aligned.test.any():
         raise NoHeldOutRows(party=session.me)
     held_out = features(context, aligned).filter(aligned.test)
-    totals = family.totals(session, part_of_run(context, run), held_out, [session.guest])
+    totals = model.totals(session, part_of_run(context, run), held_out, [session.guest])
     if session.role != GUEST:
         return None, None
     return totals, label(context, aligned)[aligned.test]
@@ -181,7 +179,7 @@ def _heard(session: Session) -> dict[str, Any]:
     if tuple(names) != expected or not all(map(math.isfinite, values)) or len(set(rows)) != 1 or rows[0] < 1:
         raise ForeignMetrics(party=session.initiator)
     heard: dict[str, Any] = {"metrics": dict(zip(names, values, strict=True)), "rows": rows[0], "histogram": None}
-    if session.me in session.terms.scores and session.terms.task.horizontal is None:
+    if session.me in session.terms.scores and session.terms.task.horizontal_terms is None:
         edges = Session.values(session.receive("score_edges", session.guest), "edge").to_pylist()
         shares = Session.values(session.receive("score_shares", session.guest), "share").to_pylist()
         sane = len(shares) == len(edges) + 1 and edges == sorted(edges) and all(0 <= share <= 1 for share in shares)

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from tombolo.agreements.manifest import Decline, Invitation, Join, Manifest
+from tombolo.agreements.manifest import Decline, Invitation, Join, Manifest, SoftwareDiffers
 from tombolo.fl_tasks.runtime.context import PartyContext
 from tombolo.fl_tasks.runtime.waiting import Watch
 from tombolo.storage.canonical import canonical, parse
@@ -108,6 +108,8 @@ def read_answer(invited: Invitation, exchange: Exchange, peer: str) -> Join | De
     answer = (Decline if isinstance(document, dict) and "decliner" in document else Join).from_document(document)
     if (answer.party, answer.run, answer.invitation_digest) != (peer, invited.run, invited.digest):
         raise BadJoin(party=peer)
+    if isinstance(answer, Join) and invited.software is not None and not invited.software.speaks_with(answer.software):
+        raise SoftwareDiffers(f"{answer.software or 'An older version'} there, {invited.software} invited.", party=peer)
     return answer
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tombolo.agreements.manifest import Invitation, Join, Kind, Manifest
+from tombolo.agreements.manifest import Invitation, Join, Manifest, Software, SoftwareDiffers
 from tombolo.fl_tasks.runtime.context import PartyContext
 from tombolo.fl_tasks.runtime.record import enter, enter_run
 from tombolo.fl_tasks.runtime.session import Progress, log_progress
@@ -63,7 +63,7 @@ class NoInvitation(CodedError):
 def invite(
     context: PartyContext,
     run: str,
-    kind: Kind = "train",
+    kind: str = "train",
     choices: Mapping[str, Any] | None = None,
     as_of: str | None = None,
     model: str | None = None,
@@ -84,6 +84,7 @@ def invite(
             "created": now.isoformat(),
             "expires": (now + timedelta(seconds=context.terms.deadlines.run)).isoformat(),
             "model": model or None,
+            "software": Software.of(context.terms.task.offered),
         }
     )
     stored = context.run_area(run).keep("invitation", canonical(proposed.document()))
@@ -177,6 +178,7 @@ def _joined(context: PartyContext, invited: Invitation, wait: Wait, approver: st
         seal=run_seal(run_secret(context, run)),
         approver=approver,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
+        software=Software.of(context.terms.task.offered),
     )
     stored = context.run_area(run).keep("join", canonical(mine.document()))
     send_to_all(context, exchange, "join", {"document": stored})
@@ -280,6 +282,9 @@ def _fetch_invitation(context: PartyContext, run: str) -> Invitation | None:
         raise BadInvitation(
             f"Digest {found.agreement_digest[:16]}..., ours is {context.agreement.digest[:16]}....", party=initiator
         )
+    ours = Software.of(context.terms.task.offered)
+    if not ours.speaks_with(found.software):
+        raise SoftwareDiffers(f"{found.software or 'An older version'} there, {ours} here.", party=initiator)
     if context.terms.choose(found.parameters) != found.parameters:
         raise BadInvitation("Its parameters are not complete.", party=initiator)
     return found

@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from tombolo.agreements.manifest import Invitation, LateJoin, Manifest
+from tombolo.agreements.manifest import Invitation, LateJoin, Manifest, Software, SoftwareDiffers
 from tombolo.fl_tasks.runtime.context import Absent, PartyContext
 from tombolo.fl_tasks.runtime.record import enter
 from tombolo.fl_tasks.runtime.waiting import PeerAborted, PeerSilent, RunExpired, Wait
@@ -56,6 +56,7 @@ def ask_admission(context: PartyContext, invited: Invitation, wait: Wait, approv
             seal=run_seal(run_secret(context, run)),
             approver=approver,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
+            software=Software.of(context.terms.task.offered),
         )
         stored = area.keep("late-join", canonical(late.document()))
         if not exchange.present(admission, context.initiator, 0):
@@ -145,16 +146,19 @@ def _read(context: PartyContext, run: str, exchange: Exchange, client: str) -> L
     late = LateJoin.from_document(parse(receipt.table.column("document")[0].as_py()))
     if (late.party, late.run, late.manifest) != (client, run, context.agreed(run).digest):
         raise BadJoin(party=client)
+    invited = context.agreed(run).invitation.software
+    if invited is not None and not invited.speaks_with(late.software):
+        raise SoftwareDiffers(f"{late.software or 'An older version'} there, {invited} invited.", party=client)
     return late
 
 
 def _send_copies(context: PartyContext, run: str, client: str) -> None:
     """What all clients were sent so far, at the addresses that it has for each of them."""
-    exchange, copies, protocol = context.exchange(run), context.run_area(run).area("copies"), context.terms.task.protocol
+    exchange, copies, task = context.exchange(run), context.run_area(run).area("copies"), context.terms.task
     for name in copies.names():
         round, step, message = name.split("/")
         table = pa.ipc.open_stream(pa.BufferReader(copies.get(name) or b"")).read_all()
         columns = {column: table.column(column).combine_chunks() for column in table.column_names}
-        known = declared(protocol, message)
+        known = declared(task, message)
         assert known is not None
         exchange.send(replace(known, step=step), client, int(round), columns)

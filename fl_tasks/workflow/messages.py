@@ -1,9 +1,13 @@
-"""All contracts in one registry: every message that may leave a party, for the leakage pages, the audit and the console."""
+"""All message sets in one registry: every message that may leave a party, for the leakage pages, the audit and the console."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from importlib import import_module
 
+from tombolo.agreements.protocol import GROUP, Protocol, protocol_named
+from tombolo.agreements.task import TaskTerms
+from tombolo.storage.plugins import offered
 from tombolo.storage.schema import Message, MessageSet
 
 STAGES = {
@@ -13,51 +17,50 @@ STAGES = {
     "kkrt": "tombolo.fl_tasks.alignment.messages:KKRT",
     "secure-aggregation": "tombolo.fl_tasks.learning.horizontal.secagg:MESSAGES",
     "evaluation": "tombolo.fl_tasks.workflow.evaluate:METRICS",
-    "scoring": "tombolo.fl_tasks.learning.vertical.scoring:MESSAGES",
-    "network-scoring": "tombolo.fl_tasks.protocols.vertical_mlp.scoring:MESSAGES",
-    "transfer-scoring": "tombolo.fl_tasks.protocols.transfer.scoring:MESSAGES",
-    "tree-scoring": "tombolo.fl_tasks.protocols.secureboost.scoring:MESSAGES",
     "incentives": "tombolo.fl_tasks.incentives.coalitions:MESSAGES",
     "volume": "tombolo.fl_tasks.incentives.volume:MESSAGES",
-    "lending-index": "tombolo.fl_tasks.protocols.lending_query.messages:INDEX",
     "settlement": "tombolo.fl_tasks.ledger.settlement.messages:SETTLEMENT",
     "live": "tombolo.fl_tasks.ledger.settlement.messages:LIVE",
     "abort": "tombolo.fl_tasks.runtime.aborts:ABORT",
 }
-"""Contracts of the stages that every agreement goes through."""
-
-PROTOCOLS = {
-    "linear": "tombolo.fl_tasks.protocols.linear.programs:MESSAGES",
-    "logistic-arbiter": "tombolo.fl_tasks.protocols.logistic_arbiter.programs:MESSAGES",
-    "logistic-guest": "tombolo.fl_tasks.protocols.logistic_guest.programs:MESSAGES",
-    "logistic-taylor": "tombolo.fl_tasks.protocols.logistic_taylor.programs:MESSAGES",
-    "linear-dealer": "tombolo.fl_tasks.protocols.linear.dealer:MESSAGES",
-    "logistic-arbiter-dealer": "tombolo.fl_tasks.protocols.logistic_arbiter.dealer:MESSAGES",
-    "logistic-taylor-dealer": "tombolo.fl_tasks.protocols.logistic_taylor.dealer:MESSAGES",
-    "secureboost": "tombolo.fl_tasks.protocols.secureboost.messages:MESSAGES",
-    "vertical-mlp": "tombolo.fl_tasks.protocols.vertical_mlp.messages:MESSAGES",
-    "vertical-mlp-dealer": "tombolo.fl_tasks.protocols.vertical_mlp.dealt:MESSAGES",
-    "vertical-mlp-split": "tombolo.fl_tasks.protocols.vertical_mlp.split:MESSAGES",
-    "horizontal-linear": "tombolo.fl_tasks.learning.horizontal.newton:MESSAGES",
-    "horizontal-logistic": "tombolo.fl_tasks.learning.horizontal.newton:MESSAGES",
-    "horizontal-mlp": "tombolo.fl_tasks.protocols.horizontal_mlp.programs:MESSAGES",
-    "horizontal-trees": "tombolo.fl_tasks.protocols.horizontal_trees.messages:MESSAGES",
-    "lending-query": "tombolo.fl_tasks.protocols.lending_query.messages:QUERY",
-    "transfer": "tombolo.fl_tasks.protocols.transfer.messages:MESSAGES",
-}
-"""Contracts of the training protocols, by the name that the terms give them, with the engine where it is not Paillier's."""
+"""Message sets of the stages that every agreement goes through."""
 
 
-def message_set(name: str) -> MessageSet:
-    """The contract of a stage or a protocol."""
-    module, _, attribute = {**STAGES, **PROTOCOLS}[name].partition(":")
+def sets_of(protocol: Protocol) -> Mapping[str, MessageSet]:
+    """The message sets of a protocol, by name: of its engines (the default one has the protocol's own name), of scoring, and
+    others."""
+    engines = {
+        protocol.name if number == 0 else f"{protocol.name}-{name}": protocol.load(engine.programs).messages
+        for number, (name, engine) in enumerate(protocol.engines.items())
+    }
+    scoring = None if protocol.model is None else protocol.load(protocol.model).messages
+    return {
+        **engines,
+        **({scoring.protocol: scoring} if scoring else {}),
+        **{name: protocol.load(part) for name, part in protocol.message_sets.items()},
+    }
+
+
+def stage_set(name: str) -> MessageSet:
+    """The message set of a stage."""
+    module, _, attribute = STAGES[name].partition(":")
     found: MessageSet = getattr(import_module(module), attribute)
     return found
 
 
-def declared(protocol: str, message: str) -> Message | None:
-    """How a message is declared under an agreement with this training protocol; None for one that neither it nor a stage knows."""
-    for name in (protocol, *STAGES):
-        if (name in STAGES or name in PROTOCOLS) and message in message_set(name):
-            return message_set(name)[message]
+def every_set(plugins: Collection[str] = ()) -> dict[str, MessageSet]:
+    """All message sets by name, those of ``plugins`` too."""
+    found = {name: stage_set(name) for name in STAGES}
+    for name in offered(GROUP, plugins):
+        found |= sets_of(protocol_named(name, plugins).protocol)
+    return found
+
+
+def declared(task: TaskTerms, message: str) -> Message | None:
+    """How a message is declared under an agreement with this task; None for one that neither it nor a stage knows."""
+    engine = task.descriptor.load(task.descriptor.engine(task.engine).programs).messages
+    for messages in (engine, *sets_of(task.descriptor).values(), *map(stage_set, STAGES)):
+        if message in messages:
+            found: Message = messages[message]
+            return found
     return None

@@ -9,16 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tombolo.fl_tasks.learning.metrics import (
-    HIGHER_IS_BETTER,
-    NOTICEABLE_DRIFT,
-    Histogram,
-    UnfitForMetrics,
-    measure,
-)
+from tombolo.fl_tasks.learning.metrics import HIGHER_IS_BETTER, NOTICEABLE_DRIFT, Histogram, UnfitForMetrics, measure
 from tombolo.fl_tasks.models import registry
 from tombolo.fl_tasks.runtime.context import PartyContext
-from tombolo.fl_tasks.runtime.record import MONITOR, enter, enter_run
+from tombolo.fl_tasks.runtime.record import enter, enter_run
 from tombolo.fl_tasks.runtime.session import Progress, log_progress
 from tombolo.fl_tasks.runtime.waiting import Wait
 from tombolo.fl_tasks.tables.ids import canonical_ids
@@ -50,7 +44,7 @@ def monitor(
     if booked is None:
         booked = area.keep(name, canonical(_observe(context, record)))
     found: dict[str, Any] = parse(booked)
-    enter_run(context, run, MONITOR, model=record["version"])
+    enter_run(context, run, "monitor", model=record["version"])
     facts = {name: found[name] for name in ("predicted_rows", "psi", "labelled_rows", "live")}
     enter(context, run, "monitoring", record["version"], **facts)
     progress({"stage": "monitor", "party": context.me, "psi": found["psi"], "drift": found["drift"]})

@@ -14,14 +14,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tombolo.fl_tasks.learning.metrics import presented
-from tombolo.fl_tasks.models import registry
 from tombolo.fl_tasks.models.reading import part_of_version
 from tombolo.fl_tasks.runtime.context import PartyContext
 from tombolo.fl_tasks.runtime.record import enter
 from tombolo.fl_tasks.runtime.session import Progress, log_progress
 from tombolo.fl_tasks.runtime.waiting import Wait
 from tombolo.fl_tasks.workflow.aligned import features, id_columns, load_aligned, tableless
-from tombolo.fl_tasks.workflow.families import family_of
+from tombolo.fl_tasks.workflow.parts import model_of
 from tombolo.storage.canonical import canonical, parse
 from tombolo.storage.errors import CodedError
 from tombolo.storage.roles import HOLDERS
@@ -44,20 +43,19 @@ def predict(context: PartyContext, run: str, wait: Wait, progress: Progress = lo
     version = context.manifest(run).invitation.model
     if not version:
         raise NoVersionNamed(f"Run {run}.", party=context.me)
+    model = model_of(context.terms.task)
     facts: dict[str, Any] = {"model": version, "rows": None, "scores": None}
     if context.role not in HOLDERS:
-        family = family_of(context.terms.task.protocol)
-        if family.assist is not None:
-            with context.session(run, family.messages, "predict", wait, progress) as session:
-                family.assist(session)
+        if model.assist is not None:
+            with context.session(run, model.messages, "predict", wait, progress) as session:
+                model.assist(session)
         enter(context, run, "prediction", version)
         return facts
-    published = registry.load(context, version)
     aligned = None if tableless(context, run) else load_aligned(context, run)
-    part, family = part_of_version(context, version), family_of(published["protocol"])
-    with context.session(run, family.messages, "predict", wait, progress) as session:
+    part = part_of_version(context, version)
+    with context.session(run, model.messages, "predict", wait, progress) as session:
         recipients = [party for party in session.terms.scores if party in session.roles]
-        totals = family.totals(session, part, None if aligned is None else features(context, aligned), recipients)
+        totals = model.totals(session, part, None if aligned is None else features(context, aligned), recipients)
         facts["rows"] = None if aligned is None else aligned.table.num_rows
         session.report(rows=facts["rows"])
     if totals is not None:

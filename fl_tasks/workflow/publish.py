@@ -85,7 +85,9 @@ def _write_card(context: PartyContext, run: str, record: dict[str, Any], part: M
     if curve:
         _write(folder / PICTURE, gains_picture({"this model": curve}, "Gains on held-out rows"))
     path = folder / "model-card.md"
-    _write(path, card(record, None if part is None else part.document, "loss.svg" if losses else None))
+    _write(
+        path, card(record, None if part is None else part.document, "loss.svg" if losses else None, context.terms.task.descriptor)
+    )
     return str(path)
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from tombolo.fl_tasks.incentives.game import Game
 from tombolo.fl_tasks.incentives.shapley import Coalition
 from tombolo.fl_tasks.learning.linear_part import LinearPart
-from tombolo.fl_tasks.learning.reference import fit_alone
+from tombolo.fl_tasks.learning.parameters import Penalised
 from tombolo.fl_tasks.learning.vertical.block import Block
 from tombolo.fl_tasks.models.reading import part_of_run
 from tombolo.fl_tasks.runtime.checkpoints import pack, unpack
@@ -18,7 +18,7 @@ from tombolo.fl_tasks.runtime.context import PartyContext
 from tombolo.fl_tasks.runtime.session import Progress
 from tombolo.fl_tasks.runtime.waiting import Wait
 from tombolo.fl_tasks.workflow.aligned import features, label, load_aligned
-from tombolo.fl_tasks.workflow.train import PROTOCOLS
+from tombolo.fl_tasks.workflow.parts import programs_of, reference_of
 from tombolo.storage.roles import ARBITER, GUEST
 
 Weights = npt.NDArray[np.float64]
@@ -55,7 +55,9 @@ def _weights(context: PartyContext, run: str, game: Game, number: int, wait: Wai
     block = _block(context, run, part)
     if len(coalition) == 1:
         assert block.y is not None
-        weights, intercept = fit_alone(context.terms.task.protocol, block.x, block.y, float(context.params(run)["l2"]))
+        alone, params = reference_of(context.terms.task).alone, context.params(run)
+        assert alone is not None and isinstance(params, Penalised)
+        weights, intercept = alone(block.x, block.y, params.l2)
         return np.concatenate([[intercept], weights])
     return _train(context, run, coalition, number, block, wait, progress)
 
@@ -63,14 +65,14 @@ def _weights(context: PartyContext, run: str, game: Game, number: int, wait: Wai
 def _train(
     context: PartyContext, run: str, coalition: Coalition, number: int, block: Block | None, wait: Wait, progress: Progress
 ) -> Weights:
-    protocol = PROTOCOLS[context.terms.task.training]
+    programs = programs_of(context.terms.task)
     among = {party for party, role in context.roles.items() if party in coalition or role == ARBITER}
     stage = f"retrain-{number:04d}"
-    with context.session(run, protocol.MESSAGES, stage, wait, progress, settling=True, among=among) as session:
+    with context.session(run, programs.messages, stage, wait, progress, settling=True, among=among) as session:
         if block is None:
-            protocol.arbiter(session)
+            programs.help(session)
             return np.zeros(0)
-        state = protocol.guest(session, block) if session.role == GUEST else protocol.host(session, block)
+        state = programs.data[session.role](session, block)
         return np.asarray(state["w"], dtype=np.float64)
 
 

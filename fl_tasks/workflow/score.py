@@ -5,17 +5,16 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from tombolo.agreements.parameters import HORIZONTAL
 from tombolo.fl_tasks.models import registry
 from tombolo.fl_tasks.models.reading import part_of_version
 from tombolo.fl_tasks.runtime.context import PartyContext
-from tombolo.fl_tasks.runtime.record import SCORE, enter, enter_run
+from tombolo.fl_tasks.runtime.record import enter, enter_run
 from tombolo.fl_tasks.runtime.session import Progress, log_progress
 from tombolo.fl_tasks.runtime.waiting import Wait
 from tombolo.fl_tasks.tables.prepared import prepared
 from tombolo.fl_tasks.tables.source import read_table
 from tombolo.fl_tasks.workflow.aligned import feature_columns, id_columns
-from tombolo.fl_tasks.workflow.families import own_totals
+from tombolo.fl_tasks.workflow.parts import horizontal_model_of
 from tombolo.fl_tasks.workflow.predict import deliver
 from tombolo.storage.errors import CodedError
 from tombolo.storage.roles import CLIENT
@@ -40,7 +39,7 @@ def score(
     Scores go where those of a prediction go, to be monitored with them; repeating changes nothing. Returns version, counts and the
     path. ``wait`` is unused: nobody is waited for. Raises :class:`NotWhole`, NoSuchModel, and what a table can be refused for.
     """
-    if context.role != CLIENT or context.terms.task.protocol not in HORIZONTAL:
+    if context.role != CLIENT:
         raise NotWhole(party=context.me)
     record = registry.load(context, version)
     parameters = {"as_of": as_of or datetime.now(UTC).isoformat(timespec="seconds"), "run": run}
@@ -49,9 +48,9 @@ def score(
         read_table(context.agreement_settings.predict_table, context.party_settings.folder, parameters, id_columns(context)),
     ).table
     rows = table.select(feature_columns(context, table.column_names))
-    totals = own_totals(record["protocol"], part_of_version(context, record["version"]), rows)
+    totals = horizontal_model_of(context.terms.task).score(part_of_version(context, record["version"]), rows)
     path = deliver(context, run, record["version"], table, totals)
-    enter_run(context, run, SCORE, model=record["version"])
+    enter_run(context, run, "score", model=record["version"])
     enter(context, run, "prediction", record["version"], rows=table.num_rows, scores=True)
     progress({"stage": "score", "party": context.me, "rows": table.num_rows})
     return {"model": record["version"], "rows": table.num_rows, "scores": str(path)}

@@ -91,7 +91,7 @@ def _settle(context: PartyContext, run: str, wait: Wait, progress: Progress) -> 
     }
     members = {name: member.verify for name, member in context.agreement.members.items()}
     seat = Seat(context.keys.signing, members, ledger.area("votes"))
-    if context.terms.task.horizontal is not None:  # what came too late for its step is not lost to the books
+    if context.terms.task.horizontal_terms is not None:  # what came too late for its step is not lost to the books
         exchange = context.exchange(run)
         for peer in context.taking_part(run):
             if peer != context.me:

@@ -10,7 +10,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tombolo.fl_tasks.models.reading import part_of_version
-from tombolo.fl_tasks.protocols.lending_query.customers import Customers
 from tombolo.fl_tasks.runtime.context import PartyContext
 from tombolo.fl_tasks.runtime.record import enter
 from tombolo.fl_tasks.runtime.session import Progress, log_progress
@@ -47,9 +46,10 @@ def validate(context: PartyContext, run: str, wait: Wait, progress: Progress = l
     prepared = prepare(context, run)
     invitation = context.manifest(run).invitation
     training = invitation.kind == "train"
-    if context.terms.task.query is not None:
-        _check_customers(context, prepared)
-    elif training and context.role in LABELLED:
+    protocol = context.terms.task.descriptor
+    if protocol.table_check is not None:
+        protocol.load(protocol.table_check)(context, prepared)
+    if training and context.role in LABELLED:
         _check_label(context, prepared.table)
     if training:
         _check_values(context, prepared.table)
@@ -63,26 +63,17 @@ def validate(context: PartyContext, run: str, wait: Wait, progress: Progress = l
     return {"rows": kept["rows"], **found}
 
 
-def _check_customers(context: PartyContext, prepared: Prepared) -> None:
-    """A lender's customers hold the agreed columns."""
-    assert context.terms.task.query is not None
-    try:
-        Customers.of(prepared.table, prepared.ids, context.terms.task.query)
-    except CodedError as error:
-        raise error.at(context.me) from None
-
-
 def _check_label(context: PartyContext, table: pa.Table) -> None:
     """Labels, and weights where the terms name a column of them: finite numbers; of classes, all that are agreed."""
     task = context.terms.task
-    if task.boosting is not None and task.boosting.weight is not None:
-        _finite_numbers(context, table, task.boosting.weight)
+    if task.weight_column is not None:
+        _finite_numbers(context, table, task.weight_column)
     name = task.label_column
     classes = set(_finite_numbers(context, table, name))
-    if task.outcome == "binary" and (classes - {0.0, 1.0} or (task.horizontal is None and len(classes) < 2)):
+    if task.outcome == "binary" and (classes - {0.0, 1.0} or (task.horizontal_terms is None and len(classes) < 2)):
         raise NoLabel(f"Column {name} must hold both 0 and 1, and nothing else.", party=context.me)
     if task.outcome == "classes":
-        known, every = {float(one) for one in range(task.classes)}, task.horizontal is None
+        known, every = {float(one) for one in range(task.classes)}, task.horizontal_terms is None
         if classes - known or (every and known - classes):
             held = "every class" if every else "classes"
             raise NoLabel(f"Column {name} must hold {held} from 0 to {task.classes - 1}, and no other.", party=context.me)

@@ -9,7 +9,7 @@ from typing import Annotated
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
 from fastapi import Depends
 
-from tombolo.operators.runs import Kind, run_name
+from tombolo.operators.runs import run_name
 
 _NEWEST = 5000
 
@@ -33,7 +33,7 @@ class DagRun:
 
 
 Reader = Callable[[str], bool]
-Finder = Callable[[str, str, Kind], DagRun | None]
+Finder = Callable[[str, str, str], DagRun | None]
 
 
 def reader(user: GetUserDep) -> Reader:
@@ -54,7 +54,7 @@ def finder(user: GetUserDep) -> Finder:
     from airflow.api_fastapi.app import get_auth_manager
     from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
 
-    def find(dag_id: str, run: str, kind: Kind) -> DagRun | None:
+    def find(dag_id: str, run: str, kind: str) -> DagRun | None:
         details = DagDetails(id=dag_id)
         entity = DagAccessEntity.TASK_INSTANCE
         tasks = get_auth_manager().is_authorized_dag(method="GET", access_entity=entity, details=details, user=user)
@@ -63,7 +63,7 @@ def finder(user: GetUserDep) -> Finder:
     return find
 
 
-def dag_run(dag_id: str, run: str, kind: Kind, tasks: bool = True) -> DagRun | None:
+def dag_run(dag_id: str, run: str, kind: str, tasks: bool = True) -> DagRun | None:
     """The DAG run whose id makes the federation's run id; None where Airflow does not have it (any more)."""
     from airflow.models.dagrun import DagRun as Row
     from airflow.models.taskinstance import TaskInstance

@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from tombolo.agreements.terms import Terms
+from tombolo.fl_tasks.learning.terms import PrivacyTerms
 
 CENTRE = ("aggregator",)
 
@@ -32,7 +33,7 @@ def terms(clients: int = 4, others: tuple[str, ...] = CENTRE, horizontal: dict[s
 
 @pytest.mark.parametrize(("clients", "least"), [(3, 3), (4, 3), (5, 4), (6, 5), (7, 5), (9, 7)])
 def test_the_least_threshold_is_just_above_two_thirds(clients, least):
-    horizontal = terms(clients).task.horizontal
+    horizontal = terms(clients).task.horizontal_terms
     assert horizontal.threshold_of(clients) == least
     assert terms(clients, horizontal={"threshold": least}).roles()
     for refused in (least - 1, clients + 1):
@@ -47,15 +48,15 @@ def test_the_least_threshold_is_just_above_two_thirds(clients, least):
         ({"others": ()}, "exactly one aggregator"),
         ({"others": ("aggregator", "aggregator")}, "exactly one aggregator"),
         ({"others": ("aggregator", "arbiter")}, "nobody else"),
-        ({"task": {"horizontal": None}}, "have it, and only they"),
-        ({"task": {"protocol": "linear"}}, "have it, and only they"),
-        ({"task": {"label": {"column": "a"}}}, "the label is none"),
+        ({"task": {"horizontal": None}}, "Field required"),
+        ({"task": {"protocol": "linear"}}, "Extra inputs"),
+        ({"task": {"label": {"column": "a"}}}, "the label is no feature"),
         ({"task": {"parameters": {"key_bits": 2048}}}, "has no key_bits"),
         ({"horizontal": {"features": {}}}, "features"),
-        ({"horizontal": {"features": {"a": {"missing": "level"}}}}, "with horizontal-trees only"),
+        ({"horizontal": {"features": {"a": {"missing": "level"}}}}, "only with trees"),
         ({"horizontal": {"features": {"a": {"range": [1, 1]}}}}, "lower end first"),
-        ({"horizontal": {"features": {"a": {"range": [0, 1], "levels": ["x"]}}}}, "levels have none"),
-        ({"task": {"boosting": {}}}, "have it, and only they"),
+        ({"horizontal": {"features": {"a": {"range": [0, 1], "levels": ["x"]}}}}, "has no range"),
+        ({"task": {"boosting": {}}}, "Extra inputs"),
         ({"task": {"protocol": "horizontal-trees", "boosting": {"weight": "w"}}}, "says objective and classes"),
         ({"task": {"protocol": "horizontal-trees", "parameters": {"subsample": 0.5}}}, "has no subsample"),
         ({"horizontal": {"features": {"a": {"levels": ["x", "x"]}}}}, "each once"),
@@ -66,9 +67,9 @@ def test_the_least_threshold_is_just_above_two_thirds(clients, least):
         ({"incentives": {"budget": 100, "method": "volume", "live": {"budget": 1}}}, "incentives.live"),
         ({"incentives": {"budget": 100, "method": "volume", "metric": "rmse"}}, "not measured by"),
         ({"horizontal": {"absence": "late"}}, "absence"),
-        ({"task": {"network": {}}}, "have it, and only they"),
-        ({"task": {"privacy": {"delta": 1e-5, "noise": 1}}}, "range is needed for a|only that"),
-        ({"horizontal": {"features": {"a": {"range": [0, 1]}}}}, "only they"),
+        ({"task": {"network": {}}}, "Extra inputs"),
+        ({"task": {"privacy": {"delta": 1e-5, "noise": 1}}}, "Extra inputs"),
+        ({"horizontal": {"features": {"a": {"range": [0, 1]}}}}, "of use for trees"),
         ({"horizontal": {"features": {"a": {"range": [1, 1]}}}}, "upper end above"),
     ],
 )
@@ -90,7 +91,7 @@ def test_what_a_network_predicts():
     assert terms(task={"protocol": "horizontal-mlp"}).task.outcome == "binary"
     task = terms(task={"protocol": "horizontal-mlp", "network": {"outcome": "classes", "classes": 10, "hidden": [8, 4]}}).task
     assert (task.outcome, task.classes) == ("classes", 10)
-    assert network(**PRIVATE).task.privacy.clip == 1.0
+    assert network(**PRIVATE).task.section(PrivacyTerms).clip == 1.0
     assert network(**PRIVATE, network={"outcome": "number"}, label={"column": "y", "range": [0, 9]}).task.outcome == "number"
 
 
@@ -105,7 +106,7 @@ def test_what_a_network_predicts():
         ({"parameters": {"strategy": "fedsgd"}}, "must be one of fedavg"),
         ({"parameters": {"strategy": {"default": "fedavg", "min": 0, "max": 1}}}, "must be one of fedavg"),
         ({"parameters": {"tolerance": 0.1}}, "has no tolerance"),
-        ({}, "only they"),
+        ({}, "of use for trees"),
         ({"privacy": {"delta": 1e-5}}, "either epsilon or noise"),
         ({"privacy": {"delta": 1e-5, "epsilon": 1, "noise": 1}}, "either epsilon or noise"),
         ({"privacy": {"delta": 0, "epsilon": 1}}, "delta"),

@@ -12,9 +12,14 @@ from hypothesis import strategies as st
 
 from tombolo.agreements.manifest import BadManifest, Invitation, Join, Manifest
 from tombolo.agreements.parameters import BadParameter, choose, parameters
+from tombolo.fl_tasks.learning.parameters import Averaged
+from tombolo.fl_tasks.protocols.linear.protocol import LinearParameters
+from tombolo.fl_tasks.protocols.logistic_arbiter.protocol import LogisticParameters
 
 ALLOWED = parameters(
-    {"rounds": {"default": 20, "min": 5, "max": 50}, "l2": {"default": 0.1, "allowed": [0.1, 1.0]}}, "logistic-arbiter"
+    {"rounds": {"default": 20, "min": 5, "max": 50}, "l2": {"default": 0.1, "allowed": [0.1, 1.0]}},
+    LogisticParameters,
+    "logistic-arbiter",
 )
 NOW = "2026-01-01T00:00:00+00:00"
 
@@ -45,11 +50,11 @@ def test_unknown_fixed_and_foreign_parameters():
         with pytest.raises(BadParameter):
             choose(ALLOWED, choices)
     with pytest.raises(BadParameter, match="batch_rows"):
-        parameters({"batch_rows": 100}, "logistic-arbiter")
+        parameters({"batch_rows": 100}, LogisticParameters, "logistic-arbiter")
 
 
 def test_a_word_is_one_of_those_that_there_are():
-    allowed = parameters({"strategy": {"default": "fedprox", "allowed": ["fedavg", "fedprox"]}}, "horizontal-mlp")
+    allowed = parameters({"strategy": {"default": "fedprox", "allowed": ["fedavg", "fedprox"]}}, Averaged, "horizontal-mlp")
     assert choose(allowed, {})["strategy"] == "fedprox"
     assert choose(allowed, {"strategy": "fedavg"})["strategy"] == "fedavg"
     for refused in ("fedadam", "FedAvg", 1, None, True):
@@ -58,7 +63,11 @@ def test_a_word_is_one_of_those_that_there_are():
 
 
 def test_short_keys_are_refused_outside_the_tests():
-    program = "from tombolo.agreements.parameters import parameters; parameters({'key_bits': 1024}, 'linear')"
+    program = (
+        "from tombolo.agreements.parameters import parameters\n"
+        "from tombolo.fl_tasks.protocols.linear.protocol import LinearParameters\n"
+        "parameters({'key_bits': 1024}, LinearParameters, 'linear')"
+    )
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
     for environment in (
         {**clean, "TOMBOLO_TEST_KEYS": "1"},
@@ -69,7 +78,7 @@ def test_short_keys_are_refused_outside_the_tests():
         )
         assert run.returncode != 0
         assert "TMB-TERMS-002" in run.stderr
-    assert parameters({"key_bits": 1024}, "linear")["key_bits"].default == 1024
+    assert parameters({"key_bits": 1024}, LinearParameters, "linear")["key_bits"].default == 1024
 
 
 def invitation(**changes) -> Invitation:

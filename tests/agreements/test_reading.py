@@ -10,10 +10,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tombolo.agreements.parameters import KNOWN
+from tombolo.agreements.parameters import known
+from tombolo.agreements.protocol import GROUP, protocol_named
 from tombolo.agreements.reading import BadDocument, read_model, read_yaml
 from tombolo.agreements.settings import AgreementSettings, NoSettings, PartySettings
-from tombolo.agreements.task import BoostingTerms, NetworkTerms, PrivacyTerms, TaskTerms
+from tombolo.agreements.task import TaskTerms
 from tombolo.agreements.terms import (
     AlignmentTerms,
     DeadlineTerms,
@@ -24,7 +25,9 @@ from tombolo.agreements.terms import (
     RetentionTerms,
     Terms,
 )
+from tombolo.fl_tasks.learning.terms import BoostingTerms, NetworkTerms, PrivacyTerms
 from tombolo.storage.identity import BadKeyMaterial, PartyKeys
+from tombolo.storage.plugins import offered
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = sorted((ROOT / "federations").glob("*/agreement.yaml"))
@@ -91,10 +94,10 @@ def test_the_digest_is_that_of_the_meaning(data):
     ("old", "new", "expected"),
     [
         ("  lab: {role: host}", "  lab: {rule: host}", "agreement.yaml:5: parties.lab.rule: unknown field; did you mean role?"),
-        ("    rounds: 9", "    roundz: 9", "agreement.yaml:12: task.parameters.roundz: linear has no roundz"),
+        ("    rounds: 9", "    roundz: 9", "agreement.yaml:12: task.parameters.roundz: linear with engine paillier has no roundz"),
         ("    rounds: 9", "    rounds: {default: 9, min: 10, max: 20}", ":12: task.parameters.rounds: rounds must lie"),
-        ("  lab: {role: host}\n", "", "agreement.yaml:3: parties: exactly one guest"),
-        ("  notary: {role: arbiter}\n", "", "agreement.yaml:7: task.protocol: linear needs an arbiter"),
+        ("  lab: {role: host}\n", "", "agreement.yaml:3: parties: linear needs exactly one guest"),
+        ("  notary: {role: arbiter}\n", "", "linear needs exactly one guest, at least one host, exactly one arbiter"),
         ("name: trial", "name: trial\nname: other", "agreement.yaml:3: name stands twice"),
         ("name: trial", "name: trial\nschedule: often", "agreement.yaml:3: schedule: a cron expression"),
         ("name: trial", "name: trial\ndeadlines: {message: .inf}", ":3: deadlines.message: Input should be a finite"),
@@ -145,7 +148,7 @@ def test_directions_are_not_shown_again_for_every_coalition(tmp_path):
 
 
 def test_all_mistakes_at_once(tmp_path):
-    text = refused(tmp_path, TERMS.replace("role: host", "role: boss").replace("column: id", "colunm: id"))
+    text = refused(tmp_path, TERMS.replace("role: host", "role: The Boss").replace("column: id", "colunm: id"))
     assert "parties.lab.role" in text
     assert "did you mean column?" in text
 
@@ -187,7 +190,12 @@ def test_the_reference_names_every_field():
         RetentionTerms,
     )
     models = (*terms, PartySettings, AgreementSettings)
-    names = {field.alias or name for model in models for name, field in model.model_fields.items()} | set(KNOWN)
+    names = {field.alias or name for model in models for name, field in model.model_fields.items()} | {
+        name
+        for protocol in offered(GROUP)
+        for engine in protocol_named(protocol).protocol.engines.values()
+        for name in known(engine.parameters)
+    }
     assert not [name for name in names if not re.search(rf"`([a-z]+\.)?{name}(\.[<>a-z]+)?`", page)]
 
 

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from tombolo.agreements.parameters import BadParameter, parameters
 from tombolo.agreements.terms import Terms
+from tombolo.fl_tasks.protocols.linear.protocol import LinearParameters
 
 TASK = {"protocol": "secureboost", "label": {"column": "y"}}
 
@@ -50,8 +51,7 @@ def test_the_outcome_follows_the_objective(task, outcome):
     [
         ({"boosting": {"objective": "softmax"}}, {}, "three or more"),
         ({"boosting": {"classes": 4}}, {}, "only for softmax"),
-        ({"boosting": None}, {}, "have it, and only they"),
-        ({"protocol": "linear", "boosting": {}}, {}, "have it, and only they"),
+        ({"protocol": "linear", "boosting": {}}, {}, "Extra inputs"),
         ({}, {"incentives": {"budget": 100}}, "use volume"),
         ({"parameters": {"l2": 0.1}}, {}, "has no l2"),
     ],
@@ -67,7 +67,7 @@ def test_contributions_by_volume_are_possible():
 
 def test_linear_models_have_no_depth():
     with pytest.raises(BadParameter, match="depth"):
-        parameters({"depth": 3}, "linear")
+        parameters({"depth": 3}, LinearParameters, "linear")
 
 
 def test_alignment_by_kkrt_is_for_two_data_parties():

@@ -46,12 +46,12 @@ def test_defaults_are_explicit():
             "labelled_rows: one number",
         ),
         ({"incentives": {"budget": 100}}, "use volume"),
-        ({"task": {"protocol": "linear", "label": {"column": "ill"}, "transfer": {}}}, "transfer has it"),
+        ({"task": {"protocol": "linear", "label": {"column": "ill"}, "transfer": {}}}, "Extra inputs"),
         (
             {"task": {"protocol": "transfer", "label": {"column": "ill"}, "parameters": {"tolerance": 0.1}}},
-            "transfer has no tolerance",
+            "transfer with engine paillier has no tolerance",
         ),
-        ({"task": {"protocol": "transfer", "label": {"column": "ill"}, "engine": "dealer"}}, "transfer needs paillier"),
+        ({"task": {"protocol": "transfer", "label": {"column": "ill"}, "engine": "dealer"}}, "transfer runs on paillier"),
     ],
 )
 def test_what_does_not_fit_is_refused(changes, text):

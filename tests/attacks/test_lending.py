@@ -13,13 +13,13 @@ from tests.fl_tasks.protocols.lending_query.lenders import BANK, REGISTER, ask, 
 from tombolo.fl_tasks.crypto import ristretto
 from tombolo.fl_tasks.crypto.errors import InvalidPoint
 from tombolo.fl_tasks.crypto.masks import residues_from_arrow
+from tombolo.fl_tasks.protocols.lending_query.asking import answers, query
 from tombolo.fl_tasks.protocols.lending_query.deposits import token
 from tombolo.fl_tasks.protocols.lending_query.errors import BadDeposit, BadTicket, CoolingDown, PersonQuotaSpent
 from tombolo.fl_tasks.protocols.lending_query.index import DOMAIN
 from tombolo.fl_tasks.protocols.lending_query.keys import Keeping
 from tombolo.fl_tasks.protocols.lending_query.messages import INDEX, QUERY
 from tombolo.fl_tasks.runtime.session import Session
-from tombolo.fl_tasks.workflow.query import answers, query
 from tombolo.storage.envelope import ForeignBinding, MisaddressedArtifact
 
 LENDERS = {

@@ -7,7 +7,6 @@ import pytest
 
 from tests.federation import FOREVER
 from tests.fl_tasks.protocols.vertical_mlp.parties import begun, blocks, drawn, layout, sample, train, whole
-from tombolo.agreements.task import NetworkTerms
 from tombolo.agreements.terms import LimitTerms
 from tombolo.fl_tasks.crypto.masks import residues_from_arrow
 from tombolo.fl_tasks.crypto.packing import unpack
@@ -15,6 +14,7 @@ from tombolo.fl_tasks.crypto.prf import Prf
 from tombolo.fl_tasks.crypto.vector import CipherVector, decrypt, decrypt_residues
 from tombolo.fl_tasks.learning.metrics import classification
 from tombolo.fl_tasks.learning.nets.towers import Tower, Towers, bends, host_net
+from tombolo.fl_tasks.learning.terms import NetworkTerms
 from tombolo.fl_tasks.learning.vertical.key_holder import own_key
 from tombolo.fl_tasks.protocols.vertical_mlp import encrypted as neural
 from tombolo.fl_tasks.protocols.vertical_mlp import split

@@ -8,7 +8,6 @@ import pytest
 
 from tests.federation import FOREVER, quiet
 from tests.fl_tasks.protocols.transfer.clinics import layout, numbers, trained
-from tombolo.agreements.task import TransferTerms
 from tombolo.agreements.terms import LimitTerms
 from tombolo.fl_tasks.crypto.masks import residues_to_arrow
 from tombolo.fl_tasks.crypto.vector import CipherVector, decrypt_residues
@@ -17,6 +16,7 @@ from tombolo.fl_tasks.learning.vertical.key_holder import WrongLength, own_key
 from tombolo.fl_tasks.protocols.transfer import programs as transfer
 from tombolo.fl_tasks.protocols.transfer.encrypted import Half, WildGradient
 from tombolo.fl_tasks.protocols.transfer.objective import Objective, Source, moved, mover, pretrained
+from tombolo.fl_tasks.protocols.transfer.protocol import TransferTerms
 from tombolo.fl_tasks.protocols.transfer.rows import TooFewForNet
 from tombolo.fl_tasks.protocols.transfer.scoring import MESSAGES as SCORING
 from tombolo.fl_tasks.protocols.transfer.tower import Tower

@@ -144,7 +144,7 @@ def test_preflight_looks_at_every_table_suite_and_store(tmp_path):
 
 def test_every_error_has_its_line_on_the_page():
     sources = [
-        path.read_text() for area in ("storage", "contracts", "fl_tasks", "operators") for path in (ROOT / area).rglob("*.py")
+        path.read_text() for area in ("storage", "agreements", "fl_tasks", "operators") for path in (ROOT / area).rglob("*.py")
     ]
     codes = set(re.findall(r'code = "(TMB-[A-Z]+-\d+)"', "\n".join(sources)))
     page = (ROOT / "docs" / "errors.md").read_text()

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 from tests.federation import FOREVER, quiet
 from tests.fl_tasks.protocols.lending_query.lenders import BANK, build, lending
 from tombolo.cli.query import app
+from tombolo.fl_tasks.protocols.lending_query.asking import query
 from tombolo.fl_tasks.workflow.join import join, pending
-from tombolo.fl_tasks.workflow.query import query
 from tombolo.fl_tasks.workflow.settle import settle
 
 LENDERS = {name: {"ann": (at, 1_000 * at), f"{name}-only": (1, 500)} for at, name in enumerate(("alpha", "beta", "gamma"), 1)}

@@ -109,7 +109,7 @@ def test_the_image_installs_like_make_install():
     assert step in docker
     assert step in make
     copied = set(re.findall(r"^COPY (\w+) \1$", docker, re.M))
-    assert copied == {"storage", "contracts", "fl_tasks", "operators", "cli", "dags", "plugins"}
+    assert copied == {"storage", "agreements", "fl_tasks", "operators", "cli", "dags", "plugins", "src"}
     sent = {line.removeprefix("!") for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     for line in re.findall(r"^COPY (.+) \S+$", docker, re.M):
         assert set(line.split()) <= sent, "the build context holds what the image copies"

@@ -23,7 +23,6 @@ from safetensors.numpy import load
 
 from tests.federation import FOREVER, quiet
 from tombolo.agreements.agreement import Agreement
-from tombolo.agreements.engine import DEALER_WAIVER
 from tombolo.cli.demo.airflow_api import FINISHED, Airflow
 from tombolo.cli.demo.demos import DIAGNOSIS, HOSPITALS, LENDING, WDBC
 from tombolo.cli.demo.federation import Federation, lay_out
@@ -32,6 +31,7 @@ from tombolo.cli.demo.lenders import customers_of
 from tombolo.cli.demo.progress import Display
 from tombolo.cli.demo.running import start
 from tombolo.cli.demo.supervise import Supervisor
+from tombolo.fl_tasks.learning.vertical.roles import DEALER_WAIVER
 from tombolo.fl_tasks.models.part import ModelPart
 from tombolo.fl_tasks.models.reading import part_of_run
 from tombolo.fl_tasks.models.tensors import to_file

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.operators.airflows import AGREEMENT, DEALT, LEG, Airflows, network_airflows, transfer_airflows
-from tombolo.cli.simulation.comparison import compare
+from tombolo.fl_tasks.workflow.comparison import compare
 
 pytestmark = [pytest.mark.airflow, pytest.mark.slow, pytest.mark.timeout(600)]
 FIRST_LEG = f"train.rounds_001_{LEG:03d}"

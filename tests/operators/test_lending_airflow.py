@@ -12,7 +12,7 @@ import pytest
 
 from tests.operators.airflows import Airflows, lending_airflows
 from tombolo.cli.demo.lenders import three_people, truth
-from tombolo.fl_tasks.workflow.query import answers, seal_questions
+from tombolo.fl_tasks.protocols.lending_query.asking import answers, seal_questions
 
 pytestmark = [pytest.mark.airflow, pytest.mark.slow, pytest.mark.timeout(600)]
 LENDERS = ("leasing", "cards", "savings")

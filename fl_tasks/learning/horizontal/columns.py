@@ -63,9 +63,9 @@ class Statistics:
 
 def expanded(terms: Terms) -> list[tuple[str, bool]]:
     """Names of the numeric columns that the terms' columns become, and whether each is a level's."""
-    assert terms.task.horizontal is not None
+    assert terms.task.horizontal_terms is not None
     names: list[tuple[str, bool]] = []
-    for name, column in terms.task.horizontal.features.items():
+    for name, column in terms.task.horizontal_terms.features.items():
         names += [(name, False)] if column.levels is None else [(f"{name}={level}", True) for level in column.levels]
     return names
 
@@ -103,8 +103,8 @@ def filled(terms: Terms, found: Statistics) -> tuple[Column, ...]:
 
 
 def _columns(terms: Terms) -> list[Column]:
-    assert terms.task.horizontal is not None
+    assert terms.task.horizontal_terms is not None
     return [
         Column(name, "numeric" if one.levels is None else "categorical", one.missing, clip=one.clip, levels=tuple(one.levels or ()))
-        for name, one in terms.task.horizontal.features.items()
+        for name, one in terms.task.horizontal_terms.features.items()
     ]

@@ -14,8 +14,10 @@ from tombolo.fl_tasks.learning.horizontal.columns import Floats, ForeignStatisti
 from tombolo.fl_tasks.learning.horizontal.secagg import MESSAGES as SUMS
 from tombolo.fl_tasks.learning.horizontal.statistics import aggregate_statistics, client_statistics, enough_rows
 from tombolo.fl_tasks.learning.horizontal.sums import STATISTIC, Attendance, contribute_values, sum_values
-from tombolo.fl_tasks.learning.metrics import sigmoid
+from tombolo.fl_tasks.learning.links import sigmoid
+from tombolo.fl_tasks.learning.parameters import Regression
 from tombolo.fl_tasks.runtime.checkpoints import State
+from tombolo.fl_tasks.runtime.programs import Programs
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.storage.canonical import canonical
 from tombolo.storage.roles import AGGREGATOR, CLIENT
@@ -57,7 +59,7 @@ def client(session: Session, rows: Rows) -> State:
     x = with_intercept(encoder(session.terms, found).transform(rows.table))
     y = (rows.labels - found.label_mean) / found.label_scale
     state = session.latest or {"w": np.zeros(x.shape[1]), "loss": [], "round": 0}
-    for _ in session.rounds(int(session.params["rounds"])):
+    for _ in session.rounds():
         contribute_values(session, addends(session.terms.task.outcome, x, y, state["w"]))
         weights = session.values(session.receive("weights", session.aggregator), "weight").to_numpy()
         verdict = session.receive("verdict", session.aggregator)
@@ -79,7 +81,7 @@ def aggregator(session: Session) -> State:
     enough_rows(session, found)
     size = len(encoder(session.terms, found).names) + 1
     state = state or _start(size)
-    for _ in session.rounds(int(session.params["rounds"])):
+    for _ in session.rounds():
         attendance.expect_returned(session)
         sums = sum_values(session, 2 + size + size * (size + 1) // 2, attendance)
         moved = _moved(session, state, sums, attendance.expected)
@@ -125,7 +127,7 @@ def _moved(session: Session, state: State, sums: Floats, present: list[str]) -> 
 
     Losses are compared only between rounds of the same clients.
     """
-    size, l2 = len(state["w"]), float(session.params["l2"])
+    size, l2 = len(state["w"]), session.parameters(Regression).l2
     ridge = np.full(size, l2)
     ridge[0] = 0.0
     at, rows = state["ahead"], max(sums[0], 1.0)
@@ -137,9 +139,12 @@ def _moved(session: Session, state: State, sums: Floats, present: list[str]) -> 
     best = state["best"] if state["present"] == present else None
     better = best is None or loss <= best + 1e-12 * max(1.0, abs(best))
     w, step = (at, np.linalg.lstsq(hessian, gradient, rcond=None)[0]) if better else (state["w"], state["step"] * _SHORTER)
-    stop = bool(better and np.abs(gradient).max() <= float(session.params["tolerance"]))
+    stop = bool(better and np.abs(gradient).max() <= session.parameters(Regression).tolerance)
     last = stop or session.round >= session.last_round
     exact = stop or session.terms.task.outcome == "number"  # the step is the last digits of the optimum, or all of it
     ahead = w - step if exact or not last else w
     kept = {"w": w, "step": step, "ahead": ahead, "best": loss if better else best, "present": present}
     return {**kept, "loss": [*state["loss"], loss], "stopped": stop}
+
+
+PROGRAMS = Programs(MESSAGES, {CLIENT: client}, {AGGREGATOR: aggregator})

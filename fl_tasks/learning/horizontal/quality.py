@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from tombolo.fl_tasks.learning.horizontal.columns import Floats
-from tombolo.fl_tasks.learning.metrics import UnfitForMetrics, sigmoid
+from tombolo.fl_tasks.learning.links import sigmoid
+from tombolo.fl_tasks.learning.metrics import UnfitForMetrics
 from tombolo.fl_tasks.learning.nets.losses import losses
 
 BINS = 256

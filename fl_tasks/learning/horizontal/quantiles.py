@@ -19,6 +19,7 @@ import pyarrow as pa
 from tombolo.agreements.terms import Terms
 from tombolo.fl_tasks.learning.horizontal.columns import Floats, ForeignStatistics, ForeignSums, Rows, Statistics, expanded, raw
 from tombolo.fl_tasks.learning.horizontal.sums import Attendance, contribute_integers, sum_integers, told
+from tombolo.fl_tasks.learning.terms import BoostingTerms
 from tombolo.fl_tasks.learning.trees.bins import single, spaced
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.storage.canonical import canonical, parse
@@ -93,16 +94,16 @@ def numbers(terms: Terms) -> list[int]:
 
 def wanted(terms: Terms) -> bool:
     """Whether a run finds quantiles: for trees, and where the terms ask for quartiles."""
-    assert terms.task.horizontal is not None
-    return bool(numbers(terms)) and (terms.task.boosting is not None or terms.task.horizontal.quartiles)
+    assert terms.task.horizontal_terms is not None
+    return bool(numbers(terms)) and (terms.task.optional(BoostingTerms) is not None or terms.task.horizontal_terms.quartiles)
 
 
 def first_edges(terms: Terms, found: Statistics) -> list[Floats]:
     """Edges of the first histogram, per column of numbers; none where all values are the same."""
-    assert terms.task.horizontal is not None
+    assert terms.task.horizontal_terms is not None
     edges, names = [], expanded(terms)
     for at in numbers(terms):
-        public, mean = terms.task.horizontal.features[names[at][0]].range, found.mean[at]
+        public, mean = terms.task.horizontal_terms.features[names[at][0]].range, found.mean[at]
         reach = _DEVIATIONS * found.scale[at] * np.sqrt(max(found.rows / found.present[at], 1.0))
         if public is None and reach <= 1e-9 * max(1.0, abs(mean)):
             edges.append(np.zeros(0))

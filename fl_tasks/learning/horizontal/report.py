@@ -36,7 +36,7 @@ def write_page(context: PartyContext, run: str) -> Path:
 
 def page(terms: Terms, found: Statistics, quartiles: Mapping[str, Sequence[Quartile]], clients: int) -> str:
     """The page as HTML. Counts below ``limits.minimum_one_hot_count`` are not shown, nor what is said of so few values."""
-    assert terms.task.horizontal is not None
+    assert terms.task.horizontal_terms is not None
     least, rows = terms.limits.minimum_one_hot_count, round(found.rows)
     numbers, levels = [], []
     for at, (name, level) in enumerate(expanded(terms)):
@@ -45,7 +45,7 @@ def page(terms: Terms, found: Statistics, quartiles: Mapping[str, Sequence[Quart
             levels.append((column, value, *_share(round(found.mean[at] * rows), rows, least)))
         else:
             numbers.append((name, *_number(found, at, least), *_quartiles(quartiles.get(name) or (), found.present[at] >= least)))
-    threshold = terms.task.horizontal.threshold_of(clients)
+    threshold = terms.task.horizontal_terms.threshold_of(clients)
     body = [
         f"<p class=over>{escape(terms.name)}</p><h1>Training rows of all clients</h1>",
         f"<p>{rows:,} rows, held-out rows left aside. Every number on this page comes from sums over at least {threshold} of "

@@ -12,6 +12,7 @@ import numpy as np
 from tombolo.fl_tasks.learning.horizontal.columns import Floats, ForeignStatistics, Rows, Statistics, expanded, raw
 from tombolo.fl_tasks.learning.horizontal.quantiles import aggregate_quartiles, client_quartiles, wanted
 from tombolo.fl_tasks.learning.horizontal.sums import Attendance, contribute_values, sum_values, told
+from tombolo.fl_tasks.learning.terms import PrivacyTerms
 from tombolo.fl_tasks.learning.vertical.block import BatchTooSmall
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.storage.canonical import canonical, parse
@@ -23,7 +24,7 @@ _LARGEST = 1 << 26
 def client_statistics(session: Session, rows: Rows) -> Statistics:
     """A client's part; returns what all clients' rows have in common. Raises ForeignStatistics and what sums raise."""
     stored = session.area.get("statistics")
-    if stored is None and session.terms.task.privacy is not None:
+    if stored is None and session.terms.task.optional(PrivacyTerms) is not None:
         session.within(0)
         contribute_values(session, [len(rows.labels)])
         stored = _keep_ranges(session, told(session, 1)[0])
@@ -52,7 +53,7 @@ def client_statistics(session: Session, rows: Rows) -> Statistics:
 def aggregate_statistics(session: Session, attendance: Attendance) -> Statistics:
     """The aggregator's part. Raises what sums raise."""
     stored = session.area.get("statistics")
-    if stored is None and session.terms.task.privacy is not None:
+    if stored is None and session.terms.task.optional(PrivacyTerms) is not None:
         session.within(0)
         total = sum_values(session, 1, attendance)
         session.send("statistic", value=total)
@@ -96,9 +97,9 @@ def enough_rows(session: Session, found: Statistics, per_column: int = 10) -> No
 def _keep_ranges(session: Session, rows: float) -> bytes:
     """The agreed ranges in place of statistics: their middle for the mean, half their width for the deviation."""
     task = session.terms.task
-    assert task.horizontal is not None
+    assert task.horizontal_terms is not None
     ranges: list[tuple[float, float]] = []
-    for one in task.horizontal.features.values():
+    for one in task.horizontal_terms.features.values():
         ranges += [one.range or (0.0, 1.0)] if one.levels is None else [(0.0, 1.0)] * len(one.levels)
     if task.outcome == "number":
         ranges.append((task.label and task.label.range) or (0.0, 1.0))

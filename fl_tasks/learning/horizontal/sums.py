@@ -96,7 +96,7 @@ def told(session: Session, count: int | None = None) -> Floats:
 
 
 def _sum(session: Session, count: int, attendance: Attendance) -> Words:
-    horizontal = session.terms.task.horizontal
+    horizontal = session.terms.task.horizontal_terms
     assert horizontal is not None
     found = aggregate(session, count, Closing(_threshold(session), horizontal.step_seconds, attendance.expected))
     gone = [one for one in session.clients if one not in found.survivors]
@@ -107,5 +107,5 @@ def _sum(session: Session, count: int, attendance: Attendance) -> Words:
 
 
 def _threshold(session: Session) -> int:
-    assert session.terms.task.horizontal is not None
-    return session.terms.task.horizontal.threshold_of(len(session.enrolled))
+    assert session.terms.task.horizontal_terms is not None
+    return session.terms.task.horizontal_terms.threshold_of(len(session.enrolled))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from tombolo.fl_tasks.learning.metrics import sigmoid, softmax
+from tombolo.fl_tasks.learning.links import sigmoid, softmax
 
 Floats = npt.NDArray[np.float64]
 

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tombolo.agreements.task import NetworkTerms
 from tombolo.fl_tasks.learning.nets.dense import Dense
 from tombolo.fl_tasks.learning.nets.losses import losses, slopes
+from tombolo.fl_tasks.learning.terms import NetworkTerms
 
 Floats = npt.NDArray[np.float64]
 

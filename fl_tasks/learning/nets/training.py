@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tombolo.agreements.task import NetworkTerms
 from tombolo.fl_tasks.crypto.prf import Prf
 from tombolo.fl_tasks.learning.nets.dense import Dense
 from tombolo.fl_tasks.learning.nets.losses import losses, slopes
 from tombolo.fl_tasks.learning.nets.optimisers import Momentum
+from tombolo.fl_tasks.learning.parameters import Averaged
+from tombolo.fl_tasks.learning.terms import NetworkTerms
 
 Floats = npt.NDArray[np.float64]
 
@@ -48,20 +49,20 @@ class Training:
     prf: Prf
 
     @classmethod
-    def of(cls, network: NetworkTerms, params: Mapping[str, Any], columns: int) -> Training:
+    def of(cls, network: NetworkTerms, params: Averaged, columns: int) -> Training:
         """Of a network over so many encoded columns."""
         outputs = network.classes if network.outcome == "classes" else 1
         net = Dense((columns, *network.hidden, outputs), network.activation)
-        seed = hashlib.sha256(b"tombolo network/1\0" + str(params["seed"]).encode()).digest()
+        seed = hashlib.sha256(b"tombolo network/1\0" + str(params.seed).encode()).digest()
         return cls(
             net=net,
             outcome=network.outcome,
-            step=float(params["step"]),
-            momentum=float(params["momentum"]),
-            batch_rows=int(params["batch_rows"] or 0),
-            l2=float(params["l2"]),
-            epochs=int(params["local_epochs"]),
-            proximal=float(params["proximal"]) if params["strategy"] == "fedprox" else 0.0,
+            step=params.step,
+            momentum=params.momentum,
+            batch_rows=params.batch_rows or 0,
+            l2=params.l2,
+            epochs=params.local_epochs,
+            proximal=params.proximal if params.strategy == "fedprox" else 0.0,
             prf=Prf(seed),
         )
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from tombolo.fl_tasks.crypto.prf import Prf
+from tombolo.fl_tasks.learning.parameters import Boosted, Sampled
 from tombolo.fl_tasks.learning.trees.bins import Codes
 from tombolo.fl_tasks.learning.trees.growing import Derivatives, Growth, Local, Rows, grow
 from tombolo.fl_tasks.learning.trees.objectives import OBJECTIVES, Floats, Objective, quantised
@@ -39,26 +39,26 @@ class Plan:
     validation: float
 
     @classmethod
-    def of(cls, objective: str, classes: int, params: Mapping[str, Any], leaf_rows: int) -> Plan:
+    def of(cls, objective: str, classes: int, params: Boosted, leaf_rows: int) -> Plan:
         """The plan of a run's parameters under the terms."""
-        goss = float(params.get("goss_top", 0.0))
-        patience = params["patience"]
+        sampled = params if isinstance(params, Sampled) else None
+        goss = sampled.goss_top if sampled else 0.0
         return cls(
             objective=OBJECTIVES[objective],
             outputs=classes if objective == "softmax" else 1,
-            depth=int(params["depth"]),
-            rate=float(params["learning_rate"]),
-            penalty=float(params["lambda"]),
-            gamma=float(params["gamma"]),
-            child_weight=float(params["min_child_weight"]),
+            depth=params.depth,
+            rate=params.learning_rate,
+            penalty=params.leaf_penalty,
+            gamma=params.gamma,
+            child_weight=params.min_child_weight,
             leaf_rows=leaf_rows,
-            bits=int(params["gradient_bits"]),
-            subsample=float(params.get("subsample", 1.0)),
-            colsample=float(params.get("colsample", 1.0)),
+            bits=params.gradient_bits,
+            subsample=sampled.subsample if sampled else 1.0,
+            colsample=sampled.colsample if sampled else 1.0,
             goss_top=goss,
-            goss_other=float(params["goss_other"]) if goss else 0.0,
-            patience=None if patience is None else int(patience),
-            validation=0.0 if patience is None else float(params["validation_fraction"]),
+            goss_other=sampled.goss_other if sampled and goss else 0.0,
+            patience=params.patience,
+            validation=0.0 if params.patience is None else params.validation_fraction,
         )
 
     def growth(self, heaviest: float) -> Growth:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tombolo.fl_tasks.learning.metrics import softmax
+from tombolo.fl_tasks.learning.links import softmax
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]

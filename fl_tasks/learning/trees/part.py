@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tombolo.agreements.parameters import BOOSTED
 from tombolo.fl_tasks.learning.trees.bins import Binner
 from tombolo.fl_tasks.learning.trees.tree import LEAF, MOST_DEPTH, Record, Tree, directions, margins
 from tombolo.fl_tasks.models.part import ModelPart, UnfitPart
@@ -29,7 +28,6 @@ class TreePart(ModelPart):
     every output.
     """
 
-    PROTOCOLS = BOOSTED
     encoder: Binner
     records: tuple[Record, ...]
     depth: int

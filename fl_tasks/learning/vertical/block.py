@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tombolo.fl_tasks.crypto.fixedpoint import FEATURE_BITS, encode_features
+from tombolo.fl_tasks.learning.parameters import Penalised
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.storage.errors import CodedError
 
@@ -63,7 +64,7 @@ class Block:
 
 def penalties(session: Session, columns: int) -> Floats:
     """The L2 penalty per column; the guest's first column, the intercept, has none."""
-    penalty = np.full(columns, float(session.params["l2"]))
+    penalty = np.full(columns, session.parameters(Penalised).l2)
     if session.role == "guest":
         penalty[0] = 0.0
     return penalty

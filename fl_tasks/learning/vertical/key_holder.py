@@ -16,6 +16,7 @@ from tombolo.fl_tasks.crypto.masks import mask_residues, residues_from_arrow, re
 from tombolo.fl_tasks.crypto.matvec import transposed_product
 from tombolo.fl_tasks.crypto.paillier import PrivateKey, PublicKey, generate
 from tombolo.fl_tasks.crypto.vector import CipherVector, decrypt_residues, fresh_zeros
+from tombolo.fl_tasks.learning.parameters import Encrypted
 from tombolo.fl_tasks.learning.vertical.block import Block, Floats
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.storage.errors import CodedError
@@ -71,15 +72,16 @@ def own_key(session: Session) -> PrivateKey:
     """The holder's key pair of this run: made once, kept privately, the same after a restart."""
     stored = session.area.get("paillier")
     if stored is None:
-        stored = session.keep("paillier", generate(int(session.params["key_bits"])).to_bytes())
+        stored = session.keep("paillier", generate(session.parameters(Encrypted).key_bits).to_bytes())
     return PrivateKey.from_bytes(stored)
 
 
 def peer_key(session: Session, holder: str) -> PublicKey:
     """The holder's public key, checked."""
     key = PublicKey.from_bytes(session.scalar(session.receive("public_key", holder), "key"))
-    if key.bits < int(session.params["key_bits"]):
-        raise WrongLength(f"A key of {key.bits} bits instead of {session.params['key_bits']}.", party=holder)
+    least = session.parameters(Encrypted).key_bits
+    if key.bits < least:
+        raise WrongLength(f"A key of {key.bits} bits instead of {least}.", party=holder)
     return key
 
 

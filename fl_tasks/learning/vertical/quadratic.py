@@ -20,6 +20,7 @@ from tombolo.fl_tasks.crypto.ahead import Ahead
 from tombolo.fl_tasks.crypto.fixedpoint import decode, encode
 from tombolo.fl_tasks.crypto.matvec import transposed_product
 from tombolo.fl_tasks.crypto.vector import CipherVector, decrypt, encrypt
+from tombolo.fl_tasks.learning.parameters import Batched, Regression
 from tombolo.fl_tasks.learning.vertical.block import Block, Floats, guard_batch, guard_label, penalties, solver
 from tombolo.fl_tasks.learning.vertical.key_holder import (
     RESIDUAL_BITS,
@@ -34,6 +35,7 @@ from tombolo.fl_tasks.learning.vertical.key_holder import (
 )
 from tombolo.fl_tasks.learning.vertical.shares import total, zero_sum
 from tombolo.fl_tasks.runtime.checkpoints import State
+from tombolo.fl_tasks.runtime.programs import Programs
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.storage.roles import ARBITER, DATA, GUEST, HOST
 from tombolo.storage.schema import Disclosed, Message, MessageSet, Pad64, Paillier, Public
@@ -210,6 +212,9 @@ class Quadratic:
     def target(self, y: Floats) -> Floats:
         return 4 * y - 2 if self.binary else y
 
+    def programs(self, messages: MessageSet) -> Programs[Block]:
+        return Programs(messages, {GUEST: self.guest, HOST: self.host}, {ARBITER: self.arbiter})
+
     # -- data parties -----------------------------------------------------------------------------------------------------
 
     def guest(self, session: Session, block: Block) -> State:
@@ -222,7 +227,7 @@ class Quadratic:
         return self._data_party(session, block, None)
 
     def _data_party(self, session: Session, block: Block, target: Floats | None) -> State:
-        batch = _batch_rows(session, block)
+        batch = batch_size(session, block.rows)
         guard_batch(session, block, batch)
         if target is not None:
             session.send("training_rows", rows=block.rows)
@@ -235,7 +240,7 @@ class Quadratic:
         penalty = penalties(session, columns)
         preconditioner = solver(len(session.data_parties) * block.curvature(self.curvature, penalty))
         state = session.latest or {"w": start, "p": np.zeros(columns), "g": np.zeros(columns), "loss": []}
-        for number in session.rounds(int(session.params["rounds"])):
+        for number in session.rounds():
             rows = _batch(session, number, block.rows, batch)
             trial = state["w"] + state["p"]
             sums = party.gradient(_part(block, trial, target)[rows], rows)
@@ -253,7 +258,7 @@ class Quadratic:
             w = state["w"] + alpha * state["p"]
             g = state["g"] + alpha * curved
             if batch < block.rows:
-                g, p = there, -float(session.params["step"]) / np.sqrt(number) * there
+                g, p = there, -session.parameters(Batched).step / np.sqrt(number) * there
             else:
                 p = -preconditioner @ g + beta * state["p"]
             loss = [*state["loss"]]
@@ -270,11 +275,10 @@ class Quadratic:
     def arbiter(self, session: Session) -> State:
         """Help with gradients and learn the loss; tell everybody the step and when to stop."""
         total_rows = int(session.scalar(session.receive("training_rows", session.guest), "rows"))
-        given = session.params.get("batch_rows")
-        batch = min(int(given), total_rows) if given else total_rows
+        batch = batch_size(session, total_rows)
         helper = self.helper(session, total_rows)
         state: State = session.latest or {"loss": []}
-        for number in session.rounds(int(session.params["rounds"])):
+        for number in session.rounds():
             squares = helper.squares()
             shares = session.receive_all("scalars").values()
             slope, bend, gz, hz, hh, rest = total((session.values(one, "share") for one in shares), _SCALARS)
@@ -313,12 +317,12 @@ def _part(block: Block, w: Floats, target: Floats | None) -> Floats:
 
 def _small_enough(session: Session, state: State) -> float:
     """The tolerance is relative to the first gradient where that exceeds 1, as it does for labels in large units."""
-    return float(session.params["tolerance"]) * max(1.0, float(state.get("first", 1.0)))
+    return session.parameters(Regression).tolerance * max(1.0, float(state.get("first", 1.0)))
 
 
-def _batch_rows(session: Session, block: Block) -> int:
-    given = session.params.get("batch_rows")
-    return min(int(given), block.rows) if given else block.rows
+def batch_size(session: Session, rows: int) -> int:
+    """Rows of one round: all, or, where the engine allows batches, as many as the run's parameters say."""
+    return session.params.batch(rows) if isinstance(session.params, Batched) else rows
 
 
 def _batch(session: Session, number: int, rows: int, batch: int) -> Rows:

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tombolo.agreements.kinds import ALONE
 from tombolo.fl_tasks.ledger.audit.record import parsed
 from tombolo.fl_tasks.ledger.audit.source import Source, read_document
-from tombolo.fl_tasks.runtime.record import OWN
 from tombolo.storage.canonical import digest
 from tombolo.storage.errors import CodedError
 from tombolo.storage.ledger.signed import Signed
@@ -66,7 +66,7 @@ class History:
         """How it ended, if it has."""
         if self.block is not None:
             return f"settled in block {self.block['height']}"
-        if self.kind in OWN:
+        if self.kind in ALONE:
             return "this party's own"
         if self.of_kind("absence"):
             return "goes on without this party"

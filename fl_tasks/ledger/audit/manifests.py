@@ -50,7 +50,7 @@ def _link(source: Source, manifest: Manifest) -> Link:
 
 def _may_be(parties: list[str], link: Link, terms: Terms) -> bool:
     """Whether a run of these parties was allowed: all members, or where the terms say so without clients above the threshold."""
-    horizontal, everybody = terms.task.horizontal, sorted(link.members)
+    horizontal, everybody = terms.task.horizontal_terms, sorted(link.members)
     if horizontal is None or horizontal.absence == "wait":
         return parties == everybody
     clients = [name for name in everybody if link.members[name].role == CLIENT]

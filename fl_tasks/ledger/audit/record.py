@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
+from tombolo.agreements.kinds import ALONE
 from tombolo.fl_tasks.ledger.audit.findings import Audit, Differs, Missing
 from tombolo.fl_tasks.ledger.audit.source import Opened, Source, keys_over_time, numbered
-from tombolo.fl_tasks.runtime.record import OWN
 from tombolo.storage.canonical import canonical
 from tombolo.storage.identity import SignatureRefused, VerifyKey
 from tombolo.storage.ledger import merkle
@@ -123,7 +123,7 @@ def _note(record: Record, entry: dict[str, Any]) -> Booked | None:
     kind, run, body = entry["kind"], entry["run"], entry["body"]
     if kind in ("sent", "received"):
         return Booked(body["sha256"], body["size"], body["rows"], sys.intern(",".join(body["kinds"])))
-    if kind == "run" and entry["subject"] not in OWN and body["manifest"] is not None:
+    if kind == "run" and entry["subject"] not in ALONE and body["manifest"] is not None:
         # nobody signs a manifest for a party's own affairs; a run without this party is named by its block
         record.manifests[run] = body["manifest"]
     elif kind == "settlement":

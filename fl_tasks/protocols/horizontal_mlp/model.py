@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -10,10 +10,19 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tombolo.agreements.parameters import NETWORKS
+from tombolo.fl_tasks.learning.horizontal.regression import common
+from tombolo.fl_tasks.learning.horizontal.statistics import statistics_of
 from tombolo.fl_tasks.learning.nets.dense import Dense
+from tombolo.fl_tasks.learning.nets.layers import layers_document, read_layers
+from tombolo.fl_tasks.learning.nets.training import Training
+from tombolo.fl_tasks.learning.parameters import Averaged
+from tombolo.fl_tasks.learning.terms import NetworkTerms
+from tombolo.fl_tasks.models.family import HorizontalModel
 from tombolo.fl_tasks.models.part import ModelPart, UnfitPart
+from tombolo.fl_tasks.runtime.checkpoints import State
+from tombolo.fl_tasks.runtime.session import Session
 from tombolo.fl_tasks.tables.encoding import Encoder
+from tombolo.storage.schema import MessageSet
 
 Floats = npt.NDArray[np.float64]
 
@@ -22,7 +31,6 @@ Floats = npt.NDArray[np.float64]
 class NetworkPart(ModelPart):
     """Weights ``w`` of the network ``net``; predicted numbers are its output times ``label_scale``, plus ``label_mean``."""
 
-    PROTOCOLS = NETWORKS
     encoder: Encoder
     net: Dense
     w: Floats
@@ -48,18 +56,19 @@ class NetworkPart(ModelPart):
         return outputs if self.net.sizes[-1] > 1 else outputs[:, 0]
 
 
-def layers_document(net: Dense, w: Floats) -> list[dict[str, Any]]:
-    """Layer by layer, weights of shape (inputs, outputs) and biases (outputs,)."""
-    return [{"weights": weights, "biases": biases} for weights, biases in net.layers(w)]
+def _document(session: Session, encoder: Encoder, state: State) -> dict[str, Any]:
+    """The whole network, the same at every client."""
+    network, found = session.terms.task.section(NetworkTerms), statistics_of(session.area)
+    training = Training.of(network, session.parameters(Averaged), len(encoder.names))
+    layers = layers_document(training.net, np.asarray(state["w"]))
+    label = {"label_mean": found.label_mean, "label_scale": found.label_scale}
+    return {"layers": layers, "activation": network.activation, **label}
 
 
-def read_layers(given: Sequence[Mapping[str, Any]], inputs: int, activation: str) -> tuple[Dense, Floats]:
-    """The network of a :func:`layers_document` and its weights, shape (count,). Raises :class:`UnfitPart`."""
-    layers = [(np.asarray(one["weights"], np.float64), np.asarray(one["biases"], np.float64)) for one in given]
-    net = Dense((inputs, *(len(biases) for _, biases in layers)), activation)
-    shapes = [(weights.shape, biases.shape) for weights, biases in net.layers(np.zeros(net.count))]
-    w = np.concatenate([part.ravel() for layer in layers for part in layer])
-    fits = [(weights.shape, biases.shape) for weights, biases in layers] == shapes
-    if not fits or not np.isfinite(w).all() or activation not in ("relu", "tanh"):
-        raise UnfitPart("Layers and encoded columns differ.")
-    return net, w
+def _totals(session: Session, part: NetworkPart, table: pa.Table, recipients: Iterable[str]) -> Floats:
+    return part.totals(table)
+
+
+MODEL = HorizontalModel(
+    NetworkPart, Encoder.from_document, _document, _totals, MessageSet("none"), common=common, score=NetworkPart.totals
+)

@@ -8,17 +8,17 @@ and Steinke, TCC 2016). Neighbouring tables differ in one row, whose gradient is
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from tombolo.agreements.task import PrivacyTerms
 from tombolo.agreements.terms import Terms
 from tombolo.fl_tasks.learning.horizontal.columns import Floats, expanded
 from tombolo.fl_tasks.learning.horizontal.secagg.masking import FRACTION_BITS
 from tombolo.fl_tasks.learning.nets.training import Training
+from tombolo.fl_tasks.learning.parameters import Averaged
+from tombolo.fl_tasks.learning.terms import NetworkTerms, PrivacyTerms
 
 _HALVINGS = 30
 
@@ -81,11 +81,11 @@ class Noise:
         return dp.m.make_gaussian(*space, scale=scale)
 
 
-def spent(terms: Terms, params: Mapping[str, Any], rounds: int) -> dict[str, float]:
+def spent(terms: Terms, params: Averaged, rounds: int) -> dict[str, float]:
     """Epsilon and delta of a run's finished rounds, as the ledger and the model card say them; nothing without privacy."""
-    privacy, network = terms.task.privacy, terms.task.network
-    if privacy is None or network is None:
+    privacy = terms.task.optional(PrivacyTerms)
+    if privacy is None:
         return {}
-    count = Training.of(network, params, len(expanded(terms))).net.count
-    noise = Noise.of(privacy, int(params["rounds"]), count)
+    count = Training.of(terms.task.section(NetworkTerms), params, len(expanded(terms))).net.count
+    noise = Noise.of(privacy, params.rounds, count)
     return {"epsilon": noise.epsilon(rounds), "delta": noise.delta, "noise": noise.multiplier, "clip": noise.clip}

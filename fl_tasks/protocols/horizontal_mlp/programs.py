@@ -22,8 +22,11 @@ from tombolo.fl_tasks.learning.horizontal.statistics import aggregate_statistics
 from tombolo.fl_tasks.learning.horizontal.sums import Attendance, contribute_values, sum_values
 from tombolo.fl_tasks.learning.nets.optimisers import Adam
 from tombolo.fl_tasks.learning.nets.training import Sample, Training
+from tombolo.fl_tasks.learning.parameters import Averaged
+from tombolo.fl_tasks.learning.terms import NetworkTerms, PrivacyTerms
 from tombolo.fl_tasks.protocols.horizontal_mlp.privacy import Noise
 from tombolo.fl_tasks.runtime.checkpoints import State
+from tombolo.fl_tasks.runtime.programs import Programs
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.storage.canonical import canonical
 from tombolo.storage.errors import CodedError
@@ -84,17 +87,16 @@ class Plan:
 
     @classmethod
     def of(cls, session: Session, columns: int) -> Plan:
-        task, params = session.terms.task, session.params
-        assert task.network is not None
-        training = Training.of(task.network, params, columns)
+        task, params = session.terms.task, session.parameters(Averaged)
+        training, privacy = Training.of(task.section(NetworkTerms), params, columns), task.optional(PrivacyTerms)
         return cls(
             training=training,
-            strategy=str(params["strategy"]),
-            server_rate=float(params["server_rate"]),
-            norm_bound=float(params["norm_bound"]),
-            patience=None if params["patience"] is None else int(params["patience"]),
-            validation_fraction=float(params["validation_fraction"]),
-            noise=None if task.privacy is None else Noise.of(task.privacy, int(params["rounds"]), training.net.count),
+            strategy=params.strategy,
+            server_rate=params.server_rate,
+            norm_bound=params.norm_bound,
+            patience=params.patience,
+            validation_fraction=params.validation_fraction,
+            noise=None if privacy is None else Noise.of(privacy, params.rounds, training.net.count),
         )
 
     @property
@@ -124,7 +126,7 @@ def client(session: Session, rows: Rows) -> State:
     labels = (rows.labels - found.label_mean) / found.label_scale
     sample, validation = plan.divided(Sample(made.transform(rows.table), labels), session.me)
     state = session.latest or {"w": plan.training.initial(), "loss": [], "round": 0}
-    for _ in session.rounds(int(session.params["rounds"])):
+    for _ in session.rounds():
         orders = plan.training.orders(len(sample), session.me, session.round)
         contribute_values(session, addends(plan, state["w"], sample, validation, orders))
         weights = session.values(session.receive("weights", session.aggregator), "weight").to_numpy()
@@ -147,7 +149,7 @@ def aggregator(session: Session) -> State:
     enough_rows(session, found)
     plan = Plan.of(session, len(encoder(session.terms, found).names))
     state = state or start(plan)
-    for _ in session.rounds(int(session.params["rounds"])):
+    for _ in session.rounds():
         attendance.expect_returned(session)
         sums = _noisy(session, plan, checked(plan, sum_values(session, plan.size, attendance)))
         last = session.round >= session.last_round
@@ -231,3 +233,6 @@ def _noisy(session: Session, plan: Plan, sums: Floats) -> Floats:
     name = f"noisy/{session.round:06d}"
     kept = session.area.get(name) or session.keep(name, plan.noise.noisy(sums[plan.head :]).tobytes())
     return np.concatenate([sums[: plan.head], np.frombuffer(kept)])
+
+
+PROGRAMS = Programs(MESSAGES, {CLIENT: client}, {AGGREGATOR: aggregator})

@@ -40,7 +40,7 @@ def aggregator(session: Session) -> State:
         attendance.expected = list(state["present"])
     start = aggregate_start(session, attendance, plan)
     state = state or {"loss": [], "validation": [], "since": 0, "present": []}
-    for _ in session.rounds(int(session.params["rounds"])):
+    for _ in session.rounds():
         session.within(plan.depth)
         attendance.expect_returned(session)
         grown = Grown(plan, start)

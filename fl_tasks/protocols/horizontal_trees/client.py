@@ -13,12 +13,12 @@ from tombolo.fl_tasks.learning.trees.bins import Codes
 from tombolo.fl_tasks.learning.trees.boosting import Plan
 from tombolo.fl_tasks.learning.trees.growing import Derivatives, Local, Node
 from tombolo.fl_tasks.learning.trees.objectives import Floats
+from tombolo.fl_tasks.learning.trees.records import keep_records, keep_trees
 from tombolo.fl_tasks.learning.trees.tree import Bools, Record
 from tombolo.fl_tasks.protocols.horizontal_trees.messages import ForeignTrees, OtherClients, Start, integers, loss_unit
 from tombolo.fl_tasks.protocols.horizontal_trees.shape import Part, Shape
 from tombolo.fl_tasks.protocols.horizontal_trees.start import client_start
 from tombolo.fl_tasks.protocols.secureboost.messages import plan_of
-from tombolo.fl_tasks.protocols.secureboost.records import keep_records, keep_trees
 from tombolo.fl_tasks.runtime.checkpoints import State
 from tombolo.fl_tasks.runtime.session import Session
 
@@ -35,7 +35,7 @@ def client(session: Session, rows: Rows) -> State:
         "validation": [],
         "records": 0,
     }
-    for _ in session.rounds(int(session.params["rounds"])):
+    for _ in session.rounds():
         grown = Grown(start, own.derivatives(state["margins"]), codes, learning, state["records"])
         _grow(session, plan, grown)
         session.within(None)

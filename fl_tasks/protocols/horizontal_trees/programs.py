@@ -1,9 +1,11 @@
-"""The role programs."""
+"""The role programs of boosted trees over clients' rows."""
 
 from __future__ import annotations
 
 from tombolo.fl_tasks.protocols.horizontal_trees.aggregator import aggregator
 from tombolo.fl_tasks.protocols.horizontal_trees.client import client
 from tombolo.fl_tasks.protocols.horizontal_trees.messages import MESSAGES
+from tombolo.fl_tasks.runtime.programs import Programs
+from tombolo.storage.roles import AGGREGATOR, CLIENT
 
-__all__ = ["MESSAGES", "aggregator", "client"]
+PROGRAMS = Programs(MESSAGES, {CLIENT: client}, {AGGREGATOR: aggregator})

@@ -19,6 +19,7 @@ from tombolo.fl_tasks.learning.horizontal.columns import (
 from tombolo.fl_tasks.learning.horizontal.quantiles import histograms_of, numbers, packed, quartiles_of, unpacked
 from tombolo.fl_tasks.learning.horizontal.statistics import aggregate_statistics, client_statistics, enough_rows
 from tombolo.fl_tasks.learning.horizontal.sums import Attendance, contribute_integers, sum_integers, told
+from tombolo.fl_tasks.learning.parameters import Boosted
 from tombolo.fl_tasks.learning.trees.bins import Binner
 from tombolo.fl_tasks.learning.trees.boosting import Plan
 from tombolo.fl_tasks.learning.trees.tree import Bools
@@ -47,7 +48,7 @@ def client_start(session: Session, rows: Rows, plan: Plan) -> tuple[Start, Bools
         session.within(5)
         if classes:
             contribute_integers(session, np.bincount(rows.labels[learning].astype(np.int64), minlength=classes))
-        columns, most = len(numbers(session.terms)), max(plan.outputs, int(session.params["bins"]) - 1)
+        columns, most = len(numbers(session.terms)), max(plan.outputs, session.parameters(Boosted).bins - 1)
         base, *cuts = unpacked(session, told(session), 1 + columns, most)
         session.within(None)
         if len(base) != plan.outputs or any((np.diff(one) <= 0).any() for one in cuts):
@@ -70,7 +71,7 @@ def aggregate_start(session: Session, attendance: Attendance, plan: Plan) -> Sta
             if (counts < 0).any() or not counts.any():
                 raise ForeignSums("Of classes.", party=session.me)
             base = plan.objective.base(np.arange(classes, dtype=np.float64), counts, plan.outputs)
-        bins, least = int(session.params["bins"]), session.terms.limits.minimum_bin_rows
+        bins, least = session.parameters(Boosted).bins, session.terms.limits.minimum_bin_rows
         cuts = [one.cuts(bins, least) for one in histograms_of(session.area)]
         session.send("statistic", value=packed([base, *cuts]))
         session.within(None)
@@ -91,8 +92,8 @@ def binner(session: Session, found: Statistics, cuts: Sequence[Floats]) -> Binne
     median's. Columns of a single bin are left out. Raises :class:`NoColumns`."""
     terms, least = session.terms, session.terms.limits.minimum_bin_rows
     by_column = dict(zip(numbers(terms), cuts, strict=True))
-    assert terms.task.horizontal is not None
-    features, quartiles = terms.task.horizontal.features, quartiles_of(session.area)
+    assert terms.task.horizontal_terms is not None
+    features, quartiles = terms.task.horizontal_terms.features, quartiles_of(session.area)
     kept: list[tuple[str, tuple[float, ...], int, bool]] = []
     for at, (name, level) in enumerate(expanded(terms)):
         if level:

@@ -12,9 +12,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tombolo.agreements.query import QueryTerms
 from tombolo.fl_tasks.protocols.lending_query.errors import BadCustomers
 from tombolo.fl_tasks.protocols.lending_query.keys import Keeping
+from tombolo.fl_tasks.protocols.lending_query.terms import QueryTerms
+from tombolo.fl_tasks.runtime.context import PartyContext
+from tombolo.fl_tasks.tables.prepared import Prepared
+from tombolo.storage.errors import CodedError
 
 COUNT_SHIFT = 40
 """A value is count * 2^40 + exposure: 256 lenders' exposures below 2^32 never reach the counts."""
@@ -95,3 +98,11 @@ class Remembered:
             sink = io.BytesIO()
             pq.write_table(table, sink)
             area.keep(f"part-{index:06d}", sink.getvalue())
+
+
+def check_table(context: PartyContext, prepared: Prepared) -> None:
+    """A lender's customers hold the agreed columns."""
+    try:
+        Customers.of(prepared.table, prepared.ids, context.terms.task.section(QueryTerms))
+    except CodedError as error:
+        raise error.at(context.me) from None

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Collection
 from datetime import datetime, timedelta
 
-from tombolo.agreements.query import FEWEST_LENDERS, QueryTerms
 from tombolo.fl_tasks.protocols.lending_query.books import Asked, Book, books
 from tombolo.fl_tasks.protocols.lending_query.errors import (
     AskerQuotaSpent,
@@ -22,6 +21,7 @@ from tombolo.fl_tasks.protocols.lending_query.errors import (
     TooFewLenders,
 )
 from tombolo.fl_tasks.protocols.lending_query.keys import Epoch, Keeping, terms_of
+from tombolo.fl_tasks.protocols.lending_query.terms import FEWEST_LENDERS, QueryTerms
 from tombolo.fl_tasks.runtime.session import Session
 
 DIGEST = 32

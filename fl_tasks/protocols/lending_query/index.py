@@ -12,6 +12,7 @@ from datetime import datetime
 from tombolo.fl_tasks.crypto import ristretto
 from tombolo.fl_tasks.crypto.paillier import PublicKey
 from tombolo.fl_tasks.crypto.vector import CipherVector, encrypt
+from tombolo.fl_tasks.learning.parameters import Encrypted
 from tombolo.fl_tasks.protocols.lending_query import carry
 from tombolo.fl_tasks.protocols.lending_query.customers import Customers, Remembered, names_of
 from tombolo.fl_tasks.protocols.lending_query.deposits import Deposits
@@ -90,7 +91,7 @@ def arbiter(session: Session, base: str | None, at: str, now: datetime) -> Epoch
 def _decryption_key(session: Session, keeping: Keeping, series: str) -> PublicKey:
     """The decryptor's public key, made or received, and kept for the series."""
     query = terms_of(session)
-    bits = int(session.params["key_bits"])
+    bits = session.parameters(Encrypted).key_bits
     if session.me == query.decryptor:
         key = keeping.private_key(series, bits).public
         session.send("decryption_key", key=key.to_bytes())

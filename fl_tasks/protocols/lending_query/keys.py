@@ -10,11 +10,11 @@ import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tombolo.agreements.query import QueryTerms
 from tombolo.fl_tasks.crypto import ristretto
 from tombolo.fl_tasks.crypto.paillier import PrivateKey, PublicKey, generate
 from tombolo.fl_tasks.crypto.prf import Prf
 from tombolo.fl_tasks.protocols.lending_query.errors import NoIndex
+from tombolo.fl_tasks.protocols.lending_query.terms import QueryTerms
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.storage.canonical import canonical, parse
 from tombolo.storage.private import PrivateArea
@@ -111,7 +111,7 @@ class Keeping:
 
 def terms_of(session: Session) -> QueryTerms:
     """The agreement's terms of the query."""
-    query = session.terms.task.query
+    query = session.terms.task.section(QueryTerms)
     assert query is not None
     return query
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tombolo.fl_tasks.runtime.programs import AnyPrograms, Programs
 from tombolo.storage.roles import ARBITER, DATA, GUEST, HOST
 from tombolo.storage.schema import (
     BlindedPoint,
@@ -119,3 +120,6 @@ QUERY = MessageSet(
     ),
 )
 """Asking an index: the messages of steps 4 and 5 travel to and from the decryptor only."""
+
+PROGRAMS: AnyPrograms = Programs(QUERY)
+"""Nothing is trained: the messages of a query stand here, and its stages are in :mod:`.building` and :mod:`.asking`."""

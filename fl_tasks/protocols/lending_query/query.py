@@ -18,6 +18,7 @@ import pyarrow as pa
 from tombolo.fl_tasks.crypto import ristretto
 from tombolo.fl_tasks.crypto.masks import mask_residues, residues_from_arrow, residues_to_arrow, unmask
 from tombolo.fl_tasks.crypto.vector import CipherVector, decrypt_residues, encrypt, fixed_bytes
+from tombolo.fl_tasks.learning.parameters import Encrypted
 from tombolo.fl_tasks.protocols.lending_query import guards
 from tombolo.fl_tasks.protocols.lending_query.customers import unpack
 from tombolo.fl_tasks.protocols.lending_query.deposits import Deposits, token
@@ -168,7 +169,7 @@ def _decrypt(session: Session, keeping: Keeping, series: str, count: int) -> Non
     """The decryptor's step: uniform residues, as far as it can see."""
     sender = session.arbiter
     assert sender is not None
-    private = keeping.private_key(series, int(session.params["key_bits"]))
+    private = keeping.private_key(series, session.parameters(Encrypted).key_bits)
     masked = CipherVector.from_arrow(private.public, session.values(session.receive("masked_sum", sender), "sum"))
     if len(masked) != count:
         raise BadTicket(f"{len(masked)} sums for {count} questions.", party=sender)

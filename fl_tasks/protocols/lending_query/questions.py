@@ -14,10 +14,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from tombolo.agreements.query import QueryTerms
 from tombolo.agreements.terms import AlignmentTerms
 from tombolo.fl_tasks.protocols.lending_query.errors import BadQuestions
 from tombolo.fl_tasks.protocols.lending_query.query import Answer
+from tombolo.fl_tasks.protocols.lending_query.terms import QueryTerms
 from tombolo.fl_tasks.tables.ids import as_text, canonical_ids
 from tombolo.storage.canonical import canonical, parse
 from tombolo.storage.private import PrivateArea

@@ -5,5 +5,4 @@ from __future__ import annotations
 from tombolo.fl_tasks.learning.vertical.quadratic import ENCRYPTED, Quadratic, with_engine
 
 MESSAGES = with_engine("linear", *ENCRYPTED)
-_PROGRAMS = Quadratic(curvature=1.0, binary=False)
-guest, host, arbiter = _PROGRAMS.guest, _PROGRAMS.host, _PROGRAMS.arbiter
+PROGRAMS = Quadratic(curvature=1.0, binary=False).programs(MESSAGES)

@@ -88,5 +88,4 @@ class DealtHelper:
 
 
 MESSAGES = with_engine("logistic-arbiter-dealer", _LOGITS, _SIGMOIDS, DEALT_GRADIENT)
-_PROGRAMS = Oracle(party=DealtParty, helper=DealtHelper)
-guest, host, arbiter = _PROGRAMS.guest, _PROGRAMS.host, _PROGRAMS.arbiter
+PROGRAMS = Oracle(party=DealtParty, helper=DealtHelper).programs(MESSAGES)

@@ -19,6 +19,7 @@ from tombolo.fl_tasks.crypto.ahead import Ahead
 from tombolo.fl_tasks.crypto.fixedpoint import check_headroom, decode, encode
 from tombolo.fl_tasks.crypto.packing import check_slots, pack, slots_per_ciphertext, unpack
 from tombolo.fl_tasks.crypto.vector import CipherVector, decrypt, encrypt
+from tombolo.fl_tasks.learning.parameters import Regression
 from tombolo.fl_tasks.learning.vertical.block import Block, Floats, guard_batch, guard_label, penalties, solver
 from tombolo.fl_tasks.learning.vertical.key_holder import (
     RESIDUAL_BITS,
@@ -33,6 +34,7 @@ from tombolo.fl_tasks.learning.vertical.key_holder import (
 from tombolo.fl_tasks.learning.vertical.shares import total, zero_sum
 from tombolo.fl_tasks.protocols.logistic_arbiter.quasi_newton import Guide, Path
 from tombolo.fl_tasks.runtime.checkpoints import State
+from tombolo.fl_tasks.runtime.programs import Programs
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.storage.roles import ARBITER, DATA, GUEST, HOST
 from tombolo.storage.schema import Disclosed, Message, MessageSet, Pad64, Paillier, Public
@@ -257,6 +259,9 @@ class Oracle:
     party: Callable[[Session, Block, Floats | None], Party] = EncryptedParty
     helper: Callable[[Session, int], Helper] = EncryptedHelper
 
+    def programs(self, messages: MessageSet) -> Programs[Block]:
+        return Programs(messages, {GUEST: self.guest, HOST: self.host}, {ARBITER: self.arbiter})
+
     def guest(self, session: Session, block: Block) -> State:
         """The label holder's side; returns the last state with ``w`` (intercept first) and the ``loss`` list."""
         label = guard_label(session, block, binary=True)
@@ -276,7 +281,7 @@ class Oracle:
         penalty = penalties(session, columns)
         bound = solver(block.curvature(len(parties) / 4, penalty))
         state = session.latest or {**Path.start(columns).state(), "loss": []}
-        for number in session.rounds(int(session.params["rounds"])):
+        for number in session.rounds():
             path = Path.of(state)
             ahead = path.ahead
             sums = party.gradient(ahead) / block.rows
@@ -286,7 +291,7 @@ class Oracle:
             loss_part = float(start @ ahead + penalty @ ahead**2 / 2)
             scalars = [loss_part, *path.products(gradient, bound)]
             session.send("scalars", share=zero_sum(session, parties, scalars, "step"))
-            session.send("converged", yes=bool(np.abs(gradient).max(initial=0) <= session.params["tolerance"]))
+            session.send("converged", yes=bool(np.abs(gradient).max(initial=0) <= session.parameters(Regression).tolerance))
             step = session.receive("step", session.arbiter)
             better, keep = session.scalar(step, "better"), session.scalar(step, "keep")
             table = session.receive("direction", session.arbiter)
@@ -304,7 +309,7 @@ class Oracle:
         rows = int(session.scalar(session.receive("training_rows", session.guest), "rows"))
         helper = self.helper(session, rows)
         state: State = session.latest or {**Guide().state(), "loss": []}
-        for number in session.rounds(int(session.params["rounds"])):
+        for number in session.rounds():
             logits = helper.logits()
             helper.answer(np.tanh(logits / 2) / 2)
             shares = session.receive_all("scalars").values()
@@ -327,5 +332,4 @@ class Oracle:
         return state
 
 
-_PROGRAMS = Oracle()
-guest, host, arbiter = _PROGRAMS.guest, _PROGRAMS.host, _PROGRAMS.arbiter
+PROGRAMS = Oracle().programs(MESSAGES)

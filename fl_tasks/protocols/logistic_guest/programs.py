@@ -14,6 +14,7 @@ from tombolo.fl_tasks.crypto.ahead import Ahead
 from tombolo.fl_tasks.crypto.convolution import Convolution
 from tombolo.fl_tasks.crypto.fixedpoint import FEATURE_BITS, FEATURE_LIMIT, decode, encode
 from tombolo.fl_tasks.crypto.paillier import PublicKey
+from tombolo.fl_tasks.learning.parameters import Regression
 from tombolo.fl_tasks.learning.vertical.block import Block, Floats, guard_batch, guard_label, penalties, solver
 from tombolo.fl_tasks.learning.vertical.key_holder import (
     RESIDUAL_BITS,
@@ -27,6 +28,7 @@ from tombolo.fl_tasks.learning.vertical.key_holder import (
 )
 from tombolo.fl_tasks.learning.vertical.shares import total, zero_sum
 from tombolo.fl_tasks.runtime.checkpoints import State
+from tombolo.fl_tasks.runtime.programs import Programs
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.storage.errors import CodedError
 from tombolo.storage.roles import GUEST, HOST
@@ -165,7 +167,7 @@ def host(session: Session, block: Block) -> State:
         w = state["w"]
         bends = [float(penalty @ w**2), float(penalty @ (w * p)), float(penalty @ p**2)]
         session.send("bends", share=zero_sum(session, session.hosts, bends, "bends"))
-        session.send("converged", yes=bool(np.abs(g).max(initial=0) <= session.params["tolerance"]))
+        session.send("converged", yes=bool(np.abs(g).max(initial=0) <= session.parameters(Regression).tolerance))
         step = session.receive("step", session.guest)
         alpha, stop = session.scalar(step, "alpha"), session.scalar(step, "stop")
         state = session.checkpoint({"w": w + alpha * p, "p": p, "g": g, "z": z, "stopped": stop})
@@ -218,7 +220,7 @@ def guest(session: Session, block: Block) -> State:
         ridge = np.add(own, total(bends, 3))
         alpha, loss = line_search(state["u"], v, label, ridge)
         votes = [session.scalar(table, "yes") for table in session.receive_all("converged").values()]
-        small = bool(np.abs(g).max() <= session.params["tolerance"])
+        small = bool(np.abs(g).max() <= session.parameters(Regression).tolerance)
         flat = bool(state["loss"]) and abs(state["loss"][-1] - loss) < 1e-8 * max(abs(loss), 1e-12)
         stop = (small and all(votes)) or flat
         session.send("step", alpha=alpha, stop=stop)
@@ -236,11 +238,6 @@ def guest(session: Session, block: Block) -> State:
         )
         session.report(round=number, loss=loss)
     return state
-
-
-def arbiter(session: Session) -> State:
-    """An arbiter has no part in this protocol."""
-    return {"round": 0, "stopped": True, "loss": []}
 
 
 def line_search(u: Floats, v: Floats, label: Floats, ridge: Floats) -> tuple[float, float]:
@@ -307,9 +304,12 @@ def _rounds_left(session: Session, budget: int) -> int:
     spent = sum(not name.startswith(f"directions/{session.run}/") for name in names)
     if spent >= budget:
         raise DirectionsSpent(f"{spent} of {budget} are used.", party=session.me)
-    return min(int(session.params["rounds"]), budget - spent)
+    return min(session.parameters(Regression).rounds, budget - spent)
 
 
 def _book_direction(session: Session) -> None:
     """Count a direction before it is shown."""
     session.history.keep(f"directions/{session.run}/{session.round:06d}", b"shown")
+
+
+PROGRAMS = Programs(MESSAGES, {GUEST: guest, HOST: host})

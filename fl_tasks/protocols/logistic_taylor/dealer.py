@@ -6,5 +6,4 @@ from tombolo.fl_tasks.learning.vertical.dealt_quadratic import SCALED, DealtHelp
 from tombolo.fl_tasks.learning.vertical.quadratic import Quadratic, with_engine
 
 MESSAGES = with_engine("logistic-taylor-dealer", *SCALED)
-_PROGRAMS = Quadratic(curvature=0.25, binary=True, party=DealtParty, helper=DealtHelper)
-guest, host, arbiter = _PROGRAMS.guest, _PROGRAMS.host, _PROGRAMS.arbiter
+PROGRAMS = Quadratic(curvature=0.25, binary=True, party=DealtParty, helper=DealtHelper).programs(MESSAGES)

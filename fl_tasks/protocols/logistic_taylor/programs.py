@@ -9,5 +9,4 @@ from __future__ import annotations
 from tombolo.fl_tasks.learning.vertical.quadratic import ENCRYPTED, Quadratic, with_engine
 
 MESSAGES = with_engine("logistic-taylor", *ENCRYPTED)
-_PROGRAMS = Quadratic(curvature=0.25, binary=True)
-guest, host, arbiter = _PROGRAMS.guest, _PROGRAMS.host, _PROGRAMS.arbiter
+PROGRAMS = Quadratic(curvature=0.25, binary=True).programs(MESSAGES)

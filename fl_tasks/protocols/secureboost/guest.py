@@ -14,8 +14,11 @@ from tombolo.fl_tasks.crypto.paillier import PrivateKey
 from tombolo.fl_tasks.crypto.pairs import Pairs
 from tombolo.fl_tasks.crypto.pool import Pool
 from tombolo.fl_tasks.crypto.vector import decrypt
+from tombolo.fl_tasks.learning.parameters import Boosted
+from tombolo.fl_tasks.learning.terms import BoostingTerms
 from tombolo.fl_tasks.learning.trees.boosting import Boosting, Plan
 from tombolo.fl_tasks.learning.trees.growing import Choice, Derivatives, Local, Node, Parted, Rows, grow, growing
+from tombolo.fl_tasks.learning.trees.records import keep_records, keep_trees
 from tombolo.fl_tasks.learning.trees.splits import Split, Sums
 from tombolo.fl_tasks.learning.trees.tree import Bools
 from tombolo.fl_tasks.learning.vertical.block import BadLabel
@@ -30,7 +33,6 @@ from tombolo.fl_tasks.protocols.secureboost.messages import (
     plan_of,
     unpacked,
 )
-from tombolo.fl_tasks.protocols.secureboost.records import keep_records, keep_trees
 from tombolo.fl_tasks.runtime.checkpoints import State
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.storage.canonical import canonical
@@ -51,7 +53,7 @@ def guest(session: Session, block: Block) -> State:
     if session.latest is not None:
         state.margins, state.loss, state.validation = (checkpoint[name] for name in ("margins", "loss", "validation"))
     encrypted = Encrypted(session, key, plan, block.rows)
-    for number in session.rounds(int(session.params["rounds"])):
+    for number in session.rounds():
         used = plan.sampled_rows(state.learning, session.common())
         derivatives, used = state.derivatives(used, session.prf("sampling"))
         alone = guest_only(session)
@@ -90,14 +92,14 @@ def _features(session: Session, party: str) -> Features:
     """Step 0 at the guest. Raises :class:`ForeignFeatures`."""
     table = session.receive("features", party)
     bins, missing = (session.values(table, name).to_numpy(zero_copy_only=False) for name in ("bins", "missing"))
-    if not 1 <= len(bins) <= _MOST_COLUMNS or bins.min() < 1 or bins.max() > int(session.params["bins"]):
+    if not 1 <= len(bins) <= _MOST_COLUMNS or bins.min() < 1 or bins.max() > session.parameters(Boosted).bins:
         raise ForeignFeatures(party=party)
     return Features(bins.astype(np.int64), missing.astype(np.bool_))
 
 
 def _names(session: Session, party: str, columns: int) -> list[str]:
     """A host's names of its columns by alias, where the terms have them; aliases otherwise. Raises :class:`ForeignFeatures`."""
-    boosting = session.terms.task.boosting
+    boosting = session.terms.task.section(BoostingTerms)
     if boosting is None or not boosting.feature_names:
         return [f"#{alias + 1}" for alias in range(columns)]
     names = session.values(session.receive("names", party), "name").to_pylist()

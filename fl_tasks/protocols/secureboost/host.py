@@ -14,8 +14,10 @@ from tombolo.fl_tasks.crypto.packing import slots_per_ciphertext
 from tombolo.fl_tasks.crypto.paillier import PublicKey
 from tombolo.fl_tasks.crypto.pairs import Pairs
 from tombolo.fl_tasks.crypto.vector import CipherVector
+from tombolo.fl_tasks.learning.terms import BoostingTerms
 from tombolo.fl_tasks.learning.trees.boosting import Plan
 from tombolo.fl_tasks.learning.trees.growing import Rows, left_number
+from tombolo.fl_tasks.learning.trees.records import keep_records
 from tombolo.fl_tasks.learning.trees.tree import Bools, Record
 from tombolo.fl_tasks.learning.vertical.key_holder import peer_key, vector
 from tombolo.fl_tasks.protocols.secureboost.messages import (
@@ -28,7 +30,6 @@ from tombolo.fl_tasks.protocols.secureboost.messages import (
     plan_of,
     unpacked,
 )
-from tombolo.fl_tasks.protocols.secureboost.records import keep_records
 from tombolo.fl_tasks.runtime.checkpoints import State
 from tombolo.fl_tasks.runtime.session import Session
 
@@ -40,7 +41,7 @@ def host(session: Session, block: Block) -> State:
     own.introduce()
     learning = plan.learning_rows(block.rows, session.common())
     state: State = session.latest or {"records": 0}
-    for number in session.rounds(int(session.params["rounds"])):
+    for number in session.rounds():
         records = [] if guest_only(session) else own.round(plan.sampled_rows(learning, session.common()))
         keep_records(session, records)
         turn = session.receive("turn", session.guest)
@@ -89,7 +90,7 @@ class Host:
 
     def introduce(self) -> None:
         """Step 0: numbers of bins under aliases, and names where the terms say so."""
-        aliases, boosting = self._aliases, self._session.terms.task.boosting
+        aliases, boosting = self._aliases, self._session.terms.task.section(BoostingTerms)
         self._session.send("features", bins=self._block.sizes[aliases], missing=self._block.missing[aliases])
         if boosting is not None and boosting.feature_names:
             self._session.send("names", name=[self._block.names[column] for column in aliases])

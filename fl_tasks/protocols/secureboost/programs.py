@@ -1,16 +1,11 @@
-"""The role programs."""
+"""The role programs of SecureBoost."""
 
 from __future__ import annotations
 
 from tombolo.fl_tasks.protocols.secureboost.guest import guest
 from tombolo.fl_tasks.protocols.secureboost.host import host
 from tombolo.fl_tasks.protocols.secureboost.messages import MESSAGES
-from tombolo.fl_tasks.runtime.checkpoints import State
-from tombolo.fl_tasks.runtime.session import Session
+from tombolo.fl_tasks.runtime.programs import Programs
+from tombolo.storage.roles import GUEST, HOST
 
-__all__ = ["MESSAGES", "arbiter", "guest", "host"]
-
-
-def arbiter(session: Session) -> State:
-    """An arbiter has no part in this protocol."""
-    return {"round": 0, "stopped": True, "loss": []}
+PROGRAMS = Programs(MESSAGES, {GUEST: guest, HOST: host})

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from tombolo.fl_tasks.learning.terms import BoostingTerms
 from tombolo.fl_tasks.learning.trees.bins import Codes
 from tombolo.fl_tasks.learning.trees.part import TreePart
 from tombolo.fl_tasks.learning.trees.tree import LEAF, Bools, directions, margins
@@ -88,7 +89,7 @@ def exchange_scores(session: Session, part: TreePart, table: pa.Table, recipient
     Every data party calls it once per stage with the same recipients. Returns None elsewhere. Raises WrongScoreCount and
     :class:`ForeignVisit`.
     """
-    boosting, wanted = session.terms.task.boosting, list(recipients)
+    boosting, wanted = session.terms.task.section(BoostingTerms), list(recipients)
     assert boosting is not None
     stepwise = boosting.prediction == "level-wise"
     total: Floats = np.zeros((0, 1))

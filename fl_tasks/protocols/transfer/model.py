@@ -1,45 +1,42 @@
-"""A party's part of a transfer model: its feature net, its inputs' encoder, and at the source Phi."""
+"""Models of federated transfer learning."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tombolo.agreements.parameters import TRANSFER
-from tombolo.fl_tasks.models.part import ModelPart, UnfitPart
-from tombolo.fl_tasks.protocols.horizontal_mlp.model import read_layers
+from tombolo.fl_tasks.learning.nets.layers import layers_document
+from tombolo.fl_tasks.models.family import Labels, Training, VerticalModel
+from tombolo.fl_tasks.protocols.transfer import scoring
 from tombolo.fl_tasks.protocols.transfer.components import Components
+from tombolo.fl_tasks.protocols.transfer.part import TransferPart
+from tombolo.fl_tasks.protocols.transfer.protocol import TransferTerms
+from tombolo.fl_tasks.protocols.transfer.rows import Rows
 from tombolo.fl_tasks.protocols.transfer.tower import Tower
+from tombolo.fl_tasks.runtime.checkpoints import State
+from tombolo.fl_tasks.runtime.session import Session
+from tombolo.storage.roles import GUEST
 
-Floats = npt.NDArray[np.float64]
+
+def _fit(training: Training, table: pa.Table, train: npt.NDArray[np.bool_]) -> Components:
+    terms, party = training.terms, training.party
+    most = terms.task.section(TransferTerms).components
+    return Components.fit(table, terms.table(party), train, terms.limits, most, party)
 
 
-@dataclass(frozen=True)
-class TransferPart(ModelPart):
-    """Weights ``w`` of the net ``tower``; ``phi`` of shape (width,), None at the target."""
+def _rows(encoder: Components, table: pa.Table, labels: Labels | None, common: int) -> Rows:
+    return Rows(encoder.transform(table), None if labels is None else labels.y, common)
 
-    PROTOCOLS = TRANSFER
-    encoder: Components
-    tower: Tower
-    w: Floats
-    phi: Floats | None
 
-    @classmethod
-    def read(cls, document: Mapping[str, Any]) -> Self:
-        encoder = Components.from_document(document["encoder"])
-        net, w = read_layers(document["layers"], len(encoder.names), "tanh")
-        phi = None if document["phi"] is None else np.asarray(document["phi"], np.float64)
-        if list(encoder.names) != document["names"] or (phi is not None and phi.shape != net.sizes[-1:]):
-            raise UnfitPart("Layers and encoded columns differ.")
-        if phi is not None and not np.isfinite(phi).all():
-            raise UnfitPart("Phi is not finite.")
-        return cls(encoder=encoder, tower=Tower(net), w=w, phi=phi, **cls._common(document))
+def _document(session: Session, encoder: Components, state: State) -> dict[str, Any]:
+    net = Tower.of(session.terms.task.section(TransferTerms), len(encoder.names)).net
+    phi = np.asarray(state["phi"], np.float64) if session.role == GUEST else None
+    return {"layers": layers_document(net, np.asarray(state["w"])), "phi": phi}
 
-    def features(self, table: pa.Table) -> Floats:
-        """What the net tells of each row, shape (rows, width)."""
-        return self.tower.features(self.w, self.encoder.transform(table))
+
+MODEL = VerticalModel(
+    TransferPart, Components.from_document, _document, scoring.exchange_scores, scoring.MESSAGES, fit=_fit, rows=_rows
+)

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tombolo.fl_tasks.learning.nets.optimisers import Adam, Momentum
+from tombolo.fl_tasks.protocols.transfer.protocol import TransferParameters
 from tombolo.fl_tasks.protocols.transfer.tower import Tower
 
 Floats = npt.NDArray[np.float64]
@@ -59,8 +60,8 @@ class Objective:
     l2: float
 
     @classmethod
-    def of(cls, params: Mapping[str, Any]) -> Objective:
-        return cls(float(params["alignment_weight"]), float(params["l2"]))
+    def of(cls, params: TransferParameters) -> Objective:
+        return cls(params.alignment_weight, params.l2)
 
     def loss(self, source: Source, phi: Floats, u_a: Floats, u_b: Floats) -> float:
         """Label and alignment loss of the common rows; ``phi`` is Phi, shape (width,)."""
@@ -77,10 +78,10 @@ class Objective:
         return self.l2 * tower.net.penalised() * w
 
 
-def mover(params: Mapping[str, Any], count: int, state: Mapping[str, Any] | None = None) -> Adam | Momentum:
+def mover(params: TransferParameters, count: int, state: Mapping[str, Any] | None = None) -> Adam | Momentum:
     """The optimiser that the parameters choose, as a round's ``state`` left it, or before its first move."""
-    rate, none = float(params["rate"]), np.zeros(count)
-    if params["optimiser"] == "sgd":
+    rate, none = params.rate, np.zeros(count)
+    if params.optimiser == "sgd":
         return Momentum(rate, 0.0, none)
     held: Mapping[str, Any] = state if state and "moves" in state else {"first": none, "second": none, "moves": 0}
     return Adam(rate, held["first"], held["second"], int(held["moves"]), beta2=0.999, tau=1e-8)
@@ -92,10 +93,10 @@ def moved(optimiser: Adam | Momentum, w: Floats, gradient: Floats) -> tuple[Floa
     return w, {} if isinstance(after, Momentum) else {"first": after.first, "second": after.second, "moves": after.moves}
 
 
-def pretrained(tower: Tower, w: Floats, source: Source, params: Mapping[str, Any], objective: Objective) -> Floats:
+def pretrained(tower: Tower, w: Floats, source: Source, params: TransferParameters, objective: Objective) -> Floats:
     """The source's weights after ``pretraining`` steps on its own labels: mean v log(1 + exp(-y Phi . u_A)). Nothing leaves."""
     move = Adam(_RATE, np.zeros(len(w)), np.zeros(len(w)), beta2=0.999, tau=1e-8)
-    for _ in range(int(params["pretraining"])):
+    for _ in range(params.pretraining):
         u = tower.features(w, source.x)
         phi = source.lead @ u
         bend = -source.v * source.y / (1.0 + np.exp(source.y * (u @ phi))) / source.v.sum()

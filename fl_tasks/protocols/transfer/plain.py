@@ -6,15 +6,13 @@ alone, had it the labels of the common users.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tombolo.agreements.task import TransferTerms
 from tombolo.fl_tasks.protocols.transfer.objective import Objective, Source, mover, pretrained
+from tombolo.fl_tasks.protocols.transfer.protocol import TransferParameters, TransferTerms
 from tombolo.fl_tasks.protocols.transfer.stopping import settled
 from tombolo.fl_tasks.protocols.transfer.tower import Tower
 from tombolo.storage.roles import GUEST, HOST
@@ -32,17 +30,17 @@ class Trained:
     loss: list[float]
 
 
-def train(terms: TransferTerms, params: Mapping[str, Any], source: Source, target: Floats) -> Trained:
+def train(terms: TransferTerms, params: TransferParameters, source: Source, target: Floats) -> Trained:
     """``target`` (common, inputs) are the target's inputs of the common rows, in the source's order."""
     objective, common = Objective.of(params), source.common
     a, b = Tower.of(terms, source.x.shape[1]), Tower.of(terms, target.shape[1])
-    w_a = pretrained(a, a.initial(params["seed"], GUEST), source, params, objective)
-    w_b = b.initial(params["seed"], HOST)
+    w_a = pretrained(a, a.initial(params.seed, GUEST), source, params, objective)
+    w_b = b.initial(params.seed, HOST)
     move_a, move_b = mover(params, len(w_a)), mover(params, len(w_b))
     losses: list[float] = []
     labelled = source.labelled
     y, weight = source.y[:labelled], source.v[:labelled] / labelled
-    for _ in range(int(params["rounds"])):
+    for _ in range(params.rounds):
         u_a, u_b = a.features(w_a, source.x), b.features(w_b, target)
         phi = source.lead @ u_a
         bend = np.zeros(common)

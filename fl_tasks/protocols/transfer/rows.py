@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from tombolo.fl_tasks.protocols.transfer.protocol import TransferParameters
 from tombolo.fl_tasks.protocols.transfer.tower import Tower
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.storage.errors import CodedError
@@ -31,9 +30,9 @@ class Rows:
     common: int
 
 
-def labelled_of(params: Mapping[str, Any], common: int) -> int:
+def labelled_of(params: TransferParameters, common: int) -> int:
     """How many of the common training rows, the first ones, are learnt from by their labels."""
-    given = params["labelled_rows"]
+    given = params.labelled_rows
     return common if given is None else min(int(given), common)
 
 

@@ -16,7 +16,7 @@ from tombolo.fl_tasks.learning.vertical.key_holder import own_key, peer_key, vec
 from tombolo.fl_tasks.learning.vertical.scoring import WrongScoreCount
 from tombolo.fl_tasks.protocols.transfer.encrypted import BITS, Floats, Masked, sane, serve
 from tombolo.fl_tasks.protocols.transfer.messages import PUBLIC_KEY
-from tombolo.fl_tasks.protocols.transfer.model import TransferPart
+from tombolo.fl_tasks.protocols.transfer.part import TransferPart
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.storage.roles import GUEST, HOST
 from tombolo.storage.schema import Message, MessageSet, PaddedModN, Paillier

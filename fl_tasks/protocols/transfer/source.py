@@ -10,6 +10,7 @@ from tombolo.fl_tasks.learning.vertical.block import BadLabel
 from tombolo.fl_tasks.learning.vertical.key_holder import own_key, peer_key, vector
 from tombolo.fl_tasks.protocols.transfer.encrypted import BITS, Floats, Half, Masked, TooRareClass, product, sane, serve
 from tombolo.fl_tasks.protocols.transfer.objective import Objective, Source, moved, mover, pretrained
+from tombolo.fl_tasks.protocols.transfer.protocol import TransferParameters, TransferTerms
 from tombolo.fl_tasks.protocols.transfer.rows import Rows, guard_rows, labelled_of, most_sums
 from tombolo.fl_tasks.protocols.transfer.stopping import settled
 from tombolo.fl_tasks.protocols.transfer.tower import Tower
@@ -21,7 +22,7 @@ _LARGEST_WEIGHT = 2.0**11
 
 def guest(session: Session, rows: Rows) -> State:
     """Returns the last state: weights ``w``, ``phi`` of shape (width,) and the ``loss`` list."""
-    terms, params = session.terms.task.transfer, session.params
+    terms, params = session.terms.task.section(TransferTerms), session.parameters(TransferParameters)
     assert terms is not None
     source, tower = _source(session, rows), Tower.of(terms, rows.x.shape[1])
     labelled, width = source.labelled, tower.width
@@ -32,7 +33,7 @@ def guest(session: Session, rows: Rows) -> State:
     half, objective = Half.of(width), Objective.of(params)
     state = session.latest or {"w": _first(tower, source, params, objective), "loss": []}
     side = _Numbers(session, source, tower, objective, half)
-    for number in session.rounds(int(params["rounds"])):
+    for number in session.rounds():
         w = state["w"]
         u = tower.features(w, source.x)
         phi = source.lead @ u
@@ -60,15 +61,15 @@ def _source(session: Session, rows: Rows) -> Source:
     y = rows.y
     if y is None or set(np.unique(y)) != {0.0, 1.0}:
         raise BadLabel(party=session.me)
-    balanced = session.params["class_weights"] == "balanced"
-    source = Source.of(rows.x, y, rows.common, labelled_of(session.params, rows.common), balanced)
+    balanced = session.parameters(TransferParameters).class_weights == "balanced"
+    source = Source.of(rows.x, y, rows.common, labelled_of(session.parameters(TransferParameters), rows.common), balanced)
     if source.v.max() > _LARGEST_WEIGHT:
         raise TooRareClass(party=session.me)
     return source
 
 
-def _first(tower: Tower, source: Source, params: dict[str, object], objective: Objective) -> Floats:
-    return pretrained(tower, tower.initial(params["seed"], "guest"), source, params, objective)
+def _first(tower: Tower, source: Source, params: TransferParameters, objective: Objective) -> Floats:
+    return pretrained(tower, tower.initial(params.seed, "guest"), source, params, objective)
 
 
 class _Numbers:
@@ -79,7 +80,7 @@ class _Numbers:
         self._half, self._labelled = half, source.labelled
         self._gamma = objective.gamma * self._labelled / source.common
         self._y, self._v = source.y[: self._labelled], source.v[: self._labelled]
-        self._weighted = session.params["class_weights"] == "balanced"
+        self._weighted = session.parameters(TransferParameters).class_weights == "balanced"
 
     @property
     def expected(self) -> int:

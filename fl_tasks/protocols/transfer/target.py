@@ -7,6 +7,7 @@ from tombolo.fl_tasks.crypto.vector import CipherVector, encrypt
 from tombolo.fl_tasks.learning.vertical.key_holder import own_key, peer_key, vector
 from tombolo.fl_tasks.protocols.transfer.encrypted import BITS, Floats, Half, Masked, product, sane, serve, through
 from tombolo.fl_tasks.protocols.transfer.objective import Objective, moved, mover
+from tombolo.fl_tasks.protocols.transfer.protocol import TransferParameters, TransferTerms
 from tombolo.fl_tasks.protocols.transfer.rows import Rows, guard_rows, labelled_of, most_sums
 from tombolo.fl_tasks.protocols.transfer.tower import Tower
 from tombolo.fl_tasks.runtime.checkpoints import State
@@ -15,7 +16,7 @@ from tombolo.fl_tasks.runtime.session import Session
 
 def host(session: Session, rows: Rows) -> State:
     """Returns the last state with weights ``w``."""
-    terms, params = session.terms.task.transfer, session.params
+    terms, params = session.terms.task.section(TransferTerms), session.parameters(TransferParameters)
     assert terms is not None
     x = rows.x[: rows.common]
     tower, labelled = Tower.of(terms, x.shape[1]), labelled_of(params, rows.common)
@@ -24,10 +25,10 @@ def host(session: Session, rows: Rows) -> State:
     session.send("public_key", key=key.public.to_bytes())
     theirs = peer_key(session, guest)
     half, objective = Half.of(tower.width), Objective.of(params)
-    weighted = params["class_weights"] == "balanced"
+    weighted = params.class_weights == "balanced"
     gamma = objective.gamma * labelled / rows.common
-    state = session.latest or {"w": tower.initial(params["seed"], "host")}
-    for number in session.rounds(int(params["rounds"])):
+    state = session.latest or {"w": tower.initial(params.seed, "host")}
+    for number in session.rounds():
         w = state["w"]
         u = tower.features(w, x)
         squares = half.squares(u[:labelled])

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tombolo.agreements.task import TransferTerms
 from tombolo.fl_tasks.crypto.prf import Prf
 from tombolo.fl_tasks.learning.nets.dense import Dense
+from tombolo.fl_tasks.protocols.transfer.protocol import TransferTerms
 
 Floats = npt.NDArray[np.float64]
 

@@ -247,7 +247,7 @@ def arbiter(session: Session) -> State:
     dealer = Dealer(session, True)
     sizes = [len(batch) for batch in parted(session, np.arange(dealer.rows))]
     state: State = session.latest or {"round": 0, "loss": []}
-    for number in session.rounds(int(session.params["rounds"])):
+    for number in session.rounds():
         for batch, rows in enumerate(sizes):
             dealer.deal(rows, batch)
         session.within(None)

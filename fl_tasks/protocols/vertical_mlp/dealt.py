@@ -161,6 +161,5 @@ class DealtHost:
         return self._masks.draw(name, self._session.me, *value.shape[:-1])
 
 
-MESSAGES = dealing.MESSAGES
-PROGRAMS = NetworkPrograms(DealtGuest, DealtHost)
-guest, host, arbiter = PROGRAMS.guest, PROGRAMS.host, dealing.arbiter
+NETWORK = NetworkPrograms(DealtGuest, DealtHost)
+PROGRAMS = NETWORK.programs(dealing.MESSAGES, arbiter=dealing.arbiter)

@@ -70,7 +70,5 @@ class EncryptedHost:
         return gradient
 
 
-PROGRAMS = NetworkPrograms(EncryptedGuest, EncryptedHost)
-guest, host, arbiter = PROGRAMS.guest, PROGRAMS.host, PROGRAMS.arbiter
-
-__all__ = ["MESSAGES", "PROGRAMS", "arbiter", "guest", "host"]
+NETWORK = NetworkPrograms(EncryptedGuest, EncryptedHost)
+PROGRAMS = NETWORK.programs(MESSAGES)

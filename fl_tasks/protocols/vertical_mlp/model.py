@@ -1,77 +1,44 @@
-"""A party's part of a vertical network: its layers, and its shares of the weights between the parties."""
+"""Models of vertical networks."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from tombolo.agreements.parameters import VERTICAL_NETWORKS
-from tombolo.fl_tasks.learning.nets.dense import Dense
-from tombolo.fl_tasks.models.part import ModelPart, UnfitPart
-from tombolo.fl_tasks.protocols.horizontal_mlp.model import read_layers
-from tombolo.fl_tasks.shares import wide
+from tombolo.fl_tasks.learning.nets.layers import layers_document
+from tombolo.fl_tasks.learning.nets.towers import Tower, host_net
+from tombolo.fl_tasks.learning.terms import NetworkTerms
+from tombolo.fl_tasks.learning.vertical import regression
+from tombolo.fl_tasks.models.family import VerticalModel
+from tombolo.fl_tasks.protocols.vertical_mlp import scoring
+from tombolo.fl_tasks.protocols.vertical_mlp.part import TowerPart, shares_document
+from tombolo.fl_tasks.runtime.checkpoints import State
+from tombolo.fl_tasks.runtime.session import Session
 from tombolo.fl_tasks.tables.encoding import Encoder
-
-Grid = npt.NDArray[np.object_]
-
-
-@dataclass(frozen=True)
-class TowerPart(ModelPart):
-    """``bottom`` and its weights ``w`` over this party's encoded columns; ``shares`` of shape (units, sums), by host.
-
-    At the guest ``top`` and its weights ``above`` lead from the joint units to the outputs; hosts have none. Predicted numbers are
-    the output times ``label_scale``, plus ``label_mean``.
-    """
-
-    PROTOCOLS = VERTICAL_NETWORKS
-    encoder: Encoder
-    bottom: Dense
-    w: npt.NDArray[np.float64]
-    shares: dict[str, Grid]
-    top: Dense | None
-    above: npt.NDArray[np.float64]
-    label_mean: float
-    label_scale: float
-
-    @classmethod
-    def read(cls, document: Mapping[str, Any]) -> Self:
-        encoder = Encoder.from_document(document["encoder"])
-        bottom, w = read_layers(document["layers"], len(encoder.names), document["activation"])
-        if list(encoder.names) != document["names"]:
-            raise UnfitPart("Layers and encoded columns differ.")
-        shares = {str(party): _grid(words) for party, words in document["shares"].items()}
-        top, above, sums = None, np.zeros(0), {grid.shape[1] for grid in shares.values()}
-        if document["top"]:
-            top, above = read_layers(document["top"], bottom.sizes[-1], document["activation"])
-        units = bottom.sizes[1]
-        if len(sums) != 1 or any(len(grid) != units for grid in shares.values()) or (top is not None and sums != {top.sizes[0]}):
-            raise UnfitPart("Layers and shares differ.")
-        label = float(document["label_mean"]), float(document["label_scale"])
-        if not np.isfinite(label).all():
-            raise UnfitPart("Layers and encoded columns differ.")
-        return cls(
-            encoder=encoder,
-            bottom=bottom,
-            w=w,
-            shares=shares,
-            top=top,
-            above=above,
-            label_mean=label[0],
-            label_scale=label[1],
-            **cls._common(document),
-        )
+from tombolo.storage.roles import GUEST
 
 
-def shares_document(shares: Mapping[str, Any]) -> dict[str, wide.Wide]:
-    """Whole numbers in two's complement, shape (units, sums, words): the lowest 64 bits first."""
-    return {party: wide.of_integers(np.array(rows, dtype=object)) for party, rows in shares.items()}
+def _document(session: Session, encoder: Encoder, state: State) -> dict[str, Any]:
+    """A host's units and its share of what leads from them to the guest; at the guest all else."""
+    network, columns = session.terms.task.section(NetworkTerms), len(encoder.names)
+    if session.role != GUEST:
+        bottom, top, w = host_net(network, columns), [], state["w"]
+        held = {"shares": shares_document({session.me: state["share"][0]}), "label_mean": 0.0, "label_scale": 1.0}
+    else:
+        tower = Tower.of(network, columns)
+        bottom, w = tower.bottom, state["w"][: tower.bottom.count]
+        top = layers_document(tower.top, state["w"][tower.bottom.count :])
+        shares = {party: document[0] for party, document in state["shares"].items()}
+        held = {"shares": shares_document(shares), **{name: float(state[name]) for name in ("label_mean", "label_scale")}}
+    return {"layers": layers_document(bottom, w), "top": top, "activation": network.activation, **held}
 
 
-def _grid(words: Any) -> Grid:
-    if not isinstance(words, np.ndarray) or words.dtype != np.uint64 or words.ndim != 3 or words.shape[2] != wide.WORDS:
-        raise UnfitPart("Shares are no whole numbers.")
-    return wide.integers(words)
+MODEL = VerticalModel(
+    TowerPart,
+    Encoder.from_document,
+    _document,
+    scoring.exchange_scores,
+    scoring.MESSAGES,
+    assist=scoring.assist,
+    fit=regression.fit,
+    rows=regression.rows,
+)

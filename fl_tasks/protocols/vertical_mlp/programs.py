@@ -9,17 +9,20 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from tombolo.agreements.task import NetworkTerms
 from tombolo.fl_tasks.crypto.prf import Stream
 from tombolo.fl_tasks.learning.nets.dense import Dense
 from tombolo.fl_tasks.learning.nets.optimisers import Momentum
 from tombolo.fl_tasks.learning.nets.towers import Tower, activated, bends, host_net
+from tombolo.fl_tasks.learning.terms import NetworkTerms
 from tombolo.fl_tasks.learning.vertical.block import BatchTooSmall, Block, guard_label
 from tombolo.fl_tasks.protocols.vertical_mlp.grid import MOST_STEPS, Floats, Share
 from tombolo.fl_tasks.protocols.vertical_mlp.messages import TooFewColumns, TooLarge, TooManySteps
+from tombolo.fl_tasks.protocols.vertical_mlp.protocol import NetworkParameters
 from tombolo.fl_tasks.runtime.checkpoints import State, pack, unpack
+from tombolo.fl_tasks.runtime.programs import HelperProgram, Programs
 from tombolo.fl_tasks.runtime.session import Session
-from tombolo.storage.roles import HOST
+from tombolo.storage.roles import GUEST, HOST
+from tombolo.storage.schema import MessageSet
 
 Batches = list[npt.NDArray[np.int64]]
 Shape = tuple[int, ...]
@@ -65,17 +68,22 @@ class NetworkPrograms:
     host_layer: Callable[[Session, Share, Shape, bool], HostLayer]
     shared: bool = True
 
+    def programs(self, messages: MessageSet, **helpers: HelperProgram) -> Programs[Block]:
+        """With the programs of further roles."""
+        return Programs(messages, {GUEST: self.guest, HOST: self.host}, helpers)
+
     def guest(self, session: Session, block: Block) -> State:
         """The guest's side; returns the last state with ``w`` of its layers, the ``shares`` by host, and the ``loss`` list."""
         network, outcome = network_of(session), session.terms.task.outcome
         y, batches = guard_label(session, block, binary=outcome == "binary"), batches_of(session, block)
         mean, scale = (float(y.mean()), float(y.std()) or 1.0) if outcome == "number" else (0.0, 1.0)
-        y, rate, momentum = (y - mean) / scale, float(session.params["step"]), float(session.params["momentum"])
+        y, params = (y - mean) / scale, session.parameters(NetworkParameters)
+        rate, momentum = params.step, params.momentum
         tower = Tower.of(network, block.x.shape[1])
         first = beginning(session, lambda: _guests_first(session, tower, network, batches))
         state: State = session.latest or {**first, "loss": []}
         layer = self.guest_layer(session, _shares(state, momentum), block.x.shape, True)
-        for number in session.rounds(int(session.params["rounds"])):
+        for number in session.rounds():
             w, mover, total = state["w"], Momentum(rate, momentum, state["velocity"]), 0.0
             layer.shares = _shares(state, momentum)
             for batch, rows in enumerate(batches):
@@ -96,11 +104,12 @@ class NetworkPrograms:
 
     def host(self, session: Session, block: Block) -> State:
         """A host's side; returns the last state with ``w`` of its layer and its ``share``."""
-        network, momentum, batches = network_of(session), float(session.params["momentum"]), batches_of(session, block)
+        network, batches = network_of(session), batches_of(session, block)
+        momentum = session.parameters(NetworkParameters).momentum
         net = host_net(network, block.x.shape[1])
         state: State = session.latest or beginning(session, lambda: self._hosts_first(session, network, net))
         layer = self.host_layer(session, Share.of(state["share"], momentum), block.x.shape, True)
-        for number in session.rounds(int(session.params["rounds"])):
+        for number in session.rounds():
             w, velocity, layer.share = state["w"], state["velocity"], Share.of(state["share"], momentum)
             for batch, rows in enumerate(batches):
                 session.within(batch)
@@ -121,17 +130,10 @@ class NetworkPrograms:
         w, share = net.initial(prf.stream("bottom")), _share(prf.stream("share"), network)
         return {"w": w, "velocity": np.zeros_like(w), "share": (share if self.shared else Share.still(share.w * 0)).document()}
 
-    @staticmethod
-    def arbiter(session: Session) -> State:
-        """An arbiter has no part in this protocol."""
-        return {"round": 0, "stopped": True, "loss": []}
-
 
 def network_of(session: Session) -> NetworkTerms:
     """The agreed network."""
-    network = session.terms.task.network
-    assert network is not None and network.bottom is not None
-    return network
+    return session.terms.task.section(NetworkTerms)
 
 
 def batches_of(session: Session, block: Block) -> Batches:
@@ -143,7 +145,7 @@ def batches_of(session: Session, block: Block) -> Batches:
     network, limits = network_of(session), session.terms.limits
     assert network.bottom is not None
     batches = parted(session, session.common().stream("batches").permutation(block.rows))
-    if len(batches) * int(session.params["rounds"]) > MOST_STEPS:
+    if len(batches) * session.parameters(NetworkParameters).rounds > MOST_STEPS:
         raise TooManySteps(party=session.me)
     if session.role == HOST and block.x.shape[1] <= network.hidden[0]:
         raise TooFewColumns(party=session.me)
@@ -161,7 +163,7 @@ def most_weights(session: Session, rows: int) -> int:
 
 def parted(session: Session, rows: npt.NDArray[np.int64]) -> Batches:
     """Rows in an order, as the agreed number of batches."""
-    return np.array_split(rows, max(1, len(rows) // int(session.params["batch_rows"] or len(rows))))
+    return np.array_split(rows, max(1, len(rows) // (session.parameters(NetworkParameters).batch_rows or len(rows))))
 
 
 def beginning(session: Session, make: Callable[[], State]) -> State:

@@ -12,7 +12,7 @@ from tombolo.fl_tasks.learning.vertical.scoring import WrongScoreCount
 from tombolo.fl_tasks.protocols.vertical_mlp import dealing, dealt, encrypted, split
 from tombolo.fl_tasks.protocols.vertical_mlp.grid import Floats, Share
 from tombolo.fl_tasks.protocols.vertical_mlp.messages import FORWARD
-from tombolo.fl_tasks.protocols.vertical_mlp.model import TowerPart
+from tombolo.fl_tasks.protocols.vertical_mlp.part import TowerPart
 from tombolo.fl_tasks.protocols.vertical_mlp.programs import NetworkPrograms, network_of
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.storage.roles import DATA, GUEST
@@ -90,7 +90,7 @@ def _host(session: Session, part: TowerPart, table: pa.Table) -> Floats:
 
 
 def _programs(session: Session) -> NetworkPrograms:
-    return {"split": split.PROGRAMS, "dealer": dealt.PROGRAMS}.get(session.terms.task.engine or "", encrypted.PROGRAMS)
+    return {"split": split.NETWORK, "dealer": dealt.NETWORK}.get(session.terms.task.engine or "", encrypted.NETWORK)
 
 
 def _heard(session: Session, rows: int) -> Floats:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from tombolo.fl_tasks.learning.terms import NetworkTerms
 from tombolo.fl_tasks.learning.vertical.key_holder import WrongLength
 from tombolo.fl_tasks.protocols.vertical_mlp.grid import (
     ACTIVATION_BITS,
@@ -93,13 +94,13 @@ def _plain(share: Share) -> Floats:
 
 def _received(session: Session, message: str, column: str, sender: str, rows: int) -> Floats:
     """A matrix with a value for every row and unit."""
-    network = session.terms.task.network
-    assert network is not None and network.bottom is not None
+    network = session.terms.task.section(NetworkTerms)
+    assert network.bottom is not None
     values: npt.NDArray[np.float64] = session.values(session.receive(message, sender), column).to_numpy(zero_copy_only=False)
     if len(values) != rows * network.bottom or not np.isfinite(values).all():
         raise WrongLength(f"{len(values)} values instead of {rows * network.bottom}.", party=sender)
     return values.reshape(rows, network.bottom)
 
 
-PROGRAMS = NetworkPrograms(SplitGuest, SplitHost, shared=False)
-guest, host, arbiter = PROGRAMS.guest, PROGRAMS.host, PROGRAMS.arbiter
+NETWORK = NetworkPrograms(SplitGuest, SplitHost, shared=False)
+PROGRAMS = NETWORK.programs(MESSAGES)

@@ -41,7 +41,7 @@ class Model:
 
 
 @dataclass(frozen=True)
-class MessageSet:
+class Summary:
     """What the agreement's folder says, trusted or not."""
 
     name: str
@@ -62,7 +62,7 @@ class Overview:
     """One agreement on the overview. What could not be read is None, and ``error`` says why."""
 
     name: str
-    contract: MessageSet | None = None
+    summary: Summary | None = None
     runs: Runs | None = None
     runs_error: CodedError | None = None
     health: Health | None = None
@@ -81,18 +81,18 @@ def overview(settings: PartySettings, name: str, page: int = 1, file: Path | Non
     from tombolo.agreements.agreement import Agreement
     from tombolo.fl_tasks.runtime.context import PartyContext
 
-    contract = None
+    summary = None
     try:
         agreement = Agreement.load(settings.federations / name, verify=False)
         if settings.party not in (agreement.roles() or agreement.terms.roles()):
             return None
-        contract = _contract(agreement, settings.party)
+        summary = _summary(agreement, settings.party)
         context = PartyContext.open(name, file)
         record = record_of(context)
         listed, unheard = runs(context, record, page)
         return Overview(
             name=name,
-            contract=contract,
+            summary=summary,
             runs=listed,
             runs_error=unheard,
             health=record.health(context),
@@ -100,7 +100,7 @@ def overview(settings: PartySettings, name: str, page: int = 1, file: Path | Non
             models=tuple(models(record)[:MODELS]),
         )
     except CodedError as error:
-        return Overview(name, contract, error=error)
+        return Overview(name, summary, error=error)
 
 
 def models(record: Record) -> list[Model]:
@@ -118,13 +118,13 @@ def models(record: Record) -> list[Model]:
     return sorted(found, key=lambda one: one.at, reverse=True)
 
 
-def _contract(agreement: Agreement, me: str) -> MessageSet:
+def _summary(agreement: Agreement, me: str) -> Summary:
     states = _signatures(agreement)
     roles = agreement.roles() or agreement.terms.roles()
     parties = [Party(name, role, name == me, states.get(name, LACKING)) for name, role in roles.items()]
     protocol = agreement.terms.task.protocol
-    first = "index" if agreement.terms.task.query is not None else "train"
-    return MessageSet(agreement.name, protocol, roles.get(me, ""), tuple(parties), len(agreement.chain), agreement.digest, first)
+    first = agreement.terms.task.descriptor.kinds[0]
+    return Summary(agreement.name, protocol, roles.get(me, ""), tuple(parties), len(agreement.chain), agreement.digest, first)
 
 
 def _signatures(agreement: Agreement) -> dict[str, str]:

@@ -12,6 +12,7 @@ from tombolo.storage.errors import CodedError
 from tombolo.storage.stores.base import KeyMissing, StoreRefused, StoreUnreachable
 
 if TYPE_CHECKING:
+    from tombolo.agreements.task import TaskTerms
     from tombolo.fl_tasks.runtime.context import PartyContext
     from tombolo.plugins.console.facts.record import Record
     from tombolo.storage.ledger.entries import Entry
@@ -66,7 +67,7 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Meaning:
-    """What a contract declares of a message: its columns with their protections, why those that can be read may be, what is learnt
+    """What is declared of a message: its columns with their protections, why those that can be read may be, what is learnt
     from it, and what limits that."""
 
     columns: tuple[tuple[str, str], ...]
@@ -177,7 +178,7 @@ def _shown(context: PartyContext, run: str, artifacts: list[Artifact]) -> Iterat
         state = UNREACHABLE if owner in silent else LARGE if left < 0 else hash_state(context, one, gone)
         if state == UNREACHABLE:  # the next one would wait as long for the same store
             silent.add(owner)
-        yield Shown(one, meaning(context.terms.task.training, one.message), state)
+        yield Shown(one, meaning(context.terms.task, one.message), state)
 
 
 def hash_state(context: PartyContext, one: Artifact, erased: bool) -> str:
@@ -208,11 +209,11 @@ def _chunks_match(context: PartyContext, one: Artifact, store: Store, head: byte
         yield hashlib.sha256(store.get(f"{one.address}/{index:06d}")).hexdigest() == sha256
 
 
-def meaning(protocol: str, message: str) -> Meaning | None:
-    """What the agreement's contracts declare of a message; None for a message of another version."""
+def meaning(task: TaskTerms, message: str) -> Meaning | None:
+    """What the agreement's protocol and stages declare of a message; None for a message of another version."""
     from tombolo.fl_tasks.workflow.messages import declared
 
-    found = declared(protocol, message)
+    found = declared(task, message)
     if found is None:
         return None
     reasons = dict.fromkeys(column.params["reason"] for column in found.columns.values() if column.open)

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from tombolo.agreements.kinds import KINDS
 from tombolo.operators.runs import kind_of
 from tombolo.plugins.console.facts.artifacts import Artifact, traffic
-from tombolo.plugins.console.facts.runs import STAGES, Run, current_stage, invitations, run_row
+from tombolo.plugins.console.facts.runs import Run, current_stage, invitations, run_row
 
 if TYPE_CHECKING:
     from tombolo.fl_tasks.learning.horizontal.attendance import Cohort
@@ -100,9 +101,13 @@ def progress(context: PartyContext, record: Record, run: str) -> Progress:
     row = run_row(context, record, run, noted.at or (known.isoformat() if known else ""))
     losses = _losses(context, noted)
     done = max([len(losses), *(entry.body["round"] for entry in noted.all("rounds"))])
-    if row.state == "running" and "train" in STAGES[noted.kind]:
+    if row.state == "running" and "train" in KINDS[noted.kind].stages:
         done = max(done, _round_heard(traffic(context, record, run)))
-    planned = int(context.params(run)["rounds"]) if row.state != "skipped" and noted.last("run") and noted.kind == "train" else 0
+    planned = (
+        int(context.agreed(run).invitation.parameters["rounds"] or 0)
+        if row.state != "skipped" and noted.last("run") and noted.kind == "train"
+        else 0
+    )
     return Progress(row, tuple(_stages(noted, row, done, planned)), done, planned, tuple(losses))
 
 
@@ -110,7 +115,7 @@ def attendance(context: PartyContext, run: str) -> tuple[Cohort, ...]:
     """Who was in which sums of a horizontal run, as far as this party was told; nothing in other agreements."""
     from tombolo.fl_tasks.learning.horizontal.attendance import cohorts
 
-    return tuple(cohorts(context.run_area(run))) if context.terms.task.horizontal is not None else ()
+    return tuple(cohorts(context.run_area(run))) if context.terms.task.horizontal_terms is not None else ()
 
 
 def results(context: PartyContext, record: Record, run: str) -> Results:
@@ -167,7 +172,7 @@ def _noted(record: Record, run: str) -> RunRecord:
 
 
 def _stages(noted: RunRecord, row: Run, done: int, planned: int) -> list[Stage]:
-    names, current = STAGES[noted.kind], current_stage(noted)
+    names, current = KINDS[noted.kind].stages, current_stage(noted)
     at = len(names) if noted.last("settlement") else names.index(current)
     found = []
     for index, name in enumerate(names):

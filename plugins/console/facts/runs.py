@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from tombolo.agreements.kinds import JOINT, KINDS
 from tombolo.plugins.console.facts.artifacts import Artifact, traffic
 from tombolo.storage.errors import CodedError
 
@@ -16,12 +17,6 @@ if TYPE_CHECKING:
     from tombolo.plugins.console.facts.record import Record, RunRecord
 
 PAGE = 10
-STAGES = {
-    "train": ("join", "validate", "align", "train", "evaluate", "publish", "settle"),
-    "predict": ("join", "validate", "align", "predict", "settle"),
-    "index": ("join", "validate", "index", "settle"),
-    "query": ("join", "query", "settle"),
-}
 _ENDED_BY = {
     "join": "run",
     "validate": "validation",
@@ -96,7 +91,7 @@ class Invited:
 def runs(context: PartyContext, record: Record, page: int = 1) -> tuple[Runs, CodedError | None]:
     """One page of the agreement's training and prediction runs, and why there may be more (invitations cannot be read)."""
     invited = invitations(context, record)
-    begun = {one.run: one.at for one in record.runs.values() if one.run and one.kind in STAGES}
+    begun = {one.run: one.at for one in record.runs.values() if one.run and one.kind in JOINT}
     times = {**{run: at.isoformat() for run, at in invited.runs.items()}, **begun}
     order = sorted(times, key=lambda run: (times[run], run), reverse=True)
     pages = max(1, -(-len(order) // PAGE))
@@ -158,7 +153,7 @@ def _skipped(context: PartyContext, noted: RunRecord, party: str, me: bool) -> b
 
 def current_stage(noted: RunRecord) -> str:
     """The stage that this party is in: the one after the last that its record has the end of; not all enter every end."""
-    names = STAGES.get(noted.kind, ("settle",))
+    names = KINDS[noted.kind].stages if noted.kind in JOINT else ("settle",)
     ended = [index for index, stage in enumerate(names) if _ended(noted, stage)]
     return names[min(max(ended, default=-1) + 1, len(names) - 1)]
 

@@ -224,7 +224,7 @@ def test_a_lost_cluster_is_told_and_the_run_goes_on_from_its_checkpoint(tmp_path
 
         def second_round() -> None:
             with fed.context("clinic").session(run, secureboost.MESSAGES, "train", Wait(0), quiet) as session:
-                secureboost.guest(session, dealt["clinic"])
+                secureboost.PROGRAMS.data["guest"](session, dealt["clinic"])
 
         with pytest.raises(WorkersLost, match=r"TMB-CRYPTO-011 \(party clinic, step train\)"):
             held_up(lonely.address, "0", second_round, lambda: lonely.kill("scheduler"))

@@ -11,8 +11,8 @@ from tests.fl_tasks.incentives.evaluated import Pooled, evaluated
 from tombolo.agreements.terms import COALITION_WAIVER
 from tombolo.fl_tasks.incentives import shapley
 from tombolo.fl_tasks.incentives.coalitions import MESSAGES
+from tombolo.fl_tasks.learning import regression
 from tombolo.fl_tasks.learning.metrics import measure
-from tombolo.fl_tasks.learning.reference import fit_alone
 from tombolo.fl_tasks.runtime.checkpoints import unpack
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.fl_tasks.workflow.settle import settle
@@ -260,7 +260,7 @@ def test_coalitions_that_train_anew_reach_their_own_optimum(tmp_path, engine):
     train = ~pooled.test
     for one in found["coalitions"]:
         x = np.hstack([pooled.x[party] for party in one["members"]])
-        weights, intercept = fit_alone("linear", x[train], pooled.y[train], 0.01)
+        weights, intercept = regression.linear(x[train], pooled.y[train], 0.01)
         errors = x[pooled.test] @ weights + intercept - pooled.y[pooled.test]
         assert one["value"] == pytest.approx(np.sqrt(np.mean(errors**2)), abs=1e-6)
     assert found["absent"] == "retrain"

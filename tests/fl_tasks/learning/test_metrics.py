@@ -7,15 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import accuracy_score, log_loss, mean_squared_error, r2_score, roc_auc_score, roc_curve
 
-from tombolo.fl_tasks.learning.metrics import (
-    Histogram,
-    UnfitForMetrics,
-    classification,
-    measure,
-    presented,
-    regression,
-    sigmoid,
-)
+from tombolo.fl_tasks.learning.links import sigmoid
+from tombolo.fl_tasks.learning.metrics import Histogram, UnfitForMetrics, classification, measure, presented, regression
 
 LOGITS = arrays(np.float64, st.integers(2, 60), elements=st.sampled_from([-3.0, -0.5, 0.25, 0.5, 2.0]) | st.floats(-12, 12))
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from tests.fl_tasks.workflow.test_boosted import PARTIES, ROWS, expected, lived
 from tombolo.cli.app import app
-from tombolo.fl_tasks.learning.metrics import sigmoid
+from tombolo.fl_tasks.learning.links import sigmoid
 from tombolo.fl_tasks.models.export import ForeignRelease, NoConsent, NotExportable, export, release
 
 

@@ -173,4 +173,4 @@ def test_the_threshold_is_of_the_agreements_clients(tmp_path):
     with fed.context("north").session(run, MESSAGES, "train", FOREVER, quiet) as session:
         assert session.clients == ["north", "east", "south"] and session.enrolled == list(HOSPITALS)
         assert _threshold(session) == 3
-        assert session.terms.task.horizontal.threshold_of(2) == 2  # what it would be of a smaller cohort
+        assert session.terms.task.horizontal_terms.threshold_of(2) == 2  # what it would be of a smaller cohort

@@ -11,11 +11,13 @@ import pytest
 
 from tests.federation import federation
 from tests.fl_tasks.workflow.trained import settle
-from tombolo.fl_tasks.learning.metrics import sigmoid
-from tombolo.fl_tasks.learning.reference import Rows, reference_metrics
+from tombolo.fl_tasks.learning.links import sigmoid
+from tombolo.fl_tasks.learning.metrics import measure
 from tombolo.fl_tasks.learning.trees.part import importance
+from tombolo.fl_tasks.learning.trees.reference import boosted as pooled_totals
 from tombolo.fl_tasks.learning.trees.tree import directions, margins
 from tombolo.fl_tasks.models.reading import part_of_run, part_of_version
+from tombolo.fl_tasks.models.reference import LabelledRows, Pooled
 from tombolo.fl_tasks.workflow.align import align
 from tombolo.fl_tasks.workflow.aligned import NoLabel, features, label, load_aligned, weight
 from tombolo.fl_tasks.workflow.evaluate import evaluate
@@ -115,8 +117,12 @@ def test_the_model_is_xgboosts_on_the_same_bins(tmp_path):
         aligned, part = load_aligned(context, "run-1"), part_of_run(context, "run-1")
         codes.append(part.encoder.transform(features(context, aligned)))
         if party == "clinic":
-            rows, guest, terms = Rows(label(context, aligned), weight(context, aligned), aligned.test), part, context.terms
-    reference = reference_metrics(terms.task, terms.limits, made.context("clinic").params("run-1"), 4, np.hstack(codes), rows)
+            rows, guest, terms = LabelledRows(label(context, aligned), weight(context, aligned), aligned.test), part, context.terms
+    reference = measure(
+        terms.task.outcome,
+        rows.labels[rows.test],
+        pooled_totals(Pooled(terms.task, terms.limits, made.context("clinic").params("run-1"), 4, dict(enumerate(codes)), rows)),
+    )
     for party in PARTIES:
         assert made.results["evaluate"][party]["metrics"] == pytest.approx(reference, abs=1e-6)
     assert guest.rounds == 4 and len(guest.trees) == 4

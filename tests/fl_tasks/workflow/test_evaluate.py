@@ -5,6 +5,7 @@ import pytest
 
 from tests.federation import FOREVER, quiet
 from tests.fl_tasks.workflow.trained import trained
+from tombolo.agreements.task import TaskTerms
 from tombolo.fl_tasks.learning.gains import gains
 from tombolo.fl_tasks.learning.linear_part import partial_scores
 from tombolo.fl_tasks.learning.metrics import classification
@@ -61,7 +62,9 @@ def test_linear_models_have_an_upper_bound(tmp_path):
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_metrics_that_are_not_numbers_are_refused(tmp_path, value):
     made = trained(tmp_path, "clinic", "lab")
-    with made.context("clinic").session("run-1", evaluation_messages("logistic-arbiter"), "evaluate", FOREVER, quiet) as session:
+    with made.context("clinic").session(
+        "run-1", evaluation_messages(made.context("clinic").terms.task), "evaluate", FOREVER, quiet
+    ) as session:
         names = ["auc", "ks", "accuracy", "logloss"]
         session.send("metrics", name=names, value=[0.9, value, 0.9, 0.1], rows=[9] * 4)
     with pytest.raises(ForeignMetrics):
@@ -69,7 +72,7 @@ def test_metrics_that_are_not_numbers_are_refused(tmp_path, value):
 
 
 def test_the_disclosures_are_these():
-    assert set(evaluation_messages("logistic-arbiter").disclosures()) == {
+    assert set(evaluation_messages(TaskTerms.of({"protocol": "logistic-arbiter", "label": {"column": "y"}})).disclosures()) == {
         "sole_score.score",
         "metrics.value",
         "metrics.rows",

@@ -8,9 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.fl_tasks.learning.horizontal.hospitals import HOSPITALS, hospitals
+from tombolo.fl_tasks.learning import regression
 from tombolo.fl_tasks.learning.linear_part import partial_scores
 from tombolo.fl_tasks.learning.metrics import measure, metric_names
-from tombolo.fl_tasks.learning.reference import fit_alone
 from tombolo.fl_tasks.models.reading import part_of_run
 from tombolo.fl_tasks.models.tensors import to_file
 from tombolo.fl_tasks.workflow.align import align
@@ -48,8 +48,7 @@ def test_a_whole_run_equals_the_pooled_model(tmp_path, outcome):
     trained = fed.stage(train, run)
     assert all(one["finished"] for one in trained.values())
     x, y, test = pooled_rows(fed, run)
-    protocol = fed.context("centre").terms.task.protocol
-    weights, intercept = fit_alone("linear" if outcome == "number" else protocol, x[~test], y[~test], 0.01)
+    weights, intercept = (regression.linear if outcome == "number" else regression.logistic)(x[~test], y[~test], 0.01)
     parts = [part_of_run(fed.context(party), run) for party in HOSPITALS]
     scale = y[~test].std() if outcome == "number" else 1.0
     for part in parts:
@@ -117,7 +116,7 @@ def test_a_client_that_vanishes_is_missed_and_the_others_finish(tmp_path):
     fed.stage(evaluate, run, others)
     fed.stage(publish, run, others)
     x, y, test = pooled_rows(fed, run, HOSPITALS[:3])
-    weights, intercept = fit_alone("horizontal-logistic", x[~test], y[~test], 0.01)
+    weights, intercept = regression.logistic(x[~test], y[~test], 0.01)
     part = part_of_run(fed.context("east"), run)
     assert part.weights == pytest.approx(weights, abs=1e-6)
     assert part.intercept == pytest.approx(intercept, abs=1e-6)

@@ -15,9 +15,10 @@ from tests.fl_tasks.protocols.horizontal_trees.wards import HOSPITALS, wards
 from tombolo.cli.app import app
 from tombolo.fl_tasks.learning.horizontal.report import PAGE
 from tombolo.fl_tasks.learning.metrics import measure
-from tombolo.fl_tasks.learning.reference import Rows, reference_totals
 from tombolo.fl_tasks.learning.trees.part import TreePart
+from tombolo.fl_tasks.learning.trees.reference import boosted
 from tombolo.fl_tasks.models.reading import part_of_run
+from tombolo.fl_tasks.models.reference import LabelledRows, Pooled
 from tombolo.fl_tasks.runtime.waiting import Wait
 from tombolo.fl_tasks.workflow.align import align
 from tombolo.fl_tasks.workflow.aligned import features, label, load_aligned
@@ -62,8 +63,8 @@ def test_a_whole_run_equals_xgboosts_on_all_rows(tmp_path):
     published = fed.stage(publish, run)
     codes, y, test, totals = everybody(fed, run)
     context = fed.context("centre")
-    rows = Rows(y, np.ones(len(y)), test)
-    reference = reference_totals(context.terms.task, context.terms.limits, context.params(run), 6, codes, rows)
+    rows = LabelledRows(y, np.ones(len(y)), test)
+    reference = boosted(Pooled(context.terms.task, context.terms.limits, context.params(run), 6, {"": codes}, rows))
     np.testing.assert_allclose(totals[test, 0], reference, atol=2e-5)
     expected = measure("binary", y[test], reference)
     assert abs(measure("binary", y[test], totals[test, 0])["auc"] - expected["auc"]) < 5e-4

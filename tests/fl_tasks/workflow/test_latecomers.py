@@ -10,7 +10,7 @@ from tests.fl_tasks.ledger.audit.settled import audited
 from tests.fl_tasks.workflow.test_absence import OTHERS, joined
 from tests.fl_tasks.workflow.test_horizontal import pooled_rows
 from tombolo.agreements.manifest import LateJoin
-from tombolo.fl_tasks.learning.reference import fit_alone
+from tombolo.fl_tasks.learning import regression
 from tombolo.fl_tasks.models.reading import part_of_run
 from tombolo.fl_tasks.models.tensors import to_file
 from tombolo.fl_tasks.runtime.context import Absent
@@ -81,7 +81,7 @@ def test_a_client_that_comes_late_is_in_the_model_and_in_the_ledger(tmp_path, mo
     for stage in (evaluate, publish):
         fed.stage(stage, run)
     x, y, test = pooled_rows(fed, run, HOSPITALS)
-    weights, intercept = fit_alone("horizontal-logistic", x[~test], y[~test], 0.01)
+    weights, intercept = regression.logistic(x[~test], y[~test], 0.01)
     parts = [part_of_run(fed.context(party), run) for party in HOSPITALS]
     assert all(to_file(part.document) == to_file(parts[0].document) for part in parts)
     assert parts[3].weights == pytest.approx(weights, abs=1e-6)

@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.fl_tasks.learning.horizontal.hospitals import HOSPITALS, networks
-from tombolo.fl_tasks.learning.metrics import measure, softmax
+from tombolo.fl_tasks.learning.links import softmax
+from tombolo.fl_tasks.learning.metrics import measure
 from tombolo.fl_tasks.models.reading import part_of_run
 from tombolo.fl_tasks.workflow.align import align
 from tombolo.fl_tasks.workflow.aligned import features, label, load_aligned

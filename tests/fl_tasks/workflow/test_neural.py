@@ -11,12 +11,14 @@ import pytest
 from tests.federation import Federation, federation
 from tests.fl_tasks.workflow.trained import sample
 from tests.fl_tasks.workflow.trained import settle as point
-from tombolo.agreements.engine import DEALER_WAIVER, SPLIT_WAIVER
-from tombolo.fl_tasks.learning.metrics import classification, sigmoid
+from tombolo.fl_tasks.learning.links import sigmoid
+from tombolo.fl_tasks.learning.metrics import classification
 from tombolo.fl_tasks.learning.nets.towers import Tower, activated
+from tombolo.fl_tasks.learning.vertical.roles import DEALER_WAIVER
 from tombolo.fl_tasks.models.part import ModelPart
 from tombolo.fl_tasks.models.reading import part_of_run, part_of_version
 from tombolo.fl_tasks.protocols.vertical_mlp.grid import WEIGHT_BITS
+from tombolo.fl_tasks.protocols.vertical_mlp.protocol import SPLIT_WAIVER
 from tombolo.fl_tasks.workflow.align import align
 from tombolo.fl_tasks.workflow.aligned import features, label, load_aligned
 from tombolo.fl_tasks.workflow.evaluate import evaluate

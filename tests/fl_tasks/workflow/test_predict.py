@@ -11,7 +11,8 @@ import pytest
 from tests.federation import FOREVER, quiet
 from tests.fl_tasks.workflow.trained import sample, settle, trained
 from tombolo.fl_tasks.learning.linear_part import partial_scores
-from tombolo.fl_tasks.learning.metrics import classification, sigmoid
+from tombolo.fl_tasks.learning.links import sigmoid
+from tombolo.fl_tasks.learning.metrics import classification
 from tombolo.fl_tasks.models.reading import part_of_version
 from tombolo.fl_tasks.models.registry import NoSuchModel
 from tombolo.fl_tasks.tables.encoding import MissingValues, UnusableColumn

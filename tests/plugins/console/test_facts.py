@@ -54,12 +54,12 @@ def test_the_overview_is_what_the_ledger_holds(fed, party):
     kept = context.blocks.last()
     assert (found.block.height, found.block.hash, found.block.run) == (1, digest(kept["block"]), RUN)
     assert found.block.fault is None and found.block.signers == ("clinic", "lab", "notary")
-    assert found.contract.signed == 3 and found.contract.digest == context.agreement.digest
+    assert found.summary.signed == 3 and found.summary.digest == context.agreement.digest
     (row,) = found.runs.rows
     assert (row.run, row.kind, row.state, row.height) == (RUN, "train", "settled", 1)
     assert row.metrics == kept["block"]["facts"]["metrics"]
     (model,) = found.models
-    assert (model.version, model.rounds, model.metrics) == (RUN, context.params(RUN)["rounds"], row.metrics)
+    assert (model.version, model.rounds, model.metrics) == (RUN, context.params(RUN).rounds, row.metrics)
 
 
 @pytest.mark.parametrize("party", ["clinic", "lab", "notary"])
@@ -68,7 +68,7 @@ def test_a_runs_facts_are_those_of_the_record(fed, party):
     known = record(context)
     entries = {entry.kind: entry.body for entry in context.chain.entries(RUN)}
     progress, results, closing = (read(context, known, RUN) for read in (run.progress, run.results, run.closing))
-    assert not progress.live and progress.round == progress.rounds == context.params(RUN)["rounds"]
+    assert not progress.live and progress.round == progress.rounds == context.params(RUN).rounds
     assert [stage.state for stage in progress.stages] == ["done"] * 7
     assert results.metrics == entries["metrics"]["metrics"] and results.rows == entries["alignment"].get("rows")
     assert results.manifest == context.manifest(RUN).digest
@@ -202,10 +202,10 @@ def test_an_agreement_that_cannot_be_used_says_why_and_who_has_signed(tmp_path):
     signature.unlink()
     found = seen(fed)
     assert found.error.code == "TMB-AGREE-002" and found.runs is None
-    assert {one.name: one.signature for one in found.contract.parties} == {"clinic": "signed", "lab": "lacking", "notary": "signed"}
+    assert {one.name: one.signature for one in found.summary.parties} == {"clinic": "signed", "lab": "lacking", "notary": "signed"}
     (tmp_path / "federations" / "trial" / "agreement.yaml").write_text("name: trial\n")
     found = seen(fed)
-    assert found.error.code.startswith("TMB-") and found.contract is None
+    assert found.error.code.startswith("TMB-") and found.summary is None
 
 
 def test_stores_that_cannot_be_reached(tmp_path, monkeypatch):

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.federation import party_keys, quiet
+from tombolo.agreements.parameters import Parameters
 from tombolo.fl_tasks.runtime import waiting
 from tombolo.fl_tasks.runtime.session import Secrets, Session
 from tombolo.fl_tasks.runtime.waiting import Wait, Waiting, Watch
@@ -92,9 +93,9 @@ class Turns:
             me=me,
             roles=self.roles,
             terms=None,  # type: ignore[arg-type]
-            params={},
+            params=Parameters(),
             exchange=exchange,
-            contract=self.contract,
+            messages=self.contract,
             stage=stage,
             run_area=area,
             history=area.area("history"),

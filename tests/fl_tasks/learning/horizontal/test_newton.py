@@ -12,12 +12,12 @@ from tests.federation import FOREVER, Federation, quiet
 from tests.fl_tasks.learning.horizontal import turns
 from tests.fl_tasks.learning.horizontal.hospitals import HOSPITALS, hospitals, tables
 from tests.fl_tasks.learning.horizontal.parties import Vanished
+from tombolo.fl_tasks.learning import regression
 from tombolo.fl_tasks.learning.horizontal import newton
 from tombolo.fl_tasks.learning.horizontal.columns import ForeignStatistics, Rows, Statistics, encoder, expanded, raw
 from tombolo.fl_tasks.learning.horizontal.secagg.messages import BelowThreshold
 from tombolo.fl_tasks.learning.horizontal.statistics import statistics_of
 from tombolo.fl_tasks.learning.horizontal.sums import Attendance
-from tombolo.fl_tasks.learning.reference import fit_alone
 from tombolo.fl_tasks.runtime.waiting import Wait
 from tombolo.fl_tasks.tables.encoding import NoColumns
 from tombolo.storage.canonical import canonical
@@ -47,7 +47,7 @@ def pooled(fed: Federation, run: str, parties: tuple[str, ...]) -> np.ndarray:
         made = encoder(session.terms, statistics_of(session.area))
     x = np.concatenate([made.transform(rows(party).table) for party in parties])
     y = np.concatenate([rows(party).labels for party in parties])
-    weights, intercept = fit_alone("horizontal-logistic", x, y, 0.01)
+    weights, intercept = regression.logistic(x, y, 0.01)
     return np.concatenate([[intercept], weights])
 
 

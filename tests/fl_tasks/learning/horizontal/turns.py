@@ -49,7 +49,9 @@ def play(
                 session.send = send  # type: ignore[method-assign]
                 try:
                     aggregates = session.role == "aggregator"
-                    found[party] = protocol.aggregator(session) if aggregates else protocol.client(session, rows(party))
+                    found[party] = (
+                        protocol.PROGRAMS.help(session) if aggregates else protocol.PROGRAMS.data["client"](session, rows(party))
+                    )
                 except (Waiting, Vanished):
                     done = (session.latest or {}).get("round", 0)
                     idle = 0 if done > at[party] else idle

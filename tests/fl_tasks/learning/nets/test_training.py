@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tombolo.agreements.parameters import choose, parameters
-from tombolo.agreements.task import NetworkTerms
 from tombolo.fl_tasks.learning.nets.losses import slopes
 from tombolo.fl_tasks.learning.nets.optimisers import Adam, Momentum
 from tombolo.fl_tasks.learning.nets.training import Sample, Training
+from tombolo.fl_tasks.learning.parameters import Averaged
+from tombolo.fl_tasks.learning.terms import NetworkTerms
 
 ALPHA = 0.3
 CHOICES = {"step": 0.05, "momentum": 0.9, "l2": 0.02, "batch_rows": 8, "local_epochs": 3, "proximal": 0.5, "seed": 4}
@@ -20,7 +20,7 @@ CHOICES = {"step": 0.05, "momentum": 0.9, "l2": 0.02, "batch_rows": 8, "local_ep
 def training(outcome: str = "classes", **choices) -> Training:
     given = {**CHOICES, **choices}
     network = NetworkTerms(hidden=[5], activation="tanh", outcome=outcome, classes=3 if outcome == "classes" else 2)
-    return Training.of(network, choose(parameters(given, "horizontal-mlp"), {}), 4)
+    return Training.of(network, Averaged(**given), 4)
 
 
 def sample(outcome: str = "classes", rows: int = 50) -> Sample:

@@ -7,17 +7,15 @@ from typing import Any
 import numpy as np
 import xgboost
 
+from tombolo.fl_tasks.learning.parameters import Sampled
 from tombolo.fl_tasks.learning.trees.boosting import Plan, Pooled
 
 NAMES = {"logistic": "binary:logistic", "squared": "reg:squarederror", "softmax": "multi:softprob"}
-PARAMETERS: dict[str, Any] = {
-    "depth": 4, "learning_rate": 0.3, "lambda": 1.0, "gamma": 0.0, "min_child_weight": 1.0, "gradient_bits": 24,
-    "subsample": 1.0, "colsample": 1.0, "goss_top": 0.0, "goss_other": 0.1, "patience": None, "validation_fraction": 0.1,
-}  # fmt: skip
+PARAMETERS = Sampled()
 
 
 def plan(objective: str = "logistic", classes: int = 2, leaf_rows: int = 4, **parameters: Any) -> Plan:
-    return Plan.of(objective, classes, {**PARAMETERS, **parameters}, leaf_rows)
+    return Plan.of(objective, classes, Sampled(**parameters), leaf_rows)
 
 
 def xgboost_margins(

@@ -100,7 +100,7 @@ def test_labels_other_than_0_and_1_are_refused(tmp_path, cancer):
     run = fed.start()
     for bad in (y + 1, np.zeros_like(y), np.where(y > 0, np.nan, 0.0)):
         with pytest.raises(BadLabel), fed.context("clinic").session(run, arbiter_oracle.MESSAGES, "t", FOREVER) as session:
-            arbiter_oracle.guest(session, Block(x, bad, tuple("abcdefghi")))
+            arbiter_oracle.PROGRAMS.data["guest"](session, Block(x, bad, tuple("abcdefghi")))
 
 
 def test_line_search_finds_the_minimum():

@@ -27,7 +27,7 @@ from tombolo.fl_tasks.ledger.audit.findings import CutOff, Missing, NeverBooked
 from tombolo.fl_tasks.ledger.audit.history import histories
 from tombolo.fl_tasks.ledger.audit.source import StoreSource, agreements
 from tombolo.fl_tasks.ledger.audit.verify import verify_store
-from tombolo.fl_tasks.runtime.record import MONITOR, enter, enter_run
+from tombolo.fl_tasks.runtime.record import enter, enter_run
 from tombolo.fl_tasks.runtime.waiting import Wait, Waiting
 from tombolo.fl_tasks.workflow.join import invite
 from tombolo.fl_tasks.workflow.retain import retain
@@ -70,7 +70,7 @@ def test_monitoring_is_no_run_that_anybody_signed(tmp_path):
     fed = joined(tmp_path)
     fed.stage(settle, fed.start("run-1"))
     context = fed.context("clinic")
-    enter_run(context, "watch-1", MONITOR, model="run-1")
+    enter_run(context, "watch-1", "monitor", model="run-1")
     enter(context, "watch-1", "monitoring", "run-1", psi=0.1)
     assert named(fed, "clinic") == []
     found, unread = histories(source(fed, "clinic"))

@@ -10,10 +10,11 @@ import pytest
 
 from tombolo.fl_tasks.crypto.prf import Prf
 from tombolo.fl_tasks.learning.nets.dense import Dense
+from tombolo.fl_tasks.learning.nets.layers import layers_document
 from tombolo.fl_tasks.models.part import UnfitPart
 from tombolo.fl_tasks.models.reading import part_of_document, part_of_file
 from tombolo.fl_tasks.models.tensors import to_file
-from tombolo.fl_tasks.protocols.horizontal_mlp.model import NetworkPart, layers_document
+from tombolo.fl_tasks.protocols.horizontal_mlp.model import NetworkPart
 from tombolo.fl_tasks.tables.encoding import Column, Encoder
 
 NET = Dense((2, 4, 3), "tanh")

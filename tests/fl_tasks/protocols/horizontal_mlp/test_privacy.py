@@ -12,8 +12,8 @@ from scipy import stats
 from tests.federation import quiet
 from tests.fl_tasks.learning.horizontal.hospitals import HOSPITALS, networks
 from tests.fl_tasks.protocols.horizontal_mlp.test_programs import PROGRAMS, planned
-from tombolo.agreements.task import PrivacyTerms
 from tombolo.fl_tasks.learning.metrics import measure
+from tombolo.fl_tasks.learning.terms import PrivacyTerms
 from tombolo.fl_tasks.models.reading import part_of_run
 from tombolo.fl_tasks.protocols.horizontal_mlp import programs as averaging
 from tombolo.fl_tasks.protocols.horizontal_mlp.privacy import Noise, spent

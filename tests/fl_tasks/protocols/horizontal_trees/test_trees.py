@@ -14,11 +14,11 @@ from tests.federation import Federation, quiet
 from tests.fl_tasks.protocols.horizontal_trees.wards import HOSPITALS, grown, play, pooled, rows, start_of, wards
 from tombolo.fl_tasks.crypto.errors import OutOfRange
 from tombolo.fl_tasks.learning.horizontal.columns import ForeignStatistics, ForeignSums
+from tombolo.fl_tasks.learning.trees.records import kept
 from tombolo.fl_tasks.learning.trees.tree import Record, Tree, directions, margins
 from tombolo.fl_tasks.protocols.horizontal_trees import programs as trees
 from tombolo.fl_tasks.protocols.horizontal_trees.aggregator import _measured
 from tombolo.fl_tasks.protocols.horizontal_trees.messages import ForeignTrees, OtherClients, integers
-from tombolo.fl_tasks.protocols.secureboost.records import kept
 from tombolo.fl_tasks.runtime.checkpoints import Checkpoints
 from tombolo.fl_tasks.runtime.waiting import Wait
 
@@ -145,7 +145,7 @@ def again(trained: Any, message: str, change: Any) -> Any:
             return pa.table(arrays, names=list(columns))
 
         session.receive = receive
-        return trees.client(session, rows("north"))
+        return trees.PROGRAMS.data["client"](session, rows("north"))
 
 
 def put(column: str, value: Any, at: int = 0, when: int = 1) -> Any:

@@ -112,7 +112,10 @@ def scaled(derivatives: Sequence[np.ndarray], units: tuple[float, float]) -> lis
 
 def grown(fed: Federation, run: str, objective: str = "logistic") -> dict[str, Any]:
     """All parties at once, in threads; their last states."""
-    client = {"client": lambda session: trees.client(session, rows(session.me, objective)), "aggregator": trees.aggregator}
+    client = {
+        "client": lambda session: trees.PROGRAMS.data["client"](session, rows(session.me, objective)),
+        "aggregator": trees.PROGRAMS.help,
+    }
     return fed.roles(run, trees.MESSAGES, "train", client)
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import pyarrow as pa
 
 from tests.federation import FOREVER, Federation, federation, quiet
-from tombolo.fl_tasks.workflow.index import index
+from tombolo.fl_tasks.protocols.lending_query.asking import answers, propose_query, put_questions, query
+from tombolo.fl_tasks.protocols.lending_query.building import index
 from tombolo.fl_tasks.workflow.join import join
-from tombolo.fl_tasks.workflow.query import answers, propose_query, put_questions, query
 from tombolo.fl_tasks.workflow.validate import validate
 
 Loans = Mapping[str, tuple[int, int]]

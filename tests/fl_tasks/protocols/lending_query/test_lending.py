@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from tests.federation import FOREVER, quiet
 from tests.fl_tasks.protocols.lending_query.lenders import BANK, REGISTER, ask, begin, build, lending, put, replace_table, truth
-from tombolo.agreements.query import QueryTerms
 from tombolo.fl_tasks.protocols.lending_query import guards
+from tombolo.fl_tasks.protocols.lending_query.asking import answers, query
 from tombolo.fl_tasks.protocols.lending_query.books import Book, books
+from tombolo.fl_tasks.protocols.lending_query.building import index
 from tombolo.fl_tasks.protocols.lending_query.errors import (
     AskerQuotaSpent,
     BadCustomers,
@@ -25,9 +26,8 @@ from tombolo.fl_tasks.protocols.lending_query.errors import (
 from tombolo.fl_tasks.protocols.lending_query.guards import GRACE
 from tombolo.fl_tasks.protocols.lending_query.keys import Keeping
 from tombolo.fl_tasks.protocols.lending_query.questions import Questions
+from tombolo.fl_tasks.protocols.lending_query.terms import QueryTerms
 from tombolo.fl_tasks.runtime.waiting import PeerAborted
-from tombolo.fl_tasks.workflow.index import index
-from tombolo.fl_tasks.workflow.query import answers, query
 from tombolo.fl_tasks.workflow.retain import retain
 from tombolo.fl_tasks.workflow.settle import settle
 
@@ -157,7 +157,7 @@ def test_after_the_cool_down_the_log_is_forgotten(tmp_path):
     now = datetime.now(UTC) + GRACE
     for party in ("alpha", REGISTER):
         keeping = Keeping(fed.context(party).private.area("history"))
-        guards.forget(keeping, fed.context(party).terms.task.query, now)
+        guards.forget(keeping, fed.context(party).terms.task.section(QueryTerms), now)
         assert {book.epoch for book in books(keeping)} == {"index-2"}
 
 

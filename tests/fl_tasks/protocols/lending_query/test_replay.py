@@ -15,12 +15,12 @@ import pytest
 
 from tests.federation import FOREVER, Federation, quiet
 from tests.fl_tasks.protocols.lending_query.lenders import BANK, REGISTER, ask, begin, build, lending, put, truth
+from tombolo.fl_tasks.protocols.lending_query.asking import answers, query
 from tombolo.fl_tasks.protocols.lending_query.books import books
+from tombolo.fl_tasks.protocols.lending_query.building import index
 from tombolo.fl_tasks.protocols.lending_query.keys import Keeping
 from tombolo.fl_tasks.runtime.waiting import Wait, Waiting
 from tombolo.fl_tasks.workflow.abort import abort
-from tombolo.fl_tasks.workflow.index import index
-from tombolo.fl_tasks.workflow.query import answers, query
 from tombolo.fl_tasks.workflow.validate import validate
 
 ROOT = Path(__file__).resolve().parents[4]

@@ -107,10 +107,10 @@ def test_a_kill_anywhere_repeats_the_same_bytes(tmp_path, monkeypatch, party, me
             try:
                 with fed.context(me).session(run, linear.MESSAGES, "train", FOREVER, quiet) as session:
                     if session.role == "arbiter":
-                        return linear.arbiter(session)
+                        return linear.PROGRAMS.help(session)
                     if session.role == "guest":
-                        return linear.guest(session, Block(x[:, :2], y, ("0", "1")))
-                    return linear.host(session, Block(hosts[me], None, ("a", "b")))
+                        return linear.PROGRAMS.data["guest"](session, Block(x[:, :2], y, ("0", "1")))
+                    return linear.PROGRAMS.data["host"](session, Block(hosts[me], None, ("a", "b")))
             except Killed:
                 continue
 
@@ -130,7 +130,7 @@ def test_one_mask_covers_one_matrix(tmp_path):
     sent = len(fed.context("lab").books(run).entries("sent"))
     for changed in (other, x[::-1, 3:], x[1:, 3:], x[:, 3:5]):
         with pytest.raises(MatrixChanged), fed.context("lab").session(run, linear.MESSAGES, "train", FOREVER) as session:
-            linear.host(session, Block(np.ascontiguousarray(changed), None, ("a", "b", "c")))
+            linear.PROGRAMS.data["host"](session, Block(np.ascontiguousarray(changed), None, ("a", "b", "c")))
     assert len(fed.context("lab").books(run).entries("sent")) == sent
 
 

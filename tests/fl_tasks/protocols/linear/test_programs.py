@@ -42,9 +42,9 @@ def train(fed: Federation, module, x, y, run="run-1", stage="train", **options):
     blocks = {fed.guest: Block(x[:, parts[0]], y, tuple(map(str, parts[0])))}
     blocks |= {host: Block(x[:, cols], None, tuple(map(str, cols))) for host, cols in zip(hosts, parts[1:], strict=True)}
     programs = {
-        "guest": lambda session: module.guest(session, blocks[session.me]),
-        "host": lambda session: module.host(session, blocks[session.me]),
-        "arbiter": lambda session: module.arbiter(session),
+        "guest": lambda session: module.PROGRAMS.data["guest"](session, blocks[session.me]),
+        "host": lambda session: module.PROGRAMS.data["host"](session, blocks[session.me]),
+        "arbiter": lambda session: module.PROGRAMS.help(session),
     }
     return fed.roles(run, module.MESSAGES, stage, programs, **options)
 
@@ -101,7 +101,7 @@ def test_a_kill_in_mid_round_changes_nothing(tmp_path, monkeypatch):
         for _ in range(2):
             try:
                 with torn.context("lab").session(run, linear.MESSAGES, "train", FOREVER) as s:
-                    return results.append(linear.host(s, block))
+                    return results.append(linear.PROGRAMS.data["host"](s, block))
             except Killed:
                 continue
 
@@ -109,8 +109,8 @@ def test_a_kill_in_mid_round_changes_nothing(tmp_path, monkeypatch):
     thread = threading.Thread(target=again)
     thread.start()
     programs = {
-        "clinic": lambda s: linear.guest(s, Block(x[:, :3], y, ("0", "1", "2"))),
-        "notary": lambda s: linear.arbiter(s),
+        "clinic": lambda s: linear.PROGRAMS.data["guest"](s, Block(x[:, :3], y, ("0", "1", "2"))),
+        "notary": lambda s: linear.PROGRAMS.help(s),
     }
 
     def work(party):
@@ -137,5 +137,5 @@ def test_too_few_rows_per_column_are_refused(tmp_path):
     fed = layout(tmp_path, hosts=1)
     run = fed.start(rounds=2)
     with pytest.raises(BatchTooSmall) as caught, fed.context("lab").session(run, linear.MESSAGES, "t", FOREVER) as s:
-        linear.host(s, Block(x, None, tuple("012345")))
+        linear.PROGRAMS.data["host"](s, Block(x, None, tuple("012345")))
     assert "lab" in str(caught.value) and "45 rows" in str(caught.value)

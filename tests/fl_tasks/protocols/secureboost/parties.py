@@ -9,9 +9,9 @@ import pyarrow as pa
 
 from tests.federation import FOREVER, Federation, federation, quiet
 from tombolo.fl_tasks.learning.trees.boosting import Pooled, train_pooled
+from tombolo.fl_tasks.learning.trees.records import kept
 from tombolo.fl_tasks.protocols.secureboost import programs as secureboost
 from tombolo.fl_tasks.protocols.secureboost.messages import Block, plan_of
-from tombolo.fl_tasks.protocols.secureboost.records import kept
 
 STUB = pa.table({"id": ["a"]})
 NAMES = ("clinic", "lab", "bank")
@@ -51,9 +51,9 @@ def blocks(fed: Federation, codes: np.ndarray, y: np.ndarray, w: np.ndarray | No
 
 def train(fed: Federation, dealt: dict[str, Block], run: str = "run-1", **options: Any) -> dict[str, Any]:
     programs = {
-        "guest": lambda session: secureboost.guest(session, dealt[session.me]),
-        "host": lambda session: secureboost.host(session, dealt[session.me]),
-        "arbiter": lambda session: secureboost.arbiter(session),
+        "guest": lambda session: secureboost.PROGRAMS.data["guest"](session, dealt[session.me]),
+        "host": lambda session: secureboost.PROGRAMS.data["host"](session, dealt[session.me]),
+        "arbiter": lambda session: secureboost.PROGRAMS.help(session),
     }
     return fed.roles(run, secureboost.MESSAGES, "train", programs, **options)
 

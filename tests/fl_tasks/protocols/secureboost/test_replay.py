@@ -9,14 +9,14 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from tests.federation import quiet
 from tests.fl_tasks.protocols.secureboost.parties import blocks, grown, layout, pooled, sample
 from tests.fl_tasks.workflow.test_boosted import PARTIES, boosted
-from tombolo.fl_tasks.learning.reference import Rows, reference_metrics
+from tombolo.fl_tasks.learning.trees.reference import boosted as pooled_totals
 from tombolo.fl_tasks.models.reading import part_of_run
+from tombolo.fl_tasks.models.reference import LabelledRows, Pooled
 from tombolo.fl_tasks.protocols.secureboost import programs as secureboost
 from tombolo.fl_tasks.runtime.waiting import Wait, Waiting
 from tombolo.fl_tasks.workflow.aligned import features, label, load_aligned, weight
@@ -32,7 +32,7 @@ def test_stopped_at_every_wait(tmp_path, classes, hosts):
     fed = layout(tmp_path, hosts, {"objective": "softmax", "classes": classes} if classes > 2 else None)
     dealt = blocks(fed, *sample(rows=80, outputs=classes))
     run, waiting, stops = fed.start(rounds=2), list(fed.parties), 0
-    programs = {"guest": secureboost.guest, "host": secureboost.host}
+    programs = {"guest": secureboost.PROGRAMS.data["guest"], "host": secureboost.PROGRAMS.data["host"]}
     while waiting:
         assert stops < 200, "nobody gets any further"
         for party in list(waiting):
@@ -83,10 +83,10 @@ def test_kill_9_in_the_second_tree(tmp_path, victim):
         codes.append(part.encoder.transform(features(context, aligned)))
         if party == "clinic":
             rows, terms, params = (
-                Rows(label(context, aligned), weight(context, aligned), aligned.test),
+                LabelledRows(label(context, aligned), weight(context, aligned), aligned.test),
                 context.terms,
                 context.params("run-1"),
             )
             found = parse(context.run_area("run-1").get("evaluation"))["metrics"]
-    expected = reference_metrics(terms.task, terms.limits, params, int(params["rounds"]), np.hstack(codes), rows)
+    expected = pooled_totals(Pooled(terms.task, terms.limits, params, params.rounds, dict(enumerate(codes)), rows))
     assert found == pytest.approx(expected, abs=1e-6)

@@ -49,8 +49,8 @@ def layout(
 def trained(fed: Federation, run: str, rows: dict[str, Rows], **options: Any) -> dict[str, Any]:
     """The last state of both role programs on given rows."""
     programs = {
-        "guest": lambda session: transfer.guest(session, rows["hospital"]),
-        "host": lambda session: transfer.host(session, rows["practice"]),
+        "guest": lambda session: transfer.PROGRAMS.data["guest"](session, rows["hospital"]),
+        "host": lambda session: transfer.PROGRAMS.data["host"](session, rows["practice"]),
     }
     return fed.roles(run, transfer.MESSAGES, "train", programs, **options)
 

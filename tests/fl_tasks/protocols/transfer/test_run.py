@@ -16,11 +16,12 @@ import pytest
 
 from tests.fl_tasks.protocols.transfer.clinics import layout, tables
 from tests.fl_tasks.workflow.trained import settle as point
-from tombolo.cli.simulation.comparison import compare
-from tombolo.fl_tasks.learning.metrics import classification, sigmoid
+from tombolo.fl_tasks.learning.links import sigmoid
+from tombolo.fl_tasks.learning.metrics import classification
 from tombolo.fl_tasks.models.reading import part_of_run
 from tombolo.fl_tasks.workflow.align import align
 from tombolo.fl_tasks.workflow.aligned import features, label, load_aligned, with_own
+from tombolo.fl_tasks.workflow.comparison import compare
 from tombolo.fl_tasks.workflow.evaluate import evaluate
 from tombolo.fl_tasks.workflow.join import invite
 from tombolo.fl_tasks.workflow.predict import predict

@@ -11,6 +11,7 @@ from tombolo.fl_tasks.learning.vertical.block import BadLabel
 from tombolo.fl_tasks.protocols.transfer import programs as transfer
 from tombolo.fl_tasks.protocols.transfer.objective import Source
 from tombolo.fl_tasks.protocols.transfer.plain import train
+from tombolo.fl_tasks.protocols.transfer.protocol import TransferTerms
 from tombolo.fl_tasks.protocols.transfer.rows import Rows, TooFewForNet, labelled_of
 from tombolo.fl_tasks.protocols.transfer.tower import Tower
 from tombolo.fl_tasks.runtime.waiting import Wait, Waiting
@@ -18,9 +19,9 @@ from tombolo.fl_tasks.runtime.waiting import Wait, Waiting
 
 def plain(fed, run, rows):
     context = fed.context("hospital")
-    params, terms = context.params(run), context.terms.task.transfer
+    params, terms = context.params(run), context.terms.task.section(TransferTerms)
     own, common = rows["hospital"], rows["hospital"].common
-    source = Source.of(own.x, own.y, common, labelled_of(params, common), params["class_weights"] == "balanced")
+    source = Source.of(own.x, own.y, common, labelled_of(params, common), params.class_weights == "balanced")
     return train(terms, params, source, rows["practice"].x[:common])
 
 
@@ -64,7 +65,7 @@ def test_stopped_at_every_wait(tmp_path):
     """The parties take turns; each works until a message is missing, forgets everything, and begins anew at its next turn."""
     fed, rows = layout(tmp_path, class_weights="none"), numbers()
     run, waiting, stops, states = fed.start(rounds=2), list(fed.parties), 0, {}
-    programs = {"hospital": transfer.guest, "practice": transfer.host}
+    programs = {"hospital": transfer.PROGRAMS.data["guest"], "practice": transfer.PROGRAMS.data["host"]}
     while waiting:
         assert stops < 60, "nobody gets any further"
         for party in list(waiting):

@@ -8,12 +8,14 @@ import numpy as np
 import pyarrow as pa
 
 from tests.federation import FOREVER, Federation, federation, quiet
-from tombolo.agreements.engine import DEALER_WAIVER, SPLIT_WAIVER
 from tombolo.fl_tasks.learning.nets.towers import Towers
+from tombolo.fl_tasks.learning.terms import NetworkTerms
 from tombolo.fl_tasks.learning.vertical.block import Block
+from tombolo.fl_tasks.learning.vertical.roles import DEALER_WAIVER
 from tombolo.fl_tasks.protocols.vertical_mlp import encrypted as neural
 from tombolo.fl_tasks.protocols.vertical_mlp.grid import WEIGHT_BITS
 from tombolo.fl_tasks.protocols.vertical_mlp.programs import batches_of
+from tombolo.fl_tasks.protocols.vertical_mlp.protocol import SPLIT_WAIVER
 from tombolo.fl_tasks.runtime.checkpoints import unpack
 
 STUB = pa.table({"id": ["a"]})
@@ -57,16 +59,19 @@ def blocks(fed: Federation, x: np.ndarray, y: np.ndarray) -> dict[str, Block]:
 
 def train(fed: Federation, dealt: dict[str, Block], protocol: Any = neural, run: str = "run-1", **options: Any) -> dict[str, Any]:
     programs = {
-        "guest": lambda session: protocol.guest(session, dealt[session.me]),
-        "host": lambda session: protocol.host(session, dealt[session.me]),
-        "arbiter": protocol.arbiter,
+        "guest": lambda session: protocol.PROGRAMS.data["guest"](session, dealt[session.me]),
+        "host": lambda session: protocol.PROGRAMS.data["host"](session, dealt[session.me]),
+        "arbiter": protocol.PROGRAMS.help,
     }
     return fed.roles(run, protocol.MESSAGES, "train", programs, **options)
 
 
 def whole(fed: Federation, states: dict[str, Any], dealt: dict[str, Block]) -> Towers:
     """The network of all parties' states, in floating point."""
-    network, hosts = fed.context(fed.guest).terms.task.network, [party for party in fed.data_parties if party != fed.guest]
+    network, hosts = (
+        fed.context(fed.guest).terms.task.section(NetworkTerms),
+        [party for party in fed.data_parties if party != fed.guest],
+    )
     assert network is not None
     x = {party: block.x for party, block in dealt.items()}
     between = {party: joined(states, fed.guest, party) for party in hosts}

@@ -31,9 +31,9 @@ def test_stopped_at_every_wait(tmp_path, engine, protocol):
     dealt = blocks(fed, x, y)
     run, waiting, stops, states = fed.start(rounds=2), list(fed.parties), 0, {}
     programs = {
-        "guest": lambda session: protocol.guest(session, dealt[session.me]),
-        "host": lambda session: protocol.host(session, dealt[session.me]),
-        "arbiter": protocol.arbiter,
+        "guest": lambda session: protocol.PROGRAMS.data["guest"](session, dealt[session.me]),
+        "host": lambda session: protocol.PROGRAMS.data["host"](session, dealt[session.me]),
+        "arbiter": protocol.PROGRAMS.help,
     }
     while waiting:
         assert stops < 200, "nobody gets any further"

@@ -1,4 +1,4 @@
-"""Query stage: the asker's batch of questions goes through all lenders; the answers stay in the asker's private area."""
+"""The query stage: the asker's batch of questions goes through all lenders; the answers stay in the asker's private area."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from tombolo.fl_tasks.protocols.lending_query.errors import BadQuestions, NoInde
 from tombolo.fl_tasks.protocols.lending_query.keys import Keeping
 from tombolo.fl_tasks.protocols.lending_query.messages import QUERY
 from tombolo.fl_tasks.protocols.lending_query.questions import CONSENT, Questions, answers_of, keep_answers
+from tombolo.fl_tasks.protocols.lending_query.terms import QueryTerms
 from tombolo.fl_tasks.runtime.context import PartyContext
 from tombolo.fl_tasks.runtime.record import enter
 from tombolo.fl_tasks.runtime.session import Progress, Session, log_progress
@@ -41,7 +42,7 @@ def seal_questions(context: PartyContext, rows: Sequence[Mapping[str, str]]) -> 
 
 
 def _sealed(context: PartyContext, table: pa.Table) -> str:
-    query = context.terms.task.query
+    query = context.terms.task.optional(QueryTerms)
     if query is None or context.role != GUEST:
         raise BadQuestions("Only the guest of a lending agreement asks.", party=context.me)
     questions = Questions.of(table, context.terms.alignment, id_columns(context), query.batch)
@@ -61,6 +62,11 @@ def propose_query(context: PartyContext, run: str, handle: str, epoch: str | Non
     return invite(context, run, "query", as_of=as_of, model=epoch or epochs[-1].run)
 
 
+def proposed(context: PartyContext, run: str, form: Mapping[str, Any], as_of: str | None) -> Invitation:
+    """The same from a trigger form."""
+    return propose_query(context, run, str(form.get("questions") or ""), as_of=as_of)
+
+
 def query(context: PartyContext, run: str, wait: Wait, progress: Progress = log_progress) -> dict[str, Any]:
     """Take part in a query of the index that the manifest names; repeating it changes nothing.
 
@@ -68,7 +74,7 @@ def query(context: PartyContext, run: str, wait: Wait, progress: Progress = log_
     :mod:`tombolo.fl_tasks.protocols.lending_query.errors` and what waiting raises.
     """
     invited = context.manifest(run).invitation
-    epoch, terms = invited.model, context.terms.task.query
+    epoch, terms = invited.model, context.terms.task.optional(QueryTerms)
     assert terms is not None
     if epoch is None:
         raise NoIndex(f"Run {run} names none.", party=context.me)
@@ -86,7 +92,7 @@ def query(context: PartyContext, run: str, wait: Wait, progress: Progress = log_
 
 
 def _ask(context: PartyContext, session: Session, epoch: str, now: datetime) -> int:
-    terms, area = context.terms.task.query, context.private.area("answers")
+    terms, area = context.terms.task.optional(QueryTerms), context.private.area("answers")
     chosen = context.run_area(session.run).get("questions")
     if chosen is None or terms is None:
         raise BadQuestions(f"Run {session.run} has none.", party=context.me)

@@ -6,14 +6,14 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from tombolo.agreements.tables import Strict
+from tombolo.agreements.protocol import TaskSection
 
 FEWEST_LENDERS = 3
 """Fewest lenders besides the asker that must hold an index, so that an answer is an aggregate."""
 MOST_LENDERS = 256
 
 
-class QueryTerms(Strict):
+class QueryTerms(TaskSection):
     """What a query tells and what limits it (docs/protocols/lending.md).
 
     ``decryptor`` is the lender that holds the decryption key. ``count`` and ``exposure`` are the columns of every lender's table;

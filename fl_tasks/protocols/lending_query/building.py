@@ -1,17 +1,18 @@
-"""Index stage: lenders' customers become an index that the arbiter can match questions against, and read nothing of."""
+"""The index stage: lenders' customers become an index that the arbiter can match questions against, and read nothing of."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from tombolo.agreements.manifest import Invitation
-from tombolo.agreements.query import QueryTerms
 from tombolo.fl_tasks.protocols.lending_query import guards
 from tombolo.fl_tasks.protocols.lending_query import index as protocol
 from tombolo.fl_tasks.protocols.lending_query.customers import Customers
 from tombolo.fl_tasks.protocols.lending_query.keys import Epoch, Keeping
 from tombolo.fl_tasks.protocols.lending_query.messages import INDEX
+from tombolo.fl_tasks.protocols.lending_query.terms import QueryTerms
 from tombolo.fl_tasks.runtime.context import PartyContext
 from tombolo.fl_tasks.runtime.record import enter
 from tombolo.fl_tasks.runtime.session import Progress, Session, log_progress
@@ -25,6 +26,11 @@ def propose_index(context: PartyContext, run: str, update: bool = False, as_of: 
     """Invite to building an index with new keys or, with ``update``, to bringing the latest up to date where there is one."""
     epochs = Keeping(context.private.area("history")).epochs()
     return invite(context, run, "index", as_of=as_of, model=epochs[-1].run if epochs and update else None)
+
+
+def proposed(context: PartyContext, run: str, form: Mapping[str, Any], as_of: str | None) -> Invitation:
+    """The same from a trigger form."""
+    return propose_index(context, run, update=bool(form.get("update")), as_of=as_of)
 
 
 def index(context: PartyContext, run: str, wait: Wait, progress: Progress = log_progress) -> dict[str, Any]:
@@ -55,5 +61,4 @@ def _build(context: PartyContext, session: Session, base: str | None, at: str) -
 
 
 def _terms(context: PartyContext) -> QueryTerms:
-    assert context.terms.task.query is not None
-    return context.terms.task.query
+    return context.terms.task.section(QueryTerms)

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from tests.fl_tasks.learning.horizontal.hospitals import HOSPITALS, hospitals
-from tombolo.cli.simulation.comparison import compare
+from tombolo.fl_tasks.learning import regression
 from tombolo.fl_tasks.learning.metrics import measure
-from tombolo.fl_tasks.learning.reference import fit_alone
 from tombolo.fl_tasks.models.reading import part_of_run
 from tombolo.fl_tasks.workflow.align import align
 from tombolo.fl_tasks.workflow.aligned import features, label, load_aligned
+from tombolo.fl_tasks.workflow.comparison import compare
 from tombolo.fl_tasks.workflow.train import train
 from tombolo.fl_tasks.workflow.validate import validate
 
@@ -35,7 +35,7 @@ def test_a_vanished_clients_rows_are_in_the_pooled_model_alone(tmp_path):
 
     def expected(*parties: str) -> dict[str, float]:
         rows = np.concatenate([x[one][~test[one]] for one in parties]), np.concatenate([y[one][~test[one]] for one in parties])
-        weights, intercept = fit_alone("horizontal-logistic", *rows, 0.01)
+        weights, intercept = regression.logistic(*rows, 0.01)
         return measure("binary", held_out[1], held_out[0] @ weights + intercept)
 
     found = compare(fed.name, {party: fed.settings(party) for party in fed.parties}, run, ["west"])

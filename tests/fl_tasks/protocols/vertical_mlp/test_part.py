@@ -9,11 +9,11 @@ import pytest
 
 from tombolo.fl_tasks.crypto.prf import Prf
 from tombolo.fl_tasks.learning.nets.dense import Dense
+from tombolo.fl_tasks.learning.nets.layers import layers_document
 from tombolo.fl_tasks.models.part import UnfitPart
 from tombolo.fl_tasks.models.reading import part_of_document, part_of_file
 from tombolo.fl_tasks.models.tensors import to_file
-from tombolo.fl_tasks.protocols.horizontal_mlp.model import layers_document
-from tombolo.fl_tasks.protocols.vertical_mlp.model import TowerPart, shares_document
+from tombolo.fl_tasks.protocols.vertical_mlp.part import TowerPart, shares_document
 from tombolo.fl_tasks.tables.encoding import Column, Encoder
 
 ENCODER = Encoder((Column("a", "numeric", "reject"), Column("b", "numeric", "mean", 1.0)), ("a", "b"), (0.5, 1.0), (2.0, 3.0))

@@ -1,0 +1,88 @@
+"""Terms that several protocols have in their tasks; light, since every terms file is checked against them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from tombolo.agreements.protocol import Outcome, TaskSection
+
+
+class BoostingTerms(TaskSection):
+    """What is learnt with boosted trees; all but ``objective`` and ``classes`` is for columns that lie with several parties."""
+
+    objective: Literal["logistic", "squared", "softmax"] = "logistic"
+    classes: int = Field(2, ge=2, le=64)
+    weight: str | None = None
+    first_tree_guest_only: bool = False
+    feature_names: bool = False
+    prediction: Literal["one-message", "level-wise"] = "one-message"
+
+    @model_validator(mode="after")
+    def _classes_fit(self) -> Self:
+        if (self.objective == "softmax") != (self.classes > 2):
+            raise ValueError("classes: three or more for softmax, and only for softmax")
+        return self
+
+    @property
+    def predicts(self) -> Outcome | None:
+        outcomes: dict[str, Outcome] = {"logistic": "binary", "squared": "number", "softmax": "classes"}
+        return outcomes[self.objective]
+
+    @property
+    def class_count(self) -> int | None:
+        return self.classes
+
+    @property
+    def weight_column(self) -> str | None:
+        return self.weight
+
+
+class NetworkTerms(TaskSection):
+    """The network that is learnt: units of its hidden layers, and what it predicts.
+
+    In a vertical network every party has ``bottom`` units of its own, and the first of the ``hidden`` layers joins them; the
+    rest is the guest's (docs/protocols/vertical-mlp.md, docs/protocols/horizontal-mlp.md).
+    """
+
+    bottom: int | None = Field(None, ge=2, le=64)
+    hidden: list[Annotated[int, Field(ge=1, le=1024)]] = Field([32], min_length=1, max_length=4)
+    activation: Literal["relu", "tanh"] = "relu"
+    outcome: Outcome = "binary"
+    classes: int = Field(2, ge=2, le=64)
+
+    @model_validator(mode="after")
+    def _classes_fit(self) -> Self:
+        if (self.outcome == "classes") != (self.classes > 2):
+            raise ValueError("classes: three or more where outcome is classes, and only there")
+        if self.bottom is not None and not self.hidden[0] < self.bottom:
+            raise ValueError("hidden: fewer units in the first layer than a party has of its own (bottom)")
+        return self
+
+    @property
+    def predicts(self) -> Outcome | None:
+        return self.outcome
+
+    @property
+    def class_count(self) -> int | None:
+        return self.classes
+
+
+class PrivacyTerms(TaskSection):
+    """Differential privacy of single training rows (docs/protocols/horizontal-mlp.md).
+
+    Every row's gradient is shortened to ``clip``, and the aggregator adds noise to their sum. Given is either ``epsilon``, for all
+    rounds of a run, or ``noise``, in units of ``clip``.
+    """
+
+    delta: float = Field(gt=0, le=0.01)
+    epsilon: float | None = Field(None, gt=0, le=1000)
+    noise: float | None = Field(None, gt=0, le=10_000)
+    clip: float = Field(1.0, gt=0, le=1000)
+
+    @model_validator(mode="after")
+    def _one_aim(self) -> Self:
+        if (self.epsilon is None) == (self.noise is None):
+            raise ValueError("give either epsilon or noise")
+        return self

@@ -1,0 +1,48 @@
+"""Models of trees over clients' rows: every client has the whole model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import pyarrow as pa
+
+from tombolo.fl_tasks.learning.parameters import Boosted
+from tombolo.fl_tasks.learning.trees.bins import Binner
+from tombolo.fl_tasks.learning.trees.part import EVERYBODY, TreePart
+from tombolo.fl_tasks.learning.trees.records import kept
+from tombolo.fl_tasks.models.family import Floats, HorizontalModel
+from tombolo.fl_tasks.protocols.horizontal_trees.start import binner_of
+from tombolo.fl_tasks.runtime.checkpoints import State
+from tombolo.fl_tasks.runtime.session import Session
+from tombolo.storage.schema import MessageSet
+
+
+def _document(session: Session, binner: Binner, state: State) -> dict[str, Any]:
+    """The rounds that the model keeps."""
+    rounds = int(state["kept"])
+    return {
+        "records": kept(session, "records", rounds),
+        "trees": kept(session, "trees", rounds),
+        "depth": session.parameters(Boosted).depth,
+        "rounds": rounds,
+        "base": [float(one) for one in state["base"]],
+        "parties": [EVERYBODY],
+        "validation_loss": [float(one) for one in state["validation"]],
+    }
+
+
+def _score(part: TreePart, table: pa.Table) -> Floats:
+    totals = part.totals(table)
+    return totals if totals.shape[1] > 1 else totals[:, 0]
+
+
+def _totals(session: Session, part: TreePart, table: pa.Table, recipients: Iterable[str]) -> Floats:
+    return _score(part, table)
+
+
+def _common(session: Session) -> Binner:
+    return binner_of(session.area)
+
+
+MODEL = HorizontalModel(TreePart, Binner.from_document, _document, _totals, MessageSet("none"), common=_common, score=_score)

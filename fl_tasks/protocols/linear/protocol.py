@@ -1,0 +1,37 @@
+"""The descriptor of vertical linear regression."""
+
+from __future__ import annotations
+
+from tombolo.agreements.protocol import Engine, Protocol
+from tombolo.fl_tasks.learning.parameters import Batched, Encrypted, Regression
+from tombolo.fl_tasks.learning.vertical.roles import DEALER_RISK, DEALER_WAIVER, WITH_ARBITER
+
+
+class LinearParameters(Regression, Batched, Encrypted):
+    pass
+
+
+PROTOCOL = Protocol(
+    name="linear",
+    title="vertical linear regression with an arbiter",
+    family="vertical",
+    roles=WITH_ARBITER,
+    outcome="number",
+    engines={
+        "paillier": Engine(
+            "tombolo.fl_tasks.protocols.linear.programs:PROGRAMS",
+            LinearParameters,
+            frozenset({"converged.yes", "loss.loss", "step.alpha", "step.beta", "step.stop"}),
+        ),
+        "dealer": Engine(
+            "tombolo.fl_tasks.protocols.linear.dealer:PROGRAMS",
+            Regression,
+            frozenset({"columns.count", "converged.yes", "loss.loss", "scale.exponent", "step.alpha", "step.beta", "step.stop"}),
+            waiver=DEALER_WAIVER,
+            risk=DEALER_RISK,
+        ),
+    },
+    model="tombolo.fl_tasks.learning.vertical.regression:MODEL",
+    reference="tombolo.fl_tasks.learning.regression:LINEAR",
+    page="protocols/linear.md",
+)

@@ -1,0 +1,38 @@
+"""The descriptor of exact vertical logistic regression with an arbiter."""
+
+from __future__ import annotations
+
+from tombolo.agreements.protocol import Engine, Protocol
+from tombolo.fl_tasks.learning.parameters import Encrypted, Regression
+from tombolo.fl_tasks.learning.vertical.roles import DEALER_RISK, DEALER_WAIVER, WITH_ARBITER
+
+
+class LogisticParameters(Regression, Encrypted):
+    pass
+
+
+PROTOCOL = Protocol(
+    name="logistic-arbiter",
+    title="vertical logistic regression, exact, with an arbiter",
+    family="vertical",
+    roles=WITH_ARBITER,
+    engines={
+        "paillier": Engine(
+            "tombolo.fl_tasks.protocols.logistic_arbiter.programs:PROGRAMS",
+            LogisticParameters,
+            frozenset({"converged.yes", "direction.coefficient", "loss.loss", "step.better", "step.keep", "step.stop"}),
+        ),
+        "dealer": Engine(
+            "tombolo.fl_tasks.protocols.logistic_arbiter.dealer:PROGRAMS",
+            Regression,
+            frozenset(
+                {"columns.count", "converged.yes", "direction.coefficient", "loss.loss", "step.better", "step.keep", "step.stop"}
+            ),
+            waiver=DEALER_WAIVER,
+            risk=DEALER_RISK,
+        ),
+    },
+    model="tombolo.fl_tasks.learning.vertical.regression:MODEL",
+    reference="tombolo.fl_tasks.learning.regression:LOGISTIC",
+    page="protocols/logistic-arbiter.md",
+)

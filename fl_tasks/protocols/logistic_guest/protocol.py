@@ -1,0 +1,51 @@
+"""The descriptor of exact vertical logistic regression with the keys at the guest."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+from tombolo.agreements.protocol import Engine, Protocol
+from tombolo.fl_tasks.learning.parameters import Encrypted, Regression
+from tombolo.fl_tasks.learning.vertical.roles import WITHOUT_ARBITER
+
+if TYPE_CHECKING:
+    from tombolo.agreements.task import TaskTerms
+
+DIRECTION_WAIVER = "disclose-direction-to-guest"
+
+
+class LogisticParameters(Regression, Encrypted):
+    pass
+
+
+def _hosts_hide_each_other(task: TaskTerms, roles: Collection[str]) -> None:
+    if list(roles).count("host") == 1 and DIRECTION_WAIVER not in task.waivers:
+        raise ValueError(
+            "task.protocol: with one host logistic-guest shows that host's directions to the guest; "
+            f"use logistic-arbiter, or sign the waiver {DIRECTION_WAIVER}"
+        )
+
+
+PROTOCOL = Protocol(
+    name="logistic-guest",
+    title="vertical logistic regression, exact, keys at the guest",
+    family="vertical",
+    roles=WITHOUT_ARBITER,
+    engines={
+        "paillier": Engine(
+            "tombolo.fl_tasks.protocols.logistic_guest.programs:PROGRAMS",
+            LogisticParameters,
+            frozenset({"columns.count", "converged.yes", "step.alpha", "step.stop", "turn.beta"}),
+        )
+    },
+    waivers=(DIRECTION_WAIVER,),
+    composition=_hosts_hide_each_other,
+    unretrained=(
+        "each coalition's training would show the guest more directions of the hosts' columns, and a single host's own; "
+        "logistic-arbiter can retrain"
+    ),
+    model="tombolo.fl_tasks.learning.vertical.regression:MODEL",
+    reference="tombolo.fl_tasks.learning.regression:LOGISTIC",
+    page="protocols/logistic-guest.md",
+)

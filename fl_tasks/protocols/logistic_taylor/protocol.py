@@ -1,0 +1,32 @@
+"""The descriptor of vertical logistic regression in Taylor form."""
+
+from __future__ import annotations
+
+from tombolo.agreements.protocol import Engine, Protocol
+from tombolo.fl_tasks.learning.parameters import Regression
+from tombolo.fl_tasks.learning.vertical.roles import DEALER_RISK, DEALER_WAIVER, WITH_ARBITER
+from tombolo.fl_tasks.protocols.linear.protocol import LinearParameters
+
+PROTOCOL = Protocol(
+    name="logistic-taylor",
+    title="vertical logistic regression, Taylor form, with an arbiter",
+    family="vertical",
+    roles=WITH_ARBITER,
+    engines={
+        "paillier": Engine(
+            "tombolo.fl_tasks.protocols.logistic_taylor.programs:PROGRAMS",
+            LinearParameters,
+            frozenset({"converged.yes", "loss.loss", "step.alpha", "step.beta", "step.stop"}),
+        ),
+        "dealer": Engine(
+            "tombolo.fl_tasks.protocols.logistic_taylor.dealer:PROGRAMS",
+            Regression,
+            frozenset({"columns.count", "converged.yes", "loss.loss", "scale.exponent", "step.alpha", "step.beta", "step.stop"}),
+            waiver=DEALER_WAIVER,
+            risk=DEALER_RISK,
+        ),
+    },
+    model="tombolo.fl_tasks.learning.vertical.regression:MODEL",
+    reference="tombolo.fl_tasks.learning.regression:TAYLOR",
+    page="protocols/logistic-taylor.md",
+)

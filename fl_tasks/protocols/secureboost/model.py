@@ -1,0 +1,51 @@
+"""Models of SecureBoost: records of a party's own splits, and the trees at the guest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tombolo.fl_tasks.learning.parameters import Boosted
+from tombolo.fl_tasks.learning.trees.bins import Binner
+from tombolo.fl_tasks.learning.trees.part import TreePart
+from tombolo.fl_tasks.learning.trees.records import kept
+from tombolo.fl_tasks.models.family import Labels, Training, VerticalModel
+from tombolo.fl_tasks.protocols.secureboost import scoring
+from tombolo.fl_tasks.protocols.secureboost.messages import Block
+from tombolo.fl_tasks.runtime.checkpoints import State
+from tombolo.fl_tasks.runtime.session import Session
+from tombolo.storage.canonical import parse
+from tombolo.storage.roles import GUEST
+
+
+def _fit(training: Training, table: pa.Table, train: npt.NDArray[np.bool_]) -> Binner:
+    terms, params = training.terms, training.params
+    assert isinstance(params, Boosted)
+    return Binner.fit(table, terms.table(training.party), train, terms.limits, params.bins, training.party)
+
+
+def _rows(binner: Binner, table: pa.Table, labels: Labels | None, common: int) -> Block:
+    given = (None, None) if labels is None else (labels.y, labels.w)
+    return Block(binner.transform(table), binner.sizes, np.array(binner.missing), binner.names, *given)
+
+
+def _document(session: Session, binner: Binner, state: State) -> dict[str, Any]:
+    """Records of the rounds that the model keeps; at the guest its trees, and what to call hosts' columns."""
+    rounds, params = int(state["kept"]), session.parameters(Boosted)
+    document = {"records": kept(session, "records", rounds), "depth": params.depth, "rounds": rounds}
+    if session.role != GUEST:
+        return document
+    return {
+        **document,
+        "trees": kept(session, "trees", rounds),
+        "base": [float(one) for one in state["base"]],
+        "parties": [session.me, *session.hosts],
+        "host_names": parse(session.area.get("names") or b"{}", 1 << 26),
+        "validation_loss": [float(one) for one in state["validation"]],
+    }
+
+
+MODEL = VerticalModel(TreePart, Binner.from_document, _document, scoring.exchange_scores, scoring.MESSAGES, fit=_fit, rows=_rows)

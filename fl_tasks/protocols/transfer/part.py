@@ -1,0 +1,43 @@
+"""A party's part of a transfer model: its feature net, its inputs' encoder, and at the source Phi."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tombolo.fl_tasks.learning.nets.layers import read_layers
+from tombolo.fl_tasks.models.part import ModelPart, UnfitPart
+from tombolo.fl_tasks.protocols.transfer.components import Components
+from tombolo.fl_tasks.protocols.transfer.tower import Tower
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class TransferPart(ModelPart):
+    """Weights ``w`` of the net ``tower``; ``phi`` of shape (width,), None at the target."""
+
+    encoder: Components
+    tower: Tower
+    w: Floats
+    phi: Floats | None
+
+    @classmethod
+    def read(cls, document: Mapping[str, Any]) -> Self:
+        encoder = Components.from_document(document["encoder"])
+        net, w = read_layers(document["layers"], len(encoder.names), "tanh")
+        phi = None if document["phi"] is None else np.asarray(document["phi"], np.float64)
+        if list(encoder.names) != document["names"] or (phi is not None and phi.shape != net.sizes[-1:]):
+            raise UnfitPart("Layers and encoded columns differ.")
+        if phi is not None and not np.isfinite(phi).all():
+            raise UnfitPart("Phi is not finite.")
+        return cls(encoder=encoder, tower=Tower(net), w=w, phi=phi, **cls._common(document))
+
+    def features(self, table: pa.Table) -> Floats:
+        """What the net tells of each row, shape (rows, width)."""
+        return self.tower.features(self.w, self.encoder.transform(table))

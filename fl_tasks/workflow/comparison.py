@@ -1,0 +1,119 @@
+"""What the federated model is compared with, computed from the same rows: the pooled model, and that of one party alone.
+
+Opens every party's private area, so it works only where one machine plays all parties.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tombolo.fl_tasks.learning.gains import gains
+from tombolo.fl_tasks.learning.metrics import HIGHER_IS_BETTER, measure, metric_names
+from tombolo.fl_tasks.models.part import ModelPart
+from tombolo.fl_tasks.models.reading import part_of_run
+from tombolo.fl_tasks.models.reference import LabelledRows, Pooled
+from tombolo.fl_tasks.runtime.checkpoints import State, unpack
+from tombolo.fl_tasks.runtime.context import PartyContext
+from tombolo.fl_tasks.workflow.aligned import features, label, load_aligned, weight
+from tombolo.fl_tasks.workflow.parts import reference_of
+from tombolo.storage.canonical import parse
+from tombolo.storage.roles import CLIENT, GUEST, HOLDERS
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Metrics by model: ``pooled``, where some have vanished ``pooled_survivors``, and one party's own as ``guest_only``,
+    ``best_client`` or, where the target of a transfer had the labels of its common training rows, ``self_learning``; counts of
+    rows; of a binary label that the guest alone holds, gains of these and the federated model; of boosted trees and of transfer
+    ``margins``, by how much the margin of a held-out row differs most between the federated and the pooled model."""
+
+    models: dict[str, dict[str, float]]
+    rows: dict[str, int]
+    gains: dict[str, list[float]]
+    margins: float | None = None
+
+
+def compare(agreement: str, settings: Mapping[str, Path], run: str, vanished: Collection[str] = ()) -> Comparison:
+    """Train the plain models of a finished run, with the run's own encoding, parameters and number of rounds.
+
+    ``vanished`` clients did not finish: their rows are in the pooled model alone, and none of them is measured on.
+    """
+    contexts = {party: PartyContext.open(agreement, file) for party, file in settings.items()}
+    protocol = next(iter(contexts.values())).terms.task.descriptor
+    if protocol.compare is not None:
+        found: Comparison = protocol.load(protocol.compare)(contexts, run)
+        return found
+    if protocol.family == "horizontal":
+        return _by_rows([context for context in contexts.values() if context.role == CLIENT], run, vanished)
+    return _by_columns(contexts, run)
+
+
+def _by_columns(contexts: Mapping[str, PartyContext], run: str) -> Comparison:
+    """All parties' columns of the same rows, and the guest's."""
+    columns: dict[str, Any] = {}
+    parts: dict[str, ModelPart] = {}
+    begun: dict[str, State] = {}
+    holders = {party: context for party, context in contexts.items() if context.role in HOLDERS}
+    guest = next(context for context in holders.values() if context.role == GUEST)
+    for party, context in sorted(holders.items(), key=lambda pair: pair[1].role != GUEST):
+        aligned, part = load_aligned(context, run), part_of_run(context, run)
+        columns[party], parts[party] = part.encoder.transform(features(context, aligned)), part
+        stored = context.run_area(run).area("train").get("beginning")
+        if stored is not None:
+            begun[party] = unpack(stored)
+    aligned, task = load_aligned(guest, run), guest.terms.task
+    rows = LabelledRows(label(guest, aligned), weight(guest, aligned), aligned.test)
+    held_out, reference = rows.labels[rows.test], reference_of(task)
+    pooled = Pooled(task, guest.terms.limits, guest.params(run), parts[guest.me].rounds, columns, rows, begun)
+    alone = replace(pooled, columns={guest.me: columns[guest.me]})
+    totals = {"pooled": reference.totals(pooled), "guest_only": reference.totals(alone)}
+    off = None
+    if reference.federated is not None:
+        federated = reference.federated(parts, guest.me, {party: x[rows.test] for party, x in columns.items()})
+        off = float(np.abs(federated - totals["pooled"].reshape(federated.shape)).max())
+    curves = {}
+    if task.outcome == "binary":
+        evaluation = parse(guest.run_area(run).get("evaluation") or b"{}")
+        curves = {"federated": evaluation["gains"], **{name: gains(held_out, scores) for name, scores in totals.items()}}
+    counts = {"common": len(rows.test), "train": int((~rows.test).sum()), "test": int(rows.test.sum())}
+    return Comparison({name: measure(task.outcome, held_out, one) for name, one in totals.items()}, counts, curves, off)
+
+
+def _by_rows(clients: Sequence[PartyContext], run: str, vanished: Collection[str]) -> Comparison:
+    """All clients' rows of the same columns, the survivors', and the survivor whose own rows make the best model; measured on the
+    held-out rows of all survivors."""
+    survivors = [context for context in clients if context.me not in vanished]
+    part = part_of_run(survivors[0], run)  # its encoder and rounds are everybody's
+    x, y, test, owner = [], [], [], []
+    for number, context in enumerate([*survivors, *(context for context in clients if context not in survivors)]):
+        aligned = load_aligned(context, run)
+        x.append(part.encoder.transform(features(context, aligned)))
+        y.append(label(context, aligned))
+        test.append(aligned.test)
+        owner.append(np.full(len(aligned.test), number))
+    features_, labels, held_out, owners = (np.concatenate(parts) for parts in (x, y, test, owner))
+    terms, params, stayed = survivors[0].terms, survivors[0].params(run), owners < len(survivors)
+
+    def reference(trained: Any) -> dict[str, float]:
+        used = (trained & ~held_out) | (stayed & held_out)
+        rows = LabelledRows(labels[used], np.ones(int(used.sum())), held_out[used])
+        case = Pooled(terms.task, terms.limits, params, part.rounds, {"": features_[used]}, rows)
+        return measure(terms.task.outcome, rows.labels[rows.test], reference_of(terms.task).totals(case))
+
+    first = metric_names(terms.task.outcome)[0]
+    own = [owners == number for number in range(len(survivors)) if len(set(labels[(owners == number) & ~held_out])) > 1]
+    alone = sorted((reference(mine) for mine in own), key=lambda found: found[first], reverse=HIGHER_IS_BETTER[first])
+    models = {"pooled": reference(np.ones(len(labels), dtype=bool))}
+    if vanished:
+        models["pooled_survivors"] = reference(stayed)
+    counts = {
+        "common": len(labels),
+        "train": int((stayed & ~held_out).sum()),
+        "test": int((stayed & held_out).sum()),
+    }
+    return Comparison({**models, "best_client": alone[0]}, counts, {})
