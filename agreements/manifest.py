@@ -13,6 +13,9 @@ from tombolo.storage.canonical import digest
 from tombolo.storage.errors import CodedError
 from tombolo.storage.plugins import OWN
 
+MANIFEST_DOMAIN = "manifest"
+"""What signatures over manifests are bound to."""
+
 
 def _moment(value: str) -> str:
     datetime.fromisoformat(value)

@@ -91,7 +91,11 @@ def _run(case: Case, data: Path, out: Path, console: Any) -> dict[str, Any]:
     metric, gap = _gap(case, report["metrics"])
     off = report.get("margins_off_by")
     misaligned = {name: report["rows"][name] for name, wanted in tables.rows.items() if report["rows"][name] != wanted}
-    passed = not misaligned and (case.bar is None or gap < case.bar) and (case.margins is None or off < case.margins)
+    passed = (
+        not misaligned
+        and (case.bar is None or gap < case.bar)
+        and (case.margins is None or (off is not None and off < case.margins))
+    )
     reached = ", ".join(
         [f"{metric} {gap:.2e}", *([] if off is None else [f"margins {off:.1e}"]), *([f"rows {misaligned}"] if misaligned else [])]
     )

@@ -35,7 +35,7 @@ def part(agreement: Agreement, version: Version, out: Out, settings: Settings = 
 @app.command()
 def release(agreement: Agreement, version: Version, out: Out, settings: Settings = None) -> None:
     """At a host: write this party's splits of a boosted model, sealed to the guest and signed. This is the party's consent."""
-    from tombolo.fl_tasks.models.export import release as make
+    from tombolo.fl_tasks.learning.trees.export import release as make
     from tombolo.fl_tasks.runtime.context import PartyContext
 
     found = make(PartyContext.open(agreement, settings), version)
@@ -52,8 +52,8 @@ def export(
     settings: Settings = None,
 ) -> None:
     """At the guest, with the releases of all hosts, or at a client: write a boosted model as XGBoost's JSON."""
-    from tombolo.fl_tasks.models.export import ForeignRelease
-    from tombolo.fl_tasks.models.export import export as make
+    from tombolo.fl_tasks.learning.trees.export import ForeignRelease
+    from tombolo.fl_tasks.learning.trees.export import export as make
     from tombolo.fl_tasks.runtime.context import PartyContext
 
     releases = []

@@ -71,7 +71,7 @@ def simulated(
     run = f"simulated-{stamp}"
     parameters = invite(PartyContext.open(laid.agreement, laid.settings[initiator]), run, "train", choices).parameters
     began = time.monotonic()
-    with progress(console, laid.roles, int(parameters["rounds"])) as listen:
+    with progress(console, laid.roles, int(parameters["rounds"] or 0)) as listen:
         outcomes = drive(laid.settings, laid.agreement, run, listen)
     report = _report(laid, initiator, run, outcomes, time.monotonic() - began)
     write(report, out / "report.json")

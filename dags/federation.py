@@ -9,18 +9,9 @@ from airflow.sdk import DAG
 
 from tombolo.agreements.agreement import Agreement
 from tombolo.agreements.settings import PartySettings
-from tombolo.operators.workflow import (
-    build_inbox_dag,
-    build_index_dag,
-    build_monitor_dag,
-    build_predict_dag,
-    build_query_dag,
-    build_retention_dag,
-    build_score_dag,
-    build_training_dag,
-)
+from tombolo.operators.workflow import build_dags, build_inbox_dag, build_retention_dag
 from tombolo.storage.errors import CodedError
-from tombolo.storage.roles import CLIENT, INITIATORS
+from tombolo.storage.roles import INITIATORS
 
 settings = PartySettings.load()
 invited_by_others, retained = [], []
@@ -31,18 +22,11 @@ for folder in sorted(path.parent for path in settings.federations.glob("*/agreem
         role = agreement.roles().get(settings.party)
         if role is None:
             continue
-        asks = agreement.terms.task.descriptor.family == "query"
-        builders = (build_index_dag, build_query_dag) if asks else (build_training_dag, build_predict_dag)
-        dags = [build(agreement, settings.party) for build in builders]
-        if settings.party in agreement.terms.scores:
-            dags.append(build_monitor_dag(agreement, settings.party))
-        if role == CLIENT:
-            dags.append(build_score_dag(agreement, settings.party))
         if role not in INITIATORS:
             invited_by_others.append(agreement.name)
         if agreement.terms.retention is not None:
             retained.append(agreement.name)
-        globals().update({dag.dag_id: dag for dag in dags})
+        globals().update({dag.dag_id: dag for dag in build_dags(agreement, settings.party)})
     except CodedError as error:  # one bad agreement must not take the others' DAGs away
         logging.getLogger("tombolo").error("%s", error)
         with DAG(f"{folder.name}_unusable", description=error.cause, doc_md=f"```\n{error}\n```", tags=["tombolo"]) as unusable:

@@ -13,6 +13,7 @@ from tombolo.operators.runs import dag_of
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from tombolo.agreements.manifest import Invitation
     from tombolo.fl_tasks.runtime.context import PartyContext
     from tombolo.fl_tasks.runtime.session import Progress
     from tombolo.fl_tasks.runtime.waiting import Wait
@@ -30,6 +31,7 @@ class InviteOperator(FederatedOperator):
         form = context["params"]
         as_of = form.get("as_of") or context["dag_run"].run_after.isoformat()
         protocol = party.terms.task.descriptor
+        made: Invitation
         if self.kind in protocol.proposals:
             made = protocol.load(protocol.proposals[self.kind])(party, run, form, as_of)
         elif self.kind == "predict":

@@ -19,7 +19,7 @@ class BuildQueryIndexOperator(FederatedOperator):
 
     stage = "index"
 
-    def work(self, party: PartyContext, run: str, wait: Wait, progress: Progress, context: Context) -> dict[str, Any]:
+    def work(self, party: PartyContext, run: str, wait: Wait, progress: Progress, context: Context) -> Any:
         from tombolo.fl_tasks.workflow.parts import stage_function
 
         return stage_function(party.terms.task, self.stage)(party, run, wait, progress=progress)
@@ -30,7 +30,7 @@ class PrivateQueryOperator(FederatedOperator):
 
     stage = "query"
 
-    def work(self, party: PartyContext, run: str, wait: Wait, progress: Progress, context: Context) -> dict[str, Any]:
+    def work(self, party: PartyContext, run: str, wait: Wait, progress: Progress, context: Context) -> Any:
         from tombolo.fl_tasks.workflow.parts import stage_function
 
         return stage_function(party.terms.task, self.stage)(party, run, wait, progress=progress)

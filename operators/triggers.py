@@ -30,7 +30,8 @@ class ArtifactTrigger(BaseTrigger):
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        pause, party = _FIRST_PAUSE, None
+        pause, happened = _FIRST_PAUSE, None
+        party: Any = None
         until = datetime.fromisoformat(self.deadline)
         while datetime.now(UTC) <= until:
             await asyncio.sleep(pause)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -11,10 +11,12 @@ from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOpe
 from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, AssetWatcher, BaseOperator, CronTriggerTimetable, Param, TaskGroup
 
 from tombolo.agreements.agreement import Agreement
+from tombolo.agreements.kinds import KINDS, Kind
 from tombolo.agreements.parameters import Parameter
 from tombolo.operators.abort import AbortOperator
 from tombolo.operators.align import AlignEntitiesOperator
 from tombolo.operators.approve import ApproveRunOperator, DeclinableRunOperator
+from tombolo.operators.base import FederatedOperator
 from tombolo.operators.evaluate import EvaluateModelOperator
 from tombolo.operators.join import (
     InviteOperator,
@@ -35,8 +37,17 @@ from tombolo.operators.triggers import InvitationTrigger
 from tombolo.operators.validate import ValidateDataOperator
 from tombolo.storage.roles import INITIATORS
 
-_OWN = ("monitor", "score")
-"""Kinds of DAGs that each party runs for itself."""
+OPERATORS: dict[str, type[FederatedOperator]] = {
+    "validate": ValidateDataOperator,
+    "align": AlignEntitiesOperator,
+    "evaluate": EvaluateModelOperator,
+    "publish": PublishModelOperator,
+    "predict": PredictOperator,
+    "index": BuildQueryIndexOperator,
+    "query": PrivateQueryOperator,
+    "score": ScoreOperator,
+}
+"""The operator of each stage between joining and settling, training aside."""
 _START = datetime(2024, 1, 1, tzinfo=UTC)
 _INVITATION = """Another organisation asks this organisation to take part.
 {% set asked = ti.xcom_pull('invitation') %}
@@ -46,90 +57,65 @@ _INVITATION = """Another organisation asks this organisation to take part.
 """
 
 
-def model_asset(agreement: str, party: str) -> Asset:
-    """The asset that gets an event with every published version; schedule downstream DAGs on it."""
-    return Asset(name=f"{agreement}_model", uri=f"tombolo://{party}/{agreement}/model", group="tombolo")
+def asset_of(agreement: str, party: str, name: str) -> Asset:
+    """An asset of an agreement: ``model``, ``scores`` or ``index``; it gets an event with every one, for downstream schedules."""
+    return Asset(name=f"{agreement}_{name}", uri=f"tombolo://{party}/{agreement}/{name}", group="tombolo")
 
 
-def scores_asset(agreement: str, party: str) -> Asset:
-    """The asset that gets an event with every finished prediction."""
-    return Asset(name=f"{agreement}_scores", uri=f"tombolo://{party}/{agreement}/scores", group="tombolo")
+def build_dags(agreement: Agreement, party: str) -> list[DAG]:
+    """All DAGs of an agreement at this party: one for each kind of run of its protocol, and one that watches scores."""
+    protocol, role = agreement.terms.task.descriptor, agreement.roles()[party]
+    kinds = [kind for kind in protocol.kinds if not KINDS[kind].alone or _brings(agreement, role, kind)]
+    dags = [build_dag(agreement, party, kind) for kind in kinds]
+    return [*dags, build_monitor_dag(agreement, party)] if party in agreement.terms.scores else dags
 
 
-def index_asset(agreement: str, party: str) -> Asset:
-    """The asset that gets an event with every finished index."""
-    return Asset(name=f"{agreement}_index", uri=f"tombolo://{party}/{agreement}/index", group="tombolo")
-
-
-def build_training_dag(agreement: Agreement, party: str) -> DAG:
-    """Train, evaluate, publish, settle; with a form and the agreement's schedule at who starts runs, from the inbox elsewhere."""
-    form = training_form(agreement) if _starts(agreement, party) else {}
-    with _dag(agreement, party, "train", agreement.terms.schedule, form) as dag:
-        own: dict[str, Any] = {"agreement": agreement.name}
-        validated = ValidateDataOperator(task_id="validate", **own)
-        aligned = AlignEntitiesOperator(task_id="align", **own)
-        with TaskGroup("train") as training:
-            legs = [
-                TrainModelOperator(task_id=f"rounds_{first:03d}_{last:03d}", leg=(first, last), **own)
-                for first, last in legs_of(agreement)
-            ]
-            _chain(legs)
-        evaluated = EvaluateModelOperator(task_id="evaluate", trigger_rule="none_failed", **own)
-        published = PublishModelOperator(task_id="publish", outlets=[model_asset(agreement.name, party)], **own)
-        beginning = _beginning(agreement, party, "train")
-        _chain([*beginning, validated, aligned])
-        aligned >> training >> evaluated >> published >> _settling(agreement, own)
-        _watched([*beginning, validated, aligned, *legs, evaluated, published], own)
+def build_dag(agreement: Agreement, party: str, kind: str) -> DAG:
+    """The stages of one kind of run, in order; a form and, for scheduled kinds, the agreement's schedule at who starts runs."""
+    table, own = KINDS[kind], {"agreement": agreement.name, "kind": kind}
+    form = FORMS[kind](agreement) if table.alone or _starts(agreement, party) else {}
+    with _dag(agreement, party, kind, agreement.terms.schedule if table.scheduled else None, form) as dag:
+        if table.alone:
+            _stage(agreement, party, table, table.stages[0], own)
+            return dag
+        chain: list[BaseOperator | TaskGroup] = []
+        watched = list(_beginning(agreement, party, kind))
+        chain += watched
+        for name in table.stages[1:-1]:
+            if name == "train":
+                group, legs = _training(agreement, own)
+                chain.append(group)
+                watched += legs
+            else:
+                chain.append(_stage(agreement, party, table, name, own))
+                watched.append(chain[-1])
+        _chain([*chain, _settling(agreement, own)])
+        AbortOperator(task_id="abort", **own).set_upstream(watched)
     return dag
 
 
-def build_predict_dag(agreement: Agreement, party: str) -> DAG:
-    """Score new rows of all parties with a published version, and settle."""
-    form = prediction_form() if _starts(agreement, party) else {}
-    with _dag(agreement, party, "predict", None, form) as dag:
-        own: dict[str, Any] = {"agreement": agreement.name, "kind": "predict"}
-        tasks = [
-            *_beginning(agreement, party, "predict"),
-            ValidateDataOperator(task_id="validate", **own),
-            AlignEntitiesOperator(task_id="align", **own),
-            PredictOperator(task_id="predict", outlets=[scores_asset(agreement.name, party)], **own),
+def _stage(agreement: Agreement, party: str, table: Kind, name: str, own: dict[str, Any]) -> BaseOperator:
+    published = [asset_of(agreement.name, party, table.publishes[1])] if table.publishes and table.publishes[0] == name else []
+    more: dict[str, Any] = {"outlets": published} if published else {}
+    if name == "evaluate":  # legs that are not needed are skipped
+        more["trigger_rule"] = "none_failed"
+    return OPERATORS[name](task_id=name, **own, **more)
+
+
+def _training(agreement: Agreement, own: dict[str, Any]) -> tuple[TaskGroup, list[BaseOperator]]:
+    with TaskGroup("train") as group:
+        legs: list[BaseOperator] = [
+            TrainModelOperator(task_id=f"rounds_{first:03d}_{last:03d}", leg=(first, last), **own)
+            for first, last in legs_of(agreement)
         ]
-        _chain([*tasks, _settling(agreement, own)])
-        _watched(tasks, own)
-    return dag
+        _chain(legs)
+    return group, legs
 
 
-def build_index_dag(agreement: Agreement, party: str) -> DAG:
-    """Build an index of all lenders' customers on the agreement's schedule, and settle."""
-    form = index_form() if _starts(agreement, party) else {}
-    with _dag(agreement, party, "index", agreement.terms.schedule, form) as dag:
-        own: dict[str, Any] = {"agreement": agreement.name, "kind": "index"}
-        tasks = [
-            *_beginning(agreement, party, "index"),
-            ValidateDataOperator(task_id="validate", **own),
-            BuildQueryIndexOperator(task_id="index", outlets=[index_asset(agreement.name, party)], **own),
-        ]
-        _chain([*tasks, _settling(agreement, own)])
-        _watched(tasks, own)
-    return dag
-
-
-def build_query_dag(agreement: Agreement, party: str) -> DAG:
-    """Ask the latest index about a batch of people, and settle."""
-    form = query_form() if _starts(agreement, party) else {}
-    with _dag(agreement, party, "query", None, form) as dag:
-        own: dict[str, Any] = {"agreement": agreement.name, "kind": "query"}
-        tasks = [*_beginning(agreement, party, "query"), PrivateQueryOperator(task_id="query", **own)]
-        _chain([*tasks, _settling(agreement, own)])
-        _watched(tasks, own)
-    return dag
-
-
-def build_score_dag(agreement: Agreement, party: str) -> DAG:
-    """Score a client's own new rows with the whole model that it holds: by hand with a form, or from the party's own DAGs."""
-    with _dag(agreement, party, "score", None, prediction_form()) as dag:
-        ScoreOperator(task_id="score", agreement=agreement.name, kind="score", outlets=[scores_asset(agreement.name, party)])
-    return dag
+def _brings(agreement: Agreement, role: str, kind: str) -> bool:
+    """Whether a role has a table for a kind of run that each party does alone."""
+    found = agreement.terms.task.descriptor.role(role)
+    return found is not None and kind in found.tables
 
 
 def build_monitor_dag(agreement: Agreement, party: str) -> DAG:
@@ -138,7 +124,7 @@ def build_monitor_dag(agreement: Agreement, party: str) -> DAG:
     Runs after every prediction and every morning, since labels come when they come.
     """
     mornings = CronTriggerTimetable("0 6 * * *", timezone="UTC")
-    schedule = AssetOrTimeSchedule(timetable=mornings, assets=[scores_asset(agreement.name, party)])
+    schedule = AssetOrTimeSchedule(timetable=mornings, assets=[asset_of(agreement.name, party, "scores")])
     with _dag(agreement, party, "monitor", schedule, {}) as dag:
         MonitorOperator(task_id="monitor", agreement=agreement.name)
     return dag
@@ -202,7 +188,7 @@ def training_form(agreement: Agreement) -> dict[str, Param]:
     return form
 
 
-def prediction_form() -> dict[str, Param]:
+def prediction_form(agreement: Agreement) -> dict[str, Param]:
     model = Param(
         None,
         type=["null", "string"],
@@ -212,7 +198,7 @@ def prediction_form() -> dict[str, Param]:
     return {"model": model, "as_of": _as_of()}
 
 
-def index_form() -> dict[str, Param]:
+def index_form(agreement: Agreement) -> dict[str, Param]:
     update = Param(
         False,
         type="boolean",
@@ -222,7 +208,7 @@ def index_form() -> dict[str, Param]:
     return {"update": update, "as_of": _as_of()}
 
 
-def query_form() -> dict[str, Param]:
+def query_form(agreement: Agreement) -> dict[str, Param]:
     """No id stands in a form: it would be kept in Airflow's database."""
     questions = Param(
         "",
@@ -232,6 +218,16 @@ def query_form() -> dict[str, Param]:
         description="The handle that `tombolo query put AGREEMENT FILE` printed; the people asked about stay sealed behind it.",
     )
     return {"questions": questions}
+
+
+FORMS: dict[str, Callable[[Agreement], dict[str, Param]]] = {
+    "train": training_form,
+    "predict": prediction_form,
+    "score": prediction_form,
+    "index": index_form,
+    "query": query_form,
+}
+"""The trigger form of each kind of run."""
 
 
 def _as_of() -> Param:
@@ -257,7 +253,7 @@ def _field(one: Parameter) -> Param:
 def _dag(agreement: Agreement, party: str, kind: str, schedule: Any, form: dict[str, Param]) -> DAG:
     terms, role = agreement.terms, agreement.roles()[party]
     others = ", ".join(f"{name} ({other})" for name, other in agreement.roles().items() if name != party)
-    begins = kind in _OWN or role in INITIATORS
+    begins = KINDS[kind].alone or role in INITIATORS
     return DAG(
         dag_of(agreement.name, kind),
         description=f"{terms.task.protocol} with {others}; this is {party} ({role})",
@@ -299,11 +295,7 @@ def _settling(agreement: Agreement, own: dict[str, Any]) -> BaseOperator:
     return SettleOperator(task_id="settle", trigger_rule="none_failed" if _may_skip(agreement) else "all_success", **own)
 
 
-def _watched(tasks: Sequence[BaseOperator], own: dict[str, Any]) -> None:
-    AbortOperator(task_id="abort", **own).set_upstream(list(tasks))
-
-
-def _chain(tasks: Sequence[BaseOperator]) -> None:
+def _chain(tasks: Sequence[BaseOperator | TaskGroup]) -> None:
     for before, after in pairwise(tasks):
         before >> after
 

@@ -60,7 +60,8 @@ class Airflow:
     def run(self, dag: str, run: str) -> dict[str, Any] | None:
         """A DAG run, or None where there is none (yet)."""
         try:
-            return self.get(f"/api/v2/dags/{_quote(dag)}/dagRuns/{_quote(run)}")
+            found: dict[str, Any] = self.get(f"/api/v2/dags/{_quote(dag)}/dagRuns/{_quote(run)}")
+            return found
         except ApiRefused as error:
             if error.status == 404:
                 return None

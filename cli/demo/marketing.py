@@ -211,14 +211,15 @@ def _choice(odds: Mapping[str, Any], rng: np.random.Generator) -> npt.NDArray[np
     weights = np.stack(np.broadcast_arrays(*odds.values()))
     bounds = np.cumsum(weights / weights.sum(axis=0), axis=0)
     drawn = (rng.random(weights.shape[1]) > bounds).sum(axis=0)
-    return np.array(list(odds), dtype=object)[np.minimum(drawn, len(odds) - 1)]
+    return np.asarray(np.array(list(odds), dtype=object)[np.minimum(drawn, len(odds) - 1)])
 
 
 def _lacking(values: npt.NDArray[Any], missing: Rows) -> npt.NDArray[Any]:
     """The values with some missing: NaN among numbers, None among texts."""
     import numpy as np
 
-    return np.where(missing, None if values.dtype == object else np.nan, values)
+    nothing: Any = None if values.dtype == object else np.nan
+    return np.where(missing, nothing, values)
 
 
 def _plain(values: npt.NDArray[Any]) -> Any:

@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -114,14 +115,20 @@ def start(
     for party, airflow in airflows.items():
         show.party(party, f"starting at {airflow.url}")
     for party, airflow in airflows.items():
-        _until(lambda airflow=airflow: airflow.healthy(), party, instances, supervisor)
+        _until(partial(_healthy, airflow), party, instances, supervisor)
         show.party(party, "healthy")
     for party, airflow in airflows.items():
-        _until(
-            lambda airflow=airflow: {f"{agreement}_train", f"{agreement}_index"} & set(airflow.dags()), party, instances, supervisor
-        )
+        _until(partial(_has_dag, airflow, agreement), party, instances, supervisor)
         show.party(party, "ready")
     return airflows
+
+
+def _healthy(airflow: Airflow) -> bool:
+    return airflow.healthy()
+
+
+def _has_dag(airflow: Airflow, agreement: str) -> bool:
+    return not {f"{agreement}_train", f"{agreement}_index"}.isdisjoint(airflow.dags())
 
 
 def _until(ready: Callable[[], object], party: str, instances: list[Instance], supervisor: Supervisor) -> None:

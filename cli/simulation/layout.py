@@ -62,7 +62,7 @@ def lay_out(agreement: Path, data: Mapping[str, Path], split: Path | None, out: 
         keys = PartyKeys.new(party)
         keys.save(home / "keys.json")
         store = f"file://{(home / 'store').resolve()}"
-        own = {"table": _source(tables[party])} if party in tables else {}
+        own: dict[str, Any] = {"table": _source(tables[party])} if party in tables else {}
         if split is not None and role in LABELLED:
             own["split"] = str(split.resolve())
         settings[party] = home / "party.yaml"

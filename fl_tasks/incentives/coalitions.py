@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from tombolo.fl_tasks.incentives import volume
 from tombolo.fl_tasks.incentives.game import Game
+from tombolo.fl_tasks.incentives.live import LIVE
 from tombolo.fl_tasks.incentives.shapley import Coalition
 from tombolo.fl_tasks.learning.metrics import measure
 from tombolo.fl_tasks.learning.vertical.scoring import (
@@ -32,7 +33,6 @@ from tombolo.fl_tasks.learning.vertical.scoring import (
     masked,
     unmasked,
 )
-from tombolo.fl_tasks.ledger.settlement.messages import LIVE
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.storage.canonical import canonical, parse
 from tombolo.storage.errors import CodedError
@@ -100,7 +100,7 @@ MESSAGES = MessageSet(
         limit="aggregates over all held-out rows",
     ),
     *volume.MESSAGES.values(),
-    *LIVE.values(),
+    LIVE,
 )
 
 

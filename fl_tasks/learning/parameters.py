@@ -34,6 +34,14 @@ class Batched(Parameters):
         return min(self.batch_rows, rows) if self.batch_rows else rows
 
 
+class EncryptedRegression(Regression, Encrypted):
+    """A regression on ciphertexts."""
+
+
+class BatchedRegression(EncryptedRegression, Batched):
+    """The same, which may go by batches."""
+
+
 class Descending(Batched):
     momentum: float = Field(0.9, ge=0, le=0.999, title="Momentum", description="Of descent; clients' anew in every round.")
 

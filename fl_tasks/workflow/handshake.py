@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from tombolo.agreements.manifest import Decline, Invitation, Join, Manifest, SoftwareDiffers
+from tombolo.agreements.manifest import MANIFEST_DOMAIN, Decline, Invitation, Join, Manifest, SoftwareDiffers
 from tombolo.fl_tasks.runtime.context import PartyContext
 from tombolo.fl_tasks.runtime.waiting import Watch
 from tombolo.storage.canonical import canonical, parse
@@ -16,7 +16,6 @@ from tombolo.storage.identity import UnsealKey, decode_key, encode_key
 from tombolo.storage.roles import AGGREGATOR, CLIENT, DATA, EVERYONE, GUEST, HOST, INITIATORS, INVITED
 from tombolo.storage.schema import Message, MessageSet, Public
 
-MANIFEST_DOMAIN = "manifest"
 _SEED = Public("binary", "a random seed that both draw masks from; independent of all data")
 
 HANDSHAKE = MessageSet(

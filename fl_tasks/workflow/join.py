@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tombolo.agreements.manifest import Invitation, Join, Manifest, Software, SoftwareDiffers
+from tombolo.agreements.manifest import MANIFEST_DOMAIN, Invitation, Join, Manifest, Software, SoftwareDiffers
 from tombolo.fl_tasks.runtime.context import PartyContext
 from tombolo.fl_tasks.runtime.record import enter, enter_run
 from tombolo.fl_tasks.runtime.session import Progress, log_progress
@@ -21,7 +21,6 @@ from tombolo.fl_tasks.runtime.waiting import Wait, Watch
 from tombolo.fl_tasks.workflow.closing import Late, attending, refuse_absent
 from tombolo.fl_tasks.workflow.handshake import (
     HANDSHAKE,
-    MANIFEST_DOMAIN,
     SEEDS,
     BadJoin,
     collect_signatures,

@@ -20,7 +20,7 @@ STAGES = {
     "incentives": "tombolo.fl_tasks.incentives.coalitions:MESSAGES",
     "volume": "tombolo.fl_tasks.incentives.volume:MESSAGES",
     "settlement": "tombolo.fl_tasks.ledger.settlement.messages:SETTLEMENT",
-    "live": "tombolo.fl_tasks.ledger.settlement.messages:LIVE",
+    "live": "tombolo.fl_tasks.incentives.live:LIVE",
     "abort": "tombolo.fl_tasks.runtime.aborts:ABORT",
 }
 """Message sets of the stages that every agreement goes through."""

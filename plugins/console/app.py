@@ -89,7 +89,7 @@ def live(request: Request, dag_id: str, run_id: str) -> Response:
     from tombolo.plugins.console.facts import artifacts, run
 
     context, record, name = _known(dag_id, run_id)
-    facts = {
+    facts: dict[str, Any] = {
         "progress": run.progress(context, record, name),
         "attendance": run.attendance(context, name),
         "totals": artifacts.totals(context, artifacts.traffic(context, record, name)),
@@ -135,7 +135,7 @@ def refused(request: Request, error: Refusal) -> Response:
     return JSONResponse({"detail": error.detail}, error.status_code, headers=error.headers)
 
 
-def _site(request: Request) -> dict[str, str]:
+def _site(request: Request) -> dict[str, Any]:
     """Where the console and its Airflow lie."""
     base = str(request.scope.get("root_path", "")).rstrip("/")
     return {"base": base, "airflow": base.removesuffix(PREFIX)}

@@ -12,13 +12,11 @@ from hypothesis import strategies as st
 
 from tombolo.agreements.manifest import BadManifest, Invitation, Join, Manifest
 from tombolo.agreements.parameters import BadParameter, choose, parameters
-from tombolo.fl_tasks.learning.parameters import Averaged
-from tombolo.fl_tasks.protocols.linear.protocol import LinearParameters
-from tombolo.fl_tasks.protocols.logistic_arbiter.protocol import LogisticParameters
+from tombolo.fl_tasks.learning.parameters import Averaged, BatchedRegression, EncryptedRegression
 
 ALLOWED = parameters(
     {"rounds": {"default": 20, "min": 5, "max": 50}, "l2": {"default": 0.1, "allowed": [0.1, 1.0]}},
-    LogisticParameters,
+    EncryptedRegression,
     "logistic-arbiter",
 )
 NOW = "2026-01-01T00:00:00+00:00"
@@ -50,7 +48,7 @@ def test_unknown_fixed_and_foreign_parameters():
         with pytest.raises(BadParameter):
             choose(ALLOWED, choices)
     with pytest.raises(BadParameter, match="batch_rows"):
-        parameters({"batch_rows": 100}, LogisticParameters, "logistic-arbiter")
+        parameters({"batch_rows": 100}, EncryptedRegression, "logistic-arbiter")
 
 
 def test_a_word_is_one_of_those_that_there_are():
@@ -65,8 +63,8 @@ def test_a_word_is_one_of_those_that_there_are():
 def test_short_keys_are_refused_outside_the_tests():
     program = (
         "from tombolo.agreements.parameters import parameters\n"
-        "from tombolo.fl_tasks.protocols.linear.protocol import LinearParameters\n"
-        "parameters({'key_bits': 1024}, LinearParameters, 'linear')"
+        "from tombolo.fl_tasks.learning.parameters import BatchedRegression\n"
+        "parameters({'key_bits': 1024}, BatchedRegression, 'linear')"
     )
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
     for environment in (
@@ -78,7 +76,7 @@ def test_short_keys_are_refused_outside_the_tests():
         )
         assert run.returncode != 0
         assert "TMB-TERMS-002" in run.stderr
-    assert parameters({"key_bits": 1024}, LinearParameters, "linear")["key_bits"].default == 1024
+    assert parameters({"key_bits": 1024}, BatchedRegression, "linear")["key_bits"].default == 1024
 
 
 def invitation(**changes) -> Invitation:

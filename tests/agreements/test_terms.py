@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from tombolo.agreements.parameters import BadParameter, parameters
 from tombolo.agreements.terms import Terms
-from tombolo.fl_tasks.protocols.linear.protocol import LinearParameters
+from tombolo.fl_tasks.learning.parameters import BatchedRegression
 
 TASK = {"protocol": "secureboost", "label": {"column": "y"}}
 
@@ -67,7 +67,7 @@ def test_contributions_by_volume_are_possible():
 
 def test_linear_models_have_no_depth():
     with pytest.raises(BadParameter, match="depth"):
-        parameters({"depth": 3}, LinearParameters, "linear")
+        parameters({"depth": 3}, BatchedRegression, "linear")
 
 
 def test_alignment_by_kkrt_is_for_two_data_parties():

@@ -9,7 +9,7 @@ import pytest
 from tests.federation import FOREVER, Federation, quiet
 from tests.fl_tasks.learning.horizontal.hospitals import HOSPITALS, hospitals
 from tests.fl_tasks.ledger.audit.settled import source
-from tombolo.agreements.manifest import Closing, Join, Manifest
+from tombolo.agreements.manifest import MANIFEST_DOMAIN, Closing, Join, Manifest
 from tombolo.fl_tasks.crypto.prf import Prf
 from tombolo.fl_tasks.learning.horizontal.newton import MESSAGES
 from tombolo.fl_tasks.learning.horizontal.secagg.keys import OwnKeys
@@ -21,7 +21,7 @@ from tombolo.fl_tasks.runtime.waiting import Wait, Waiting
 from tombolo.fl_tasks.workflow import closing
 from tombolo.fl_tasks.workflow.absent import decline
 from tombolo.fl_tasks.workflow.closing import BadClosing, LeftOut, TooFewJoined
-from tombolo.fl_tasks.workflow.handshake import HANDSHAKE, MANIFEST_DOMAIN
+from tombolo.fl_tasks.workflow.handshake import HANDSHAKE
 from tombolo.fl_tasks.workflow.join import invitation, invite, join
 from tombolo.storage.canonical import canonical, parse
 from tombolo.storage.identity import SignatureRefused

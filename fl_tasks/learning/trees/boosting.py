@@ -9,11 +9,13 @@ import numpy as np
 
 from tombolo.fl_tasks.crypto.prf import Prf
 from tombolo.fl_tasks.learning.parameters import Boosted, Sampled
+from tombolo.fl_tasks.learning.terms import BoostingTerms
 from tombolo.fl_tasks.learning.trees.bins import Codes
 from tombolo.fl_tasks.learning.trees.growing import Derivatives, Growth, Local, Rows, grow
 from tombolo.fl_tasks.learning.trees.objectives import OBJECTIVES, Floats, Objective, quantised
 from tombolo.fl_tasks.learning.trees.splits import Rules
 from tombolo.fl_tasks.learning.trees.tree import Bools, Record, Tree
+from tombolo.fl_tasks.runtime.session import Session
 
 _FLAT = 1e-12
 
@@ -88,6 +90,12 @@ class Plan:
             return np.arange(columns)
         kept = common.stream("columns", party).permutation(columns)[: max(1, round(self.colsample * columns))]
         return np.sort(kept)
+
+
+def plan_of(session: Session) -> Plan:
+    """What the terms and the run's parameters say about growing trees."""
+    boosting, limits = session.terms.task.section(BoostingTerms), session.terms.limits
+    return Plan.of(boosting.objective, boosting.classes, session.parameters(Boosted), limits.minimum_leaf_rows)
 
 
 class Boosting:

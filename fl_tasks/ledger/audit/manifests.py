@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from tombolo.agreements.agreement import Link
-from tombolo.agreements.manifest import Manifest
+from tombolo.agreements.manifest import MANIFEST_DOMAIN, Manifest
 from tombolo.agreements.terms import Terms
 from tombolo.fl_tasks.learning.horizontal.secagg.lists import LEAST_SURVIVORS
 from tombolo.fl_tasks.ledger.audit.findings import Audit, Differs, Missing
 from tombolo.fl_tasks.ledger.audit.record import Record
 from tombolo.fl_tasks.ledger.audit.source import Source, read_document, run_key, runs_with
-from tombolo.fl_tasks.workflow.handshake import MANIFEST_DOMAIN
 from tombolo.storage.roles import CLIENT
 from tombolo.storage.stores.base import KeyMissing
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tombolo.storage.roles import AGGREGATOR, CLIENT, EVERYONE, GUEST, INITIATORS, INVITED, VERTICAL
-from tombolo.storage.schema import Disclosed, Message, MessageSet, Public
+from tombolo.storage.roles import AGGREGATOR, CLIENT, EVERYONE, INITIATORS, INVITED
+from tombolo.storage.schema import Message, MessageSet, Public
 
 _BOOKED = "about artifacts that the two exchanged, which both have booked"
 _SIGNED = "signed statements about the run that every party checks"
@@ -90,23 +90,5 @@ SETTLEMENT = MessageSet(
         learns="the final block, with metrics, contributions and rewards, of a run that went on without it",
         step="7",
         limit="members of the agreement, whose ledger it is",
-    ),
-)
-LIVE = MessageSet(
-    "live",
-    Message(
-        "live_quality",
-        GUEST,
-        VERTICAL,
-        {
-            "booking": Public("string", "the monitoring run that booked it; empty where there is nothing new"),
-            "rows": Disclosed("int64", "how many labelled rows the aggregate covers", "one count per prediction run"),
-            "value": Disclosed(
-                "float64", "quality of the joint model on labels that arrived later", "one value per prediction run"
-            ),
-        },
-        learns="how well the published model does in use",
-        step="0",
-        limit="an aggregate over at least incentives.live.minimum_rows rows; sent only where the terms pay for it",
     ),
 )

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from tombolo.fl_tasks.learning.horizontal.columns import Floats, ForeignSums
 from tombolo.fl_tasks.learning.horizontal.sums import Attendance, sum_integers, sum_values
-from tombolo.fl_tasks.learning.trees.boosting import Plan
+from tombolo.fl_tasks.learning.trees.boosting import Plan, plan_of
 from tombolo.fl_tasks.learning.trees.growing import gain_of, heavy, leaf_value
 from tombolo.fl_tasks.learning.trees.splits import Pair, Sums, best_splits
 from tombolo.fl_tasks.learning.trees.tree import LEAF, Record
@@ -24,7 +24,6 @@ from tombolo.fl_tasks.learning.vertical.block import BatchTooSmall
 from tombolo.fl_tasks.protocols.horizontal_trees.messages import Start, loss_unit
 from tombolo.fl_tasks.protocols.horizontal_trees.shape import LEFT, NEITHER, RIGHT, Part, Shape
 from tombolo.fl_tasks.protocols.horizontal_trees.start import aggregate_start
-from tombolo.fl_tasks.protocols.secureboost.messages import plan_of
 from tombolo.fl_tasks.runtime.checkpoints import State
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.storage.canonical import canonical

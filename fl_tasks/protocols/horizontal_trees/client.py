@@ -10,7 +10,7 @@ import pyarrow as pa
 from tombolo.fl_tasks.learning.horizontal.columns import Rows
 from tombolo.fl_tasks.learning.horizontal.sums import contribute_integers, contribute_values, survivors
 from tombolo.fl_tasks.learning.trees.bins import Codes
-from tombolo.fl_tasks.learning.trees.boosting import Plan
+from tombolo.fl_tasks.learning.trees.boosting import Plan, plan_of
 from tombolo.fl_tasks.learning.trees.growing import Derivatives, Local, Node
 from tombolo.fl_tasks.learning.trees.objectives import Floats
 from tombolo.fl_tasks.learning.trees.records import keep_records, keep_trees
@@ -18,7 +18,6 @@ from tombolo.fl_tasks.learning.trees.tree import Bools, Record
 from tombolo.fl_tasks.protocols.horizontal_trees.messages import ForeignTrees, OtherClients, Start, integers, loss_unit
 from tombolo.fl_tasks.protocols.horizontal_trees.shape import Part, Shape
 from tombolo.fl_tasks.protocols.horizontal_trees.start import client_start
-from tombolo.fl_tasks.protocols.secureboost.messages import plan_of
 from tombolo.fl_tasks.runtime.checkpoints import State
 from tombolo.fl_tasks.runtime.session import Session
 

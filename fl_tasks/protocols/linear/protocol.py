@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 from tombolo.agreements.protocol import Engine, Protocol
-from tombolo.fl_tasks.learning.parameters import Batched, Encrypted, Regression
+from tombolo.fl_tasks.learning.parameters import BatchedRegression, Regression
 from tombolo.fl_tasks.learning.vertical.roles import DEALER_RISK, DEALER_WAIVER, WITH_ARBITER
-
-
-class LinearParameters(Regression, Batched, Encrypted):
-    pass
-
 
 PROTOCOL = Protocol(
     name="linear",
@@ -20,7 +15,7 @@ PROTOCOL = Protocol(
     engines={
         "paillier": Engine(
             "tombolo.fl_tasks.protocols.linear.programs:PROGRAMS",
-            LinearParameters,
+            BatchedRegression,
             frozenset({"converged.yes", "loss.loss", "step.alpha", "step.beta", "step.stop"}),
         ),
         "dealer": Engine(

@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 from tombolo.agreements.protocol import Engine, Protocol
-from tombolo.fl_tasks.learning.parameters import Encrypted, Regression
+from tombolo.fl_tasks.learning.parameters import EncryptedRegression, Regression
 from tombolo.fl_tasks.learning.vertical.roles import DEALER_RISK, DEALER_WAIVER, WITH_ARBITER
-
-
-class LogisticParameters(Regression, Encrypted):
-    pass
-
 
 PROTOCOL = Protocol(
     name="logistic-arbiter",
@@ -19,7 +14,7 @@ PROTOCOL = Protocol(
     engines={
         "paillier": Engine(
             "tombolo.fl_tasks.protocols.logistic_arbiter.programs:PROGRAMS",
-            LogisticParameters,
+            EncryptedRegression,
             frozenset({"converged.yes", "direction.coefficient", "loss.loss", "step.better", "step.keep", "step.stop"}),
         ),
         "dealer": Engine(

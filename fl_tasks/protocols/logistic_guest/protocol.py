@@ -6,17 +6,13 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from tombolo.agreements.protocol import Engine, Protocol
-from tombolo.fl_tasks.learning.parameters import Encrypted, Regression
+from tombolo.fl_tasks.learning.parameters import EncryptedRegression
 from tombolo.fl_tasks.learning.vertical.roles import WITHOUT_ARBITER
 
 if TYPE_CHECKING:
     from tombolo.agreements.task import TaskTerms
 
 DIRECTION_WAIVER = "disclose-direction-to-guest"
-
-
-class LogisticParameters(Regression, Encrypted):
-    pass
 
 
 def _hosts_hide_each_other(task: TaskTerms, roles: Collection[str]) -> None:
@@ -35,7 +31,7 @@ PROTOCOL = Protocol(
     engines={
         "paillier": Engine(
             "tombolo.fl_tasks.protocols.logistic_guest.programs:PROGRAMS",
-            LogisticParameters,
+            EncryptedRegression,
             frozenset({"columns.count", "converged.yes", "step.alpha", "step.stop", "turn.beta"}),
         )
     },

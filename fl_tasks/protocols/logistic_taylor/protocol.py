@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from tombolo.agreements.protocol import Engine, Protocol
-from tombolo.fl_tasks.learning.parameters import Regression
+from tombolo.fl_tasks.learning.parameters import BatchedRegression, Regression
 from tombolo.fl_tasks.learning.vertical.roles import DEALER_RISK, DEALER_WAIVER, WITH_ARBITER
-from tombolo.fl_tasks.protocols.linear.protocol import LinearParameters
 
 PROTOCOL = Protocol(
     name="logistic-taylor",
@@ -15,7 +14,7 @@ PROTOCOL = Protocol(
     engines={
         "paillier": Engine(
             "tombolo.fl_tasks.protocols.logistic_taylor.programs:PROGRAMS",
-            LinearParameters,
+            BatchedRegression,
             frozenset({"converged.yes", "loss.loss", "step.alpha", "step.beta", "step.stop"}),
         ),
         "dealer": Engine(

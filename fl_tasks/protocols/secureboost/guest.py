@@ -16,7 +16,7 @@ from tombolo.fl_tasks.crypto.pool import Pool
 from tombolo.fl_tasks.crypto.vector import decrypt
 from tombolo.fl_tasks.learning.parameters import Boosted
 from tombolo.fl_tasks.learning.terms import BoostingTerms
-from tombolo.fl_tasks.learning.trees.boosting import Boosting, Plan
+from tombolo.fl_tasks.learning.trees.boosting import Boosting, Plan, plan_of
 from tombolo.fl_tasks.learning.trees.growing import Choice, Derivatives, Local, Node, Parted, Rows, grow, growing
 from tombolo.fl_tasks.learning.trees.records import keep_records, keep_trees
 from tombolo.fl_tasks.learning.trees.splits import Split, Sums
@@ -30,7 +30,6 @@ from tombolo.fl_tasks.protocols.secureboost.messages import (
     HostTotalsDiffer,
     guest_only,
     packed,
-    plan_of,
     unpacked,
 )
 from tombolo.fl_tasks.runtime.checkpoints import State

@@ -15,7 +15,7 @@ from tombolo.fl_tasks.crypto.paillier import PublicKey
 from tombolo.fl_tasks.crypto.pairs import Pairs
 from tombolo.fl_tasks.crypto.vector import CipherVector
 from tombolo.fl_tasks.learning.terms import BoostingTerms
-from tombolo.fl_tasks.learning.trees.boosting import Plan
+from tombolo.fl_tasks.learning.trees.boosting import Plan, plan_of
 from tombolo.fl_tasks.learning.trees.growing import Rows, left_number
 from tombolo.fl_tasks.learning.trees.records import keep_records
 from tombolo.fl_tasks.learning.trees.tree import Bools, Record
@@ -27,7 +27,6 @@ from tombolo.fl_tasks.protocols.secureboost.messages import (
     NodeTooSmall,
     guest_only,
     packed,
-    plan_of,
     unpacked,
 )
 from tombolo.fl_tasks.runtime.checkpoints import State

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tombolo.fl_tasks.learning.parameters import Boosted
 from tombolo.fl_tasks.learning.terms import BoostingTerms
 from tombolo.fl_tasks.learning.trees.bins import Codes
-from tombolo.fl_tasks.learning.trees.boosting import Plan
 from tombolo.fl_tasks.learning.trees.tree import Bools
 from tombolo.fl_tasks.learning.vertical.key_holder import public_key_message
 from tombolo.fl_tasks.runtime.session import Session
@@ -183,17 +181,10 @@ class Block:
         return len(self.codes)
 
 
-def plan_of(session: Session) -> Plan:
-    """What the terms and the run's parameters say about growing trees."""
-    boosting = session.terms.task.section(BoostingTerms)
-    assert boosting is not None
-    return Plan.of(boosting.objective, boosting.classes, session.parameters(Boosted), session.terms.limits.minimum_leaf_rows)
-
-
 def guest_only(session: Session) -> bool:
     """Whether this round's trees are the guest's alone: the first, where the terms say so."""
     boosting = session.terms.task.section(BoostingTerms)
-    return boosting is not None and boosting.first_tree_guest_only and session.round == 1
+    return boosting.first_tree_guest_only and session.round == 1
 
 
 def packed(mask: Bools) -> bytes:

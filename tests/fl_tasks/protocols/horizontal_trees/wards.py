@@ -14,14 +14,13 @@ from tests.fl_tasks.learning.horizontal import turns
 from tests.fl_tasks.learning.horizontal.turns import Gone
 from tombolo.fl_tasks.learning.horizontal.columns import Rows
 from tombolo.fl_tasks.learning.horizontal.sums import Attendance
-from tombolo.fl_tasks.learning.trees.boosting import Plan
+from tombolo.fl_tasks.learning.trees.boosting import Plan, plan_of
 from tombolo.fl_tasks.learning.trees.growing import Derivatives, Local, grow
 from tombolo.fl_tasks.learning.trees.objectives import OBJECTIVES
 from tombolo.fl_tasks.learning.trees.tree import Tree
 from tombolo.fl_tasks.protocols.horizontal_trees import programs as trees
 from tombolo.fl_tasks.protocols.horizontal_trees.messages import Start
 from tombolo.fl_tasks.protocols.horizontal_trees.start import aggregate_start
-from tombolo.fl_tasks.protocols.secureboost.messages import plan_of
 from tombolo.fl_tasks.runtime.waiting import Wait
 
 HOSPITALS = ("north", "east", "south", "west")

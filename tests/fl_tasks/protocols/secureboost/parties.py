@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 
 from tests.federation import FOREVER, Federation, federation, quiet
-from tombolo.fl_tasks.learning.trees.boosting import Pooled, train_pooled
+from tombolo.fl_tasks.learning.trees.boosting import Pooled, plan_of, train_pooled
 from tombolo.fl_tasks.learning.trees.records import kept
 from tombolo.fl_tasks.protocols.secureboost import programs as secureboost
-from tombolo.fl_tasks.protocols.secureboost.messages import Block, plan_of
+from tombolo.fl_tasks.protocols.secureboost.messages import Block
 
 STUB = pa.table({"id": ["a"]})
 NAMES = ("clinic", "lab", "bank")

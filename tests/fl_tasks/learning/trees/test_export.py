@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from tests.fl_tasks.workflow.test_boosted import PARTIES, ROWS, expected, lived
 from tombolo.cli.app import app
 from tombolo.fl_tasks.learning.links import sigmoid
-from tombolo.fl_tasks.models.export import ForeignRelease, NoConsent, NotExportable, export, release
+from tombolo.fl_tasks.learning.trees.export import ForeignRelease, NoConsent, NotExportable, export, release
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def test_a_release_shows_nothing_but_to_the_guest_and_cannot_be_altered(made):
     ],
 )
 def test_a_signed_release_of_something_else_is_refused(made, monkeypatch, forge):
-    import tombolo.fl_tasks.models.export as module
+    import tombolo.fl_tasks.learning.trees.export as module
 
     real = module.splits
     with monkeypatch.context() as patched:
