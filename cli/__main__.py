@@ -1,4 +1,4 @@
-"""``python -m cli`` is ``tombolo``."""
+"""``python -m tombolo.cli`` is ``tombolo``."""
 
 from tombolo.cli.app import main
 
