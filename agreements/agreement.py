@@ -81,6 +81,7 @@ class Agreement:
 
     @property
     def name(self) -> str:
+        """The agreement's name, which is also its folder's."""
         return self.terms.name
 
     @property

@@ -73,6 +73,7 @@ class Amendment(Strict):
     changes: list[Change] = Field(min_length=1)
 
     def document(self) -> dict[str, Any]:
+        """What is signed, as JSON holds it."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
     @property
@@ -93,6 +94,7 @@ class Member:
 
     @property
     def fingerprint(self) -> str:
+        """A short name of the member's verification key."""
         return fingerprint(self.verify)
 
 

@@ -60,6 +60,7 @@ class HorizontalTerms(TaskSection):
     quartiles: bool = False
 
     def threshold_of(self, clients: int) -> int:
+        """The fewest clients of so many that a sum is taken over."""
         return self.threshold if self.threshold is not None else 2 * clients // 3 + 1
 
     def table(self) -> TableTerms:

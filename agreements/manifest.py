@@ -80,6 +80,7 @@ class Software(_Document):
 
     @classmethod
     def of(cls, offered: Offered) -> Software:
+        """What this party has installed of a protocol."""
         return cls(distribution=offered.distribution, version=offered.version, wire=offered.protocol.wire)
 
     def speaks_with(self, other: Software | None) -> bool:
@@ -121,6 +122,7 @@ class Invitation(_WithSoftware):
 
     @property
     def expires_at(self) -> datetime:
+        """When the run's time is over."""
         moment = datetime.fromisoformat(self.expires)
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
@@ -176,9 +178,11 @@ class Manifest(_Document):
 
     @classmethod
     def build(cls, invitation: Invitation, joins: list[Join]) -> Manifest:
+        """The manifest that follows from an invitation and joins in any order."""
         return cls(invitation=invitation, joins=tuple(sorted(joins, key=lambda join: join.party)))
 
     def document(self) -> dict[str, Any]:
+        """What is signed, as JSON holds it."""
         return {"invitation": self.invitation.document(), "joins": [join.document() for join in self.joins]}
 
     @property

@@ -86,9 +86,11 @@ class Parameter:
 
     @property
     def fixed(self) -> bool:
+        """Whether the terms leave no choice."""
         return self.low is None and self.high is None and self.allowed is None
 
     def document(self) -> Any:
+        """As it stands in the canonical terms."""
         if self.fixed:
             return self.default
         if self.allowed is not None:

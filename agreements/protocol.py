@@ -144,9 +144,11 @@ class Protocol:
 
     @property
     def default_engine(self) -> str | None:
+        """The engine that is meant where the terms name none."""
         return next(iter(self.engines))
 
     def role(self, name: str) -> Role | None:
+        """A role by its name, None where the protocol has no such role."""
         return next((one for one in self.roles if one.name == name), None)
 
     def require_composition(self, task: TaskTerms, held: Iterable[str]) -> None:
@@ -192,6 +194,7 @@ class Offered:
 
     @property
     def foreign(self) -> bool:
+        """Whether the protocol comes from a plug-in."""
         return self.distribution != OWN
 
 

@@ -101,9 +101,11 @@ class PartySettings(Strict):
         return self._folder
 
     def path(self, relative: str) -> Path:
+        """A path as it is written in the settings file, which relative ones start from."""
         return self._folder / relative
 
     def for_agreement(self, name: str) -> AgreementSettings:
+        """What is settled for one agreement; defaults where nothing is."""
         return self.agreements.get(name, AgreementSettings())
 
     def load_keys(self) -> PartyKeys:

@@ -16,12 +16,16 @@ class Strict(BaseModel):
 
 
 class ColumnTerms(Strict):
+    """How one column becomes numbers."""
+
     kind: Literal["numeric", "categorical"] = "numeric"
     missing: Missing | None = None
     clip: float | None = Field(None, gt=0)
 
 
 class TableTerms(Strict):
+    """How a party's table becomes numbers: what is dropped, and what missing values become."""
+
     drop: list[str] = []
     missing: Missing = "reject"
     columns: dict[str, ColumnTerms] = {}

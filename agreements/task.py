@@ -31,11 +31,15 @@ VERSION_1_WAIVERS = (
 
 
 class LabelTerms(Strict):
+    """The column of labels, and where its numbers are publicly known to lie."""
+
     column: str
     range: Range | None = None
 
 
 class TaskTerms(Strict):
+    """What is learnt, by which protocol and engine, with which parameters and waivers."""
+
     protocol: str
     engine: str | None = None
     label: LabelTerms | None = None
@@ -62,6 +66,7 @@ class TaskTerms(Strict):
 
     @property
     def descriptor(self) -> Protocol:
+        """The protocol's descriptor."""
         return self._offered.protocol
 
     @property

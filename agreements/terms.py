@@ -22,10 +22,14 @@ MOST_RETRAINED = 6
 
 
 class PartyTerms(Strict):
+    """A party's role."""
+
     role: Name
 
 
 class IdTerms(Strict):
+    """A column that ids are made of, and how it is spelled alike everywhere."""
+
     column: str
     canonical: Literal["text", "phone", "idcard", "date"] = "text"
 
@@ -50,6 +54,8 @@ class AlignmentTerms(Strict):
 
 
 class QualityTerms(Strict):
+    """The quality that a model must reach to be published."""
+
     metric: Metric
     minimum: float | None = None
     maximum: float | None = None
@@ -62,6 +68,8 @@ class QualityTerms(Strict):
 
 
 class LimitTerms(Strict):
+    """The limits that keep single people out of what leaves a party (docs/security.md)."""
+
     minimum_batch: int = Field(256, ge=1)
     minimum_one_hot_count: int = Field(10, ge=1)
     maximum_leverage: float = Field(0.1, gt=0, le=1)
@@ -212,6 +220,7 @@ class Terms(Strict):
         return {name: party.role for name, party in self.parties.items()}
 
     def table(self, party: str) -> TableTerms:
+        """The terms of one party's table."""
         horizontal = self.task.horizontal_terms
         return self.tables.get(party, TableTerms()) if horizontal is None else horizontal.table()
 

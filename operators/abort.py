@@ -30,6 +30,7 @@ class AbortOperator(FederatedOperator):
         super().__init__(**kwargs)
 
     def work(self, party: PartyContext, run: str, wait: Wait, progress: Progress, context: Context) -> None:
+        """Publish the failed task's abort; always fails."""
         from tombolo.fl_tasks.workflow.abort import TaskFailed, abort
 
         upstream = sorted(self.upstream_task_ids)

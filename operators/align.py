@@ -20,6 +20,7 @@ class AlignEntitiesOperator(FederatedOperator):
     stage = "align"
 
     def work(self, party: PartyContext, run: str, wait: Wait, progress: Progress, context: Context) -> dict[str, Any]:
+        """Returns numbers of rows."""
         from tombolo.fl_tasks.workflow.align import align
 
         return align(party, run, wait, progress=progress)

@@ -36,6 +36,7 @@ class ApproveRunOperator(ApprovalOperator):
         super().__init__(fail_on_reject=True, **kwargs)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
+        """Go on after a person's answer."""
         try:
             return super().execute_complete(context, event)
         except HITLRejectException:
@@ -55,6 +56,7 @@ class DeclinableRunOperator(ApproveRunOperator):
         self.agreement, self.run_id, self.kind = agreement, run_id, kind
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
+        """Go on after a person's answer, or nobody's."""
         try:
             return ApprovalOperator.execute_complete(self, context, event)
         except HITLRejectException:

@@ -60,6 +60,7 @@ class FederatedOperator(BaseOperator):
         raise NotImplementedError
 
     def execute(self, context: Context) -> Any:
+        """Begin the stage."""
         return self.resume(context)
 
     def resume(self, context: Context, event: Any = None) -> Any:

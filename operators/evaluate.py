@@ -20,6 +20,7 @@ class EvaluateModelOperator(FederatedOperator):
     stage = "evaluate"
 
     def work(self, party: PartyContext, run: str, wait: Wait, progress: Progress, context: Context) -> dict[str, Any]:
+        """Returns metrics, number of held-out rows and the gate's verdict."""
         from tombolo.fl_tasks.workflow.evaluate import evaluate
 
         return evaluate(party, run, wait, progress=progress)

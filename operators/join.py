@@ -25,6 +25,7 @@ class InviteOperator(FederatedOperator):
     stage = "invite"
 
     def work(self, party: PartyContext, run: str, wait: Wait, progress: Progress, context: Context) -> dict[str, Any]:
+        """Returns the invitation."""
         from tombolo.fl_tasks.models import registry
         from tombolo.fl_tasks.workflow.join import invite
 
@@ -48,6 +49,7 @@ class ReadInvitationOperator(FederatedOperator):
     stage = "invitation"
 
     def work(self, party: PartyContext, run: str, wait: Wait, progress: Progress, context: Context) -> dict[str, Any]:
+        """Returns the invitation."""
         from tombolo.fl_tasks.workflow.join import invitation
 
         return invitation(party, run).document()
@@ -67,6 +69,7 @@ class JoinRunOperator(FederatedOperator):
         self.approver = approver
 
     def work(self, party: PartyContext, run: str, wait: Wait, progress: Progress, context: Context) -> dict[str, Any]:
+        """Returns the manifest's digest and who approved."""
         from tombolo.fl_tasks.workflow.join import join
 
         return join(party, run, wait, approver=self.approver, progress=progress)
@@ -80,6 +83,7 @@ class PendingInvitationsOperator(BaseOperator):
         self.agreements = agreements
 
     def execute(self, context: Context) -> list[dict[str, str]]:
+        """Returns the arguments, one set for each run."""
         from tombolo.operators.triggers import invited
 
         found = invited(self.agreements, self.log.warning)

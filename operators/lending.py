@@ -20,6 +20,7 @@ class BuildQueryIndexOperator(FederatedOperator):
     stage = "index"
 
     def work(self, party: PartyContext, run: str, wait: Wait, progress: Progress, context: Context) -> Any:
+        """Returns what the index is, and who takes part."""
         from tombolo.fl_tasks.workflow.parts import stage_function
 
         return stage_function(party.terms.task, self.stage)(party, run, wait, progress=progress)
@@ -31,6 +32,7 @@ class PrivateQueryOperator(FederatedOperator):
     stage = "query"
 
     def work(self, party: PartyContext, run: str, wait: Wait, progress: Progress, context: Context) -> Any:
+        """Returns the index that was asked and the number of questions."""
         from tombolo.fl_tasks.workflow.parts import stage_function
 
         return stage_function(party.terms.task, self.stage)(party, run, wait, progress=progress)

@@ -24,11 +24,14 @@ class RunPageLink(BaseOperatorLink):
 
     @property
     def name(self) -> str:
+        """The text on the button."""
         return self.label
 
     @property
     def xcom_key(self) -> str:
+        """Where Airflow keeps the link; each has a key of its own."""
         return f"_link_{self.anchor or 'run'}"
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """The address of the page's part."""
         return f"{PREFIX}/runs/{quote(ti_key.dag_id)}/{quote(ti_key.run_id, safe='')}/#{self.anchor}"

@@ -22,6 +22,7 @@ class MonitorOperator(FederatedOperator):
     stage = "monitor"
 
     def work(self, party: PartyContext, run: str, wait: Wait, progress: Progress, context: Context) -> dict[str, Any]:
+        """Returns the monitoring's numbers."""
         from tombolo.fl_tasks.models.registry import NoSuchModel
         from tombolo.fl_tasks.workflow.monitor import NothingToMonitor, monitor
 

@@ -21,6 +21,7 @@ class PredictOperator(FederatedOperator):
     stage = "predict"
 
     def work(self, party: PartyContext, run: str, wait: Wait, progress: Progress, context: Context) -> dict[str, Any]:
+        """Returns version, number of rows and the file's path."""
         from tombolo.fl_tasks.workflow.predict import predict
 
         facts = predict(party, run, wait, progress=progress)

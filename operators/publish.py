@@ -22,6 +22,7 @@ class PublishModelOperator(FederatedOperator):
     operator_extra_links = (RunPageLink("Model card", "card"),)
 
     def work(self, party: PartyContext, run: str, wait: Wait, progress: Progress, context: Context) -> dict[str, Any]:
+        """Returns the publication's facts, which are the asset event's extra too."""
         from tombolo.fl_tasks.workflow.publish import publish
 
         facts = publish(party, run, wait, progress=progress)

@@ -26,6 +26,7 @@ class RetainOperator(BaseOperator):
         self.agreements = agreements
 
     def execute(self, context: Context) -> dict[str, Any]:
+        """Erase in every agreement; one agreement's trouble does not stop the others."""
         from tombolo.fl_tasks.runtime.context import PartyContext
         from tombolo.fl_tasks.workflow.retain import retain
 

@@ -21,6 +21,7 @@ class ScoreOperator(FederatedOperator):
     stage = "score"
 
     def work(self, party: PartyContext, run: str, wait: Wait, progress: Progress, context: Context) -> dict[str, Any]:
+        """Returns version, number of rows and the file's path."""
         from tombolo.fl_tasks.workflow.score import score
 
         form = context["params"]

@@ -22,6 +22,7 @@ class SettleOperator(FederatedOperator):
     operator_extra_links = (RunPageLink("Run page", ""),)
 
     def work(self, party: PartyContext, run: str, wait: Wait, progress: Progress, context: Context) -> dict[str, Any]:
+        """Returns the block's facts."""
         from tombolo.fl_tasks.workflow.settle import settle
 
         return settle(party, run, wait, progress=progress)

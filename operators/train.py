@@ -30,6 +30,7 @@ class TrainModelOperator(FederatedOperator):
         self.leg = leg
 
     def work(self, party: PartyContext, run: str, wait: Wait, progress: Progress, context: Context) -> dict[str, Any]:
+        """Returns the last finished round, whether training is over, and losses."""
         from tombolo.fl_tasks.workflow.train import train
 
         first, last = self.leg or (1, None)

@@ -23,6 +23,7 @@ class ArtifactTrigger(BaseTrigger):
         self.message, self.key, self.deadline = message, key, deadline
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
+        """What the triggerer makes the trigger from anew."""
         arguments = {"agreement": self.agreement, "run": self.run_name, "party": self.party}
         return (
             "tombolo.operators.triggers.ArtifactTrigger",
@@ -30,6 +31,7 @@ class ArtifactTrigger(BaseTrigger):
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Look at the store until something happened; tells what."""
         pause, happened = _FIRST_PAUSE, None
         party: Any = None
         until = datetime.fromisoformat(self.deadline)
@@ -63,10 +65,12 @@ class InvitationTrigger(BaseEventTrigger):
         self.party, self.agreements, self.every = party, agreements, every
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
+        """What the triggerer makes the trigger from anew."""
         arguments = {"party": self.party, "agreements": self.agreements, "every": self.every}
         return "tombolo.operators.triggers.InvitationTrigger", arguments
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Look for invitations for as long as Airflow runs."""
         told: dict[str, float] = {}
         while True:
             now = asyncio.get_running_loop().time()

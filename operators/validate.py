@@ -22,6 +22,7 @@ class ValidateDataOperator(FederatedOperator):
     operator_extra_links = (RunPageLink("Data Docs", "validation"),)
 
     def work(self, party: PartyContext, run: str, wait: Wait, progress: Progress, context: Context) -> dict[str, Any]:
+        """Returns numbers of rows and expectations, and the page's path."""
         from tombolo.fl_tasks.workflow.validate import validate
 
         return validate(party, run, wait, progress=progress)

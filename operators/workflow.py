@@ -189,6 +189,7 @@ def training_form(agreement: Agreement) -> dict[str, Param]:
 
 
 def prediction_form(agreement: Agreement) -> dict[str, Param]:
+    """Fields of the trigger form: the model's version and the as-of date."""
     model = Param(
         None,
         type=["null", "string"],
@@ -199,6 +200,7 @@ def prediction_form(agreement: Agreement) -> dict[str, Param]:
 
 
 def index_form(agreement: Agreement) -> dict[str, Param]:
+    """Fields of the trigger form: a whole index or an update, and the as-of date."""
     update = Param(
         False,
         type="boolean",

@@ -32,6 +32,7 @@ class Entry:
     at: str
 
     def document(self) -> dict[str, Any]:
+        """As JSON holds it."""
         return {**asdict(self), "kinds": list(self.kinds)}
 
 
@@ -42,6 +43,7 @@ class Books:
         self._area = area
 
     def book_sent(self, entry: Entry) -> None:
+        """Book what this party has sent; repeating it changes nothing."""
         self._area.keep(f"sent/{_name(entry)}", canonical(entry.document()))
 
     def book_received(self, entry: Entry) -> None:

@@ -64,9 +64,11 @@ class Address:
         return f"to-{self.recipient}/{self.agreement}/{self.run}/{self.round:06d}/{self.step}/{self.message}"
 
     def head(self) -> str:
+        """Key of the head object."""
         return f"{self.prefix()}/head"
 
     def chunk(self, index: int) -> str:
+        """Key of a chunk object; chunks are numbered from 1."""
         return f"{self.prefix()}/{index:06d}"
 
 
@@ -83,6 +85,7 @@ class Header:
     chunks: tuple[tuple[str, int], ...]  # (SHA-256 of the sealed bytes, rows)
 
     def document(self) -> dict[str, Any]:
+        """What is signed, as JSON holds it."""
         return {
             "version": PROTOCOL_VERSION,
             **asdict(self.address),

@@ -73,6 +73,7 @@ class Exchange:
         self.chunk_bytes = CHUNK_BYTES
 
     def address(self, message: str, recipient: str, round: int, step: str) -> Address:
+        """The address of a message in this exchange's run."""
         return Address(recipient, self.agreement, self.run, round, step, message)
 
     def send(self, message: Message, recipient: str, round: int, columns: Mapping[str, Any]) -> int:

@@ -96,6 +96,7 @@ class SigningKey:
 
     @classmethod
     def new(cls) -> SigningKey:
+        """Draw a new pair of keys, Ed25519 and ML-DSA-65."""
         return cls(_VERSION + secrets.token_bytes(64))
 
     def _parts(self) -> tuple[ed25519.Ed25519PrivateKey, mldsa.MLDSA65PrivateKey]:
@@ -109,6 +110,7 @@ class SigningKey:
         return _VERSION + ed.sign(signed) + ml.sign(signed)
 
     def public(self) -> VerifyKey:
+        """The halves that verify."""
         ed, ml = self._parts()
         return VerifyKey(_VERSION + ed.public_key().public_bytes_raw() + ml.public_key().public_bytes_raw())
 
@@ -145,6 +147,7 @@ class UnsealKey:
 
     @classmethod
     def new(cls) -> UnsealKey:
+        """Draw a new key."""
         return cls(_VERSION + secrets.token_bytes(96))
 
     def _key(self) -> hpke.MLKEM768X25519PrivateKey:
@@ -154,6 +157,7 @@ class UnsealKey:
         )
 
     def public(self) -> SealKey:
+        """The half that others seal with."""
         body = _versioned(self.raw, 96)
         kem = mlkem.MLKEM768PrivateKey.from_seed_bytes(body[:64]).public_key().public_bytes_raw()
         dh = x25519.X25519PrivateKey.from_private_bytes(body[64:]).public_key().public_bytes_raw()
@@ -175,6 +179,7 @@ class Vault:
 
     @classmethod
     def new(cls) -> Vault:
+        """Draw a new vault key."""
         return cls(_VERSION + secrets.token_bytes(32))
 
     def derive(self, purpose: str, length: int = 32) -> bytes:
@@ -211,9 +216,11 @@ class PartyKeys:
 
     @classmethod
     def new(cls, party: str) -> PartyKeys:
+        """Draw all keys of a party."""
         return cls(party, SigningKey.new(), UnsealKey.new(), Vault.new())
 
     def to_json(self) -> str:
+        """The key file's text; it holds the private halves."""
         parts = {"signing": self.signing.raw, "sealing": self.sealing.raw, "vault": self.vault.raw}
         return json.dumps({"party": self.party, **{k: encode_key(v) for k, v in parts.items()}}, indent=2)
 

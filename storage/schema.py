@@ -173,9 +173,11 @@ class Message:
     limit: str = "-"
 
     def senders(self) -> tuple[str, ...]:
+        """Roles that send it."""
         return (self.sender,) if isinstance(self.sender, str) else self.sender
 
     def recipients(self) -> tuple[str, ...]:
+        """Roles that it is sent to."""
         return (self.to,) if isinstance(self.to, str) else self.to
 
 

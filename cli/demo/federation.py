@@ -33,6 +33,7 @@ class Federation:
         return next(party for party, role in self.roles.items() if role in INITIATORS)
 
     def home(self, party: str) -> Path:
+        """A party's folder."""
         return self.root / party
 
 

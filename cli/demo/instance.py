@@ -28,10 +28,12 @@ class Instance:
 
     @property
     def url(self) -> str:
+        """The address of this Airflow."""
         return f"http://localhost:{self.port}"
 
     @property
     def database(self) -> Path:
+        """The file of this Airflow's database."""
         return self.home / "airflow.db"
 
     def prepare(self) -> None:

@@ -35,6 +35,7 @@ class Layout:
 
     @property
     def roles(self) -> dict[str, str]:
+        """Role by party."""
         return self.terms.roles()
 
 

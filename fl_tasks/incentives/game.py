@@ -49,6 +49,7 @@ class Game:
         return cls(players, guest, metric_of(terms), tuple(orders), (frozenset(), *led))
 
     def members(self, coalition: Coalition) -> list[str]:
+        """A coalition's members, in the agreement's order."""
         return [player for player in self.players if player in coalition]
 
     def mask(self, coalition: Coalition) -> int:

@@ -121,8 +121,10 @@ class Histogram:
         return float(np.sum((p - q) * np.log(p / q)))
 
     def document(self) -> dict[str, Any]:
+        """As JSON holds it."""
         return {"edges": list(self.edges), "shares": list(self.shares)}
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Histogram:
+        """Inverse of :meth:`document`."""
         return cls(tuple(map(float, document["edges"])), tuple(map(float, document["shares"])))

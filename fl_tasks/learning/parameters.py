@@ -10,22 +10,30 @@ from tombolo.agreements.parameters import Parameters, TrainingParameters
 
 
 class Encrypted(Parameters):
+    """Of protocols on Paillier ciphertexts."""
+
     key_bits: int = Field(2048, ge=1024, le=4096, title="Key size", description="Bits of the Paillier key.")
 
 
 class Penalised(Parameters):
+    """Of models whose weights are penalised."""
+
     l2: float = Field(
         0.001, ge=0, le=1e6, title="L2 penalty", description="Weight of the squared-norm penalty, intercept not penalised."
     )
 
 
 class Regression(TrainingParameters, Penalised):
+    """Of regressions."""
+
     tolerance: float = Field(
         1e-5, ge=0, le=1, title="Tolerance", description="Training stops when no gradient component exceeds this."
     )
 
 
 class Batched(Parameters):
+    """Of descent that may go by batches."""
+
     batch_rows: int | None = Field(None, ge=1, title="Batch rows", description="Rows per mini-batch; empty for all rows.")
     step: float = Field(0.1, ge=0, le=100, title="Step size", description="Step of mini-batch training.")
 
@@ -43,10 +51,14 @@ class BatchedRegression(EncryptedRegression, Batched):
 
 
 class Descending(Batched):
+    """Of descent with momentum."""
+
     momentum: float = Field(0.9, ge=0, le=0.999, title="Momentum", description="Of descent; clients' anew in every round.")
 
 
 class Patient(Parameters):
+    """Of training that stops early."""
+
     patience: int | None = Field(
         None,
         ge=1,
@@ -64,10 +76,14 @@ class Patient(Parameters):
 
 
 class Seeded(Parameters):
+    """Of training that draws in the open."""
+
     seed: int = Field(1, ge=0, le=2**31 - 1, title="Seed", description="First weights and the order of rows come from it.")
 
 
 class Boosted(TrainingParameters, Patient):
+    """Of boosted trees."""
+
     depth: int = Field(4, ge=1, le=8, title="Depth", description="Most splits on the way from a tree's root to a leaf.")
     bins: int = Field(
         32, ge=2, le=255, title="Bins", description="Most bins per column; missing values have one of their own beside these."

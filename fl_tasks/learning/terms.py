@@ -27,6 +27,7 @@ class BoostingTerms(TaskSection):
 
     @property
     def predicts(self) -> Outcome | None:
+        """What the objective is for."""
         outcomes: dict[str, Outcome] = {"logistic": "binary", "squared": "number", "softmax": "classes"}
         return outcomes[self.objective]
 
@@ -62,6 +63,7 @@ class NetworkTerms(TaskSection):
 
     @property
     def predicts(self) -> Outcome | None:
+        """What the network's outputs are."""
         return self.outcome
 
     @property

@@ -73,10 +73,12 @@ class PartyContext:
 
     @property
     def me(self) -> str:
+        """This party's name."""
         return self.party_settings.party
 
     @property
     def role(self) -> str:
+        """This party's role."""
         return self.roles[self.me]
 
     @property
@@ -86,10 +88,12 @@ class PartyContext:
 
     @property
     def roles(self) -> dict[str, str]:
+        """Role by member, in the agreement's order."""
         return self.agreement.roles()
 
     @property
     def terms(self) -> Terms:
+        """The agreement's terms."""
         return self.agreement.terms
 
     @property
@@ -103,9 +107,11 @@ class PartyContext:
         return PrivateArea(self.store, self.keys.vault, self.agreement.name)
 
     def run_area(self, run: str) -> PrivateArea:
+        """This party's private area of one run."""
         return self.private.area("runs", run)
 
     def books(self, run: str) -> Books:
+        """What this party has booked of one run."""
         return Books(self.run_area(run).area("books"))
 
     @cached_property

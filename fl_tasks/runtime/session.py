@@ -115,14 +115,17 @@ class Session:
 
     @property
     def guest(self) -> str:
+        """The guest's name."""
         return self._with_role(GUEST)[0]
 
     @property
     def hosts(self) -> list[str]:
+        """The hosts' names, in the agreement's order."""
         return self._with_role(HOST)
 
     @property
     def arbiter(self) -> str | None:
+        """The arbiter's name, None where there is no arbiter."""
         return next(iter(self._with_role(ARBITER)), None)
 
     @property
@@ -132,10 +135,12 @@ class Session:
 
     @property
     def clients(self) -> list[str]:
+        """The names of the clients that take part, in the agreement's order."""
         return self._with_role(CLIENT)
 
     @property
     def aggregator(self) -> str:
+        """The aggregator's name."""
         return self._with_role(AGGREGATOR)[0]
 
     @property

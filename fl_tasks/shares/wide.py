@@ -65,12 +65,14 @@ def add(a: Wide, b: Wide) -> Wide:
 
 
 def negative(a: Wide) -> Wide:
+    """Minus ``x``, modulo 2^192."""
     one = np.zeros_like(a)
     one[..., 0] = 1
     return add(~a, one)
 
 
 def subtract(a: Wide, b: Wide) -> Wide:
+    """``x - y``, modulo 2^192."""
     return add(a, negative(b))
 
 

@@ -61,6 +61,7 @@ class Segment:
     sealed: bytes
 
     def encode(self) -> bytes:
+        """The segment's bytes as they are stored."""
         head = canonical(asdict(self.header))
         return b"".join((_MAGIC, struct.pack(">II", len(head), len(self.signature)), head, self.signature, self.sealed))
 

@@ -53,6 +53,7 @@ class Entry:
 
     @classmethod
     def now(cls, kind: str, run: str, subject: str, body: dict[str, Any]) -> Entry:
+        """An entry of this moment."""
         if kind not in KINDS:
             raise ValueError(kind)
         return cls(kind, run, subject, body, datetime.now(UTC).isoformat(timespec="milliseconds"))
@@ -65,6 +66,7 @@ class Entry:
 
     @property
     def name(self) -> str:
+        """What the entry is known by in its run."""
         return f"{self.kind}:{self.subject}"
 
     def line(self) -> bytes:

@@ -31,6 +31,7 @@ class Signed:
 
     @classmethod
     def make(cls, party: str, document: Any, key: SigningKey, domain: str) -> Signed:
+        """Sign a document."""
         body = canonical(document)
         return cls(party, body, key.sign(domain, body))
 

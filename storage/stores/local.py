@@ -40,9 +40,11 @@ class LocalStore:
 
     @property
     def url(self) -> str:
+        """The store's address."""
         return f"file://{self._root}"
 
     def put(self, key: str, data: bytes, permanent: bool = False) -> None:
+        """Write a new file, whole or not at all. Raises KeyTaken."""
         *folders, name = check_key(key).split("/")
         with self._coded():
             try:
@@ -57,6 +59,7 @@ class LocalStore:
                 os.close(folder)
 
     def get(self, key: str) -> bytes:
+        """Read a file. Raises KeyMissing."""
         with self._at(key) as (folder, name):
             # Without O_NONBLOCK, opening a named pipe would wait for its writer for ever.
             descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
@@ -69,6 +72,7 @@ class LocalStore:
                 os.close(descriptor)
 
     def list(self, prefix: str = "") -> list[str]:
+        """Keys that start with ``prefix``, sorted."""
         above, _, start = check_prefix(prefix).rpartition("/")
         found: Names = []
         with self._coded(), contextlib.suppress(FileNotFoundError, NotADirectoryError):
@@ -80,11 +84,13 @@ class LocalStore:
         return sorted(found)
 
     def delete(self, key: str) -> None:
+        """Remove a file; nothing happens where there is none."""
         with contextlib.suppress(KeyMissing), self._at(key) as (folder, name):
             if stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
                 os.unlink(name, dir_fd=folder)
 
     def stat(self, key: str) -> Stat:
+        """Size and time of a file. Raises KeyMissing."""
         with self._at(key) as (folder, name):
             found = os.stat(name, dir_fd=folder, follow_symlinks=False)
             if not stat.S_ISREG(found.st_mode):

@@ -18,9 +18,11 @@ class MemoryStore:
 
     @property
     def url(self) -> str:
+        """The store's address."""
         return f"memory://{self._name}"
 
     def put(self, key: str, data: bytes, permanent: bool = False) -> None:
+        """Write a new object. Raises KeyTaken."""
         check_key(key)
         with self._lock:
             if key in self._objects:
@@ -28,18 +30,22 @@ class MemoryStore:
             self._objects[key] = (bytes(data), datetime.now(UTC))
 
     def get(self, key: str) -> bytes:
+        """Read an object. Raises KeyMissing."""
         return self._find(key)[0]
 
     def list(self, prefix: str = "") -> list[str]:
+        """Keys that start with ``prefix``, sorted."""
         check_prefix(prefix)
         with self._lock:
             return sorted(key for key in self._objects if key.startswith(prefix))
 
     def delete(self, key: str) -> None:
+        """Remove an object; nothing happens where there is none."""
         with self._lock:
             self._objects.pop(check_key(key), None)
 
     def stat(self, key: str) -> Stat:
+        """Size and time of an object. Raises KeyMissing."""
         data, modified = self._find(key)
         return Stat(len(data), modified)
 

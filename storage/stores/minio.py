@@ -67,6 +67,7 @@ class MinioStore:
 
     @property
     def url(self) -> str:
+        """The store's address, without credentials."""
         scheme = "https" if self.config.secure else "http"
         return f"s3://{self.config.bucket}/{self._prefix}?endpoint={scheme}://{self.config.endpoint}"
 
@@ -79,6 +80,7 @@ class MinioStore:
         return made[1]
 
     def put(self, key: str, data: bytes, permanent: bool = False) -> None:
+        """Write a new object. Raises KeyTaken, StoreRefused or StoreUnreachable."""
         name = self._prefix + check_key(key)
         # The public put_object would turn the condition into user metadata; the one private call lives here alone.
         condition = {"If-None-Match": "*", "Content-Type": "application/octet-stream"}
@@ -98,9 +100,11 @@ class MinioStore:
             return False
 
     def get(self, key: str) -> bytes:
+        """Read an object. Raises KeyMissing, StoreRefused or StoreUnreachable."""
         return self._read(self._prefix + check_key(key))
 
     def list(self, prefix: str = "") -> list[str]:
+        """Keys that start with ``prefix``, sorted."""
         wanted = self._prefix + check_prefix(prefix)
 
         def names() -> list[str]:
@@ -111,10 +115,12 @@ class MinioStore:
         return sorted(key for key in keys if is_key(key))  # consoles leave "folder/" objects, a hostile peer anything
 
     def delete(self, key: str) -> None:
+        """Remove an object; nothing happens where there is none."""
         name = self._prefix + check_key(key)
         self._ask(lambda: self.client.remove_object(self.config.bucket, name), name)
 
     def stat(self, key: str) -> Stat:
+        """Size and time of an object. Raises KeyMissing."""
         name = self._prefix + check_key(key)
         found = self._ask(lambda: self.client.stat_object(self.config.bucket, name), name)
         if found.last_modified is None:

@@ -50,6 +50,7 @@ class Tower:
 
     @classmethod
     def of(cls, network: NetworkTerms, columns: int) -> Tower:
+        """The guest's layers over so many encoded columns."""
         assert network.bottom is not None
         outputs = network.classes if network.outcome == "classes" else 1
         bottom = Dense((columns, network.bottom, network.hidden[0]), network.activation)

@@ -38,6 +38,7 @@ class Block:
 
     @property
     def rows(self) -> int:
+        """How many rows there are."""
         return len(self.x)
 
     @cached_property

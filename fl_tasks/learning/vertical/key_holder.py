@@ -34,6 +34,7 @@ class WrongLength(CodedError):
 
 
 def public_key_message(holder: str, to: tuple[str, ...]) -> Message:
+    """The message that tells a key holder's public key."""
     return Message(
         "public_key",
         holder,

@@ -210,9 +210,11 @@ class Quadratic:
     helper: Callable[[Session, int], Helper] = EncryptedHelper
 
     def target(self, y: Floats) -> Floats:
+        """The target that the loss is quadratic about, shape (rows,)."""
         return 4 * y - 2 if self.binary else y
 
     def programs(self, messages: MessageSet) -> Programs[Block]:
+        """The role programs with their messages."""
         return Programs(messages, {GUEST: self.guest, HOST: self.host}, {ARBITER: self.arbiter})
 
     # -- data parties -----------------------------------------------------------------------------------------------------

@@ -58,9 +58,11 @@ class Audit:
         self.findings: list[Finding] = []
 
     def count(self, part: str, what: str, number: int = 1) -> None:
+        """Count something that was checked."""
         self.counts.setdefault(part, Counter())[what] += number
 
     def find(self, part: str, name: str, error: CodedError) -> None:
+        """Note something that is wrong."""
         self.counts.setdefault(part, Counter())
         text = f"{error.cause} {error.detail}" if error.detail else error.cause
         self.findings.append(Finding(part, name, error.code, text))

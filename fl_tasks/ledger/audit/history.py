@@ -46,6 +46,7 @@ class History:
     evidence: dict[str, str] = field(default_factory=dict)
 
     def of_kind(self, kind: str) -> list[dict[str, Any]]:
+        """The runs of one kind, in order."""
         return [event for event in self.events if event["kind"] == kind]
 
     @property

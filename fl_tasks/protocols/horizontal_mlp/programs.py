@@ -87,6 +87,7 @@ class Plan:
 
     @classmethod
     def of(cls, session: Session, columns: int) -> Plan:
+        """What the terms and the run's parameters say."""
         task, params = session.terms.task, session.parameters(Averaged)
         training, privacy = Training.of(task.section(NetworkTerms), params, columns), task.optional(PrivacyTerms)
         return cls(
@@ -106,6 +107,7 @@ class Plan:
 
     @property
     def size(self) -> int:
+        """How many sums a round takes."""
         return self.head + self.training.net.count
 
     def divided(self, sample: Sample, party: str) -> tuple[Sample, Sample]:

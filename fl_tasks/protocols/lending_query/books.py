@@ -37,10 +37,12 @@ class Asked:
         return cls(run, at, frozenset(digests))
 
     def to_bytes(self) -> bytes:
+        """As it is kept."""
         return canonical({"run": self.run, "at": self.at.isoformat(), "digests": sorted(one.hex() for one in self.digests)})
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Asked:
+        """Inverse of :meth:`to_bytes`."""
         found = parse(data, _LARGEST)
         return cls.of(found["run"], datetime.fromisoformat(found["at"]), map(bytes.fromhex, found["digests"]))
 

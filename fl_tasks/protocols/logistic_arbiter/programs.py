@@ -260,6 +260,7 @@ class Oracle:
     helper: Callable[[Session, int], Helper] = EncryptedHelper
 
     def programs(self, messages: MessageSet) -> Programs[Block]:
+        """The role programs with their messages."""
         return Programs(messages, {GUEST: self.guest, HOST: self.host}, {ARBITER: self.arbiter})
 
     def guest(self, session: Session, block: Block) -> State:

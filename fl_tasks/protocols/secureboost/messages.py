@@ -178,6 +178,7 @@ class Block:
 
     @property
     def rows(self) -> int:
+        """How many rows there are."""
         return len(self.codes)
 
 

@@ -44,6 +44,7 @@ class Components:
 
     @property
     def names(self) -> tuple[str, ...]:
+        """Of the components."""
         return tuple(f"component {number}" for number in range(1, self.basis.shape[1] + 1))
 
     def transform(self, table: pa.Table) -> Floats:

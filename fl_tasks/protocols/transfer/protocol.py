@@ -27,6 +27,8 @@ class TransferTerms(TaskSection):
 
 
 class TransferParameters(TrainingParameters, Penalised, Encrypted, Seeded):
+    """Of transfer learning."""
+
     alignment_weight: float = Field(
         0.1,
         ge=0,

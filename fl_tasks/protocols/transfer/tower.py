@@ -27,6 +27,7 @@ class Tower:
 
     @property
     def width(self) -> int:
+        """How many numbers come out."""
         return self.net.sizes[-1]
 
     def initial(self, seed: object, role: str) -> Floats:

@@ -18,11 +18,11 @@ _SPLIT_RISK = "with split, hosts can read off labels from derivatives by row, an
 
 
 class NetworkParameters(TrainingParameters, Descending):
-    pass
+    """Of vertical networks."""
 
 
 class EncryptedNetworkParameters(NetworkParameters, Encrypted):
-    pass
+    """The same on ciphertexts."""
 
 
 def _check(terms: Terms) -> None:

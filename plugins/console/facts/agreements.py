@@ -54,6 +54,7 @@ class Summary:
 
     @property
     def signed(self) -> int:
+        """How many parties have signed everything that they must."""
         return sum(party.signature == SIGNED for party in self.parties)
 
 

@@ -49,6 +49,7 @@ class Artifact:
 
     @property
     def round(self) -> int:
+        """The round that it belongs to."""
         return int(self._parts[3])
 
     @property
@@ -58,10 +59,12 @@ class Artifact:
 
     @property
     def stage(self) -> str:
+        """The stage that it belongs to."""
         return self.step.partition(".")[0]
 
     @property
     def message(self) -> str:
+        """The name of its message."""
         return self._parts[5]
 
 
@@ -95,6 +98,7 @@ class Filter:
     page: int = 1
 
     def takes(self, one: Artifact) -> bool:
+        """Whether an artifact passes."""
         return one.book == self.book and self.peer in ("", one.peer) and self.message in ("", one.message)
 
 

@@ -34,6 +34,7 @@ class RunRecord:
     artifacts: int = 0
 
     def all(self, kind: str) -> list[Entry]:
+        """All entries of a kind, in order."""
         return [entry for entry in self.entries if entry.kind == kind]
 
     def last(self, kind: str) -> Entry | None:
@@ -48,6 +49,7 @@ class RunRecord:
 
     @property
     def at(self) -> str:
+        """When the run began."""
         return self.entries[0].at if self.entries else ""
 
 

@@ -101,6 +101,7 @@ def runs(context: PartyContext, record: Record, page: int = 1) -> tuple[Runs, Co
 
 
 def run_row(context: PartyContext, record: Record, run: str, at: str) -> Run:
+    """What the list of runs shows of one."""
     from tombolo.plugins.console.facts.record import RunRecord
 
     noted = record.runs.get(run, RunRecord(run))

@@ -39,6 +39,7 @@ class Roster:
 
     @cached_property
     def names(self) -> list[str]:
+        """The clients' names, in order."""
         return list(self.keys)
 
     @cached_property
