@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -251,11 +249,6 @@ def _typed(name: str, value: Any) -> Value:
     typed: int | float = known.kind(value)
     if (known.low is not None and typed < known.low) or (known.high is not None and typed > known.high):
         raise BadParameter(f"{name} must lie between {known.low} and {known.high}.")
-    if name == "key_bits" and typed not in (2048, 3072, 4096) and not (typed == 1024 and _testing()):
+    if name == "key_bits" and typed % 1024:  # 1024 bits are for TaskTerms to refuse
         raise BadParameter("key_bits must be 2048, 3072 or 4096.")
     return typed
-
-
-def _testing() -> bool:
-    """Whether this is the project's own test run; short keys are allowed nowhere else."""
-    return os.environ.get("TOMBOLO_TEST_KEYS") == "1" and ("pytest" in sys.modules or "PYTEST_VERSION" in os.environ)

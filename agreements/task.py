@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from tombolo.agreements.engine import Engine, require, training
 from tombolo.agreements.parameters import (
@@ -45,6 +45,8 @@ Waiver = Literal[
     "expose-labels-and-features-by-split",
 ]
 DIRECTION_WAIVER = "disclose-direction-to-guest"
+SHORTEST_KEY = 2048
+"""Bits of the shortest Paillier key that terms may allow."""
 
 
 def _rising(range: tuple[float, float]) -> tuple[float, float]:
@@ -201,6 +203,15 @@ class TaskTerms(Strict):
                 parameters({name: value}, self.training)
             except CodedError as error:
                 raise ValueError(f"parameters.{name}: {error.detail}") from None
+        return self
+
+    @model_validator(mode="after")
+    def _keys_are_long(self, info: ValidationInfo) -> Self:
+        """``shortest_key`` in the validation's context takes the place of :data:`SHORTEST_KEY`; only tests hand one in."""
+        shortest = (info.context or {}).get("shortest_key", SHORTEST_KEY)
+        given = self.parameters.get("key_bits", shortest)
+        if min(given.get("allowed") or [given["min"]] if isinstance(given, dict) else [given]) < shortest:
+            raise ValueError("parameters.key_bits: key_bits must be 2048, 3072 or 4096.")
         return self
 
     @model_validator(mode="before")

@@ -71,13 +71,13 @@ def own_key(session: Session) -> PrivateKey:
     """The holder's key pair of this run: made once, kept privately, the same after a restart."""
     stored = session.area.get("paillier")
     if stored is None:
-        stored = session.keep("paillier", generate(int(session.params["key_bits"])).to_bytes())
-    return PrivateKey.from_bytes(stored)
+        stored = session.keep("paillier", generate(int(session.params["key_bits"]), session.shortest_key).to_bytes())
+    return PrivateKey.from_bytes(stored, session.shortest_key)
 
 
 def peer_key(session: Session, holder: str) -> PublicKey:
     """The holder's public key, checked."""
-    key = PublicKey.from_bytes(session.scalar(session.receive("public_key", holder), "key"))
+    key = PublicKey.from_bytes(session.scalar(session.receive("public_key", holder), "key"), session.shortest_key)
     if key.bits < int(session.params["key_bits"]):
         raise WrongLength(f"A key of {key.bits} bits instead of {session.params['key_bits']}.", party=holder)
     return key
