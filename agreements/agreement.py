@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from tombolo.agreements.amendments import Amendment, BadAmendment, Member, amend, fingerprint
 from tombolo.agreements.reading import BadDocument, read_model
+from tombolo.agreements.task import SHORTEST_KEY
 from tombolo.agreements.terms import Terms
 from tombolo.storage.errors import CodedError
 from tombolo.storage.identity import PartyKeys, SignatureRefused, encode_key
@@ -59,9 +60,12 @@ class Agreement:
     chain: tuple[Link, ...] = field(repr=False)
 
     @classmethod
-    def load(cls, folder: Path, verify: bool = True) -> Agreement:
-        """Read the folder; with ``verify``, raise :class:`Unsigned` or SignatureRefused unless the whole chain is signed."""
-        terms = read_model(folder / "agreement.yaml", Terms)
+    def load(cls, folder: Path, verify: bool = True, shortest_key: int = SHORTEST_KEY) -> Agreement:
+        """Read the folder; with ``verify``, raise :class:`Unsigned` or SignatureRefused unless the whole chain is signed.
+
+        Terms that allow a Paillier key of fewer than ``shortest_key`` bits are refused.
+        """
+        terms = read_model(folder / "agreement.yaml", Terms, {"shortest_key": shortest_key})
         if folder.name != terms.name:
             raise BadDocument(f"{folder}: the folder of agreement {terms.name} must have its name.")
         members: dict[str, Member] = {}
@@ -141,13 +145,13 @@ class Agreement:
         return path
 
     @staticmethod
-    def pin_all(folder: Path, parties: Mapping[str, tuple[PartyKeys, str]]) -> Agreement:
+    def pin_all(folder: Path, parties: Mapping[str, tuple[PartyKeys, str]], shortest_key: int = SHORTEST_KEY) -> Agreement:
         """Write the first amendment for parties whose keys are all at hand, sign everything, and return the whole."""
         changes = [{"pin": {"party": name, **public_half(keys), "store": store}} for name, (keys, store) in parties.items()]
-        Agreement.load(folder, verify=False).write_amendment(changes)
+        Agreement.load(folder, False, shortest_key).write_amendment(changes)
         for keys, _ in parties.values():
-            Agreement.load(folder, verify=False).sign(keys)
-        return Agreement.load(folder)
+            Agreement.load(folder, False, shortest_key).sign(keys)
+        return Agreement.load(folder, shortest_key=shortest_key)
 
     def _signature_path(self, link: Link, member: Member) -> Path:
         return self.folder / "signatures" / f"{link.digest[:16]}.{member.name}.{fingerprint(member.verify)}.json"

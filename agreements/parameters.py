@@ -13,7 +13,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from tombolo.storage.errors import CodedError
 
 Value = int | float | str | bool | None
-KEY_BITS = (2048, 3072, 4096)
 
 
 class BadParameter(CodedError):
@@ -157,14 +156,6 @@ def _typed(name: str, known: Known, value: Any) -> Value:
     typed: int | float = known.kind(value)
     if (known.low is not None and typed < known.low) or (known.high is not None and typed > known.high):
         raise BadParameter(f"{name} must lie between {known.low} and {known.high}.")
-    if name == "key_bits" and typed not in KEY_BITS and not (typed == 1024 and _testing()):
+    if name == "key_bits" and typed % 1024:  # TaskTerms refuses what is too short
         raise BadParameter("key_bits must be 2048, 3072 or 4096.")
     return typed
-
-
-def _testing() -> bool:
-    """Whether this is the project's own test run; short keys are allowed nowhere else."""
-    import os
-    import sys
-
-    return os.environ.get("TOMBOLO_TEST_KEYS") == "1" and ("pytest" in sys.modules or "PYTEST_VERSION" in os.environ)

@@ -6,7 +6,7 @@ is made for its protocol.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any, ClassVar, Self, TypeVar
 
@@ -19,6 +19,8 @@ from tombolo.agreements.tables import Strict
 from tombolo.storage.errors import CodedError
 
 S = TypeVar("S", bound=TaskSection)
+SHORTEST_KEY = 2048
+"""Bits of the shortest Paillier key that terms may allow."""
 COALITION_WAIVER = "disclose-coalition-scores-to-guest"
 VERSION_1_SECTIONS = ("boosting", "horizontal", "network", "privacy", "query", "transfer")
 """Sections that every task of ``tombolo.terms/1`` writes down, null where its protocol has none."""
@@ -49,13 +51,15 @@ class TaskTerms(Strict):
     _offered: Offered = PrivateAttr()
 
     @classmethod
-    def of(cls, given: Mapping[str, Any], plugins: Collection[str] = ()) -> TaskTerms:
-        """Terms of the class that belongs to their protocol, which may come from ``plugins`` besides Tombolo's own distribution.
+    def of(cls, given: Mapping[str, Any], context: Mapping[str, Any] | None = None) -> TaskTerms:
+        """Terms of the class that belongs to their protocol.
 
-        Raises pydantic's ValidationError; NoSuchPlugin and the like where the protocol cannot be had.
+        In the ``context``, ``plugins`` are the distributions that the protocol may come from besides Tombolo's own, and
+        ``shortest_key`` takes the place of :data:`SHORTEST_KEY`. Raises pydantic's ValidationError; NoSuchPlugin and the like where
+        the protocol cannot be had.
         """
-        offered = protocol_named(str(given["protocol"]), plugins)
-        task = task_model(offered.protocol).model_validate(dict(given))
+        offered = protocol_named(str(given["protocol"]), (context or {}).get("plugins", ()))
+        task = task_model(offered.protocol).model_validate(dict(given), context=dict(context or {}))
         task._offered = offered
         return task
 
@@ -135,7 +139,7 @@ class TaskTerms(Strict):
 def read_task(given: Any, info: ValidationInfo) -> Any:
     """:meth:`TaskTerms.of` as a validator; what names no protocol is left to be refused."""
     if isinstance(given, Mapping) and isinstance(given.get("protocol"), str):
-        return TaskTerms.of(given, (info.context or {}).get("plugins", ()))
+        return TaskTerms.of(given, info.context)
     return given
 
 
@@ -169,6 +173,14 @@ class _OfProtocol(TaskTerms):
                 parameters({name: value}, model, self.computed)
             except CodedError as error:
                 raise ValueError(f"parameters.{name}: {error.detail}") from None
+        return self
+
+    @model_validator(mode="after")
+    def _keys_are_long(self, info: ValidationInfo) -> Self:
+        shortest = (info.context or {}).get("shortest_key", SHORTEST_KEY)
+        given = self.parameters.get("key_bits", shortest)
+        if min(given.get("allowed") or [given["min"]] if isinstance(given, dict) else [given]) < shortest:
+            raise ValueError("parameters.key_bits: key_bits must be 2048, 3072 or 4096.")
         return self
 
     @model_validator(mode="after")

@@ -51,7 +51,8 @@ class Cluster:
         program = ("-m", "distributed.cli.dask_" + name.split("-")[0], *options)
         secured = [word for option, path in self.tls.items() for word in (f"--tls-{option}", str(path))]
         command = ("setpriv", "--pdeathsig", "KILL", sys.executable, *program, *secured)
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "DASK_TEMPORARY_DIRECTORY": str(self.root)}
+        path = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
+        environment = {**os.environ, "PYTHONPATH": path, "DASK_TEMPORARY_DIRECTORY": str(self.root)}
         with (self.root / f"{name}.log").open("wb") as out:
             self.processes[name] = subprocess.Popen(command, cwd=self.root, stdout=out, stderr=out, env=environment)
 

@@ -1,4 +1,4 @@
-"""Switches of the test run: short keys are allowed here and nowhere else; in CI nothing may be skipped for want of a package."""
+"""Switches of the test run: in CI nothing may be skipped for want of a package."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 SERVERS = {"airflow": ("tests/operators/",), "rgw": ("tests/storage/stores/", "tests/docker/")}
 """Folders whose tests share a heavy server: with several workers, one of them takes all of these."""
 
-os.environ["TOMBOLO_TEST_KEYS"] = "1"
 settings.register_profile("tombolo", deadline=None)  # times are measured in benchmarks/
 settings.load_profile("tombolo")
 

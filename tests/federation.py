@@ -26,7 +26,9 @@ from tombolo.storage.roles import HOLDERS, INITIATORS
 from tombolo.storage.schema import MessageSet
 
 FOREVER = Wait(math.inf)
-TEST_PARAMETERS = {"key_bits": 1024, "rounds": {"default": 40, "min": 1, "max": 200}}
+TEST_BITS = 1024
+"""Bits of the Paillier keys of parties in this process: fast, and long enough for everything that the protocols pack into one."""
+ROUNDS = {"default": 40, "min": 1, "max": 200}
 
 
 def quiet(_: Mapping[str, Any]) -> None:
@@ -47,7 +49,7 @@ class Federation:
 
     def context(self, party: str) -> PartyContext:
         """A fresh workplace, as a new task process would open it."""
-        return PartyContext.open(self.name, self.settings(party))
+        return PartyContext.open(self.name, self.settings(party), TEST_BITS)
 
     @property
     def guest(self) -> str:
@@ -126,15 +128,16 @@ def federation(
     engine: str | None = None,
     query: Mapping[str, Any] | None = None,
     task_terms: Mapping[str, Any] | None = None,
+    key_bits: int = TEST_BITS,
     **terms: Any,
 ) -> Federation:
     """Lay out a federation under ``root``: ``tables`` by party (id column ``id``); ``roles`` defaults to guest, hosts in the order
-    of the tables, and an arbiter called notary. ``task_terms`` adds to those of the task, ``terms`` overrides top-level terms."""
+    of the tables, and an arbiter called notary. ``task_terms`` adds to those of the task, ``terms`` overrides top-level terms.
+    What opens a party's settings by itself, a process or a command, needs ``key_bits`` of production's length."""
     if roles is None:
         roles = {party: ("guest" if index == 0 else "host") for index, party in enumerate(tables)} | {"notary": "arbiter"}
-    given = {**TEST_PARAMETERS, **(parameters or {})} if query is None else {"key_bits": TEST_PARAMETERS["key_bits"]}
-    if engine == "dealer":
-        given, waivers = {name: one for name, one in given.items() if name != "key_bits"}, [*waivers, DEALER_WAIVER]
+    given = {} if engine == "dealer" else {"key_bits": key_bits}
+    given |= {"rounds": ROUNDS, **(parameters or {})} if query is None else {}
     document = {
         "schema": "tombolo.terms/1",
         "name": "trial",
@@ -143,7 +146,7 @@ def federation(
             "protocol": protocol,
             **({"label": {"column": label}} if query is None else {"query": dict(query)}),
             "parameters": given,
-            "waivers": list(waivers),
+            "waivers": [*waivers, *([DEALER_WAIVER] if engine == "dealer" else [])],
             **({} if engine is None else {"engine": engine}),
             **(task_terms or {}),
         },
@@ -178,4 +181,4 @@ def federation(
 
 def _pin_and_sign(root: Path, shared: Path, roles: Mapping[str, str]) -> None:
     """First amendment pins every party's keys and store; everybody signs."""
-    Agreement.pin_all(shared, {party: (party_keys(party), f"file://{root / party / 'store'}") for party in roles})
+    Agreement.pin_all(shared, {party: (party_keys(party), f"file://{root / party / 'store'}") for party in roles}, TEST_BITS)

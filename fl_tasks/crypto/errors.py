@@ -8,7 +8,7 @@ from tombolo.storage.errors import CodedError
 class WeakKey(CodedError):
     code = "TMB-CRYPTO-001"
     cause = "A Paillier key is outside the accepted sizes."
-    remedy = "Use a key of 2048 to 4096 bits; 1024 bits are accepted only inside the test suite."
+    remedy = "Use a key of 2048 to 4096 bits."
 
 
 class MalformedKey(CodedError):

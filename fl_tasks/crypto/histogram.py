@@ -18,8 +18,9 @@ from gmpy2 import mpz
 
 from tombolo.fl_tasks.crypto.errors import WrongShape
 from tombolo.fl_tasks.crypto.packing import slots_per_ciphertext
+from tombolo.fl_tasks.crypto.paillier import cached_public
 from tombolo.fl_tasks.crypto.pool import INLINE, Pool
-from tombolo.fl_tasks.crypto.vector import CipherVector, cached_public
+from tombolo.fl_tasks.crypto.vector import CipherVector
 
 _MULTIPLY_US, _SQUARE_US = 7.0, 6.0
 

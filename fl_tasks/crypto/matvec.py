@@ -30,7 +30,7 @@ from gmpy2 import mpz
 
 from tombolo.fl_tasks.crypto.errors import OutOfRange, WrongShape
 from tombolo.fl_tasks.crypto.factors import factor, inverses, join
-from tombolo.fl_tasks.crypto.paillier import PublicKey
+from tombolo.fl_tasks.crypto.paillier import cached_public
 from tombolo.fl_tasks.crypto.pool import INLINE, Pool, Token, attach
 from tombolo.fl_tasks.crypto.vector import CipherVector
 
@@ -208,7 +208,7 @@ class _Rows:
 
 @lru_cache(maxsize=1)
 def _decoded(n: int, token: Token, factored: bool) -> _Rows:
-    return _Rows(CipherVector(PublicKey(n), attach(token)), factored)
+    return _Rows(CipherVector(cached_public(n), attach(token)), factored)
 
 
 def _group(values: Sequence[Any], matrix: Matrix, modulus: mpz) -> list[tuple[mpz, mpz]]:

@@ -19,7 +19,7 @@ import numpy as np
 from gmpy2 import mpz
 
 from tombolo.fl_tasks.crypto.factors import Factors
-from tombolo.fl_tasks.crypto.paillier import PublicKey
+from tombolo.fl_tasks.crypto.paillier import PublicKey, cached_public
 from tombolo.fl_tasks.crypto.powers import Powers, kept
 
 _WINDOWS = (4, 6, 8, 10, 12, 13, 14)
@@ -42,7 +42,7 @@ class _Supply:
     """Draws from the table that suits how many were drawn under this key so far: as many are expected to follow."""
 
     def __init__(self, n: int) -> None:
-        self._public = PublicKey(n)
+        self._public = cached_public(n)
         self._bits = exponent_bits(self._public)
         self._drawn = 0
         self._table: Powers | None = None

@@ -8,10 +8,8 @@ python-paillier (``phe``).
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
-import sys
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import prod
 from typing import Any
 
@@ -20,30 +18,23 @@ from gmpy2 import mpz
 
 from tombolo.fl_tasks.crypto.errors import InvalidCiphertext, MalformedKey, WeakKey
 
-MIN_BITS, MAX_BITS, TEST_BITS = 2048, 4096, 1024
+MIN_BITS, MAX_BITS = 2048, 4096
 _PUBLIC_V1, _PRIVATE_V1 = 1, 129
 _SMALL_PRIMES = prod(p for p in range(3, 1 << 13, 2) if gmpy2.is_prime(p))
 
 
-def _testing() -> bool:
-    """Whether small keys are allowed: the switch is set and this process belongs to a pytest run."""
-    pytest_runs = "pytest" in sys.modules or "PYTEST_CURRENT_TEST" in os.environ or "PYTEST_VERSION" in os.environ
-    return os.environ.get("TOMBOLO_TEST_KEYS") == "1" and pytest_runs
-
-
-def _check_size(bits: int) -> None:
-    floor = TEST_BITS if _testing() else MIN_BITS
-    if not floor <= bits <= MAX_BITS:
+def _check_size(bits: int, shortest: int) -> None:
+    if not shortest <= bits <= MAX_BITS:
         raise WeakKey(f"This key has {bits} bits.")
 
 
 class PublicKey:
-    """A Paillier public key n. Raises :class:`WeakKey` or :class:`MalformedKey` for a modulus that cannot be one."""
+    """A Paillier public key n of ``shortest`` bits or more. Raises :class:`WeakKey` or :class:`MalformedKey` for other moduli."""
 
-    def __init__(self, n: int) -> None:
+    def __init__(self, n: int, shortest: int = MIN_BITS) -> None:
         self.n = mpz(n)
         self.bits: int = self.n.bit_length()
-        _check_size(self.bits)
+        _check_size(self.bits, shortest)
         if self.n % 2 == 0 or gmpy2.gcd(self.n, _SMALL_PRIMES) != 1:
             raise MalformedKey("The modulus has a small factor.")
         self.nsquare = self.n * self.n
@@ -64,12 +55,12 @@ class PublicKey:
         return bytes([_PUBLIC_V1]) + bytes(self.n.to_bytes(self.residue_width, "big"))
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> PublicKey:
+    def from_bytes(cls, data: bytes, shortest: int = MIN_BITS) -> PublicKey:
         """Read and validate a peer's key. Raises :class:`WeakKey` or :class:`MalformedKey`."""
         if len(data) < 2 or data[0] != _PUBLIC_V1 or data[1] == 0:
             raise MalformedKey("Unknown version, or not in canonical form.")
-        _check_size(8 * len(data) - 8 - 8 + int(data[1]).bit_length())
-        public = cls(int.from_bytes(data[1:], "big"))
+        _check_size(8 * len(data) - 8 - 8 + int(data[1]).bit_length(), shortest)
+        public = cls(int.from_bytes(data[1:], "big"), shortest)
         if gmpy2.is_power(public.n) or gmpy2.is_prime(public.n):
             raise MalformedKey("The modulus is not a product of two different primes.")
         return public
@@ -90,14 +81,20 @@ class PublicKey:
         return f"PublicKey({self.key_id}, {self.bits} bits)"
 
 
-class PrivateKey:
-    """A Paillier private key. Raises :class:`WeakKey` or :class:`MalformedKey` if p and q do not make one."""
+@lru_cache(maxsize=8)
+def cached_public(n: int) -> PublicKey:
+    """The key of a modulus that this party has accepted before, as its workers are given it: of whatever length it is."""
+    return PublicKey(n, shortest=0)
 
-    def __init__(self, p: int, q: int) -> None:
+
+class PrivateKey:
+    """A Paillier private key of ``shortest`` bits or more. Raises :class:`WeakKey` or :class:`MalformedKey` for other p and q."""
+
+    def __init__(self, p: int, q: int, shortest: int = MIN_BITS) -> None:
         self._p, self._q = sorted((mpz(p), mpz(q)))
         if self._p < 3 or self._p == self._q or not (gmpy2.is_prime(self._p) and gmpy2.is_prime(self._q)):
             raise MalformedKey("The factors are not two different primes.")
-        self.public = PublicKey(int(self._p * self._q))
+        self.public = PublicKey(int(self._p * self._q), shortest)
         if gmpy2.gcd(self.public.n, (self._p - 1) * (self._q - 1)) != 1:
             raise MalformedKey("n and phi(n) have a common factor.")
         self._p2, self._q2 = self._p * self._p, self._q * self._q
@@ -124,12 +121,12 @@ class PrivateKey:
         return b"".join([bytes([_PRIVATE_V1]), self._p.to_bytes(width, "big"), self._q.to_bytes(width, "big")])
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> PrivateKey:
+    def from_bytes(cls, data: bytes, shortest: int = MIN_BITS) -> PrivateKey:
         """Read :meth:`to_bytes`. Raises :class:`WeakKey` or :class:`MalformedKey`."""
         half, odd = divmod(len(data) - 1, 2)
         if len(data) < 3 or data[0] != _PRIVATE_V1 or odd or half * 16 > MAX_BITS + 16:
             raise MalformedKey("Unknown version, or not in canonical form.")
-        return cls(int.from_bytes(data[1 : 1 + half], "big"), int.from_bytes(data[1 + half :], "big"))
+        return cls(int.from_bytes(data[1 : 1 + half], "big"), int.from_bytes(data[1 + half :], "big"), shortest)
 
     def to_phe(self) -> Any:
         """The same key as a ``phe.PaillierPrivateKey``."""
@@ -138,9 +135,9 @@ class PrivateKey:
         return PaillierPrivateKey(self.public.to_phe(), int(self._p), int(self._q))
 
     @classmethod
-    def from_phe(cls, key: Any) -> PrivateKey:
+    def from_phe(cls, key: Any, shortest: int = MIN_BITS) -> PrivateKey:
         """Take over a ``phe.PaillierPrivateKey``. Raises :class:`WeakKey` or :class:`MalformedKey`."""
-        return cls(int(key.p), int(key.q))
+        return cls(int(key.p), int(key.q), shortest)
 
     def __repr__(self) -> str:
         return f"PrivateKey(of {self.public!r})"
@@ -154,12 +151,12 @@ def _prime(bits: int) -> mpz:
             return candidate
 
 
-def generate(bits: int = MIN_BITS) -> PrivateKey:
-    """A fresh key of exactly ``bits`` bits. Raises :class:`WeakKey` for sizes outside 2048 to 4096."""
-    _check_size(bits)
+def generate(bits: int = MIN_BITS, shortest: int = MIN_BITS) -> PrivateKey:
+    """A fresh key of exactly ``bits`` bits. Raises :class:`WeakKey` for sizes outside ``shortest`` to 4096."""
+    _check_size(bits, shortest)
     if bits % 16:
         raise WeakKey("The size must be a multiple of 16.")
     while True:
         p, q = _prime(bits // 2), _prime(bits // 2)
         if abs(p - q).bit_length() > bits // 2 - 100 and gmpy2.gcd(p - 1, q - 1) == 2 and gmpy2.gcd(p * q, (p - 1) * (q - 1)) == 1:
-            return PrivateKey(int(p), int(q))
+            return PrivateKey(int(p), int(q), shortest)

@@ -37,7 +37,7 @@ def default_workers() -> int:
 
 def _hold(key: bytes | None) -> None:
     global _held_key
-    _held_key = PrivateKey.from_bytes(key) if key is not None else None
+    _held_key = PrivateKey.from_bytes(key, shortest=0) if key is not None else None  # its length was looked at where it was made
 
 
 def held_key() -> PrivateKey:

@@ -8,7 +8,6 @@ if it goes to the key holder).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
 from operator import index
 from typing import Any
 
@@ -21,13 +20,11 @@ from gmpy2 import mpz
 from tombolo.fl_tasks.crypto.errors import InvalidCiphertext, OutOfRange, WrongKey, WrongShape
 from tombolo.fl_tasks.crypto.factors import Factors, inverses
 from tombolo.fl_tasks.crypto.obfuscation import full_zeros, short_zeros
-from tombolo.fl_tasks.crypto.paillier import PrivateKey, PublicKey
+from tombolo.fl_tasks.crypto.paillier import PrivateKey, PublicKey, cached_public
 from tombolo.fl_tasks.crypto.pool import INLINE, Pool, held_key
 
 Integers = Sequence[int] | npt.NDArray[np.int64]
 _ENCRYPT_US, _FULL_US, _SCALE_US, _DECRYPT_US = 55.0, 11_000.0, 8.0, 3_000.0
-
-cached_public = lru_cache(maxsize=8)(PublicKey)
 
 
 def _integers(values: Integers) -> list[int]:

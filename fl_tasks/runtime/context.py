@@ -14,6 +14,7 @@ from tombolo.agreements.manifest import LateJoin, Manifest
 from tombolo.agreements.parameters import Parameters
 from tombolo.agreements.settings import AgreementSettings, PartySettings
 from tombolo.agreements.terms import Terms
+from tombolo.fl_tasks.crypto.paillier import MIN_BITS
 from tombolo.fl_tasks.crypto.prf import Prf
 from tombolo.fl_tasks.runtime.aborts import published_abort
 from tombolo.fl_tasks.runtime.session import Progress, Secrets, Session, log_progress
@@ -52,24 +53,25 @@ class RunSettled(CodedError):
 
 @dataclass
 class PartyContext:
-    """Everything one party needs to take part in one agreement's runs."""
+    """Everything one party needs to take part in one agreement's runs. Paillier keys have at least ``shortest_key`` bits."""
 
     party_settings: PartySettings
     agreement: Agreement
     keys: PartyKeys
     store: Store
     peers: Mapping[str, Store]
+    shortest_key: int = MIN_BITS
 
     @classmethod
-    def open(cls, agreement: str, settings: Path | None = None) -> PartyContext:
+    def open(cls, agreement: str, settings: Path | None = None, shortest_key: int = MIN_BITS) -> PartyContext:
         """Read settings, keys and the verified agreement, and open the stores (without touching them)."""
         party = PartySettings.load(settings)
-        agreed = Agreement.load(party.federations / agreement)
+        agreed = Agreement.load(party.federations / agreement, shortest_key=shortest_key)
         keys = party.load_keys()
         agreed.require_member(party.party, keys)
         others = [name for name in agreed.members if name != party.party]
         peers = {name: open_store(party.peers.get(name, agreed.members[name].store), party.folder) for name in others}
-        return cls(party, agreed, keys, open_store(party.store, party.folder), peers)
+        return cls(party, agreed, keys, open_store(party.store, party.folder), peers, shortest_key)
 
     @property
     def me(self) -> str:
@@ -266,6 +268,7 @@ class PartyContext:
             executor=self.party_settings.executor,
             enrolled=self.clients,
             copies=self.run_area(run).area("copies") if self.admits and self.role == AGGREGATOR and stage == "train" else None,
+            shortest_key=self.shortest_key,
         )
 
     def _secrets(self, run: str) -> Secrets:

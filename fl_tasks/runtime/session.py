@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from tombolo.agreements.parameters import Parameters, TrainingParameters
 from tombolo.fl_tasks.crypto.cluster import open_cluster
-from tombolo.fl_tasks.crypto.paillier import PrivateKey
+from tombolo.fl_tasks.crypto.paillier import MIN_BITS, PrivateKey
 from tombolo.fl_tasks.crypto.pool import Pool, default_workers, open_pool
 from tombolo.fl_tasks.crypto.prf import Prf
 from tombolo.fl_tasks.runtime.checkpoints import Checkpoints, State
@@ -58,7 +58,8 @@ class Session:
 
     ``round`` is 0 before the first training round. All names are party names; ``roles`` is in the agreement's order. ``enrolled``
     are the agreement's clients, also those that take no part in the run: what a threshold is a part of. What this
-    party sends to all stays in ``copies``, for who is admitted later.
+    party sends to all stays in ``copies``, for who is admitted later. Paillier keys have at least ``shortest_key`` bits, whoever
+    made them.
     """
 
     def __init__(
@@ -81,12 +82,14 @@ class Session:
         executor: str | None = None,
         enrolled: Sequence[str] | None = None,
         copies: PrivateArea | None = None,
+        shortest_key: int = MIN_BITS,
     ) -> None:
         self.me, self.roles, self.role, self.run = me, dict(roles), roles[me], exchange.run
         self.terms, self.params, self.stage = terms, params, stage
         self.run_area, self.area, self.history = run_area, run_area.area(stage), history
         self.enrolled = self.clients if enrolled is None else list(enrolled)
         self._copies = copies
+        self.shortest_key = shortest_key
         self.round = 0
         self.last_round = 0
         self._part: int | None = None

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tombolo.agreements.agreement import Agreement
 from tombolo.agreements.manifest import BadManifest, Invitation, Join, Manifest
 from tombolo.agreements.parameters import BadParameter, choose, parameters
+from tombolo.agreements.reading import BadDocument, read_model
+from tombolo.agreements.task import SHORTEST_KEY
+from tombolo.agreements.terms import Terms
+from tombolo.fl_tasks.crypto.paillier import MIN_BITS
 from tombolo.fl_tasks.learning.parameters import Averaged, BatchedRegression, EncryptedRegression
 
 ALLOWED = parameters(
@@ -60,23 +61,38 @@ def test_a_word_is_one_of_those_that_there_are():
             choose(allowed, {"strategy": refused})
 
 
-def test_short_keys_are_refused_outside_the_tests():
-    program = (
-        "from tombolo.agreements.parameters import parameters\n"
-        "from tombolo.fl_tasks.learning.parameters import BatchedRegression\n"
-        "parameters({'key_bits': 1024}, BatchedRegression, 'linear')"
-    )
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
-    for environment in (
-        {**clean, "TOMBOLO_TEST_KEYS": "1"},
-        {name: value for name, value in clean.items() if name != "TOMBOLO_TEST_KEYS"},
-    ):
-        run = subprocess.run(
-            [sys.executable, "-c", program], env={**environment, "PYTHONPATH": "."}, capture_output=True, text=True
-        )
-        assert run.returncode != 0
-        assert "TMB-TERMS-002" in run.stderr
-    assert parameters({"key_bits": 1024}, BatchedRegression, "linear")["key_bits"].default == 1024
+@pytest.mark.parametrize(
+    "allowed", ["1024", "{default: 2048, min: 1024, max: 4096}", "{default: 2048, allowed: [2048, 1024]}", "1536", "2049"]
+)
+def test_short_keys_are_refused(tmp_path, allowed):
+    """In a test run as anywhere: only what is handed in counts, and the other stages of reading keep to it."""
+    (tmp_path / "trial").mkdir()
+    file = tmp_path / "trial" / "agreement.yaml"
+    file.write_text(f"""\
+schema: tombolo.terms/1
+name: trial
+parties: {{clinic: {{role: guest}}, lab: {{role: host}}, notary: {{role: arbiter}}}}
+task:
+  protocol: linear
+  label: {{column: y}}
+  parameters:
+    key_bits: {allowed}
+alignment: {{id: [{{column: id}}]}}
+""")
+    for read in (lambda: read_model(file, Terms), lambda: Agreement.load(file.parent, verify=False)):
+        with pytest.raises(
+            BadDocument, match=r"agreement\.yaml:8: task\.parameters\.key_bits: key_bits must be 2048, 3072 or 4096\."
+        ):
+            read()
+    if "1024" in allowed:
+        terms = Agreement.load(file.parent, verify=False, shortest_key=1024).terms
+        assert terms.choose({"key_bits": 1024})["key_bits"] == 1024
+
+
+@pytest.mark.parametrize("bits", [2048, 3072, 4096])
+def test_the_shortest_key_of_terms_is_that_of_the_kernels(bits):
+    assert SHORTEST_KEY == MIN_BITS == 2048
+    assert parameters({"key_bits": bits}, BatchedRegression, "linear")["key_bits"].default == bits
 
 
 def invitation(**changes) -> Invitation:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from tests.federation import TEST_BITS
 from tests.fl_tasks.protocols.lending_query.lenders import BANK, REGISTER, ask, begin, build, lending, put, replace_table, truth
 from tombolo.fl_tasks.crypto import ristretto
 from tombolo.fl_tasks.crypto.errors import InvalidPoint
@@ -67,7 +68,7 @@ def points(tables: list[tuple[str, str, pa.Table]], *messages: str) -> set[bytes
 
 
 def keeping(fed, party: str) -> Keeping:
-    return Keeping(fed.context(party).private.area("history"))
+    return Keeping(fed.context(party).private.area("history"), TEST_BITS)
 
 
 def hashed(fed, one: str) -> bytes:
@@ -159,7 +160,7 @@ def test_the_decryptor_sees_uniform_values(tmp_path, heard):
     build(fed, "index-1")
     for number in range(4):
         ask(fed, f"query-{number}", ["ann.larsson", "zoe.quill", "cid.okafor"])
-    key = keeping(fed, "alpha").private_key("index-1", 1024).public
+    key = keeping(fed, "alpha").private_key("index-1", TEST_BITS).public
     masked = [
         value
         for name, _, table in heard[BANK]

@@ -13,6 +13,7 @@ from tests.federation import party_keys
 from tests.fl_tasks.ledger.audit.settled import flipped, path_of, settled
 from tests.fl_tasks.workflow.trained import trained
 from tombolo.cli.app import app
+from tombolo.fl_tasks.crypto.paillier import MIN_BITS
 from tombolo.fl_tasks.runtime.record import enter
 from tombolo.fl_tasks.workflow.abort import abort
 from tombolo.fl_tasks.workflow.evaluate import evaluate
@@ -38,7 +39,7 @@ def call(*words: object) -> tuple[int, str]:
 @pytest.fixture(scope="module")
 def fed(tmp_path_factory):
     """A run that was trained, evaluated, published and settled, and one that was given up."""
-    made = trained(tmp_path_factory.mktemp("whole"), "clinic", "lab")
+    made = trained(tmp_path_factory.mktemp("whole"), "clinic", "lab", key_bits=MIN_BITS)
     for stage in (evaluate, publish, settle):
         made.stage(stage, "run-1")
     made.start("run-2")

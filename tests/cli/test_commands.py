@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from tests.federation import federation
 from tombolo.cli.app import app
+from tombolo.fl_tasks.crypto.paillier import MIN_BITS
 from tombolo.storage.errors import CodedError
 
 RUN = CliRunner()
@@ -45,7 +46,7 @@ def test_keys_are_made_once_and_shown_in_public(tmp_path):
 
 
 def test_an_agreement_from_keys_to_signatures(tmp_path):
-    fed = federation(tmp_path, {"clinic": TABLE, "lab": TABLE})
+    fed = federation(tmp_path, {"clinic": TABLE, "lab": TABLE}, key_bits=MIN_BITS)
     folder = tmp_path / "federations" / "trial"
     status, shown = call("agreement", "check", folder)
     assert status == 0, shown
@@ -67,7 +68,7 @@ def test_an_agreement_from_keys_to_signatures(tmp_path):
 
 
 def test_preflight_says_what_is_right_and_what_is_not(tmp_path):
-    fed = federation(tmp_path, {"clinic": TABLE, "lab": TABLE})
+    fed = federation(tmp_path, {"clinic": TABLE, "lab": TABLE}, key_bits=MIN_BITS)
     status, shown = call("preflight", "--settings", fed.settings("clinic"))
     assert status == 0, shown
     for what in ("settings", "keys", "own store", "clock", "agreement", "store of lab", "table: 2 rows"):
@@ -80,7 +81,7 @@ def test_preflight_says_what_is_right_and_what_is_not(tmp_path):
 
 
 def test_a_key_rotates_by_command(tmp_path):
-    fed = federation(tmp_path, {"clinic": TABLE, "lab": TABLE})
+    fed = federation(tmp_path, {"clinic": TABLE, "lab": TABLE}, key_bits=MIN_BITS)
     folder, new, public = tmp_path / "federations" / "trial", tmp_path / "new.json", tmp_path / "lab.public"
     kept = fed.context("lab").private.keep("note", b"models are in here")
     assert call("keys", "rotate", tmp_path / "lab" / "keys.json", "--out", new)[0] == 0
@@ -105,7 +106,7 @@ def test_a_key_rotates_by_command(tmp_path):
 
 
 def test_signing_needs_pinned_keys(tmp_path):
-    fed = federation(tmp_path, {"clinic": TABLE, "lab": TABLE})
+    fed = federation(tmp_path, {"clinic": TABLE, "lab": TABLE}, key_bits=MIN_BITS)
     folder, keys = tmp_path / "federations" / "trial", tmp_path / "lab" / "keys.json"
     keys.unlink()
     call("keys", "new", "lab", "--out", keys)
@@ -120,7 +121,7 @@ def test_signing_needs_pinned_keys(tmp_path):
 
 
 def test_preflight_looks_at_every_table_suite_and_store(tmp_path):
-    fed = federation(tmp_path, {"clinic": TABLE, "lab": TABLE})
+    fed = federation(tmp_path, {"clinic": TABLE, "lab": TABLE}, key_bits=MIN_BITS)
     path = fed.settings("clinic")
     settings = yaml.safe_load(path.read_text())
     mine = settings["agreements"]["trial"]

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from tests.federation import FOREVER, quiet
 from tests.fl_tasks.protocols.lending_query.lenders import BANK, build, lending
 from tombolo.cli.query import app
+from tombolo.fl_tasks.crypto.paillier import MIN_BITS
 from tombolo.fl_tasks.protocols.lending_query.asking import query
 from tombolo.fl_tasks.workflow.join import join, pending
 from tombolo.fl_tasks.workflow.settle import settle
@@ -20,7 +21,7 @@ LENDERS = {name: {"ann": (at, 1_000 * at), f"{name}-only": (1, 500)} for at, nam
 
 @pytest.fixture(scope="module")
 def fed(tmp_path_factory):
-    made = lending(tmp_path_factory.mktemp("query"), LENDERS)
+    made = lending(tmp_path_factory.mktemp("query"), LENDERS, {"key_bits": MIN_BITS})
     build(made, "index-1")
     made.stage(settle, "index-1")
     return made

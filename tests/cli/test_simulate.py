@@ -26,7 +26,7 @@ TERMS = {
     "task": {
         "protocol": "logistic-arbiter",
         "label": {"column": "late"},
-        "parameters": {"rounds": {"default": 3, "min": 1, "max": 5}, "key_bits": 1024},
+        "parameters": {"rounds": {"default": 3, "min": 1, "max": 5}},
     },
     "alignment": {"id": [{"column": "customer"}], "minimum_intersection": 100},
     "scores": ["bank"],

@@ -19,9 +19,9 @@ app.command()(simulate)
 
 @pytest.fixture
 def folder(tmp_path):
-    """The example's terms with a smaller key and lists; three lenders' tables and three questions."""
+    """The example's terms with smaller lists; three lenders' tables and three questions."""
     terms = yaml.safe_load((EXAMPLE / "agreement.yaml").read_text())
-    terms["task"]["parameters"]["key_bits"], terms["task"]["query"]["padding"] = 1024, 16
+    terms["task"]["query"]["padding"] = 16
     (tmp_path / "terms").mkdir()
     (tmp_path / "terms" / "agreement.yaml").write_text(yaml.safe_dump(terms, sort_keys=False))
     for number, lender in enumerate(("cards", "leasing", "savings")):

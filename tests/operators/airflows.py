@@ -1,7 +1,7 @@
 """Real Airflows of the demos' federations for tests, and the same runs without Airflow to compare with.
 
-Three of the clinic's: small keys, short waits, and a second agreement that asks a person, or two about networks. Four of the
-hospitals': without west. Two of the diagnosis, and five of the lenders'.
+Three of the clinic's: short waits, and a second agreement that asks a person, or two about networks. Four of the hospitals':
+without west. Two of the diagnosis, and five of the lenders'.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ def undisturbed(federation: Federation) -> None:
 def three_airflows(root: Path) -> Iterator[Airflows]:
     """The clinic, the laboratory and the notary; an undisturbed run is behind them."""
     document = yaml.safe_load((WDBC.terms / "agreement.yaml").read_text())
-    task = {**document["task"], "parameters": {"rounds": ROUNDS, "l2": 0.01, "key_bits": 1024, "tolerance": 1e-9}}
+    task = {**document["task"], "parameters": {"rounds": ROUNDS, "l2": 0.01, "tolerance": 1e-9}}
     federation = lay_out(root / "demo", {"task": task, "leg": LEG, "quality": None}, inline_seconds=12)
     _split(federation)
     _add_agreement(federation, ASKED, {"task": task, "joining": "approval", "deadlines": {"message": 20, "join": 75, "run": 3600}})
@@ -167,7 +167,7 @@ def network_airflows(root: Path) -> Iterator[Airflows]:
     kept = dict(list(columns.items())[:8])
     laboratory = {"columns": kept, "drop": [*drop, *(columns.keys() - kept.keys())]}
     network = {"protocol": "vertical-mlp", "label": document["task"]["label"], "network": {"bottom": 3, "hidden": [2]}}
-    parameters = {"rounds": ROUNDS, "step": 0.5, "test_fraction": 0.25}
+    network["parameters"] = {"rounds": ROUNDS, "step": 0.5, "test_fraction": 0.25}
     terms = {
         "tables": {**document["tables"], "laboratory": laboratory},
         "limits": {"minimum_batch": 100, "maximum_leverage": 0.5, "minimum_rows_per_weight": 10},
@@ -175,9 +175,8 @@ def network_airflows(root: Path) -> Iterator[Airflows]:
         "leg": LEG,
         "quality": None,
     }
-    task = {**network, "parameters": {**parameters, "key_bits": 1024}}
-    federation = lay_out(root / "demo", {**terms, "task": task}, inline_seconds=12)
-    task = {**network, "parameters": parameters, "engine": "dealer", "waivers": [DEALER_WAIVER]}
+    federation = lay_out(root / "demo", {**terms, "task": network}, inline_seconds=12)
+    task = {**network, "engine": "dealer", "waivers": [DEALER_WAIVER]}
     _add_agreement(federation, DEALT, {**terms, "task": task})
     with _up(root, federation) as airflows:
         yield airflows
@@ -187,7 +186,7 @@ def network_airflows(root: Path) -> Iterator[Airflows]:
 def transfer_airflows(root: Path) -> Iterator[Airflows]:
     """The hospital and the clinic of the diagnosis; an undisturbed run is behind them."""
     document = yaml.safe_load((DIAGNOSIS.terms / "agreement.yaml").read_text())
-    task = {**document["task"], "parameters": {"rounds": ROUNDS, "key_bits": 1024, "loss_change": 0.0}}
+    task = {**document["task"], "parameters": {"rounds": ROUNDS, "loss_change": 0.0}}
     federation = lay_out(root / "demo", {"task": task, "leg": LEG, "quality": None}, inline_seconds=12, demo=DIAGNOSIS)
     undisturbed(federation)
     with _up(root, federation) as airflows:
@@ -199,7 +198,7 @@ def lending_airflows(root: Path) -> Iterator[Airflows]:
     """A bank, three lenders of some hundred customers, and the register."""
     terms = yaml.safe_load((LENDING.terms / "agreement.yaml").read_text())["task"]
     terms["query"]["padding"] = 64
-    federation = lay_out(root / "demo", {"task": {**terms, "parameters": {"key_bits": 1024}}}, inline_seconds=12, demo=LENDING)
+    federation = lay_out(root / "demo", {"task": terms}, inline_seconds=12, demo=LENDING)
     for party, customers in customers_of(600).items():
         customers.to_parquet(federation.home(party) / "customers.parquet", index=False)
     with _up(root, federation) as airflows:

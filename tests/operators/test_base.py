@@ -11,6 +11,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from tests.federation import federation
 from tombolo.fl_tasks.crypto.errors import InvalidCiphertext, WorkersLost
+from tombolo.fl_tasks.crypto.paillier import MIN_BITS
 from tombolo.operators.base import ERROR_KEY, FederatedOperator
 
 
@@ -34,7 +35,7 @@ class Failing(FederatedOperator):
     ],
 )
 def test_what_may_pass_by_itself_is_tried_again(tmp_path, monkeypatch, error, code, again):
-    fed = federation(tmp_path, dict.fromkeys(("clinic", "lab"), pa.table({"id": ["a"]})))
+    fed = federation(tmp_path, dict.fromkeys(("clinic", "lab"), pa.table({"id": ["a"]})), key_bits=MIN_BITS)
     monkeypatch.setenv("TOMBOLO_PARTY", str(fed.settings("clinic")))
     pushed: dict[str, Any] = {}
     context: Any = {"ti": SimpleNamespace(xcom_push=lambda key, value: pushed.update({key: value}))}

@@ -73,13 +73,13 @@ def own_key(session: Session) -> PrivateKey:
     """The holder's key pair of this run: made once, kept privately, the same after a restart."""
     stored = session.area.get("paillier")
     if stored is None:
-        stored = session.keep("paillier", generate(session.parameters(Encrypted).key_bits).to_bytes())
-    return PrivateKey.from_bytes(stored)
+        stored = session.keep("paillier", generate(session.parameters(Encrypted).key_bits, session.shortest_key).to_bytes())
+    return PrivateKey.from_bytes(stored, session.shortest_key)
 
 
 def peer_key(session: Session, holder: str) -> PublicKey:
     """The holder's public key, checked."""
-    key = PublicKey.from_bytes(session.scalar(session.receive("public_key", holder), "key"))
+    key = PublicKey.from_bytes(session.scalar(session.receive("public_key", holder), "key"), session.shortest_key)
     least = session.parameters(Encrypted).key_bits
     if key.bits < least:
         raise WrongLength(f"A key of {key.bits} bits instead of {least}.", party=holder)

@@ -96,7 +96,7 @@ def _decryption_key(session: Session, keeping: Keeping, series: str) -> PublicKe
         key = keeping.private_key(series, bits).public
         session.send("decryption_key", key=key.to_bytes())
     else:
-        key = PublicKey.from_bytes(session.scalar(session.receive("decryption_key", query.decryptor), "key"))
+        key = PublicKey.from_bytes(session.scalar(session.receive("decryption_key", query.decryptor), "key"), session.shortest_key)
         if key.bits < bits:
             raise BadDeposit(f"A key of {key.bits} bits instead of {bits}.", party=query.decryptor)
     keeping.keep_public(series, key)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tombolo.fl_tasks.crypto import ristretto
-from tombolo.fl_tasks.crypto.paillier import PrivateKey, PublicKey, generate
+from tombolo.fl_tasks.crypto.paillier import MIN_BITS, PrivateKey, PublicKey, generate
 from tombolo.fl_tasks.crypto.prf import Prf
 from tombolo.fl_tasks.protocols.lending_query.errors import NoIndex
 from tombolo.fl_tasks.protocols.lending_query.terms import QueryTerms
@@ -32,14 +32,14 @@ class Epoch:
 
 
 class Keeping:
-    """A party's lasting memory of the lending query."""
+    """A party's lasting memory of the lending query; keys of fewer bits than ``shortest_key`` are refused."""
 
-    def __init__(self, history: PrivateArea) -> None:
-        self.area = history.area("lending")
+    def __init__(self, history: PrivateArea, shortest_key: int = MIN_BITS) -> None:
+        self.area, self._shortest = history.area("lending"), shortest_key
 
     @classmethod
     def of(cls, session: Session) -> Keeping:
-        return cls(session.history)
+        return cls(session.history, session.shortest_key)
 
     # -- exponents and keys ---------------------------------------------------------------------------------------------------
 
@@ -55,8 +55,8 @@ class Keeping:
         """The decryptor's key pair of a series, made at first use."""
         stored = self.area.get(f"paillier/{series}")
         if stored is None:
-            stored = self.area.keep(f"paillier/{series}", generate(bits).to_bytes())
-        return PrivateKey.from_bytes(stored)
+            stored = self.area.keep(f"paillier/{series}", generate(bits, self._shortest).to_bytes())
+        return PrivateKey.from_bytes(stored, self._shortest)
 
     def keep_public(self, series: str, key: PublicKey) -> None:
         self.area.keep(f"public/{series}", key.to_bytes())
@@ -65,7 +65,7 @@ class Keeping:
         stored = self.area.get(f"public/{series}")
         if stored is None:
             raise NoIndex(f"Series {series}.")
-        return PublicKey.from_bytes(stored)
+        return PublicKey.from_bytes(stored, self._shortest)
 
     # -- indexes --------------------------------------------------------------------------------------------------------------
 

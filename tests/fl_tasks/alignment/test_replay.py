@@ -86,7 +86,7 @@ def send(self, *words):
         os.kill(os.getpid(), signal.SIGKILL)
 
 Exchange.send = send
-align(PartyContext.open("trial", settings), run, Wait(math.inf), progress=lambda _: None)
+align(PartyContext.open("trial", settings, 1024), run, Wait(math.inf), progress=lambda _: None)
 """
 
 

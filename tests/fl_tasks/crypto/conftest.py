@@ -1,17 +1,14 @@
-"""Keys for the tests of the cryptographic kernels: small ones by the switch that production refuses."""
-
-import os
+"""Keys for the tests of the cryptographic kernels: shorter than production accepts."""
 
 import pytest
 
-os.environ["TOMBOLO_TEST_KEYS"] = "1"
+from tests.federation import TEST_BITS
+from tombolo.fl_tasks.crypto.paillier import generate
 
 
 @pytest.fixture(scope="session")
 def private():
-    from tombolo.fl_tasks.crypto.paillier import generate
-
-    return generate(1024)
+    return generate(TEST_BITS, shortest=TEST_BITS)
 
 
 @pytest.fixture(scope="session")
@@ -21,6 +18,4 @@ def public(private):
 
 @pytest.fixture(scope="session")
 def other():
-    from tombolo.fl_tasks.crypto.paillier import generate
-
-    return generate(1024)
+    return generate(TEST_BITS, shortest=TEST_BITS)

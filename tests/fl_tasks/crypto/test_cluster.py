@@ -17,7 +17,7 @@ from distributed.protocol import pickle as travelling
 from typer.testing import CliRunner
 
 from tests.cluster import Cluster, certificates, until
-from tests.federation import Federation, quiet
+from tests.federation import TEST_BITS, Federation, quiet
 from tests.fl_tasks.protocols.linear import test_programs as test_linear
 from tests.fl_tasks.protocols.secureboost.parties import blocks, layout, sample, train
 from tests.fl_tasks.protocols.secureboost.test_training import same
@@ -178,7 +178,7 @@ def secrets_of(fed: Federation, holder: str) -> tuple[PrivateKey, dict[str, byte
         secrets |= {f"{party} seed {number}": bytes.fromhex(seed) for number, seed in enumerate(shared)}
     stored = fed.context(holder).run_area("run-1").area("train").get("paillier")
     assert stored is not None and all(len(secret) >= 32 for secret in secrets.values())
-    return PrivateKey.from_bytes(stored), secrets
+    return PrivateKey.from_bytes(stored, TEST_BITS), secrets
 
 
 def test_without_a_certificate_nobody_gets_in(cluster, monkeypatch):

@@ -1,14 +1,11 @@
 """Paillier keys: size and form rules, wire form, and interoperability with python-paillier."""
 
-import os
-import subprocess
-import sys
-
 import gmpy2
 import phe
 import pytest
 from gmpy2 import mpz
 
+from tests.federation import TEST_BITS
 from tombolo.fl_tasks.crypto.errors import InvalidCiphertext, MalformedKey, WeakKey
 from tombolo.fl_tasks.crypto.paillier import PrivateKey, PublicKey, generate
 from tombolo.fl_tasks.crypto.vector import CipherVector, decrypt, encrypt
@@ -21,9 +18,9 @@ KNOWN = (
 
 
 def test_generated_key_suits_short_exponents():
-    key = generate(1024)
+    key = generate(TEST_BITS, TEST_BITS)
     p, q = int(key._p), int(key._q)
-    assert key.public.bits == 1024
+    assert key.public.bits == TEST_BITS
     assert p % 4 == q % 4 == 3
     assert gmpy2.gcd(p - 1, q - 1) == 2
     assert gmpy2.is_prime(p)
@@ -38,7 +35,7 @@ def test_default_key_is_2048_bits_and_works():
 
 
 def test_known_answer():
-    key = PrivateKey.from_bytes(bytes.fromhex(KNOWN))
+    key = PrivateKey.from_bytes(bytes.fromhex(KNOWN), TEST_BITS)
     n = int(key.public.n)
     for message, r in ((0, 2), (1, 3), (n - 1, 12345), (42, n - 2)):
         ciphertext = pow(n + 1, message, n * n) * pow(r, n, n * n) % (n * n)
@@ -47,13 +44,13 @@ def test_known_answer():
 
 
 def test_wire_form_round_trip(private):
-    assert PublicKey.from_bytes(private.public.to_bytes()) == private.public
-    assert PrivateKey.from_bytes(private.to_bytes()).public == private.public
+    assert PublicKey.from_bytes(private.public.to_bytes(), TEST_BITS) == private.public
+    assert PrivateKey.from_bytes(private.to_bytes(), TEST_BITS).public == private.public
     assert "_p" not in repr(private)
     assert str(int(private._p)) not in repr(private)
 
 
-@pytest.mark.parametrize("bits", [512, 1008, 5120])
+@pytest.mark.parametrize("bits", [512, 2040, 5120])
 def test_absurd_sizes_are_refused(bits):
     with pytest.raises(WeakKey, match="TMB-CRYPTO-001"):
         generate(bits)
@@ -69,10 +66,10 @@ def test_malformed_moduli_are_refused(private):
     threefold = n - n % 3
     for bad in (n + 1, threefold if threefold % 2 else threefold - 3):
         with pytest.raises(MalformedKey):
-            PublicKey(bad)
+            PublicKey(bad, TEST_BITS)
     for bad in (prime, p * p):
         with pytest.raises((MalformedKey, WeakKey)):
-            PublicKey.from_bytes(b"\x01" + bad.to_bytes((bad.bit_length() + 7) // 8, "big"))
+            PublicKey.from_bytes(b"\x01" + bad.to_bytes((bad.bit_length() + 7) // 8, "big"), TEST_BITS)
 
 
 @pytest.mark.parametrize("data", [b"", b"\x01", b"\x02" + b"\xff" * 128, b"\x01\x00" + b"\xff" * 128])
@@ -85,7 +82,7 @@ def test_private_key_must_be_two_primes(private):
     p, q = int(private._p), int(private._q)
     for bad in ((p, p), (p, q + 2), (1, p * q), (p * q, 1)):
         with pytest.raises(MalformedKey):
-            PrivateKey(*bad)
+            PrivateKey(*bad, TEST_BITS)
     for data in (b"", private.to_bytes()[:-1], b"\x01" + private.to_bytes()[1:], b"\x81" + b"\xff" * 4096):
         with pytest.raises(MalformedKey):
             PrivateKey.from_bytes(data)
@@ -106,43 +103,25 @@ def test_python_paillier_reads_ours_and_we_read_theirs(private):
 
 
 def test_python_paillier_keys_are_taken_over():
-    _, theirs = phe.generate_paillier_keypair(n_length=1024)
-    key = PrivateKey.from_phe(theirs)
+    _, theirs = phe.generate_paillier_keypair(n_length=TEST_BITS)
+    key = PrivateKey.from_phe(theirs, TEST_BITS)
     assert int(key.public.n) == theirs.public_key.n
     assert theirs.raw_decrypt(int(encrypt(key.public, [31]).values()[0])) == 31
 
 
-PROGRAM = """
-from tombolo.fl_tasks.crypto.errors import WeakKey
-from tombolo.fl_tasks.crypto.paillier import PublicKey
-try:
-    PublicKey.from_bytes(bytes.fromhex("{key}"))
-except WeakKey as error:
-    print(error.code)
-else:
-    print("accepted")
-"""
-
-
-@pytest.mark.parametrize(
-    ("environment", "expected"),
-    [
-        ({}, "TMB-CRYPTO-001"),
-        ({"TOMBOLO_TEST_KEYS": "1"}, "TMB-CRYPTO-001"),
-        ({"PYTEST_VERSION": "9"}, "TMB-CRYPTO-001"),
-        ({"TOMBOLO_TEST_KEYS": "1", "PYTEST_VERSION": "9"}, "accepted"),
-    ],
-)
-def test_small_keys_need_the_switch_and_a_test_run(private, environment, expected):
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "TOMBOLO", "COV"))}
-    clean["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
-    command = [sys.executable, "-c", PROGRAM.format(key=private.public.to_bytes().hex())]
-    done = subprocess.run(command, env=clean | environment, capture_output=True, text=True, check=True, timeout=60)
-    assert done.stdout.strip() == expected
-
-
-def test_without_the_switch_small_keys_are_refused_here_too(private, monkeypatch):
-    data = private.to_bytes()
-    monkeypatch.delenv("TOMBOLO_TEST_KEYS")
-    with pytest.raises(WeakKey):
-        PrivateKey.from_bytes(data)
+def test_short_keys_are_refused_unless_the_caller_accepts_them(private):
+    """Own or a peer's, and in a test run as anywhere: only what is handed in counts."""
+    p, q, n = int(private._p), int(private._q), int(private.public.n)
+    for short in (
+        lambda *shortest: generate(TEST_BITS, *shortest),
+        lambda *shortest: PrivateKey(p, q, *shortest),
+        lambda *shortest: PrivateKey.from_bytes(private.to_bytes(), *shortest),
+        lambda *shortest: PrivateKey.from_phe(private.to_phe(), *shortest),
+        lambda *shortest: PublicKey(n, *shortest),
+        lambda *shortest: PublicKey.from_bytes(private.public.to_bytes(), *shortest),
+    ):
+        with pytest.raises(WeakKey, match="TMB-CRYPTO-001"):
+            short()
+        with pytest.raises(WeakKey):
+            short(TEST_BITS + 1)
+        short(TEST_BITS)

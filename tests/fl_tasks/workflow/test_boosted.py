@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.federation import federation
+from tests.federation import TEST_BITS, federation
 from tests.fl_tasks.workflow.trained import settle
 from tombolo.fl_tasks.learning.links import sigmoid
 from tombolo.fl_tasks.learning.metrics import measure
@@ -46,12 +46,12 @@ def sample(seed: int, classes: int = 2) -> dict[str, pa.Table]:
     return tables
 
 
-def boosted(root: Path, classes: int = 2, **boosting):
+def boosted(root: Path, classes: int = 2, key_bits: int = TEST_BITS, **boosting):
     """A clinic, a lab and a bank that agreed on boosted trees."""
     tables = sample(1, classes)
     boosting |= {"weight": "w"} | ({"objective": "softmax", "classes": classes} if classes > 2 else {})
     task = {"protocol": "secureboost", "label": {"column": "label"}, "boosting": boosting}
-    task["parameters"] = {"key_bits": 1024, "rounds": 4, "depth": 3, "bins": 8, "test_fraction": 0.3}
+    task["parameters"] = {"key_bits": key_bits, "rounds": 4, "depth": 3, "bins": 8, "test_fraction": 0.3}
     roles = {"clinic": "guest", "lab": "host", "bank": "host"}
     return federation(
         root,

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from tests.federation import Federation, federation
+from tests.federation import TEST_BITS, Federation, federation
 from tests.fl_tasks.workflow.trained import sample
 from tests.fl_tasks.workflow.trained import settle as point
 from tombolo.fl_tasks.learning.links import sigmoid
@@ -31,13 +31,13 @@ from tombolo.fl_tasks.workflow.validate import validate
 PARTIES = ("clinic", "lab", "bank")
 
 
-def agreed(root: Path, engine: str = "paillier", **terms) -> Federation:
+def agreed(root: Path, engine: str = "paillier", key_bits: int = TEST_BITS, **terms) -> Federation:
     """A clinic, a lab and a bank that agreed on a network; with a notary where somebody deals."""
     tables, _ = sample(1)
     task = {"protocol": "vertical-mlp", "label": {"column": "label"}, "network": {"bottom": 3, "hidden": [1]}}
     waivers = {"split": [SPLIT_WAIVER], "dealer": [DEALER_WAIVER]}
     task |= {"engine": engine, "waivers": waivers.get(engine, [])}
-    keys = {"key_bits": 1024} if engine == "paillier" else {}
+    keys = {"key_bits": key_bits} if engine == "paillier" else {}
     task["parameters"] = {**keys, "rounds": 4, "step": 1.0, "test_fraction": 0.3}
     roles = {"clinic": "guest", "lab": "host", "bank": "host"}
     roles |= {"notary": "arbiter"} if engine == "dealer" else {}

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tests.federation import Federation
 from tests.fl_tasks.workflow.trained import trained
+from tombolo.fl_tasks.crypto.paillier import MIN_BITS
 from tombolo.fl_tasks.workflow.evaluate import evaluate
 from tombolo.fl_tasks.workflow.publish import publish
 from tombolo.fl_tasks.workflow.settle import settle
@@ -19,7 +20,7 @@ RUN = "run-1"
 
 def settled(root: Path, **terms: object) -> Federation:
     """Run ``run-1`` of a clinic, a lab and a notary, from the invitation to its block."""
-    made = trained(root, "clinic", "lab", **terms)
+    made = trained(root, "clinic", "lab", key_bits=MIN_BITS, **terms)
     for stage in (evaluate, publish, settle):
         made.stage(stage, RUN)
     return made

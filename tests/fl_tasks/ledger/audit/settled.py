@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from tests.federation import Federation, federation
 from tombolo.agreements.settings import PartySettings
+from tombolo.fl_tasks.crypto.paillier import MIN_BITS
 from tombolo.fl_tasks.ledger.audit.findings import Audit
 from tombolo.fl_tasks.ledger.audit.source import StoreSource
 from tombolo.fl_tasks.ledger.audit.verify import verify_store
@@ -22,7 +23,7 @@ from tombolo.storage.identity import PartyKeys
 def settled(root: Path, runs: int = 2, **terms: object) -> Federation:
     """A clinic, a lab and a notary that joined and settled this many runs."""
     table = pa.table({"id": pa.array([f"p{number}" for number in range(30)]), "x": np.arange(30.0)})
-    made = federation(root, {"clinic": table, "lab": table}, **terms)
+    made = federation(root, {"clinic": table, "lab": table}, key_bits=MIN_BITS, **terms)
     for number in range(1, runs + 1):
         made.stage(settle, made.start(f"run-{number}"))
     return made

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -53,7 +52,7 @@ def send(self, *words):
 
 Exchange.send = send
 work = getattr(import_module("tombolo.fl_tasks.workflow." + stage), stage)
-work(PartyContext.open("trial", settings), run, Wait(math.inf), progress=lambda _: None)
+work(PartyContext.open("trial", settings, 1024), run, Wait(math.inf), progress=lambda _: None)
 """
 
 
@@ -125,12 +124,12 @@ def test_kill_9_at_every_message(tmp_path, victim, moment):
 
 def killed_at_every_message(fed: Federation, victim: str, stage: str, run: str, moment: str) -> int:
     """How many processes it took."""
-    others, environment = [one for one in fed.parties if one != victim], {**os.environ, "PYTHONPATH": str(ROOT)}
+    others = [one for one in fed.parties if one != victim]
     with ThreadPoolExecutor(len(others)) as pool:
         results = [pool.submit(STAGES[stage], fed.context(one), run, FOREVER, progress=quiet) for one in others]
         for sends in count(1):
             words = [sys.executable, "-c", KILLED, str(fed.settings(victim)), stage, run, str(sends), moment]
-            status = subprocess.run(words, timeout=60, check=False, cwd=ROOT, env=environment).returncode
+            status = subprocess.run(words, timeout=60, check=False, cwd=ROOT).returncode
             if status != -signal.SIGKILL:
                 break
         if status != 0:  # its peers must not wait for ever

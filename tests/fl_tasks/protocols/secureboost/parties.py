@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from tests.federation import FOREVER, Federation, federation, quiet
+from tests.federation import FOREVER, TEST_BITS, Federation, federation, quiet
 from tombolo.fl_tasks.learning.trees.boosting import Pooled, plan_of, train_pooled
 from tombolo.fl_tasks.learning.trees.records import kept
 from tombolo.fl_tasks.protocols.secureboost import programs as secureboost
@@ -32,7 +32,7 @@ def sample(
 def layout(tmp_path, hosts: int = 2, boosting: dict[str, Any] | None = None, leaf_rows: int = 4, **parameters: Any) -> Federation:
     parties = NAMES[: hosts + 1]
     task = {"protocol": "secureboost", "label": {"column": "label"}, "boosting": boosting or {}}
-    task["parameters"] = {"key_bits": 1024, "rounds": {"default": 3, "min": 1, "max": 50}, "depth": 3, **parameters}
+    task["parameters"] = {"key_bits": TEST_BITS, "rounds": {"default": 3, "min": 1, "max": 50}, "depth": 3, **parameters}
     roles = {party: "guest" if party == "clinic" else "host" for party in parties}
     limits = {"minimum_leaf_rows": leaf_rows, "minimum_bin_rows": 1}
     return federation(tmp_path, dict.fromkeys(parties, STUB), roles, task=task, limits=limits)

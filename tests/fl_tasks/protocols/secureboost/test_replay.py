@@ -14,6 +14,7 @@ import pytest
 from tests.federation import quiet
 from tests.fl_tasks.protocols.secureboost.parties import blocks, grown, layout, pooled, sample
 from tests.fl_tasks.workflow.test_boosted import PARTIES, boosted
+from tombolo.fl_tasks.crypto.paillier import MIN_BITS
 from tombolo.fl_tasks.learning.trees.reference import boosted as pooled_totals
 from tombolo.fl_tasks.models.reading import part_of_run
 from tombolo.fl_tasks.models.reference import LabelledRows, Pooled
@@ -53,14 +54,13 @@ def test_stopped_at_every_wait(tmp_path, classes, hosts):
 @pytest.mark.parametrize("victim", ["clinic", "lab"])
 def test_kill_9_in_the_second_tree(tmp_path, victim):
     """Processes of their own, one killed and begun anew: the model is the one that XGBoost makes of the same bins."""
-    made = boosted(tmp_path)
+    made = boosted(tmp_path, key_bits=MIN_BITS)
     invite(made.context("clinic"), "run-1", "train", {})
 
     def start(party: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "tombolo.cli.simulation.party", str(made.settings(party)), "trial", "run-1"]
         with open(tmp_path / f"{party}.log", "ab") as log:
-            environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-            return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log, env=environment, cwd=ROOT)
+            return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log, cwd=ROOT)
 
     processes = {party: start(party) for party in PARTIES}
     try:

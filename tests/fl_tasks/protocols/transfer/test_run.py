@@ -16,6 +16,7 @@ import pytest
 
 from tests.fl_tasks.protocols.transfer.clinics import layout, tables
 from tests.fl_tasks.workflow.trained import settle as point
+from tombolo.fl_tasks.crypto.paillier import MIN_BITS
 from tombolo.fl_tasks.learning.links import sigmoid
 from tombolo.fl_tasks.learning.metrics import classification
 from tombolo.fl_tasks.models.reading import part_of_run
@@ -41,7 +42,7 @@ def scores_of(fed, run, table):
 
 
 def test_a_whole_run(tmp_path):
-    fed = layout(tmp_path, terms={"components": 3, "width": 3}, test_fraction=0.3)
+    fed = layout(tmp_path, terms={"components": 3, "width": 3}, test_fraction=0.3, key_bits=MIN_BITS)
     run = fed.start()
     fed.stage(validate, run)
     aligned = fed.stage(align, run)
@@ -78,14 +79,13 @@ def test_a_whole_run(tmp_path):
 @pytest.mark.parametrize("victim", ["hospital", "practice"])
 def test_kill_9_in_the_second_round(tmp_path, victim):
     """Processes of their own, one killed and begun anew: scores are those of the plain form."""
-    fed = layout(tmp_path)
+    fed = layout(tmp_path, key_bits=MIN_BITS)
     invite(fed.context("hospital"), "run-1", "train", {})
 
     def start(party: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "tombolo.cli.simulation.party", str(fed.settings(party)), "trial", "run-1"]
         with open(tmp_path / f"{party}.log", "ab") as log:
-            environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-            return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log, env=environment, cwd=ROOT)
+            return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log, cwd=ROOT)
 
     processes = {party: start(party) for party in fed.parties}
     try:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from tests.federation import FOREVER, Federation, federation, quiet
+from tests.federation import FOREVER, TEST_BITS, Federation, federation, quiet
 from tombolo.fl_tasks.learning.nets.towers import Towers
 from tombolo.fl_tasks.learning.terms import NetworkTerms
 from tombolo.fl_tasks.learning.vertical.block import Block
@@ -30,7 +30,7 @@ def layout(
     task = {"protocol": "vertical-mlp", "label": {"column": "label"}, "network": {"bottom": 3, "hidden": [2], **(network or {})}}
     waivers = {"split": [SPLIT_WAIVER], "dealer": [DEALER_WAIVER]}
     task |= {"engine": engine, "waivers": waivers.get(engine, [])}
-    keys = {"key_bits": 1024} if engine == "paillier" else {}
+    keys = {"key_bits": TEST_BITS} if engine == "paillier" else {}
     task["parameters"] = {**keys, "rounds": {"default": 2, "min": 1, "max": 200}, "step": 0.5, **parameters}
     roles = {party: "guest" if party == "clinic" else "host" for party in parties}
     roles |= {"notary": "arbiter"} if engine == "dealer" else {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tests.federation import TEST_BITS
 from tombolo.fl_tasks.crypto.packing import pack, unpack
 from tombolo.fl_tasks.crypto.paillier import generate
 from tombolo.fl_tasks.crypto.prf import Prf
@@ -55,7 +56,7 @@ def test_both_shares_move_w_by_the_step():
     ],
 )
 def test_the_largest_sums_fit_their_slots(slot, largest, bits):
-    public = generate(1024).public
+    public = generate(TEST_BITS, TEST_BITS).public
     value = int(largest) << bits
     plain = [value, -value, 0, value]
     assert unpack(pack(plain, slot, public), slot, 4, public) == plain

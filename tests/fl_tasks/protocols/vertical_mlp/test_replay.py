@@ -14,6 +14,7 @@ import pytest
 from tests.federation import quiet
 from tests.fl_tasks.protocols.vertical_mlp.parties import begun, blocks, drawn, layout, sample, whole
 from tests.fl_tasks.workflow.test_neural import agreed
+from tombolo.fl_tasks.crypto.paillier import MIN_BITS
 from tombolo.fl_tasks.models.reading import part_of_run
 from tombolo.fl_tasks.protocols.vertical_mlp import dealt as on_shares
 from tombolo.fl_tasks.protocols.vertical_mlp import encrypted as neural
@@ -57,14 +58,13 @@ def test_stopped_at_every_wait(tmp_path, engine, protocol):
 )
 def test_kill_9_in_the_second_round(tmp_path, engine, victim):
     """Processes of their own, one killed and begun anew: the run settles with nothing unmatched, and the parts fit each other."""
-    made = agreed(tmp_path, engine)
+    made = agreed(tmp_path, engine, MIN_BITS)
     invite(made.context("clinic"), "run-1", "train", {})
 
     def start(party: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "tombolo.cli.simulation.party", str(made.settings(party)), "trial", "run-1"]
         with open(tmp_path / f"{party}.log", "ab") as log:
-            environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-            return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log, env=environment, cwd=ROOT)
+            return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log, cwd=ROOT)
 
     processes = {party: start(party) for party in made.parties}
     try:
