@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
-from pkgutil import walk_packages
 from typing import Annotated
 
 import typer
-
-PACKAGES = ("storage", "contracts", "fl_tasks", "operators")
 
 
 def errors(out: Annotated[Path, typer.Option(help="Markdown file to write.")] = Path("docs/errors.md")) -> None:
@@ -19,17 +15,10 @@ def errors(out: Annotated[Path, typer.Option(help="Markdown file to write.")] = 
 
 
 def page() -> str:
-    """The Markdown page; imports every module that can define an error."""
-    from tombolo.storage.errors import REGISTRY
+    """The Markdown page; imports every module that defines an error."""
+    from tombolo.storage.errors import homes, known
 
-    for package in PACKAGES:
-        for module in walk_packages(import_module(package).__path__, f"{package}."):
-            import_module(module.name)
-    rows = [
-        f"| `{code}` | {one.cause} | {one.remedy} |"
-        for code, one in sorted(REGISTRY.items())
-        if not one.__module__.startswith("tests")
-    ]
+    rows = [f"| `{code}` | {one.cause} | {one.remedy} |" for code in sorted(homes()) if (one := known(code))]
     head = (
         "# Errors\n\nEvery failure that Tombolo raises on purpose has a code, a cause and a remedy; the text adds the party,\n"
         "the step and details, never a data value, a key or a secret. `tombolo errors` writes this page.\n\n"

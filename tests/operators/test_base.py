@@ -12,6 +12,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from tests.federation import federation
 from tombolo.fl_tasks.crypto.errors import InvalidCiphertext, WorkersLost
 from tombolo.operators.base import ERROR_KEY, FederatedOperator
+from tombolo.storage.errors import homes, known
 
 
 class Failing(FederatedOperator):
@@ -42,4 +43,10 @@ def test_what_may_pass_by_itself_is_tried_again(tmp_path, monkeypatch, error, co
         Failing(task_id="failing", error=error).execute(context)
     assert isinstance(caught.value, AirflowFailException) is not again
     assert code in str(caught.value) and "Ada" not in str(caught.value)
-    assert pushed[ERROR_KEY]["code"] == code and pushed[ERROR_KEY]["step"] == "train"
+    left = {"party": "clinic", "step": "train", "code": code, "cause": known(code).cause, "by": "clinic"}
+    assert pushed[ERROR_KEY] == left
+
+
+def test_what_is_transient_is_said_by_the_error():
+    again = [code for code in homes() if known(code).transient]
+    assert sorted(again) == ["TMB-CRYPTO-011", "TMB-STORE-004", "TMB-TASK-001"]
