@@ -214,8 +214,11 @@ def _heard(context: PartyContext, noted: RunRecord, artifacts: list[Artifact], p
 
 def _ending(failure: Failure, party: str) -> str:
     """How a run ended at a party that failed, or that stopped since another one failed."""
-    where = f" at {failure.step}" if failure.step else ""
-    return f"failed{where}" if failure.party == party else f"stopped: {failure.party} failed{where}"
+    failed = f"failed at {failure.step}" if failure.step else "failed"
+    if failure.party == party:
+        return failed
+    said = "" if failure.by == failure.party else "it says that " if failure.by == party else f"{failure.by} says that "
+    return f"stopped: {said}{failure.party} {failed}"
 
 
 def _expired(context: PartyContext, noted: RunRecord, at: str) -> bool:
