@@ -33,7 +33,9 @@ class AbortOperator(FederatedOperator):
         from tombolo.fl_tasks.workflow.abort import give_up
 
         told = give_up(party, run, self._failure(context, party.me))
-        raise AirflowFailException(f"{told} Remedy: {told.remedy} The peers have been told.")
+        text = f"{told} Remedy: {told.remedy} The peers have been told."
+        self.log.error("%s", text)
+        raise AirflowFailException(text)
 
     def _failure(self, context: Context, me: str) -> Failure:
         """What a failed task left behind, one of this party's own rather than a peer's.
