@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
-from pkgutil import walk_packages
 from typing import Annotated
 
 import typer
-
-PACKAGES = ("tombolo.storage", "tombolo.agreements", "tombolo.fl_tasks", "tombolo.operators")
 
 
 def errors(out: Annotated[Path, typer.Option(help="Markdown file to write.")] = Path("docs/errors.md")) -> None:
@@ -19,17 +15,10 @@ def errors(out: Annotated[Path, typer.Option(help="Markdown file to write.")] = 
 
 
 def page() -> str:
-    """The Markdown page; imports every module that can define an error."""
-    from tombolo.storage.errors import REGISTRY
+    """The Markdown page; imports every module that defines an error."""
+    from tombolo.storage.errors import homes, known
 
-    for package in PACKAGES:
-        for module in walk_packages(import_module(package).__path__, f"{package}."):
-            import_module(module.name)
-    rows = [
-        f"| `{code}` | {one.cause} | {one.remedy} |"
-        for code, one in sorted(REGISTRY.items())
-        if not one.__module__.startswith("tests")
-    ]
+    rows = [f"| `{code}` | {one.cause} | {one.remedy} |" for code in sorted(homes()) if (one := known(code))]
     head = (
         "# Errors\n\nThis page is for everybody who meets an error code. After reading a line, you know what\n"
         "happened and what to do.\n\n"

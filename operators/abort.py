@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.exceptions import AirflowFailException
 
 from tombolo.operators.base import ERROR_KEY, FederatedOperator
-from tombolo.storage.errors import REGISTRY, CodedError
+from tombolo.storage.errors import Failure
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class AbortOperator(FederatedOperator):
-    """Runs when a task before it has finally failed: publishes the signed abort with that task's code, then fails itself.
+    """Runs when a task before it has finally failed: publishes what that task left behind, signed, then fails itself with it.
 
     Skipped in a run that goes well, so the run's state is that of its last task.
     """
@@ -31,18 +31,25 @@ class AbortOperator(FederatedOperator):
 
     def work(self, party: PartyContext, run: str, wait: Wait, progress: Progress, context: Context) -> None:
         """Publish the failed task's abort; always fails."""
-        from tombolo.fl_tasks.workflow.abort import TaskFailed, abort
+        from tombolo.fl_tasks.workflow.abort import give_up
 
-        upstream = sorted(self.upstream_task_ids)
-        records = [one for one in context["ti"].xcom_pull(task_ids=upstream, key=ERROR_KEY) or [] if one]
-        error = coded(records[0]) if records else TaskFailed(party=party.me)
-        code = abort(party, run, error, step=error.step)
-        raise AirflowFailException(f"{code}: the peers have been told")
+        told = give_up(party, run, self._failure(context, party.me))
+        text = f"{told} Remedy: {told.remedy} The peers have been told."
+        self.log.error("%s", text)
+        raise AirflowFailException(text)
 
+    def _failure(self, context: Context, me: str) -> Failure:
+        """What a failed task left behind, one of this party's own rather than a peer's.
 
-def coded(record: dict[str, Any]) -> CodedError:
-    """The error of a failed task, from what the task left behind."""
-    import tombolo.fl_tasks.workflow.validate  # noqa: F401 - all stages define their codes when imported
-    from tombolo.fl_tasks.workflow.abort import TaskFailed
+        A task that was cancelled, killed or ran out of time leaves nothing; what is known of it is its name.
+        """
+        from tombolo.fl_tasks.runtime.aborts import TaskFailed
 
-    return REGISTRY.get(record["code"], TaskFailed)(party=record["party"], step=record["step"])
+        ti, upstream = context["ti"], sorted(self.upstream_task_ids)
+        left = [Failure(**one) for one in ti.xcom_pull(task_ids=upstream, key=ERROR_KEY) or [] if one]
+        if left:
+            own = next((one for one in left if one.party in ("", me)), left[0])
+            return Failure(own.party or me, own.step, own.code, own.cause, own.by or me)
+        states = ti.get_task_states(dag_id=ti.dag_id, task_ids=upstream, run_ids=[ti.run_id]).get(ti.run_id, {})
+        failed = next((task for task in upstream if states.get(task) == "failed"), "")
+        return TaskFailed(step=failed.split(".")[0]).failure(me)

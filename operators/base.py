@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from tombolo.fl_tasks.runtime.waiting import Wait, Waiting
 
 ERROR_KEY = "error"
-TRANSIENT = frozenset({"TMB-STORE-004", "TMB-CRYPTO-011"})
 _AFTER_DEADLINE = timedelta(minutes=5)
 
 
@@ -30,6 +29,7 @@ class UnexpectedFailure(CodedError):
     code = "TMB-TASK-001"
     cause = "A task failed in a way that nobody foresaw."
     remedy = "Its log names the place in the code; the task is tried again."
+    transient = True
 
 
 class FederatedOperator(BaseOperator):
@@ -40,9 +40,8 @@ class FederatedOperator(BaseOperator):
     :param kind: ``train`` or ``predict``
 
     A subclass implements :meth:`work`. Every call replays the stage from its last checkpoint, so a retry, a resumed wait and a
-    cleared task are all the same thing. Errors with a code fail the task at once, since trying again would give them again;
-    an unreachable store, workers that died and anything unforeseen are retried. In a run that goes on without this party the
-    task is skipped.
+    cleared task are all the same thing. An error with a code fails the task at once, since trying again would give it again,
+    unless it is transient, as one that nobody foresaw may be. In a run that goes on without this party the task is skipped.
     """
 
     template_fields: Sequence[str] = ("agreement", "run_id")
@@ -68,8 +67,10 @@ class FederatedOperator(BaseOperator):
         from tombolo.fl_tasks.runtime.context import Absent, PartyContext
         from tombolo.fl_tasks.runtime.waiting import Wait, Waiting
 
+        me = ""
         try:
             party = PartyContext.open(self.agreement)
+            me = party.me
             run = run_name(self.run_id, self.kind)
             return self.work(party, run, Wait(party.party_settings.inline_seconds), self._progress(context), context)
         except Waiting as waiting:
@@ -77,12 +78,12 @@ class FederatedOperator(BaseOperator):
         except Absent as absent:
             raise AirflowSkipException(str(absent)) from None
         except CodedError as error:
-            fail(error.at(step=self.stage), context, retry=error.code in TRANSIENT)
+            fail(error.at(step=self.stage), context, me)
         except AirflowException:
             raise
         except Exception as error:  # its text may hold a data value, so only its kind and place are told
             self.log.error("%s", "".join(traceback.format_tb(error.__traceback__)))
-            fail(UnexpectedFailure(f"{type(error).__name__} in {_place(error)}.", step=self.stage), context, retry=True)
+            fail(UnexpectedFailure(f"{type(error).__name__} in {_place(error)}.", step=self.stage), context, me)
 
     def _defer(self, waiting: Waiting, run: str) -> None:
         """Free the worker until the artifact or an abort is there; past the deadline the replay itself says who was silent."""
@@ -114,11 +115,12 @@ class FederatedOperator(BaseOperator):
         return report
 
 
-def fail(error: CodedError, context: Context, retry: bool = False) -> NoReturn:
-    """Log a coded error, leave it for :class:`AbortOperator`, and fail the task; for good, unless a retry may help."""
-    context["ti"].xcom_push(key=ERROR_KEY, value={"code": error.code, "party": error.party, "step": error.step})
+def fail(error: CodedError, context: Context, me: str = "") -> NoReturn:
+    """Log a coded error, leave what peers may know of it for :class:`AbortOperator`, and fail the task; for good, unless the error
+    is transient. ``me`` is this party, empty where the task does not know it."""
+    context["ti"].xcom_push(key=ERROR_KEY, value=error.failure(me).document())
     logging.getLogger("tombolo").error("%s", error)
-    raise (AirflowException if retry else AirflowFailException)(str(error)) from None
+    raise (AirflowException if error.transient else AirflowFailException)(str(error)) from None
 
 
 def _place(error: BaseException) -> str:

@@ -67,6 +67,7 @@ class MalformedPacking(CodedError):
 
 class WorkersLost(CodedError):
     code = "TMB-CRYPTO-011"
+    transient = True
     cause = "The processes, or the cluster, that ciphertext work was given to cannot be reached or have died."
     remedy = "See that they run and have memory enough (executor and workers in the party settings); the task is tried again."
 

@@ -16,12 +16,12 @@ from tombolo.agreements.settings import AgreementSettings, PartySettings
 from tombolo.agreements.terms import Terms
 from tombolo.fl_tasks.crypto.paillier import MIN_BITS
 from tombolo.fl_tasks.crypto.prf import Prf
-from tombolo.fl_tasks.runtime.aborts import published_abort
+from tombolo.fl_tasks.runtime.aborts import ended_by, heard_abort
 from tombolo.fl_tasks.runtime.session import Progress, Secrets, Session, log_progress
 from tombolo.fl_tasks.runtime.waiting import Wait, Watch
 from tombolo.storage.books import Books
 from tombolo.storage.canonical import parse
-from tombolo.storage.errors import CodedError
+from tombolo.storage.errors import CodedError, Failure
 from tombolo.storage.exchange import Exchange, Peer, Self
 from tombolo.storage.identity import PartyKeys, SealKey, UnsealKey, decode_key
 from tombolo.storage.ledger.blocks import Blocks
@@ -31,6 +31,9 @@ from tombolo.storage.roles import AGGREGATOR, CLIENT, INITIATORS
 from tombolo.storage.schema import MessageSet
 from tombolo.storage.stores.base import Store
 from tombolo.storage.stores.opening import open_store
+
+GIVEN_UP = "given-up"
+"""The name in a run's private area under which a party keeps why it gave the run up."""
 
 
 class NotJoined(CodedError):
@@ -228,7 +231,18 @@ class PartyContext:
         return Watch(wait, deadline or usual, expires, self.run_area(run), lambda: self.aborted(run))
 
     def aborted(self, run: str) -> CodedError | None:
-        """The abort that ends a run for this party, if there is one.
+        """The error with which a run ends for this party because a peer has aborted it, if one has.
+
+        Where this party has given the run up itself, its own reason stands: the peers' aborts may be echoes of it.
+        """
+        heard = heard_abort(self.handshake(run), self.needed(run))
+        if heard is None:
+            return None
+        own = self.run_area(run).get(GIVEN_UP)
+        return ended_by(heard if own is None else Failure(**parse(own)), self.me)
+
+    def needed(self, run: str) -> list[str]:
+        """The peers whose abort ends a run for this party.
 
         A client that leaves a horizontal run ends nothing once it has begun, nor before that where the run may begin without it.
         """
@@ -236,7 +250,7 @@ class PartyContext:
         needed: Collection[str] = () if manifest is not None else self.clients
         if manifest is None and self.may_skip:
             needed = () if closing is None else parse(closing)["joined"]
-        return published_abort(self.handshake(run), [one for one in self.peers if self.roles[one] != CLIENT or one in needed])
+        return [one for one in self.peers if self.roles[one] != CLIENT or one in needed]
 
     def session(
         self,

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from tombolo.storage.canonical import canonical, parse
-from tombolo.storage.errors import CodedError
+from tombolo.storage.errors import CodedError, Failure
 from tombolo.storage.private import PrivateArea
 
 T = TypeVar("T")
@@ -44,6 +44,19 @@ class PeerAborted(CodedError):
     code = "TMB-EXCH-004"
     cause = "A peer aborted the run."
     remedy = "The named code tells why; when that party has mended it, start a new run."
+
+    def __init__(self, origin: Failure) -> None:
+        """``origin`` is the failure that began it, at whichever party, as ``origin.by`` tells it."""
+        super().__init__(party=origin.by)
+        self.origin = origin
+
+    def failure(self, me: str) -> Failure:
+        """The failure that began it: whoever hears of it from this party reads that one."""
+        return self.origin
+
+    def words(self) -> tuple[str, str]:
+        """Who failed, where and why, and what helps there."""
+        return str(self.origin), self.origin.remedy
 
 
 class RunExpired(CodedError):

@@ -1,29 +1,27 @@
-"""Abort stage: publish why this party gives a run up."""
+"""Abort stage: publish why this party gives up a run, and keep it."""
 
 from __future__ import annotations
 
-from tombolo.fl_tasks.runtime.aborts import publish_abort
-from tombolo.fl_tasks.runtime.context import PartyContext
+from tombolo.fl_tasks.runtime.aborts import TaskFailed, harmless, publish_abort
+from tombolo.fl_tasks.runtime.context import GIVEN_UP, PartyContext
 from tombolo.fl_tasks.runtime.record import enter
-from tombolo.fl_tasks.runtime.waiting import PeerAborted
-from tombolo.storage.errors import CodedError
+from tombolo.storage.canonical import canonical, parse
+from tombolo.storage.errors import CodedError, Failure
 
 
-class TaskFailed(CodedError):
-    code = "TMB-RUN-002"
-    cause = "A task of this party failed, was cancelled or timed out, and its retries are used up."
-    remedy = "Read that task's log at the party named; start a new run when it is mended."
+def abort(context: PartyContext, run: str, error: BaseException | str, step: str | None = None) -> Failure:
+    """Give up a run because of an error at hand. What is not coded goes out as TMB-RUN-002, since its text could hold data."""
+    coded = error if isinstance(error, CodedError) else TaskFailed()
+    return give_up(context, run, coded.at(context.me, step).failure(context.me))
 
 
-def abort(context: PartyContext, run: str, error: BaseException | str, step: str | None = None) -> str:
-    """Publish the abort artifact of a run; returns the code that went out.
+def give_up(context: PartyContext, run: str, failure: Failure) -> Failure:
+    """Publish the abort of a run and enter it in the record; returns what was told. What this party told first stands.
 
-    Anything but a coded error goes out as TMB-RUN-002, since its text could hold data. An abort heard from a peer is passed on:
-    in a chain of waiting parties the next one may look only at us.
+    It is kept before the peers hear of it, so that their relays find it here (:meth:`PartyContext.aborted`).
     """
-    coded = error if isinstance(error, CodedError) else TaskFailed(party=context.me, step=step)
-    if not isinstance(coded, PeerAborted):
-        coded.at(context.me, step)
-    publish_abort(context.handshake(run), coded)
-    enter(context, run, "abort", context.me, code=coded.code, step=coded.step)
-    return coded.code
+    told = harmless(failure, context.agreement.members)
+    told = Failure(**parse(context.run_area(run).keep(GIVEN_UP, canonical(told.document()))))
+    publish_abort(context.handshake(run), told)
+    enter(context, run, "abort", context.me, **told.document())
+    return told

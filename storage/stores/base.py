@@ -34,6 +34,7 @@ class BadKey(CodedError):
 
 class StoreUnreachable(CodedError):
     code = "TMB-STORE-004"
+    transient = True
     cause = "An object store does not answer."
     remedy = "Check address, network, proxy and certificate authority with `tombolo preflight`."
 

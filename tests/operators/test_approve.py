@@ -1,4 +1,4 @@
-"""A refusal is final, whatever retries are left, and reaches the peers with its own code."""
+"""A refusal is final, whatever retries are left, and is left for the peers with its own code."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 
 from airflow.sdk.exceptions import AirflowFailException
 
-from tombolo.operators.abort import coded
 from tombolo.operators.approve import ApproveRunOperator
 from tombolo.operators.base import ERROR_KEY
 
@@ -34,7 +33,7 @@ def answered(option: str) -> tuple[dict[str, Any], Any]:
 def test_refusal_fails_for_good_with_its_code() -> None:
     pushed, error = answered("Reject")
     assert isinstance(error, AirflowFailException) and "TMB-RUN-007" in str(error)
-    assert coded(pushed[ERROR_KEY]).code == "TMB-RUN-007"
+    assert (pushed[ERROR_KEY]["code"], pushed[ERROR_KEY]["step"]) == ("TMB-RUN-007", "approve")
 
 
 def test_approval_names_the_approver() -> None:

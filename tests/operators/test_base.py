@@ -13,6 +13,7 @@ from tests.federation import federation
 from tombolo.fl_tasks.crypto.errors import InvalidCiphertext, WorkersLost
 from tombolo.fl_tasks.crypto.paillier import MIN_BITS
 from tombolo.operators.base import ERROR_KEY, FederatedOperator
+from tombolo.storage.errors import homes, known
 
 
 class Failing(FederatedOperator):
@@ -43,4 +44,10 @@ def test_what_may_pass_by_itself_is_tried_again(tmp_path, monkeypatch, error, co
         Failing(task_id="failing", error=error).execute(context)
     assert isinstance(caught.value, AirflowFailException) is not again
     assert code in str(caught.value) and "Ada" not in str(caught.value)
-    assert pushed[ERROR_KEY]["code"] == code and pushed[ERROR_KEY]["step"] == "train"
+    left = {"party": "clinic", "step": "train", "code": code, "cause": known(code).cause, "by": "clinic"}
+    assert pushed[ERROR_KEY] == left
+
+
+def test_what_is_transient_is_said_by_the_error():
+    again = [code for code in homes() if known(code).transient]
+    assert sorted(again) == ["TMB-CRYPTO-011", "TMB-STORE-004", "TMB-TASK-001"]

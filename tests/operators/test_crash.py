@@ -62,18 +62,39 @@ def test_silent_peer_costs_no_slot_and_is_named_at_the_deadline(three: Airflows)
     assert three.airflows["clinic"].wait_run(QUESTION, run, 60) == "failed"
 
 
+def _answer(three: Airflows, party: str, run: str, answer: str) -> None:
+    three.until("question", lambda: three.task(party, QUESTION, run, "approve")["state"] == "awaiting_input")
+    time.sleep(6)  # a person reads; an answer within Airflow's own loop time may count as a crash of the asking task
+    details = f"/api/v2/dags/{QUESTION}/dagRuns/{run}/taskInstances/approve/-1/hitlDetails"
+    three.airflows[party].patch(details, {"chosen_options": [answer], "params_input": {}})
+
+
 def test_a_person_decides_and_a_refusal_stops_everybody(three: Airflows) -> None:
     run = three.airflows["clinic"].trigger(QUESTION, {}, "refusal")
     for party, answer in (("laboratory", "Approve"), ("notary", "Reject")):
-        three.until("question", lambda party=party: three.task(party, QUESTION, run, "approve")["state"] == "awaiting_input")
-        time.sleep(6)  # a person reads; an answer within Airflow's own loop time may count as a crash of the asking task
-        details = f"/api/v2/dags/{QUESTION}/dagRuns/{run}/taskInstances/approve/-1/hitlDetails"
-        three.airflows[party].patch(details, {"chosen_options": [answer], "params_input": {}})
+        _answer(three, party, run, answer)
     for party in ("clinic", "laboratory"):
         assert three.airflows[party].wait_run(QUESTION, run, 90) == "failed"
         log = three.airflows[party].log(QUESTION, run, "join", 1)
-        assert "TMB-EXCH-004" in log and "TMB-RUN-007" in log and "party notary" in log, party
+        assert "(party notary, step join): A peer aborted the run. notary failed at approve with TMB-RUN-007" in log, party
+    assert three.airflows["notary"].wait_run(QUESTION, run, 90) == "failed"
+    assert "notary failed at approve with TMB-RUN-007" in three.airflows["notary"].log(QUESTION, run, "abort", 1)
     assert b'"approver":"admin"' in (three.context("laboratory", ASKED).run_area(run).get("join") or b"")
+
+
+def test_a_task_that_is_marked_as_failed_is_named_at_all_parties(three: Airflows) -> None:
+    """The laboratory hears of it while it waits, the notary when it comes to join."""
+    run = three.airflows["clinic"].trigger(QUESTION, {}, "marked")
+    _answer(three, "laboratory", run, "Approve")
+    three.until("clinic waiting", lambda: three.task("clinic", QUESTION, run, "join")["state"] in ("running", "deferred"))
+    three.airflows["clinic"].patch(f"/api/v2/dags/{QUESTION}/dagRuns/{run}/taskInstances/join", {"new_state": "failed"})
+    for party in ("clinic", "laboratory", "notary"):
+        if party == "notary":
+            _answer(three, party, run, "Approve")
+        assert three.airflows[party].wait_run(QUESTION, run, 90) == "failed"
+        assert "clinic failed at join with TMB-RUN-002" in three.airflows[party].log(QUESTION, run, "abort", 1), party
+    for party in ("laboratory", "notary"):
+        assert "A peer aborted the run. clinic failed at join" in three.airflows[party].log(QUESTION, run, "join", 1), party
 
 
 def test_pages_are_for_those_who_may_read_the_dag_and_stay_in_their_folder(three: Airflows) -> None:

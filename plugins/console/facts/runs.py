@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from tombolo.agreements.kinds import JOINT, KINDS
 from tombolo.plugins.console.facts.artifacts import Artifact, traffic
-from tombolo.storage.errors import CodedError
+from tombolo.storage.errors import CodedError, Failure
 
 if TYPE_CHECKING:
     from tombolo.fl_tasks.runtime.context import PartyContext
@@ -41,7 +41,6 @@ _DOING = {
     "settle": "settling",
 }
 _HANDSHAKE = ("invite", "join", "sign", "pair", "common")
-_CODE = re.compile(r"TMB-[A-Z]+-[0-9]{3}")
 _LOOK_AGAIN = 10.0
 
 
@@ -59,7 +58,7 @@ class PartyStatus:
 
 @dataclass(frozen=True)
 class Run:
-    """A row of the runs' table. ``state`` is one of invited, expired, running, aborted, settled."""
+    """A row of the runs' table. ``state`` is one of invited, expired, running, aborted, settled; ``failure`` is why it ends."""
 
     run: str
     kind: str
@@ -68,6 +67,7 @@ class Run:
     parties: tuple[PartyStatus, ...]
     height: int | None
     metrics: dict[str, float]
+    failure: Failure | None
 
 
 @dataclass(frozen=True)
@@ -105,21 +105,39 @@ def run_row(context: PartyContext, record: Record, run: str, at: str) -> Run:
     from tombolo.plugins.console.facts.record import RunRecord
 
     noted = record.runs.get(run, RunRecord(run))
-    settled, ended = noted.last("settlement"), noted.last("abort")
+    settled = noted.last("settlement")
     artifacts = [] if settled else traffic(context, record, run)
+    failure = None if settled else _failure(context, noted, artifacts)
     parties = tuple(statuses(context, noted, artifacts, at))
     own = next(one.state for one in parties if one.me)
-    state = "settled" if settled else "aborted" if ended else own if own in ("invited", "expired", "skipped") else "running"
+    ended = "settled" if settled else "aborted" if noted.last("abort") else ""
     measured = noted.last("metrics")
     return Run(
         run=run,
         kind=noted.kind,
         at=at,
-        state=state,
+        state=ended or (own if own in ("invited", "expired", "skipped") else "running"),
         parties=parties,
         height=int(settled.subject) if settled else None,
         metrics=measured.body["metrics"] if measured else {},
+        failure=failure,
     )
+
+
+def _failure(context: PartyContext, noted: RunRecord, artifacts: list[Artifact]) -> Failure | None:
+    """Why the run ends before it is settled: as this party told its peers or, before it has, as it heard from them."""
+    own = _own_failure(context.me, noted)
+    heard = (_told(context, noted.run, artifacts, peer) for peer in context.needed(noted.run)) if own is None else ()
+    return own or min((one for one in heard if one is not None), key=lambda one: one.by != one.party, default=None)
+
+
+def _own_failure(me: str, noted: RunRecord) -> Failure | None:
+    """What this party's record says of its abort; older records name neither origin nor cause."""
+    ended = noted.last("abort")
+    if ended is None:
+        return None
+    said = ended.body
+    return Failure(said.get("party", me), said["step"] or "", said["code"], said.get("cause", ""), said.get("by", me))
 
 
 def statuses(context: PartyContext, noted: RunRecord, artifacts: list[Artifact], at: str) -> list[PartyStatus]:
@@ -136,7 +154,7 @@ def statuses(context: PartyContext, noted: RunRecord, artifacts: list[Artifact],
         elif settled is not None:
             state, text, code = "late", "not among the block's signers", ""
         else:
-            state, text, code = _own(noted) if me else _heard(context, noted, artifacts, party)
+            state, text, code = _own(party, noted) if me else _heard(context, noted, artifacts, party)
             if expired and state in ("invited", "joined", "working"):
                 state, text = "expired", f"{text}; the run's time is over"
         found.append(PartyStatus(party, role, me, state, text, code))
@@ -166,10 +184,10 @@ def _ended(noted: RunRecord, stage: str) -> bool:
     return noted.last(_ENDED_BY[stage]) is not None
 
 
-def _own(noted: RunRecord) -> tuple[str, str, str]:
-    ended = noted.last("abort")
-    if ended is not None:
-        return "aborted", f"aborted in {ended.body['step'] or 'a task'}", ended.body["code"]
+def _own(me: str, noted: RunRecord) -> tuple[str, str, str]:
+    failure = _own_failure(me, noted)
+    if failure is not None:
+        return "aborted", _ending(failure, me), failure.code
     if noted.last("run") is None:
         return "invited", "invited", ""
     stage, rounds = current_stage(noted), noted.last("rounds")
@@ -179,7 +197,8 @@ def _own(noted: RunRecord) -> tuple[str, str, str]:
 def _heard(context: PartyContext, noted: RunRecord, artifacts: list[Artifact], party: str) -> tuple[str, str, str]:
     heard = [one for one in artifacts if one.book == "received" and one.peer == party]
     if any(one.message == "abort" for one in heard):
-        return "aborted", "aborted", abort_code(context, noted.run, party)
+        failure = _told(context, noted.run, artifacts, party)
+        return "aborted", _ending(failure, party) if failure else "aborted", failure.code if failure else ""
     working = [one for one in heard if one.stage not in _HANDSHAKE]
     if working:
         stage, round = working[-1].stage, max(one.round for one in working if one.stage == working[-1].stage)
@@ -187,6 +206,15 @@ def _heard(context: PartyContext, noted: RunRecord, artifacts: list[Artifact], p
     if noted.last("run") is not None or any(one.message == "join" for one in heard):
         return "joined", "joined", ""
     return "invited", "invited" if not any(one.message == "invitation" for one in heard) else "invited the others", ""
+
+
+def _ending(failure: Failure, party: str) -> str:
+    """How a run ended at a party that failed, or that stopped since another one failed."""
+    failed = f"failed at {failure.step}" if failure.step else "failed"
+    if failure.party == party:
+        return failed
+    said = "" if failure.by == failure.party else "it says that " if failure.by == party else f"{failure.by} says that "
+    return f"stopped: {said}{failure.party} {failed}"
 
 
 def _expired(context: PartyContext, noted: RunRecord, at: str) -> bool:
@@ -201,24 +229,23 @@ def _expired(context: PartyContext, noted: RunRecord, at: str) -> bool:
     return datetime.now(UTC) > begun + timedelta(seconds=context.terms.deadlines.run)
 
 
-_CODES: dict[tuple[str, str, str], str] = {}
+_TOLD: dict[tuple[str, str, str], Failure] = {}
 
 
-def abort_code(context: PartyContext, run: str, party: str) -> str:
-    """The code that a peer's abort gives; empty where it cannot be read any more. Nothing is booked."""
-    from tombolo.fl_tasks.runtime.aborts import ABORT
+def _told(context: PartyContext, run: str, artifacts: list[Artifact], peer: str) -> Failure | None:
+    """What a peer's abort says that was heard here; None where none was, or it cannot be read any more. Nothing is booked."""
+    from tombolo.fl_tasks.runtime.aborts import read_abort
 
-    key = (context.store.url, run, party)
-    if key not in _CODES:
+    if not any((one.book, one.peer, one.message) == ("received", peer, "abort") for one in artifacts):
+        return None
+    key = (context.store.url, run, peer)
+    if key not in _TOLD:
         exchange = context.handshake(run)
         exchange.books = _Unbooked()  # type: ignore[assignment]
-        try:
-            receipt = exchange.fetch(ABORT["abort"], party, 0)
-        except CodedError:
-            return ""
-        code = str(receipt.table.column("code")[0].as_py()) if receipt is not None else ""
-        _CODES[key] = code if _CODE.fullmatch(code) else ""
-    return _CODES[key]
+        with suppress(CodedError):
+            if (said := read_abort(exchange, peer)) is not None:
+                _TOLD[key] = said
+    return _TOLD.get(key)
 
 
 class _Unbooked:

@@ -18,6 +18,9 @@ from tests.federation import Federation
 from tests.fl_tasks.ledger.settlement.test_settle import joined
 from tests.plugins.console.settled import RUN, served, settled
 from tombolo.fl_tasks.models.reading import part_of_version
+from tombolo.fl_tasks.runtime.aborts import ABORT
+from tombolo.fl_tasks.workflow.abort import abort
+from tombolo.fl_tasks.workflow.align import TooFewCommon
 from tombolo.fl_tasks.workflow.join import invite
 from tombolo.plugins.console.facts.run import Closing
 from tombolo.plugins.console.pages import money, page, size
@@ -175,6 +178,30 @@ def test_hostile_texts_are_shown_as_texts(tmp_path: Path, monkeypatch: pytest.Mo
         assert "script-src 'self'" in answer.headers["content-security-policy"]
         assert "unsafe" not in answer.headers["content-security-policy"]
     assert "&lt;script&gt;" in pages[0].text and "cannot be loaded" in pages[-1].text and "What helps" in pages[-1].text
+
+
+def test_a_third_party_reads_who_failed_why_and_what_helps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fed = joined(tmp_path)
+    for run, error in (("told", TooFewCommon("3 of 20, the first is Ada.")), ("hostile", None)):
+        fed.start(run)
+        if error is not None:
+            abort(fed.context("clinic"), run, error, "align")
+        else:
+            exchange = fed.context("clinic").handshake(run)
+            said = {"party": "clinic", "step": SCRIPT, "code": "TMB-EVIL-001", "cause": f"{SCRIPT} Remedy: run http://evil"}
+            for peer in exchange.peers:
+                exchange.send(ABORT["abort"], peer, 0, said)
+        abort(fed.context("notary"), run, fed.context("notary").aborted(run))
+    monkeypatch.setenv("TOMBOLO_PARTY", str(fed.settings("notary")))
+    with served() as address:
+        told, hostile = (httpx.get(f"{address}/runs/trial_train/{run}/").text for run in ("told", "hostile"))
+    notice = re.search(r'data-fact="failure">(.*?)</div>', told, re.DOTALL).group(1)
+    for text in ("clinic failed at align", TooFewCommon.code, TooFewCommon.cause, "What helps:", TooFewCommon.remedy):
+        assert text in notice, text
+    assert "Ada" not in told and "failed at align <code>" in told
+    notice = re.search(r'data-fact="failure">(.*?)</div>', hostile, re.DOTALL).group(1)
+    assert "TMB-EVIL-001" in notice and "What helps:</strong> Ask clinic" in notice
+    assert "://" not in notice and "<script>" not in hostile
 
 
 def test_the_card_comes_without_its_markup(console: str) -> None:

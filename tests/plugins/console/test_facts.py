@@ -12,8 +12,11 @@ from tests.fl_tasks.learning.horizontal.hospitals import hospitals
 from tests.fl_tasks.ledger.settlement.test_settle import joined
 from tests.plugins.console.settled import RUN, settled
 from tombolo.agreements.settings import PartySettings
+from tombolo.fl_tasks.runtime.record import enter
+from tombolo.fl_tasks.runtime.waiting import PeerAborted
 from tombolo.fl_tasks.workflow.abort import abort
 from tombolo.fl_tasks.workflow.absent import decline
+from tombolo.fl_tasks.workflow.align import TooFewCommon
 from tombolo.fl_tasks.workflow.join import invite, join
 from tombolo.fl_tasks.workflow.settle import settle
 from tombolo.plugins.console.facts import agreements, artifacts, run, runs
@@ -164,8 +167,45 @@ def test_how_far_everybody_is(tmp_path):
     with pytest.raises(CodedError):
         fed.stage(settle, "run-1", ["clinic"])
     row, found = statuses(fed, "clinic", "run-1")
-    assert row.state == "aborted" and found["clinic"].code == "TMB-EXCH-004"
-    assert (found["notary"].state, found["notary"].code) == ("aborted", "TMB-RUN-002")
+    assert row.state == "aborted"
+    assert {name: (one.state, one.text, one.code) for name, one in found.items() if name != "lab"} == {
+        "clinic": ("aborted", "stopped: notary failed", "TMB-RUN-002"),
+        "notary": ("aborted", "failed", "TMB-RUN-002"),
+    }
+
+
+def test_why_a_run_ends_is_shown_from_the_moment_it_is_heard(tmp_path):
+    """First from what came in, then from this party's record, which still says so when the peer's artifact is gone."""
+    fed = joined(tmp_path)
+    fed.start()
+    for party in ("clinic", "lab"):
+        settings = yaml.safe_load(fed.settings(party).read_text())
+        hidden = {"clinic": "lab", "lab": "notary"}[party]
+        settings["peers"] = {hidden: f"file://{tmp_path / 'nothing'}"}
+        fed.settings(party).write_text(yaml.safe_dump(settings))
+    abort(fed.context("notary"), "run-1", TooFewCommon("3 of 20."), "align")
+    abort(fed.context("clinic"), "run-1", fed.context("clinic").aborted("run-1"))
+    error = fed.context("lab").aborted("run-1")
+    row, found = statuses(fed, "lab", "run-1")
+    assert row.state == "running" and found["clinic"].text == "stopped: it says that notary failed at align"
+    assert str(row.failure) == f"clinic says that notary failed at align with TMB-ALIGN-011: {TooFewCommon.cause}"
+    abort(fed.context("lab"), "run-1", error)
+    clinic = fed.context("clinic")
+    clinic.store.delete(clinic.handshake("run-1").address("abort", "lab", 0, "abort").head())
+    runs._TOLD.clear()
+    row, found = statuses(fed, "lab", "run-1")
+    assert (found["clinic"].text, found["clinic"].code) == ("aborted", "")
+    assert (row.state, row.failure.remedy) == ("aborted", TooFewCommon.remedy)
+    assert found["lab"].text == "stopped: clinic says that notary failed at align"
+
+
+def test_a_record_from_before_aborts_named_their_origin_is_shown(tmp_path):
+    fed = joined(tmp_path)
+    fed.start()
+    enter(fed.context("lab"), "run-1", "abort", "lab", code="TMB-EXCH-004", step=None)
+    row, found = statuses(fed, "lab", "run-1")
+    assert (row.state, found["lab"].text, found["lab"].code) == ("aborted", "failed", "TMB-EXCH-004")
+    assert row.failure.meaning == PeerAborted.cause
 
 
 def test_runs_come_newest_first_in_pages(tmp_path):
