@@ -33,4 +33,4 @@ class RetainOperator(BaseOperator):
         try:
             return {name: retain(PartyContext.open(name)) for name in self.agreements}
         except CodedError as error:
-            fail(error.at(step="retain"), context, retry=True)
+            fail(error.at(step="retain"), context)
