@@ -11,8 +11,8 @@ from tombolo.fl_tasks.pages.charts import BLUE, GREEN, ORANGE, Axis, Curve, Poin
 def ratio_chart(found: Mapping[str, float], targets: Mapping[str, float]) -> str:
     """An SVG of how many times as fast we are; ratios below 1 get no bar but keep their number."""
     title = "Times as fast as the other side"
-    told = "; ".join(f"{name} {ratio:.1f}" for name, ratio in found.items())
     named, marks = ({name.replace("_", " "): ratio for name, ratio in each.items()} for each in (found, targets))
+    told = "; ".join(f"{name} {ratio:.1f}" for name, ratio in named.items())
     x = Axis.powers([1.0, 10.0, *(max(1.0, ratio) for ratio in (*found.values(), *targets.values()))])
     return bars(named, x, f"{title}; a red line is the target", f"{title}: {told}", marks)
 

@@ -94,7 +94,7 @@ class _Frame:
     def within(cls, size: tuple[int, int], top: float, beside: Iterable[str], x: Axis, right: float = 0.0) -> _Frame:
         """``beside`` are the labels at the left; ``right`` is what else must be free at the right."""
         free = max(14 + _LETTER / 2 * max(map(len, x.ticks.values())), right)
-        return cls(*size, 22 + _LETTER * max(map(len, beside)), top, size[0] - free, size[1] - (44 if x.name else 26))
+        return cls(*size, 22 + _LETTER * max(map(len, beside), default=0), top, size[0] - free, size[1] - (44 if x.name else 26))
 
     def across(self, share: float) -> float:
         return round(self.left + share * (self.right - self.left), 1)
@@ -111,17 +111,9 @@ def curves(
     An ``inline`` picture is part of a console's page, which has a heading for it, gives it colours and reads out its dots.
     """
     starts = [0.0, *accumulate(48 + _LETTER * len(line.name) if line.name else 0.0 for line in lines)]
-    top = 12 + _LINE * (not inline) + _LINE * (starts[-1] > 0)
-    return render(
-        "curves.svg",
-        frame=_Frame.within(size, top, y.ticks.values(), x),
-        lines=[(line, [Point(*point) for point in line.points], start) for line, start in zip(lines, starts, strict=False)],
-        x=x,
-        y=y,
-        title=title,
-        told=told or title,
-        inline=inline,
-    )
+    placed = [(line, [Point(*point) for point in line.points], start) for line, start in zip(lines, starts, strict=False)]
+    frame = _Frame.within(size, 12 + _LINE * (not inline) + _LINE * (starts[-1] > 0), y.ticks.values(), x)
+    return render("curves.svg", frame=frame, lines=placed, x=x, y=y, title=title, told=told or title, inline=inline)
 
 
 def losses(values: Sequence[float], inline: bool = False) -> Markup:
@@ -131,9 +123,8 @@ def losses(values: Sequence[float], inline: bool = False) -> Markup:
     line = Curve([Point(at + 1, values[at], f"round {at + 1}: {number(values[at])}") for at in shown])
     x, y, title = Axis.counting(max(2, count), "" if inline else "round"), Axis.around(values), "Training loss"
     told = f"{title}: {number(values[0])} after round 1, {number(values[-1])} after round {count}"
-    if inline:
-        return curves([line], x, y, title, f"{told}. Arrow keys read the rounds between.", (720, 240), inline)
-    return curves([line], x, y, title, told, (640, 320))
+    told += ". Arrow keys read the rounds between." if inline else ""
+    return curves([line], x, y, title, told, (720, 240) if inline else (640, 320), inline)
 
 
 def bars(values: Mapping[str, float], x: Axis, title: str, told: str, marks: Mapping[str, float]) -> Markup:
@@ -145,27 +136,14 @@ def bars(values: Mapping[str, float], x: Axis, title: str, told: str, marks: Map
     return render("bars.svg", frame=frame, values=values, marks=marks, x=x, title=title, told=told, inline=False)
 
 
-class Bar(NamedTuple):
-    """A bar from ``start`` to ``start + width``, in per cent of its cell; ``zero`` is where the axis stands."""
+def cell_bars(values: Sequence[float]) -> list[Markup]:
+    """Bars of table cells on one scale; values below zero grow to the left of a common axis.
 
-    start: float
-    width: float
-    zero: float
-
-
-def on_one_scale(values: Sequence[float]) -> list[Bar]:
-    """Bars of table cells; values below zero grow to the left of a common axis."""
+    They say nothing to a screen reader, since the number stands beside them.
+    """
     low, high = min([0.0, *values]), max([0.0, *values])
-    span = (high - low) or 1.0
-    zero = -low / span * 100
-    return [
-        Bar(round(min(zero, (value - low) / span * 100), 3), round(abs(value) / span * 100, 3), round(zero, 3)) for value in values
-    ]
-
-
-def bar(one: Bar, series: str = "one") -> Markup:
-    """The drawing of a cell's bar; it says nothing to a screen reader, since the number stands beside it."""
-    return render("bar.svg", bar=one, series=series)
+    share = 100 / ((high - low) or 1.0)
+    return [render("bar.svg", start=(min(0.0, one) - low) * share, width=abs(one) * share, zero=-low * share) for one in values]
 
 
 def number(value: float) -> str:

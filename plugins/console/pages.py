@@ -48,7 +48,7 @@ def _environment() -> Environment:
 
     made = environment(FOLDER / "templates")
     made.filters |= {"size": size, "moment": moment, "number": charts.number, "hash": short_hash, "money": money}
-    made.globals |= {"bars": charts.on_one_scale, "bar": charts.bar, "losses": charts.losses}
+    made.globals |= {"bars": charts.cell_bars, "losses": charts.losses}
     return made
 
 

@@ -33,7 +33,6 @@ def write_page(context: PartyContext, run: str) -> Path:
 
 def page(terms: Terms, found: Statistics, quartiles: Mapping[str, Sequence[Quartile]], clients: int) -> str:
     """The page as HTML. Counts below ``limits.minimum_one_hot_count`` are not shown, nor what is said of so few values."""
-    assert terms.task.horizontal is not None
     least, rows = terms.limits.minimum_one_hot_count, round(found.rows)
     numbers, levels = [], []
     for at, (name, level) in enumerate(expanded(terms)):
@@ -42,16 +41,7 @@ def page(terms: Terms, found: Statistics, quartiles: Mapping[str, Sequence[Quart
             levels.append((column, value, *_share(round(found.mean[at] * rows), rows, least)))
         else:
             numbers.append((name, *_number(found, at, least), *_quartiles(quartiles.get(name) or (), found.present[at] >= least)))
-    return render(
-        "training-rows.html",
-        agreement=terms.name,
-        rows=rows,
-        clients=clients,
-        threshold=terms.task.horizontal.threshold_of(clients),
-        least=least,
-        numbers=numbers,
-        levels=levels,
-    )
+    return render("training-rows.html", terms=terms, rows=rows, clients=clients, numbers=numbers, levels=levels)
 
 
 def _number(found: Statistics, at: int, least: int) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from tombolo.fl_tasks.ledger.audit.findings import Audit
 from tombolo.fl_tasks.ledger.audit.history import History, Traffic, chain_of, histories, plainly, shares
 from tombolo.fl_tasks.ledger.audit.source import Source
 from tombolo.fl_tasks.ledger.audit.verify import Ends
-from tombolo.fl_tasks.pages.charts import bar, on_one_scale
+from tombolo.fl_tasks.pages.charts import cell_bars
 from tombolo.fl_tasks.pages.rendering import render
 
 PROVES = {
@@ -38,20 +38,20 @@ def page(source: Source, audit: Audit, ends: Ends) -> str:
         party=source.party,
         agreement=agreement,
         gone=sorted({name for link in agreement.chain for name in link.members} - set(agreement.members)),
+        now=datetime.now(UTC).isoformat(),
         audit=audit,
         proves=PROVES,
-        now=datetime.now(UTC).isoformat(),
         tiles=_tiles(runs, ends),
         runs=runs,
         unread=unread,
-        passed=list(zip(passed, on_one_scale([total.bytes for _, _, total in passed]), strict=True)),
+        passed=zip(passed, cell_bars([total.bytes for _, _, total in passed]), strict=True),
         chain=chain_of(found),
     )
 
 
 def _rendered(template: str, **facts: Any) -> str:
     """A template with the words that the report has for numbers, times and entries."""
-    words = (bar, books, counted, events, measures, moment, plainly, several, shares, size)
+    words = (books, counted, events, measures, moment, plainly, several, shares, size)
     return render(template, **{one.__name__: one for one in words}, **facts)
 
 
@@ -65,12 +65,7 @@ def _tiles(runs: list[History], ends: Ends) -> list[list[str]]:
 
 def _total(runs: Iterable[History], book: str, peer: str | None = None) -> Traffic:
     """Sum over a book of all runs, or over what went to or came from one peer."""
-    whole = Traffic()
-    for run in runs:
-        part = run.total(book, peer)
-        whole.count, whole.bytes = whole.count + part.count, whole.bytes + part.bytes
-        whole.kinds |= part.kinds
-    return whole
+    return sum((run.total(book, peer) for run in runs), Traffic())
 
 
 def events(run: History) -> Iterator[tuple[str, str, str, str]]:

@@ -17,9 +17,9 @@ ROOT = Path(__file__).parents[3]
 @pytest.mark.parametrize("suffix", ["html", "svg", "css"])
 def test_texts_are_escaped_and_pictures_are_not(tmp_path, suffix):
     (tmp_path / f"page.{suffix}").write_text("{{ text }}{{ picture }}")
-    picture = render("bar.svg", bar={"start": 0, "width": 50, "zero": 0}, series="<i>")
+    picture = render("bar.svg", start=0, width=50, zero=0)
     made = environment(tmp_path).get_template(f"page.{suffix}").render(text="<b>\"'&", picture=picture)
-    assert made.startswith("&lt;b&gt;&#34;&#39;&amp;<svg ") and "fill &lt;i&gt;" in made
+    assert made.startswith("&lt;b&gt;&#34;&#39;&amp;<svg ") and made.count("<rect") == 2
 
 
 def test_what_is_not_defined_is_an_error(tmp_path):
@@ -27,7 +27,7 @@ def test_what_is_not_defined_is_an_error(tmp_path):
     with pytest.raises(UndefinedError):
         environment(tmp_path).get_template("page.html").render(known={})
     with pytest.raises(UndefinedError):
-        render("bar.svg", series="sent")
+        render("bar.svg", start=0, width=50)
 
 
 def test_the_engine_is_imported_late():
