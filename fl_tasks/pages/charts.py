@@ -32,10 +32,11 @@ class Axis:
     def around(cls, values: Sequence[float]) -> Axis:
         """Five or so round numbers; all values lie between the first and the last of them."""
         low, high = min(values), max(values)
-        size = max(abs(low), abs(high)) or 1.0
+        largest = max(abs(low), abs(high))
+        size = largest if largest > 1e-280 else 1.0
         if high - low < 1e-9 * size:
             low, high = low - size / 4, high + size / 4
-        step = _round_step(max((high - low) / 5, 1e-300))
+        step = _round_step((high - low) / 5)
         first, last = floor(low / step), ceil(high / step)
         digits = max(4, floor(log10(size)) - floor(log10(step)) + 1)
         return cls({float(f"{at * step:.12g}"): f"{at * step:.{digits}g}" for at in range(first, last + 1)})
