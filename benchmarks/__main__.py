@@ -23,7 +23,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from benchmarks._chart import picture
+from benchmarks._charts import ratio_chart
 
 _HERE = Path(__file__).parent
 LIBRARIES = ("cryptography", "gmpy2", "numpy", "phe", "pyarrow")
@@ -192,7 +192,7 @@ def main(arguments: list[str]) -> int:
     options.results.mkdir(parents=True, exist_ok=True)
     (options.results / f"{name}.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     (options.picture or options.results / f"{name}.svg").write_text(
-        picture(document["ratios"], document["targets"]), encoding="utf-8"
+        ratio_chart(document["ratios"], document["targets"]), encoding="utf-8"
     )
     show(document)
     return int("failed" in found.values())

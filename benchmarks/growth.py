@@ -22,7 +22,7 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks._growth_chart import chart
+from benchmarks._charts import growth_chart
 from tombolo.fl_tasks.crypto.matvec import transposed_product
 from tombolo.fl_tasks.crypto.paillier import PrivateKey, generate
 from tombolo.fl_tasks.crypto.vector import CipherVector, decrypt, encrypt
@@ -129,7 +129,7 @@ def main() -> None:
     show(results, console)
     if options.chart is not None:
         title = "CPU seconds of a round's ciphertext work (2048 bits)"
-        options.chart.write_text(chart(results["cells"], results["slope_over_rows"], title), encoding="utf-8")
+        options.chart.write_text(growth_chart(results["cells"], results["slope_over_rows"], title), encoding="utf-8")
     options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
 

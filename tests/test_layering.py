@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("dags", "plugins", "operators", "cli", "fl_tasks", "agreements", "storage")
-HEAVY = {"pandas", "sklearn", "great_expectations", "phe", "matplotlib", "scipy", "selenium", "dask", "distributed"}
+HEAVY = {"jinja2", "pandas", "sklearn", "great_expectations", "phe", "matplotlib", "scipy", "selenium", "dask", "distributed"}
 LIGHT_STARTS = {"dags", "plugins", "operators", "cli"}
 
 

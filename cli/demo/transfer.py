@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 PICTURE = "transfer.svg"
 _COMMON, _DRAWS = (30, 45, 60, 90, 120, 180, 240), 5
-_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 640, 340, 64, 20, 34, 48
 _LINES = (("transfer", "#1565c0"), ("logistic regression", "#b26a00"), ("support vector machine", "#777"))
 
 
@@ -144,34 +143,9 @@ def show_curve(report: Mapping[str, Any], folder: Path, console: Console) -> Non
 
 def picture(points: Sequence[Mapping[str, float]]) -> str:
     """An SVG with one line per model."""
-    values = [one[name] for one in points for name, _ in _LINES]
-    low, high = min(values) - 0.01, max(values) + 0.01
-    most = max(one["common"] for one in points)
+    from tombolo.fl_tasks.pages.charts import Axis, Curve, curves
 
-    def x(common: float) -> float:
-        return _LEFT + common / most * (_WIDTH - _LEFT - _RIGHT)
-
-    def y(value: float) -> float:
-        return _TOP + (high - value) / (high - low) * (_HEIGHT - _TOP - _BOTTOM)
-
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}" height="{_HEIGHT}" role="img" '
-        'aria-label="AUC on new patients by the number of common patients">',
-        "<style>text{font:12px system-ui,sans-serif;fill:#444}.grid{stroke:#ddd}</style>",
-        f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="#fff"/>',
-    ]
-    for step in range(5):
-        value = low + (high - low) * step / 4
-        parts.append(f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y(value):.1f}" y2="{y(value):.1f}"/>')
-        parts.append(f'<text x="{_LEFT - 8}" y="{y(value) + 4:.1f}" text-anchor="end">{value:.2f}</text>')
-    for one in points:
-        common = one["common"]
-        parts.append(f'<text x="{x(common):.1f}" y="{_HEIGHT - _BOTTOM + 18}" text-anchor="middle">{common:.0f}</text>')
-    for index, (name, colour) in enumerate(_LINES):
-        line = " ".join(f"{x(one['common']):.1f},{y(one[name]):.1f}" for one in points)
-        parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        at = _LEFT + index * 170
-        parts.append(f'<line x1="{at}" x2="{at + 20}" y1="16" y2="16" stroke="{colour}" stroke-width="2"/>')
-        parts.append(f'<text x="{at + 26}" y="20">{name}</text>')
-    parts.append(f'<text x="{(_LEFT + _WIDTH) / 2:.0f}" y="{_HEIGHT - 8}" text-anchor="middle">common patients</text></svg>')
-    return "\n".join(parts) + "\n"
+    lines = [Curve([(one["common"], one[name]) for one in points], name, colour) for name, colour in _LINES]
+    x = Axis({0: "0"} | {one["common"]: f"{one['common']:.0f}" for one in points}, "common patients", grid=False)
+    y = Axis.around([one[name] for one in points for name, _ in _LINES])
+    return curves(lines, x, y, "AUC on new patients by the number of common patients")

@@ -10,12 +10,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from tombolo.fl_tasks.pages import charts
+from tombolo.fl_tasks.pages.charts import BLUE, GREY, ORANGE, Axis, Curve
+
 SHARES = tuple(step / 20 for step in range(21))
 """The shares of rows, highest scores first, at which a curve is taken."""
 TOP = 0.1
 PICTURE = "gains.svg"
-_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 560, 440, 60, 20, 30, 50
-_STROKES = ('stroke="#999" stroke-dasharray="4 4"', 'stroke="#1565c0"', 'stroke="#e07b00"')
 
 
 def gains(labels: npt.ArrayLike, scores: npt.ArrayLike) -> list[float]:
@@ -37,33 +38,9 @@ def lift(found: Sequence[float]) -> float:
 
 def gains_picture(curves: Mapping[str, Sequence[float]], title: str) -> str:
     """An SVG of one or two curves by name, with the diagonal of a random choice."""
-    width, height = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
-
-    def at(share: float, found: float) -> str:
-        return f"{_LEFT + share * width:.1f},{_TOP + (1 - found) * height:.1f}"
-
     told = "; ".join(f"{name} {found[SHARES.index(TOP)]:.0%} in the best tenth" for name, found in curves.items())
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}" height="{_HEIGHT}" role="img" '
-        f'aria-label="{title}: {told}">',
-        "<style>text{font:12px system-ui,sans-serif;fill:#444}.grid{stroke:#ddd}polyline{fill:none;stroke-width:2}</style>",
-        f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="#fff"/>',
-        f'<text x="{_LEFT}" y="18">{title}</text>',
-    ]
-    for step in range(6):
-        share = step / 5
-        x, y = _LEFT + share * width, _TOP + (1 - share) * height
-        parts.append(f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{_HEIGHT - _BOTTOM}"/>')
-        parts.append(f'<text x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{share:.0%}</text>')
-        parts.append(f'<text x="{x:.1f}" y="{_HEIGHT - _BOTTOM + 18}" text-anchor="middle">{share:.0%}</text>')
-    lines = {"at random": SHARES, **curves}
-    for row, ((name, found), stroke) in enumerate(zip(lines.items(), _STROKES, strict=False)):
-        points = " ".join(at(share, one) for share, one in zip(SHARES, found, strict=True))
-        y = _HEIGHT - _BOTTOM - 18 * (len(lines) - row) + 4
-        parts.append(f'<polyline points="{points}" {stroke}/>')
-        parts.append(f'<polyline points="{_WIDTH - 170},{y - 4} {_WIDTH - 146},{y - 4}" {stroke}/>')
-        parts.append(f'<text x="{_WIDTH - 138}" y="{y}">{name}</text>')
-    parts.append(f'<text x="{_LEFT + width / 2:.0f}" y="{_HEIGHT - 10}" text-anchor="middle">share of rows, best first</text>')
-    parts.append("</svg>")
-    return "\n".join(parts) + "\n"
+    lines = [Curve(list(zip(SHARES, SHARES, strict=True)), "at random", GREY, dashed=True)]
+    for (name, found), colour in zip(curves.items(), (BLUE, ORANGE), strict=False):
+        lines.append(Curve(list(zip(SHARES, found, strict=True)), name, colour))
+    shares = {step / 5: f"{step / 5:.0%}" for step in range(6)}
+    return charts.curves(lines, Axis(shares, "share of rows, best first"), Axis(shares), title, f"{title}: {told}", (560, 440))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from tombolo.fl_tasks.workflow.card import card
+
 from tombolo.fl_tasks.learning.gains import PICTURE, gains_picture
 from tombolo.fl_tasks.models import registry
-from tombolo.fl_tasks.models.card import card, loss_picture
 from tombolo.fl_tasks.models.part import ModelPart
 from tombolo.fl_tasks.models.reading import part_of_run
 from tombolo.fl_tasks.models.tensors import to_file
+from tombolo.fl_tasks.pages.charts import losses
 from tombolo.fl_tasks.runtime.context import PartyContext
 from tombolo.fl_tasks.runtime.record import enter
 from tombolo.fl_tasks.runtime.session import Progress, log_progress
@@ -78,16 +80,15 @@ def _record(context: PartyContext, run: str, evaluation: dict[str, Any]) -> dict
 
 def _write_card(context: PartyContext, run: str, record: dict[str, Any], part: ModelPart | None) -> str:
     folder = context.docs(run)
-    losses = () if part is None else part.loss
-    if losses:
-        _write(folder / "loss.svg", loss_picture(losses))
+    loss = () if part is None else part.loss
+    if loss:
+        _write(folder / "loss.svg", losses(loss))
     curve = record["evaluation"].get("gains")
     if curve:
         _write(folder / PICTURE, gains_picture({"this model": curve}, "Gains on held-out rows"))
     path = folder / "model-card.md"
-    _write(
-        path, card(record, None if part is None else part.document, "loss.svg" if losses else None, context.terms.task.descriptor)
-    )
+    document = None if part is None else part.document
+    _write(path, card(record, document, "loss.svg" if loss else None, context.terms.task.descriptor))
     return str(path)
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi.responses import HTMLResponse
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from tombolo.plugins.console import charts
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 FOLDER = Path(__file__).parent
 _COMMON = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin", "Cache-Control": "private, no-store"}
@@ -43,15 +43,12 @@ def page(template: str, status: int = 200, **facts: Any) -> HTMLResponse:
 
 @cache
 def _environment() -> Environment:
-    made = Environment(
-        loader=FileSystemLoader(FOLDER / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    from tombolo.fl_tasks.pages import charts
+    from tombolo.fl_tasks.pages.rendering import environment
+
+    made = environment(FOLDER / "templates")
     made.filters |= {"size": size, "moment": moment, "number": charts.number, "hash": short_hash, "money": money}
-    made.globals |= {"bars": charts.bars, "bar": charts.bar, "curve": charts.curve}
+    made.globals |= {"bars": charts.cell_bars, "losses": charts.losses}
     return made
 
 

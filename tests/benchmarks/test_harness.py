@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import __main__ as harness
 from benchmarks import paillier, secagg
-from benchmarks._chart import picture
+from benchmarks._charts import growth_chart, ratio_chart
 from benchmarks._turns import Peer, compare
 
 KERNELS = Path(".venv-bench/bin/python")
@@ -85,12 +85,23 @@ def test_sides_alternate_and_ratios_are_of_turns():
 
 
 def test_the_chart_shows_every_ratio_and_its_target():
-    root = ElementTree.fromstring(picture({"a_vs_b": 120.0, "slow_vs_fast": 0.5}, {"a_vs_b": 100}))
+    root = ElementTree.fromstring(ratio_chart({"a_vs_b": 120.0, "slow_vs_fast": 0.5}, {"a_vs_b": 100}))
     texts = [one.text for one in root.iter() if one.tag.endswith("text")]
     assert {"a vs b", "120.0", "slow vs fast", "0.5"} <= set(texts)
     widths = [float(one.get("width")) for one in root.iter() if one.tag.endswith("rect")][1:]
     assert widths[0] > widths[1] == 0
-    assert sum(one.get("class") == "target" for one in root.iter()) == 1
+    assert sum(one.get("class") == "mark" for one in root.iter()) == 1
+    assert root.get("aria-label") == "Times as fast as the other side: a vs b 120.0; slow vs fast 0.5"
+    assert len(ElementTree.fromstring(ratio_chart({}, {"a_vs_b": 100}))) > 3, "there may be nothing to show"
+
+
+def test_the_chart_of_growth_tells_what_was_scaled():
+    cells = [{"rows": rows, "features": 10, "seconds": rows / 100, "measured": rows < 1000} for rows in (100, 1000)]
+    cells += [{**cell, "features": features, "measured": 1} for cell in cells for features in (50, 100)]
+    root = ElementTree.fromstring(growth_chart(cells, {10: 1.0, 50: 1.0, 100: 1.0}, "Growth"))
+    texts = [one.text for one in root.iter() if one.tag.endswith("text")]
+    assert {"Growth", "10 features, slope 1.00", "100", "1,000", "rows; hollow: scaled from a part of the columns"} <= set(texts)
+    assert [one.get("fill") == "#fff" for one in root.iter() if one.tag.endswith("circle")].count(True) == 1
 
 
 def test_paillier_measures_against_phe_and_says_what_it_skipped():

@@ -35,4 +35,4 @@ def test_the_picture_has_a_line_per_model_and_every_number_of_patients():
     root = ElementTree.fromstring(picture(points))
     assert len(root.findall("{*}polyline")) == 3
     texts = [one.text for one in root.findall("{*}text")]
-    assert {"30", "60", "120", "transfer", "common patients"} <= set(texts)
+    assert {"0", "30", "60", "120", "transfer", "common patients", root.get("aria-label")} <= set(texts)

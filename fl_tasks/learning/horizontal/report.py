@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +11,10 @@ from tombolo.agreements.terms import Terms
 from tombolo.fl_tasks.learning.horizontal.columns import Statistics, expanded
 from tombolo.fl_tasks.learning.horizontal.quantiles import Quartile, quartiles_of
 from tombolo.fl_tasks.learning.horizontal.statistics import statistics_of
+from tombolo.fl_tasks.pages.rendering import render
 from tombolo.fl_tasks.runtime.context import PartyContext
 
 PAGE = "training-rows"
-_STYLE = Path(__file__).parents[2] / "ledger" / "audit" / "style.css"
-_NUMBERS = ("column", "values", "missing", "mean", "deviation", "lower quartile", "median", "upper quartile")
-_LEVELS = ("column", "level", "rows", "share")
 
 
 def write_page(context: PartyContext, run: str) -> Path:
@@ -36,7 +33,6 @@ def write_page(context: PartyContext, run: str) -> Path:
 
 def page(terms: Terms, found: Statistics, quartiles: Mapping[str, Sequence[Quartile]], clients: int) -> str:
     """The page as HTML. Counts below ``limits.minimum_one_hot_count`` are not shown, nor what is said of so few values."""
-    assert terms.task.horizontal_terms is not None
     least, rows = terms.limits.minimum_one_hot_count, round(found.rows)
     numbers, levels = [], []
     for at, (name, level) in enumerate(expanded(terms)):
@@ -45,18 +41,7 @@ def page(terms: Terms, found: Statistics, quartiles: Mapping[str, Sequence[Quart
             levels.append((column, value, *_share(round(found.mean[at] * rows), rows, least)))
         else:
             numbers.append((name, *_number(found, at, least), *_quartiles(quartiles.get(name) or (), found.present[at] >= least)))
-    threshold = terms.task.horizontal_terms.threshold_of(clients)
-    body = [
-        f"<p class=over>{escape(terms.name)}</p><h1>Training rows of all clients</h1>",
-        f"<p>{rows:,} rows, held-out rows left aside. Every number on this page comes from sums over at least {threshold} of "
-        f"{clients} clients, and none from one client alone; counts below {least} are not shown.</p>",
-        _table("Numbers", _NUMBERS, numbers),
-        _table("Levels", _LEVELS, levels),
-    ]
-    style = _STYLE.read_text(encoding="utf-8")
-    head = '<meta charset=utf-8><meta name=viewport content="width=device-width, initial-scale=1">'
-    head += f"<title>Training rows of all clients</title><style>{style}</style>"
-    return f"<!doctype html><html lang=en><head>{head}</head><body><main>{''.join(body)}</main></body></html>\n"
+    return render("training-rows.html", terms=terms, rows=rows, clients=clients, numbers=numbers, levels=levels)
 
 
 def _number(found: Statistics, at: int, least: int) -> tuple[str, ...]:
@@ -89,11 +74,3 @@ def _share(ones: int, rows: int, least: int) -> tuple[str, str]:
     if rows - ones < least:
         return f"more than {rows - least:,}", ""
     return f"{ones:,}", f"{ones / rows:.1%}"
-
-
-def _table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    if not rows:
-        return ""
-    cells = "".join(f"<tr>{''.join(f'<td>{escape(one)}</td>' for one in row)}</tr>" for row in rows)
-    names = "".join(f"<th>{escape(name)}</th>" for name in head)
-    return f"<h2>{title}</h2><div class=scroll><table><tr>{names}</tr>{cells}</table></div>"

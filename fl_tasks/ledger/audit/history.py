@@ -20,14 +20,18 @@ class NoSuchRun(CodedError):
     remedy = "`tombolo audit show` without a run lists all of them."
 
 
-@dataclass
+@dataclass(frozen=True)
 class Traffic:
     """Artifacts of one message to or from one peer."""
 
     count: int = 0
     bytes: int = 0
     rows: int = 0
-    kinds: set[str] = field(default_factory=set)
+    kinds: frozenset[str] = frozenset()
+
+    def __add__(self, other: Traffic) -> Traffic:
+        count, size, rows = self.count + other.count, self.bytes + other.bytes, self.rows + other.rows
+        return Traffic(count, size, rows, self.kinds | other.kinds)
 
 
 @dataclass
@@ -76,12 +80,8 @@ class History:
 
     def total(self, book: str, peer: str | None = None) -> Traffic:
         """Sum over a book, or over what went to or came from one peer."""
-        found = Traffic()
-        for (which, party, _), part in self.traffic.items():
-            if which == book and peer in (None, party):
-                found.count, found.bytes, found.rows = found.count + part.count, found.bytes + part.bytes, found.rows + part.rows
-                found.kinds |= part.kinds
-        return found
+        parts = (part for (which, party, _), part in self.traffic.items() if which == book and peer in (None, party))
+        return sum(parts, Traffic())
 
 
 def histories(source: Source) -> tuple[dict[str, History], list[str]]:
@@ -125,9 +125,8 @@ def _add(history: History, entry: dict[str, Any]) -> None:
         history.events.append(entry)
         return
     body = entry["body"]
-    part = history.traffic.setdefault((entry["kind"], body["peer"], body["message"]), Traffic())
-    part.count, part.bytes, part.rows = part.count + 1, part.bytes + body["size"], part.rows + body["rows"]
-    part.kinds |= set(body["kinds"])
+    place, one = (entry["kind"], body["peer"], body["message"]), Traffic(1, body["size"], body["rows"], frozenset(body["kinds"]))
+    history.traffic[place] = history.traffic.get(place, Traffic()) + one
 
 
 def _two_faces(proof: list[Any]) -> str:

@@ -108,7 +108,7 @@ addEventListener("DOMContentLoaded", () => setTimeout(follow, EVERY));
 function show(curve, dot) {
   curve.querySelectorAll(".at").forEach((one) => one.classList.remove("at"));
   dot.classList.add("at");
-  curve.closest("section").querySelector(".readout").textContent = dot.dataset.at;
+  curve.closest("section").querySelector(".readout").textContent = dot.textContent;
 }
 
 addEventListener("pointermove", (event) => {

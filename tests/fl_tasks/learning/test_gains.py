@@ -39,10 +39,13 @@ def test_the_curve_rises_from_nothing_to_all_whatever_the_order_of_rows(rows, ra
 def test_the_picture_has_a_line_and_a_name_for_every_curve():
     found = gains(np.array([1, 0, 1, 0, 0]), np.array([5.0, 4, 3, 2, 1]))
     tree = ElementTree.fromstring(gains_picture({"together": found, "alone": SHARES}, "Gains"))
+    assert (
+        tree.get("aria-label") == f"Gains: together {found[SHARES.index(0.1)]:.0%} in the best tenth; alone 10% in the best tenth"
+    )
     space = "{http://www.w3.org/2000/svg}"
     curves = [line.get("points").split() for line in tree.findall(f"{space}polyline")]
-    assert [len(points) for points in curves] == [len(SHARES), 2] * 3
+    assert [len(points) for points in curves] == [len(SHARES)] * 3
     names = [text.text for text in tree.findall(f"{space}text")]
     assert {"Gains", "together", "alone", "at random"} <= set(names)
-    heights = [float(point.split(",")[1]) for point in curves[2]]
+    heights = [float(point.split(",")[1]) for point in curves[1]]
     assert heights == sorted(heights, reverse=True)

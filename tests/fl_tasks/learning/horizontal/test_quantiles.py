@@ -154,16 +154,6 @@ def test_quartiles_of_all_clients_in_a_regressions_report(tmp_path):
     assert f"{np.isnan(whole['age']).mean():.1%}" in text
 
 
-def test_small_counts_are_not_shown(tmp_path):
-    terms = hospitals(tmp_path).context("centre").terms
-    few = Statistics(300.0, np.array([297.0, 4.0, 300, 300]), np.array([50.0, 1e-3, 0.01, 0.99]), np.array([9.0, 1e-5, 0.1, 0.1]))
-    text = page(terms, few, {}, 4)
-    for shown in ("more than 290", "fewer than 10"):
-        assert shown in text
-    for hidden in ("297", "99.0%", "1.0%", "0.001"):
-        assert hidden not in text
-
-
 @pytest.mark.slow
 def test_negative_counts_are_refused(tmp_path, monkeypatch):
     """One client's wrong counts show in the sum."""

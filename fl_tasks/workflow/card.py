@@ -1,4 +1,4 @@
-"""The model card: what was trained, with whom, on what, how good it is, and its loss by round as a picture; Markdown and SVG."""
+"""The model card: what was trained, with whom, on what, and how good it is; in Markdown, with the pictures beside it."""
 
 from __future__ import annotations
 
@@ -8,48 +8,6 @@ from typing import Any
 from tombolo.agreements.protocol import Protocol
 from tombolo.fl_tasks.learning.gains import PICTURE, SHARES, lift
 from tombolo.fl_tasks.learning.trees.part import importance
-
-_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 640, 320, 76, 18, 22, 46
-
-
-def loss_picture(losses: Sequence[float], title: str = "Training loss") -> str:
-    """An SVG line of the loss after each round (1, 2, ...). ``losses`` must not be empty."""
-    low, high = min(losses), max(losses)
-    pad = (high - low or abs(high) or 1.0) * 0.06
-    low, high = low - pad, high + pad
-    plot_width, plot_height = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
-    last = max(2, len(losses))
-
-    def x(round: float) -> float:
-        return _LEFT + (round - 1) / (last - 1) * plot_width
-
-    def y(loss: float) -> float:
-        return _TOP + (high - loss) / (high - low) * plot_height
-
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}" height="{_HEIGHT}" '
-        f'role="img" aria-label="{_text(title)}: {losses[0]:.4g} after round 1, {losses[-1]:.4g} after round {len(losses)}">',
-        "<style>text{font:12px system-ui,sans-serif;fill:#444}.grid{stroke:#ddd}.line{fill:none;stroke:#1565c0;stroke-width:2}"
-        ".dot{fill:#1565c0}</style>",
-        f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="#fff"/>',
-    ]
-    for step in range(5):
-        value = low + (high - low) * step / 4
-        parts.append(f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y(value):.1f}" y2="{y(value):.1f}"/>')
-        parts.append(f'<text x="{_LEFT - 8}" y="{y(value) + 4:.1f}" text-anchor="end">{value:.4g}</text>')
-    for round in _marks(last):
-        parts.append(f'<text x="{x(round):.1f}" y="{_HEIGHT - _BOTTOM + 18}" text-anchor="middle">{round}</text>')
-    points = [(x(round), y(loss)) for round, loss in enumerate(losses, start=1)]
-    parts.append(f'<polyline class="line" points="{" ".join(f"{a:.1f},{b:.1f}" for a, b in points)}"/>')
-    parts += [f'<circle class="dot" cx="{a:.1f}" cy="{b:.1f}" r="2.5"/>' for a, b in points]
-    parts.append(f'<text x="{_LEFT + plot_width / 2:.0f}" y="{_HEIGHT - 8}" text-anchor="middle">round</text>')
-    parts.append(f'<text x="{_LEFT}" y="14">{_text(title)}</text></svg>')
-    return "\n".join(parts) + "\n"
-
-
-def _marks(last: int) -> Iterable[int]:
-    step = max(1, -(-last // 10))
-    return range(1, last + 1, step)
 
 
 def card(record: Mapping[str, Any], part: Mapping[str, Any] | None, picture: str | None, protocol: Protocol) -> str:
@@ -166,7 +124,3 @@ def _gate(quality: Mapping[str, Any] | None) -> str:
 def _md(text: str) -> str:
     """A name of a column or a peer, with what Markdown or HTML would act on blanked out."""
     return "".join(letter if letter.isprintable() and letter not in "|`<>[]" else " " for letter in str(text))
-
-
-def _text(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")

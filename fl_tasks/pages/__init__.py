@@ -1,0 +1,1 @@
+"""What people are shown: pages and pictures, all made from templates."""
