@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -59,9 +59,12 @@ class Agreement:
     chain: tuple[Link, ...] = field(repr=False)
 
     @classmethod
-    def load(cls, folder: Path, verify: bool = True) -> Agreement:
-        """Read the folder; with ``verify``, raise :class:`Unsigned` or SignatureRefused unless the whole chain is signed."""
-        terms = read_model(folder / "agreement.yaml", Terms)
+    def load(cls, folder: Path, verify: bool = True, plugins: Collection[str] = ()) -> Agreement:
+        """Read the folder; with ``verify``, raise :class:`Unsigned` or SignatureRefused unless the whole chain is signed.
+
+        The protocol may come from one of the distributions ``plugins``, besides Tombolo's own.
+        """
+        terms = read_model(folder / "agreement.yaml", Terms, {"plugins": plugins})
         if folder.name != terms.name:
             raise BadDocument(f"{folder}: the folder of agreement {terms.name} must have its name.")
         members: dict[str, Member] = {}
@@ -140,13 +143,13 @@ class Agreement:
         return path
 
     @staticmethod
-    def pin_all(folder: Path, parties: Mapping[str, tuple[PartyKeys, str]]) -> Agreement:
+    def pin_all(folder: Path, parties: Mapping[str, tuple[PartyKeys, str]], plugins: Collection[str] = ()) -> Agreement:
         """Write the first amendment for parties whose keys are all at hand, sign everything, and return the whole."""
         changes = [{"pin": {"party": name, **public_half(keys), "store": store}} for name, (keys, store) in parties.items()]
-        Agreement.load(folder, verify=False).write_amendment(changes)
+        Agreement.load(folder, verify=False, plugins=plugins).write_amendment(changes)
         for keys, _ in parties.values():
-            Agreement.load(folder, verify=False).sign(keys)
-        return Agreement.load(folder)
+            Agreement.load(folder, verify=False, plugins=plugins).sign(keys)
+        return Agreement.load(folder, plugins=plugins)
 
     def _signature_path(self, link: Link, member: Member) -> Path:
         return self.folder / "signatures" / f"{link.digest[:16]}.{member.name}.{fingerprint(member.verify)}.json"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -77,11 +78,11 @@ def _check_tree(path: Path, root: yaml.Node) -> None:
                     seen.add(key.value)
 
 
-def read_model(path: Path, model: type[M]) -> M:
-    """Read and validate one file; all its mistakes are listed at once."""
+def read_model(path: Path, model: type[M], context: Mapping[str, Any] | None = None) -> M:
+    """Read and validate one file; all its mistakes are listed at once. ``context`` is what validators may ask for."""
     document, tree = read_yaml(path)
     try:
-        return model.model_validate(document)
+        return model.model_validate(document, context=context)
     except ValidationError as error:
         raise BadDocument("\n".join(_explain(path, tree, model, one) for one in error.errors()) or str(path)) from None
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
@@ -16,8 +18,15 @@ from tombolo.agreements.tables import Strict
 from tombolo.agreements.terms import Name
 from tombolo.storage.errors import CodedError
 from tombolo.storage.identity import BadKeyMaterial, PartyKeys
+from tombolo.storage.plugins import find
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from tombolo.storage.stores.base import Store
 
 VARIABLE = "TOMBOLO_PARTY"
+TABLES = "tombolo.tables"
 
 
 class NoSettings(CodedError):
@@ -27,20 +36,37 @@ class NoSettings(CodedError):
 
 
 class TableSettings(Strict):
-    """Where a table comes from: a file, or a query over an Airflow SQL connection with :as_of as a parameter."""
+    """Where a table comes from: the name of a source (:class:`TableSource`), and what that source needs to know.
 
-    source: Literal["parquet", "csv", "sql"]
+    ``connection`` and ``query`` are a query over an Airflow SQL connection with :as_of as a parameter; ``options`` are for sources
+    of plug-ins.
+    """
+
+    source: str
     path: str | None = None
     connection: str | None = None
     query: str | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
 
-    @model_validator(mode="after")
-    def _whole(self) -> Self:
-        if self.source == "sql" and not (self.connection and self.query and not self.path):
-            raise ValueError("source: sql takes connection and query")
-        if self.source != "sql" and (not self.path or self.connection or self.query):
-            raise ValueError(f"source: {self.source} takes path")
-        return self
+
+@dataclass(frozen=True)
+class Asked:
+    """What a table is read for: the folder in which relative paths start, the id columns, which must be text, and the run's
+    parameters (``as_of``, ``run``), for sources that can use them."""
+
+    folder: Path
+    ids: Sequence[str]
+    parameters: Mapping[str, Any]
+
+
+class TableSource(Protocol):
+    """A kind of source, offered as an entry point of the group ``tombolo.tables``; imports nothing heavy before it reads."""
+
+    def check(self, settings: TableSettings) -> None:
+        """Raise ValueError, as ``field: what is wrong``, on settings that do not fit."""
+
+    def read(self, settings: TableSettings, asked: Asked) -> pa.Table:
+        """The whole table. Raises coded errors, whose texts name the place and never a value."""
 
 
 class AgreementSettings(Strict):
@@ -83,6 +109,22 @@ class PartySettings(Strict):
             raise ValueError("dask:// is not encrypted and ends at this machine; beyond it, use tls://host:port")
         return address
 
+    @model_validator(mode="after")
+    def _sources_fit(self) -> Self:
+        """Every table's source agrees with its settings. A source that cannot be had is an error when the table is read, so that it
+        stops nothing but that."""
+        for agreement, own in self.agreements.items():
+            for field in ("table", "predict_table", "labels_table"):
+                table: TableSettings | None = getattr(own, field)
+                try:
+                    if table is not None:
+                        find(TABLES, table.source, self.plugins).offered.check(table)
+                except ValueError as error:
+                    raise ValueError(f"agreements.{agreement}.{field}.{error}") from None
+                except Exception:
+                    continue
+        return self
+
     @classmethod
     def load(cls, path: Path | None = None) -> PartySettings:
         """Read the file at ``path`` or the one that TOMBOLO_PARTY names."""
@@ -102,6 +144,12 @@ class PartySettings(Strict):
 
     def path(self, relative: str) -> Path:
         return self._folder / relative
+
+    def open_store(self, address: str) -> Store:
+        """A store by its address, without touching it. Raises what :func:`tombolo.storage.stores.opening.open_store` raises."""
+        from tombolo.storage.stores.opening import open_store
+
+        return open_store(address, self._folder, self.plugins)
 
     def for_agreement(self, name: str) -> AgreementSettings:
         return self.agreements.get(name, AgreementSettings())

@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from typing import Any
 
 from tombolo.storage.errors import CodedError
@@ -75,14 +75,18 @@ def find(group: str, name: str, allowed: Collection[str] = ()) -> Plugin:
     ((distribution, point),) = usable.items()
     try:
         loaded = point.load()
-    except Exception as error:  # a plug-in may fail in any way when it is imported; its text is not ours to show
+    except (Exception, SystemExit) as error:  # a plug-in may fail in any way when it is imported; its text is not ours to show
         raise BrokenPlugin(f"{name} of {distribution}: {type(error).__name__}.") from error
     return Plugin(name, distribution, point.dist.version if point.dist else "", loaded)
 
 
 @cache
-def _points(group: str) -> tuple[EntryPoint, ...]:
-    return tuple(entry_points(group=group))
+def _every() -> EntryPoints:
+    return entry_points()
+
+
+def _points(group: str) -> EntryPoints:
+    return _every().select(group=group)
 
 
 def _distribution(point: EntryPoint) -> str:

@@ -29,7 +29,6 @@ from tombolo.storage.private import PrivateArea
 from tombolo.storage.roles import AGGREGATOR, CLIENT, INITIATORS
 from tombolo.storage.schema import MessageSet
 from tombolo.storage.stores.base import Store
-from tombolo.storage.stores.opening import open_store
 
 
 class NotJoined(CodedError):
@@ -64,12 +63,15 @@ class PartyContext:
     def open(cls, agreement: str, settings: Path | None = None) -> PartyContext:
         """Read settings, keys and the verified agreement, and open the stores (without touching them)."""
         party = PartySettings.load(settings)
-        agreed = Agreement.load(party.federations / agreement)
-        keys = party.load_keys()
-        agreed.require_member(party.party, keys)
-        others = [name for name in agreed.members if name != party.party]
-        peers = {name: open_store(party.peers.get(name, agreed.members[name].store), party.folder) for name in others}
-        return cls(party, agreed, keys, open_store(party.store, party.folder), peers)
+        try:
+            agreed = Agreement.load(party.federations / agreement, plugins=party.plugins)
+            keys = party.load_keys()
+            agreed.require_member(party.party, keys)
+            others = [name for name in agreed.members if name != party.party]
+            peers = {name: party.open_store(party.peers.get(name, agreed.members[name].store)) for name in others}
+            return cls(party, agreed, keys, party.open_store(party.store), peers)
+        except CodedError as error:
+            raise error.at(party.party) from None
 
     @property
     def me(self) -> str:
