@@ -111,18 +111,12 @@ class PartySettings(Strict):
 
     @model_validator(mode="after")
     def _sources_fit(self) -> Self:
-        """Every table's source agrees with its settings. A source that cannot be had is an error when the table is read, so that it
-        stops nothing but that."""
         for agreement, own in self.agreements.items():
             for field in ("table", "predict_table", "labels_table"):
                 table: TableSettings | None = getattr(own, field)
-                try:
-                    if table is not None:
-                        find(TABLES, table.source, self.plugins).offered.check(table)
-                except ValueError as error:
-                    raise ValueError(f"agreements.{agreement}.{field}.{error}") from None
-                except Exception:
-                    continue
+                wrong = table and _misfit(table, self.plugins)
+                if wrong:
+                    raise ValueError(f"agreements.{agreement}.{field}.{wrong}")
         return self
 
     @classmethod
@@ -166,6 +160,18 @@ class PartySettings(Strict):
         if keys.party != self.party:
             raise BadKeyMaterial(f"The keys are those of {keys.party}.", party=self.party)
         return keys
+
+
+def _misfit(table: TableSettings, plugins: Sequence[str]) -> str | None:
+    """What a table's source finds wrong with its settings. A source that fails is an error when the table is read, and stops
+    nothing but that."""
+    try:
+        find(TABLES, table.source, plugins).offered.check(table)
+    except ValueError as error:
+        return str(error)
+    except Exception:
+        return None
+    return None
 
 
 def _this_machine(host: str) -> bool:

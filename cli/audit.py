@@ -26,10 +26,11 @@ def verify(
     settings: Settings = None,
     store: Copy = None,
     bundle: Annotated[Path | None, typer.Option(help="Verify this bundle instead; needs no settings, keys or store.")] = None,
+    plugin: Annotated[list[str], typer.Option(help="With --bundle: a distribution that its protocol may come from.")] = [],  # noqa: B006
 ) -> None:
     """Check everything that a store or a bundle can prove, say what was checked, and name everything that is wrong."""
     if bundle is not None:
-        sound = _verify_bundle(bundle)
+        sound = _verify_bundle(bundle, plugin)
     else:
         from tombolo.fl_tasks.ledger.audit.verify import verify_store
 
@@ -115,13 +116,13 @@ def _source(name: str, settings: Path | None, store: str | None) -> StoreSource:
     return StoreSource.open(name, PartySettings.load(settings), store)
 
 
-def _verify_bundle(path: Path) -> bool:
+def _verify_bundle(path: Path, plugins: list[str]) -> bool:
     from tombolo.fl_tasks.ledger.audit.bundle import opened
     from tombolo.fl_tasks.ledger.audit.findings import Audit
     from tombolo.fl_tasks.ledger.audit.verify import verify_documents
 
     audit = Audit()
-    with opened(audit, path) as source:
+    with opened(audit, path, plugins) as source:
         _, ends = verify_documents(audit, source)
         title = f"Agreement {source.agreement.name}, bundle of {source.party}, exported {source.exported}"
         _print_audit(title, source.agreement.digest, audit, ends)

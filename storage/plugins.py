@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import EntryPoint, EntryPoints, entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from tombolo.storage.errors import CodedError
@@ -81,12 +81,8 @@ def find(group: str, name: str, allowed: Collection[str] = ()) -> Plugin:
 
 
 @cache
-def _every() -> EntryPoints:
-    return entry_points()
-
-
-def _points(group: str) -> EntryPoints:
-    return _every().select(group=group)
+def _points(group: str) -> tuple[EntryPoint, ...]:
+    return tuple(entry_points(group=group))
 
 
 def _distribution(point: EntryPoint) -> str:

@@ -49,7 +49,9 @@ def open_store(address: str, base: Path | None = None, plugins: Collection[str] 
         plugin = find(GROUP, parts.scheme, plugins)
     except NoSuchPlugin:
         known = ", ".join(offered(GROUP, plugins))
-        raise BadStoreAddress(f"Scheme {parts.scheme or 'missing'}; there is {known or 'none, until tombolo is installed'}.") from None
+        raise BadStoreAddress(
+            f"Scheme {parts.scheme or 'missing'}; there is {known or 'none, until tombolo is installed'}."
+        ) from None
     opener: Opener = plugin.offered
     try:
         return opener(parts, base or Path.cwd())

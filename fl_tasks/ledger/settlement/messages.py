@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tombolo.storage.roles import AGGREGATOR, CLIENT, EVERYONE, GUEST, INITIATORS, INVITED, VERTICAL
+from tombolo.storage.roles import AGGREGATOR, CLIENT, EVERYONE, GUEST, INITIATORS, INVITED
 from tombolo.storage.schema import Disclosed, Message, MessageSet, Public
 
 _BOOKED = "about artifacts that the two exchanged, which both have booked"
@@ -97,7 +97,7 @@ LIVE = MessageSet(
     Message(
         "live_quality",
         GUEST,
-        VERTICAL,
+        EVERYONE,
         {
             "booking": Public("string", "the monitoring run that booked it; empty where there is nothing new"),
             "rows": Disclosed("int64", "how many labelled rows the aggregate covers", "one count per prediction run"),
