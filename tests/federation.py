@@ -126,6 +126,7 @@ def federation(
     engine: str | None = None,
     query: Mapping[str, Any] | None = None,
     task_terms: Mapping[str, Any] | None = None,
+    plugins: Sequence[str] = (),
     **terms: Any,
 ) -> Federation:
     """Lay out a federation under ``root``: ``tables`` by party (id column ``id``); ``roles`` defaults to guest, hosts in the order
@@ -136,7 +137,7 @@ def federation(
     if engine == "dealer":
         given, waivers = {name: one for name, one in given.items() if name != "key_bits"}, [*waivers, DEALER_WAIVER]
     document = {
-        "schema": "tombolo.terms/1",
+        "schema": "tombolo.terms/2" if plugins else "tombolo.terms/1",
         "name": "trial",
         "parties": {party: {"role": role} for party, role in roles.items()},
         "task": {
@@ -169,13 +170,14 @@ def federation(
             "federations": "../federations",
             "inline_seconds": 10,
             "workers": 1,
+            "plugins": list(plugins),
             "agreements": {"trial": agreement},
         }
         (folder / "party.yaml").write_text(yaml.safe_dump(settings))
-    _pin_and_sign(root, shared, roles)
+    _pin_and_sign(root, shared, roles, plugins)
     return Federation(root, "trial", dict(roles))
 
 
-def _pin_and_sign(root: Path, shared: Path, roles: Mapping[str, str]) -> None:
+def _pin_and_sign(root: Path, shared: Path, roles: Mapping[str, str], plugins: Sequence[str]) -> None:
     """First amendment pins every party's keys and store; everybody signs."""
-    Agreement.pin_all(shared, {party: (party_keys(party), f"file://{root / party / 'store'}") for party in roles})
+    Agreement.pin_all(shared, {party: (party_keys(party), f"file://{root / party / 'store'}") for party in roles}, plugins)

@@ -123,7 +123,8 @@ class BadVolume(CodedError):
 
 
 def share_volume(session: Session, columns: int | None) -> dict[str, int]:
-    """Every data party's number of encoded columns, in the agreement's order; ``columns`` is this one's (None where it has no table)."""
+    """Every data party's number of encoded columns, in the agreement's order; ``columns`` is
+    this one's (None where it has no table)."""
     if columns is not None:
         session.send("volume", columns=columns)
     heard = {party: int(session.scalar(table, "columns")) for party, table in session.receive_all("volume").items()}
@@ -141,8 +142,8 @@ def value_coalitions(
     """The values of ``game.asked`` at every party, the same everywhere and in every replay.
 
     ``rows`` held-out rows were evaluated, and all parties' coalition was then measured at ``told``. ``scores_of`` gives this
-    party's addend, shape (rows,), of a coalition's scores (None where it has no table); ``labels``, shape (rows,), are known to the guest.
-    Raises :class:`ForeignValues`, :class:`OtherQuality` or what scoring raises.
+    party's addend, shape (rows,), of a coalition's scores (None where it has no table); ``labels``, shape (rows,), are known to
+    the guest. Raises :class:`ForeignValues`, :class:`OtherQuality` or what scoring raises.
     """
     if session.role not in (*DATA, ARBITER):
         return _heard(session, game, session.arbiter or session.guest, told)
