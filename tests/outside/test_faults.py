@@ -26,15 +26,16 @@ LINEAR = {
 }
 CODES = {"absent": "TMB-PLUGIN-001", "forbidden": "TMB-PLUGIN-002", "clashing": "TMB-PLUGIN-003", "failing": "TMB-PLUGIN-004"}
 FAILING = """
-from tombolo.agreements.protocol import Engine, Protocol
+from tombolo.agreements.protocol import Engine, Protocol, Role
 from tombolo.agreements.parameters import Parameters
 
-def check(terms):
-    raise KeyError("a secret")
-
 PROTOCOL = Protocol(
-    name="unsound", title="", family="vertical", roles=(), engines={None: Engine("x:y", Parameters, frozenset())},
-    composition=lambda task, roles: 1 / 0,
+    name="unsound",
+    title="",
+    family="vertical",
+    roles=tuple(map(Role, ("guest", "host", "validator"))),
+    engines={None: Engine("x:y", Parameters, frozenset())},
+    check=lambda terms: {}["a secret"],
 )
 """
 
@@ -77,7 +78,7 @@ def shop(installed: str, site: Path, tmp_path_factory: pytest.TempPathFactory) -
     shared = laid.root / "federations"
     (other.root / "federations" / "linear").rename(shared / "linear")
     for protocol in (*CODES, "unsound"):
-        agreement(shared, protocol, protocol)
+        agreement(shared, protocol, protocol, parameters={})
     path = laid.settings["shop"]
     trusted = [DISTRIBUTION, "broken_protocols", "Other.Protocols", "unsound-protocols"]
     path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), "plugins": trusted}))
@@ -100,7 +101,7 @@ def test_a_fault_has_a_code_where_people_look(dags: dict[str, Any], name: str, c
 
 def test_a_descriptor_that_raises_is_the_plug_ins_fault(dags: dict[str, Any]) -> None:
     text = dags["dags"]["unsound_unusable"]["doc"]
-    assert "TMB-PLUGIN-004: " in text and "unsound of unsound-protocols: ZeroDivisionError" in text
+    assert "TMB-PLUGIN-004: " in text and "unsound of unsound-protocols: KeyError" in text
 
 
 def test_other_agreements_keep_their_dags(dags: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,14 @@ def test_its_leakage_table_is_made_from_its_messages(installed: str) -> None:
     assert "| 1 | contrasts | guest | host | c: paillier | nothing: ciphertexts under the guest's key | - |" in table
     assert table in (ROOT / "docs" / "write-a-protocol.md").read_text()
     assert "mean-difference" not in every_set()
+
+
+def test_the_page_shows_the_package_as_it_is() -> None:
+    page = (ROOT / "docs" / "write-a-protocol.md").read_text()
+    source = "".join(path.read_text() for path in (EXAMPLE / "src" / "tombolo_mean_difference").glob("*.py"))
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert len(blocks) == 6
+    assert [block for block in blocks if block not in source] == []
 
 
 def test_it_conforms(installed: str) -> None:
