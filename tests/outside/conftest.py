@@ -46,23 +46,23 @@ def newer(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def installed(target: Path) -> Iterator[str]:
     """The package can be found in this process; yields its distribution's name."""
     sys.path.insert(0, str(target))
-    _forget()
+    forget()
     yield DISTRIBUTION
     sys.path.remove(str(target))
-    _forget()
+    forget()
 
 
 @pytest.fixture
 def gone(installed: str, target: Path) -> Iterator[None]:
     """The package is uninstalled, and installed again afterwards."""
     sys.path.remove(str(target))
-    _forget()
+    forget()
     yield
     sys.path.insert(0, str(target))
-    _forget()
+    forget()
 
 
-def _forget() -> None:
+def forget() -> None:
     """What this process knows of installed distributions, and of this one's modules."""
     plugins._points.cache_clear()
     importlib.invalidate_caches()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,13 @@ import pytest
 import yaml
 
 from tests.dags.test_federation_dags import parse
-from tests.outside.conftest import with_path
+from tests.outside.conftest import forget, with_path
 from tests.outside.package import DISTRIBUTION, ROLES, agreement, tables
+from tombolo.agreements.settings import PartySettings, TableSettings
 from tombolo.cli.simulation.layout import Layout, lay_out
+from tombolo.fl_tasks.tables.source import read_table
+from tombolo.storage.plugins import BrokenPlugin, NoSuchPlugin
+from tombolo.storage.stores.opening import open_store
 
 LINEAR = {
     "schema": "tombolo.terms/1",
@@ -40,16 +45,31 @@ PROTOCOL = Protocol(
 """
 
 
-def distribution(site: Path, name: str, protocols: dict[str, str], module: str = "") -> None:
-    """An installed distribution that offers protocols."""
+LEAKY = """
+def open_it(parts, base):
+    raise ValueError(parts.geturl())
+
+class Source:
+    def check(self, settings):
+        pass
+
+    def read(self, settings, asked):
+        raise ValueError(settings.options["password"])
+
+SOURCE = Source()
+"""
+
+
+def distribution(site: Path, name: str, offers: dict[str, str], module: str = "", group: str = "tombolo.protocols") -> None:
+    """An installed distribution that offers something in a group."""
     own = name.replace("-", "_")
     site.mkdir(exist_ok=True)
     (site / f"{own}.py").write_text(module or "raise RuntimeError('a secret')\n")
     info = site / f"{own}-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-    points = "".join(f"{protocol} = {own}:{attribute}\n" for protocol, attribute in protocols.items())
-    (info / "entry_points.txt").write_text(f"[tombolo.protocols]\n{points}")
+    points = "".join(f"{one} = {own}:{attribute}\n" for one, attribute in offers.items())
+    (info / "entry_points.txt").write_text(f"[{group}]\n{points}")
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +80,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     distribution(folder, "other-protocols", {"clashing": "PROTOCOL"})
     distribution(folder, "foreign-protocols", {"forbidden": "PROTOCOL"})
     distribution(folder, "unsound-protocols", {"unsound": "PROTOCOL"}, FAILING)
+    distribution(folder, "leaky-stores", {"leaky": "open_it"}, LEAKY, "tombolo.stores")
+    distribution(folder, "leaky-tables", {"leaky": "SOURCE"}, LEAKY, "tombolo.tables")
     return folder
 
 
@@ -136,8 +158,40 @@ def test_agreements_are_checked_with_the_plug_ins_that_are_named(shop: Layout, e
     assert done.returncode == 0 and done.stdout.count("verified") == 2 * len(ROLES), done.stderr
 
 
+@pytest.fixture
+def here(site: Path) -> Iterator[None]:
+    """The faulty distributions can be found in this process."""
+    sys.path.insert(0, str(site))
+    forget()
+    yield
+    sys.path.remove(str(site))
+    forget()
+
+
+@pytest.mark.usefixtures("here")
+def test_what_a_store_or_a_source_raises_is_not_shown(tmp_path: Path) -> None:
+    with pytest.raises(BrokenPlugin, match=r"leaky of leaky-stores: ValueError\.") as caught:
+        open_store("leaky://host/folder?key=secret", tmp_path, ["leaky-stores"])
+    assert "secret" not in str(caught.value) and caught.value.__suppress_context__
+    settings = TableSettings(source="leaky", options={"password": "secret"})
+    with pytest.raises(BrokenPlugin, match=r"leaky of leaky-tables: ValueError\.") as caught:
+        read_table(settings, tmp_path, {}, [], ["leaky-tables"])
+    assert "secret" not in str(caught.value) and caught.value.__suppress_context__
+
+
+def test_a_source_that_there_is_not_stops_the_table_alone(shop: Layout) -> None:
+    path = shop.settings["bank"]
+    settings = yaml.safe_load(path.read_text())
+    settings["agreements"]["other"] = {"table": {"source": "parqet", "path": "x"}}
+    path.write_text(yaml.safe_dump(settings))
+    table = PartySettings.load(path).for_agreement("other").table
+    with pytest.raises(NoSuchPlugin, match="There is no parqet; there is csv, parquet, sql"):
+        read_table(table, path.parent, {}, [])
+
+
 INVITE = """
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from tombolo.fl_tasks.runtime.context import PartyContext
 from tombolo.fl_tasks.workflow.join import invite

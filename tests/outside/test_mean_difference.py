@@ -60,7 +60,8 @@ def laid(root: Path, positive: int | None = None, **terms: Any) -> Federation:
 @pytest.fixture(scope="module")
 def run(installed: str, tmp_path_factory: pytest.TempPathFactory) -> Federation:
     """A training run from its invitation to its block."""
-    made = laid(tmp_path_factory.mktemp("outside"))
+    incentives = {"budget": 1000}
+    made = laid(tmp_path_factory.mktemp("outside"), incentives=incentives, waivers=["disclose-coalition-scores-to-guest"])
     made.start("run-1")
     for stage in (validate, align, train, evaluate, publish, settle):
         made.results[stage.__name__] = made.stage(stage, "run-1")
@@ -94,6 +95,7 @@ def test_a_validator_hears_the_metrics_and_signs_the_block(run: Federation) -> N
     assert run.results["evaluate"]["regulator"]["metrics"] == run.results["evaluate"]["shop"]["metrics"]
     assert run.results["settle"]["regulator"] == run.results["settle"]["shop"]
     assert run.results["settle"]["regulator"]["signers"] == sorted(ROLES)
+    assert set(run.results["settle"]["regulator"]["contributions"]["shapley"]) == {"shop", "bank"}
     with pytest.raises(NotTrained):
         part_of_run(regulator, "run-1")
     heard = {entry.message for entry in regulator.books("run-1").entries("received")}
