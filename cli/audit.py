@@ -33,10 +33,16 @@ def verify(
         sound = _verify_bundle(bundle, plugin)
     else:
         from tombolo.fl_tasks.ledger.audit.verify import verify_store
+        from tombolo.storage.errors import CodedError
 
         sound = True
         for name in [agreement] if agreement else _names(settings):
-            source = _source(name, settings, store)
+            try:
+                source = _source(name, settings, store)
+            except CodedError as error:  # the others can be verified all the same
+                typer.echo(f"error: {error}", err=True)
+                sound = False
+                continue
             audit, ends = verify_store(source)
             _print_audit(f"Agreement {name}, party {source.party}, store {source.store.url}", source.agreement.digest, audit, ends)
             sound = sound and not audit.findings

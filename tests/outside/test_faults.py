@@ -158,6 +158,14 @@ def test_agreements_are_checked_with_the_plug_ins_that_are_named(shop: Layout, e
     assert done.returncode == 0 and done.stdout.count("verified") == 2 * len(ROLES), done.stderr
 
 
+def test_an_audit_names_the_fault_and_goes_on(shop: Layout, target: Path, site: Path) -> None:
+    command = [sys.executable, "-m", "tombolo.cli", "audit", "verify", "--settings", str(shop.settings["shop"])]
+    done = subprocess.run(command, env=with_path(target, site), capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert all(done.stderr.count(code) == 1 for code in CODES.values() if code != "TMB-PLUGIN-004"), done.stderr
+    assert "Agreement outside, party shop" in done.stdout and "Agreement linear, party shop" in done.stdout
+
+
 @pytest.fixture
 def here(site: Path) -> Iterator[None]:
     """The faulty distributions can be found in this process."""

@@ -12,6 +12,7 @@ from tombolo.agreements.agreement import Agreement
 from tombolo.agreements.settings import PartySettings
 from tombolo.fl_tasks.ledger.audit.findings import Audit, Missing, Unreadable
 from tombolo.storage.canonical import parse
+from tombolo.storage.errors import CodedError
 from tombolo.storage.identity import PartyKeys, VerifyKey
 from tombolo.storage.ledger.chain import Header, Segment
 from tombolo.storage.stores.base import KeyMissing, Store
@@ -80,13 +81,17 @@ class StoreSource:
 
 
 def agreements(settings: PartySettings) -> list[str]:
-    """Names of the agreements that the party is or was a member of."""
-    found = []
-    for path in sorted(Path(settings.federations).glob("*/agreement.yaml")):
-        chain = Agreement.load(path.parent, verify=False, plugins=settings.plugins).chain
-        if any(settings.party in link.members for link in chain):
-            found.append(path.parent.name)
-    return found
+    """Names of the agreements that the party is or was a member of; of one that cannot be read, opening it says why."""
+    folders = sorted(path.parent for path in Path(settings.federations).glob("*/agreement.yaml"))
+    return [folder.name for folder in folders if _concerns(settings, folder)]
+
+
+def _concerns(settings: PartySettings, folder: Path) -> bool:
+    try:
+        chain = Agreement.load(folder, verify=False, plugins=settings.plugins).chain
+    except CodedError:
+        return True
+    return any(settings.party in link.members for link in chain)
 
 
 def run_key(source: Source, run: str, name: str) -> str:
