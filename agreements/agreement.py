@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,12 +60,13 @@ class Agreement:
     chain: tuple[Link, ...] = field(repr=False)
 
     @classmethod
-    def load(cls, folder: Path, verify: bool = True, shortest_key: int = SHORTEST_KEY) -> Agreement:
+    def load(cls, folder: Path, verify: bool = True, plugins: Collection[str] = (), shortest_key: int = SHORTEST_KEY) -> Agreement:
         """Read the folder; with ``verify``, raise :class:`Unsigned` or SignatureRefused unless the whole chain is signed.
 
-        Terms that allow a Paillier key of fewer than ``shortest_key`` bits are refused.
+        The protocol may come from one of the distributions ``plugins``, besides Tombolo's own. Terms that allow a Paillier key of
+        fewer than ``shortest_key`` bits are refused.
         """
-        terms = read_model(folder / "agreement.yaml", Terms, {"shortest_key": shortest_key})
+        terms = read_model(folder / "agreement.yaml", Terms, {"plugins": plugins, "shortest_key": shortest_key})
         if folder.name != terms.name:
             raise BadDocument(f"{folder}: the folder of agreement {terms.name} must have its name.")
         members: dict[str, Member] = {}
@@ -145,13 +146,18 @@ class Agreement:
         return path
 
     @staticmethod
-    def pin_all(folder: Path, parties: Mapping[str, tuple[PartyKeys, str]], shortest_key: int = SHORTEST_KEY) -> Agreement:
+    def pin_all(
+        folder: Path,
+        parties: Mapping[str, tuple[PartyKeys, str]],
+        plugins: Collection[str] = (),
+        shortest_key: int = SHORTEST_KEY,
+    ) -> Agreement:
         """Write the first amendment for parties whose keys are all at hand, sign everything, and return the whole."""
         changes = [{"pin": {"party": name, **public_half(keys), "store": store}} for name, (keys, store) in parties.items()]
-        Agreement.load(folder, False, shortest_key).write_amendment(changes)
+        Agreement.load(folder, False, plugins, shortest_key).write_amendment(changes)
         for keys, _ in parties.values():
-            Agreement.load(folder, False, shortest_key).sign(keys)
-        return Agreement.load(folder, shortest_key=shortest_key)
+            Agreement.load(folder, False, plugins, shortest_key).sign(keys)
+        return Agreement.load(folder, True, plugins, shortest_key)
 
     def _signature_path(self, link: Link, member: Member) -> Path:
         return self.folder / "signatures" / f"{link.digest[:16]}.{member.name}.{fingerprint(member.verify)}.json"

@@ -7,13 +7,15 @@ programs, models, the pooled reference) are named as ``module:attribute`` and lo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
 from tombolo.agreements.parameters import Parameters
 from tombolo.agreements.tables import Strict
+from tombolo.storage.errors import CodedError
 from tombolo.storage.plugins import OWN, BrokenPlugin, find
 
 if TYPE_CHECKING:
@@ -196,6 +198,22 @@ class Offered:
     def foreign(self) -> bool:
         """Whether the protocol comes from a plug-in."""
         return self.distribution != OWN
+
+
+@contextmanager
+def blamed(offered: Offered) -> Iterator[None]:
+    """What a foreign protocol's own code raises, besides coded errors and what says that terms are wrong, is the plug-in's fault.
+
+    Raises :class:`BrokenPlugin`.
+    """
+    try:
+        yield
+    except (CodedError, ValueError):
+        raise
+    except Exception as error:
+        if not offered.foreign:
+            raise
+        raise BrokenPlugin(f"{offered.protocol.name} of {offered.distribution}: {type(error).__name__}.") from error
 
 
 def protocol_named(name: str, allowed: Collection[str] = ()) -> Offered:

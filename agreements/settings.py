@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
@@ -16,8 +18,15 @@ from tombolo.agreements.tables import Strict
 from tombolo.agreements.terms import Name
 from tombolo.storage.errors import CodedError
 from tombolo.storage.identity import BadKeyMaterial, PartyKeys
+from tombolo.storage.plugins import find
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from tombolo.storage.stores.base import Store
 
 VARIABLE = "TOMBOLO_PARTY"
+TABLES = "tombolo.tables"
 
 
 class NoSettings(CodedError):
@@ -27,20 +36,37 @@ class NoSettings(CodedError):
 
 
 class TableSettings(Strict):
-    """Where a table comes from: a file, or a query over an Airflow SQL connection with :as_of as a parameter."""
+    """Where a table comes from: the name of a source (:class:`TableSource`), and what that source needs to know.
 
-    source: Literal["parquet", "csv", "sql"]
+    ``connection`` and ``query`` are a query over an Airflow SQL connection with :as_of as a parameter; ``options`` are for sources
+    of plug-ins.
+    """
+
+    source: str
     path: str | None = None
     connection: str | None = None
     query: str | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
 
-    @model_validator(mode="after")
-    def _whole(self) -> Self:
-        if self.source == "sql" and not (self.connection and self.query and not self.path):
-            raise ValueError("source: sql takes connection and query")
-        if self.source != "sql" and (not self.path or self.connection or self.query):
-            raise ValueError(f"source: {self.source} takes path")
-        return self
+
+@dataclass(frozen=True)
+class Asked:
+    """What a table is read for: the folder in which relative paths start, the id columns, which must be text, and the run's
+    parameters (``as_of``, ``run``), for sources that can use them."""
+
+    folder: Path
+    ids: Sequence[str]
+    parameters: Mapping[str, Any]
+
+
+class TableSource(Protocol):
+    """A kind of source, offered as an entry point of the group ``tombolo.tables``; imports nothing heavy before it reads."""
+
+    def check(self, settings: TableSettings) -> None:
+        """Raise ValueError, as ``field: what is wrong``, on settings that do not fit."""
+
+    def read(self, settings: TableSettings, asked: Asked) -> pa.Table:
+        """The whole table. Raises coded errors, whose texts name the place and never a value."""
 
 
 class AgreementSettings(Strict):
@@ -83,6 +109,16 @@ class PartySettings(Strict):
             raise ValueError("dask:// is not encrypted and ends at this machine; beyond it, use tls://host:port")
         return address
 
+    @model_validator(mode="after")
+    def _sources_fit(self) -> Self:
+        for agreement, own in self.agreements.items():
+            for field in ("table", "predict_table", "labels_table"):
+                table: TableSettings | None = getattr(own, field)
+                wrong = table and _misfit(table, self.plugins)
+                if wrong:
+                    raise ValueError(f"agreements.{agreement}.{field}.{wrong}")
+        return self
+
     @classmethod
     def load(cls, path: Path | None = None) -> PartySettings:
         """Read the file at ``path`` or the one that TOMBOLO_PARTY names."""
@@ -104,6 +140,12 @@ class PartySettings(Strict):
         """A path as it is written in the settings file, which relative ones start from."""
         return self._folder / relative
 
+    def open_store(self, address: str) -> Store:
+        """A store by its address, without touching it. Raises what :func:`tombolo.storage.stores.opening.open_store` raises."""
+        from tombolo.storage.stores.opening import open_store
+
+        return open_store(address, self._folder, self.plugins)
+
     def for_agreement(self, name: str) -> AgreementSettings:
         """What is settled for one agreement; defaults where nothing is."""
         return self.agreements.get(name, AgreementSettings())
@@ -120,6 +162,18 @@ class PartySettings(Strict):
         if keys.party != self.party:
             raise BadKeyMaterial(f"The keys are those of {keys.party}.", party=self.party)
         return keys
+
+
+def _misfit(table: TableSettings, plugins: Sequence[str]) -> str | None:
+    """What a table's source finds wrong with its settings. A source that fails is an error when the table is read, and stops
+    nothing but that."""
+    try:
+        find(TABLES, table.source, plugins).offered.check(table)
+    except ValueError as error:
+        return str(error)
+    except Exception:
+        return None
+    return None
 
 
 def _this_machine(host: str) -> bool:

@@ -14,7 +14,7 @@ from pydantic import Field, PrivateAttr, ValidationInfo, create_model, model_val
 
 from tombolo.agreements.horizontal import HorizontalTerms, Range
 from tombolo.agreements.parameters import Parameter, Parameters, parameters
-from tombolo.agreements.protocol import Offered, Outcome, Protocol, TaskSection, protocol_named
+from tombolo.agreements.protocol import Offered, Outcome, Protocol, TaskSection, blamed, protocol_named
 from tombolo.agreements.tables import Strict
 from tombolo.storage.errors import CodedError
 
@@ -59,7 +59,8 @@ class TaskTerms(Strict):
         the protocol cannot be had.
         """
         offered = protocol_named(str(given["protocol"]), (context or {}).get("plugins", ()))
-        task = task_model(offered.protocol).model_validate(dict(given), context=dict(context or {}))
+        with blamed(offered):
+            task = task_model(offered.protocol).model_validate(dict(given), context=dict(context or {}))
         task._offered = offered
         return task
 
@@ -133,7 +134,8 @@ class TaskTerms(Strict):
 
     def require_composition(self, roles: Iterable[str]) -> None:
         """Raise ValueError unless parties in these roles can train with the protocol; amendments must keep to it too."""
-        self.descriptor.require_composition(self, roles)
+        with blamed(self._offered):
+            self.descriptor.require_composition(self, roles)
 
 
 def read_task(given: Any, info: ValidationInfo) -> Any:

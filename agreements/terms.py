@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
 from tombolo.agreements.parameters import Parameter, Parameters, Value, choose
+from tombolo.agreements.protocol import blamed
 from tombolo.agreements.tables import Strict, TableTerms
 from tombolo.agreements.task import COALITION_WAIVER, VERSION_1_SECTIONS, TaskTerms, read_task
 from tombolo.storage.canonical import digest
@@ -160,7 +161,8 @@ class Terms(Strict):
             if strangers:
                 raise ValueError(f"{field}: {', '.join(strangers)} holds no data here; data parties: {', '.join(sorted(data))}")
         if self.task.descriptor.check is not None:
-            self.task.descriptor.check(self)
+            with blamed(self.task.offered):
+                self.task.descriptor.check(self)
         if self.incentives is not None:
             strangers = sorted(set(self.incentives.refunds) - set(self.parties))
             if strangers:
@@ -200,7 +202,7 @@ class Terms(Strict):
             )
         if incentives.absent == "retrain" and protocol.unretrained is not None:
             raise ValueError(f"incentives.absent: {protocol.unretrained}; use mean")
-        if incentives.absent == "retrain" and len(roles) - roles.count("arbiter") > MOST_RETRAINED:
+        if incentives.absent == "retrain" and sum(role in HOLDERS for role in roles) > MOST_RETRAINED:
             raise ValueError(f"incentives.absent: retraining is for {MOST_RETRAINED} data parties at most; use mean")
 
     def parameters(self) -> dict[str, Parameter]:

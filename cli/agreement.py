@@ -11,10 +11,11 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Check, sign
 amendments = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Write the next amendment, for all to sign.")
 app.add_typer(amendments, name="amend")
 Folder = Annotated[Path, typer.Argument(help="The agreement's folder.")]
+Plugins = Annotated[list[str], typer.Option("--plugin", help="A distribution that the protocol may come from; may be repeated.")]
 
 
 @app.command()
-def check(folder: Folder) -> None:
+def check(folder: Folder, plugin: Plugins = []) -> None:  # noqa: B006
     """Show members, digests and signatures; exit status 1 where something is missing or does not verify."""
     from rich.console import Console
     from rich.table import Table
@@ -22,7 +23,7 @@ def check(folder: Folder) -> None:
     from tombolo.agreements.agreement import DOMAIN, Agreement
     from tombolo.storage.identity import SignatureRefused
 
-    agreement, console = Agreement.load(folder, verify=False), Console()
+    agreement, console = Agreement.load(folder, verify=False, plugins=plugin), Console()
     console.print(f"Agreement [bold]{agreement.name}[/bold], digest {agreement.digest}", highlight=False, soft_wrap=True)
     members = Table("party", "role", "key fingerprint", "store")
     for name, role in (agreement.roles() or agreement.terms.roles()).items():
@@ -53,7 +54,8 @@ def sign(folder: Folder, settings: Annotated[Path | None, typer.Option(help="Par
     from tombolo.agreements.agreement import Agreement, NotAMember, NotPinned
     from tombolo.agreements.settings import PartySettings
 
-    agreement, keys = Agreement.load(folder, verify=False), PartySettings.load(settings).load_keys()
+    party = PartySettings.load(settings)
+    agreement, keys = Agreement.load(folder, verify=False, plugins=party.plugins), party.load_keys()
     if not agreement.members:
         raise NotPinned(agreement.name)
     if all(member.verify != keys.signing.public() for _, member, _ in agreement.signatures()):
@@ -67,6 +69,7 @@ def pin(
     folder: Folder,
     keys: Annotated[list[str], typer.Option("--party", help="PARTY=KEYFILE or PARTY=PUBLICFILE (output of keys show).")],
     store: Annotated[list[str], typer.Option("--store", help="PARTY=ADDRESS where peers read its store.")] = [],  # noqa: B006
+    plugin: Plugins = [],  # noqa: B006
 ) -> None:
     """Pin keys and stores: the first amendment pins all parties; later ones rotate a key or move a store."""
     stores, parties = dict(_pair(one) for one in store), dict(_pair(one) for one in keys)
@@ -75,7 +78,7 @@ def pin(
         if change["party"] in stores:
             change["store"] = stores.pop(change["party"])
     changes += [{"party": party, "store": address} for party, address in stores.items()]
-    _write(folder, [{"pin": change} for change in changes])
+    _write(folder, [{"pin": change} for change in changes], plugin)
 
 
 @amendments.command()
@@ -83,9 +86,10 @@ def rotate(
     folder: Folder,
     party: Annotated[str, typer.Argument(help="The member whose keys change.")],
     public: Annotated[Path, typer.Option(help="Its new public keys (output of keys show).")],
+    plugin: Plugins = [],  # noqa: B006
 ) -> None:
     """Replace a member's keys; it signs with the old and the new ones."""
-    _write(folder, [{"pin": {"party": party, **_public(party, public)}}])
+    _write(folder, [{"pin": {"party": party, **_public(party, public)}}], plugin)
 
 
 @amendments.command("move-store")
@@ -93,33 +97,39 @@ def move_store(
     folder: Folder,
     party: Annotated[str, typer.Argument(help="The member whose store moves.")],
     store: Annotated[str, typer.Argument(help="Its new address, as peers read it.")],
+    plugin: Plugins = [],  # noqa: B006
 ) -> None:
     """Move a member's store."""
-    _write(folder, [{"pin": {"party": party, "store": store}}])
+    _write(folder, [{"pin": {"party": party, "store": store}}], plugin)
 
 
 @amendments.command()
 def join(
     folder: Folder,
     party: Annotated[str, typer.Argument(help="The new member.")],
-    role: Annotated[str, typer.Option(help="host, arbiter or client.")],
+    role: Annotated[str, typer.Option(help="One of the protocol's roles.")],
     public: Annotated[Path, typer.Option(help="Its public keys (output of keys show).")],
     store: Annotated[str, typer.Option(help="Its store's address, as peers read it.")],
+    plugin: Plugins = [],  # noqa: B006
 ) -> None:
     """Admit a member."""
-    _write(folder, [{"join": {"party": party, "role": role, **_public(party, public), "store": store}}])
+    _write(folder, [{"join": {"party": party, "role": role, **_public(party, public), "store": store}}], plugin)
 
 
 @amendments.command()
-def leave(folder: Folder, party: Annotated[str, typer.Argument(help="The member that leaves.")]) -> None:
+def leave(
+    folder: Folder,
+    party: Annotated[str, typer.Argument(help="The member that leaves.")],
+    plugin: Plugins = [],  # noqa: B006
+) -> None:
     """Let a member leave."""
-    _write(folder, [{"leave": party}])
+    _write(folder, [{"leave": party}], plugin)
 
 
-def _write(folder: Path, changes: list[dict[str, Any]]) -> None:
+def _write(folder: Path, changes: list[dict[str, Any]], plugins: list[str]) -> None:
     from tombolo.agreements.agreement import Agreement
 
-    path = Agreement.load(folder, verify=False).write_amendment(changes)
+    path = Agreement.load(folder, verify=False, plugins=plugins).write_amendment(changes)
     typer.echo(f"Wrote {path}. Every member signs it with `tombolo agreement sign`.")
 
 

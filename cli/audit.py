@@ -26,16 +26,23 @@ def verify(
     settings: Settings = None,
     store: Copy = None,
     bundle: Annotated[Path | None, typer.Option(help="Verify this bundle instead; needs no settings, keys or store.")] = None,
+    plugin: Annotated[list[str], typer.Option(help="With --bundle: a distribution that its protocol may come from.")] = [],  # noqa: B006
 ) -> None:
     """Check everything that a store or a bundle can prove, say what was checked, and name everything that is wrong."""
     if bundle is not None:
-        sound = _verify_bundle(bundle)
+        sound = _verify_bundle(bundle, plugin)
     else:
         from tombolo.fl_tasks.ledger.audit.verify import verify_store
+        from tombolo.storage.errors import CodedError
 
         sound = True
         for name in [agreement] if agreement else _names(settings):
-            source = _source(name, settings, store)
+            try:
+                source = _source(name, settings, store)
+            except CodedError as error:  # the others can be verified all the same
+                typer.echo(f"error: {error}", err=True)
+                sound = False
+                continue
             audit, ends = verify_store(source)
             _print_audit(f"Agreement {name}, party {source.party}, store {source.store.url}", source.agreement.digest, audit, ends)
             sound = sound and not audit.findings
@@ -115,13 +122,13 @@ def _source(name: str, settings: Path | None, store: str | None) -> StoreSource:
     return StoreSource.open(name, PartySettings.load(settings), store)
 
 
-def _verify_bundle(path: Path) -> bool:
+def _verify_bundle(path: Path, plugins: list[str]) -> bool:
     from tombolo.fl_tasks.ledger.audit.bundle import opened
     from tombolo.fl_tasks.ledger.audit.findings import Audit
     from tombolo.fl_tasks.ledger.audit.verify import verify_documents
 
     audit = Audit()
-    with opened(audit, path) as source:
+    with opened(audit, path, plugins) as source:
         _, ends = verify_documents(audit, source)
         title = f"Agreement {source.agreement.name}, bundle of {source.party}, exported {source.exported}"
         _print_audit(title, source.agreement.digest, audit, ends)

@@ -20,12 +20,29 @@ STAGE_PAGES = {
 _TABLE = re.compile(r"(<!-- leakage(?: ([a-z-]+))? -->\n).*?(<!-- /leakage -->)", re.DOTALL)
 
 
-def leakage(docs: Annotated[Path, typer.Option(help="Folder of the pages.")] = Path("docs")) -> None:
+def leakage(
+    docs: Annotated[Path, typer.Option(help="Folder of the pages.")] = Path("docs"),
+    plugin: Annotated[list[str], typer.Option(help="Print the tables of this distribution's protocols instead.")] = [],  # noqa: B006
+) -> None:
     """Write each protocol's table of messages, protections and what their recipients learn into its page."""
+    if plugin:
+        typer.echo("\n".join(foreign_tables(plugin)))
+        return
     for name in pages():
         path = docs / name
         path.write_text(with_table(path.read_text(), name))
         typer.echo(f"Wrote {path}.")
+
+
+def foreign_tables(plugins: list[str]) -> list[str]:
+    """The tables of all message sets of the protocols that these distributions offer, each under its name."""
+    from tombolo.agreements.protocol import GROUP, protocol_named
+    from tombolo.fl_tasks.workflow.messages import sets_of
+    from tombolo.storage.plugins import offered
+
+    found = [protocol_named(name, plugins) for name in offered(GROUP, plugins)]
+    sets = [one for offer in found if offer.foreign for one in sets_of(offer.protocol).items()]
+    return [f"{name}\n\n{messages.leakage_table()}" for name, messages in sets]
 
 
 def pages() -> dict[str, str]:

@@ -26,7 +26,6 @@ def preflight(
 ) -> None:
     """Check settings, keys, stores, clocks, versions, tables and suites; exit status 1 where one of them fails."""
     from tombolo.agreements.settings import PartySettings
-    from tombolo.storage.stores.opening import open_store
 
     report = _Report()
     party = report.ask("settings", lambda: PartySettings.load(settings), lambda one: f"party {one.party}")
@@ -34,7 +33,7 @@ def preflight(
         raise typer.Exit(1)
     report.ask("versions", _versions, str)
     report.ask("keys", party.load_keys, lambda keys: f"those of {keys.party}")
-    store = report.ask("own store", lambda: _own_store(open_store(party.store, party.folder)), lambda one: one.url)
+    store = report.ask("own store", lambda: _own_store(party.open_store(party.store)), lambda one: one.url)
     if store is not None:
         report.ask("clock", lambda: _clock(store), lambda seconds: f"{seconds:+.1f} s against the store")
     if party.executor is not None:
@@ -68,10 +67,9 @@ class _Report:
 def _agreement(report: _Report, party: PartySettings, name: str) -> None:
     from tombolo.agreements.agreement import Agreement
     from tombolo.storage.roles import HOLDERS
-    from tombolo.storage.stores.opening import open_store
 
     def load() -> Agreement:
-        found = Agreement.load(party.federations / name)
+        found = Agreement.load(party.federations / name, plugins=party.plugins)
         found.require_member(party.party, party.load_keys())
         return found
 
@@ -81,7 +79,7 @@ def _agreement(report: _Report, party: PartySettings, name: str) -> None:
     for peer, member in found.members.items():
         if peer != party.party:
             address = party.peers.get(peer, member.store)
-            report.ask(f"{name}: store of {peer}", lambda a=address: _peer_store(open_store(a, party.folder), party.party), str)  # type: ignore[misc]
+            report.ask(f"{name}: store of {peer}", lambda a=address: _peer_store(party.open_store(a), party.party), str)  # type: ignore[misc]
     if found.members[party.party].role not in HOLDERS:
         return
     own = party.for_agreement(name)
@@ -159,7 +157,7 @@ def _table(party: PartySettings, agreement: Agreement, source: TableSettings | N
 
     settings = party.for_agreement(agreement.name)
     columns = [settings.rename.get(one.column, one.column) for one in agreement.terms.alignment.id]
-    table = read_table(source, party.folder, {"as_of": datetime.now(UTC).isoformat()}, columns)
+    table = read_table(source, party.folder, {"as_of": datetime.now(UTC).isoformat()}, columns, party.plugins)
     lacking = sorted(set(columns) - set(table.column_names))
     if lacking:
         raise NoIdColumn(f"Columns {', '.join(lacking)}.", party=party.party)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,6 +21,7 @@ def simulate(
     out: Annotated[Path, typer.Option(help="Folder for stores, logs and report.json; new, empty or of an earlier simulation.")],
     split: Annotated[Path | None, typer.Option(help="Table with the id columns and a column `set`: train or test.")] = None,
     set_: Annotated[list[str], typer.Option("--set", help="PARAMETER=VALUE, within what the agreement allows.")] = [],  # noqa: B006
+    plugin: Annotated[list[str], typer.Option(help="A distribution that all parties trust; may be repeated.")] = [],  # noqa: B006
 ) -> None:
     """Train an agreement's model with all parties on this machine, and compare it with the pooled model and one party alone.
 
@@ -34,7 +36,7 @@ def simulate(
 
     console = Console()
     try:
-        report = simulated(agreement, _pairs(data, "--data", Path), _pairs(set_, "--set", _value), split, out, console)
+        report = simulated(agreement, _pairs(data, "--data", Path), _pairs(set_, "--set", _value), split, out, console, plugin)
     except Misuse as error:
         raise typer.BadParameter(str(error)) from None
     except (RunFailed, CodedError) as error:
@@ -47,7 +49,13 @@ def simulate(
 
 
 def simulated(
-    agreement: Path, data: dict[str, Path], choices: dict[str, Any], split: Path | None, out: Path, console: Any
+    agreement: Path,
+    data: dict[str, Path],
+    choices: dict[str, Any],
+    split: Path | None,
+    out: Path,
+    console: Any,
+    plugins: Collection[str] = (),
 ) -> dict[str, Any]:
     """Lay out, run and compare; writes and returns the report. Raises Misuse, RunFailed or a coded error."""
     from tombolo.cli.simulation.display import progress
@@ -58,7 +66,7 @@ def simulated(
     from tombolo.fl_tasks.workflow.join import invite
     from tombolo.storage.roles import GUEST, INITIATORS
 
-    laid = lay_out(agreement, data, split, out)
+    laid = lay_out(agreement, data, split, out, plugins)
     stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%S}"
     if laid.terms.task.descriptor.family == "query":
         from tombolo.cli.simulation.lending import build_and_ask

@@ -18,7 +18,8 @@ invited_by_others, retained = [], []
 
 for folder in sorted(path.parent for path in settings.federations.glob("*/agreement.yaml")):
     try:
-        agreement = Agreement.load(folder, verify=False)  # signatures are verified by every task that acts on the agreement
+        # signatures are verified by every task that acts on the agreement
+        agreement = Agreement.load(folder, verify=False, plugins=settings.plugins)
         role = agreement.roles().get(settings.party)
         if role is None:
             continue

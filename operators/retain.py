@@ -30,7 +30,13 @@ class RetainOperator(BaseOperator):
         from tombolo.fl_tasks.runtime.context import PartyContext
         from tombolo.fl_tasks.workflow.retain import retain
 
-        try:
-            return {name: retain(PartyContext.open(name)) for name in self.agreements}
-        except CodedError as error:
-            fail(error.at(step="retain"), context)
+        found: dict[str, Any] = {}
+        failures = []
+        for name in self.agreements:
+            try:
+                found[name] = retain(PartyContext.open(name))
+            except CodedError as error:  # one agreement's trouble must not keep what others have to delete
+                failures.append(error)
+        if failures:
+            fail(failures[0].at(step="retain"), context)
+        return found

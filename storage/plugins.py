@@ -75,7 +75,7 @@ def find(group: str, name: str, allowed: Collection[str] = ()) -> Plugin:
     ((distribution, point),) = usable.items()
     try:
         loaded = point.load()
-    except Exception as error:  # a plug-in may fail in any way when it is imported; its text is not ours to show
+    except (Exception, SystemExit) as error:  # a plug-in may fail in any way when it is imported; its text is not ours to show
         raise BrokenPlugin(f"{name} of {distribution}: {type(error).__name__}.") from error
     return Plugin(name, distribution, point.dist.version if point.dist else "", loaded)
 

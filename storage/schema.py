@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import pyarrow as pa
 
 from tombolo.storage.errors import CodedError
+from tombolo.storage.roles import includes
 
 _MAX_WIDTH = 4096
 
@@ -161,7 +162,8 @@ def Disclosed(base: str, reason: str, limit: str) -> Column:  # noqa: N802
 class Message:
     """A kind of thing that one role sends to another in a protocol.
 
-    ``learns`` says, for the leakage table, what the recipient learns from it, and ``limit`` what bounds that.
+    ``sender`` and ``to`` are roles, or one of the words for many in :mod:`tombolo.storage.roles`. ``learns`` says, for the leakage
+    table, what the recipient learns from it, and ``limit`` what bounds that.
     """
 
     name: str
@@ -172,13 +174,13 @@ class Message:
     step: str = "0"
     limit: str = "-"
 
-    def senders(self) -> tuple[str, ...]:
-        """Roles that send it."""
-        return (self.sender,) if isinstance(self.sender, str) else self.sender
+    def sent_by(self, role: str) -> bool:
+        """Whether parties in a role send it."""
+        return includes(self.sender, role)
 
-    def recipients(self) -> tuple[str, ...]:
-        """Roles that it is sent to."""
-        return (self.to,) if isinstance(self.to, str) else self.to
+    def heard_by(self, role: str) -> bool:
+        """Whether it is for parties in a role."""
+        return includes(self.to, role)
 
 
 class MessageSet(Mapping[str, Message]):
@@ -214,7 +216,7 @@ class MessageSet(Mapping[str, Message]):
         rows = ["| step | message | from | to | protected by | the recipient learns | limited by |", "|---" * 7 + "|"]
         for message in self.values():
             kinds = ", ".join(f"{name}: {column.kind}" for name, column in message.columns.items())
-            ends = ", ".join(message.senders()), ", ".join(message.recipients())
+            ends = [named if isinstance(named, str) else ", ".join(named) for named in (message.sender, message.to)]
             rows.append(
                 f"| {message.step} | {message.name} | {ends[0]} | {ends[1]} | {kinds} | {message.learns} | {message.limit} |"
             )

@@ -129,6 +129,7 @@ def federation(
     query: Mapping[str, Any] | None = None,
     task_terms: Mapping[str, Any] | None = None,
     key_bits: int = TEST_BITS,
+    plugins: Sequence[str] = (),
     **terms: Any,
 ) -> Federation:
     """Lay out a federation under ``root``: ``tables`` by party (id column ``id``); ``roles`` defaults to guest, hosts in the order
@@ -139,7 +140,7 @@ def federation(
     given = {} if engine == "dealer" else {"key_bits": key_bits}
     given |= {"rounds": ROUNDS, **(parameters or {})} if query is None else {}
     document = {
-        "schema": "tombolo.terms/1",
+        "schema": "tombolo.terms/2" if plugins else "tombolo.terms/1",
         "name": "trial",
         "parties": {party: {"role": role} for party, role in roles.items()},
         "task": {
@@ -172,13 +173,15 @@ def federation(
             "federations": "../federations",
             "inline_seconds": 10,
             "workers": 1,
+            "plugins": list(plugins),
             "agreements": {"trial": agreement},
         }
         (folder / "party.yaml").write_text(yaml.safe_dump(settings))
-    _pin_and_sign(root, shared, roles)
+    _pin_and_sign(root, shared, roles, plugins)
     return Federation(root, "trial", dict(roles))
 
 
-def _pin_and_sign(root: Path, shared: Path, roles: Mapping[str, str]) -> None:
+def _pin_and_sign(root: Path, shared: Path, roles: Mapping[str, str], plugins: Sequence[str]) -> None:
     """First amendment pins every party's keys and store; everybody signs."""
-    Agreement.pin_all(shared, {party: (party_keys(party), f"file://{root / party / 'store'}") for party in roles}, TEST_BITS)
+    pinned = {party: (party_keys(party), f"file://{root / party / 'store'}") for party in roles}
+    Agreement.pin_all(shared, pinned, plugins, TEST_BITS)

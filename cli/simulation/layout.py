@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,12 +39,13 @@ class Layout:
         return self.terms.roles()
 
 
-def lay_out(agreement: Path, data: Mapping[str, Path], split: Path | None, out: Path) -> Layout:
-    """Make everything that a simulated run needs. ``data`` maps party or role names to tables. Raises :class:`Misuse`."""
+def lay_out(agreement: Path, data: Mapping[str, Path], split: Path | None, out: Path, plugins: Collection[str] = ()) -> Layout:
+    """Make everything that a simulated run needs. ``data`` maps party or role names to tables; ``plugins`` are distributions that
+    all parties trust. Raises :class:`Misuse`."""
     source = agreement / "agreement.yaml" if agreement.is_dir() else agreement
     if not source.is_file():
         raise Misuse(f"there is no agreement at {source}")
-    terms = read_model(source, Terms)
+    terms = read_model(source, Terms, {"plugins": plugins})
     roles = terms.roles()
     tables = assign(roles, data)
     for file in [*tables.values(), *([split] if split else [])]:
@@ -57,6 +58,7 @@ def lay_out(agreement: Path, data: Mapping[str, Path], split: Path | None, out: 
     if (source.parent / "suites").is_dir():
         shutil.copytree(source.parent / "suites", folder / "suites")
     settings, pins = {}, {}
+    trusted = {"plugins": list(plugins)} if plugins else {}
     for party, role in roles.items():
         home = out / "parties" / party
         home.mkdir(parents=True, mode=0o700)
@@ -67,9 +69,11 @@ def lay_out(agreement: Path, data: Mapping[str, Path], split: Path | None, out: 
         if split is not None and role in LABELLED:
             own["split"] = str(split.resolve())
         settings[party] = home / "party.yaml"
-        settings[party].write_text(yaml.safe_dump(_settings(party, store, terms.name, own), sort_keys=False), encoding="utf-8")
+        settings[party].write_text(
+            yaml.safe_dump({**_settings(party, store, terms.name, own), **trusted}, sort_keys=False), encoding="utf-8"
+        )
         pins[party] = (keys, store)
-    Agreement.pin_all(folder, pins)
+    Agreement.pin_all(folder, pins, plugins)
     return Layout(out, terms.name, terms, settings)
 
 

@@ -36,7 +36,7 @@ from tombolo.fl_tasks.learning.vertical.scoring import (
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.storage.canonical import canonical, parse
 from tombolo.storage.errors import CodedError
-from tombolo.storage.roles import ARBITER, DATA, GUEST, HOST, VERTICAL
+from tombolo.storage.roles import ARBITER, DATA, EVERYONE, GUEST, HOST
 from tombolo.storage.schema import Disclosed, Message, MessageSet, Pad64, Public
 
 Floats = npt.NDArray[np.float64]
@@ -51,7 +51,7 @@ MESSAGES = MessageSet(
     Message(
         "volume",
         DATA,
-        VERTICAL,
+        EVERYONE,
         {"columns": Disclosed("int64", "a share of the data, which is a contribution", "one count per run")},
         learns="how many encoded columns the sender trained with",
         step="0",
@@ -90,7 +90,7 @@ MESSAGES = MessageSet(
     Message(
         "coalition_values",
         (GUEST, ARBITER),
-        VERTICAL,
+        EVERYONE,
         {
             "coalition": Public("int64", "which coalition: bit k stands for data party k"),
             "value": Disclosed("float64", "what each party contributed", "one aggregate per coalition and run"),
@@ -123,7 +123,8 @@ class BadVolume(CodedError):
 
 
 def share_volume(session: Session, columns: int | None) -> dict[str, int]:
-    """Every data party's number of encoded columns, in the agreement's order; ``columns`` is this one's (None at the arbiter)."""
+    """Every data party's number of encoded columns, in the agreement's order; ``columns`` is
+    this one's (None where it has no table)."""
     if columns is not None:
         session.send("volume", columns=columns)
     heard = {party: int(session.scalar(table, "columns")) for party, table in session.receive_all("volume").items()}
@@ -141,9 +142,11 @@ def value_coalitions(
     """The values of ``game.asked`` at every party, the same everywhere and in every replay.
 
     ``rows`` held-out rows were evaluated, and all parties' coalition was then measured at ``told``. ``scores_of`` gives this
-    party's addend, shape (rows,), of a coalition's scores (None at the arbiter); ``labels``, shape (rows,), are known to the guest.
-    Raises :class:`ForeignValues`, :class:`OtherQuality` or what scoring raises.
+    party's addend, shape (rows,), of a coalition's scores (None where it has no table); ``labels``, shape (rows,), are known to
+    the guest. Raises :class:`ForeignValues`, :class:`OtherQuality` or what scoring raises.
     """
+    if session.role not in (*DATA, ARBITER):
+        return _heard(session, game, session.arbiter or session.guest, told)
     if session.arbiter is not None:
         if scores_of is not None:
             _send_shares(session, game, scores_of, labels)

@@ -15,7 +15,7 @@ from tombolo.agreements.terms import IncentiveTerms, Terms
 from tombolo.fl_tasks.incentives import shapley
 from tombolo.fl_tasks.incentives.shapley import MOST_EXACT, Coalition
 from tombolo.fl_tasks.learning.metrics import HIGHER_IS_BETTER, metric_names
-from tombolo.storage.roles import ARBITER, GUEST
+from tombolo.storage.roles import ARBITER, DATA, GUEST
 
 ORDERS = 64
 """How many orders of the players are drawn where there are too many for exact values."""
@@ -36,7 +36,7 @@ class Game:
     @classmethod
     def of(cls, terms: Terms, roles: Mapping[str, str], seed: bytes) -> Game:
         """The game of a run; ``seed`` is the manifest's digest, from which all parties draw the same orders."""
-        players = tuple(party for party, role in roles.items() if role != ARBITER)
+        players = tuple(party for party, role in roles.items() if role in DATA)
         guest = next(party for party in players if roles[party] == GUEST)
         everybody = frozenset(players)
         orders: list[tuple[str, ...]] = []

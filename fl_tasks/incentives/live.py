@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tombolo.storage.roles import GUEST, VERTICAL
+from tombolo.storage.roles import EVERYONE, GUEST
 from tombolo.storage.schema import Disclosed, Message, MessageSet, Public
 
 LIVE = MessageSet(
@@ -10,7 +10,7 @@ LIVE = MessageSet(
     Message(
         "live_quality",
         GUEST,
-        VERTICAL,
+        EVERYONE,
         {
             "booking": Public("string", "the monitoring run that booked it; empty where there is nothing new"),
             "rows": Disclosed("int64", "how many labelled rows the aggregate covers", "one count per prediction run"),

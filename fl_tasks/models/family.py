@@ -45,7 +45,7 @@ class Model(Generic[E, P]):
     """A protocol's models; ``P`` is the class of a party's part, ``E`` that of its encoder.
 
     ``document`` is the part that is kept when training is over; ``totals`` gives every recipient the total score of each row, over
-    the declared ``messages`` (None where this party is no recipient), and ``assist`` is the helper's side of that.
+    the declared ``messages`` (None where this party is no recipient), and ``assist`` is the arbiter's side of that.
     """
 
     part: type[P]

@@ -30,7 +30,6 @@ from tombolo.storage.private import PrivateArea
 from tombolo.storage.roles import AGGREGATOR, CLIENT, INITIATORS
 from tombolo.storage.schema import MessageSet
 from tombolo.storage.stores.base import Store
-from tombolo.storage.stores.opening import open_store
 
 GIVEN_UP = "given-up"
 """The name in a run's private area under which a party keeps why it gave the run up."""
@@ -69,12 +68,15 @@ class PartyContext:
     def open(cls, agreement: str, settings: Path | None = None, shortest_key: int = MIN_BITS) -> PartyContext:
         """Read settings, keys and the verified agreement, and open the stores (without touching them)."""
         party = PartySettings.load(settings)
-        agreed = Agreement.load(party.federations / agreement, shortest_key=shortest_key)
-        keys = party.load_keys()
-        agreed.require_member(party.party, keys)
-        others = [name for name in agreed.members if name != party.party]
-        peers = {name: open_store(party.peers.get(name, agreed.members[name].store), party.folder) for name in others}
-        return cls(party, agreed, keys, open_store(party.store, party.folder), peers, shortest_key)
+        try:
+            agreed = Agreement.load(party.federations / agreement, plugins=party.plugins, shortest_key=shortest_key)
+            keys = party.load_keys()
+            agreed.require_member(party.party, keys)
+            others = [name for name in agreed.members if name != party.party]
+            peers = {name: party.open_store(party.peers.get(name, agreed.members[name].store)) for name in others}
+            return cls(party, agreed, keys, party.open_store(party.store), peers, shortest_key)
+        except CodedError as error:
+            raise error.at(party.party) from None
 
     @property
     def me(self) -> str:

@@ -203,9 +203,9 @@ class Session:
 
         One at a time, so that what follows from the first can be done while the others are awaited.
         """
-        senders = self._message(name).senders()
+        message = self._message(name)
         for party, role in self.roles.items():
-            if role in senders and party != self.me:
+            if message.sent_by(role) and party != self.me:
                 yield party, self.receive(name, party)
 
     def receive_all(self, name: str) -> dict[str, pa.Table]:
@@ -236,9 +236,9 @@ class Session:
         return replace(message, step=f"{self.stage}.{message.step}{part}")
 
     def _recipients(self, message: Message, to: str | Iterable[str] | None) -> list[str]:
-        if self.role not in message.senders():
+        if not message.sent_by(self.role):
             raise ValueError(f"{self.role} does not send {message.name}")
-        declared = [party for party in self._with_role(*message.recipients()) if party != self.me]
+        declared = [party for party, role in self.roles.items() if message.heard_by(role) and party != self.me]
         wanted = declared if to is None else [to] if isinstance(to, str) else list(to)
         if not set(wanted) <= set(declared):
             raise ValueError(f"{message.name} is not declared for {sorted(set(wanted) - set(declared))}")

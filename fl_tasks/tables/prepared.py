@@ -32,7 +32,7 @@ def read_source(context: PartyContext, run: str) -> pa.Table:
         context.agreement_settings.predict_table if manifest.invitation.kind == "predict" else context.agreement_settings.table
     )
     parameters = {"as_of": manifest.invitation.as_of, "run": run}
-    return read_table(settings, context.party_settings.folder, parameters, id_columns(context))
+    return read_table(settings, context.party_settings.folder, parameters, id_columns(context), context.party_settings.plugins)
 
 
 def prepare(context: PartyContext, run: str) -> Prepared:

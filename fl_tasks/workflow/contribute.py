@@ -23,7 +23,7 @@ from tombolo.fl_tasks.workflow.aligned import features, label, load_aligned
 from tombolo.fl_tasks.workflow.live import live_facts
 from tombolo.fl_tasks.workflow.retrain import retrain
 from tombolo.storage.canonical import canonical, parse
-from tombolo.storage.roles import ARBITER, CLIENT, GUEST
+from tombolo.storage.roles import CLIENT, DATA, GUEST
 
 NOTHING: dict[str, Any] = {"contributions": None, "rewards": None}
 _LARGEST = 1 << 26
@@ -65,7 +65,7 @@ def _training_facts(context: PartyContext, run: str, wait: Wait, progress: Progr
     if incentives.method == "shapley":
         scores_of, labels = _own_scores(context, run, game, wait, progress)
     with context.session(run, MESSAGES, "contribute", wait, progress, settling=True) as session:
-        columns = None if session.role == ARBITER else len(part_of_run(context, run).encoder.names)
+        columns = len(part_of_run(context, run).encoder.names) if session.role in DATA else None
         found = game.contributions(incentives, evaluation["rows"], share_volume(session, columns))
         if incentives.method == "shapley":
             told = float(evaluation["metrics"][game.metric])
@@ -97,14 +97,15 @@ def two_counts(context: PartyContext, run: str) -> list[str]:
 def _own_scores(
     context: PartyContext, run: str, game: Game, wait: Wait, progress: Progress
 ) -> tuple[ScoresOf | None, Floats | None]:
-    """This party's addend of every coalition's scores of the held-out rows, and their labels at the guest; nothing at the arbiter.
+    """This party's addend of every coalition's scores of the held-out rows, and their labels at the guest; nothing without
+    a table.
 
     The empty coalition scores every row alike, by the training rows' label mean, which the guest adds. Where this party is absent,
     its mean score over training rows stands for it, or nothing where coalitions train anew.
     """
     anew = context.terms.incentives is not None and context.terms.incentives.absent == "retrain"
     weights = retrain(context, run, game, wait, progress) if anew else {}
-    if context.role == ARBITER:
+    if context.role not in DATA:
         return None, None
     part, aligned = part_of_run(context, run), load_aligned(context, run)
     assert isinstance(part, LinearPart)

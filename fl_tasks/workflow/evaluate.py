@@ -22,7 +22,7 @@ from tombolo.fl_tasks.workflow.aligned import features, label, load_aligned
 from tombolo.fl_tasks.workflow.parts import horizontal_model_of, model_of
 from tombolo.storage.canonical import canonical, parse
 from tombolo.storage.errors import CodedError
-from tombolo.storage.roles import AGGREGATOR, DATA, EVERYONE, GUEST, HOLDERS, INITIATORS
+from tombolo.storage.roles import AGGREGATOR, ARBITER, DATA, EVERYONE, GUEST, HOLDERS, INITIATORS
 from tombolo.storage.schema import Disclosed, Message, MessageSet, Public
 
 _AGGREGATE = "quality of the joint model, an aggregate over the held-out rows"
@@ -142,7 +142,7 @@ def _held_out_scores(
     """Total scores and labels of the held-out rows at the guest; nothing elsewhere."""
     model = model_of(context.terms.task)
     if session.role not in HOLDERS:
-        if model.assist is not None:
+        if model.assist is not None and session.role == ARBITER:
             model.assist(session)
         return None, None
     aligned = load_aligned(context, run)

@@ -83,7 +83,8 @@ def _live_metrics(context: PartyContext, outcome: str, tables: list[pa.Table]) -
     if source is None:
         return {"labelled_rows": 0, "live": None}
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    labels = _labels(context, read_table(source, context.party_settings.folder, {"as_of": now}, id_columns(context)))
+    own = context.party_settings
+    labels = _labels(context, read_table(source, own.folder, {"as_of": now}, id_columns(context), own.plugins))
     latest: dict[str, float] = {}
     for table in tables:
         wanted = "class" if outcome == "classes" else "score"

@@ -23,7 +23,7 @@ from tombolo.fl_tasks.workflow.aligned import features, id_columns, load_aligned
 from tombolo.fl_tasks.workflow.parts import model_of
 from tombolo.storage.canonical import canonical, parse
 from tombolo.storage.errors import CodedError
-from tombolo.storage.roles import HOLDERS
+from tombolo.storage.roles import ARBITER, HOLDERS
 
 
 class NoVersionNamed(CodedError):
@@ -46,7 +46,7 @@ def predict(context: PartyContext, run: str, wait: Wait, progress: Progress = lo
     model = model_of(context.terms.task)
     facts: dict[str, Any] = {"model": version, "rows": None, "scores": None}
     if context.role not in HOLDERS:
-        if model.assist is not None:
+        if model.assist is not None and context.role == ARBITER:
             with context.session(run, model.messages, "predict", wait, progress) as session:
                 model.assist(session)
         enter(context, run, "prediction", version)

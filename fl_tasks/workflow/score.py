@@ -42,11 +42,9 @@ def score(
     if context.role != CLIENT:
         raise NotWhole(party=context.me)
     record = registry.load(context, version)
-    parameters = {"as_of": as_of or datetime.now(UTC).isoformat(timespec="seconds"), "run": run}
-    table = prepared(
-        context,
-        read_table(context.agreement_settings.predict_table, context.party_settings.folder, parameters, id_columns(context)),
-    ).table
+    parameters, own = {"as_of": as_of or datetime.now(UTC).isoformat(timespec="seconds"), "run": run}, context.party_settings
+    source = context.agreement_settings.predict_table
+    table = prepared(context, read_table(source, own.folder, parameters, id_columns(context), own.plugins)).table
     rows = table.select(feature_columns(context, table.column_names))
     totals = horizontal_model_of(context.terms.task).score(part_of_version(context, record["version"]), rows)
     path = deliver(context, run, record["version"], table, totals)

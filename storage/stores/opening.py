@@ -1,25 +1,39 @@
-"""From an address to a store: ``file://``, ``s3://``, ``memory://`` or an Airflow connection."""
+"""From an address to a store: its scheme names an entry point of the group ``tombolo.stores``.
+
+Built in are ``file:``, ``s3:``, ``memory:`` and ``airflow:``, an Airflow connection.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from pydantic import SecretStr
 
+from tombolo.storage.errors import CodedError
+from tombolo.storage.plugins import BrokenPlugin, NoSuchPlugin, find, offered
 from tombolo.storage.stores.base import BadStoreAddress, Store
 from tombolo.storage.stores.local import LocalStore
 from tombolo.storage.stores.memory import MemoryStore
 
+GROUP = "tombolo.stores"
+Opener = Callable[[SplitResult, Path], Store]
+"""Opens a store without touching it: its address, split, and the folder in which relative paths start.
+
+Raises BadStoreAddress, whose text repeats nothing of the address that could be secret.
+"""
 _MEMORY: dict[str, MemoryStore] = {}
 _S3_OPTIONS = {"endpoint", "region", "credentials", "ca", "proxy"}
 
 
-def open_store(address: str, base: Path | None = None) -> Store:
-    """Open a store without touching it. Raises :class:`BadStoreAddress`.
+def open_store(address: str, base: Path | None = None, plugins: Collection[str] = ()) -> Store:
+    """Open a store without touching it. Raises :class:`BadStoreAddress`, or what :func:`tombolo.storage.plugins.find` raises.
+
+    Addresses of other schemes than these belong to one of the distributions ``plugins``:
 
     - ``file:///folder`` or ``file:./folder`` (relative to ``base``);
     - ``s3://bucket/prefix?endpoint=https://host:port&region=...&credentials=NAME&ca=FILE&proxy=URL``: the keys are read from the
@@ -31,18 +45,38 @@ def open_store(address: str, base: Path | None = None) -> Store:
     parts = urlsplit(address)
     if parts.username or parts.password:
         raise BadStoreAddress("It contains credentials.")
-    if parts.scheme == "file":
-        path = Path(unquote(parts.path))
-        if parts.netloc or not str(path).strip("."):
-            raise BadStoreAddress("A directory store is file:///folder.")
-        return LocalStore(_beside(str(path), base))
-    if parts.scheme == "memory":
-        return _MEMORY.setdefault(parts.netloc, MemoryStore(parts.netloc))
-    if parts.scheme == "s3":
-        return _s3(parts.netloc, parts.path, {name: values[-1] for name, values in parse_qs(parts.query).items()}, base)
-    if parts.scheme == "airflow":
-        return from_airflow_connection(_airflow_connection(parts.netloc), unquote(parts.path))
-    raise BadStoreAddress(f"Scheme {parts.scheme or 'missing'}.")
+    try:
+        plugin = find(GROUP, parts.scheme, plugins)
+    except NoSuchPlugin:
+        known = ", ".join(offered(GROUP, plugins))
+        raise BadStoreAddress(
+            f"Scheme {parts.scheme or 'missing'}; there is {known or 'none, until tombolo is installed'}."
+        ) from None
+    opener: Opener = plugin.offered
+    try:
+        return opener(parts, base or Path.cwd())
+    except CodedError:
+        raise
+    except Exception as error:  # its text may quote the address
+        raise BrokenPlugin(f"{parts.scheme} of {plugin.distribution}: {type(error).__name__}.") from None
+
+
+def open_directory(parts: SplitResult, base: Path) -> Store:
+    """``file:``, a folder."""
+    path = Path(unquote(parts.path))
+    if parts.netloc or not str(path).strip("."):
+        raise BadStoreAddress("A directory store is file:///folder.")
+    return LocalStore(base / path)
+
+
+def open_memory(parts: SplitResult, base: Path) -> Store:
+    """``memory:``, one store per name in this process."""
+    return _MEMORY.setdefault(parts.netloc, MemoryStore(parts.netloc))
+
+
+def open_connection(parts: SplitResult, base: Path) -> Store:
+    """``airflow:``, an Airflow connection."""
+    return from_airflow_connection(_airflow_connection(parts.netloc), unquote(parts.path))
 
 
 def from_airflow_connection(connection: Any, path: str = "") -> Store:
@@ -80,9 +114,11 @@ def from_airflow_connection(connection: Any, path: str = "") -> Store:
     )
 
 
-def _s3(bucket: str, path: str, options: dict[str, str], base: Path | None) -> Store:
+def open_s3(parts: SplitResult, base: Path) -> Store:
+    """``s3:``, a bucket."""
     from tombolo.storage.stores.minio import MinioStore, S3Config
 
+    bucket, path, options = parts.netloc, parts.path, {name: values[-1] for name, values in parse_qs(parts.query).items()}
     if not bucket or "endpoint" not in options or set(options) - _S3_OPTIONS:
         raise BadStoreAddress(f"s3:// needs a bucket and endpoint=; options are {', '.join(sorted(_S3_OPTIONS))}.")
     endpoint, proxy = _endpoint(options["endpoint"]), options.get("proxy")
@@ -98,7 +134,7 @@ def _s3(bucket: str, path: str, options: dict[str, str], base: Path | None) -> S
             region=options.get("region", "us-east-1"),
             access_key=access_key,
             secret_key=secret_key,
-            ca_file=_beside(options["ca"], base) if "ca" in options else None,
+            ca_file=base / options["ca"] if "ca" in options else None,
             proxy=proxy,
         )
     )
@@ -110,11 +146,6 @@ def _endpoint(address: str, what: str = "The endpoint") -> SplitResult:
     if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc or parts.path.strip("/") or parts.query:
         raise BadStoreAddress(f"{what} is https://host or https://host:port, without credentials or path.")
     return parts
-
-
-def _beside(path: str, base: Path | None) -> Path:
-    """A path as it stands, or relative to the file that names it."""
-    return (base or Path.cwd()) / path
 
 
 def _airflow_connection(name: str) -> Any:
@@ -129,10 +160,10 @@ def _airflow_connection(name: str) -> Any:
         raise BadStoreAddress(f"Airflow has no connection {name}.") from None
 
 
-def _credentials(where: str, base: Path | None) -> tuple[SecretStr, SecretStr]:
+def _credentials(where: str, base: Path) -> tuple[SecretStr, SecretStr]:
     """Access and secret key from the environment or from a file; error texts name the place, never a value."""
     if where.startswith("file:"):
-        path = _beside(where.removeprefix("file:"), base)
+        path = base / where.removeprefix("file:")
         try:
             document = json.loads(path.read_text())
             return SecretStr(document["access_key"]), SecretStr(document["secret_key"])

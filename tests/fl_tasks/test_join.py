@@ -55,7 +55,7 @@ def test_seeds_are_shared_by_the_data_parties_alone(three):
     assert sessions["clinic"].common().derive("x") == sessions["lab"].common().derive("x")
     with pytest.raises(RuntimeError):
         sessions["notary"].common()
-    assert "arbiter" not in SEEDS["common_seed"].recipients()
+    assert not SEEDS["common_seed"].heard_by("arbiter")
 
 
 def talk(session: Session) -> list[int]:

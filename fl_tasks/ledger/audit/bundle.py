@@ -12,7 +12,7 @@ import os
 import re
 import tempfile
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -179,8 +179,10 @@ class BundleSource:
 
 
 @contextmanager
-def opened(audit: Audit, path: Path) -> Iterator[BundleSource]:
+def opened(audit: Audit, path: Path, plugins: Collection[str] = ()) -> Iterator[BundleSource]:
     """A bundle after every byte of it was compared with its signed index; what differs are findings.
+
+    The agreement's protocol may come from one of the distributions ``plugins``.
 
     Raises :class:`BadBundle` where the index or the agreement cannot be read, for then nothing can.
     """
@@ -191,7 +193,7 @@ def opened(audit: Audit, path: Path) -> Iterator[BundleSource]:
             _archive(file) as archive,
         ):
             index = _index(archive)
-            agreement = _agreement(archive, index, Path(folder))
+            agreement = _agreement(archive, index, Path(folder), plugins)
             _check(audit, archive, index, agreement, file)
             names = frozenset(name for name, _ in index["members"])
             yield BundleSource(index["party"], agreement, index["exported"], archive, names)
@@ -236,7 +238,7 @@ def _index(archive: zipfile.ZipFile) -> dict[str, Any]:
     return dict(index)
 
 
-def _agreement(archive: zipfile.ZipFile, index: dict[str, Any], folder: Path) -> Agreement:
+def _agreement(archive: zipfile.ZipFile, index: dict[str, Any], folder: Path, plugins: Collection[str]) -> Agreement:
     """The agreement's files, laid out as its parties have them."""
     if not _NAME.fullmatch(index["agreement"]):
         raise BadBundle("It names no agreement.")
@@ -247,7 +249,7 @@ def _agreement(archive: zipfile.ZipFile, index: dict[str, Any], folder: Path) ->
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(_read(archive, name))
     try:
-        return Agreement.load(home, verify=False)
+        return Agreement.load(home, verify=False, plugins=plugins)
     except CodedError as error:
         raise BadBundle(f"Its agreement cannot be read ({error.code}).") from None
 

@@ -12,10 +12,10 @@ from tombolo.agreements.agreement import Agreement
 from tombolo.agreements.settings import PartySettings
 from tombolo.fl_tasks.ledger.audit.findings import Audit, Missing, Unreadable
 from tombolo.storage.canonical import parse
+from tombolo.storage.errors import CodedError
 from tombolo.storage.identity import PartyKeys, VerifyKey
 from tombolo.storage.ledger.chain import Header, Segment
 from tombolo.storage.stores.base import KeyMissing, Store
-from tombolo.storage.stores.opening import open_store
 
 LARGEST = 1 << 28
 _NUMBER = re.compile(r"\d{9}")
@@ -62,8 +62,8 @@ class StoreSource:
     @classmethod
     def open(cls, name: str, settings: PartySettings, store: str | None = None) -> StoreSource:
         """The party's view of one agreement, of which it need not be a member any more; ``store`` is a copy to read instead."""
-        agreement = Agreement.load(settings.federations / name, verify=False)
-        return cls(agreement, settings.load_keys(), open_store(store or settings.store, settings.folder))
+        agreement = Agreement.load(settings.federations / name, verify=False, plugins=settings.plugins)
+        return cls(agreement, settings.load_keys(), settings.open_store(store or settings.store))
 
     @property
     def party(self) -> str:
@@ -81,13 +81,17 @@ class StoreSource:
 
 
 def agreements(settings: PartySettings) -> list[str]:
-    """Names of the agreements that the party is or was a member of."""
-    found = []
-    for path in sorted(Path(settings.federations).glob("*/agreement.yaml")):
-        chain = Agreement.load(path.parent, verify=False).chain
-        if any(settings.party in link.members for link in chain):
-            found.append(path.parent.name)
-    return found
+    """Names of the agreements that the party is or was a member of; of one that cannot be read, opening it says why."""
+    folders = sorted(path.parent for path in Path(settings.federations).glob("*/agreement.yaml"))
+    return [folder.name for folder in folders if _concerns(settings, folder)]
+
+
+def _concerns(settings: PartySettings, folder: Path) -> bool:
+    try:
+        chain = Agreement.load(folder, verify=False, plugins=settings.plugins).chain
+    except CodedError:
+        return True
+    return any(settings.party in link.members for link in chain)
 
 
 def run_key(source: Source, run: str, name: str) -> str:

@@ -84,7 +84,7 @@ def overview(settings: PartySettings, name: str, page: int = 1, file: Path | Non
 
     summary = None
     try:
-        agreement = Agreement.load(settings.federations / name, verify=False)
+        agreement = Agreement.load(settings.federations / name, verify=False, plugins=settings.plugins)
         if settings.party not in (agreement.roles() or agreement.terms.roles()):
             return None
         summary = _summary(agreement, settings.party)
