@@ -23,7 +23,7 @@ from tombolo.fl_tasks.runtime.state import (
     written,
 )
 from tombolo.storage.plugins import offered
-from tombolo.storage.roles import AGGREGATOR, CLIENT, DATA, GUEST, HOLDERS
+from tombolo.storage.roles import AGGREGATOR, CLIENT, DATA, GUEST, HOLDERS, VERTICAL
 
 # -- joining ----------------------------------------------------------------------------------------------------------------
 
@@ -59,7 +59,7 @@ MONITORING = Item("monitoring/{version}/{run}", DOCUMENT, "How a version did on 
 TOLD = Item("told", DOCUMENT, "The monitoring that the guest asks to be paid for.", GUEST, STAGE)
 LIVE = Item("live/{version}/{run}", DOCUMENT, "Which run a monitoring was paid in.", GUEST, AGREEMENT, "never")
 CONTRIBUTIONS = Item("contributions", DOCUMENT, "What every party contributed and earns.")
-RETRAINED = Item("retrained/{coalition:04d}", ARRAYS, "This party's weights in a coalition's model.")
+RETRAINED = Item("retrained/{coalition:04d}", ARRAYS, "This party's weights in a coalition's model.", VERTICAL)
 ERASED = Item("erased/{run}", DOCUMENT, "How many objects of a run retention took, and when.", place=AGREEMENT, ends="never")
 
 ITEMS = (
@@ -102,10 +102,14 @@ ROOMS = (
 """Packages whose module ``state`` declares objects."""
 
 
+def common_items() -> list[Item[Any]]:
+    """The objects that runs under several protocols keep."""
+    return [one for room in ROOMS for one in import_module(f"{room}.state").ITEMS]
+
+
 def items_of(protocol: Protocol) -> list[Item[Any]]:
-    """The objects that a run under a protocol may keep: those of all rooms, and its own."""
-    rooms = [one for room in ROOMS for one in import_module(f"{room}.state").ITEMS]
-    return rooms if protocol.state is None else [*rooms, *protocol.load(protocol.state)]
+    """The objects that a run under a protocol may keep: the common ones, and its own."""
+    return [*common_items(), *(() if protocol.state is None else protocol.load(protocol.state))]
 
 
 def every_item(plugins: Collection[str] = ()) -> list[Item[Any]]:

@@ -9,5 +9,5 @@ from tombolo.storage.roles import DATA, VERTICAL
 PAILLIER = Item("paillier", Codec(PrivateKey.to_bytes, PrivateKey.from_bytes), "The holder's key pair.", VERTICAL, STAGE)
 FIRST_SUMS = Item("first-sums", numbers("<f8"), "The gradient of the first round.", DATA, STAGE)
 MASKED_COLUMNS = Item("masked-columns", BYTES, "A hash of the columns that were masked, so that no others are.", DATA, STAGE)
-BEGINNING = Item("beginning", ARRAYS, "The weights and the order of rows that training starts from.", VERTICAL, STAGE)
+BEGINNING = Item("beginning", ARRAYS, "The weights and the order of rows that training starts from.", DATA, STAGE)
 ITEMS = (BEGINNING, PAILLIER, FIRST_SUMS, MASKED_COLUMNS)

@@ -6,7 +6,7 @@ from typing import Any
 
 from tombolo.fl_tasks.crypto.paillier import PrivateKey, PublicKey
 from tombolo.fl_tasks.runtime.state import AGREEMENT, BYTES, DOCUMENT, LISTING, STAGE, TEXT, Codec, Item
-from tombolo.storage.roles import ARBITER, GUEST, HOST
+from tombolo.storage.roles import ARBITER, GUEST, HOST, VERTICAL
 
 # -- of a run ---------------------------------------------------------------------------------------------------------------
 
@@ -23,9 +23,7 @@ EXPONENTS = Item(
     "history/lending/exponents/{series}", BYTES, "This party's secret exponent.", (HOST, ARBITER), AGREEMENT, "protocol"
 )
 PAILLIER = Item("history/lending/paillier/{series}", _PRIVATE, "The decryptor's key pair.", HOST, AGREEMENT, "protocol")
-PUBLIC = Item(
-    "history/lending/public/{series}", _PUBLIC, "The decryptor's public key.", (GUEST, HOST, ARBITER), AGREEMENT, "protocol"
-)
+PUBLIC = Item("history/lending/public/{series}", _PUBLIC, "The decryptor's public key.", VERTICAL, AGREEMENT, "protocol")
 CUSTOMERS = Item(
     "history/lending/customers/{run}/part-{chunk:06d}", BYTES, "What was deposited for a customer.", HOST, AGREEMENT, "protocol"
 )
@@ -44,7 +42,7 @@ OWNERS = Item(
 
 # -- books ------------------------------------------------------------------------------------------------------------------
 
-EPOCHS = Item("history/lending/epochs/{run}", DOCUMENT, "A finished index: series, base and time.", place=AGREEMENT, ends="never")
+EPOCHS = Item("history/lending/epochs/{run}", DOCUMENT, "A finished index: series, base and time.", VERTICAL, AGREEMENT, "never")
 ENTRIES = Item(
     "history/lending/asked/{series}/{epoch}/entries/{number:08d}",
     BYTES,
