@@ -172,13 +172,14 @@ CLOSING = Item(
 ADMITTED = Item(
     "admitted/{party}", written(LateJoin.document, LateJoin.from_document), "A late client's join.", CLIENTS, ends="never"
 )
+SIGNATURES = Item("signatures/{party}", BYTES, "A party's signature over the manifest.", ends="never")
 SECRET = Item("secret", DOCUMENT, "The run's unsealing key, and the seed of this party's own randomness.", ends="settlement")
 SHARED_SEEDS = Item(
     "seeds", DOCUMENT, "Seeds that this party shares with each other data party and with all.", DATA, ends="settlement"
 )
 SETTLED = Item("settled", DOCUMENT, "The facts of the run's final block.", ends="never")
-BOOKS = Item("books/{book}/{booking}", DOCUMENT, "What was sent and received: address, hash, size, time.", ends="never")
+BOOKING = Item("books/{book}/{booking}", DOCUMENT, "What was sent and received: address, hash, size, time.", ends="never")
 WAITS = Item("waits/{wait}", DOCUMENT, "When a wait began, so that a deadline outlives a restart.")
 COPIES = Item("copies/{round:06d}/{step}/{message}", BYTES, "What all clients were sent, until training is over.", AGGREGATOR)
 CHECKPOINTS = Item("checkpoints/{round:06d}", BYTES, "The state of a role after a round.", place=STAGE)
-ITEMS = (MANIFEST, JOIN, CLOSING, ADMITTED, SECRET, SHARED_SEEDS, SETTLED, BOOKS, WAITS, COPIES, CHECKPOINTS)
+ITEMS = (MANIFEST, SIGNATURES, JOIN, CLOSING, ADMITTED, SECRET, SHARED_SEEDS, SETTLED, BOOKING, WAITS, COPIES, CHECKPOINTS)

@@ -8,9 +8,8 @@ from typing import Any
 
 from tombolo.agreements.manifest import Decline, Invitation, Join, Manifest, SoftwareDiffers
 from tombolo.fl_tasks.runtime.context import PartyContext
-from tombolo.fl_tasks.runtime.state import SECRET
+from tombolo.fl_tasks.runtime.state import SECRET, SIGNATURES
 from tombolo.fl_tasks.runtime.waiting import Watch
-from tombolo.fl_tasks.workflow.state import SIGNATURES
 from tombolo.storage.canonical import parse
 from tombolo.storage.errors import CodedError
 from tombolo.storage.exchange import Exchange, Receipt

@@ -17,7 +17,7 @@ from tombolo.agreements.manifest import Invitation, Join, Manifest, Software, So
 from tombolo.fl_tasks.runtime.context import PartyContext
 from tombolo.fl_tasks.runtime.record import enter, enter_run
 from tombolo.fl_tasks.runtime.session import Progress, log_progress
-from tombolo.fl_tasks.runtime.state import JOIN, MANIFEST, SETTLED, SHARED_SEEDS
+from tombolo.fl_tasks.runtime.state import JOIN, MANIFEST, SETTLED, SHARED_SEEDS, SIGNATURES
 from tombolo.fl_tasks.runtime.waiting import Wait, Watch
 from tombolo.fl_tasks.workflow.closing import Late, attending, refuse_absent
 from tombolo.fl_tasks.workflow.handshake import (
@@ -33,7 +33,7 @@ from tombolo.fl_tasks.workflow.handshake import (
     send_to_all,
 )
 from tombolo.fl_tasks.workflow.latecomers import ask_admission
-from tombolo.fl_tasks.workflow.state import INVITATION, OWN_SEEDS, SIGNATURES
+from tombolo.fl_tasks.workflow.state import INVITATION, OWN_SEEDS
 from tombolo.storage.canonical import canonical, parse
 from tombolo.storage.errors import CodedError
 from tombolo.storage.exchange import Exchange

@@ -30,7 +30,6 @@ from tombolo.storage.roles import AGGREGATOR, CLIENT, DATA, GUEST, HOLDERS, VERT
 INVITATION = Item(
     "invitation", written(Invitation.document, Invitation.from_document), "The invitation that this party answered.", ends="never"
 )
-SIGNATURES = Item("signatures/{party}", BYTES, "A party's signature over the manifest.", ends="never")
 OWN_SEEDS = Item("own-seeds/{party}", BYTES, "A seed that this party drew for a peer, or for all.", DATA, ends="settlement")
 LATE_JOIN = Item("late-join", written(LateJoin.document, LateJoin.from_document), "This party's own late join.", CLIENT)
 LATECOMERS = Item("latecomers", LISTING, "Who was admitted late, as all are told when training is over.", AGGREGATOR)
@@ -64,7 +63,6 @@ ERASED = Item("erased/{run}", DOCUMENT, "How many objects of a run retention too
 
 ITEMS = (
     INVITATION,
-    SIGNATURES,
     OWN_SEEDS,
     LATE_JOIN,
     LATECOMERS,
