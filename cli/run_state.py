@@ -14,14 +14,22 @@ if TYPE_CHECKING:
 _HEAD = """\
 # What a party keeps
 
-For whoever must know which data lies where, and how long: after this page you can say of every object in your party's private
-area what it holds and what deletes it. `tombolo run-state` writes this page from the declarations in the code.
+For whoever must know which data lies where, and how long. After this page you can say of every
+object in your party's private area what it holds and what deletes it.
 
-The objects lie in the party's own store under `private/<agreement>/`, sealed to the party itself; no other party can list or read
-them. Nothing is overwritten. `kept` objects stay: what was signed, what came out, hashes, and the books that limits count by.
-`erased` ones go with [retention](ledger.md): so many days after the run's block as the agreement says. Objects *until settlement*
-are destroyed when the run is settled, or by retention if it never is. Objects that are *replaced* are deleted by their protocol's
-own rules. Whatever lies in a run's folder without a declaration is erased.
+The objects lie in the party's own store under `private/<agreement>/`, sealed to the party itself.
+No other party can list or read them, and nothing is overwritten.
+
+- Objects that are *kept* stay for good: what was signed, what came out, hashes, and the books that
+  limits over all runs are counted by.
+- *Erased* objects go with [retention](ledger.md), as many days after the run's block as agreed.
+- Objects *until settlement* are destroyed when the run is settled. If it never is, retention takes
+  them.
+- *Replaced* objects are deleted by their protocol, when something newer takes their place or its
+  terms need them no longer.
+
+Retention also erases what lies in a run's folder and is not listed here. `tombolo run-state` writes
+this page from the declarations in the code.
 """
 _ENDS = {"settlement": "until settlement", "retention": "erased", "protocol": "replaced", "never": "kept"}
 
