@@ -121,6 +121,8 @@ class Protocol:
     """A prediction is for the users of one party, aligned with nobody; that party also learns from rows that no other has."""
     form: str = "A linear score over standardised columns"
     """What a model of it is, for the model card."""
+    state: Part | None = None
+    """The private objects that its runs keep besides those of the stages (:mod:`tombolo.fl_tasks.runtime.state`)."""
     page: str | None = None
     """The documentation page with its leakage table, below ``docs/``."""
     model: Part | None = None

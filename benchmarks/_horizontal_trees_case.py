@@ -48,7 +48,7 @@ def findings(out: Path, run: Callable[..., Mapping[str, Any]]) -> Iterator[tuple
     codes_, y_, test_, totals_ = (np.concatenate(parts) for parts in (codes, y, test, totals))
     task, limits, params = context.terms.task, context.terms.limits, context.params(report["run"])
     plan = Plan.of("logistic", 2, params, limits.minimum_leaf_rows)
-    scale = units(plan, statistics_of(context.run_area(report["run"]).area("train")).label_scale)
+    scale = units(plan, statistics_of(context.state(report["run"], "train")).label_scale)
     own = pooled(plan, part.base, scale, codes_[~test_], y_[~test_], part.rounds)
     yield "digits of training margins that agree with pooled trees'", _digits(np.abs(own - totals_[~test_]).max()), 9.0
     rows = LabelledRows(y_, np.ones(len(y_)), test_)

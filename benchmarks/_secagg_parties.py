@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from tombolo.fl_tasks.learning.horizontal.secagg import MESSAGES, Closing, Sum, aggregate, contribute
 from tombolo.fl_tasks.learning.horizontal.secagg.masking import Words
 from tombolo.fl_tasks.runtime.session import Secrets, Session
+from tombolo.fl_tasks.runtime.state import RunState
 from tombolo.fl_tasks.runtime.waiting import Wait, Watch
 from tombolo.storage.books import Books
 from tombolo.storage.exchange import Exchange, Peer, Self
@@ -147,17 +148,17 @@ class Federation:
         }
         return turns[CENTRE].result, costs
 
-    def _area(self, name: str, run: str) -> PrivateArea:
-        return PrivateArea(self.peers[name].store, self.keys[name].vault, "bench", run)
+    def _private(self, name: str) -> PrivateArea:
+        return PrivateArea(self.peers[name].store, self.keys[name].vault, "bench")
 
     def _books(self, name: str, run: str) -> Books:
-        return Books(self._area(name, run).area("books"))
+        return Books(self._private(name).area("runs", run, "books"))
 
     def _session(self, name: str, run: str, turn: Turn, vanishes: bool) -> Session:
-        own, area = self.keys[name], self._area(name, run)
+        own, private = self.keys[name], self._private(name)
         me = Self(name, own.signing, own.sealing, self.peers[name].store)
         others = {peer: one for peer, one in self.peers.items() if peer != name}
-        watch = Patience(Wait(math.inf), math.inf, datetime(2999, 1, 1, tzinfo=UTC), area, lambda: None)
+        watch = Patience(Wait(math.inf), math.inf, datetime(2999, 1, 1, tzinfo=UTC), RunState(private, run), lambda: None)
         watch.turn = turn
         return (Vanishing if vanishes else Session)(
             me=name,
@@ -165,10 +166,9 @@ class Federation:
             terms=None,  # type: ignore[arg-type]
             params={},
             exchange=Exchange(me, others, "bench", run, "ab" * 32, self._books(name, run)),
-            contract=MESSAGES,
+            messages=MESSAGES,
             stage="train",
-            run_area=area,
-            history=area.area("history"),
+            private=private,
             secrets=Secrets(own.vault.derive(run), {}, None),
             watch=watch,
         )

@@ -10,6 +10,7 @@ from tombolo.cli.demo import demo, demo_stop
 from tombolo.cli.errors import errors
 from tombolo.cli.leakage import leakage
 from tombolo.cli.preflight import preflight
+from tombolo.cli.run_state import run_state
 from tombolo.cli.simulate import simulate
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -18,7 +19,7 @@ app.add_typer(agreement.app, name="agreement")
 app.add_typer(audit.app, name="audit")
 app.add_typer(model.app, name="model")
 app.add_typer(query.app, name="query")
-for command in (simulate, preflight, demo, acceptance, errors, leakage):
+for command in (simulate, preflight, demo, acceptance, errors, leakage, run_state):
     app.command()(command)
 app.command("demo-stop")(demo_stop)
 

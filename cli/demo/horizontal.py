@@ -88,7 +88,7 @@ def _sums(up: Up, training: Followed) -> list[dict[str, Any]]:
 
     context = PartyContext.open(up.federation.agreement, up.federation.settings[up.federation.initiator])
     name = next(run for party, run in training.runs.items() if party != up.federation.initiator)
-    found = cohorts(context.run_area(name))
+    found = cohorts(context.private, name)
     return [{"sums": one.title, "first": one.first, "last": one.last, "clients": list(one.survivors or ())} for one in found]
 
 

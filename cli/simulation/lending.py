@@ -39,7 +39,7 @@ def build_and_ask(laid: Layout, questions: Path, choices: Mapping[str, Any], sta
         built = drive(laid.settings, laid.agreement, index, listen)
         propose_query(context, query, handle, index)
         asked = drive(laid.settings, laid.agreement, query, listen)
-    true, sealed = truth(laid, index), Questions.load(context.private.area("questions"), handle)
+    true, sealed = truth(laid, index), Questions.load(context.state(), handle)
     canonical = dict(zip(sealed.shown, sealed.ids, strict=True))
     unit = laid.terms.task.section(QueryTerms).unit
     queries = [

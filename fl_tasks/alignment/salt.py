@@ -10,6 +10,7 @@ import hashlib
 
 import pyarrow as pa
 
+from tombolo.fl_tasks.alignment.state import SALT
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.storage.canonical import canonical
 from tombolo.storage.errors import CodedError
@@ -61,7 +62,7 @@ def joint_salt(session: Session, size: int, least: int, pad_to: int = 1) -> tupl
     if size < least:
         raise ListTooSmall(f"It has {size} ids; at least {least} are agreed.", party=session.me)
     shown = -(-size // pad_to) * pad_to
-    own = session.keep("salt", session.prf("salt").derive("part"))
+    own = session.state.keep(SALT, session.prf("salt").derive("part"))
     session.send("salt_commitment", hash=pa.array([_commitment(session.me, own, shown)], pa.binary(32)))
     committed = {party: session.scalar(table, "hash") for party, table in session.receive_all("salt_commitment").items()}
     session.send("salt_opening", salt=own, size=shown)

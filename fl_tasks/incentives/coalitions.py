@@ -24,6 +24,7 @@ from tombolo.fl_tasks.incentives import volume
 from tombolo.fl_tasks.incentives.game import Game
 from tombolo.fl_tasks.incentives.live import LIVE
 from tombolo.fl_tasks.incentives.shapley import Coalition
+from tombolo.fl_tasks.incentives.state import VALUE
 from tombolo.fl_tasks.learning.metrics import measure
 from tombolo.fl_tasks.learning.vertical.scoring import (
     SCORE_LIMIT,
@@ -34,7 +35,6 @@ from tombolo.fl_tasks.learning.vertical.scoring import (
     unmasked,
 )
 from tombolo.fl_tasks.runtime.session import Session
-from tombolo.storage.canonical import canonical, parse
 from tombolo.storage.errors import CodedError
 from tombolo.storage.roles import ARBITER, DATA, EVERYONE, GUEST, HOST
 from tombolo.storage.schema import Disclosed, Message, MessageSet, Pad64, Public
@@ -196,8 +196,8 @@ def _measured_shares(session: Session, game: Game, rows: int) -> list[float]:
     """The arbiter's side; a value that was computed is kept."""
     found = []
     for number in range(1, len(game.asked) + 1):
-        stored = session.area.get(f"value-{number:04d}")
-        if stored is None:
+        value = session.state.get(VALUE.of(number))
+        if value is None:
             session.enter(number)
             tables = session.receive_all("coalition_shares")
             sums = {}
@@ -208,8 +208,8 @@ def _measured_shares(session: Session, game: Game, rows: int) -> list[float]:
                         raise WrongScoreCount(f"{len(share)} scores for {rows} rows.", party=party)
                 sums[name] = unmasked(shares.values())
             measured = measure(session.terms.task.outcome, sums["label"], sums["score"])[game.metric]
-            stored = session.keep(f"value-{number:04d}", canonical(measured))
-        found.append(float(parse(stored)))
+            value = session.state.keep(VALUE.of(number), measured)
+        found.append(value)
     return found
 
 

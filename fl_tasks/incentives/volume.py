@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from tombolo.fl_tasks.incentives.state import COUNTED, TWO_COUNTS
 from tombolo.fl_tasks.runtime.session import Session
-from tombolo.storage.canonical import canonical, parse
+from tombolo.storage.canonical import canonical
 from tombolo.storage.errors import CodedError
 from tombolo.storage.identity import SignatureRefused
 from tombolo.storage.roles import AGGREGATOR, CLIENT
@@ -100,11 +101,9 @@ def shares(clients: Iterable[str], rows: Mapping[str, int]) -> dict[str, float]:
 def _listed(session: Session) -> dict[str, int]:
     """The aggregator's side: the signed counts that came in time, kept before anybody hears of them, and told to all."""
     assert session.terms.task.horizontal_terms is not None
-    stored = session.area.get("counted")
-    if stored is None:
-        there = session.gather("row_count", session.clients, session.terms.task.horizontal_terms.step_seconds)
-        stored = session.keep("counted", canonical(there))
-    told = {name: _told(session, name) for name in parse(stored)}
+    seconds = session.terms.task.horizontal_terms.step_seconds
+    there = session.state.once(COUNTED, lambda: session.gather("row_count", session.clients, seconds))
+    told = {name: _told(session, name) for name in there}
     counts, signatures = ([one[at] for one in told.values()] for at in (0, 1))
     session.send("row_counts", client=list(told), rows=counts, signature=signatures)
     return dict(zip(told, counts, strict=True))
@@ -128,7 +127,7 @@ def _heard(session: Session, own: int) -> dict[str, int]:
         told = _told(session, name)
         if told[0] != rows:
             both = [{"rows": one, "signature": sign.hex()} for one, sign in (told, (rows, signature))]
-            session.keep(f"two-counts/{name}", canonical(both))
+            session.state.keep(TWO_COUNTS.of(name), both)
     return dict(zip(names, counts, strict=True))
 
 

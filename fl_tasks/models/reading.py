@@ -8,6 +8,7 @@ from typing import Any
 from tombolo.agreements.protocol import protocol_named
 from tombolo.fl_tasks.models import registry
 from tombolo.fl_tasks.models.part import ModelPart, UnfitPart
+from tombolo.fl_tasks.models.state import MODEL
 from tombolo.fl_tasks.models.tensors import from_file
 from tombolo.fl_tasks.runtime.context import PartyContext
 from tombolo.storage.errors import CodedError
@@ -21,7 +22,7 @@ class NotTrained(CodedError):
 
 def part_of_run(context: PartyContext, run: str) -> ModelPart:
     """The part that this party's training of ``run`` ended with. Raises :class:`NotTrained`."""
-    return _part(context, context.run_area(run).get("model"), f"Run {run}.")
+    return _part(context, context.state(run).get(MODEL), f"Run {run}.")
 
 
 def part_of_version(context: PartyContext, version: str) -> ModelPart:

@@ -11,13 +11,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from tombolo.fl_tasks.models.state import PARTS, RECORDS
 from tombolo.fl_tasks.runtime.context import PartyContext
-from tombolo.storage.canonical import canonical, parse
 from tombolo.storage.errors import CodedError
-from tombolo.storage.private import PrivateArea
 
 SCHEMA = "tombolo.model/1"
-_LARGEST = 1 << 26
 
 
 class NoSuchModel(CodedError):
@@ -32,29 +30,19 @@ class AlteredPart(CodedError):
     remedy = "Restore this party's store from a copy, or publish a new version."
 
 
-def _models(context: PartyContext) -> PrivateArea:
-    return context.private.area("models")
-
-
-def _parts(context: PartyContext) -> PrivateArea:
-    return context.private.area("parts")
-
-
 def publish_record(context: PartyContext, version: str, record: Mapping[str, Any], part: bytes | None) -> dict[str, Any]:
     """Keep a version's record, and the file of this party's ``part`` if it has one; returns the kept record: the first writer's."""
-    named = None if part is None else hashlib.sha256(_parts(context).keep(version, part)).hexdigest()
+    named = None if part is None else hashlib.sha256(context.state().keep(PARTS.of(version), part)).hexdigest()
     stamped = {"schema": SCHEMA, "version": version, "published": _now(), "part": named, **record}
-    kept: dict[str, Any] = parse(_models(context).keep(version, canonical(stamped)), _LARGEST)
-    return kept
+    return context.state().keep(RECORDS.of(version), stamped)
 
 
 def load(context: PartyContext, version: str | None = None) -> dict[str, Any]:
     """The record of a version, or of the latest one. Raises :class:`NoSuchModel`."""
     wanted = version or latest_version(context)
-    stored = _models(context).get(wanted) if wanted else None
-    if stored is None:
+    record = context.state().get(RECORDS.of(wanted)) if wanted else None
+    if record is None:
         raise NoSuchModel(f"Version {wanted}." if wanted else "No version is published yet.", party=context.me)
-    record: dict[str, Any] = parse(stored, _LARGEST)
     return record
 
 
@@ -63,7 +51,7 @@ def load_part(context: PartyContext, version: str) -> bytes | None:
     named = load(context, version)["part"]
     if named is None:
         return None
-    stored = _parts(context).get(version) or b""
+    stored = context.state().get(PARTS.of(version)) or b""
     if hashlib.sha256(stored).hexdigest() != named:
         raise AlteredPart(f"Version {version}.", party=context.me)
     return stored
@@ -71,7 +59,8 @@ def load_part(context: PartyContext, version: str) -> bytes | None:
 
 def versions(context: PartyContext) -> list[dict[str, Any]]:
     """All records of this party, oldest first."""
-    records = [load(context, name) for name in _models(context).names()]
+    state = context.state()
+    records = [state[one] for one in state.all(RECORDS)]
     return sorted(records, key=lambda record: (record["published"], record["version"]))
 
 

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import json
 from typing import Any
 
-import numpy as np
-
-from tombolo.storage.private import PrivateArea
+from tombolo.fl_tasks.runtime.arrays import pack, unpack
+from tombolo.fl_tasks.runtime.state import CHECKPOINTS, RunState
 
 State = dict[str, Any]
 
 
 class Checkpoints:
-    """Numbered states ``checkpoints/<round>``. The first writer of a round wins, so that a forgotten old process beside a retry
+    """The checkpoints of one stage. The first writer of a round wins, so that a forgotten old process beside a retry
     can neither overwrite nor fork the state."""
 
-    def __init__(self, area: PrivateArea) -> None:
-        self._area = area
+    def __init__(self, kept: RunState) -> None:
+        self._kept = kept
         self._latest: State | None = None
         self._digest = hashlib.sha256(b"no checkpoint").digest()
         self._loaded = False
@@ -27,15 +24,15 @@ class Checkpoints:
     def latest(self) -> State | None:
         """The last round's state with its number under ``round``, or None."""
         if not self._loaded:
-            names = self._area.names("checkpoints/")
-            if names:
-                self._hold(int(names[-1].removeprefix("checkpoints/")), self._area.get(names[-1]) or b"")
+            rounds = self._kept.all(CHECKPOINTS)
+            if rounds:
+                self._hold(int(rounds[-1].key[0]), self._kept[rounds[-1]])
             self._loaded = True
         return self._latest
 
     def put(self, round: int, state: State) -> State:
         """Keep a state; returns what is kept for the round."""
-        return self._hold(round, self._area.keep(f"checkpoints/{round:06d}", pack(state)))
+        return self._hold(round, self._kept.keep(CHECKPOINTS.of(round), pack(state)))
 
     def digest(self) -> bytes:
         """SHA-256 of the last checkpoint's bytes."""
@@ -45,26 +42,3 @@ class Checkpoints:
         self._digest = hashlib.sha256(data).digest()
         self._latest, self._loaded = {**unpack(data), "round": round}, True
         return self._latest
-
-
-def pack(state: State) -> bytes:
-    """Arrays as one npz archive, everything else as JSON inside it; nothing is pickled."""
-    arrays = {name: value for name, value in state.items() if isinstance(value, np.ndarray)}
-    plain = {name: value for name, value in state.items() if name not in arrays}
-    document = np.frombuffer(json.dumps(plain, allow_nan=False, default=_number).encode(), dtype=np.uint8)
-    sink = io.BytesIO()
-    np.savez(sink, allow_pickle=False, **{f"a_{name}": array for name, array in arrays.items()}, json=document)
-    return sink.getvalue()
-
-
-def unpack(data: bytes) -> State:
-    """Inverse of :func:`pack`."""
-    with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-        plain = json.loads(archive["json"].tobytes())
-        return {**plain, **{name.removeprefix("a_"): archive[name] for name in archive.files if name != "json"}}
-
-
-def _number(value: Any) -> Any:
-    if isinstance(value, np.generic):
-        return value.item()
-    raise TypeError(f"a checkpoint cannot hold {type(value).__name__}")

@@ -7,7 +7,6 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from tombolo.agreements.agreement import Agreement
 from tombolo.agreements.manifest import LateJoin, Manifest
@@ -18,10 +17,10 @@ from tombolo.fl_tasks.crypto.paillier import MIN_BITS
 from tombolo.fl_tasks.crypto.prf import Prf
 from tombolo.fl_tasks.runtime.aborts import ended_by, heard_abort
 from tombolo.fl_tasks.runtime.session import Progress, Secrets, Session, log_progress
+from tombolo.fl_tasks.runtime.state import ADMITTED, CLOSING, GIVEN_UP, JOIN, MANIFEST, SECRET, SETTLED, SHARED_SEEDS, RunState
 from tombolo.fl_tasks.runtime.waiting import Wait, Watch
 from tombolo.storage.books import Books
-from tombolo.storage.canonical import parse
-from tombolo.storage.errors import CodedError, Failure
+from tombolo.storage.errors import CodedError
 from tombolo.storage.exchange import Exchange, Peer, Self
 from tombolo.storage.identity import PartyKeys, SealKey, UnsealKey, decode_key
 from tombolo.storage.ledger.blocks import Blocks
@@ -30,9 +29,6 @@ from tombolo.storage.private import PrivateArea
 from tombolo.storage.roles import AGGREGATOR, CLIENT, INITIATORS
 from tombolo.storage.schema import MessageSet
 from tombolo.storage.stores.base import Store
-
-GIVEN_UP = "given-up"
-"""The name in a run's private area under which a party keeps why it gave the run up."""
 
 
 class NotJoined(CodedError):
@@ -117,6 +113,10 @@ class PartyContext:
         """This party's private area of one run."""
         return self.private.area("runs", run)
 
+    def state(self, run: str = "", stage: str = "") -> RunState:
+        """What this party keeps of the agreement, of a run, and of a stage of it."""
+        return RunState(self.private, run, stage)
+
     def books(self, run: str) -> Books:
         """What this party has booked of one run."""
         return Books(self.run_area(run).area("books"))
@@ -142,10 +142,10 @@ class PartyContext:
 
     def agreed(self, run: str) -> Manifest:
         """The manifest that a run's parties signed, whether or not this one is among them. Raises as :meth:`manifest` does."""
-        stored = self.run_area(run).get("manifest")
-        if stored is None:
+        found = self.state(run).get(MANIFEST)
+        if found is None:
             raise (Absent if self.absent(run) else NotJoined)(f"Run {run}.", party=self.me)
-        return Manifest.from_document(parse(stored))
+        return found
 
     def taking_part(self, run: str) -> dict[str, str]:
         """Role by party of those who take part in a run, in the agreement's order."""
@@ -154,8 +154,8 @@ class PartyContext:
 
     def admitted(self, run: str) -> list[LateJoin]:
         """The clients that take part though they came late, as far as this party knows."""
-        area = self.run_area(run).area("admitted")
-        return [LateJoin.from_document(parse(area.get(name) or b"null")) for name in area.names()] if self.admits else []
+        kept = self.state(run)
+        return [kept[one] for one in kept.all(ADMITTED)] if self.admits else []
 
     def approvers(self, run: str) -> dict[str, str]:
         """Who said yes, by party."""
@@ -165,11 +165,11 @@ class PartyContext:
         """Whether this party has heard that the run begins without it, or has declined it itself."""
         if not self.may_skip:
             return False
-        answer, closing = (self.run_area(run).get(name) for name in ("join", "closing"))
+        closing = self.state(run).get(CLOSING)
         if closing is not None:
-            late = self.role == CLIENT and self.me not in parse(closing)["joined"]
+            late = self.role == CLIENT and self.me not in closing.joined
             return late and all(one.party != self.me for one in self.admitted(run))
-        return answer is not None and "decliner" in parse(answer)
+        return "decliner" in (self.state(run).get(JOIN) or {})
 
     @property
     def may_skip(self) -> bool:
@@ -217,20 +217,17 @@ class PartyContext:
         return Peer(name, self.agreement.members[name].verify, seal, self.peers[name])
 
     def _secret(self, run: str) -> dict[str, str]:
-        stored = self.run_area(run).get("secret")
-        if stored is None and self.run_area(run).get("settled") is not None:
-            raise RunSettled(f"Run {run}.", party=self.me)
-        if stored is None:
-            raise NotJoined(f"Run {run}.", party=self.me)
-        secret: dict[str, str] = parse(stored)
+        secret = self.state(run).get(SECRET)
+        if secret is None:
+            raise (RunSettled if SETTLED in self.state(run) else NotJoined)(f"Run {run}.", party=self.me)
         return secret
 
     def watch(self, run: str, wait: Wait, settling: bool = False, deadline: float | None = None) -> Watch:
         """Deadlines and aborts of one run; a run that is being settled does not expire. ``deadline`` stands for the terms' one."""
-        limits, stored = self.terms.deadlines, self.run_area(run).get("manifest")
-        expires = Manifest.from_document(parse(stored)).invitation.expires_at if stored and not settling else None
-        usual = limits.settle if settling else limits.message if stored else limits.join
-        return Watch(wait, deadline or usual, expires, self.run_area(run), lambda: self.aborted(run))
+        limits, manifest = self.terms.deadlines, self.state(run).get(MANIFEST)
+        expires = manifest.invitation.expires_at if manifest and not settling else None
+        usual = limits.settle if settling else limits.message if manifest else limits.join
+        return Watch(wait, deadline or usual, expires, self.state(run), lambda: self.aborted(run))
 
     def aborted(self, run: str) -> CodedError | None:
         """The error with which a run ends for this party because a peer has aborted it, if one has.
@@ -240,18 +237,17 @@ class PartyContext:
         heard = heard_abort(self.handshake(run), self.needed(run))
         if heard is None:
             return None
-        own = self.run_area(run).get(GIVEN_UP)
-        return ended_by(heard if own is None else Failure(**parse(own)), self.me)
+        return ended_by(self.state(run).get(GIVEN_UP) or heard, self.me)
 
     def needed(self, run: str) -> list[str]:
         """The peers whose abort ends a run for this party.
 
         A client that leaves a horizontal run ends nothing once it has begun, nor before that where the run may begin without it.
         """
-        manifest, closing = (self.run_area(run).get(name) for name in ("manifest", "closing"))
-        needed: Collection[str] = () if manifest is not None else self.clients
-        if manifest is None and self.may_skip:
-            needed = () if closing is None else parse(closing)["joined"]
+        joined, closing = MANIFEST in self.state(run), self.state(run).get(CLOSING)
+        needed: Collection[str] = () if joined else self.clients
+        if not joined and self.may_skip:
+            needed = () if closing is None else closing.joined
         return [one for one in self.peers if self.roles[one] != CLIENT or one in needed]
 
     def session(
@@ -274,8 +270,7 @@ class PartyContext:
             exchange=self.exchange(run),
             messages=messages,
             stage=stage,
-            run_area=self.run_area(run),
-            history=self.private.area("history"),
+            private=self.private,
             secrets=self._secrets(run),
             watch=self.watch(run, wait, settling),
             progress=progress,
@@ -283,13 +278,12 @@ class PartyContext:
             workers=self.party_settings.workers,
             executor=self.party_settings.executor,
             enrolled=self.clients,
-            copies=self.run_area(run).area("copies") if self.admits and self.role == AGGREGATOR and stage == "train" else None,
+            copies=self.admits and self.role == AGGREGATOR and stage == "train",
             shortest_key=self.shortest_key,
         )
 
     def _secrets(self, run: str) -> Secrets:
-        seeds = self.run_area(run).get("seeds")
-        shared: dict[str, Any] = parse(seeds) if seeds else {"pairs": {}, "common": None}
+        shared = self.state(run).get(SHARED_SEEDS) or {"pairs": {}, "common": None}
         pairs = {name: bytes.fromhex(seed) for name, seed in shared["pairs"].items()}
         common = bytes.fromhex(shared["common"]) if shared["common"] else None
         return Secrets(Prf(bytes.fromhex(self._secret(run)["prf"])).derive("own"), pairs, common)

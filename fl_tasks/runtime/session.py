@@ -23,6 +23,7 @@ from tombolo.fl_tasks.crypto.paillier import MIN_BITS, PrivateKey
 from tombolo.fl_tasks.crypto.pool import Pool, default_workers, open_pool
 from tombolo.fl_tasks.crypto.prf import Prf
 from tombolo.fl_tasks.runtime.checkpoints import Checkpoints, State
+from tombolo.fl_tasks.runtime.state import COPIES, RunState
 from tombolo.fl_tasks.runtime.waiting import Wait, Watch
 from tombolo.storage.errors import CodedError
 from tombolo.storage.exchange import Exchange, pack_table
@@ -57,9 +58,8 @@ class Session:
     """One party's view of one stage of a run.
 
     ``round`` is 0 before the first training round. All names are party names; ``roles`` is in the agreement's order. ``enrolled``
-    are the agreement's clients, also those that take no part in the run: what a threshold is a part of. What this
-    party sends to all stays in ``copies``, for who is admitted later. Paillier keys have at least ``shortest_key`` bits, whoever
-    made them.
+    are the agreement's clients, also those that take no part in the run: what a threshold is a part of. With ``copies``, what this
+    party sends to all stays here, for who is admitted later. Paillier keys have at least ``shortest_key`` bits, whoever made them.
     """
 
     def __init__(
@@ -72,8 +72,7 @@ class Session:
         exchange: Exchange,
         messages: MessageSet,
         stage: str,
-        run_area: PrivateArea,
-        history: PrivateArea,
+        private: PrivateArea,
         secrets: Secrets,
         watch: Watch,
         progress: Progress = log_progress,
@@ -81,12 +80,12 @@ class Session:
         workers: int | None = None,
         executor: str | None = None,
         enrolled: Sequence[str] | None = None,
-        copies: PrivateArea | None = None,
+        copies: bool = False,
         shortest_key: int = MIN_BITS,
     ) -> None:
         self.me, self.roles, self.role, self.run = me, dict(roles), roles[me], exchange.run
         self.terms, self.params, self.stage = terms, params, stage
-        self.run_area, self.area, self.history = run_area, run_area.area(stage), history
+        self.state = RunState(private, self.run, stage)
         self.enrolled = self.clients if enrolled is None else list(enrolled)
         self._copies = copies
         self.shortest_key = shortest_key
@@ -96,7 +95,7 @@ class Session:
         self._exchange, self._messages, self._secrets = exchange, messages, secrets
         self._watch, self._progress, self._workers, self._executor = watch, progress, workers, executor
         self._leg_end = math.inf if leg_end is None else leg_end
-        self._checkpoints = Checkpoints(self.area)
+        self._checkpoints = Checkpoints(self.state)
         self._stack = ExitStack()
         self._pool: Pool | None = None
         self._transcript = hashlib.sha256(f"{exchange.binding}/{stage}".encode()).digest()
@@ -161,8 +160,9 @@ class Session:
         """
         message = self._message(name)
         wrapped = {key: _protect(message, key, value) for key, value in columns.items()}
-        if self._copies is not None and to is None:
-            self._copies.keep(f"{self.round:06d}/{message.step}/{message.name}", bytes(pack_table(assemble(message, wrapped))))
+        if self._copies and to is None:
+            copy = COPIES.of(self.round, message.step, message.name)
+            self.state.keep(copy, bytes(pack_table(assemble(message, wrapped))))
         for recipient in self._recipients(message, to):
             self._exchange.send(message, recipient, self.round, wrapped)
 
@@ -285,10 +285,6 @@ class Session:
         """Whether training is over: the last checkpoint says ``stopped`` or is that of the last round asked for."""
         state = self.latest
         return state is not None and (bool(state.get("stopped")) or state["round"] >= self.last_round)
-
-    def keep(self, name: str, data: bytes) -> bytes:
-        """Keep a private object of this run and stage; returns what is kept: the first writer's."""
-        return self.area.keep(name, data)
 
     def enter(self, round: int) -> None:
         """Begin a round (or a hop, in a stage without checkpoints): later messages and own randomness belong to it."""

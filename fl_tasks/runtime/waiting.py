@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from tombolo.storage.canonical import canonical, parse
+from tombolo.fl_tasks.runtime.state import WAITS, RunState
 from tombolo.storage.errors import CodedError, Failure
-from tombolo.storage.private import PrivateArea
 
 T = TypeVar("T")
 _FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 0.004, 0.5, 1.06  # a pause is a seventeenth of what was waited so far
@@ -68,7 +67,7 @@ class RunExpired(CodedError):
 class Watch:
     """One run's patience: deadlines that survive restarts, and the ear for aborts.
 
-    ``notes`` is a private area where the time at which a wait began is kept, so that a deferred and resumed wait goes on
+    ``notes`` is where the time at which a wait began is kept, so that a deferred and resumed wait goes on
     instead of beginning anew. ``aborts`` returns an error where some peer has published one.
     """
 
@@ -77,7 +76,7 @@ class Watch:
         wait: Wait,
         deadline: float,
         expires: datetime | None,
-        notes: PrivateArea,
+        notes: RunState,
         aborts: Callable[[], CodedError | None],
     ) -> None:
         self._wait, self._deadline, self._expires, self._notes, self._aborts = wait, deadline, expires, notes, aborts
@@ -132,5 +131,5 @@ class Watch:
     def _since(self, key: str, waited: float) -> datetime:
         """When the wait for ``key`` began, over all tries of this task."""
         began = datetime.fromtimestamp(time.time() - waited, UTC).isoformat()
-        name = f"waits/{hashlib.sha256(key.encode()).hexdigest()[:32]}"
-        return datetime.fromisoformat(parse(self._notes.keep(name, canonical({"since": began})))["since"])
+        wait = WAITS.of(hashlib.sha256(key.encode()).hexdigest()[:32])
+        return datetime.fromisoformat(self._notes.keep(wait, {"since": began})["since"])

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from tombolo.fl_tasks.runtime.aborts import TaskFailed, harmless, publish_abort
-from tombolo.fl_tasks.runtime.context import GIVEN_UP, PartyContext
+from tombolo.fl_tasks.runtime.context import PartyContext
 from tombolo.fl_tasks.runtime.record import enter
-from tombolo.storage.canonical import canonical, parse
+from tombolo.fl_tasks.runtime.state import GIVEN_UP
 from tombolo.storage.errors import CodedError, Failure
 
 
@@ -20,8 +20,7 @@ def give_up(context: PartyContext, run: str, failure: Failure) -> Failure:
 
     It is kept before the peers hear of it, so that their relays find it here (:meth:`PartyContext.aborted`).
     """
-    told = harmless(failure, context.agreement.members)
-    told = Failure(**parse(context.run_area(run).keep(GIVEN_UP, canonical(told.document()))))
+    told = context.state(run).keep(GIVEN_UP, harmless(failure, context.agreement.members))
     publish_abort(context.handshake(run), told)
     enter(context, run, "abort", context.me, **told.document())
     return told

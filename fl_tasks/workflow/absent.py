@@ -13,6 +13,7 @@ from tombolo.agreements.manifest import Decline, Manifest
 from tombolo.fl_tasks.ledger.settlement.messages import SETTLEMENT
 from tombolo.fl_tasks.ledger.settlement.settle import EarlierRun, OtherHistory
 from tombolo.fl_tasks.runtime.context import PartyContext
+from tombolo.fl_tasks.runtime.state import JOIN, MANIFEST
 from tombolo.fl_tasks.runtime.waiting import Wait
 from tombolo.fl_tasks.workflow.closing import heard_closing, joins_of, note_absence
 from tombolo.fl_tasks.workflow.handshake import collect_signatures, send_to_all
@@ -34,9 +35,9 @@ def decline(context: PartyContext, run: str, decliner: str) -> None:
         decliner=decliner,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    stored = context.run_area(run).keep("join", canonical(document.document()))
-    if "decliner" in parse(stored):
-        send_to_all(context, context.handshake(run), "join", {"document": stored})
+    answer = context.state(run).keep(JOIN, document.document())
+    if "decliner" in answer:
+        send_to_all(context, context.handshake(run), "join", {"document": canonical(answer)})
         note_absence(context, invited, answer="declined", by=decliner)
 
 
@@ -58,7 +59,7 @@ def take_block(context: PartyContext, run: str, wait: Wait) -> dict[str, Any]:
     manifest = Manifest.build(invited, joins_of(context, invited, exchange, closing))
     watch = context.watch(run, wait, settling=True, deadline=limits.run + limits.settle)
     collect_signatures(context, exchange, watch, manifest)
-    context.run_area(run).keep("manifest", canonical(manifest.document()))
+    context.state(run).keep(MANIFEST, manifest)
     note_absence(context, invited, answer="none", joined=list(closing.joined))
     message = SETTLEMENT["absentees_block"]
 

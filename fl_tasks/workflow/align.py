@@ -31,7 +31,7 @@ from tombolo.fl_tasks.workflow.aligned import (
     tableless,
 )
 from tombolo.fl_tasks.workflow.parts import vertical_model_of
-from tombolo.storage.canonical import parse
+from tombolo.fl_tasks.workflow.state import ROW_SETS, VALIDATED, WHOLE
 from tombolo.storage.errors import CodedError
 from tombolo.storage.roles import ARBITER, CLIENT, GUEST, HOLDERS
 
@@ -72,7 +72,7 @@ def align(context: PartyContext, run: str, wait: Wait, progress: Progress = log_
                 ring.arbiter(session)
             enter(context, run, "alignment", "rows")
             return {}
-        if context.run_area(run).area("aligned").get("whole") is None:
+        if WHOLE not in context.state(run):
             if session.role == CLIENT or _own_users(context, run):
                 _hold_out(context, session)
             else:
@@ -109,7 +109,7 @@ def _align(context: PartyContext, session: Session, protocol: Any) -> None:
         training = Training(context.terms, session.params, context.me)
         vertical_model_of(context.terms.task).fit(training, features(context, every), ~every.test)
         check_order(session, ids)  # whoever sends its digest has passed the guards: a run that fails them books no row set anywhere
-        session.history.keep(f"row-sets/{session.run}", mine.tobytes())
+        session.state.keep(ROW_SETS.of(session.run), mine)
     store_aligned(context, session.run, found.table, found.test, own)
 
 
@@ -126,15 +126,15 @@ def _hold_out(context: PartyContext, session: Session) -> None:
     if context.manifest(session.run).invitation.kind == "train":
         test = _split(context, session, prepared.ids)
         mine = _row_set(context, session, [one for one, held_out in zip(prepared.ids, test, strict=True) if not held_out])
-        session.history.keep(f"row-sets/{session.run}", mine.tobytes())
+        session.state.keep(ROW_SETS.of(session.run), mine)
     store_aligned(context, session.run, prepared.table, test)
 
 
 def pinned(context: PartyContext, run: str) -> Prepared:
     """The table, which must be the validated one."""
     prepared = prepare(context, run)
-    validated = context.run_area(run).get("validated")
-    if validated is None or parse(validated)["sha256"] != prepared.sha256:
+    validated = context.state(run).get(VALIDATED)
+    if validated is None or validated["sha256"] != prepared.sha256:
         raise SourceChanged(party=context.me)
     return prepared
 
@@ -168,11 +168,10 @@ def _split(context: PartyContext, session: Session, ids: list[str]) -> npt.NDArr
 def _row_set(context: PartyContext, session: Session, ids: list[str]) -> npt.NDArray[np.uint64]:
     """Keyed hashes of the training rows; refuses rows that differ from an earlier run's in some, but too few."""
     mine = np.unique(_hashes(context, ids, "row sets"))
-    for name in session.history.names("row-sets/"):
-        earlier = np.frombuffer(session.history.get(name) or b"", dtype="<u8")
-        difference = len(np.setxor1d(mine, earlier, assume_unique=True))
+    for earlier in session.state.all(ROW_SETS):
+        difference = len(np.setxor1d(mine, session.state[earlier], assume_unique=True))
         if 0 < difference < session.terms.limits.minimum_row_difference:
-            raise RowSetsTooClose(f"They differ in {difference} from run {name.removeprefix('row-sets/')}.", party=session.me)
+            raise RowSetsTooClose(f"They differ in {difference} from run {earlier.key[0]}.", party=session.me)
     return mine
 
 

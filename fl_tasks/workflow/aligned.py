@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 
 from tombolo.agreements.terms import AlignmentTerms
 from tombolo.fl_tasks.runtime.context import PartyContext
+from tombolo.fl_tasks.runtime.state import Item, RunState
+from tombolo.fl_tasks.workflow.state import ALIGNED, OWN_ROWS, WHOLE
 from tombolo.storage.errors import CodedError
-from tombolo.storage.private import PrivateArea
 from tombolo.storage.roles import LABELLED
 
 TEST, ID = "__test", "__id"
@@ -50,29 +51,28 @@ def store_aligned(
     context: PartyContext, run: str, table: pa.Table, test: npt.NDArray[np.bool_], own: pa.Table | None = None
 ) -> None:
     """Keep the table (with its ``__id`` column) in chunks, and a party's ``own`` rows that no other has; what is kept stands."""
-    area = context.run_area(run).area("aligned")
+    state = context.state(run)
     whole = table.append_column(TEST, pa.array(test))
-    for kind, kept in ([] if own is None else [("own", own)]) + [("part", whole)]:
+    for kind, kept in ([] if own is None else [(OWN_ROWS, own)]) + [(ALIGNED, whole)]:
         for index, start in enumerate(range(0, max(kept.num_rows, 1), _CHUNK_ROWS)):
             sink = io.BytesIO()
             pq.write_table(kept.slice(start, _CHUNK_ROWS), sink, compression="zstd")
-            area.keep(f"{kind}-{index:06d}", sink.getvalue())
-    area.keep("whole", str(whole.num_rows).encode())
+            state.keep(kind.of(index), sink.getvalue())
+    state.keep(WHOLE, whole.num_rows)
 
 
 def load_aligned(context: PartyContext, run: str) -> Aligned:
     """The pinned table; raises :class:`NotAligned`."""
-    area = context.run_area(run).area("aligned")
-    if area.get("whole") is None:
+    if WHOLE not in context.state(run):
         raise NotAligned(f"Run {run}.", party=context.me)
-    whole = pa.concat_tables(_chunks(area, "part-"))
+    whole = pa.concat_tables(_chunks(context.state(run), ALIGNED))
     return Aligned(whole.drop_columns([TEST]), whole.column(TEST).to_numpy(zero_copy_only=False).astype(bool))
 
 
 def with_own(context: PartyContext, run: str, aligned: Aligned) -> Aligned:
     """The aligned rows, and after them what alignment pinned of the party's own rows that no other has: with transfer, all of
     them."""
-    own = _chunks(context.run_area(run).area("aligned"), "own-")
+    own = _chunks(context.state(run), OWN_ROWS)
     return join_own(aligned, pa.concat_tables(own)) if own else aligned
 
 
@@ -81,8 +81,8 @@ def join_own(aligned: Aligned, own: pa.Table) -> Aligned:
     return Aligned(pa.concat_tables([aligned.table, own]), np.append(aligned.test, np.zeros(own.num_rows, dtype=bool)))
 
 
-def _chunks(area: PrivateArea, prefix: str) -> list[pa.Table]:
-    return [pq.read_table(pa.BufferReader(area.get(name) or b"")) for name in area.names(prefix)]
+def _chunks(state: RunState, family: Item[bytes]) -> list[pa.Table]:
+    return [pq.read_table(pa.BufferReader(state[one])) for one in state.all(family)]
 
 
 def tableless(context: PartyContext, run: str) -> bool:

@@ -15,6 +15,7 @@ from tombolo.fl_tasks.learning.horizontal.secagg.lists import LEAST_SURVIVORS
 from tombolo.fl_tasks.runtime.context import Absent, PartyContext
 from tombolo.fl_tasks.runtime.record import enter, enter_run
 from tombolo.fl_tasks.runtime.session import log
+from tombolo.fl_tasks.runtime.state import CLOSING, JOIN
 from tombolo.fl_tasks.runtime.waiting import Wait
 from tombolo.fl_tasks.workflow.handshake import HANDSHAKE, hear, read_answer
 from tombolo.storage.canonical import canonical, parse
@@ -53,15 +54,16 @@ class LeftOut(CodedError):
 
 def refuse_absent(context: PartyContext, invited: Invitation, exchange: Exchange) -> None:
     """Raise Absent, or :class:`Late`, at a client that has declined, or that comes when the others have begun."""
-    area = context.run_area(invited.run)
+    state = context.state(invited.run)
     if context.role == CLIENT:
-        if area.get("closing") is None and area.get("join") is None:
+        if CLOSING not in state and JOIN not in state:
             receipt = exchange.fetch(HANDSHAKE["closing"], context.initiator, 0)
             if receipt is None:
                 return
             _keep(context, invited, receipt.table.column("document")[0].as_py())
-        if area.get("closing") is not None:
-            _require_place(context, invited, _kept(context, invited.run))
+        closing = state.get(CLOSING)
+        if closing is not None:
+            _require_place(context, invited, closing)
         elif context.absent(invited.run):
             raise Absent(f"Run {invited.run} was declined.", party=context.me)
 
@@ -81,11 +83,12 @@ def attending(context: PartyContext, invited: Invitation, exchange: Exchange, wa
 
 def heard_closing(context: PartyContext, invited: Invitation, exchange: Exchange, wait: Wait) -> Closing:
     """The aggregator's list, waited for and checked."""
-    if context.run_area(invited.run).get("closing") is None:
+    state = context.state(invited.run)
+    if CLOSING not in state:
         patience = context.terms.deadlines.join + context.terms.deadlines.message
         receipt = hear(exchange, context.watch(invited.run, wait, deadline=patience), HANDSHAKE["closing"], context.initiator)
         _keep(context, invited, receipt.table.column("document")[0].as_py())
-    return _kept(context, invited.run)
+    return state[CLOSING]
 
 
 def note_absence(context: PartyContext, invited: Invitation, answer: str, **facts: Any) -> None:
@@ -109,8 +112,8 @@ def joins_of(context: PartyContext, invited: Invitation, exchange: Exchange, clo
 
 def _close(context: PartyContext, invited: Invitation, exchange: Exchange, wait: Wait) -> Closing:
     """The aggregator's side: wait until all have answered or the deadline has passed, keep who is in, and tell every client."""
-    area, message = context.run_area(invited.run), HANDSHAKE["join"]
-    if area.get("closing") is None:
+    state, message = context.state(invited.run), HANDSHAKE["join"]
+    if CLOSING not in state:
 
         def answered() -> list[str]:
             return [client for client in context.clients if _present(exchange, client)]
@@ -128,11 +131,11 @@ def _close(context: PartyContext, invited: Invitation, exchange: Exchange, wait:
             declined=tuple(client for client, answer in answers.items() if isinstance(answer, Decline)),
             closed=closed.isoformat(),
         )
-        area.keep("closing", canonical(fresh.document()))
-    closing = _kept(context, invited.run)
+        state.keep(CLOSING, fresh)
+    closing = state[CLOSING]
     _enough(context, closing)
     for client in context.clients:
-        exchange.send(HANDSHAKE["closing"], client, 0, {"document": area.get("closing")})
+        exchange.send(HANDSHAKE["closing"], client, 0, {"document": canonical(closing.document())})
     return closing
 
 
@@ -168,11 +171,7 @@ def _keep(context: PartyContext, invited: Invitation, document: bytes) -> None:
     if missing and _moment(closing.closed) < _deadline(context, invited):
         raise BadClosing(f"Before the deadline, without {', '.join(missing)}.", party=context.initiator)
     _enough(context, closing)
-    context.run_area(invited.run).keep("closing", canonical(closing.document()))
-
-
-def _kept(context: PartyContext, run: str) -> Closing:
-    return Closing.from_document(parse(context.run_area(run).get("closing") or b"null"))
+    context.state(invited.run).keep(CLOSING, closing)
 
 
 def _enough(context: PartyContext, closing: Closing) -> None:
@@ -184,9 +183,9 @@ def _enough(context: PartyContext, closing: Closing) -> None:
 
 def _require_place(context: PartyContext, invited: Invitation, closing: Closing) -> None:
     """Raise :class:`LeftOut`, :class:`Late` or Absent at a client that is not listed; BadClosing at one that has not joined."""
-    run, stored = closing.run, context.run_area(closing.run).get("join")
-    declined = stored is not None and "decliner" in parse(stored)
-    joined = stored is not None and not declined
+    run, answer = closing.run, context.state(closing.run).get(JOIN)
+    declined = answer is not None and "decliner" in answer
+    joined = answer is not None and not declined
     if context.me in closing.joined:
         if not joined:
             raise BadClosing(f"{context.me} has not joined.", party=context.initiator)

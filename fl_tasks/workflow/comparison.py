@@ -14,14 +14,15 @@ import numpy as np
 
 from tombolo.fl_tasks.learning.gains import gains
 from tombolo.fl_tasks.learning.metrics import HIGHER_IS_BETTER, measure, metric_names
+from tombolo.fl_tasks.learning.vertical.state import BEGINNING
 from tombolo.fl_tasks.models.part import ModelPart
 from tombolo.fl_tasks.models.reading import part_of_run
 from tombolo.fl_tasks.models.reference import LabelledRows, Pooled
-from tombolo.fl_tasks.runtime.checkpoints import State, unpack
+from tombolo.fl_tasks.runtime.checkpoints import State
 from tombolo.fl_tasks.runtime.context import PartyContext
 from tombolo.fl_tasks.workflow.aligned import features, label, load_aligned, weight
 from tombolo.fl_tasks.workflow.parts import reference_of
-from tombolo.storage.canonical import parse
+from tombolo.fl_tasks.workflow.state import EVALUATION
 from tombolo.storage.roles import CLIENT, GUEST, HOLDERS
 
 
@@ -63,9 +64,9 @@ def _by_columns(contexts: Mapping[str, PartyContext], run: str) -> Comparison:
     for party, context in sorted(holders.items(), key=lambda pair: pair[1].role != GUEST):
         aligned, part = load_aligned(context, run), part_of_run(context, run)
         columns[party], parts[party] = part.encoder.transform(features(context, aligned)), part
-        stored = context.run_area(run).area("train").get("beginning")
-        if stored is not None:
-            begun[party] = unpack(stored)
+        beginning = context.state(run, "train").get(BEGINNING)
+        if beginning is not None:
+            begun[party] = beginning
     aligned, task = load_aligned(guest, run), guest.terms.task
     rows = LabelledRows(label(guest, aligned), weight(guest, aligned), aligned.test)
     held_out, reference = rows.labels[rows.test], reference_of(task)
@@ -78,7 +79,7 @@ def _by_columns(contexts: Mapping[str, PartyContext], run: str) -> Comparison:
         off = float(np.abs(federated - totals["pooled"].reshape(federated.shape)).max())
     curves = {}
     if task.outcome == "binary":
-        evaluation = parse(guest.run_area(run).get("evaluation") or b"{}")
+        evaluation = guest.state(run)[EVALUATION]
         curves = {"federated": evaluation["gains"], **{name: gains(held_out, scores) for name, scores in totals.items()}}
     counts = {"common": len(rows.test), "train": int((~rows.test).sum()), "test": int(rows.test.sum())}
     return Comparison({name: measure(task.outcome, held_out, one) for name, one in totals.items()}, counts, curves, off)

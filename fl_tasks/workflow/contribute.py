@@ -13,6 +13,7 @@ from tombolo.fl_tasks.incentives.coalitions import MESSAGES, Floats, ScoresOf, s
 from tombolo.fl_tasks.incentives.game import Game, metric_of, unvalued
 from tombolo.fl_tasks.incentives.rewards import training_rewards
 from tombolo.fl_tasks.incentives.shapley import Coalition
+from tombolo.fl_tasks.incentives.state import TWO_COUNTS
 from tombolo.fl_tasks.learning.linear_part import LinearPart, partial_scores
 from tombolo.fl_tasks.models.reading import part_of_run
 from tombolo.fl_tasks.runtime.context import PartyContext
@@ -22,11 +23,10 @@ from tombolo.fl_tasks.runtime.waiting import Wait
 from tombolo.fl_tasks.workflow.aligned import features, label, load_aligned
 from tombolo.fl_tasks.workflow.live import live_facts
 from tombolo.fl_tasks.workflow.retrain import retrain
-from tombolo.storage.canonical import canonical, parse
+from tombolo.fl_tasks.workflow.state import CONTRIBUTIONS, EVALUATION, GATE
 from tombolo.storage.roles import CLIENT, DATA, GUEST
 
 NOTHING: dict[str, Any] = {"contributions": None, "rewards": None}
-_LARGEST = 1 << 26
 
 
 def contribute(context: PartyContext, run: str, wait: Wait, progress: Progress) -> dict[str, Any]:
@@ -35,22 +35,20 @@ def contribute(context: PartyContext, run: str, wait: Wait, progress: Progress) 
     Repeating it changes nothing. Raises what :mod:`tombolo.fl_tasks.incentives.coalitions`,
     :mod:`tombolo.fl_tasks.workflow.live` and training raise.
     """
-    area = context.run_area(run)
     if context.terms.incentives is None:
         return NOTHING
-    stored = area.get("contributions")
-    if stored is None:
-        if context.manifest(run).invitation.kind == "predict":
-            found = live_facts(context, run, wait, progress)
-        else:
-            found = _training_facts(context, run, wait, progress) if area.get("gate") is not None else NOTHING
-        stored = area.keep("contributions", canonical(found))
-    facts: dict[str, Any] = parse(stored, _LARGEST)
+    facts = context.state(run).once(CONTRIBUTIONS, lambda: _facts(context, run, wait, progress))
     if facts["contributions"] is not None:
         names = ("method", "shapley", "volume", "training_rows", "live")
         worth = {name: facts["contributions"][name] for name in names if name in facts["contributions"]}
         enter(context, run, "contributions", facts["contributions"]["metric"], **worth, paid=facts["rewards"])
     return facts
+
+
+def _facts(context: PartyContext, run: str, wait: Wait, progress: Progress) -> dict[str, Any]:
+    if context.manifest(run).invitation.kind == "predict":
+        return live_facts(context, run, wait, progress)
+    return _training_facts(context, run, wait, progress) if GATE in context.state(run) else NOTHING
 
 
 def _training_facts(context: PartyContext, run: str, wait: Wait, progress: Progress) -> dict[str, Any]:
@@ -60,7 +58,7 @@ def _training_facts(context: PartyContext, run: str, wait: Wait, progress: Progr
         found = _row_facts(context, run, incentives, wait, progress)
         return {"contributions": found, "rewards": training_rewards(incentives, found, context.taking_part(run))}
     game = Game.of(context.terms, context.roles, bytes.fromhex(context.manifest(run).digest))
-    evaluation = parse(context.run_area(run).get("evaluation") or b"")
+    evaluation = context.state(run)[EVALUATION]
     scores_of, labels = None, None
     if incentives.method == "shapley":
         scores_of, labels = _own_scores(context, run, game, wait, progress)
@@ -84,14 +82,14 @@ def _row_facts(context: PartyContext, run: str, incentives: IncentiveTerms, wait
             enter(context, run, "finding", f"{context.me}, rows", code=volume.NotCounted.code, addresses=[])
         for client in two_counts(context, run):
             enter(context, run, "finding", f"{client}, rows", code=volume.TwoCounts.code, addresses=[])
-    rows = int(parse(context.run_area(run).get("evaluation") or b"")["rows"])
+    rows = int(context.state(run)[EVALUATION]["rows"])
     found = unvalued(metric_of(context.terms), incentives, rows, volume.shares(context.clients, counts))
     return {**found, "training_rows": {client: counts.get(client, 0) for client in context.clients}}
 
 
 def two_counts(context: PartyContext, run: str) -> list[str]:
     """Clients that told this party other numbers of rows than the others, by what was kept as proof."""
-    return [name.removeprefix("two-counts/") for name in context.run_area(run).area("contribute").names("two-counts/")]
+    return [one.key[0] for one in context.state(run, "contribute").all(TWO_COUNTS)]
 
 
 def _own_scores(

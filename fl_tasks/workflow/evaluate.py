@@ -10,6 +10,7 @@ import numpy as np
 from tombolo.agreements.task import TaskTerms
 from tombolo.fl_tasks.learning.gains import gains
 from tombolo.fl_tasks.learning.horizontal import quality, secagg
+from tombolo.fl_tasks.learning.horizontal.state import PRESENT
 from tombolo.fl_tasks.learning.horizontal.statistics import statistics_of
 from tombolo.fl_tasks.learning.horizontal.sums import Attendance, contribute_values, sum_values
 from tombolo.fl_tasks.learning.metrics import Histogram, measure, metric_names, presented
@@ -20,7 +21,7 @@ from tombolo.fl_tasks.runtime.session import Progress, Session, log_progress
 from tombolo.fl_tasks.runtime.waiting import Wait
 from tombolo.fl_tasks.workflow.aligned import features, label, load_aligned
 from tombolo.fl_tasks.workflow.parts import horizontal_model_of, model_of
-from tombolo.storage.canonical import canonical, parse
+from tombolo.fl_tasks.workflow.state import EVALUATION, GATE
 from tombolo.storage.errors import CodedError
 from tombolo.storage.roles import AGGREGATOR, ARBITER, DATA, EVERYONE, GUEST, HOLDERS, INITIATORS
 from tombolo.storage.schema import Disclosed, Message, MessageSet, Public
@@ -116,10 +117,9 @@ def _names(session: Session) -> tuple[str, ...]:
 def _summed(context: PartyContext, run: str, session: Session) -> dict[str, Any]:
     """Metrics from secure sums over the clients' held-out rows. A client also keeps deciles of its own scores, to monitor them."""
     outcome = session.terms.task.outcome
-    scale = statistics_of(context.run_area(run).area("train")).label_scale
+    scale = statistics_of(context.state(run, "train")).label_scale
     if session.role == AGGREGATOR:
-        present = parse(context.run_area(run).get("present") or b"[]")
-        sums = sum_values(session, quality.SIZES[outcome], Attendance(present))
+        sums = sum_values(session, quality.SIZES[outcome], Attendance(session.state.get(PRESENT) or []))
         if sums[0] < 0.5:
             raise NoHeldOutRows(party=session.me)
         metrics = quality.metrics(outcome, sums, scale)
@@ -190,8 +190,7 @@ def _heard(session: Session) -> dict[str, Any]:
 
 
 def _stored(session: Session, evaluation: dict[str, Any]) -> dict[str, Any]:
-    kept: dict[str, Any] = parse(session.run_area.keep("evaluation", canonical(evaluation)))
-    return kept
+    return session.state.keep(EVALUATION, evaluation)
 
 
 def _gate(session: Session, metrics: dict[str, float]) -> str:
@@ -211,4 +210,4 @@ def _gate(session: Session, metrics: dict[str, float]) -> str:
 
 def _opened(session: Session, verdict: str) -> str:
     """Keep the verdict: the model may be published."""
-    return session.run_area.keep("gate", verdict.encode()).decode()
+    return session.state.keep(GATE, verdict)

@@ -8,8 +8,9 @@ from typing import Any
 
 from tombolo.agreements.manifest import MANIFEST_DOMAIN, Decline, Invitation, Join, Manifest, SoftwareDiffers
 from tombolo.fl_tasks.runtime.context import PartyContext
+from tombolo.fl_tasks.runtime.state import SECRET, SIGNATURES
 from tombolo.fl_tasks.runtime.waiting import Watch
-from tombolo.storage.canonical import canonical, parse
+from tombolo.storage.canonical import parse
 from tombolo.storage.errors import CodedError
 from tombolo.storage.exchange import Exchange, Receipt
 from tombolo.storage.identity import UnsealKey, decode_key, encode_key
@@ -114,11 +115,11 @@ def read_answer(invited: Invitation, exchange: Exchange, peer: str) -> Join | De
 
 def collect_signatures(context: PartyContext, exchange: Exchange, watch: Watch, manifest: Manifest) -> None:
     """Wait for the signatures of all other parties of the manifest, verify and keep them."""
-    signed, area = bytes.fromhex(manifest.digest), context.run_area(manifest.invitation.run)
+    signed, state = bytes.fromhex(manifest.digest), context.state(manifest.invitation.run)
     for party in (one for one in manifest.parties if one != context.me):
         signature = hear(exchange, watch, HANDSHAKE["manifest_signature"], party).table.column("signature")[0].as_py()
         context.agreement.members[party].verify.verify(signature, MANIFEST_DOMAIN, signed)
-        area.keep(f"signatures/{party}", signature)
+        state.keep(SIGNATURES.of(party), signature)
 
 
 def hear(exchange: Exchange, watch: Watch, message: Message, peer: str) -> Receipt:
@@ -130,8 +131,7 @@ def hear(exchange: Exchange, watch: Watch, message: Message, peer: str) -> Recei
 def run_secret(context: PartyContext, run: str) -> dict[str, str]:
     """This party's secrets of a run, drawn once: its unsealing key, and what its own randomness comes from."""
     fresh = {"unseal": encode_key(UnsealKey.new().raw), "prf": secrets.token_hex(32)}
-    secret: dict[str, str] = parse(context.run_area(run).keep("secret", canonical(fresh)))
-    return secret
+    return context.state(run).keep(SECRET, fresh)
 
 
 def run_seal(secret: Mapping[str, str]) -> str:

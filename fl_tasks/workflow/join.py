@@ -17,6 +17,7 @@ from tombolo.agreements.manifest import MANIFEST_DOMAIN, Invitation, Join, Manif
 from tombolo.fl_tasks.runtime.context import PartyContext
 from tombolo.fl_tasks.runtime.record import enter, enter_run
 from tombolo.fl_tasks.runtime.session import Progress, log_progress
+from tombolo.fl_tasks.runtime.state import JOIN, MANIFEST, SETTLED, SHARED_SEEDS, SIGNATURES
 from tombolo.fl_tasks.runtime.waiting import Wait, Watch
 from tombolo.fl_tasks.workflow.closing import Late, attending, refuse_absent
 from tombolo.fl_tasks.workflow.handshake import (
@@ -31,6 +32,7 @@ from tombolo.fl_tasks.workflow.handshake import (
     send_to_all,
 )
 from tombolo.fl_tasks.workflow.latecomers import ask_admission
+from tombolo.fl_tasks.workflow.state import INVITATION, OWN_SEEDS
 from tombolo.storage.canonical import canonical, parse
 from tombolo.storage.errors import CodedError
 from tombolo.storage.exchange import Exchange
@@ -86,11 +88,11 @@ def invite(
             "software": Software.of(context.terms.task.offered),
         }
     )
-    stored = context.run_area(run).keep("invitation", canonical(proposed.document()))
+    kept = context.state(run).keep(INVITATION, proposed)
     invitations = _invitations(context, run)
     for peer in context.peers:
-        invitations.send(_invitation_of(run), peer, 0, {"document": stored})
-    return Invitation.from_document(parse(stored))
+        invitations.send(_invitation_of(run), peer, 0, {"document": canonical(kept.document())})
+    return kept
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ def pending(context: PartyContext) -> list[Summons]:
             modified = store.stat(key).modified
         except KeyMissing:  # retention took it since the listing
             continue
-        if not _RUN.fullmatch(run) or modified < oldest or context.run_area(run).get("manifest") is not None or context.absent(run):
+        if not _RUN.fullmatch(run) or modified < oldest or MANIFEST in context.state(run) or context.absent(run):
             continue
         try:
             invited = _fetch_invitation(context, run)
@@ -134,13 +136,13 @@ def invitation(context: PartyContext, run: str) -> Invitation:
     """The invitation to one run. Raises :class:`NoInvitation`, or what is wrong with it."""
     if not _RUN.fullmatch(run) or ".." in run:
         raise BadRunId(party=context.me)
-    stored = context.run_area(run).get("invitation")
-    if stored is not None:
-        return Invitation.from_document(parse(stored))
+    kept = context.state(run).get(INVITATION)
+    if kept is not None:
+        return kept
     found = None if context.me == context.initiator else _fetch_invitation(context, run)
     if found is None:
         raise NoInvitation(f"Run {run}.", party=context.me)
-    return Invitation.from_document(parse(context.run_area(run).keep("invitation", canonical(found.document()))))
+    return context.state(run).keep(INVITATION, found)
 
 
 def join(
@@ -150,15 +152,14 @@ def join(
 
     Raises Absent, where the terms allow it, in a run that begins without this party.
     """
-    area = context.run_area(run)
-    if area.get("settled") is not None:  # its keys are destroyed; a task that is cleared must not draw new ones
+    if SETTLED in context.state(run):  # its keys are destroyed; a task that is cleared must not draw new ones
         return _facts(context, context.manifest(run))
     invited = invitation(context, run)
     try:
         manifest = _joined(context, invited, wait, approver)
     except Late:
         manifest = ask_admission(context, invited, wait, approver)
-    area.keep("manifest", canonical(manifest.document()))
+    context.state(run).keep(MANIFEST, manifest)
     if context.role in DATA:
         _share_seeds(context, run, wait)
     progress({"stage": "join", "party": context.me, "manifest": manifest.digest[:16]})
@@ -179,9 +180,9 @@ def _joined(context: PartyContext, invited: Invitation, wait: Wait, approver: st
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         software=Software.of(context.terms.task.offered),
     )
-    stored = context.run_area(run).keep("join", canonical(mine.document()))
-    send_to_all(context, exchange, "join", {"document": stored})
-    joins = [Join.from_document(parse(stored))]
+    answer = context.state(run).keep(JOIN, mine.document())
+    send_to_all(context, exchange, "join", {"document": canonical(answer)})
+    joins = [Join.from_document(answer)]
     joins += attending(context, invited, exchange, wait) if context.may_skip else _everybody(context, invited, exchange, watch)
     manifest = Manifest.build(invited, joins)
     _sign(context, exchange, watch, manifest)
@@ -223,19 +224,19 @@ def _everybody(context: PartyContext, invited: Invitation, exchange: Exchange, w
 def _sign(context: PartyContext, exchange: Exchange, watch: Watch, manifest: Manifest) -> None:
     """Exchange signatures over the manifest's digest and keep them all; who takes no part is shown them too."""
     fresh = context.keys.signing.sign(MANIFEST_DOMAIN, bytes.fromhex(manifest.digest))
-    mine = context.run_area(manifest.invitation.run).keep(f"signatures/{context.me}", fresh)
+    mine = context.state(manifest.invitation.run).keep(SIGNATURES.of(context.me), fresh)
     send_to_all(context, exchange, "manifest_signature", {"signature": mine})
     collect_signatures(context, exchange, watch, manifest)
 
 
 def _share_seeds(context: PartyContext, run: str, wait: Wait) -> None:
     """Every two data parties come to share a seed; the guest's further seed goes to every host (never to the arbiter)."""
-    exchange, area, watch = context.exchange(run), context.run_area(run), context.watch(run, wait)
+    exchange, state, watch = context.exchange(run), context.state(run), context.watch(run, wait)
     data = [party for party, role in context.roles.items() if role in DATA]
-    guest, own = context.initiator, area.area("own-seeds")
+    guest = context.initiator
 
     def drawn(name: str) -> bytes:
-        return own.keep(name, secrets.token_bytes(32))
+        return state.keep(OWN_SEEDS.of(name), secrets.token_bytes(32))
 
     def received(name: str, peer: str) -> bytes:
         seed: bytes = hear(exchange, watch, SEEDS[name], peer).table.column("seed")[0].as_py()
@@ -255,7 +256,7 @@ def _share_seeds(context: PartyContext, run: str, wait: Wait) -> None:
     pairs |= {peer: received("pair_seed", peer) for peer in earlier}
     if context.me != guest:
         common = received("common_seed", guest)
-    area.keep("seeds", canonical({"pairs": {peer: seed.hex() for peer, seed in pairs.items()}, "common": common.hex()}))
+    state.keep(SHARED_SEEDS, {"pairs": {peer: seed.hex() for peer, seed in pairs.items()}, "common": common.hex()})
 
 
 def _invitations(context: PartyContext, run: str) -> Exchange:

@@ -16,6 +16,7 @@ import pyarrow as pa
 from tombolo.agreements.manifest import Invitation, LateJoin, Manifest, Software, SoftwareDiffers
 from tombolo.fl_tasks.runtime.context import Absent, PartyContext
 from tombolo.fl_tasks.runtime.record import enter
+from tombolo.fl_tasks.runtime.state import ADMITTED, COPIES, MANIFEST
 from tombolo.fl_tasks.runtime.waiting import PeerAborted, PeerSilent, RunExpired, Wait
 from tombolo.fl_tasks.workflow.closing import BadClosing, heard_closing, joins_of, note_absence
 from tombolo.fl_tasks.workflow.handshake import (
@@ -28,6 +29,7 @@ from tombolo.fl_tasks.workflow.handshake import (
     send_to_all,
 )
 from tombolo.fl_tasks.workflow.messages import declared
+from tombolo.fl_tasks.workflow.state import CAUGHT_UP, LATE_JOIN, LATECOMERS
 from tombolo.storage.canonical import canonical, parse
 from tombolo.storage.errors import CodedError
 from tombolo.storage.exchange import Exchange
@@ -40,10 +42,10 @@ def ask_admission(context: PartyContext, invited: Invitation, wait: Wait, approv
 
     Raises Absent where the run has come to its end without this client.
     """
-    run, exchange, area = invited.run, context.handshake(invited.run), context.run_area(invited.run)
+    run, exchange, state = invited.run, context.handshake(invited.run), context.state(invited.run)
     closing = heard_closing(context, invited, exchange, wait)
     manifest = Manifest.build(invited, joins_of(context, invited, exchange, closing))
-    if area.get(f"admitted/{context.me}") is not None:
+    if ADMITTED.of(context.me) in state:
         return manifest
     watch, admission = context.watch(run, wait, deadline=context.terms.deadlines.run), HANDSHAKE["admission"]
     facts: dict[str, Any] = {"answer": "late", "closed": closing.closed, "joined": list(closing.joined)}
@@ -58,9 +60,9 @@ def ask_admission(context: PartyContext, invited: Invitation, wait: Wait, approv
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             software=Software.of(context.terms.task.offered),
         )
-        stored = area.keep("late-join", canonical(late.document()))
+        late = state.keep(LATE_JOIN, late)
         if not exchange.present(admission, context.initiator, 0):
-            send_to_all(context, exchange, "late_join", {"document": stored})
+            send_to_all(context, exchange, "late_join", {"document": canonical(late.document())})
         admitted = hear(exchange, watch, admission, context.initiator).table.column("admitted")[0].as_py()
     except (PeerAborted, PeerSilent, RunExpired) as ended:
         note_absence(context, invited, **facts)
@@ -68,8 +70,8 @@ def ask_admission(context: PartyContext, invited: Invitation, wait: Wait, approv
     if not admitted:
         note_absence(context, invited, **facts)
         raise Absent(f"Run {run}, whose training is over.", party=context.me)
-    area.keep("manifest", canonical(manifest.document()))
-    area.keep(f"admitted/{context.me}", stored)
+    state.keep(MANIFEST, manifest)
+    state.keep(ADMITTED.of(context.me), late)
     return manifest
 
 
@@ -77,8 +79,8 @@ def admit(context: PartyContext, run: str) -> None:
     """The aggregator's side, before a leg: let in who has asked, and send it what all others were sent. Repeatable."""
     if not context.admits or context.role != AGGREGATOR:
         return
-    exchange, area = context.handshake(run), context.run_area(run)
-    if area.get("latecomers") is None:
+    exchange, state = context.handshake(run), context.state(run)
+    if LATECOMERS not in state:
         for client in _outside(context, run):
             try:
                 late = _read(context, run, exchange, client)
@@ -89,37 +91,36 @@ def admit(context: PartyContext, run: str) -> None:
                 enter(context, run, "finding", client, code=error.code, addresses=[address])
                 continue
             if late is not None:
-                area.keep(f"admitted/{client}", canonical(late.document()))
+                state.keep(ADMITTED.of(client), late)
     for late in context.admitted(run):
-        if area.get(f"caught-up/{late.party}") is None:
+        if CAUGHT_UP.of(late.party) not in state:
             _send_copies(context, run, late.party)
             exchange.send(HANDSHAKE["admission"], late.party, 0, {"admitted": True})
-            area.keep(f"caught-up/{late.party}", b"")
+            state.keep(CAUGHT_UP.of(late.party), b"")
 
 
 def close_admission(context: PartyContext, run: str) -> None:
     """The aggregator's side, when training is over: nobody is admitted any more, and all hear who was."""
     if not context.admits or context.role != AGGREGATOR:
         return
-    exchange, area = context.handshake(run), context.run_area(run)
-    names = parse(area.keep("latecomers", canonical([late.party for late in context.admitted(run)])))
+    exchange, state = context.handshake(run), context.state(run)
+    names = state.keep(LATECOMERS, [late.party for late in context.admitted(run)])
     for client in context.clients:
         if client in context.taking_part(run):
             exchange.send(HANDSHAKE["latecomers"], client, 0, {"client": names})
         else:
             exchange.send(HANDSHAKE["admission"], client, 0, {"admitted": False})
-    copies = area.area("copies")
-    for name in copies.names():
-        copies.delete(name)
+    for copy in state.all(COPIES):
+        state.delete(copy)
 
 
 def hear_latecomers(context: PartyContext, run: str, wait: Wait) -> None:
     """For everybody, before a training run is settled: who was admitted, with its key. Raises BadClosing or BadJoin."""
     if not context.admits or context.manifest(run).invitation.kind != "train":
         return
-    exchange, area = context.handshake(run), context.run_area(run)
+    exchange, state = context.handshake(run), context.state(run)
     if context.role == AGGREGATOR:
-        names = parse(area.get("latecomers") or b"[]")
+        names = state.get(LATECOMERS) or []
     else:
         table = hear(exchange, context.watch(run, wait, settling=True), HANDSHAKE["latecomers"], context.initiator).table
         names = table.column("client").to_pylist()
@@ -130,7 +131,7 @@ def hear_latecomers(context: PartyContext, run: str, wait: Wait) -> None:
             late = _read(context, run, exchange, client)
             if late is None:
                 raise BadClosing(f"{client} has not joined late.", party=context.initiator)
-            area.keep(f"admitted/{client}", canonical(late.document()))
+            state.keep(ADMITTED.of(client), late)
             exchange.fetch(HANDSHAKE["join"], client, 0)  # an answer that was too late is booked by both sides too
 
 
@@ -154,10 +155,10 @@ def _read(context: PartyContext, run: str, exchange: Exchange, client: str) -> L
 
 def _send_copies(context: PartyContext, run: str, client: str) -> None:
     """What all clients were sent so far, at the addresses that it has for each of them."""
-    exchange, copies, task = context.exchange(run), context.run_area(run).area("copies"), context.terms.task
-    for name in copies.names():
-        round, step, message = name.split("/")
-        table = pa.ipc.open_stream(pa.BufferReader(copies.get(name) or b"")).read_all()
+    exchange, state, task = context.exchange(run), context.state(run), context.terms.task
+    for copy in state.all(COPIES):
+        round, step, message = copy.key
+        table = pa.ipc.open_stream(pa.BufferReader(state[copy])).read_all()
         columns = {column: table.column(column).combine_chunks() for column in table.column_names}
         known = declared(task, message)
         assert known is not None

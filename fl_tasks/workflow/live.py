@@ -16,14 +16,14 @@ from tombolo.fl_tasks.incentives.rewards import divide, weights_of
 from tombolo.fl_tasks.ledger.settlement.settle import EarlierRun
 from tombolo.fl_tasks.runtime.context import PartyContext
 from tombolo.fl_tasks.runtime.session import Progress, Session
+from tombolo.fl_tasks.runtime.state import SETTLED
 from tombolo.fl_tasks.runtime.waiting import Wait
 from tombolo.fl_tasks.workflow.monitor import history
-from tombolo.storage.canonical import canonical, parse
+from tombolo.fl_tasks.workflow.state import LIVE, TOLD
 from tombolo.storage.errors import CodedError
 from tombolo.storage.roles import GUEST
 
 _LONGEST = 300
-_LARGEST = 1 << 26
 
 
 class BadLiveQuality(CodedError):
@@ -42,10 +42,10 @@ def live_facts(context: PartyContext, run: str, wait: Wait, progress: Progress) 
     nothing: dict[str, Any] = {"contributions": None, "rewards": None}
     if incentives is None or incentives.live is None or version is None:
         return nothing
-    settled = context.run_area(version).get("settled")
+    settled = context.state(version).get(SETTLED)
     if settled is None:
         raise EarlierRun(version)
-    published = parse(settled, _LARGEST)["contributions"]
+    published = settled["contributions"]
     if published is None or published["shapley"] is None:
         return nothing
     game = Game.of(context.terms, context.roles, bytes.fromhex(context.manifest(version).digest))
@@ -72,8 +72,7 @@ def _share(game: Game, published: dict[str, Any], told: dict[str, Any]) -> Fract
 
 def _tell(context: PartyContext, session: Session, game: Game, version: str, live: LiveTerms) -> dict[str, Any]:
     """The guest's latest monitoring, if it is new; chosen once per run, and claimed for this run."""
-    stored = session.keep("told", canonical(_latest(context, session.run, game, version, live)))
-    told: dict[str, Any] = parse(stored)
+    told = session.state.keep(TOLD, _latest(context, session.run, game, version, live))
     session.send("live_quality", booking=told["booking"], rows=told["rows"], value=told["value"])
     return told
 
@@ -85,12 +84,12 @@ def _latest(context: PartyContext, run: str, game: Game, version: str, live: Liv
         return nothing
     latest = max(booked, key=lambda one: (one["at"], one["run"]))
     rows, value = latest["labelled_rows"], latest["live"][game.metric]
-    area = context.private.area("live", version)
-    claims = [parse(area.get(name) or b"") for name in area.names()]
+    state = context.state()
+    claims = [state[one] for one in state.all(LIVE.of(version))]
     paid = [claim["rows"] for claim in claims if claim["run"] != run]
     if rows < live.minimum_rows or any(abs(rows - one) < live.minimum_rows for one in paid):
         return nothing
-    claim = parse(area.keep(latest["run"], canonical({"run": run, "rows": rows})))
+    claim = state.keep(LIVE.of(version, latest["run"]), {"run": run, "rows": rows})
     return {"booking": latest["run"], "rows": rows, "value": value} if claim["run"] == run else nothing
 
 

@@ -19,7 +19,7 @@ from tombolo.fl_tasks.tables.ids import canonical_ids
 from tombolo.fl_tasks.tables.source import read_table
 from tombolo.fl_tasks.workflow.aligned import NoLabel, id_columns
 from tombolo.fl_tasks.workflow.predict import stored_predictions
-from tombolo.storage.canonical import canonical, parse
+from tombolo.fl_tasks.workflow.state import MONITORING
 from tombolo.storage.errors import CodedError
 
 
@@ -39,11 +39,7 @@ def monitor(
     ``run``: repeating returns what was booked. ``wait`` is unused: monitoring is local. Raises :class:`NothingToMonitor`.
     """
     record = registry.load(context, version)
-    area, name = context.private.area("monitoring", record["version"]), run
-    booked = area.get(name)
-    if booked is None:
-        booked = area.keep(name, canonical(_observe(context, record)))
-    found: dict[str, Any] = parse(booked)
+    found = context.state().once(MONITORING.of(record["version"], run), lambda: _observe(context, record))
     enter_run(context, run, "monitor", model=record["version"])
     facts = {name: found[name] for name in ("predicted_rows", "psi", "labelled_rows", "live")}
     enter(context, run, "monitoring", record["version"], **facts)
@@ -53,8 +49,8 @@ def monitor(
 
 def history(context: PartyContext, version: str) -> list[dict[str, Any]]:
     """All bookings of one version, in the order of their run ids."""
-    area = context.private.area("monitoring", version)
-    return [{"run": name, **parse(area.get(name) or b"{}")} for name in area.names()]
+    state = context.state()
+    return [{"run": one.key[1]} | state[one] for one in state.all(MONITORING.of(version))]
 
 
 def _observe(context: PartyContext, record: dict[str, Any]) -> dict[str, Any]:

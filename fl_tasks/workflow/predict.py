@@ -21,7 +21,7 @@ from tombolo.fl_tasks.runtime.session import Progress, log_progress
 from tombolo.fl_tasks.runtime.waiting import Wait
 from tombolo.fl_tasks.workflow.aligned import features, id_columns, load_aligned, tableless
 from tombolo.fl_tasks.workflow.parts import model_of
-from tombolo.storage.canonical import canonical, parse
+from tombolo.fl_tasks.workflow.state import MADE, SCORES
 from tombolo.storage.errors import CodedError
 from tombolo.storage.roles import ARBITER, HOLDERS
 
@@ -78,9 +78,8 @@ def deliver(context: PartyContext, run: str, version: str, rows: pa.Table, total
     """
     sink = io.BytesIO()
     pq.write_table(_scored(context, rows, totals), sink)
-    area = context.private.area("predictions", run)
-    data = area.keep("scores.parquet", sink.getvalue())
-    area.keep("made", canonical({"model": version, "at": datetime.now(UTC).isoformat()}))
+    data = context.state().keep(SCORES.of(run), sink.getvalue())
+    context.state().keep(MADE.of(run), {"model": version, "at": datetime.now(UTC).isoformat()})
     folder = outbox(context)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = folder / f"{run}.parquet"
@@ -98,10 +97,9 @@ def outbox(context: PartyContext) -> Path:
 
 def stored_predictions(context: PartyContext, version: str) -> list[pa.Table]:
     """All predictions that this party holds of one model version, oldest first."""
-    area, found = context.private.area("predictions"), []
-    for name in area.names():
-        if name.endswith("/made"):
-            made = parse(area.get(name) or b"null")
-            if made["model"] == version:
-                found.append((made["at"], area.get(name.replace("/made", "/scores.parquet")) or b""))
+    state, found = context.state(), []
+    for one in state.all(MADE):
+        made = state[one]
+        if made["model"] == version:
+            found.append((made["at"], state[SCORES.of(*one.key)]))
     return [pq.read_table(pa.BufferReader(data)) for _, data in sorted(found)]

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from tombolo.fl_tasks.workflow.card import card
-
 from tombolo.fl_tasks.learning.gains import PICTURE, gains_picture
 from tombolo.fl_tasks.models import registry
 from tombolo.fl_tasks.models.part import ModelPart
@@ -17,7 +15,9 @@ from tombolo.fl_tasks.runtime.context import PartyContext
 from tombolo.fl_tasks.runtime.record import enter
 from tombolo.fl_tasks.runtime.session import Progress, log_progress
 from tombolo.fl_tasks.runtime.waiting import Wait
-from tombolo.storage.canonical import digest, parse
+from tombolo.fl_tasks.workflow.card import card
+from tombolo.fl_tasks.workflow.state import EVALUATION, GATE, PRIVACY
+from tombolo.storage.canonical import digest
 from tombolo.storage.errors import CodedError
 from tombolo.storage.roles import HOLDERS
 
@@ -34,12 +34,12 @@ def publish(context: PartyContext, run: str, wait: Wait, progress: Progress = lo
     Returns the facts of the publication for downstream schedules: agreement, version, metrics, digests, the card's path.
     No weights. Raises :class:`NotEvaluated`. ``wait`` is unused: publishing is local.
     """
-    evaluation = context.run_area(run).get("evaluation")
-    if evaluation is None or context.run_area(run).get("gate") is None:
+    evaluation = context.state(run).get(EVALUATION)
+    if evaluation is None or GATE not in context.state(run):
         raise NotEvaluated(f"Run {run}.", party=context.me)
     part = part_of_run(context, run) if context.role in HOLDERS else None
     file = None if part is None else to_file(part.document)
-    record = registry.publish_record(context, run, _record(context, run, parse(evaluation)), file)
+    record = registry.publish_record(context, run, _record(context, run, evaluation), file)
     path = _write_card(context, run, record, part)
     enter(context, run, "publication", run, protocol=record["protocol"], model=digest(record))
     progress({"stage": "publish", "party": context.me, "version": run})
@@ -61,7 +61,7 @@ def publish(context: PartyContext, run: str, wait: Wait, progress: Progress = lo
 def _record(context: PartyContext, run: str, evaluation: dict[str, Any]) -> dict[str, Any]:
     manifest = context.manifest(run)
     quality, approvers = context.terms.quality, context.approvers(run)
-    privacy = parse(context.run_area(run).get("privacy") or b"null")
+    privacy = context.state(run).get(PRIVACY)
     return {
         "agreement": context.agreement.name,
         "agreement_digest": manifest.invitation.agreement_digest,

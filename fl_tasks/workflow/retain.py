@@ -1,7 +1,8 @@
 """Retention: when a run's block has been final for as long as agreed, its artifacts and what was kept of people are deleted.
 
 What stays is the record: entries with hashes, sizes and addresses, the blocks, the signed manifest, metrics, and the published
-model. The source tables and the predictions that were delivered to the party's own outbox are the party's to delete.
+model. What goes of the private area is what :mod:`tombolo.fl_tasks.workflow.state` collects as erased, and whatever nobody
+declared. The source tables and the predictions that were delivered to the party's own outbox are the party's to delete.
 """
 
 from __future__ import annotations
@@ -13,22 +14,8 @@ from typing import Any
 from tombolo.fl_tasks.runtime.context import PartyContext
 from tombolo.fl_tasks.runtime.record import enter
 from tombolo.fl_tasks.runtime.session import Progress, log_progress
-from tombolo.storage.canonical import canonical, parse
-
-_KEPT = (
-    "manifest",
-    "invitation",
-    "join",
-    "closing",
-    "admitted/",
-    "signatures/",
-    "evaluation",
-    "gate",
-    "settled",
-    "settle/",
-    "books/",
-)
-"""What stays of a run's private area: what was signed, what came out, and hashes."""
+from tombolo.fl_tasks.runtime.state import AGREEMENT, MANIFEST
+from tombolo.fl_tasks.workflow.state import ERASED, declared, items_of
 
 
 def retain(context: PartyContext, now: datetime | None = None, progress: Progress = log_progress) -> dict[str, Any]:
@@ -40,7 +27,7 @@ def retain(context: PartyContext, now: datetime | None = None, progress: Progres
     if context.terms.retention is not None:
         age = timedelta(days=context.terms.retention.artifacts_days)
         for run, since in _closed(context):
-            if since + age <= (now or datetime.now(UTC)) and context.private.area("erased").get(run) is None:
+            if since + age <= (now or datetime.now(UTC)) and ERASED.of(run) not in context.state():
                 objects += _erase(context, run)
                 erased.append(run)
                 progress({"stage": "retain", "party": context.me, "run": run})
@@ -55,7 +42,7 @@ def _closed(context: PartyContext) -> Iterator[tuple[str, datetime]]:
         if document is not None:
             settled.add(document["block"]["run"])
             yield document["block"]["run"], context.blocks.written(height)
-    runs = {name.split("/")[1] for name in context.private.names("runs/") if name.endswith("/manifest")}
+    runs = {name.split("/")[1] for name in context.private.names("runs/") if name.endswith(f"/{MANIFEST.name}")}
     for run in sorted(runs - settled):
         yield run, context.agreed(run).invitation.expires_at
 
@@ -66,22 +53,27 @@ def _erase(context: PartyContext, run: str) -> int:
     doomed = [key for peer in context.peers if peer in took_part for key in _artifacts(context, peer, run)]
     for key in doomed:
         context.store.delete(key)
-    private, area = context.private, context.private.area("runs", run)
-    personal = [*private.names(f"predictions/{run}/"), *_asked(context, run)]  # known by the run's area, which goes after them
-    personal += [f"runs/{run}/{name}" for name in area.names() if not name.startswith(_KEPT)]
+    personal = _personal(context, run)
     for name in personal:
-        private.delete(name)
+        context.private.delete(name)
     count = len(doomed) + len(personal)
     enter(context, run, "erasure", "retention", objects=count)
-    context.private.area("erased").keep(run, canonical({"objects": count, "at": datetime.now(UTC).isoformat(timespec="seconds")}))
+    context.state().keep(ERASED.of(run), {"objects": count, "at": datetime.now(UTC).isoformat(timespec="seconds")})
     return count
 
 
-def _asked(context: PartyContext, run: str) -> list[str]:
-    """The sealed questions and answers of a lending query, at its asker."""
-    handle = context.run_area(run).get("questions")
-    names = [] if handle is None else [f"questions/{handle.decode()}", f"answers/{run}"]
-    return [name for name in names if context.private.get(name) is not None]
+def _personal(context: PartyContext, run: str) -> list[str]:
+    """Names of what is erased: first what lies elsewhere and is known by the run, then of the run's own objects."""
+    items, state = items_of(context.terms.task.descriptor), context.state(run)
+    names: list[str] = []
+    for item in items:
+        if item.place == AGREEMENT and item.ends == "retention":
+            known = run if item.named_by is None else state.get(item.named_by)
+            names += [] if known is None else [one.name for one in state.all(item.of(known))]
+    for name in context.private.names(f"runs/{run}/"):
+        found = declared(items, name)
+        names += [name] if found is None or found.ends != "never" else []
+    return names
 
 
 def _artifacts(context: PartyContext, peer: str, run: str) -> list[str]:
@@ -92,5 +84,4 @@ def _artifacts(context: PartyContext, peer: str, run: str) -> list[str]:
 
 def erased(context: PartyContext, run: str) -> dict[str, Any] | None:
     """What retention took of a run and when; None while it is all there."""
-    stored = context.private.area("erased").get(run)
-    return None if stored is None else parse(stored)
+    return context.state().get(ERASED.of(run))

@@ -13,12 +13,12 @@ from tombolo.fl_tasks.learning.linear_part import LinearPart
 from tombolo.fl_tasks.learning.parameters import Penalised
 from tombolo.fl_tasks.learning.vertical.block import Block
 from tombolo.fl_tasks.models.reading import part_of_run
-from tombolo.fl_tasks.runtime.checkpoints import pack, unpack
 from tombolo.fl_tasks.runtime.context import PartyContext
 from tombolo.fl_tasks.runtime.session import Progress
 from tombolo.fl_tasks.runtime.waiting import Wait
 from tombolo.fl_tasks.workflow.aligned import features, label, load_aligned
 from tombolo.fl_tasks.workflow.parts import programs_of, reference_of
+from tombolo.fl_tasks.workflow.state import RETRAINED
 from tombolo.storage.roles import ARBITER, GUEST
 
 Weights = npt.NDArray[np.float64]
@@ -31,14 +31,13 @@ def retrain(context: PartyContext, run: str, game: Game, wait: Wait, progress: P
     own model; nothing at the arbiter. What is trained is kept, and a training that was interrupted goes on.
     """
     found: dict[Coalition, Weights] = {}
-    kept = context.run_area(run).area("retrained")
+    state = context.state(run)
     for number, coalition in enumerate(game.asked):
         if context.me not in coalition and (context.role != ARBITER or len(coalition) < 2):
             continue
-        stored = kept.get(f"{number:04d}")
-        if stored is None:
-            stored = kept.keep(f"{number:04d}", pack({"w": _weights(context, run, game, number, wait, progress)}))
-        found[coalition] = unpack(stored)["w"]
+        mine = RETRAINED.of(number)
+        kept = state.get(mine) or state.keep(mine, {"w": _weights(context, run, game, number, wait, progress)})
+        found[coalition] = kept["w"]
     return found
 
 

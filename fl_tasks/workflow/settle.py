@@ -20,17 +20,19 @@ from tombolo.fl_tasks.ledger.settlement.settle import (
     attestation,
     forgiving,
 )
+from tombolo.fl_tasks.ledger.settlement.state import HEIGHT, HEIGHTS
 from tombolo.fl_tasks.runtime.context import Absent, NotJoined, PartyContext
 from tombolo.fl_tasks.runtime.record import enter
 from tombolo.fl_tasks.runtime.session import Progress, log_progress
+from tombolo.fl_tasks.runtime.state import SETTLED
 from tombolo.fl_tasks.runtime.waiting import PeerAborted, PeerSilent, Wait
 from tombolo.fl_tasks.workflow.absent import show_block, take_block
 from tombolo.fl_tasks.workflow.contribute import contribute, two_counts
 from tombolo.fl_tasks.workflow.latecomers import hear_latecomers
-from tombolo.storage.canonical import canonical, digest, parse
+from tombolo.fl_tasks.workflow.state import EVALUATION, items_of
+from tombolo.storage.canonical import digest
 from tombolo.storage.errors import CodedError
 from tombolo.storage.ledger.block import FIRST_PREVIOUS
-from tombolo.storage.private import PrivateArea
 
 
 class BooksDiffer(CodedError):
@@ -61,26 +63,26 @@ def settle(context: PartyContext, run: str, wait: Wait, progress: Progress = log
 
 def _closed(context: PartyContext, run: str, wait: Wait, progress: Progress) -> dict[str, Any]:
     """The facts of the run's block; runs before it that are still open are closed first."""
-    area = context.run_area(run)
-    stored = area.get("settled")
-    while stored is None:
+    state = context.state(run)
+    facts = state.get(SETTLED)
+    while facts is None:
         try:
-            stored = _settle(context, run, wait, progress)
+            facts = _settle(context, run, wait, progress)
         except EarlierRun as earlier:  # its own task failed or is still at it; every step can be taken by both
             _closed(context, earlier.run, wait, progress)
-    for name in ("secret", "seeds", *area.names("own-seeds/")):
-        area.delete(name)
-    facts: dict[str, Any] = parse(stored)
+    for family in items_of(context.terms.task.descriptor):
+        if family.ends == "settlement":
+            for one in state.all(family):
+                state.delete(one)
     return facts
 
 
-def _settle(context: PartyContext, run: str, wait: Wait, progress: Progress) -> bytes:
+def _settle(context: PartyContext, run: str, wait: Wait, progress: Progress) -> dict[str, Any]:
     if context.may_skip and context.me not in _parties(context, run):
         return _close(context, run, take_block(context, run, wait), Reconciled([], {}))
     hear_latecomers(context, run, wait)
     facts = _facts(context, run, wait, progress)
     manifest = context.manifest(run)
-    ledger = context.private.area("ledger")
     common = {
         "agreement": context.agreement.name,
         "agreement_digest": manifest.invitation.agreement_digest,
@@ -90,7 +92,7 @@ def _settle(context: PartyContext, run: str, wait: Wait, progress: Progress) -> 
         "facts": facts,
     }
     members = {name: member.verify for name, member in context.agreement.members.items()}
-    seat = Seat(context.keys.signing, members, ledger.area("votes"))
+    seat = Seat(context.keys.signing, members, context.private.area("ledger", "votes"))
     if context.terms.task.horizontal_terms is not None:  # what came too late for its step is not lost to the books
         exchange = context.exchange(run)
         for peer in context.taking_part(run):
@@ -98,7 +100,7 @@ def _settle(context: PartyContext, run: str, wait: Wait, progress: Progress) -> 
                 exchange.book_unread(peer)
     with context.session(run, SETTLEMENT, "settle", wait, progress, settling=True) as session:
         books = reconcile(session, context.books(run), forgiving(members))
-        at = agree_on_place(session, lambda: _next_place(context, ledger, run))
+        at = agree_on_place(session, lambda: _next_place(context, run))
         own = {"party": context.me, "pairs": books.pairs, "record": _record_head(context)}
         said = {**common, "height": at.height, "previous": _previous(context, run, at), **own}
         document = Assembly(session, seat, at, attestation(session, seat, said)).run()
@@ -118,8 +120,8 @@ def _parties(context: PartyContext, run: str) -> list[str]:
 
 def _facts(context: PartyContext, run: str, wait: Wait, progress: Progress) -> dict[str, Any]:
     """What every party must find alike: metrics, contributions, rewards."""
-    evaluation = context.run_area(run).get("evaluation")
-    metrics = parse(evaluation)["metrics"] if evaluation else {}
+    evaluation = context.state(run).get(EVALUATION)
+    metrics = evaluation["metrics"] if evaluation else {}
     return {"metrics": metrics, **contribute(context, run, wait, progress)}
 
 
@@ -129,15 +131,14 @@ def _record_head(context: PartyContext) -> dict[str, Any]:
     return {"index": head.index, "digest": head.digest} if head else {"index": 0, "digest": FIRST_PREVIOUS}
 
 
-def _next_place(context: PartyContext, ledger: PrivateArea, run: str) -> Place:
+def _next_place(context: PartyContext, run: str) -> Place:
     """The guest's next free height, which is this run's from then on."""
-    noted = context.run_area(run).get("height")
-    height = int(noted) if noted else context.blocks.height() + 1
-    while ledger.keep(f"heights/{height:09d}", run.encode()) != run.encode():
+    state = context.state(run)
+    height = state.get(HEIGHT) or context.blocks.height() + 1
+    while state.keep(HEIGHTS.of(height), run) != run:
         height += 1
-    context.run_area(run).keep("height", str(height).encode())
-    taken = ledger.get(f"heights/{height - 1:09d}")
-    return Place(height, taken.decode() if taken else "")
+    state.keep(HEIGHT, height)
+    return Place(height, state.get(HEIGHTS.of(height - 1)) or "")
 
 
 def _previous(context: PartyContext, run: str, at: Place) -> str:
@@ -155,7 +156,7 @@ def _previous(context: PartyContext, run: str, at: Place) -> str:
     return digest(before["block"])
 
 
-def _close(context: PartyContext, run: str, kept: dict[str, Any], books: Reconciled) -> bytes:
+def _close(context: PartyContext, run: str, kept: dict[str, Any], books: Reconciled) -> dict[str, Any]:
     """Enter the settlement and what differs in this party's record; keep the facts."""
     block = kept["block"]
     for peer, found in books.findings.items():
@@ -177,4 +178,4 @@ def _close(context: PartyContext, run: str, kept: dict[str, Any], books: Reconci
         "rewards": block["facts"]["rewards"],
     }
     enter(context, run, "settlement", str(block["height"]), block=facts["block"], signers=facts["signers"])
-    return context.run_area(run).keep("settled", canonical(facts))
+    return context.state(run).keep(SETTLED, facts)

@@ -11,6 +11,7 @@ from tombolo.fl_tasks.learning.horizontal.report import write_page
 from tombolo.fl_tasks.learning.terms import PrivacyTerms
 from tombolo.fl_tasks.models.family import Labels, Training
 from tombolo.fl_tasks.models.part import Encodes
+from tombolo.fl_tasks.models.state import MODEL
 from tombolo.fl_tasks.models.tensors import to_file
 from tombolo.fl_tasks.runtime.checkpoints import State
 from tombolo.fl_tasks.runtime.context import PartyContext
@@ -20,11 +21,9 @@ from tombolo.fl_tasks.runtime.waiting import Wait
 from tombolo.fl_tasks.workflow.aligned import features, label, load_aligned, weight, with_own
 from tombolo.fl_tasks.workflow.latecomers import admit, close_admission
 from tombolo.fl_tasks.workflow.parts import horizontal_model_of, model_of, programs_of, vertical_model_of
-from tombolo.storage.canonical import canonical, parse
+from tombolo.fl_tasks.workflow.state import ENCODER, PRIVACY, ROUNDS
 from tombolo.storage.errors import CodedError
 from tombolo.storage.roles import CLIENT, GUEST, HOLDERS
-
-_LARGEST = 1 << 26
 
 
 class RoundsSpent(CodedError):
@@ -60,7 +59,7 @@ def train(
         cost = task.descriptor.load(task.descriptor.cost)(session.terms, session.params, done) if task.descriptor.cost else {}
         enter(context, run, "rounds", f"to {done}", round=done, finished=finished, loss=losses[-1] if losses else None, **cost)
         if finished and cost:
-            session.run_area.keep("privacy", canonical(cost))
+            session.state.keep(PRIVACY, cost)
         return {"round": done, "finished": finished, "loss": losses}
 
 
@@ -69,13 +68,13 @@ def _book_rounds(session: Session) -> None:
 
     Raises :class:`RoundsSpent`.
     """
-    mine = f"rounds/{session.run}"
+    state = session.state
     planned = session.parameters(TrainingParameters).rounds * trainings(session.terms, session.roles, session.me)
     limit = session.terms.limits.maximum_rounds_over_runs
-    spent = sum(int(session.history.get(name) or b"0") for name in session.history.names("rounds/") if name != mine)
+    spent = sum(state[one] for one in state.all(ROUNDS) if one.key != (session.run,))
     if limit is not None and spent + planned > limit:
         raise RoundsSpent(f"{spent} of {limit} are booked; this run asks for {planned}.", party=session.me)
-    session.history.keep(mine, str(planned).encode())
+    state.keep(ROUNDS.of(session.run), planned)
 
 
 def _client(context: PartyContext, session: Session) -> tuple[Encodes, State]:
@@ -97,11 +96,9 @@ def _encoded(context: PartyContext, session: Session) -> tuple[Encodes, Any]:
     model, shared = vertical_model_of(context.terms.task), load_aligned(context, session.run)
     aligned = with_own(context, session.run, shared)
     table, rows = features(context, aligned), ~aligned.test
-    stored = session.area.get("encoder")
-    if stored is None:
-        fitted = model.fit(Training(context.terms, session.params, context.me), table, rows)
-        stored = session.keep("encoder", canonical(fitted.to_document()))
-    encoder = model.encoder(parse(stored, _LARGEST))
+    training = Training(context.terms, session.params, context.me)
+    document = session.state.once(ENCODER, lambda: model.fit(training, table, rows).to_document())
+    encoder = model.encoder(document)
     target = Labels(label(context, aligned)[rows], weight(context, aligned)[rows]) if session.role == GUEST else None
     return encoder, model.rows(encoder, table.filter(rows), target, int((~shared.test).sum()))
 
@@ -115,4 +112,4 @@ def _keep_model(session: Session, encoder: Encodes, state: State) -> None:
         "protocol": session.terms.task.protocol,
         **model_of(session.terms.task).document(session, encoder, state),
     }
-    session.run_area.keep("model", to_file(document))
+    session.state.keep(MODEL, to_file(document))

@@ -17,7 +17,7 @@ from tombolo.fl_tasks.runtime.waiting import Wait
 from tombolo.fl_tasks.tables.encoding import MissingValues, NotFinite, UnusableColumn
 from tombolo.fl_tasks.tables.prepared import Prepared, prepare
 from tombolo.fl_tasks.workflow.aligned import ID, NoLabel, feature_columns, tableless
-from tombolo.storage.canonical import canonical, parse
+from tombolo.fl_tasks.workflow.state import VALIDATED
 from tombolo.storage.errors import CodedError
 from tombolo.storage.roles import LABELLED
 
@@ -57,7 +57,7 @@ def validate(context: PartyContext, run: str, wait: Wait, progress: Progress = l
         _check_against_model(context, prepared.table, invitation.model)
     found = _check_suite(context, run, prepared) if training or invitation.kind == "index" else {"expectations": 0, "page": None}
     facts = {"sha256": prepared.sha256, "rows": prepared.source_rows, "withheld": prepared.withheld}
-    kept = parse(context.run_area(run).keep("validated", canonical(facts)))
+    kept = context.state(run).keep(VALIDATED, facts)
     enter(context, run, "validation", "table", **kept, expectations=found["expectations"])
     progress({"stage": "validate", "party": context.me, "rows": kept["rows"], "expectations": found["expectations"]})
     return {"rows": kept["rows"], **found}

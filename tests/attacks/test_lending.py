@@ -68,7 +68,7 @@ def points(tables: list[tuple[str, str, pa.Table]], *messages: str) -> set[bytes
 
 
 def keeping(fed, party: str) -> Keeping:
-    return Keeping(fed.context(party).private.area("history"), TEST_BITS)
+    return Keeping(fed.context(party).state(), TEST_BITS)
 
 
 def hashed(fed, one: str) -> bytes:
@@ -79,7 +79,7 @@ def tokens_of(fed, run: str) -> set[bytes]:
     """What the arbiter matches by, read from its own area."""
     import pyarrow.parquet as pq
 
-    area = keeping(fed, REGISTER).area.area("deposits", run)
+    area = fed.context(REGISTER).private.area("history", "lending", "deposits", run)
     tables = [pq.read_table(pa.BufferReader(area.get(name))) for name in area.names()]
     return {one for table in tables for one in table.column("token").to_pylist()}
 
@@ -325,7 +325,7 @@ def test_keys_of_an_epoch_do_not_outlive_it(tmp_path):
     ask(fed, "query-1", ["ann.larsson"])
     build(fed, "index-2")
     for party in (*LENDERS, REGISTER):
-        names = keeping(fed, party).area.names()
+        names = fed.context(party).private.area("history", "lending").names()
         kept = {name.split("/")[0] for name in names if "index-1" in name}
         assert kept <= {"asked", "epochs"}, party
     assert answers(fed.context(BANK), "query-1")

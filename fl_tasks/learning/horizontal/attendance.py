@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from tombolo.fl_tasks.learning.horizontal.state import CLOSED, SURVIVORS
+from tombolo.fl_tasks.runtime.state import CHECKPOINTS, RunState
 from tombolo.storage.canonical import parse
 from tombolo.storage.private import PrivateArea
 
@@ -34,9 +36,9 @@ class Cohort:
         return rounds if self.first else "statistics"
 
 
-def cohorts(run_area: PrivateArea) -> list[Cohort]:
-    """A run's sums, in their order, as far as this party's private area tells."""
-    return joined(one for stage in STAGES for one in _sums(run_area.area(stage), stage))
+def cohorts(private: PrivateArea, run: str) -> list[Cohort]:
+    """A run's sums, in their order, as far as a party's private area of the agreement tells."""
+    return joined(one for stage in STAGES for one in _sums(RunState(private, run, stage), stage))
 
 
 def joined(sums: Iterable[Cohort]) -> list[Cohort]:
@@ -52,21 +54,17 @@ def joined(sums: Iterable[Cohort]) -> list[Cohort]:
     return found
 
 
-def _sums(area: PrivateArea, stage: str) -> list[Cohort]:
+def _sums(state: RunState, stage: str) -> list[Cohort]:
     """Single sums by round and part."""
     known: dict[tuple[int, int], tuple[str, ...] | None] = {}
-    for name in area.names("closed/"):
-        moment, _, step = name.removeprefix("closed/").partition("/")
+    for one in state.all(CLOSED):
+        round, part, step = one.key
         if step == "masked":
-            known[_moment(moment)] = tuple(parse(area.get(name) or b"[]"))
-    for name in area.names("survivors/"):
-        known[_moment(name.removeprefix("survivors/"))] = tuple(parse(area.get(name) or b"")["survivors"])
-    rounds = {round for round, _ in known}
-    finished = [int(name.removeprefix("checkpoints/")) for name in area.names("checkpoints/")]
+            there: list[str] = state[one]
+            known[int(round), int(part)] = tuple(there)
+    for signed in state.all(SURVIVORS):
+        known[int(signed.key[0]), int(signed.key[1])] = tuple(parse(state[signed])["survivors"])
+    rounds = {number for number, _ in known}
+    finished = [int(one.key[0]) for one in state.all(CHECKPOINTS)]
     known |= {(round, 0): None for round in finished if round not in rounds}
     return [Cohort(stage, round, round, known[round, part]) for round, part in sorted(known)]
-
-
-def _moment(text: str) -> tuple[int, int]:
-    round, _, part = text.partition(".")
-    return int(round), int(part)

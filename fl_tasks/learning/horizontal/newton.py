@@ -12,6 +12,7 @@ import numpy as np
 
 from tombolo.fl_tasks.learning.horizontal.columns import Floats, ForeignStatistics, Rows, Statistics, encoder
 from tombolo.fl_tasks.learning.horizontal.secagg import MESSAGES as SUMS
+from tombolo.fl_tasks.learning.horizontal.state import PRESENT
 from tombolo.fl_tasks.learning.horizontal.statistics import aggregate_statistics, client_statistics, enough_rows
 from tombolo.fl_tasks.learning.horizontal.sums import STATISTIC, Attendance, contribute_values, sum_values
 from tombolo.fl_tasks.learning.links import sigmoid
@@ -19,7 +20,6 @@ from tombolo.fl_tasks.learning.parameters import Regression
 from tombolo.fl_tasks.runtime.checkpoints import State
 from tombolo.fl_tasks.runtime.programs import Programs
 from tombolo.fl_tasks.runtime.session import Session
-from tombolo.storage.canonical import canonical
 from tombolo.storage.roles import AGGREGATOR, CLIENT
 from tombolo.storage.schema import Disclosed, Message, MessageSet
 
@@ -90,7 +90,7 @@ def aggregator(session: Session) -> State:
         state = session.checkpoint(moved)
         session.report(round=session.round, loss=state["loss"][-1], clients=len(attendance.expected))
     if session.finished:
-        session.run_area.keep("present", canonical(attendance.expected))
+        session.state.keep(PRESENT, attendance.expected)
     return state
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,12 +17,12 @@ import pyarrow as pa
 
 from tombolo.agreements.terms import Terms
 from tombolo.fl_tasks.learning.horizontal.columns import Floats, ForeignStatistics, ForeignSums, Rows, Statistics, expanded, raw
+from tombolo.fl_tasks.learning.horizontal.state import HISTOGRAMS, QUARTILES
 from tombolo.fl_tasks.learning.horizontal.sums import Attendance, contribute_integers, sum_integers, told
 from tombolo.fl_tasks.learning.terms import BoostingTerms
 from tombolo.fl_tasks.learning.trees.bins import single, spaced
 from tombolo.fl_tasks.runtime.session import Session
-from tombolo.storage.canonical import canonical, parse
-from tombolo.storage.private import PrivateArea
+from tombolo.fl_tasks.runtime.state import RunState
 
 BINS = 1024
 _DEVIATIONS = 16.0
@@ -123,7 +122,7 @@ def counted(edges: Floats, values: Floats, name: str) -> Integers:
 
 def client_quartiles(session: Session, rows: Rows, found: Statistics) -> None:
     """A client's part: two sums of counts; what is told of them is kept. Raises ForeignStatistics and what sums raise."""
-    if session.area.get("quartiles") is not None:
+    if QUARTILES in session.state:
         return
     edges, count = first_edges(session.terms, found), len(numbers(session.terms))
     session.enter(0)
@@ -143,7 +142,7 @@ def client_quartiles(session: Session, rows: Rows, found: Statistics) -> None:
 
 def aggregate_quartiles(session: Session, attendance: Attendance, found: Statistics) -> None:
     """The aggregator's part; it keeps the second histograms, for cuts. Raises what sums raise."""
-    if session.area.get("quartiles") is not None:
+    if QUARTILES in session.state:
         return
     session.enter(0)
     session.within(3)
@@ -156,19 +155,19 @@ def aggregate_quartiles(session: Session, attendance: Attendance, found: Statist
     flat = [[part for one in column for part in (one.value, -1.0 if one.error is None else one.error)] for column in quartiles]
     session.send("statistic", value=packed(flat))
     session.within(None)
-    session.keep("histograms", canonical([{"edges": one.edges.tolist(), "counts": one.counts.tolist()} for one in second]))
+    session.state.keep(HISTOGRAMS, [{"edges": one.edges.tolist(), "counts": one.counts.tolist()} for one in second])
     _keep(session, quartiles)
 
 
-def histograms_of(area: PrivateArea) -> list[Distribution]:
+def histograms_of(training: RunState) -> list[Distribution]:
     """The second histograms, per column of numbers, at the aggregator."""
-    stored = parse(area.get("histograms") or b"[]", _LARGEST)
+    stored = training.get(HISTOGRAMS) or []
     return [Distribution(np.array(one["edges"], dtype=np.float64), np.array(one["counts"], dtype=np.int64)) for one in stored]
 
 
-def quartiles_of(area: PrivateArea) -> Mapping[str, list[Quartile]]:
-    """The quartiles that a training stage's area keeps, by column of numbers; nothing where there are none."""
-    stored: dict[str, Any] = parse(area.get("quartiles") or b"{}", _LARGEST)
+def quartiles_of(training: RunState) -> Mapping[str, list[Quartile]]:
+    """The quartiles that a training stage keeps, by column of numbers; nothing where there are none."""
+    stored = training.get(QUARTILES) or {}
     return {name: [Quartile(*one) for one in found] for name, found in stored.items()}
 
 
@@ -213,4 +212,4 @@ def _quartiles(flat: Floats) -> list[Quartile]:
 def _keep(session: Session, quartiles: Sequence[Sequence[Quartile]]) -> None:
     names = expanded(session.terms)
     columns = zip((names[at][0] for at in numbers(session.terms)), quartiles, strict=True)
-    session.keep("quartiles", canonical({name: [[one.value, one.error] for one in found] for name, found in columns}))
+    session.state.keep(QUARTILES, {name: [[one.value, one.error] for one in found] for name, found in columns})

@@ -21,11 +21,11 @@ from tombolo.storage.schema import MessageSet
 
 def common(session: Session) -> Encoder:
     """The encoder that statistics over all clients have led to."""
-    return common_encoder(session.terms, statistics_of(session.area))
+    return common_encoder(session.terms, statistics_of(session.state))
 
 
 def _document(session: Session, encoder: Encoder, state: State) -> dict[str, Any]:
-    weights, intercept = model_weights(statistics_of(session.area), state["w"])
+    weights, intercept = model_weights(statistics_of(session.state), state["w"])
     return {"weights": np.asarray(weights, np.float64), "intercept": intercept}
 
 

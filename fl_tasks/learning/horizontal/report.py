@@ -21,8 +21,8 @@ def write_page(context: PartyContext, run: str) -> Path:
     """Write the page beside the run's other documents, for the owner's eyes; once. Raises ForeignStatistics before there is any."""
     path = context.docs(run) / PAGE / "index.html"
     if not path.exists():
-        area = context.run_area(run).area("train")
-        text = page(context.terms, statistics_of(area), quartiles_of(area), len(context.terms.roles()) - 1)
+        kept = context.state(run, "train")
+        text = page(context.terms, statistics_of(kept), quartiles_of(kept), len(context.terms.roles()) - 1)
         path.parent.mkdir(mode=0o700, exist_ok=True)
         part = path.with_name(".page")
         part.write_text(text, encoding="utf-8")

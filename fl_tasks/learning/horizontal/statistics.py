@@ -11,24 +11,22 @@ import numpy as np
 
 from tombolo.fl_tasks.learning.horizontal.columns import Floats, ForeignStatistics, Rows, Statistics, expanded, raw
 from tombolo.fl_tasks.learning.horizontal.quantiles import aggregate_quartiles, client_quartiles, wanted
+from tombolo.fl_tasks.learning.horizontal.state import STATISTICS
 from tombolo.fl_tasks.learning.horizontal.sums import Attendance, contribute_values, sum_values, told
 from tombolo.fl_tasks.learning.terms import PrivacyTerms
 from tombolo.fl_tasks.learning.vertical.block import BatchTooSmall
 from tombolo.fl_tasks.runtime.session import Session
-from tombolo.storage.canonical import canonical, parse
-from tombolo.storage.private import PrivateArea
-
-_LARGEST = 1 << 26
+from tombolo.fl_tasks.runtime.state import RunState
 
 
 def client_statistics(session: Session, rows: Rows) -> Statistics:
     """A client's part; returns what all clients' rows have in common. Raises ForeignStatistics and what sums raise."""
-    stored = session.area.get("statistics")
-    if stored is None and session.terms.task.optional(PrivacyTerms) is not None:
+    found = session.state.get(STATISTICS)
+    if found is None and session.terms.task.optional(PrivacyTerms) is not None:
         session.within(0)
         contribute_values(session, [len(rows.labels)])
-        stored = _keep_ranges(session, told(session, 1)[0])
-    if stored is None:
+        found = _keep_ranges(session, told(session, 1)[0])
+    if found is None:
         x = raw(session.terms, rows.table)
         if session.terms.task.outcome == "number":
             x = np.column_stack([x, rows.labels])
@@ -43,8 +41,7 @@ def client_statistics(session: Session, rows: Rows) -> Statistics:
         unit = told(session, count)
         session.within(2)
         contribute_values(session, ((off / np.where(unit > 0, unit, 1.0)) ** 2).sum(axis=0))
-        stored = _keep(session, total, present, mean, told(session, count))
-    found = Statistics.of(parse(stored, _LARGEST))
+        found = _keep(session, total, present, mean, told(session, count))
     if wanted(session.terms):
         client_quartiles(session, rows, found)
     return found
@@ -52,13 +49,13 @@ def client_statistics(session: Session, rows: Rows) -> Statistics:
 
 def aggregate_statistics(session: Session, attendance: Attendance) -> Statistics:
     """The aggregator's part. Raises what sums raise."""
-    stored = session.area.get("statistics")
-    if stored is None and session.terms.task.optional(PrivacyTerms) is not None:
+    found = session.state.get(STATISTICS)
+    if found is None and session.terms.task.optional(PrivacyTerms) is not None:
         session.within(0)
         total = sum_values(session, 1, attendance)
         session.send("statistic", value=total)
-        stored = _keep_ranges(session, total[0])
-    if stored is None:
+        found = _keep_ranges(session, total[0])
+    if found is None:
         count = len(expanded(session.terms)) + (session.terms.task.outcome == "number")
         session.within(0)
         sums = sum_values(session, 1 + 2 * count, attendance)
@@ -72,19 +69,18 @@ def aggregate_statistics(session: Session, attendance: Attendance) -> Statistics
         squares = sum_values(session, count, attendance)
         scale = unit * np.sqrt(np.maximum(squares, 0.0) / max(total, 1.0))
         session.send("statistic", value=scale)
-        stored = _keep(session, total, present, mean, scale)
-    found = Statistics.of(parse(stored, _LARGEST))
+        found = _keep(session, total, present, mean, scale)
     if wanted(session.terms):
         aggregate_quartiles(session, attendance, found)
     return found
 
 
-def statistics_of(area: PrivateArea) -> Statistics:
-    """What a training stage's area keeps of a run. Raises :class:`ForeignStatistics` where nothing is kept."""
-    stored = area.get("statistics")
-    if stored is None:
+def statistics_of(training: RunState) -> Statistics:
+    """What a training stage keeps of a run. Raises :class:`ForeignStatistics` where nothing is kept."""
+    found = training.get(STATISTICS)
+    if found is None:
         raise ForeignStatistics("There are none.")
-    return Statistics.of(parse(stored, _LARGEST))
+    return found
 
 
 def enough_rows(session: Session, found: Statistics, per_column: int = 10) -> None:
@@ -94,7 +90,7 @@ def enough_rows(session: Session, found: Statistics, per_column: int = 10) -> No
         raise BatchTooSmall(f"{found.rows:.0f} rows in all; at least {least} are needed.", party=session.me)
 
 
-def _keep_ranges(session: Session, rows: float) -> bytes:
+def _keep_ranges(session: Session, rows: float) -> Statistics:
     """The agreed ranges in place of statistics: their middle for the mean, half their width for the deviation."""
     task = session.terms.task
     assert task.horizontal_terms is not None
@@ -107,7 +103,7 @@ def _keep_ranges(session: Session, rows: float) -> bytes:
     return _keep(session, rows, np.full(len(low), rows), (low + high) / 2, (high - low) / 2)
 
 
-def _keep(session: Session, rows: float, present: Floats, mean: Floats, scale: Floats) -> bytes:
+def _keep(session: Session, rows: float, present: Floats, mean: Floats, scale: Floats) -> Statistics:
     """Kept for the later legs of training; the label's numbers are the last ones where numbers are predicted."""
     session.within(None)
     if session.terms.task.outcome != "number":
@@ -115,4 +111,4 @@ def _keep(session: Session, rows: float, present: Floats, mean: Floats, scale: F
     else:
         label = float(mean[-1]), float(scale[-1]) or 1.0
         found = Statistics(rows, present[:-1], mean[:-1], scale[:-1], *label)
-    return session.keep("statistics", canonical(found.document()))
+    return session.state.keep(STATISTICS, found)

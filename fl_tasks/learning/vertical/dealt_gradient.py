@@ -15,6 +15,7 @@ import pyarrow as pa
 from tombolo.fl_tasks.crypto.errors import OutOfRange
 from tombolo.fl_tasks.learning.vertical.block import Block, Floats
 from tombolo.fl_tasks.learning.vertical.key_holder import WrongLength
+from tombolo.fl_tasks.learning.vertical.state import MASKED_COLUMNS
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.fl_tasks.shares.dealt import SEED_BYTES, Masks, Matrix, WrongProduct, dealer_addend, peer_addend
 from tombolo.fl_tasks.shares.ring import LARGEST_COLUMN, Ring, Scale
@@ -134,7 +135,7 @@ class DealtGradient:
     def _pin(self, block: Block) -> None:
         """The mask is for these columns of these rows in this run and no others. Raises :class:`MatrixChanged`."""
         digest = hashlib.sha256(f"{block.fixed.shape}".encode() + np.ascontiguousarray(block.fixed, "<i8").data).digest()
-        if self._session.keep("masked-columns", digest) != digest:
+        if self._session.state.keep(MASKED_COLUMNS, digest) != digest:
             raise MatrixChanged(party=self._session.me)
 
     def _masked(self, table: pa.Table, party: str) -> Ring:

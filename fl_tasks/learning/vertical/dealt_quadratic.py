@@ -14,6 +14,7 @@ from tombolo.fl_tasks.learning.vertical.block import Block, Floats
 from tombolo.fl_tasks.learning.vertical.dealt_gradient import MESSAGES as DEALT_GRADIENT
 from tombolo.fl_tasks.learning.vertical.dealt_gradient import Dealer, DealtGradient
 from tombolo.fl_tasks.learning.vertical.key_holder import Rows
+from tombolo.fl_tasks.learning.vertical.state import FIRST_SUMS
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.fl_tasks.shares.ring import Scale
 from tombolo.storage.errors import CodedError
@@ -71,7 +72,7 @@ class DealtParty:
         return self._gradient(self._scale.encode(part), self._scale)
 
     def squares(self, w: Floats, sums: Floats) -> float:
-        first = np.frombuffer(self._session.keep("first-sums", sums.tobytes()))
+        first = self._session.state.keep(FIRST_SUMS, sums)
         return self._constant + float((w - self._start) @ (first + sums))
 
 

@@ -18,6 +18,7 @@ from tombolo.fl_tasks.crypto.paillier import PrivateKey, PublicKey, generate
 from tombolo.fl_tasks.crypto.vector import CipherVector, decrypt_residues, fresh_zeros
 from tombolo.fl_tasks.learning.parameters import Encrypted
 from tombolo.fl_tasks.learning.vertical.block import Block, Floats
+from tombolo.fl_tasks.learning.vertical.state import PAILLIER
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.storage.errors import CodedError
 from tombolo.storage.schema import Message, PaddedModN, Paillier, Public
@@ -71,10 +72,7 @@ def gradient_messages(holder: str, others: tuple[str, ...]) -> tuple[Message, Me
 
 def own_key(session: Session) -> PrivateKey:
     """The holder's key pair of this run: made once, kept privately, the same after a restart."""
-    stored = session.area.get("paillier")
-    if stored is None:
-        stored = session.keep("paillier", generate(session.parameters(Encrypted).key_bits, session.shortest_key).to_bytes())
-    return PrivateKey.from_bytes(stored, session.shortest_key)
+    return session.state.once(PAILLIER, lambda: generate(session.parameters(Encrypted).key_bits, session.shortest_key))
 
 
 def peer_key(session: Session, holder: str) -> PublicKey:

@@ -8,7 +8,8 @@ from typing import Any
 from tombolo.agreements.agreement import Agreement
 from tombolo.fl_tasks.ledger.audit.findings import Audit, CutOff, Differs, Missing
 from tombolo.fl_tasks.ledger.audit.record import Record
-from tombolo.fl_tasks.ledger.audit.source import Source, keys_over_time, numbered, read_document, run_key
+from tombolo.fl_tasks.ledger.audit.source import Source, keys_over_time, numbered, objects_of, read_document, run_key
+from tombolo.fl_tasks.ledger.settlement.state import BOOK, EVIDENCE, PAIR
 from tombolo.storage.canonical import canonical, digest
 from tombolo.storage.errors import CodedError
 from tombolo.storage.identity import VerifyKey
@@ -126,7 +127,7 @@ def _attested(said: Signed, agreement: Agreement, block: Mapping[str, Any]) -> t
 
 
 def _check_pair(audit: Audit, source: Source, record: Record, run: str, peer: str, pair: Pair) -> None:
-    secret, book = (run_key(source, run, f"settle/{name}/{peer}") for name in ("pair", "book"))
+    secret, book = (run_key(source, run, one.of(peer)) for one in (PAIR, BOOK))
     lines: list[Line] = []
     with audit.at(PAIRS, book):
         lines = [Line(**one) for one in read_document(source, book)]
@@ -155,14 +156,12 @@ def _check_lines(lines: list[Line], me: str, peer: str, record: Record, run: str
 
 def check_evidence(audit: Audit, source: Source) -> None:
     """Kept proofs that a party signed two things for one place: both signatures hold, and the statements differ."""
-    for key in source.names(f"private/{source.agreement.name}/runs/"):
-        if "/settle/evidence/" in key:
-            with audit.at(PROOFS, key):
-                both = [Signed.from_json(one) for one in read_document(source, key)]
-                party, signed = key.rsplit("/", 1)[1], {one.body for one in both}
-                if len(signed) < 2 or not all(_signed_by(one, party, source.agreement) for one in both):
-                    raise Differs("It proves nothing.")
-                audit.count(PROOFS, "proofs")
+    for key, _, (party,) in objects_of(source, EVIDENCE):
+        with audit.at(PROOFS, key):
+            both = [Signed.from_json(one) for one in read_document(source, key)]
+            if len({one.body for one in both}) < 2 or not all(_signed_by(one, party, source.agreement) for one in both):
+                raise Differs("It proves nothing.")
+            audit.count(PROOFS, "proofs")
 
 
 def _signed_by(statement: Signed, party: str, agreement: Agreement) -> bool:

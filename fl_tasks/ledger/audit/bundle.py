@@ -21,7 +21,9 @@ from typing import IO, Any
 
 from tombolo.agreements.agreement import Agreement
 from tombolo.fl_tasks.ledger.audit.findings import Audit, Differs
-from tombolo.fl_tasks.ledger.audit.source import LARGEST, Opened, StoreSource, keys_over_time
+from tombolo.fl_tasks.ledger.audit.source import LARGEST, Opened, StoreSource, keys_over_time, objects_of
+from tombolo.fl_tasks.ledger.settlement.state import BOOK, EVIDENCE, PAIR
+from tombolo.fl_tasks.runtime.state import MANIFEST, SIGNATURES
 from tombolo.storage.canonical import canonical, parse
 from tombolo.storage.errors import CodedError
 from tombolo.storage.identity import SignatureRefused
@@ -31,7 +33,7 @@ from tombolo.storage.stores.base import KeyMissing, is_key
 SCHEMA, DOMAIN, PART = "tombolo.audit/1", "audit-bundle", "bundle"
 INDEX, SIGNATURE = "index.json", "index.sig"
 _MOST_MEMBERS = 500_000
-_KEPT = re.compile(r"manifest|signatures/[^/]+|settle/(pair|book|evidence)/[^/]+")
+_EXPORTED = (MANIFEST, SIGNATURES, PAIR, BOOK, EVIDENCE)
 _AGREEMENT = re.compile(r"agreement/(agreement\.yaml|amendments/[0-9]{4}\.yaml|signatures/[A-Za-z0-9._-]+\.json)")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 
@@ -113,8 +115,8 @@ def _members(source: StoreSource, report: str) -> Iterator[tuple[str, bytes]]:
 
 def _exported(source: StoreSource) -> list[str]:
     name = source.agreement.name
-    runs = [key for key in source.names(f"private/{name}/runs/") if _KEPT.fullmatch("".join(key.split("/", 4)[4:]))]
-    return [*source.names(f"ledger/{name}/segments/"), *source.names(f"ledger/{name}/blocks/"), *runs]
+    runs = [key for item in _EXPORTED for key, _, _ in objects_of(source, item)]
+    return [*source.names(f"ledger/{name}/segments/"), *source.names(f"ledger/{name}/blocks/"), *sorted(runs)]
 
 
 def _opened(source: StoreSource, key: str) -> list[tuple[str, bytes]]:

@@ -8,7 +8,8 @@ from typing import Any
 
 from tombolo.agreements.kinds import ALONE
 from tombolo.fl_tasks.ledger.audit.record import parsed
-from tombolo.fl_tasks.ledger.audit.source import Source, read_document
+from tombolo.fl_tasks.ledger.audit.source import Source, objects_of, read_document
+from tombolo.fl_tasks.ledger.settlement.state import EVIDENCE
 from tombolo.storage.canonical import digest
 from tombolo.storage.errors import CodedError
 from tombolo.storage.ledger.signed import Signed
@@ -102,13 +103,11 @@ def histories(source: Source) -> tuple[dict[str, History], list[str]]:
             history.block, history.signers = kept["block"], sorted(vote["party"] for vote in kept["certificate"])
         except (CodedError, LookupError, TypeError, ValueError):
             unread.append(key)
-    for key in source.names(f"private/{name}/runs/"):
-        parts = key.split("/")
-        if parts[4:6] == ["settle", "evidence"] and len(parts) == 7:
-            try:
-                found.setdefault(parts[3], History(parts[3])).evidence[parts[6]] = _two_faces(read_document(source, key))
-            except (CodedError, LookupError, TypeError, ValueError):
-                unread.append(key)
+    for key, run, (party,) in objects_of(source, EVIDENCE):
+        try:
+            found.setdefault(run, History(run)).evidence[party] = _two_faces(read_document(source, key))
+        except (CodedError, LookupError, TypeError, ValueError):
+            unread.append(key)
     return found, unread
 
 

@@ -12,6 +12,7 @@ from tombolo.fl_tasks.learning.horizontal.secagg.lists import LEAST_SURVIVORS
 from tombolo.fl_tasks.ledger.audit.findings import Audit, Differs, Missing
 from tombolo.fl_tasks.ledger.audit.record import Record
 from tombolo.fl_tasks.ledger.audit.source import Source, read_document, run_key, runs_with
+from tombolo.fl_tasks.runtime.state import MANIFEST, SIGNATURES
 from tombolo.storage.roles import CLIENT
 from tombolo.storage.stores.base import KeyMissing
 
@@ -21,8 +22,8 @@ PART = "manifests"
 def check_manifests(audit: Audit, source: Source, record: Record, blocks: Mapping[int, Mapping[str, Any]]) -> None:
     """Look at the manifest of every run that has one or should have one."""
     settled = {kept["block"]["run"]: kept["block"]["manifest"] for kept in blocks.values()}
-    for run in sorted({*runs_with(source, "manifest"), *record.manifests, *settled}):
-        key = run_key(source, run, "manifest")
+    for run in sorted({*runs_with(source, MANIFEST), *record.manifests, *settled}):
+        key = run_key(source, run, MANIFEST)
         with audit.at(PART, key):
             manifest = Manifest.from_document(read_document(source, key))
             link = _link(source, manifest)
@@ -33,7 +34,7 @@ def check_manifests(audit: Audit, source: Source, record: Record, blocks: Mappin
                 raise Differs("Its participants are not the members of the agreement, or too few of them.")
             audit.count(PART, "manifests")
             for party in manifest.parties:
-                signature = run_key(source, run, f"signatures/{party}")
+                signature = run_key(source, run, SIGNATURES.of(party))
                 with audit.at(PART, signature):
                     link.members[party].verify.verify(_read(source, signature), MANIFEST_DOMAIN, bytes.fromhex(manifest.digest))
                     audit.count(PART, "signatures")

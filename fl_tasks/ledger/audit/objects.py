@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 from tombolo.fl_tasks.ledger.audit.findings import Audit, CutOff, Differs, Missing, NeverBooked
 from tombolo.fl_tasks.ledger.audit.record import Booked, Record
-from tombolo.fl_tasks.ledger.audit.source import StoreSource, keys_over_time, read_document, run_key, runs_with
+from tombolo.fl_tasks.ledger.audit.source import StoreSource, keys_over_time, objects_of, read_document, run_key, runs_with
+from tombolo.fl_tasks.runtime.state import BOOKING, SETTLED
 from tombolo.storage.books import booking_name
 from tombolo.storage.envelope import AlteredPayload, Header, read_head
 from tombolo.storage.identity import SignatureRefused
@@ -25,20 +26,18 @@ def check_bookings(audit: Audit, source: StoreSource, record: Record) -> dict[st
     A settlement records all that is booked: in a settled run, a booking without an entry shows that the record was cut off.
     """
     recorded = {book: _by_key(source, record, book) for book in BOOKS}
-    settled, seen = set(runs_with(source, "settled")), set()
+    settled, seen = set(runs_with(source, SETTLED)), set()
     unrecorded: dict[str, dict[str, Booked]] = {}
     lacking: Counter[str] = Counter()
-    for key in source.names(f"private/{source.agreement.name}/runs/"):
-        parts = key.split("/")
-        if len(parts) != 7 or parts[4] != "books" or parts[5] not in BOOKS:
+    for key, run, (book, name) in objects_of(source, BOOKING):
+        if book not in BOOKS:
             continue
         seen.add(key)
-        run, book = parts[3], parts[5]
         with audit.at(BOOKINGS, key):
             kept = read_document(source, key)
             subject = f"{kept['peer']}/{kept['address']}"
             entry = recorded[book].get(key)
-            if booking_name(subject) != parts[6]:
+            if booking_name(subject) != name:
                 raise Differs("It is another one.")
             booked = Booked(kept["sha256"], kept["size"], kept["rows"], ",".join(kept["kinds"]))
             if entry is not None and entry != booked:
@@ -58,7 +57,7 @@ def check_bookings(audit: Audit, source: StoreSource, record: Record) -> dict[st
 
 
 def _by_key(source: StoreSource, record: Record, book: str) -> dict[str, Booked]:
-    return {run_key(source, run, f"books/{book}/{booking_name(name)}"): one for run, name, one in record.booked(book)}
+    return {run_key(source, run, BOOKING.of(book, booking_name(name))): one for run, name, one in record.booked(book)}
 
 
 def check_artifacts(audit: Audit, source: StoreSource, record: Record, unrecorded: dict[str, dict[str, Booked]]) -> None:
@@ -77,7 +76,7 @@ def check_artifacts(audit: Audit, source: StoreSource, record: Record, unrecorde
         with audit.at(ARTIFACTS, f"{address}/head"):
             audit.count(ARTIFACTS, "artifacts")
             _check_artifact(audit, source, address, booked)
-    settled = set(runs_with(source, "settled"))
+    settled = set(runs_with(source, SETTLED))
     for run, key in lying.rest():
         if run in settled or run not in record.names:  # elsewhere a sending may be under way
             audit.find(ARTIFACTS, key, NeverBooked())

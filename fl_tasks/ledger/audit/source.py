@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from tombolo.agreements.agreement import Agreement
 from tombolo.agreements.settings import PartySettings
 from tombolo.fl_tasks.ledger.audit.findings import Audit, Missing, Unreadable
+from tombolo.fl_tasks.runtime.state import Item
 from tombolo.storage.canonical import parse
 from tombolo.storage.errors import CodedError
 from tombolo.storage.identity import PartyKeys, VerifyKey
@@ -94,9 +95,18 @@ def _concerns(settings: PartySettings, folder: Path) -> bool:
     return any(settings.party in link.members for link in chain)
 
 
-def run_key(source: Source, run: str, name: str) -> str:
-    """Key of an object in a run's private area."""
-    return f"private/{source.agreement.name}/runs/{run}/{name}"
+def run_key(source: Source, run: str, item: Item[Any]) -> str:
+    """Key of an object of a run."""
+    return f"private/{source.agreement.name}/runs/{run}/{item.name}"
+
+
+def objects_of(source: Source, item: Item[Any]) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """Key, run and fields of every object of a family, of all runs."""
+    head = f"private/{source.agreement.name}/"
+    for key in source.names(f"{head}runs/"):
+        match = re.fullmatch(item.pattern(), key.removeprefix(head))
+        if match:
+            yield key, key.split("/")[3], match.groups()
 
 
 def read_document(source: Source, key: str) -> Any:
@@ -107,10 +117,9 @@ def read_document(source: Source, key: str) -> Any:
         raise Missing() from None
 
 
-def runs_with(source: Source, name: str) -> list[str]:
-    """Runs in whose private area an object ``name`` lies."""
-    keys = source.names(f"private/{source.agreement.name}/runs/")
-    return [key.split("/")[3] for key in keys if key.split("/", 4)[4:] == [name]]
+def runs_with(source: Source, item: Item[Any]) -> list[str]:
+    """Runs that have an object."""
+    return [run for _, run, _ in objects_of(source, item)]
 
 
 def keys_over_time(agreement: Agreement, party: str) -> list[VerifyKey]:

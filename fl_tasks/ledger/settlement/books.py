@@ -6,10 +6,10 @@ import secrets
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from tombolo.fl_tasks.ledger.settlement.state import BOOK, PAIR, SALT
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.fl_tasks.runtime.waiting import PeerSilent
 from tombolo.storage.books import Books
-from tombolo.storage.canonical import canonical, parse
 from tombolo.storage.errors import CodedError
 from tombolo.storage.ledger.pairs import SALT_BYTES, Line, Matched, joint_salt, lines_with, match, summary
 
@@ -41,7 +41,7 @@ def reconcile(session: Session, books: Books, forgiving: bool) -> Reconciled:
     """
     peers = [party for party in session.roles if party != session.me]
     for peer in peers:
-        salt = session.keep(f"salt/{peer}", secrets.token_bytes(SALT_BYTES))
+        salt = session.state.keep(SALT.of(peer), secrets.token_bytes(SALT_BYTES))
         session.send("pair_salt", peer, salt=salt)
         mine = _own_book(session, books, peer)
         session.send("pair_book", peer, **{name: [getattr(line, name) for line in mine] for name in _COLUMNS})
@@ -58,29 +58,24 @@ def reconcile(session: Session, books: Books, forgiving: bool) -> Reconciled:
 
 def _compared(session: Session, books: Books, peer: str, forgiving: bool) -> tuple[bytes, Matched] | None:
     """The joint salt and the comparison with one peer's book; None where the peer was given up, now or before."""
-    silent = canonical(_SILENT)
-    if session.area.get(f"pair/{peer}") == silent:
+    if session.state.get(PAIR.of(peer)) == _SILENT:
         return None
     try:
         theirs, lines = _salt(session, peer), _book(session, peer)
     except PeerSilent:
         if not forgiving:
             raise
-        session.keep(f"pair/{peer}", silent)
+        session.state.keep(PAIR.of(peer), _SILENT)
         return None
-    salt = joint_salt([session.keep(f"salt/{peer}", b""), theirs])
+    salt = joint_salt([session.state[SALT.of(peer)], theirs])
     found = match(_own_book(session, books, peer), lines)
-    kept = session.keep(f"pair/{peer}", canonical({"salt": salt.hex(), "unmatched": _odd(found)}))
-    return None if kept == silent else (salt, found)
+    kept = session.state.keep(PAIR.of(peer), {"salt": salt.hex(), "unmatched": _odd(found)})
+    return None if kept == _SILENT else (salt, found)
 
 
 def _own_book(session: Session, books: Books, peer: str) -> list[Line]:
     """What this party booked, kept at first sight: what a peer compares must stay what we compare, whatever is booked later."""
-    stored = session.area.get(f"book/{peer}")
-    if stored is None:
-        lines = lines_with(books, session.me, peer, f"{session.stage}.")
-        stored = session.keep(f"book/{peer}", canonical([asdict(line) for line in lines]))
-    return [Line(**one) for one in parse(stored, _LARGEST)]
+    return session.state.once(BOOK.of(peer), lambda: lines_with(books, session.me, peer, f"{session.stage}."))
 
 
 def _salt(session: Session, peer: str) -> bytes:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from tombolo.fl_tasks.ledger.settlement.state import ATTESTATION, EVIDENCE
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.fl_tasks.runtime.waiting import PeerSilent
 from tombolo.storage.canonical import canonical, digest, parse
@@ -90,7 +91,7 @@ def agree_on_place(session: Session, own: Callable[[], Place]) -> Place:
 def attestation(session: Session, seat: Seat, said: Mapping[str, Any]) -> Signed:
     """This party's signed statement about the run, made once."""
     fresh = Signed.make(session.me, said, seat.signing, DOMAIN)
-    return Signed.from_json(parse(session.keep("attestation", canonical(fresh.to_json())), _LARGEST))
+    return session.state.keep(ATTESTATION, fresh)
 
 
 class Assembly:
@@ -254,6 +255,6 @@ class Assembly:
         proofs = {party: both for party, both in faces.items() if len(both) > 1}
         proofs |= {party: list(both) for party, both in self._ballot.evidence.items()}
         for party, both in proofs.items():
-            self._session.keep(f"evidence/{party}", canonical([one.to_json() for one in both]))
+            self._session.state.keep(EVIDENCE.of(party), [one.to_json() for one in both])
             if not forgiving(self._seat.members):
                 raise TwoFaced(party=party)

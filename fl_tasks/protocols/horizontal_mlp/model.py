@@ -58,7 +58,7 @@ class NetworkPart(ModelPart):
 
 def _document(session: Session, encoder: Encoder, state: State) -> dict[str, Any]:
     """The whole network, the same at every client."""
-    network, found = session.terms.task.section(NetworkTerms), statistics_of(session.area)
+    network, found = session.terms.task.section(NetworkTerms), statistics_of(session.state)
     training = Training.of(network, session.parameters(Averaged), len(encoder.names))
     layers = layers_document(training.net, np.asarray(state["w"]))
     label = {"label_mean": found.label_mean, "label_scale": found.label_scale}

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from tombolo.fl_tasks.learning.horizontal import newton
 from tombolo.fl_tasks.learning.horizontal.columns import Floats, ForeignStatistics, Rows, encoder
 from tombolo.fl_tasks.learning.horizontal.secagg import MESSAGES as SUMS
+from tombolo.fl_tasks.learning.horizontal.state import PRESENT
 from tombolo.fl_tasks.learning.horizontal.statistics import aggregate_statistics, client_statistics, enough_rows
 from tombolo.fl_tasks.learning.horizontal.sums import Attendance, contribute_values, sum_values
 from tombolo.fl_tasks.learning.nets.optimisers import Adam
@@ -25,10 +26,10 @@ from tombolo.fl_tasks.learning.nets.training import Sample, Training
 from tombolo.fl_tasks.learning.parameters import Averaged
 from tombolo.fl_tasks.learning.terms import NetworkTerms, PrivacyTerms
 from tombolo.fl_tasks.protocols.horizontal_mlp.privacy import Noise
+from tombolo.fl_tasks.protocols.horizontal_mlp.state import NOISY
 from tombolo.fl_tasks.runtime.checkpoints import State
 from tombolo.fl_tasks.runtime.programs import Programs
 from tombolo.fl_tasks.runtime.session import Session
-from tombolo.storage.canonical import canonical
 from tombolo.storage.errors import CodedError
 from tombolo.storage.roles import AGGREGATOR, CLIENT
 from tombolo.storage.schema import Disclosed, Message, MessageSet
@@ -164,7 +165,7 @@ def aggregator(session: Session) -> State:
         loss = state["loss"][-1] if state["loss"] else None
         session.report(round=session.round, loss=loss, clients=len(attendance.expected))
     if session.finished:
-        session.run_area.keep("present", canonical(attendance.expected))
+        session.state.keep(PRESENT, attendance.expected)
     return state
 
 
@@ -232,9 +233,8 @@ def _noisy(session: Session, plan: Plan, sums: Floats) -> Floats:
     """The sums with noise, drawn once and kept before anybody hears of it, so that a replay adds the same."""
     if plan.noise is None:
         return sums
-    name = f"noisy/{session.round:06d}"
-    kept = session.area.get(name) or session.keep(name, plan.noise.noisy(sums[plan.head :]).tobytes())
-    return np.concatenate([sums[: plan.head], np.frombuffer(kept)])
+    noise, tail = plan.noise, sums[plan.head :]
+    return np.concatenate([sums[: plan.head], session.state.once(NOISY.of(session.round), lambda: noise.noisy(tail))])
 
 
 PROGRAMS = Programs(MESSAGES, {CLIENT: client}, {AGGREGATOR: aggregator})

@@ -58,5 +58,6 @@ PROTOCOL = Protocol(
     model="tombolo.fl_tasks.protocols.horizontal_mlp.model:MODEL",
     reference="tombolo.fl_tasks.protocols.horizontal_mlp.reference:REFERENCE",
     cost="tombolo.fl_tasks.protocols.horizontal_mlp.privacy:spent",
+    state="tombolo.fl_tasks.protocols.horizontal_mlp.state:ITEMS",
     page="protocols/horizontal-mlp.md",
 )

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tombolo.fl_tasks.learning.horizontal.columns import Floats, ForeignSums
+from tombolo.fl_tasks.learning.horizontal.state import PRESENT
 from tombolo.fl_tasks.learning.horizontal.sums import Attendance, sum_integers, sum_values
 from tombolo.fl_tasks.learning.trees.boosting import Plan, plan_of
 from tombolo.fl_tasks.learning.trees.growing import gain_of, heavy, leaf_value
@@ -26,7 +27,6 @@ from tombolo.fl_tasks.protocols.horizontal_trees.shape import LEFT, NEITHER, RIG
 from tombolo.fl_tasks.protocols.horizontal_trees.start import aggregate_start
 from tombolo.fl_tasks.runtime.checkpoints import State
 from tombolo.fl_tasks.runtime.session import Session
-from tombolo.storage.canonical import canonical
 
 _FLAT = 1e-12
 
@@ -55,7 +55,7 @@ def aggregator(session: Session) -> State:
         state = session.checkpoint(found)
         session.report(round=session.round, loss=state["loss"][-1], clients=len(attendance.expected))
     if session.finished:
-        session.run_area.keep("present", canonical(attendance.expected))
+        session.state.keep(PRESENT, attendance.expected)
     return state
 
 

@@ -11,6 +11,7 @@ from tombolo.fl_tasks.learning.parameters import Boosted
 from tombolo.fl_tasks.learning.trees.bins import Binner
 from tombolo.fl_tasks.learning.trees.part import EVERYBODY, TreePart
 from tombolo.fl_tasks.learning.trees.records import kept
+from tombolo.fl_tasks.learning.trees.state import RECORDS, TREES
 from tombolo.fl_tasks.models.family import Floats, HorizontalModel
 from tombolo.fl_tasks.protocols.horizontal_trees.start import binner_of
 from tombolo.fl_tasks.runtime.checkpoints import State
@@ -22,8 +23,8 @@ def _document(session: Session, binner: Binner, state: State) -> dict[str, Any]:
     """The rounds that the model keeps."""
     rounds = int(state["kept"])
     return {
-        "records": kept(session, "records", rounds),
-        "trees": kept(session, "trees", rounds),
+        "records": kept(session, RECORDS, rounds),
+        "trees": kept(session, TREES, rounds),
         "depth": session.parameters(Boosted).depth,
         "rounds": rounds,
         "base": [float(one) for one in state["base"]],
@@ -42,7 +43,7 @@ def _totals(session: Session, part: TreePart, table: pa.Table, recipients: Itera
 
 
 def _common(session: Session) -> Binner:
-    return binner_of(session.area)
+    return binner_of(session.state)
 
 
 MODEL = HorizontalModel(TreePart, Binner.from_document, _document, _totals, MessageSet("none"), common=_common, score=_score)

@@ -56,5 +56,6 @@ PROTOCOL = Protocol(
     form="A sum of trees over binned columns",
     model="tombolo.fl_tasks.protocols.horizontal_trees.model:MODEL",
     reference="tombolo.fl_tasks.learning.trees.reference:HORIZONTAL",
+    state="tombolo.fl_tasks.protocols.horizontal_trees.state:ITEMS",
     page="protocols/horizontal-trees.md",
 )

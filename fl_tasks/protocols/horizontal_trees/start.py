@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -25,10 +26,10 @@ from tombolo.fl_tasks.learning.trees.boosting import Plan
 from tombolo.fl_tasks.learning.trees.tree import Bools
 from tombolo.fl_tasks.learning.vertical.block import BadLabel
 from tombolo.fl_tasks.protocols.horizontal_trees.messages import Start, units
+from tombolo.fl_tasks.protocols.horizontal_trees.state import START, VALIDATION
 from tombolo.fl_tasks.runtime.session import Session
+from tombolo.fl_tasks.runtime.state import RunState
 from tombolo.fl_tasks.tables.encoding import NoColumns
-from tombolo.storage.canonical import canonical, parse
-from tombolo.storage.private import PrivateArea
 
 _LARGEST = 1 << 26
 
@@ -40,9 +41,9 @@ def client_start(session: Session, rows: Rows, plan: Plan) -> tuple[Start, Bools
     classes = _classes(plan)
     if not np.isfinite(rows.labels).all() or (classes and not np.isin(rows.labels, np.arange(classes)).all()):
         raise BadLabel(party=session.me)
-    seed = session.keep("validation", session.prf("validation").derive("rows"))
+    seed = session.state.keep(VALIDATION, session.prf("validation").derive("rows"))
     learning = plan.learning_rows(len(rows.labels), Prf(seed))
-    stored = session.area.get("start")
+    stored = session.state.get(START)
     if stored is None:
         session.enter(0)
         session.within(5)
@@ -61,7 +62,7 @@ def aggregate_start(session: Session, attendance: Attendance, plan: Plan) -> Sta
     """The aggregator's part. Raises what sums raise."""
     found = aggregate_statistics(session, attendance)
     enough_rows(session, found, per_column=0)
-    stored, classes = session.area.get("start"), _classes(plan)
+    stored, classes = session.state.get(START), _classes(plan)
     if stored is None:
         session.enter(0)
         session.within(5)
@@ -72,19 +73,19 @@ def aggregate_start(session: Session, attendance: Attendance, plan: Plan) -> Sta
                 raise ForeignSums("Of classes.", party=session.me)
             base = plan.objective.base(np.arange(classes, dtype=np.float64), counts, plan.outputs)
         bins, least = session.parameters(Boosted).bins, session.terms.limits.minimum_bin_rows
-        cuts = [one.cuts(bins, least) for one in histograms_of(session.area)]
+        cuts = [one.cuts(bins, least) for one in histograms_of(session.state)]
         session.send("statistic", value=packed([base, *cuts]))
         session.within(None)
         stored = _keep(session, binner(session, found, [np.array(one) for one in cuts]), base)
     return _start(stored, plan, found)
 
 
-def binner_of(area: PrivateArea) -> Binner:
-    """The common bins that a training stage's area keeps. Raises :class:`ForeignStatistics` where nothing is kept."""
-    stored = area.get("start")
+def binner_of(training: RunState) -> Binner:
+    """The common bins that a training stage keeps. Raises :class:`ForeignStatistics` where nothing is kept."""
+    stored = training.get(START)
     if stored is None:
         raise ForeignStatistics("There are no bins.")
-    return Binner.from_document(parse(stored, _LARGEST)["binner"])
+    return Binner.from_document(stored["binner"])
 
 
 def binner(session: Session, found: Statistics, cuts: Sequence[Floats]) -> Binner:
@@ -93,7 +94,7 @@ def binner(session: Session, found: Statistics, cuts: Sequence[Floats]) -> Binne
     terms, least = session.terms, session.terms.limits.minimum_bin_rows
     by_column = dict(zip(numbers(terms), cuts, strict=True))
     assert terms.task.horizontal_terms is not None
-    features, quartiles = terms.task.horizontal_terms.features, quartiles_of(session.area)
+    features, quartiles = terms.task.horizontal_terms.features, quartiles_of(session.state)
     kept: list[tuple[str, tuple[float, ...], int, bool]] = []
     for at, (name, level) in enumerate(expanded(terms)):
         if level:
@@ -120,10 +121,9 @@ def _classes(plan: Plan) -> int:
     return 0 if plan.objective.name == "squared" else max(2, plan.outputs)
 
 
-def _keep(session: Session, found: Binner, base: Floats) -> bytes:
-    return session.keep("start", canonical({"binner": found.to_document(), "base": base.tolist()}))
+def _keep(session: Session, found: Binner, base: Floats) -> dict[str, Any]:
+    return session.state.keep(START, {"binner": found.to_document(), "base": base.tolist()})
 
 
-def _start(stored: bytes, plan: Plan, found: Statistics) -> Start:
-    document = parse(stored, _LARGEST)
-    return Start(Binner.from_document(document["binner"]), np.array(document["base"]), units(plan, found.label_scale))
+def _start(stored: dict[str, Any], plan: Plan, found: Statistics) -> Start:
+    return Start(Binner.from_document(stored["binner"]), np.array(stored["base"]), units(plan, found.label_scale))

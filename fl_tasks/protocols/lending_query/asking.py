@@ -16,6 +16,7 @@ from tombolo.fl_tasks.protocols.lending_query.errors import BadQuestions, NoInde
 from tombolo.fl_tasks.protocols.lending_query.keys import Keeping
 from tombolo.fl_tasks.protocols.lending_query.messages import QUERY
 from tombolo.fl_tasks.protocols.lending_query.questions import CONSENT, Questions, answers_of, keep_answers
+from tombolo.fl_tasks.protocols.lending_query.state import ANSWERS, HANDLE
 from tombolo.fl_tasks.protocols.lending_query.terms import QueryTerms
 from tombolo.fl_tasks.runtime.context import PartyContext
 from tombolo.fl_tasks.runtime.record import enter
@@ -46,7 +47,7 @@ def _sealed(context: PartyContext, table: pa.Table) -> str:
     if query is None or context.role != GUEST:
         raise BadQuestions("Only the guest of a lending agreement asks.", party=context.me)
     questions = Questions.of(table, context.terms.alignment, id_columns(context), query.batch)
-    return questions.seal(context.private.area("questions"))
+    return questions.seal(context.state())
 
 
 def propose_query(context: PartyContext, run: str, handle: str, epoch: str | None = None, as_of: str | None = None) -> Invitation:
@@ -54,11 +55,11 @@ def propose_query(context: PartyContext, run: str, handle: str, epoch: str | Non
 
     Raises BadQuestions or NoIndex.
     """
-    Questions.load(context.private.area("questions"), handle)
-    epochs = Keeping(context.private.area("history")).epochs()
+    Questions.load(context.state(), handle)
+    epochs = Keeping(context.state()).epochs()
     if epoch is None and not epochs:
         raise NoIndex(party=context.me)
-    context.run_area(run).keep("questions", handle.encode())
+    context.state(run).keep(HANDLE, handle)
     return invite(context, run, "query", as_of=as_of, model=epoch or epochs[-1].run)
 
 
@@ -86,23 +87,23 @@ def query(context: PartyContext, run: str, wait: Wait, progress: Progress = log_
             asked = _ask(context, session, epoch, now)
         else:
             asked = protocol.lender(session, epoch, now)
-    guards.forget(Keeping(context.private.area("history")), terms, now)
+    guards.forget(Keeping(context.state()), terms, now)
     enter(context, run, "query", epoch, questions=asked)
     return {"epoch": epoch, "questions": asked}
 
 
 def _ask(context: PartyContext, session: Session, epoch: str, now: datetime) -> int:
-    terms, area = context.terms.task.optional(QueryTerms), context.private.area("answers")
-    chosen = context.run_area(session.run).get("questions")
+    terms, state = context.terms.task.optional(QueryTerms), context.state(session.run)
+    chosen = state.get(HANDLE)
     if chosen is None or terms is None:
         raise BadQuestions(f"Run {session.run} has none.", party=context.me)
-    questions = Questions.load(context.private.area("questions"), chosen.decode())
-    if area.get(session.run) is None:
+    questions = Questions.load(state, chosen)
+    if ANSWERS.of(session.run) not in state:
         found = protocol.asker(session, epoch, questions.ids, questions.commitments)
-        keep_answers(area, session.run, questions, found, terms, now.isoformat())
+        keep_answers(state, session.run, questions, found, terms, now.isoformat())
     return len(questions.ids)
 
 
 def answers(context: PartyContext, run: str) -> list[dict[str, Any]]:
     """The asker's answers of a run. Raises BadQuestions."""
-    return answers_of(context.private.area("answers"), run)
+    return answers_of(context.state(), run)

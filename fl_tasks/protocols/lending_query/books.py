@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from tombolo.fl_tasks.protocols.lending_query.errors import (
     AskerQuotaSpent,
@@ -17,6 +18,8 @@ from tombolo.fl_tasks.protocols.lending_query.errors import (
     PersonQuotaSpent,
 )
 from tombolo.fl_tasks.protocols.lending_query.keys import Keeping
+from tombolo.fl_tasks.protocols.lending_query.state import ENTRIES, REFUSED
+from tombolo.fl_tasks.runtime.state import Item
 from tombolo.storage.canonical import canonical, parse
 from tombolo.storage.errors import CodedError
 
@@ -52,11 +55,11 @@ class Book:
 
     def __init__(self, keeping: Keeping, series: str, epoch: str) -> None:
         self.series, self.epoch = series, epoch
-        self._area = keeping.area.area("asked", series, epoch)
+        self._state, self._entries, self._refused = keeping.state, ENTRIES.of(series, epoch), REFUSED.of(series, epoch)
 
     def entries(self) -> list[Asked]:
         """All batches that were not refused."""
-        return [one for one in self._all() if self._area.get(f"refused/{one.run}") is None]
+        return [one for one in self._all() if self._refused.of(one.run) not in self._state]
 
     def enter(self, asked: Asked, asker: str) -> list[Asked]:
         """Enter a batch, once however often it comes; returns what was entered before it and not refused.
@@ -68,34 +71,35 @@ class Book:
             at = next((at for at, one in enumerate(there) if one.run == asked.run), None)
             if at is not None:
                 break
-            self._area.keep(f"entries/{len(there):08d}", asked.to_bytes())
+            self._state.keep(self._entries.of(len(there)), asked.to_bytes())
         if there[at].digests != asked.digests:
             raise BadTicket("Its run has asked something else before.", party=asker)
-        verdict = self._area.get(f"refused/{asked.run}")
+        verdict = self._state.get(self._refused.of(asked.run))
         if verdict is not None:
-            raise _REFUSALS[verdict.decode()](party=asker)
-        return [one for one in there[:at] if self._area.get(f"refused/{one.run}") is None]
+            raise _REFUSALS[verdict](party=asker)
+        return [one for one in there[:at] if self._refused.of(one.run) not in self._state]
 
     def copy(self, asked: Asked) -> None:
         """Take over what was decided elsewhere."""
         if all(one.run != asked.run for one in self._all()):
-            self._area.keep(f"entries/{len(self._all()):08d}", asked.to_bytes())
+            self._state.keep(self._entries.of(len(self._all())), asked.to_bytes())
 
     def refuse(self, run: str, error: CodedError) -> CodedError:
         """Note that a batch was refused, so that it is not counted; returns the error."""
-        self._area.keep(f"refused/{run}", error.code.encode())
+        self._state.keep(self._refused.of(run), error.code)
         return error
 
     def delete(self) -> None:
-        for name in self._area.names():
-            self._area.delete(name)
+        families: tuple[Item[Any], ...] = (self._entries, self._refused)
+        for one in [one for family in families for one in self._state.all(family)]:
+            self._state.delete(one)
 
     def _all(self) -> list[Asked]:
-        return [Asked.from_bytes(self._area.get(name) or b"{}") for name in self._area.names("entries/")]
+        return [Asked.from_bytes(self._state[one]) for one in self._state.all(self._entries)]
 
 
 def books(keeping: Keeping, series: str | None = None) -> Iterator[Book]:
     """All books, or those of one series."""
-    found = {tuple(name.split("/")[:2]) for name in keeping.area.area("asked").names("" if series is None else f"{series}/")}
-    for of, epoch in sorted(found):
+    families: list[Item[Any]] = [one if series is None else one.of(series) for one in (ENTRIES, REFUSED)]
+    for of, epoch in sorted({one.key[:2] for family in families for one in keeping.state.all(family)}):
         yield Book(keeping, of, epoch)

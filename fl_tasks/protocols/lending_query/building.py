@@ -24,7 +24,7 @@ from tombolo.storage.roles import GUEST, HOST
 
 def propose_index(context: PartyContext, run: str, update: bool = False, as_of: str | None = None) -> Invitation:
     """Invite to building an index with new keys or, with ``update``, to bringing the latest up to date where there is one."""
-    epochs = Keeping(context.private.area("history")).epochs()
+    epochs = Keeping(context.state()).epochs()
     return invite(context, run, "index", as_of=as_of, model=epochs[-1].run if epochs and update else None)
 
 
@@ -39,7 +39,7 @@ def index(context: PartyContext, run: str, wait: Wait, progress: Progress = log_
     Returns ``{"epoch", "series", "lenders", "base"}``. Raises BadCustomers, NoIndex, BadDeposit and what waiting raises.
     """
     invited = context.manifest(run).invitation
-    keeping = Keeping(context.private.area("history"))
+    keeping = Keeping(context.state())
     built = next((one for one in keeping.epochs() if one.run == run), None)
     if built is None:
         with context.session(run, INDEX, "index", wait, progress) as session:

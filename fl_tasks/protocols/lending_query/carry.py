@@ -16,8 +16,8 @@ from tombolo.fl_tasks.protocols.lending_query.deposits import Deposits
 from tombolo.fl_tasks.protocols.lending_query.errors import BadDeposit, CoolingDown
 from tombolo.fl_tasks.protocols.lending_query.guards import GRACE, cooling
 from tombolo.fl_tasks.protocols.lending_query.keys import Keeping, terms_of
+from tombolo.fl_tasks.protocols.lending_query.state import COOLING
 from tombolo.fl_tasks.runtime.session import Session
-from tombolo.storage.canonical import canonical, parse
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def begin(session: Session, keeping: Keeping, now: datetime) -> Cooling:
     epochs, query = keeping.epochs(), terms_of(session)
     old = epochs[-1].series if epochs else ""
     found = [[epoch, one.to_bytes().hex()] for epoch, one in _asked(keeping, old) if cooling(one, query, now)]
-    kept = parse(session.keep("cooling", canonical(found)), 1 << 30)
+    kept = session.state.keep(COOLING, found)
     batches = [(epoch, Asked.from_bytes(bytes.fromhex(one))) for epoch, one in kept]
     people = sorted({person for _, one in batches for person in one.digests})
     if people and not set(Deposits(keeping, old).parties()) <= set(session.hosts):

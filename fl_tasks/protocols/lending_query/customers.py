@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from tombolo.fl_tasks.protocols.lending_query.errors import BadCustomers
 from tombolo.fl_tasks.protocols.lending_query.keys import Keeping
+from tombolo.fl_tasks.protocols.lending_query.state import CUSTOMERS
 from tombolo.fl_tasks.protocols.lending_query.terms import QueryTerms
 from tombolo.fl_tasks.runtime.context import PartyContext
 from tombolo.fl_tasks.tables.prepared import Prepared
@@ -70,22 +71,21 @@ class Remembered:
     """What a lender deposited for each customer, over an index and those that it brings up to date."""
 
     def __init__(self, keeping: Keeping) -> None:
-        self._keeping = keeping
+        self._keeping, self._state = keeping, keeping.state
 
     def load(self, run: str | None) -> dict[bytes, tuple[bytes, int]]:
         """Point and value by name."""
         found: dict[bytes, tuple[bytes, int]] = {}
         for epoch in reversed(list(self._keeping.layers(run))):
-            area = self._keeping.area.area("customers", epoch.run)
-            for part in area.names("part-"):
-                table = pq.read_table(pa.BufferReader(area.get(part) or b""))
+            for part in self._state.all(CUSTOMERS.of(epoch.run)):
+                table = pq.read_table(pa.BufferReader(self._state[part]))
                 columns = (table.column(name).to_pylist() for name in ("name", "point", "value"))
                 found.update({name: (point, value) for name, point, value in zip(*columns, strict=True)})
         return found
 
     def store(self, run: str, changed: Mapping[bytes, tuple[bytes, int]]) -> None:
         """Keep what an index adds and changes; what is kept already stands."""
-        area, names = self._keeping.area.area("customers", run), sorted(changed)
+        names = sorted(changed)
         for index, start in enumerate(range(0, len(names), _ROWS)):
             some = names[start : start + _ROWS]
             table = pa.table(
@@ -97,7 +97,7 @@ class Remembered:
             )
             sink = io.BytesIO()
             pq.write_table(table, sink)
-            area.keep(f"part-{index:06d}", sink.getvalue())
+            self._state.keep(CUSTOMERS.of(run, index), sink.getvalue())
 
 
 def check_table(context: PartyContext, prepared: Prepared) -> None:

@@ -14,6 +14,7 @@ from tombolo.fl_tasks.crypto import ristretto
 from tombolo.fl_tasks.crypto.paillier import PublicKey
 from tombolo.fl_tasks.crypto.vector import CipherVector
 from tombolo.fl_tasks.protocols.lending_query.keys import Keeping
+from tombolo.fl_tasks.protocols.lending_query.state import DEPOSITS
 
 TOKEN_BYTES = 32
 _PER_BUCKET = 4096
@@ -28,7 +29,7 @@ class Deposits:
     """All lenders' deposits of one index, without what it brings up to date."""
 
     def __init__(self, keeping: Keeping, run: str) -> None:
-        self._area = keeping.area.area("deposits", run)
+        self._state, self._buckets = keeping.state, DEPOSITS.of(run)
 
     def store(self, party: str, points: bytes, values: CipherVector) -> None:
         """Keep one lender's deposit by token; what is kept already stands."""
@@ -45,15 +46,11 @@ class Deposits:
                 )
                 sink = io.BytesIO()
                 pq.write_table(table, sink, compression="none")
-                self._area.keep(f"{party}/{bits:02d}/{bucket:06x}", sink.getvalue())
+                self._state.keep(self._buckets.of(party, bits, bucket), sink.getvalue())
 
     def parties(self) -> dict[str, int]:
         """Who deposited, with the bits of a token that name its bucket."""
-        found = {}
-        for name in self._area.names():
-            party, bits, _ = name.split("/")
-            found[party] = int(bits)
-        return found
+        return {one.key[1]: int(one.key[2]) for one in self._state.all(self._buckets)}
 
     def find(self, tokens: list[bytes], key: PublicKey) -> Iterator[tuple[int, str, CipherVector]]:
         """Every match: which token, whose deposit, and the ciphertext."""
@@ -62,7 +59,7 @@ class Deposits:
             for at, one in enumerate(tokens):
                 wanted.setdefault(_bucket(one, bits), []).append(at)
             for bucket, places in wanted.items():
-                stored = self._area.get(f"{party}/{bits:02d}/{bucket:06x}")
+                stored = self._state.get(self._buckets.of(party, bits, bucket))
                 if stored is None:
                     continue
                 table = pq.read_table(pa.BufferReader(stored))

@@ -1,6 +1,6 @@
 """What a party of the lending query keeps beyond a run: its exponents, the decryptor's key, and which indexes there are.
 
-All of it lies in the private area ``history/lending``. A *series* is an index and those that bring it up to date: they share
+A *series* is an index and those that bring it up to date: they share
 exponents, so that unchanged customers need not pass the ring again. The name of an index is that of the run that built it.
 """
 
@@ -9,15 +9,16 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from tombolo.fl_tasks.crypto import ristretto
 from tombolo.fl_tasks.crypto.paillier import MIN_BITS, PrivateKey, PublicKey, generate
 from tombolo.fl_tasks.crypto.prf import Prf
 from tombolo.fl_tasks.protocols.lending_query.errors import NoIndex
+from tombolo.fl_tasks.protocols.lending_query.state import CUSTOMERS, DEPOSITS, EPOCHS, EXPONENTS, INDEXED, PAILLIER, PUBLIC
 from tombolo.fl_tasks.protocols.lending_query.terms import QueryTerms
 from tombolo.fl_tasks.runtime.session import Session
-from tombolo.storage.canonical import canonical, parse
-from tombolo.storage.private import PrivateArea
+from tombolo.fl_tasks.runtime.state import Item, RunState
 
 
 @dataclass(frozen=True)
@@ -34,38 +35,36 @@ class Epoch:
 class Keeping:
     """A party's lasting memory of the lending query; keys of fewer bits than ``shortest_key`` are refused."""
 
-    def __init__(self, history: PrivateArea, shortest_key: int = MIN_BITS) -> None:
-        self.area, self._shortest = history.area("lending"), shortest_key
+    def __init__(self, state: RunState, shortest_key: int = MIN_BITS) -> None:
+        self.state, self._shortest = state, shortest_key
 
     @classmethod
     def of(cls, session: Session) -> Keeping:
-        return cls(session.history, session.shortest_key)
+        """As a session's party keeps it."""
+        return cls(session.state, session.shortest_key)
 
     # -- exponents and keys ---------------------------------------------------------------------------------------------------
 
     def exponent(self, series: str) -> bytes:
         """This party's secret exponent of a series, drawn at first use."""
-        return self.area.keep(f"exponents/{series}", _fresh_scalar())
+        return self.state.keep(EXPONENTS.of(series), _fresh_scalar())
 
     def earlier_exponent(self, series: str) -> bytes | None:
         """The same, where it has been drawn."""
-        return self.area.get(f"exponents/{series}")
+        return self.state.get(EXPONENTS.of(series))
 
     def private_key(self, series: str, bits: int) -> PrivateKey:
         """The decryptor's key pair of a series, made at first use."""
-        stored = self.area.get(f"paillier/{series}")
-        if stored is None:
-            stored = self.area.keep(f"paillier/{series}", generate(bits, self._shortest).to_bytes())
-        return PrivateKey.from_bytes(stored, self._shortest)
+        return self.state.once(PAILLIER.of(series), lambda: generate(bits, self._shortest))
 
     def keep_public(self, series: str, key: PublicKey) -> None:
-        self.area.keep(f"public/{series}", key.to_bytes())
+        self.state.keep(PUBLIC.of(series), key)
 
     def public_key(self, series: str) -> PublicKey:
-        stored = self.area.get(f"public/{series}")
-        if stored is None:
+        key = self.state.get(PUBLIC.of(series))
+        if key is None:
             raise NoIndex(f"Series {series}.")
-        return PublicKey.from_bytes(stored, self._shortest)
+        return key
 
     # -- indexes --------------------------------------------------------------------------------------------------------------
 
@@ -75,18 +74,18 @@ class Keeping:
 
     def finished(self, epoch: Epoch) -> Epoch:
         """Remember an index that is complete; returns what is remembered."""
-        return Epoch(**parse(self.area.keep(f"epochs/{epoch.run}", canonical(vars(epoch)))))
+        return Epoch(**self.state.keep(EPOCHS.of(epoch.run), vars(epoch)))
 
     def epoch(self, run: str) -> Epoch:
         """A finished index. Raises :class:`NoIndex`."""
-        stored = self.area.get(f"epochs/{run}")
-        if stored is None:
+        found = self.state.get(EPOCHS.of(run))
+        if found is None:
             raise NoIndex(f"Index {run}.")
-        return Epoch(**parse(stored))
+        return Epoch(**found)
 
     def epochs(self) -> list[Epoch]:
         """All finished indexes, oldest first."""
-        found = [self.epoch(name.removeprefix("epochs/")) for name in self.area.names("epochs/")]
+        found = [Epoch(**self.state[one]) for one in self.state.all(EPOCHS)]
         return sorted(found, key=lambda one: one.at)
 
     def layers(self, run: str | None) -> Iterator[Epoch]:
@@ -98,15 +97,12 @@ class Keeping:
 
     def succeed(self, series: str) -> None:
         """Delete what opens or matches the indexes of all series but this one; their books stay."""
-        for kind in ("exponents", "paillier", "public", "zeros"):
-            for name in self.area.area(kind).names():
-                if name.split("/")[0] != series:
-                    self.area.area(kind).delete(name)
         mine = {epoch.run for epoch in self.epochs() if epoch.series == series}
-        for kind in ("deposits", "customers"):
-            for name in self.area.area(kind).names():
-                if name.split("/")[0] not in mine:
-                    self.area.area(kind).delete(name)
+        families: dict[Item[Any], set[str]] = {DEPOSITS: mine, CUSTOMERS: mine} | {one: {series} for one in INDEXED}
+        for family, kept in families.items():
+            for one in self.state.all(family):
+                if one.key[0] not in kept:
+                    self.state.delete(one)
 
 
 def terms_of(session: Session) -> QueryTerms:

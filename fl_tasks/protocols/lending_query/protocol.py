@@ -30,6 +30,7 @@ PROTOCOL = Protocol(
     labelled=False,
     engines={None: Engine("tombolo.fl_tasks.protocols.lending_query.messages:PROGRAMS", Encrypted, frozenset())},
     check=_check,
+    state="tombolo.fl_tasks.protocols.lending_query.state:ITEMS",
     page="protocols/lending.md",
     table_check="tombolo.fl_tasks.protocols.lending_query.customers:check_table",
     stages={

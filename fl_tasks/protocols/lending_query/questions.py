@@ -17,13 +17,12 @@ import pyarrow as pa
 from tombolo.agreements.terms import AlignmentTerms
 from tombolo.fl_tasks.protocols.lending_query.errors import BadQuestions
 from tombolo.fl_tasks.protocols.lending_query.query import Answer
+from tombolo.fl_tasks.protocols.lending_query.state import ANSWERS, QUESTIONS
 from tombolo.fl_tasks.protocols.lending_query.terms import QueryTerms
+from tombolo.fl_tasks.runtime.state import RunState
 from tombolo.fl_tasks.tables.ids import as_text, canonical_ids
-from tombolo.storage.canonical import canonical, parse
-from tombolo.storage.private import PrivateArea
 
 CONSENT = "consent"
-_LARGEST = 1 << 26
 
 
 @dataclass(frozen=True)
@@ -53,34 +52,34 @@ class Questions:
         pairs = zip(self.openings, self.receipts, strict=True)
         return b"".join([hashlib.sha256(bytes.fromhex(opening) + receipt.encode()).digest() for opening, receipt in pairs])
 
-    def seal(self, area: PrivateArea) -> str:
+    def seal(self, state: RunState) -> str:
         """Keep the questions under a new handle, and return it."""
         handle = secrets.token_hex(8)
-        area.keep(handle, canonical({name: list(one) for name, one in vars(self).items()}))
+        state.keep(QUESTIONS.of(handle), {name: list(one) for name, one in vars(self).items()})
         return handle
 
     @classmethod
-    def load(cls, area: PrivateArea, handle: str) -> Questions:
+    def load(cls, state: RunState, handle: str) -> Questions:
         """The questions of a handle. Raises :class:`BadQuestions`."""
-        stored = area.get(handle) if handle.isalnum() else None
-        if stored is None:
+        found = state.get(QUESTIONS.of(handle)) if handle.isalnum() else None
+        if found is None:
             raise BadQuestions("There is no such handle.")
-        return cls(**parse(stored, _LARGEST))
+        return cls(**found)
 
 
-def keep_answers(area: PrivateArea, run: str, questions: Questions, answers: Sequence[Answer], query: QueryTerms, at: str) -> None:
+def keep_answers(state: RunState, run: str, questions: Questions, answers: Sequence[Answer], query: QueryTerms, at: str) -> None:
     """Keep the answers of a run with their questions, sealed."""
     rows = [
         {"id": shown, "loans": one.count, "exposure": one.exposure * query.unit, "band": query.band(one.count), "consent": receipt}
         for shown, one, receipt in zip(questions.shown, answers, questions.receipts, strict=True)
     ]
-    area.keep(run, canonical({"at": at, "answers": rows}))
+    state.keep(ANSWERS.of(run), {"at": at, "answers": rows})
 
 
-def answers_of(area: PrivateArea, run: str) -> list[dict[str, Any]]:
+def answers_of(state: RunState, run: str) -> list[dict[str, Any]]:
     """What came out of a run, for its asker: id, loans, exposure, band and consent of each. Raises :class:`BadQuestions`."""
-    stored = area.get(run)
-    if stored is None:
+    kept = state.get(ANSWERS.of(run))
+    if kept is None:
         raise BadQuestions(f"Run {run} has no answers here.")
-    found: list[dict[str, Any]] = parse(stored, _LARGEST)["answers"]
+    found: list[dict[str, Any]] = kept["answers"]
     return found

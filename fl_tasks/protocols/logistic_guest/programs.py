@@ -27,6 +27,7 @@ from tombolo.fl_tasks.learning.vertical.key_holder import (
     vector,
 )
 from tombolo.fl_tasks.learning.vertical.shares import total, zero_sum
+from tombolo.fl_tasks.protocols.logistic_guest.state import DIRECTIONS
 from tombolo.fl_tasks.runtime.checkpoints import State
 from tombolo.fl_tasks.runtime.programs import Programs
 from tombolo.fl_tasks.runtime.session import Session
@@ -300,8 +301,7 @@ def _sum_of_directions(session: Session, rows: int) -> Floats:
 
 def _rounds_left(session: Session, budget: int) -> int:
     """The rounds that this run may take after all earlier runs' directions. Raises :class:`DirectionsSpent` where none is left."""
-    names = session.history.names("directions/")
-    spent = sum(not name.startswith(f"directions/{session.run}/") for name in names)
+    spent = sum(one.key[0] != session.run for one in session.state.all(DIRECTIONS))
     if spent >= budget:
         raise DirectionsSpent(f"{spent} of {budget} are used.", party=session.me)
     return min(session.parameters(Regression).rounds, budget - spent)
@@ -309,7 +309,7 @@ def _rounds_left(session: Session, budget: int) -> int:
 
 def _book_direction(session: Session) -> None:
     """Count a direction before it is shown."""
-    session.history.keep(f"directions/{session.run}/{session.round:06d}", b"shown")
+    session.state.keep(DIRECTIONS.of(session.run, session.round), "shown")
 
 
 PROGRAMS = Programs(MESSAGES, {GUEST: guest, HOST: host})

@@ -43,5 +43,6 @@ PROTOCOL = Protocol(
     ),
     model="tombolo.fl_tasks.learning.vertical.regression:MODEL",
     reference="tombolo.fl_tasks.learning.regression:LOGISTIC",
+    state="tombolo.fl_tasks.protocols.logistic_guest.state:ITEMS",
     page="protocols/logistic-guest.md",
 )

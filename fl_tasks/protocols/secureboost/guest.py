@@ -32,9 +32,9 @@ from tombolo.fl_tasks.protocols.secureboost.messages import (
     packed,
     unpacked,
 )
+from tombolo.fl_tasks.protocols.secureboost.state import NAMES
 from tombolo.fl_tasks.runtime.checkpoints import State
 from tombolo.fl_tasks.runtime.session import Session
-from tombolo.storage.canonical import canonical
 from tombolo.storage.errors import CodedError
 
 _MOST_COLUMNS = 100_000
@@ -45,7 +45,7 @@ def guest(session: Session, block: Block) -> State:
     plan, key = plan_of(session), own_key(session)
     session.send("public_key", key=key.public.to_bytes())
     hosts = {party: _features(session, party) for party in session.hosts}
-    session.keep("names", canonical({party: _names(session, party, len(one.bins)) for party, one in hosts.items()}))
+    session.state.keep(NAMES, {party: _names(session, party, len(one.bins)) for party, one in hosts.items()})
     y, w = _labels(session, block, plan)
     state = Boosting(plan, y, w, plan.learning_rows(block.rows, session.common()))
     checkpoint: State = session.latest or {"records": [0] * (1 + len(hosts))}

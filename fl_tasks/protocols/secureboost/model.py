@@ -12,12 +12,13 @@ from tombolo.fl_tasks.learning.parameters import Boosted
 from tombolo.fl_tasks.learning.trees.bins import Binner
 from tombolo.fl_tasks.learning.trees.part import TreePart
 from tombolo.fl_tasks.learning.trees.records import kept
+from tombolo.fl_tasks.learning.trees.state import RECORDS, TREES
 from tombolo.fl_tasks.models.family import Labels, Training, VerticalModel
 from tombolo.fl_tasks.protocols.secureboost import scoring
 from tombolo.fl_tasks.protocols.secureboost.messages import Block
+from tombolo.fl_tasks.protocols.secureboost.state import NAMES
 from tombolo.fl_tasks.runtime.checkpoints import State
 from tombolo.fl_tasks.runtime.session import Session
-from tombolo.storage.canonical import parse
 from tombolo.storage.roles import GUEST
 
 
@@ -35,15 +36,15 @@ def _rows(binner: Binner, table: pa.Table, labels: Labels | None, common: int) -
 def _document(session: Session, binner: Binner, state: State) -> dict[str, Any]:
     """Records of the rounds that the model keeps; at the guest its trees, and what to call hosts' columns."""
     rounds, params = int(state["kept"]), session.parameters(Boosted)
-    document = {"records": kept(session, "records", rounds), "depth": params.depth, "rounds": rounds}
+    document = {"records": kept(session, RECORDS, rounds), "depth": params.depth, "rounds": rounds}
     if session.role != GUEST:
         return document
     return {
         **document,
-        "trees": kept(session, "trees", rounds),
+        "trees": kept(session, TREES, rounds),
         "base": [float(one) for one in state["base"]],
         "parties": [session.me, *session.hosts],
-        "host_names": parse(session.area.get("names") or b"{}", 1 << 26),
+        "host_names": session.state.get(NAMES) or {},
         "validation_loss": [float(one) for one in state["validation"]],
     }
 

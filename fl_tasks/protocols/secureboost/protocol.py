@@ -47,5 +47,6 @@ PROTOCOL = Protocol(
     form="A sum of trees over binned columns",
     model="tombolo.fl_tasks.protocols.secureboost.model:MODEL",
     reference="tombolo.fl_tasks.learning.trees.reference:VERTICAL",
+    state="tombolo.fl_tasks.protocols.secureboost.state:ITEMS",
     page="protocols/secureboost.md",
 )

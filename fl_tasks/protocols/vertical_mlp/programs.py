@@ -15,10 +15,11 @@ from tombolo.fl_tasks.learning.nets.optimisers import Momentum
 from tombolo.fl_tasks.learning.nets.towers import Tower, activated, bends, host_net
 from tombolo.fl_tasks.learning.terms import NetworkTerms
 from tombolo.fl_tasks.learning.vertical.block import BatchTooSmall, Block, guard_label
+from tombolo.fl_tasks.learning.vertical.state import BEGINNING
 from tombolo.fl_tasks.protocols.vertical_mlp.grid import MOST_STEPS, Floats, Share
 from tombolo.fl_tasks.protocols.vertical_mlp.messages import TooFewColumns, TooLarge, TooManySteps
 from tombolo.fl_tasks.protocols.vertical_mlp.protocol import NetworkParameters
-from tombolo.fl_tasks.runtime.checkpoints import State, pack, unpack
+from tombolo.fl_tasks.runtime.checkpoints import State
 from tombolo.fl_tasks.runtime.programs import HelperProgram, Programs
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.storage.roles import GUEST, HOST
@@ -168,8 +169,7 @@ def parted(session: Session, rows: npt.NDArray[np.int64]) -> Batches:
 
 def beginning(session: Session, make: Callable[[], State]) -> State:
     """What this party's training begins with, kept in its private area; made once."""
-    stored = session.area.get("beginning")
-    return unpack(session.keep("beginning", pack(make())) if stored is None else stored)
+    return session.state.once(BEGINNING, make)
 
 
 def _guests_first(session: Session, tower: Tower, network: NetworkTerms, batches: Batches) -> State:

@@ -115,7 +115,7 @@ def attendance(context: PartyContext, run: str) -> tuple[Cohort, ...]:
     """Who was in which sums of a horizontal run, as far as this party was told; nothing in other agreements."""
     from tombolo.fl_tasks.learning.horizontal.attendance import cohorts
 
-    return tuple(cohorts(context.run_area(run))) if context.terms.task.horizontal_terms is not None else ()
+    return tuple(cohorts(context.private, run)) if context.terms.task.horizontal_terms is not None else ()
 
 
 def results(context: PartyContext, record: Record, run: str) -> Results:
@@ -191,16 +191,16 @@ def _losses(context: PartyContext, noted: RunRecord) -> list[float]:
     """The loss after each round, where this party may know it: of the published model, the finished one, or the last checkpoint."""
     from tombolo.fl_tasks.models import registry
     from tombolo.fl_tasks.models.reading import part_of_file
+    from tombolo.fl_tasks.models.state import MODEL
     from tombolo.fl_tasks.runtime.checkpoints import Checkpoints
 
     if noted.kind != "train":
         return []
     published = None if noted.last("publication") is None else registry.load_part(context, noted.run)
-    area = context.run_area(noted.run)
-    stored = published or area.get("model")
+    stored = published or context.state(noted.run).get(MODEL)
     if stored is not None:
         return list(part_of_file(stored).loss)
-    state = Checkpoints(area.area("train")).latest() or {}
+    state = Checkpoints(context.state(noted.run, "train")).latest() or {}
     return [float(loss) for loss in state.get("loss", [])]
 
 

@@ -219,12 +219,11 @@ def _ending(failure: Failure, party: str) -> str:
 
 def _expired(context: PartyContext, noted: RunRecord, at: str) -> bool:
     """Whether the run's time is over: as its manifest has it, or as the terms would have it."""
-    from tombolo.agreements.manifest import Invitation
-    from tombolo.storage.canonical import parse
+    from tombolo.fl_tasks.workflow.state import INVITATION
 
-    stored = context.run_area(noted.run).get("invitation")
-    if stored is not None:
-        return datetime.now(UTC) > Invitation.from_document(parse(stored)).expires_at
+    invited = context.state(noted.run).get(INVITATION)
+    if invited is not None:
+        return datetime.now(UTC) > invited.expires_at
     begun = datetime.fromisoformat(at) if at else datetime.now(UTC)
     return datetime.now(UTC) > begun + timedelta(seconds=context.terms.deadlines.run)
 

@@ -13,7 +13,7 @@ from tombolo.fl_tasks.incentives import shapley
 from tombolo.fl_tasks.incentives.coalitions import MESSAGES
 from tombolo.fl_tasks.learning import regression
 from tombolo.fl_tasks.learning.metrics import measure
-from tombolo.fl_tasks.runtime.checkpoints import unpack
+from tombolo.fl_tasks.runtime.arrays import unpack
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.fl_tasks.workflow.settle import settle
 from tombolo.fl_tasks.workflow.train import RoundsSpent

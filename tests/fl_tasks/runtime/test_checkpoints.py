@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tombolo.fl_tasks.runtime.checkpoints import Checkpoints, pack, unpack
+from tombolo.fl_tasks.runtime.arrays import pack, unpack
+from tombolo.fl_tasks.runtime.checkpoints import Checkpoints
+from tombolo.fl_tasks.runtime.state import RunState
 from tombolo.storage.identity import Vault
 from tombolo.storage.private import PrivateArea
 from tombolo.storage.stores.memory import MemoryStore
@@ -43,12 +45,12 @@ def test_objects_cannot_get_in_or_out():
 
 
 def test_an_old_process_beside_a_retry_cannot_fork_the_state():
-    area = PrivateArea(MemoryStore(), Vault.new(), "run")
-    one, other = Checkpoints(area), Checkpoints(area)
+    kept = RunState(PrivateArea(MemoryStore(), Vault.new(), "trial"), "run-1", "train")
+    one, other = Checkpoints(kept), Checkpoints(kept)
     assert one.latest() is None
     assert one.put(1, {"w": np.array([1.0])})["w"] == 1.0
     assert other.put(1, {"w": np.array([2.0])})["w"] == 1.0
     assert one.digest() == other.digest()
-    later = Checkpoints(area)
+    later = Checkpoints(kept)
     assert later.latest()["round"] == 1
     assert later.digest() == one.digest()

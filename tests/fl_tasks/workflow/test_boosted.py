@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -46,7 +48,7 @@ def sample(seed: int, classes: int = 2) -> dict[str, pa.Table]:
     return tables
 
 
-def boosted(root: Path, classes: int = 2, key_bits: int = TEST_BITS, **boosting):
+def boosted(root: Path, classes: int = 2, key_bits: int = TEST_BITS, terms: Mapping[str, Any] | None = None, **boosting):
     """A clinic, a lab and a bank that agreed on boosted trees."""
     tables = sample(1, classes)
     boosting |= {"weight": "w"} | ({"objective": "softmax", "classes": classes} if classes > 2 else {})
@@ -61,6 +63,7 @@ def boosted(root: Path, classes: int = 2, key_bits: int = TEST_BITS, **boosting)
         limits={"minimum_leaf_rows": 5, "minimum_bin_rows": 10},
         tables={party: {"missing": "level"} for party in PARTIES},
         scores=["clinic", "bank"],
+        **(terms or {}),
     )
 
 

@@ -61,7 +61,7 @@ def test_what_any_reader_of_safetensors_finds(published, tmp_path):
 
 
 def test_another_part_in_the_place_of_the_published_one_is_refused(published):
-    parts = registry._parts(published.context("lab"))
+    parts = published.context("lab").private.area("parts")
     stored = parts.get("run-1")
     parts.delete("run-1")
     try:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.fl_tasks.learning.horizontal.hospitals import HOSPITALS, hospitals
 from tests.plugins.console.settled import served
-from tombolo.fl_tasks.runtime.checkpoints import pack
+from tombolo.fl_tasks.runtime.arrays import pack
 from tombolo.storage.canonical import canonical
 
 

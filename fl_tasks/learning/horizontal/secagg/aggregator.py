@@ -14,8 +14,8 @@ from tombolo.fl_tasks.learning.horizontal.secagg.lists import Roster, enough, re
 from tombolo.fl_tasks.learning.horizontal.secagg.masking import Words, add_mask, pair_sign
 from tombolo.fl_tasks.learning.horizontal.secagg.messages import BelowThreshold, ForeignList
 from tombolo.fl_tasks.learning.horizontal.secagg.shamir import combine
+from tombolo.fl_tasks.learning.horizontal.state import CLOSED
 from tombolo.fl_tasks.runtime.session import Session
-from tombolo.storage.canonical import canonical, parse
 
 
 @dataclass(frozen=True)
@@ -68,22 +68,20 @@ def aggregate(session: Session, count: int, closing: Closing) -> Sum:
 
 def _close(session: Session, message: str, among: Sequence[str], closing: Closing, first: bool = False) -> list[str]:
     """Who is in after a step; kept before anybody hears of it, so that a later artifact stays out. Raises BelowThreshold."""
-    name = f"closed/{session.round:06d}.{session.moment['part'] or 0}/{message}"
-    kept = session.area.get(name)
-    if kept is None:
+    step = CLOSED.of(session.round, session.moment["part"] or 0, message)
+    found = session.state.get(step)
+    if found is None:
         expected = [one for one in among if one in closing.expected] if first else among
         session.gather(message, expected if len(expected) >= closing.threshold else among, closing.seconds)
         there = session.gather(message, among, 0.0)
-        kept = session.keep(name, canonical(there))
-    found: list[str] = parse(kept)
+        found = session.state.keep(step, there)
     enough(found, closing.threshold, session.me)
     return found
 
 
 def rostered(session: Session, round: int) -> list[str]:
     """Whom the aggregator let into a round's sum of this part, whether they stayed or not; nobody where the round had none."""
-    kept = session.area.get(f"closed/{round:06d}.{session.moment['part'] or 0}/advertise")
-    return [] if kept is None else list(parse(kept))
+    return session.state.get(CLOSED.of(round, session.moment["part"] or 0, "advertise")) or []
 
 
 def _keys(session: Session, closing: Closing) -> Roster:

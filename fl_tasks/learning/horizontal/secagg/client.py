@@ -29,6 +29,7 @@ from tombolo.fl_tasks.learning.horizontal.secagg.lists import (
 from tombolo.fl_tasks.learning.horizontal.secagg.masking import Words, add_mask, pair_sign
 from tombolo.fl_tasks.learning.horizontal.secagg.messages import TwoLists
 from tombolo.fl_tasks.learning.horizontal.secagg.shamir import SHARE_BYTES, split
+from tombolo.fl_tasks.learning.horizontal.state import SURVIVORS
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.storage.identity import SignatureRefused
 
@@ -123,7 +124,7 @@ def _masked(session: Session, own: OwnKeys, roster: Roster, sharers: Sequence[st
 def _consent(session: Session, roster: Roster, sharers: Sequence[str], survivors: Sequence[str]) -> None:
     """Step 3: sign the survivors, kept before they are signed, and go on when a threshold of clients has signed the same."""
     statement = survivors_statement(roster, sharers, survivors)
-    if session.keep(f"survivors/{session.round:06d}.{session.moment['part'] or 0}", statement) != statement:
+    if session.state.keep(SURVIVORS.of(session.round, session.moment["part"] or 0), statement) != statement:
         raise TwoLists(party=session.aggregator)
     session.send("consent", session.aggregator, signature=session.sign(SURVIVORS_DOMAIN, statement))
     table = session.receive("consents", session.aggregator)

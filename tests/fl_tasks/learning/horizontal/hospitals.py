@@ -54,7 +54,13 @@ def hospitals(
     return federation(tmp_path, tables(outcome), roles, task=task, limits=LIMITS, **(terms or {}))
 
 
-def networks(tmp_path, outcome: str = "classes", privacy: dict[str, Any] | None = None, **parameters: Any) -> Federation:
+def networks(
+    tmp_path,
+    outcome: str = "classes",
+    privacy: dict[str, Any] | None = None,
+    terms: dict[str, Any] | None = None,
+    **parameters: Any,
+) -> Federation:
     """The same hospitals with a network to learn; with ``privacy``, columns have agreed ranges."""
     task = {
         "protocol": "horizontal-mlp",
@@ -63,4 +69,4 @@ def networks(tmp_path, outcome: str = "classes", privacy: dict[str, Any] | None 
         "label": {"column": "label", "range": [4e4, 16e4] if privacy and outcome == "number" else None},
     }
     horizontal = {"features": FEATURES if privacy is None else RANGED}
-    return hospitals(tmp_path, outcome, horizontal, task=task, batch_rows=16, **{"rounds": 4, **parameters})
+    return hospitals(tmp_path, outcome, horizontal, terms, task, batch_rows=16, **{"rounds": 4, **parameters})

@@ -17,6 +17,7 @@ from tests.federation import party_keys, quiet
 from tombolo.agreements.parameters import Parameters
 from tombolo.fl_tasks.runtime import waiting
 from tombolo.fl_tasks.runtime.session import Secrets, Session
+from tombolo.fl_tasks.runtime.state import RunState
 from tombolo.fl_tasks.runtime.waiting import Wait, Waiting, Watch
 from tombolo.storage.books import Books
 from tombolo.storage.exchange import Exchange, Peer, Self
@@ -74,9 +75,9 @@ class Turns:
         stores = {name: LocalStore(self.root / name) for name in self.roles}
         keys = party_keys(me)
         peers = {name: Peer(name, *public_keys(name), stores[name]) for name in self.roles if name != me}
-        area = PrivateArea(stores[me], keys.vault, "trial", "run-1")
+        private = PrivateArea(stores[me], keys.vault, "trial")
         own = Self(me, keys.signing, keys.sealing, stores[me])
-        exchange = Exchange(own, peers, "trial", "run-1", "ab" * 32, Books(area.area("books")))
+        exchange = Exchange(own, peers, "trial", "run-1", "ab" * 32, Books(private.area("runs", "run-1", "books")))
         turns = self
 
         class Counted(Session):
@@ -97,10 +98,9 @@ class Turns:
             exchange=exchange,
             messages=self.contract,
             stage=stage,
-            run_area=area,
-            history=area.area("history"),
+            private=private,
             secrets=Secrets(keys.vault.derive("run"), {}, None),
-            watch=Watch(Wait(0), 1e9, datetime(2999, 1, 1, tzinfo=UTC), area, lambda: None),
+            watch=Watch(Wait(0), 1e9, datetime(2999, 1, 1, tzinfo=UTC), RunState(private, "run-1"), lambda: None),
             progress=quiet,
         )
 

@@ -36,7 +36,7 @@ def test_neighbours_are_joined_and_kinds_of_sums_are_not():
 def test_the_aggregator_knows_all_and_a_client_those_that_it_was_in(tmp_path):
     fed = hospitals(tmp_path)
     run = fed.start(rounds=5)
-    assert cohorts(fed.context("north").run_area(run)) == []
+    assert cohorts(fed.context("north").private, run) == []
     others = [party for party in fed.parties if party != "west"]
     for stage in (validate, align):
         fed.stage(stage, run)
@@ -44,7 +44,7 @@ def test_the_aggregator_knows_all_and_a_client_those_that_it_was_in(tmp_path):
     fed.stage(train, run, others, leg_end=3)
     for stage in (train, evaluate):
         fed.stage(stage, run)
-    told = {party: [(one.title, one.survivors) for one in cohorts(fed.context(party).run_area(run))] for party in fed.parties}
+    told = {party: [(one.title, one.survivors) for one in cohorts(fed.context(party).private, run)] for party in fed.parties}
     statistics, first, missed = told["centre"][:3]
     assert (statistics, first) == (("statistics", HOSPITALS), ("round 1", HOSPITALS))
     assert missed[0].startswith("rounds 2 to ") and missed[1] == HOSPITALS[:3]

@@ -16,11 +16,11 @@ from tombolo.fl_tasks.learning import regression
 from tombolo.fl_tasks.learning.horizontal import newton
 from tombolo.fl_tasks.learning.horizontal.columns import ForeignStatistics, Rows, Statistics, encoder, expanded, raw
 from tombolo.fl_tasks.learning.horizontal.secagg.messages import BelowThreshold
+from tombolo.fl_tasks.learning.horizontal.state import CLOSED
 from tombolo.fl_tasks.learning.horizontal.statistics import statistics_of
 from tombolo.fl_tasks.learning.horizontal.sums import Attendance
 from tombolo.fl_tasks.runtime.waiting import Wait
 from tombolo.fl_tasks.tables.encoding import NoColumns
-from tombolo.storage.canonical import canonical
 
 COLUMNS = ["age", "dose", "ward"]
 
@@ -44,7 +44,7 @@ def play(
 
 def pooled(fed: Federation, run: str, parties: tuple[str, ...]) -> np.ndarray:
     with fed.context("centre").session(run, newton.MESSAGES, "train", Wait(0), quiet) as session:
-        made = encoder(session.terms, statistics_of(session.area))
+        made = encoder(session.terms, statistics_of(session.state))
     x = np.concatenate([made.transform(rows(party).table) for party in parties])
     y = np.concatenate([rows(party).labels for party in parties])
     weights, intercept = regression.logistic(x, y, 0.01)
@@ -111,7 +111,7 @@ def test_statistics_make_one_encoder(tmp_path):
     with pytest.raises(NoColumns):
         encoder(terms, Statistics(300.0, found.present, found.mean, np.zeros(4)))
     with pytest.raises(ForeignStatistics):
-        statistics_of(hospitals(tmp_path / "again").context("centre").private)
+        statistics_of(hospitals(tmp_path / "again").context("centre").state("run-1", "train"))
 
 
 def test_a_point_that_is_no_better_is_left_with_a_shorter_step(tmp_path):
@@ -140,7 +140,7 @@ def test_who_came_too_late_is_waited_for_again_and_who_was_let_in_and_vanished_i
         west.enter(1)
         west.send("advertise", west.aggregator, keys=b"keys", signature=b"signature")
     with fed.context("centre").session(run, newton.MESSAGES, "train", Wait(0), quiet) as centre:
-        centre.keep("closed/000001.0/advertise", canonical(list(let_in)))
+        centre.state.keep(CLOSED.of(1, 0, "advertise"), list(let_in))
         centre.enter(2)
         attendance = Attendance(list(HOSPITALS[:3]))
         attendance.expect_returned(centre)

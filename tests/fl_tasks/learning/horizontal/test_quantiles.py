@@ -136,11 +136,11 @@ def test_quartiles_of_all_clients_in_a_regressions_report(tmp_path):
     pages = set()
     for party in fed.parties:
         context = fed.context(party)
-        area = context.run_area(run).area("train")
-        pages.add(page(context.terms, statistics_of(area), quartiles_of(area), 4))
+        kept = context.state(run, "train")
+        pages.add(page(context.terms, statistics_of(kept), quartiles_of(kept), 4))
         for name, values in whole.items():
             ordered = np.sort(values[~np.isnan(values)])
-            for share, one in zip((0.25, 0.5, 0.75), quartiles_of(area)[name], strict=True):
+            for share, one in zip((0.25, 0.5, 0.75), quartiles_of(kept)[name], strict=True):
                 assert abs(ordered[int(len(ordered) * share)] - one.value) <= one.error < 0.06 * ordered.std()
     assert len(pages) == 1
     text = pages.pop()

@@ -9,6 +9,7 @@ import pytest
 from tests.federation import FOREVER, Federation, federation, quiet
 from tombolo.fl_tasks.ledger.settlement.messages import SETTLEMENT
 from tombolo.fl_tasks.ledger.settlement.settle import OtherHistory, TwoFaced
+from tombolo.fl_tasks.ledger.settlement.state import ATTESTATION
 from tombolo.fl_tasks.runtime.context import RunSettled
 from tombolo.fl_tasks.runtime.waiting import PeerSilent, Wait, Waiting
 from tombolo.fl_tasks.workflow.settle import BooksDiffer, settle
@@ -218,7 +219,7 @@ def test_two_faces_are_kept_as_proof(tmp_path):
         _stopping(fed, "clinic", run)
     context = fed.context("lab")
     with context.session(run, SETTLEMENT, "settle", FOREVER, quiet, settling=True) as session:
-        own = Signed.from_json(parse(session.area.get("attestation")))
+        own = session.state[ATTESTATION]
         other = {**own.document, "pairs": own.document["pairs"][:1]}
         lie = Signed.make("lab", other, context.keys.signing, DOMAIN)
         context.store.delete(f"to-notary/trial/{run}/000000/settle.3/attestation/head")

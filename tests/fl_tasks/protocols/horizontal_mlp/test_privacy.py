@@ -18,6 +18,7 @@ from tombolo.fl_tasks.models.reading import part_of_run
 from tombolo.fl_tasks.protocols.horizontal_mlp import programs as averaging
 from tombolo.fl_tasks.protocols.horizontal_mlp.privacy import Noise, spent
 from tombolo.fl_tasks.protocols.horizontal_mlp.programs import addends
+from tombolo.fl_tasks.protocols.horizontal_mlp.state import NOISY
 from tombolo.fl_tasks.runtime.waiting import Wait
 from tombolo.fl_tasks.workflow.align import align
 from tombolo.fl_tasks.workflow.aligned import features, label, load_aligned
@@ -69,7 +70,7 @@ def kept_noise(fed, run: str, round: int) -> np.ndarray:
     """What the aggregator added in a round: what it kept, less the sum of all clients' shortened gradients."""
     plan, parts = planned(fed, run)
     with fed.context("centre").session(run, averaging.MESSAGES, "train", Wait(0), quiet) as session:
-        noisy = np.frombuffer(session.area.get(f"noisy/{round:06d}"))
+        noisy = session.state[NOISY.of(round)]
     assert round == 1
     w = plan.training.initial()
     return noisy - sum(addends(plan, w, *both, [])[plan.head :] for both in parts.values())

@@ -30,7 +30,7 @@ def rows(party: str, outcome: str = "classes") -> Rows:
 def planned(fed: Federation, run: str, change: Any = None) -> tuple[Plan, dict[str, tuple[Sample, Sample]]]:
     """The plan of a trained run, and every client's rows as it trained on them."""
     with fed.context("centre").session(run, averaging.MESSAGES, "train", Wait(0), quiet) as session:
-        found = statistics_of(session.area)
+        found = statistics_of(session.state)
         made = encoder(session.terms, found)
         plan = Plan.of(session, len(made.names))
         outcome = session.terms.task.outcome

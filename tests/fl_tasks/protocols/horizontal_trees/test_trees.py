@@ -126,8 +126,8 @@ def again(trained: Any, message: str, change: Any) -> Any:
     """North works through the run once more, and hears something else of the aggregator."""
     fed, run = trained
     with fed.context("north").session(run, trees.MESSAGES, "train", Wait(0), quiet) as session:
-        session.area = session.run_area.area(f"again-{next(NUMBERS)}")
-        session._checkpoints = Checkpoints(session.area)
+        session.state = fed.context("north").state(run, f"again-{next(NUMBERS)}")
+        session._checkpoints = Checkpoints(session.state)
         receives, heard = session.receive, [0]
 
         def receive(what: str, frm: str) -> pa.Table:

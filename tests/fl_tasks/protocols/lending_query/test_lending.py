@@ -66,9 +66,9 @@ def test_a_repeated_stage_changes_nothing(fed):
     assert fed.stage(query, "query-2") == first
     for party in fed.parties:
         context = fed.context(party)
-        area = Keeping(context.private.area("history"))
+        keeping = Keeping(context.state())
         if party != BANK:
-            (entry,) = [one for one in Book(area, "index-1", "index-1").entries() if one.run == "query-2"]
+            (entry,) = [one for one in Book(keeping, "index-1", "index-1").entries() if one.run == "query-2"]
             assert len(entry.digests) == 2
     assert {one["id"]: one["loans"] for one in answers(fed.context(BANK), "query-2")} == {"a0": 1, "b0": 3}
     assert fed.stage(index, "index-1")["alpha"]["lenders"] == 3
@@ -93,9 +93,9 @@ def test_a_receipt_is_for_one_question(fed):
 
 
 def test_a_used_commitment_is_refused(fed):
-    area = fed.context(BANK).private.area("questions")
+    state = fed.context(BANK).state()
     for run, one in (("commitment-1", "c6"), ("commitment-2", "c7")):
-        begin(fed, run, Questions([one], [one], ["paper 6"], ["07" * 32]).seal(area))
+        begin(fed, run, Questions([one], [one], ["paper 6"], ["07" * 32]).seal(state))
     fed.stage(query, "commitment-1")
     with pytest.raises(ConsentMissing):
         fed.stage(query, "commitment-2")
@@ -156,7 +156,7 @@ def test_after_the_cool_down_the_log_is_forgotten(tmp_path):
     assert ask(fed, "query-2", ["ann"]) == {"ann": truth(LENDERS, "ann")}
     now = datetime.now(UTC) + GRACE
     for party in ("alpha", REGISTER):
-        keeping = Keeping(fed.context(party).private.area("history"))
+        keeping = Keeping(fed.context(party).state())
         guards.forget(keeping, fed.context(party).terms.task.section(QueryTerms), now)
         assert {book.epoch for book in books(keeping)} == {"index-2"}
 
@@ -205,4 +205,4 @@ def test_retention_takes_questions_and_answers(tmp_path):
     assert all(context.private.get(name) is None for name in held)
     with pytest.raises(BadQuestions):
         answers(context, "query-1")
-    assert Keeping(context.private.area("history")).epochs(), "what the next query needs stays"
+    assert Keeping(context.state()).epochs(), "what the next query needs stays"

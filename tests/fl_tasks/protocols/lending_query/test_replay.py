@@ -78,7 +78,7 @@ def sent(fed: Federation) -> dict[str, bytes]:
 
 def counted(fed: Federation, party: str) -> dict[str, int]:
     """How many questions a party has in its books, by run."""
-    keeping = Keeping(fed.context(party).private.area("history"))
+    keeping = Keeping(fed.context(party).state())
     return {one.run: len(one.digests) for book in books(keeping) for one in book.entries()}
 
 

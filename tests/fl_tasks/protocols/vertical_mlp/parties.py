@@ -16,7 +16,7 @@ from tombolo.fl_tasks.protocols.vertical_mlp import encrypted as neural
 from tombolo.fl_tasks.protocols.vertical_mlp.grid import WEIGHT_BITS
 from tombolo.fl_tasks.protocols.vertical_mlp.programs import batches_of
 from tombolo.fl_tasks.protocols.vertical_mlp.protocol import SPLIT_WAIVER
-from tombolo.fl_tasks.runtime.checkpoints import unpack
+from tombolo.fl_tasks.runtime.arrays import unpack
 
 STUB = pa.table({"id": ["a"]})
 NAMES = ("clinic", "lab", "bank")

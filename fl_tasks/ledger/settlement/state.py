@@ -1,0 +1,27 @@
+"""What a party keeps of a settlement: what it said, and what it compared with each peer."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from tombolo.fl_tasks.runtime.state import AGREEMENT, BYTES, DOCUMENT, LISTING, NUMBER, TEXT, Item, written
+from tombolo.storage.ledger.pairs import Line
+from tombolo.storage.ledger.signed import Signed
+from tombolo.storage.roles import INITIATORS
+
+ATTESTATION = Item(
+    "settle/attestation", written(Signed.to_json, Signed.from_json), "This party's signed statement about the run.", ends="never"
+)
+EVIDENCE = Item("settle/evidence/{party}", LISTING, "Two statements that one party signed for one place, as proof.", ends="never")
+SALT = Item("settle/salt/{party}", BYTES, "This party's part of the salt that a pair's books are hashed with.", ends="never")
+PAIR = Item("settle/pair/{party}", DOCUMENT, "How the books of this party and a peer compare.", ends="never")
+BOOK = Item(
+    "settle/book/{party}",
+    written(lambda lines: [asdict(line) for line in lines], lambda lines: [Line(**one) for one in lines]),
+    "This party's book with a peer, as it was shown.",
+    ends="never",
+)
+HEIGHT = Item("height", NUMBER, "The height of the run's block.", INITIATORS)
+HEIGHTS = Item("ledger/heights/{height:09d}", TEXT, "The run that a height was given to.", INITIATORS, AGREEMENT, "never")
+VOTES = Item("ledger/votes/{height:09d}/{vote}", DOCUMENT, "This party's vote on a block.", place=AGREEMENT, ends="never")
+ITEMS = (ATTESTATION, EVIDENCE, SALT, PAIR, BOOK, HEIGHT, HEIGHTS, VOTES)

@@ -1,0 +1,16 @@
+"""What a party counts over all runs."""
+
+from __future__ import annotations
+
+from tombolo.fl_tasks.runtime.state import AGREEMENT, TEXT, Item
+from tombolo.storage.roles import DATA
+
+DIRECTIONS = Item(
+    "history/directions/{run}/{round:06d}",
+    TEXT,
+    "A direction of residuals that was shown; it counts over all runs.",
+    DATA,
+    AGREEMENT,
+    "never",
+)
+ITEMS = (DIRECTIONS,)

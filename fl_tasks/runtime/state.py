@@ -1,0 +1,208 @@
+"""What a party keeps of its runs: every private object is declared once, with its name, what it holds, who writes it and its end.
+
+A room of the code declares its objects in a module ``state.py``; :mod:`tombolo.fl_tasks.workflow.state` collects them. A
+:class:`RunState` reads and writes declared objects only, and turns values into bytes and back.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from string import Formatter
+from typing import Any, Generic, Literal, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from tombolo.agreements.manifest import Closing, LateJoin, Manifest
+from tombolo.fl_tasks.runtime.arrays import pack, unpack
+from tombolo.storage.canonical import canonical, parse
+from tombolo.storage.errors import Failure
+from tombolo.storage.private import PrivateArea
+from tombolo.storage.roles import AGGREGATOR, CLIENT, DATA, EVERYONE, includes
+
+T = TypeVar("T")
+AGREEMENT, RUN, STAGE = "", "runs/{run}/", "runs/{run}/{stage}/"
+"""Where an object lies in the party's private area of the agreement."""
+Ends = Literal["settlement", "retention", "protocol", "never"]
+"""What deletes an object: the run's settlement (or retention, in a run that was never settled), retention, its protocol by terms of
+its own, or nothing."""
+CLIENTS = (CLIENT, AGGREGATOR)
+_LARGEST = 1 << 30
+
+
+@dataclass(frozen=True)
+class Codec(Generic[T]):
+    """How values of one type become bytes and come back."""
+
+    encode: Callable[[T], bytes]
+    decode: Callable[[bytes], T]
+
+
+def _json(data: bytes) -> Any:
+    return parse(data, _LARGEST)
+
+
+DOCUMENT: Codec[dict[str, Any]] = Codec(canonical, _json)
+"""Canonical JSON of an object."""
+LISTING: Codec[list[Any]] = Codec(canonical, _json)
+"""Canonical JSON of a list."""
+ARRAYS: Codec[dict[str, Any]] = Codec(pack, unpack)
+TEXT: Codec[str] = Codec(str.encode, bytes.decode)
+NUMBER: Codec[int] = Codec(lambda number: str(number).encode(), int)
+BYTES: Codec[bytes] = Codec(bytes, bytes)
+
+
+def written(write: Callable[[T], Any], read: Callable[[Any], T]) -> Codec[T]:
+    """Canonical JSON of the document that ``write`` makes of a value and ``read`` understands."""
+    return Codec(lambda value: canonical(write(value)), lambda data: read(_json(data)))
+
+
+def numbers(kind: str) -> Codec[npt.NDArray[Any]]:
+    """The bytes of a vector of numbers of one numpy type."""
+    return Codec(lambda values: values.astype(kind).tobytes(), lambda data: np.frombuffer(data, dtype=kind))
+
+
+@dataclass(frozen=True)
+class Item(Generic[T]):
+    """A private object, or a family of them: ``name`` may have fields in braces, which :meth:`of` fills in order.
+
+    ``writer`` is a role or several. ``named_by`` is the object of a run that holds the first field of this one's name, where that
+    is not the run's id. ``key`` are the fields filled so far.
+    """
+
+    name: str
+    codec: Codec[T]
+    about: str
+    writer: str | tuple[str, ...] = EVERYONE
+    place: str = RUN
+    ends: Ends = "retention"
+    named_by: Item[str] | None = None
+    key: tuple[str, ...] = ()
+
+    def of(self, *values: str | int) -> Item[T]:
+        """The object with its first fields filled: one object, or a smaller family."""
+        left, name, key = list(values), "", self.key
+        for text, field, spec, _ in Formatter().parse(self.name):
+            name += text
+            if field is not None and left:
+                key = (*key, format(left.pop(0), spec or ""))
+                name += key[-1]
+            elif field is not None:
+                name += f"{{{field}:{spec}}}" if spec else f"{{{field}}}"
+        return replace(self, name=name, key=key)
+
+    def pattern(self) -> str:
+        """Of this object's whole name, as a regular expression with a group for every field of ``name``."""
+        place = re.sub(r"\{\w+\}", "[^/]+", self.place)
+        parts = Formatter().parse(self.name)
+        return place + "".join(
+            re.escape(text) + ("" if field is None else _FIELD[(spec or "s")[-1]]) for text, field, spec, _ in parts
+        )
+
+    def writers(self) -> tuple[str, ...]:
+        """Roles that keep it, for people."""
+        return (self.writer,) if isinstance(self.writer, str) else self.writer
+
+    def written_by(self, role: str) -> bool:
+        """Whether parties in a role keep it."""
+        return includes(self.writer, role)
+
+
+_FIELD = {"s": "([^/]+)", "d": "([0-9]+)", "x": "([0-9a-f]+)"}
+
+
+class RunState:
+    """The objects that a party keeps of an agreement, of a run, and of a stage of it; without a run, of the agreement only.
+
+    Nothing is overwritten: whoever keeps the same object again finds what was kept first.
+    """
+
+    def __init__(self, private: PrivateArea, run: str = "", stage: str = "") -> None:
+        self._private, self._run, self._stage = private, run, stage
+
+    def get(self, item: Item[T]) -> T | None:
+        """What is kept, or None; raises SealRefused on altered bytes."""
+        stored = self._private.get(self._name(item))
+        return None if stored is None else item.codec.decode(stored)
+
+    def __getitem__(self, item: Item[T]) -> T:
+        """What is kept; raises KeyError where there is nothing."""
+        found = self.get(item)
+        if found is None:
+            raise KeyError(item.name)
+        return found
+
+    def __contains__(self, item: Item[Any]) -> bool:
+        return self._private.get(self._name(item)) is not None
+
+    def keep(self, item: Item[T], value: T) -> T:
+        """Keep a value unless there is one; returns what is kept now: the first writer's."""
+        return item.codec.decode(self._private.keep(self._name(item), item.codec.encode(value)))
+
+    def once(self, item: Item[T], make: Callable[[], T]) -> T:
+        """What is kept; where there is nothing yet, what ``make`` gives is kept first."""
+        found = self.get(item)
+        return self.keep(item, make()) if found is None else found
+
+    def all(self, item: Item[T]) -> list[Item[T]]:
+        """The objects of a family that are there, by name; their ``key`` has the fields that were open."""
+        place = item.place.format(run=self._run, stage=self._stage)
+        whole = re.compile(replace(item, place="").pattern())
+        names = [name.removeprefix(place) for name in self._private.names(place + item.name.split("{")[0])]
+        found = [(name, match) for name in names if (match := whole.fullmatch(name))]
+        return [replace(item, name=name, key=(*item.key, *match.groups())) for name, match in found]
+
+    def delete(self, item: Item[Any]) -> None:
+        """Remove an object for good."""
+        self._private.delete(self._name(item))
+
+    def _name(self, item: Item[Any]) -> str:
+        name = item.place.format(run=self._run, stage=self._stage) + item.name
+        if "{" in name:
+            raise ValueError(f"{item.name} is a family")
+        return name
+
+
+# -- what the runtime itself keeps ------------------------------------------------------------------------------------------
+
+
+MANIFEST = Item(
+    "manifest", written(Manifest.document, Manifest.from_document), "The manifest that all parties signed.", ends="never"
+)
+JOIN = Item("join", DOCUMENT, "This party's answer to the invitation, a join or a refusal.", ends="never")
+CLOSING = Item(
+    "closing", written(Closing.document, Closing.from_document), "The aggregator's list of who takes part.", CLIENTS, ends="never"
+)
+ADMITTED = Item(
+    "admitted/{party}", written(LateJoin.document, LateJoin.from_document), "A late client's join.", CLIENTS, ends="never"
+)
+SIGNATURES = Item("signatures/{party}", BYTES, "A party's signature over the manifest.", ends="never")
+SECRET = Item("secret", DOCUMENT, "The run's unsealing key, and the seed of this party's own randomness.", ends="settlement")
+SHARED_SEEDS = Item(
+    "seeds", DOCUMENT, "Seeds that this party shares with each other data party and with all.", DATA, ends="settlement"
+)
+SETTLED = Item("settled", DOCUMENT, "The facts of the run's final block.", ends="never")
+BOOKING = Item("books/{book}/{booking}", DOCUMENT, "What was sent and received: address, hash, size, time.", ends="never")
+WAITS = Item("waits/{wait}", DOCUMENT, "When a wait began, so that a deadline outlives a restart.")
+GIVEN_UP = Item(
+    "given-up", written(Failure.document, lambda document: Failure(**document)), "Why this party gave the run up.", ends="never"
+)
+COPIES = Item("copies/{round:06d}/{step}/{message}", BYTES, "What all clients were sent, until training is over.", AGGREGATOR)
+CHECKPOINTS = Item("checkpoints/{round:06d}", BYTES, "The state of a role after a round.", place=STAGE)
+ITEMS = (
+    MANIFEST,
+    SIGNATURES,
+    JOIN,
+    CLOSING,
+    ADMITTED,
+    SECRET,
+    SHARED_SEEDS,
+    SETTLED,
+    BOOKING,
+    WAITS,
+    GIVEN_UP,
+    COPIES,
+    CHECKPOINTS,
+)

@@ -1,0 +1,127 @@
+"""What the stages keep of a run, and every object that any room or protocol declares."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from importlib import import_module
+from typing import Any
+
+from tombolo.agreements.manifest import Invitation, LateJoin
+from tombolo.agreements.protocol import GROUP, Protocol, protocol_named
+from tombolo.fl_tasks.runtime.state import (
+    AGREEMENT,
+    ARRAYS,
+    BYTES,
+    DOCUMENT,
+    LISTING,
+    NUMBER,
+    STAGE,
+    TEXT,
+    Item,
+    numbers,
+    written,
+)
+from tombolo.storage.plugins import offered
+from tombolo.storage.roles import AGGREGATOR, ARBITER, CLIENT, DATA, GUEST, HOLDERS, HOST
+
+VERTICAL = (GUEST, HOST, ARBITER)
+
+# -- joining ----------------------------------------------------------------------------------------------------------------
+
+INVITATION = Item(
+    "invitation", written(Invitation.document, Invitation.from_document), "The invitation that this party answered.", ends="never"
+)
+OWN_SEEDS = Item("own-seeds/{party}", BYTES, "A seed that this party drew for a peer, or for all.", DATA, ends="settlement")
+LATE_JOIN = Item("late-join", written(LateJoin.document, LateJoin.from_document), "This party's own late join.", CLIENT)
+LATECOMERS = Item("latecomers", LISTING, "Who was admitted late, as all are told when training is over.", AGGREGATOR)
+CAUGHT_UP = Item("caught-up/{party}", BYTES, "A note that a late client was sent what it had missed.", AGGREGATOR)
+
+# -- from the table to the model --------------------------------------------------------------------------------------------
+
+VALIDATED = Item("validated", DOCUMENT, "Hash and numbers of rows of the table that was validated.", HOLDERS)
+WHOLE = Item("aligned/whole", NUMBER, "The number of aligned rows: all chunks are there.", HOLDERS)
+ALIGNED = Item("aligned/part-{chunk:06d}", BYTES, "The aligned rows with their ids, as Parquet.", HOLDERS)
+OWN_ROWS = Item("aligned/own-{chunk:06d}", BYTES, "Rows that no other party has, as Parquet.", HOLDERS)
+ROW_SETS = Item("history/row-sets/{run}", numbers("<u8"), "Keyed hashes of a run's training rows.", HOLDERS, AGREEMENT, "never")
+ROUNDS = Item(
+    "history/rounds/{run}", NUMBER, "The rounds that a run may take, for the limit over all runs.", place=AGREEMENT, ends="never"
+)
+ENCODER = Item("encoder", DOCUMENT, "How this party's columns are encoded, fitted on training rows.", DATA, STAGE)
+PRIVACY = Item("privacy", DOCUMENT, "What the run's rounds cost in privacy.")
+EVALUATION = Item("evaluation", DOCUMENT, "Metrics of the run's model.", ends="never")
+GATE = Item("gate", TEXT, "That the model may be published.", ends="never")
+
+# -- predictions and rewards ------------------------------------------------------------------------------------------------
+
+SCORES = Item("predictions/{run}/scores.parquet", BYTES, "The scores of a prediction with their ids.", HOLDERS, AGREEMENT)
+MADE = Item("predictions/{run}/made", DOCUMENT, "Which model made a prediction, and when.", HOLDERS, AGREEMENT)
+MONITORING = Item("monitoring/{version}/{run}", DOCUMENT, "How a version did on labels that arrived.", HOLDERS, AGREEMENT, "never")
+TOLD = Item("told", DOCUMENT, "The monitoring that the guest asks to be paid for.", GUEST, STAGE)
+LIVE = Item("live/{version}/{run}", DOCUMENT, "Which run a monitoring was paid in.", GUEST, AGREEMENT, "never")
+CONTRIBUTIONS = Item("contributions", DOCUMENT, "What every party contributed and earns.")
+RETRAINED = Item("retrained/{coalition:04d}", ARRAYS, "This party's weights in a coalition's model.", VERTICAL)
+ERASED = Item("erased/{run}", DOCUMENT, "How many objects of a run retention took, and when.", place=AGREEMENT, ends="never")
+
+ITEMS = (
+    INVITATION,
+    OWN_SEEDS,
+    LATE_JOIN,
+    LATECOMERS,
+    CAUGHT_UP,
+    VALIDATED,
+    WHOLE,
+    ALIGNED,
+    OWN_ROWS,
+    ROW_SETS,
+    ROUNDS,
+    ENCODER,
+    PRIVACY,
+    EVALUATION,
+    GATE,
+    SCORES,
+    MADE,
+    MONITORING,
+    TOLD,
+    LIVE,
+    CONTRIBUTIONS,
+    RETRAINED,
+    ERASED,
+)
+ROOMS = (
+    "tombolo.fl_tasks.runtime",
+    "tombolo.fl_tasks.alignment",
+    "tombolo.fl_tasks.learning.vertical",
+    "tombolo.fl_tasks.learning.horizontal",
+    "tombolo.fl_tasks.learning.trees",
+    "tombolo.fl_tasks.models",
+    "tombolo.fl_tasks.incentives",
+    "tombolo.fl_tasks.ledger.settlement",
+    "tombolo.fl_tasks.workflow",
+)
+"""Packages whose module ``state`` declares objects."""
+
+
+def common_items() -> list[Item[Any]]:
+    """The objects that runs under several protocols keep."""
+    return [one for room in ROOMS for one in import_module(f"{room}.state").ITEMS]
+
+
+def items_of(protocol: Protocol) -> list[Item[Any]]:
+    """The objects that a run under a protocol may keep: the common ones, and its own."""
+    return [*common_items(), *(() if protocol.state is None else protocol.load(protocol.state))]
+
+
+def every_item(plugins: Collection[str] = ()) -> list[Item[Any]]:
+    """All declared objects, those of ``plugins`` too."""
+    protocols = [protocol_named(name, plugins).protocol for name in offered(GROUP, plugins)]
+    return list(dict.fromkeys(one for protocol in protocols for one in items_of(protocol)))
+
+
+def declared(items: Collection[Item[Any]], name: str) -> Item[Any] | None:
+    """The object or family that a name in the private area of an agreement belongs to.
+
+    A run's own objects come before those of its stages, so that a party may have any name.
+    """
+    ordered = sorted(items, key=lambda one: one.place == STAGE)
+    return next((one for one in ordered if re.fullmatch(one.pattern(), name)), None)
