@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import ClassVar
 
 REGISTRY: dict[str, type[CodedError]] = {}
@@ -44,3 +46,12 @@ class CodedError(Exception):
         if self.detail:
             text += f" {self.detail}"
         return f"{text} Remedy: {self.remedy}"
+
+
+@contextmanager
+def blame(party: str) -> Iterator[None]:
+    """What goes wrong in here is the fault of ``party``, whose message is being read, unless the error names another."""
+    try:
+        yield
+    except CodedError as error:
+        raise error.at(party) from None

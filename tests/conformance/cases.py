@@ -131,7 +131,11 @@ PEOPLE = ("ann", "bob", "cid", "nobody")
 
 
 def _customers(parties: list[str]) -> dict[str, pa.Table]:
-    loans = [{"ann": (2, 12_000), "bob": (1, 1_000)}, {"ann": (1, 3_000), "cid": (5, 70_000)}, {"ann": (4, 9_000), "dan": (1, 8_000)}]
+    loans = [
+        {"ann": (2, 12_000), "bob": (1, 1_000)},
+        {"ann": (1, 3_000), "cid": (5, 70_000)},
+        {"ann": (4, 9_000), "dan": (1, 8_000)},
+    ]
     return {
         party: pa.table({"id": list(own), "open_loans": [n for n, _ in own.values()], "exposure": [e for _, e in own.values()]})
         for party, own in zip(parties, loans, strict=True)
@@ -160,6 +164,8 @@ LENDING = (
     Step("query", "query-1", _query_begins, _answers, "query"),
 )
 
+CONVERGED = {"rounds": {"default": 12, "min": 1, "max": 50}, "l2": 0.1}
+"""Of protocols whose reference is the optimum."""
 HINTS: Mapping[str, Hint] = {
     "lending-query": Hint(
         task={"query": {"decryptor": "host-1", "padding": 4}, "label": None}, tables=_customers, steps=LENDING, terms={"scores": []}
@@ -169,10 +175,15 @@ HINTS: Mapping[str, Hint] = {
         parameters={"pretraining": 30, "rounds": {"default": 4, "min": 1, "max": 50}},
         terms={"scores": ["host"]},
     ),
-    "logistic-guest": Hint(roles={"host": 2}),
+    "linear": Hint(parameters=CONVERGED),
+    "logistic-arbiter": Hint(parameters=CONVERGED),
+    "logistic-taylor": Hint(parameters=CONVERGED),
+    "logistic-guest": Hint(roles={"host": 2}, parameters=CONVERGED),
+    "horizontal-linear": Hint(parameters=CONVERGED),
+    "horizontal-logistic": Hint(parameters=CONVERGED),
     "vertical-mlp": Hint(task={"network": {"bottom": 2, "hidden": [1], "activation": "tanh"}}),
     "horizontal-mlp": Hint(task={"network": {"hidden": [2]}}),
-    "secureboost": Hint(parameters={"depth": 2, "bins": 4}),
+    "secureboost": Hint(task={"boosting": {"feature_names": True}}, parameters={"depth": 2, "bins": 4}),
     "horizontal-trees": Hint(parameters={"depth": 2, "bins": 4}),
 }
 

@@ -1,7 +1,7 @@
 """Hostile values: for each column of each message a party receives, what a peer with a good signature could write into it instead.
 
-At the first arrival of a message the process forks once per forged artifact. The child goes on with the forgery as far as its party
-gets, tells how that ended, and is gone; the parent goes on with the true artifact.
+At the first arrival of a message the process forks once per forged artifact. The child goes on with the forgery for some turns of
+its recipient, tells how that ended, and is gone; the parent goes on with the true artifact.
 """
 
 from __future__ import annotations
@@ -25,27 +25,29 @@ from tombolo.storage.schema import Column, Message, ProtectedType, admit
 
 PATIENCE = 60
 """Seconds that a party may work on a forgery."""
+TURNS = 2
+"""How many more turns the recipient of a forgery gets: what its other peers send may show it."""
 NUMBERS: Mapping[str, Mapping[str, Any]] = {
     "float64": {"nan": np.nan, "infinite": np.inf, "minus infinite": -np.inf, "huge": 1e300},
     "int64": {"negative": -1, "huge": 1 << 62},
     "string": {"empty": "", "unknown": "nobody"},
     "binary": {"empty": b"", "random": bytes(range(7, 40))},
 }
-"""What takes the place of the first value of a readable column."""
+"""What takes the place of the last value of a readable column."""
 
 
 def _column(declared: Column, values: pa.Array) -> Iterator[tuple[str, pa.Array]]:
-    """Forged values of a column, under names for people."""
-    rest = values[1:]
+    """Forged values of a column, under names for people: the last one, since the first of a list may be the recipient's own."""
+    rest = values[:-1]
     if declared.base == "fixed":
         width = values.type.byte_width
         for name, value in (("zero", bytes(width)), ("ones", b"\xff" * width)):
-            yield name, pa.concat_arrays([pa.array([value], values.type), rest])
+            yield name, pa.concat_arrays([rest, pa.array([value], values.type)])
         for name, other in (("narrow", width - 1), ("wide", width + 1)):
             yield name, pa.array([(one + b"\x00")[:other] for one in values.to_pylist()], pa.binary(other))
         return
     for name, value in NUMBERS.get(declared.base, {}).items():
-        yield name, pa.concat_arrays([pa.array([value], values.type), rest])
+        yield name, pa.concat_arrays([rest, pa.array([value], values.type)])
 
 
 def forgeries(message: Message, table: pa.Table) -> Iterator[tuple[str, pa.Table]]:
@@ -79,6 +81,8 @@ class Forger(Watcher):
     _report: int | None = None
     _forged: tuple[tuple[str, str, str, int, str], Receipt] | None = None
     _peer: str = ""
+    _me: str = ""
+    _turns: int = 0
     _nonfinite: str = ""
 
     def arrived(self, me: str, message: Message, frm: str, round: int, receipt: Receipt) -> Receipt:
@@ -98,7 +102,7 @@ class Forger(Watcher):
                 os.close(reading)
                 signal.signal(signal.SIGALRM, signal.SIG_DFL)
                 signal.alarm(PATIENCE)
-                self._report, self._peer = writing, frm
+                self._report, self._peer, self._me = writing, frm, me
                 forged = Receipt(table, hashlib.sha256(f"{receipt.sha256} {number}".encode()).hexdigest())
                 self._forged = (key, forged)
                 try:
@@ -117,13 +121,25 @@ class Forger(Watcher):
 
     def leaving(self, sent: Sent, columns: Mapping[str, Any]) -> None:
         if self._report is not None:
-            bad = [name for name, values in columns.items() if _floats(values) is not None and not np.isfinite(_floats(values)).all()]
+            bad = [
+                name for name, values in columns.items() if _floats(values) is not None and not np.isfinite(_floats(values)).all()
+            ]
             self._nonfinite = self._nonfinite or (f"{sent[0]}.{bad[0]}" if bad else "")
 
     def ended(self, party: str, error: BaseException | None) -> None:
-        """A turn is over; in a child this is the end."""
+        """A turn is over; a child ends with the first error, or when the recipient has had some more turns."""
+        if self._report is None:
+            return
+        self._turns += party == self._me
+        if error is None or isinstance(error, Waiting):
+            if self._turns <= TURNS and not (error is None and party == self._me):
+                return
+        self._tell(error, party)
+
+    def leave(self) -> None:
+        """The stage is over at all parties: no child goes further."""
         if self._report is not None:
-            self._tell(error, party)
+            self._tell(None)
 
     def _tell(self, error: BaseException | None, party: str = "") -> None:
         assert self._report is not None
@@ -131,7 +147,7 @@ class Forger(Watcher):
             told = "refused" if error.party == self._peer else f"{error.code} blames {self.roles.get(error.party or '', 'nobody')}"
         elif error is not None and not isinstance(error, Waiting):
             told = f"{type(error).__name__}: {str(error)[:100]}"
-        elif self._nonfinite or (error is None and self.unsound(party)):
+        elif self._nonfinite or (party and error is None and self.unsound(party)):
             told = f"used: {self._nonfinite or 'what is kept'} is not finite"
         else:
             told = "accepted"

@@ -156,7 +156,9 @@ class Trial(Federation):
             raise error
         return {party: future.result() for party, future in futures.items()}
 
-    def by_turns(self, stage: Callable[..., Any], run: str, ended: Callable[[str, BaseException | None], None]) -> None:
+    def by_turns(
+        self, stage: Callable[..., Any], run: str, ended: Callable[[str, BaseException | None], None], **options: Any
+    ) -> None:
         """The same in one thread: each party works until a message is missing, forgets everything, and begins anew.
 
         ``ended`` hears how each turn of a party ended.
@@ -167,7 +169,7 @@ class Trial(Federation):
             assert turns < MOST_TURNS, "nobody gets any further"
             for party in list(left):
                 try:
-                    stage(self.context(party), run, Wait(0), progress=quiet)
+                    stage(self.context(party), run, Wait(0), progress=quiet, **options)
                 except Waiting as error:
                     ended(party, error)
                 except Exception as error:

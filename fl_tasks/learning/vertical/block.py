@@ -14,6 +14,8 @@ from tombolo.fl_tasks.runtime.session import Session
 from tombolo.storage.errors import CodedError
 
 Floats = npt.NDArray[np.float64]
+MOST_ROWS = 1 << 31
+"""More training rows than anybody has."""
 
 
 class BatchTooSmall(CodedError):

@@ -207,14 +207,13 @@ def guest(session: Session, block: Block) -> State:
         z = preconditioner @ g
         serve_gradients(session, key, packing)
         own = [float(g @ z), float(z @ (g - state["g"])), float(state["g"] @ state["z"])]
-        shares = session.receive_all("slopes").values()
-        gz, turned, before = np.add(own, total((session.values(one, "share") for one in shares), 3))
+        gz, turned, before = np.add(own, total(session.receive_all("slopes"), 3))
         beta = max(0.0, float(turned / before)) if before > 0 else 0.0
         session.send("turn", beta=beta)
         p = -z + beta * state["p"]
         _book_direction(session)
         v = block.rounded @ p + _sum_of_directions(session, block.rows)
-        bends = [session.values(one, "share") for one in session.receive_all("bends").values()]
+        bends = session.receive_all("bends")
         w = state["w"]
         own = [float(penalty @ w**2), float(penalty @ (w * p)), float(penalty @ p**2)]
         ridge = np.add(own, total(bends, 3))
