@@ -54,10 +54,10 @@ def forgeries(message: Message, table: pa.Table) -> Iterator[tuple[str, pa.Table
     """Forged artifacts: of another length, and with one column of other values."""
     rows = table.num_rows
     yield "*/no rows", table.slice(0, 0)
-    yield "*/a row more", pa.concat_tables([table, table.slice(rows - 1)] if rows else [table])
+    yield "*/a row more", pa.concat_tables([table, table.slice(rows - 1)])
     if rows > 1:
         yield "*/a row less", table.slice(0, rows - 1)
-    for index, (name, declared) in enumerate(message.columns.items() if rows else ()):
+    for index, (name, declared) in enumerate(message.columns.items()):
         column = table.column(name).combine_chunks()
         whole = pa.concat_arrays(column.chunks) if isinstance(column, pa.ChunkedArray) else column
         kind: ProtectedType = whole.type
@@ -90,7 +90,7 @@ class Forger(Watcher):
         if self._report is not None:
             return self._forged[1] if self._forged and self._forged[0] == key else receipt
         seen = (message.name, self.roles[frm], self.roles[me])
-        if seen in self._seen:
+        if seen in self._seen or not receipt.table.num_rows:
             return receipt
         self._seen.add(seen)
         for number, (what, table) in enumerate(forgeries(message, receipt.table)):

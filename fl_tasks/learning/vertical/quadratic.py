@@ -21,7 +21,16 @@ from tombolo.fl_tasks.crypto.fixedpoint import decode, encode
 from tombolo.fl_tasks.crypto.matvec import transposed_product
 from tombolo.fl_tasks.crypto.vector import CipherVector, decrypt, encrypt
 from tombolo.fl_tasks.learning.parameters import Batched, Regression
-from tombolo.fl_tasks.learning.vertical.block import MOST_ROWS, Block, Floats, guard_batch, guard_label, penalties, solver
+from tombolo.fl_tasks.learning.vertical.block import (
+    LONGEST_STEP,
+    MOST_ROWS,
+    Block,
+    Floats,
+    guard_batch,
+    guard_label,
+    penalties,
+    solver,
+)
 from tombolo.fl_tasks.learning.vertical.key_holder import (
     RESIDUAL_BITS,
     MaskedGradient,
@@ -41,8 +50,6 @@ from tombolo.storage.roles import ARBITER, DATA, GUEST, HOST
 from tombolo.storage.schema import Disclosed, Message, MessageSet, Pad64, Paillier, Public
 
 _SCALARS = 6
-_LONGEST_STEP = 2.0**32
-"""Beyond it an arbiter's step is no result of honest scalars."""
 _ROWS = Message(
     "training_rows",
     GUEST,
@@ -256,7 +263,7 @@ class Quadratic:
             session.send("scalars", share=zero_sum(session, session.data_parties, scalars, "step"))
             session.send("converged", yes=small and number > 1)
             step = session.receive("step", session.arbiter)
-            alpha, beta = (session.scalar(step, name, -_LONGEST_STEP, _LONGEST_STEP) for name in ("alpha", "beta"))
+            alpha, beta = (session.scalar(step, name, -LONGEST_STEP, LONGEST_STEP) for name in ("alpha", "beta"))
             w = state["w"] + alpha * state["p"]
             g = state["g"] + alpha * curved
             if batch < block.rows:

@@ -15,7 +15,16 @@ from tombolo.fl_tasks.crypto.convolution import Convolution
 from tombolo.fl_tasks.crypto.fixedpoint import FEATURE_BITS, FEATURE_LIMIT, decode, encode
 from tombolo.fl_tasks.crypto.paillier import PublicKey
 from tombolo.fl_tasks.learning.parameters import Regression
-from tombolo.fl_tasks.learning.vertical.block import Block, Floats, guard_batch, guard_label, penalties, solver
+from tombolo.fl_tasks.learning.vertical.block import (
+    LONGEST_STEP,
+    MOST_COLUMNS,
+    Block,
+    Floats,
+    guard_batch,
+    guard_label,
+    penalties,
+    solver,
+)
 from tombolo.fl_tasks.learning.vertical.key_holder import (
     RESIDUAL_BITS,
     MaskedGradient,
@@ -144,7 +153,7 @@ def host(session: Session, block: Block) -> State:
     key = peer_key(session, session.guest)
     columns = block.x.shape[1]
     session.send("columns", count=columns)
-    offered = int(session.scalar(session.receive("budget", session.guest), "columns"))
+    offered = int(session.scalar(session.receive("budget", session.guest), "columns", 0, MOST_COLUMNS))
     limit = _rounds_left(session, offered - 1)
     packing = _packing(key, block.rows, offered)
     ciphertexts = block.rows if packing is None else -(-block.rows // packing.rows)
@@ -160,7 +169,7 @@ def host(session: Session, block: Block) -> State:
         z = preconditioner @ g
         slopes = [float(g @ z), float(z @ (g - state["g"])), float(state["g"] @ state["z"])]
         session.send("slopes", share=zero_sum(session, session.hosts, slopes, "slopes"))
-        beta = session.scalar(session.receive("turn", session.guest), "beta")
+        beta = session.scalar(session.receive("turn", session.guest), "beta", 0, LONGEST_STEP)
         p = -z + beta * state["p"]
         _book_direction(session)
         session.send("direction", v=_masked_direction(session, encode(block.rounded @ p, RESIDUAL_BITS)))
@@ -169,7 +178,7 @@ def host(session: Session, block: Block) -> State:
         session.send("bends", share=zero_sum(session, session.hosts, bends, "bends"))
         session.send("converged", yes=bool(np.abs(g).max(initial=0) <= session.parameters(Regression).tolerance))
         step = session.receive("step", session.guest)
-        alpha, stop = session.scalar(step, "alpha"), session.scalar(step, "stop")
+        alpha, stop = session.scalar(step, "alpha", -LONGEST_STEP, LONGEST_STEP), session.scalar(step, "stop")
         state = session.checkpoint({"w": w + alpha * p, "p": p, "g": g, "z": z, "stopped": stop})
         session.report(round=number)
     return state
@@ -182,7 +191,7 @@ def guest(session: Session, block: Block) -> State:
     guard_batch(session, block, block.rows)
     key = own_key(session)
     session.send("public_key", key=key.public.to_bytes())
-    offered = sum(int(session.scalar(table, "count")) for table in session.receive_all("columns").values())
+    offered = sum(int(session.scalar(table, "count", 0, MOST_COLUMNS)) for table in session.receive_all("columns").values())
     if offered < _FEWEST_COLUMNS:
         raise TooFewHostColumns(f"They have {offered}.", party=session.me)
     session.send("budget", columns=offered)

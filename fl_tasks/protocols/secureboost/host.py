@@ -46,7 +46,7 @@ def host(session: Session, block: Block) -> State:
         records = [] if guest_only(session) else own.round(plan.sampled_rows(learning, session.common()))
         keep_records(session, records)
         turn = session.receive("turn", session.guest)
-        stop, kept = bool(session.scalar(turn, "stop")), int(session.scalar(turn, "kept"))
+        stop, kept = bool(session.scalar(turn, "stop")), int(session.scalar(turn, "kept", 0, session.round))
         session.within(None)
         state = session.checkpoint({"records": int(state["records"]) + len(records), "kept": kept, "stopped": stop})
         session.report(round=number)

@@ -111,10 +111,11 @@ class Slopes:
         masked = packed.add_plain(masks).rerandomise_full(pool=session.pool)
         session.send("masked_gradient", session.guest, gradient=masked.to_arrow())
         table = session.receive("unmasked_gradient", session.guest)
-        residues = residues_from_arrow(key, session.values(table, "gradient"))
-        if len(residues) != len(masks):
-            raise WrongLength(f"{len(residues)} gradient values instead of {len(masks)}.", party=session.guest)
-        sums = unpack(unmask(key, residues, masks), GRADIENT_SLOT, count, key)
+        with blame(session.guest):
+            residues = residues_from_arrow(key, session.values(table, "gradient"))
+            if len(residues) != len(masks):
+                raise WrongLength(f"{len(residues)} gradient values instead of {len(masks)}.")
+            sums = unpack(unmask(key, residues, masks), GRADIENT_SLOT, count, key)
         scale = 1 << (INPUT_BITS + SLOPE_BITS + WEIGHT_BITS)
         return np.array([one / scale for one in sums]).reshape(self._shape[0], -1).T
 
