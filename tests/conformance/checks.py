@@ -237,6 +237,8 @@ def refuses_hostile_values(played: Played) -> None:
             played.trial.watched(forger, by_turns)
         finally:
             forger.leave()
+        if any(left is not None for left in played.outcome(step).values()):  # training went to its end
+            _same(played, number)
     assert forger.tried
     patterns = [pattern for case, pattern in ACCEPTED if fnmatchcase(played.name, case)]
     wrong = {

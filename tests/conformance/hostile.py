@@ -131,9 +131,9 @@ class Forger(Watcher):
         if self._report is None:
             return
         self._turns += party == self._me
-        if error is None or isinstance(error, Waiting):
-            if self._turns <= TURNS and not (error is None and party == self._me):
-                return
+        through = error is None and party == self._me
+        if not (through or self._turns > TURNS) and (error is None or isinstance(error, Waiting)):
+            return
         self._tell(error, party)
 
     def leave(self) -> None:
