@@ -182,7 +182,7 @@ HINTS: Mapping[str, Hint] = {
     "horizontal-linear": Hint(parameters=CONVERGED),
     "horizontal-logistic": Hint(parameters=CONVERGED),
     "vertical-mlp": Hint(task={"network": {"bottom": 2, "hidden": [1], "activation": "tanh"}}),
-    "horizontal-mlp": Hint(task={"network": {"hidden": [2]}}),
+    "horizontal-mlp": Hint(task={"network": {"hidden": [2]}}, parameters={"momentum": 0.0}),  # averages are then one descent
     "secureboost": Hint(task={"boosting": {"feature_names": True}}, parameters={"depth": 2, "bins": 4}),
     "horizontal-trees": Hint(parameters={"depth": 2, "bins": 4}),
 }
