@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib import import_module
@@ -114,3 +115,12 @@ def homes() -> dict[str, str]:
         module = ".".join((__name__.partition(".")[0], *path.relative_to(root).with_suffix("").parts))
         found.update(dict.fromkeys(_DEFINED.findall(path.read_text(encoding="utf-8")), module))
     return found
+
+
+@contextmanager
+def blame(party: str) -> Iterator[None]:
+    """What goes wrong in here is the fault of ``party``, whose message is being read, unless the error names another."""
+    try:
+        yield
+    except CodedError as error:
+        raise error.at(party) from None

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+import numpy as np
 import pyarrow as pa
 
 from tombolo.storage.errors import CodedError
@@ -29,6 +30,12 @@ class ForeignSchema(CodedError):
     code = "TMB-SCHEMA-002"
     cause = "A received table does not have the columns that the protocol declared for this message."
     remedy = "Both sides must run the same protocol version; the artifact is left in place for audit."
+
+
+class ForeignNumber(CodedError):
+    code = "TMB-SCHEMA-003"
+    cause = "A received column holds a number that is not finite, or outside what the protocol allows."
+    remedy = "Ask the named party; its training may have diverged. The artifact is left in place for audit."
 
 
 class ProtectedType(pa.ExtensionType):  # type: ignore[misc]
@@ -250,7 +257,7 @@ def assemble(message: Message, columns: Mapping[str, Any]) -> pa.Table:
 
 
 def admit(message: Message, table: pa.Table) -> pa.Table:
-    """Check a received table against the declaration; raises :class:`ForeignSchema`."""
+    """Check a received table against the declaration; raises :class:`ForeignSchema` or :class:`ForeignNumber`."""
     if table.schema.names != list(message.columns):
         raise ForeignSchema(f"Message {message.name}: unexpected columns.")
     for name, declared in message.columns.items():
@@ -258,6 +265,10 @@ def admit(message: Message, table: pa.Table) -> pa.Table:
             raise ForeignSchema(f"Message {message.name}, column {name}: expected {declared.kind}.")
         if table.column(name).null_count:
             raise ForeignSchema(f"Message {message.name}, column {name}: null values.")
+        if declared.base == "float64" and not all(
+            np.isfinite(chunk.storage.to_numpy()).all() for chunk in table.column(name).chunks
+        ):
+            raise ForeignNumber(f"Message {message.name}, column {name}.")
     return table
 
 

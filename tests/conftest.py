@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 SERVERS = {"airflow": ("tests/operators/",), "rgw": ("tests/storage/stores/", "tests/docker/")}
 """Folders whose tests share a heavy server: with several workers, one of them takes all of these."""
 
+CONFORMANCE = "tests/conformance/test_protocols.py"
+"""All checks of one protocol and engine share a run, so that one worker takes them: their ids end with the same words."""
+
 settings.register_profile("tombolo", deadline=None)  # times are measured in benchmarks/
 settings.load_profile("tombolo")
 
@@ -38,12 +41,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
-    """Spread single tests, but keep those of one server together."""
+    """Spread single tests, but keep those of one server, or of one protocol's run, together."""
     from xdist.scheduler import LoadScopeScheduling
 
     class ByServer(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             servers = (name for name, folders in SERVERS.items() if nodeid.startswith(folders))
-            return next(servers, nodeid)
+            return next(servers, nodeid.partition("-")[2] if nodeid.startswith(CONFORMANCE) else nodeid)
 
     return ByServer(config, log)

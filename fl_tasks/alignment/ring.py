@@ -16,6 +16,7 @@ from tombolo.fl_tasks.alignment.salt import joint_salt
 from tombolo.fl_tasks.alignment.two_party import DOMAIN, WrongListSize
 from tombolo.fl_tasks.crypto import ristretto
 from tombolo.fl_tasks.runtime.session import Session
+from tombolo.storage.errors import blame
 from tombolo.storage.roles import ARBITER, DATA, GUEST, HOST
 from tombolo.storage.schema import BlindedPoint, Disclosed, Message, MessageSet
 
@@ -157,7 +158,9 @@ def _positions(session: Session, name: str, sender: str, size: int) -> list[int]
 
 
 def _points(session: Session, name: str, sender: str, size: int | None) -> bytes:
-    points = ristretto.points_from_arrow(session.values(session.receive(name, sender), "point"), session.threads)
+    table = session.receive(name, sender)
+    with blame(sender):
+        points = ristretto.points_from_arrow(session.values(table, "point"), session.threads)
     count = len(points) // _POINT
     if (size is not None and count != size) or len(set(ristretto.split(points))) != count:
         raise WrongListSize(party=sender)

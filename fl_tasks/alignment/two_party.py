@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from tombolo.fl_tasks.crypto import ristretto
 from tombolo.fl_tasks.runtime.session import Session
-from tombolo.storage.errors import CodedError
+from tombolo.storage.errors import CodedError, blame
 from tombolo.storage.roles import DATA
 from tombolo.storage.schema import BlindedPoint, Message, MessageSet
 
@@ -64,7 +64,9 @@ def common_rows(session: Session, ids: Sequence[str], salt: bytes, sizes: dict[s
 
 
 def _list(session: Session, name: str, peer: str, size: int) -> bytes:
-    points = ristretto.points_from_arrow(session.values(session.receive(name, peer), "point"), session.threads)
+    table = session.receive(name, peer)
+    with blame(peer):
+        points = ristretto.points_from_arrow(session.values(table, "point"), session.threads)
     if len(points) != size * _POINT or len(set(ristretto.split(points))) != size:
         raise WrongListSize(party=peer)
     return points

@@ -25,18 +25,20 @@ from tombolo.fl_tasks.crypto.prf import Prf
 from tombolo.fl_tasks.runtime.checkpoints import Checkpoints, State
 from tombolo.fl_tasks.runtime.state import COPIES, RunState
 from tombolo.fl_tasks.runtime.waiting import Wait, Watch
-from tombolo.storage.errors import CodedError
-from tombolo.storage.exchange import Exchange, pack_table
+from tombolo.storage.errors import CodedError, blame
+from tombolo.storage.exchange import Exchange, Receipt, pack_table
 from tombolo.storage.identity import SignatureRefused
 from tombolo.storage.private import PrivateArea
 from tombolo.storage.roles import AGGREGATOR, ARBITER, CLIENT, GUEST, HOST, INITIATORS
-from tombolo.storage.schema import Message, MessageSet, assemble
+from tombolo.storage.schema import ForeignNumber, ForeignSchema, Message, MessageSet, assemble
 
 if TYPE_CHECKING:
     from tombolo.agreements.terms import Terms
 
 Progress = Callable[[Mapping[str, Any]], None]
 P = TypeVar("P", bound=Parameters)
+_SENDER = b"sender"
+"""Under this name a received table says, within the process, whose it is."""
 log = logging.getLogger("tombolo")
 
 
@@ -170,14 +172,19 @@ class Session:
         """Wait for message ``name`` of this round. Raises Waiting, PeerSilent, PeerAborted or what is wrong with it."""
         message = self._message(name)
         address = self._exchange.address(message.name, self.me, self.round, message.step)
-        receipt = self._watch.until(lambda: self._exchange.fetch(message, frm, self.round), frm, message.name, address.head())
+        receipt = self._watch.until(lambda: self._fetch(message, frm, self.round), frm, message.name, address.head())
+        assert receipt is not None
         self._transcript = hashlib.sha256(self._transcript + bytes.fromhex(receipt.sha256)).digest()
-        return receipt.table
+        return receipt.table.replace_schema_metadata({_SENDER: frm})
 
     def peek(self, name: str, frm: str, round: int) -> pa.Table | None:
         """Message ``name`` of a round if it is there; for those who do not wait for one sender. Nothing drawn depends on it."""
-        receipt = self._exchange.fetch(self._message(name), frm, round)
-        return None if receipt is None else receipt.table
+        receipt = self._fetch(self._message(name), frm, round)
+        return None if receipt is None else receipt.table.replace_schema_metadata({_SENDER: frm})
+
+    def _fetch(self, message: Message, frm: str, round: int) -> Receipt | None:
+        with blame(frm):
+            return self._exchange.fetch(message, frm, round)
 
     def until(self, attempt: Callable[[], object], frm: str, name: str, round: int) -> None:
         """Wait until ``attempt()`` gives something, while message ``name`` of ``frm`` is what is missing most."""
@@ -221,14 +228,15 @@ class Session:
         return array.storage
 
     @staticmethod
-    def scalar(table: pa.Table, name: str) -> Any:
-        """The single value of a received column; a wrong length is the sender's fault."""
-        array = Session.values(table, name)
+    def scalar(table: pa.Table, name: str, least: float = -math.inf, most: float = math.inf) -> Any:
+        """The single value of a received column; a wrong length is the sender's fault, and so is a number out of bounds."""
+        array, sender = Session.values(table, name), table.schema.metadata[_SENDER].decode()
         if len(array) != 1:
-            from tombolo.storage.schema import ForeignSchema
-
-            raise ForeignSchema(f"Column {name} holds {len(array)} values where one belongs.")
-        return array[0].as_py()
+            raise ForeignSchema(f"Column {name} holds {len(array)} values where one belongs.", party=sender)
+        value = array[0].as_py()
+        if isinstance(value, int | float) and not least <= value <= most:
+            raise ForeignNumber(f"Column {name}.", party=sender)
+        return value
 
     def _message(self, name: str) -> Message:
         message = self._messages[name]

@@ -9,10 +9,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tombolo.fl_tasks.crypto import ristretto
-from tombolo.fl_tasks.crypto.errors import InvalidPoint
 from tombolo.fl_tasks.crypto.vector import fixed_bytes
 from tombolo.fl_tasks.runtime.session import Session
-from tombolo.storage.errors import CodedError
+from tombolo.storage.errors import CodedError, blame
 from tombolo.storage.roles import DATA
 from tombolo.storage.schema import BlindedPoint, KeyedToken, MaskedCode, Message, MessageSet, OprfTag, Public
 
@@ -93,10 +92,8 @@ def to_column(values: npt.NDArray[Any]) -> pa.FixedSizeBinaryArray:
 def received_rows(session: Session, table: pa.Table, name: str, shape: tuple[int, int], party: str) -> npt.NDArray[np.uint8]:
     """A peer's column as bytes of this shape (rows, width); raises :class:`BadTransfer`."""
     rows, width = shape
-    try:
+    with blame(party):
         data = fixed_bytes(session.values(table, name), width, BadTransfer)
-    except BadTransfer as error:
-        raise error.at(party) from None
     if len(data) != rows * width:
         raise BadTransfer(f"{name}: {len(data) // width} rows, not {rows}.", party=party)
     return np.frombuffer(data, np.uint8).reshape(shape)
@@ -104,10 +101,8 @@ def received_rows(session: Session, table: pa.Table, name: str, shape: tuple[int
 
 def received_points(session: Session, table: pa.Table, name: str, count: int, party: str) -> list[bytes]:
     """A peer's column as so many valid points; raises InvalidPoint or :class:`BadTransfer`."""
-    try:
+    with blame(party):
         points = ristretto.points_from_arrow(session.values(table, name))
-    except InvalidPoint as error:
-        raise error.at(party) from None
     listed = ristretto.split(points)
     if len(listed) != count:
         raise BadTransfer(f"{name}: {len(listed)} points, not {count}.", party=party)

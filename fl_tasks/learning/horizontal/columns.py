@@ -15,11 +15,13 @@ from tombolo.fl_tasks.tables.encoding import Column, Encoder, NoColumns
 from tombolo.storage.errors import CodedError
 
 Floats = npt.NDArray[np.float64]
+LARGEST_WEIGHT = 2.0**32
+"""Of a model of standardised columns; larger ones fit no sum."""
 
 
 class ForeignStatistics(CodedError):
     code = "TMB-HORIZONTAL-001"
-    cause = "What the aggregator says of sums over all clients cannot be: another number of values, or not finite."
+    cause = "What the aggregator says of sums over all clients cannot be: another number of values, or not finite or too large."
     remedy = "All parties must run the same version; if they do, ask the aggregator."
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tombolo.fl_tasks.learning.horizontal.columns import Floats, ForeignStatistics, Rows, Statistics, encoder
+from tombolo.fl_tasks.learning.horizontal.columns import LARGEST_WEIGHT, Floats, ForeignStatistics, Rows, Statistics, encoder
 from tombolo.fl_tasks.learning.horizontal.secagg import MESSAGES as SUMS
 from tombolo.fl_tasks.learning.horizontal.state import PRESENT
 from tombolo.fl_tasks.learning.horizontal.statistics import aggregate_statistics, client_statistics, enough_rows
@@ -64,7 +64,7 @@ def client(session: Session, rows: Rows) -> State:
         weights = session.values(session.receive("weights", session.aggregator), "weight").to_numpy()
         verdict = session.receive("verdict", session.aggregator)
         loss, stop = session.scalar(verdict, "loss"), session.scalar(verdict, "stop")
-        if len(weights) != x.shape[1] or not np.isfinite([*weights, loss]).all():
+        if len(weights) != x.shape[1] or not (np.abs(weights) <= LARGEST_WEIGHT).all():
             raise ForeignStatistics("Weights of a round.", party=session.aggregator)
         state = session.checkpoint({"w": np.array(weights), "loss": [*state["loss"], loss], "stopped": stop})
         session.report(round=session.round, loss=loss)

@@ -14,6 +14,12 @@ from tombolo.fl_tasks.runtime.session import Session
 from tombolo.storage.errors import CodedError
 
 Floats = npt.NDArray[np.float64]
+MOST_ROWS = 1 << 31
+"""More training rows than anybody has."""
+MOST_COLUMNS = 1 << 16
+"""More columns than can be trained."""
+LONGEST_STEP = 2.0**32
+"""Beyond it a step along a direction is no result of honest scalars."""
 
 
 class BatchTooSmall(CodedError):

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from tombolo.fl_tasks.crypto.errors import OutOfRange
-from tombolo.fl_tasks.learning.vertical.block import Block, Floats
+from tombolo.fl_tasks.learning.vertical.block import MOST_COLUMNS, Block, Floats
 from tombolo.fl_tasks.learning.vertical.key_holder import WrongLength
 from tombolo.fl_tasks.learning.vertical.state import MASKED_COLUMNS
 from tombolo.fl_tasks.runtime.session import Session
@@ -182,7 +182,7 @@ class Dealer:
     def __init__(self, session: Session, rows: int) -> None:
         self._session, self._rows = session, rows
         tables = session.receive_all("columns")
-        counts = {party: int(session.scalar(table, "count")) for party, table in tables.items()}
+        counts = {party: int(session.scalar(table, "count", 0, MOST_COLUMNS)) for party, table in tables.items()}
         for party, count in counts.items():
             if not 0 < 10 * count <= rows or rows * (count + 1) > _MOST_VALUES:
                 raise WrongLength(f"{count} columns of {rows} rows.", party=party)

@@ -18,14 +18,19 @@ from tombolo.fl_tasks.crypto.paillier import PrivateKey, PublicKey, generate
 from tombolo.fl_tasks.crypto.vector import CipherVector, decrypt_residues, fresh_zeros
 from tombolo.fl_tasks.learning.parameters import Encrypted
 from tombolo.fl_tasks.learning.vertical.block import Block, Floats
+from tombolo.fl_tasks.learning.vertical.shares import ScalarTooLarge
 from tombolo.fl_tasks.learning.vertical.state import PAILLIER
 from tombolo.fl_tasks.runtime.session import Session
-from tombolo.storage.errors import CodedError
+from tombolo.storage.errors import CodedError, blame
 from tombolo.storage.schema import Message, PaddedModN, Paillier, Public
 
 RESIDUAL_BITS = 32
 """Fractional bits of logits and residuals."""
 Rows = npt.NDArray[np.int64]
+
+
+_GRADIENT_BITS = 128
+"""Of a gradient's integer part at most; what was decrypted or padded wrongly has hundreds."""
 
 
 class WrongLength(CodedError):
@@ -77,7 +82,9 @@ def own_key(session: Session) -> PrivateKey:
 
 def peer_key(session: Session, holder: str) -> PublicKey:
     """The holder's public key, checked."""
-    key = PublicKey.from_bytes(session.scalar(session.receive("public_key", holder), "key"), session.shortest_key)
+    sent = session.scalar(session.receive("public_key", holder), "key")
+    with blame(holder):
+        key = PublicKey.from_bytes(sent, session.shortest_key)
     least = session.parameters(Encrypted).key_bits
     if key.bits < least:
         raise WrongLength(f"A key of {key.bits} bits instead of {least}.", party=holder)
@@ -86,7 +93,8 @@ def peer_key(session: Session, holder: str) -> PublicKey:
 
 def vector(session: Session, table: pa.Table, name: str, key: PublicKey, count: int, sender: str) -> CipherVector:
     """A received column of ciphertexts, validated, of exactly ``count`` values."""
-    found = CipherVector.from_arrow(key, session.values(table, name))
+    with blame(sender):
+        found = CipherVector.from_arrow(key, session.values(table, name))
     if len(found) != count:
         raise WrongLength(f"Column {name}: {len(found)} instead of {count}.", party=sender)
     return found
@@ -122,11 +130,15 @@ class MaskedGradient:
     def receive(self) -> Floats:
         """The sums, shape (columns,), as floats."""
         table = self._session.receive("unmasked_gradient", self._holder)
-        returned = residues_from_arrow(self._key, self._session.values(table, "gradient"))
+        with blame(self._holder):
+            returned = residues_from_arrow(self._key, self._session.values(table, "gradient"))
         if len(returned) != len(self._masks):
             raise WrongLength(f"{len(returned)} gradient values instead of {len(self._masks)}.", party=self._holder)
         packing = self._packing
-        sums = unmask(self._key, returned, self._masks) if packing is None else packing.unmask(returned, self._masks)
+        with blame(self._holder):
+            sums = unmask(self._key, returned, self._masks) if packing is None else packing.unmask(returned, self._masks)
+        if any(abs(one) >> (FEATURE_BITS + RESIDUAL_BITS + _GRADIENT_BITS) for one in sums):
+            raise ScalarTooLarge("A gradient.", party=self._holder)
         return decode(sums, FEATURE_BITS + RESIDUAL_BITS)
 
 
@@ -134,7 +146,8 @@ def serve_gradients(session: Session, key: PrivateKey, packing: Convolution | No
     """The key holder's steps 4 and 5: decrypt what arrives masked, and return it (of packed sums, the middle) to whom it belongs
     while others still compute."""
     for party, table in session.receive_each("masked_gradient"):
-        masked = CipherVector.from_arrow(key.public, session.values(table, "gradient"))
+        with blame(party):
+            masked = CipherVector.from_arrow(key.public, session.values(table, "gradient"))
         residues = decrypt_residues(key, masked)
         if packing is not None:
             residues = packing.middle(residues)

@@ -21,7 +21,16 @@ from tombolo.fl_tasks.crypto.fixedpoint import decode, encode
 from tombolo.fl_tasks.crypto.matvec import transposed_product
 from tombolo.fl_tasks.crypto.vector import CipherVector, decrypt, encrypt
 from tombolo.fl_tasks.learning.parameters import Batched, Regression
-from tombolo.fl_tasks.learning.vertical.block import Block, Floats, guard_batch, guard_label, penalties, solver
+from tombolo.fl_tasks.learning.vertical.block import (
+    LONGEST_STEP,
+    MOST_ROWS,
+    Block,
+    Floats,
+    guard_batch,
+    guard_label,
+    penalties,
+    solver,
+)
 from tombolo.fl_tasks.learning.vertical.key_holder import (
     RESIDUAL_BITS,
     MaskedGradient,
@@ -256,7 +265,7 @@ class Quadratic:
             session.send("scalars", share=zero_sum(session, session.data_parties, scalars, "step"))
             session.send("converged", yes=small and number > 1)
             step = session.receive("step", session.arbiter)
-            alpha, beta = (session.scalar(step, name) for name in ("alpha", "beta"))
+            alpha, beta = (session.scalar(step, name, -LONGEST_STEP, LONGEST_STEP) for name in ("alpha", "beta"))
             w = state["w"] + alpha * state["p"]
             g = state["g"] + alpha * curved
             if batch < block.rows:
@@ -276,14 +285,13 @@ class Quadratic:
 
     def arbiter(self, session: Session) -> State:
         """Help with gradients and learn the loss; tell everybody the step and when to stop."""
-        total_rows = int(session.scalar(session.receive("training_rows", session.guest), "rows"))
+        total_rows = int(session.scalar(session.receive("training_rows", session.guest), "rows", 1, MOST_ROWS))
         batch = batch_size(session, total_rows)
         helper = self.helper(session, total_rows)
         state: State = session.latest or {"loss": []}
         for number in session.rounds():
             squares = helper.squares()
-            shares = session.receive_all("scalars").values()
-            slope, bend, gz, hz, hh, rest = total((session.values(one, "share") for one in shares), _SCALARS)
+            slope, bend, gz, hz, hh, rest = total(session.receive_all("scalars"), _SCALARS)
             votes = [session.scalar(one, "yes") for one in session.receive_all("converged").values()]
             trial = self.curvature / 2 * squares / batch + rest
             alpha, beta, loss = _step(slope, bend, gz, hz, hh, trial)

@@ -6,7 +6,7 @@ Each scalar is two uint64 limbs, low first, in fixed point with :data:`SCALAR_BI
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -40,13 +40,14 @@ def zero_sum(session: Session, senders: Sequence[str], values: Sequence[float], 
     return np.array(limbs, dtype=np.uint64)
 
 
-def total(arrays: Iterable[pa.Array], count: int) -> list[float]:
-    """The sums of ``count`` scalars over all senders' shares; raises :class:`ScalarTooLarge` on a wrong length too."""
+def total(tables: Mapping[str, pa.Table], count: int) -> list[float]:
+    """The sums of ``count`` scalars over all senders' shares, in column ``share``; raises :class:`ScalarTooLarge` on a wrong length
+    too."""
     sums = [0] * count
-    for array in arrays:
-        limbs = array.to_numpy(zero_copy_only=False).tolist()
+    for party, table in tables.items():
+        limbs = Session.values(table, "share").to_numpy(zero_copy_only=False).tolist()
         if len(limbs) != 2 * count:
-            raise ScalarTooLarge("A peer sent another number of scalars than asked for.")
+            raise ScalarTooLarge("A peer sent another number of scalars than asked for.", party=party)
         sums = [sums[index] + limbs[2 * index] + (limbs[2 * index + 1] << 64) for index in range(count)]
     lifted = [value % _MODULUS for value in sums]
     return [(value - _MODULUS if value >> 127 else value) / 2.0**SCALAR_BITS for value in lifted]

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tombolo.fl_tasks.learning.horizontal import newton
-from tombolo.fl_tasks.learning.horizontal.columns import Floats, ForeignStatistics, Rows, encoder
+from tombolo.fl_tasks.learning.horizontal.columns import LARGEST_WEIGHT, Floats, ForeignStatistics, Rows, encoder
 from tombolo.fl_tasks.learning.horizontal.secagg import MESSAGES as SUMS
 from tombolo.fl_tasks.learning.horizontal.state import PRESENT
 from tombolo.fl_tasks.learning.horizontal.statistics import aggregate_statistics, client_statistics, enough_rows
@@ -135,7 +135,7 @@ def client(session: Session, rows: Rows) -> State:
         weights = session.values(session.receive("weights", session.aggregator), "weight").to_numpy()
         losses = [session.scalar(session.receive("training_loss", session.aggregator), "loss")] if plan.noise is None else []
         stop = session.scalar(session.receive("end", session.aggregator), "stop")
-        if len(weights) != plan.training.net.count or not np.isfinite([*weights, *losses]).all():
+        if len(weights) != plan.training.net.count or not (np.abs(weights) <= LARGEST_WEIGHT).all():
             raise ForeignStatistics("Weights of a round.", party=session.aggregator)
         state = session.checkpoint({"w": np.array(weights), "loss": [*state["loss"], *losses], "stopped": stop})
         session.report(round=session.round, loss=losses[0] if losses else None)

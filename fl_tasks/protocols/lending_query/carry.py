@@ -18,6 +18,7 @@ from tombolo.fl_tasks.protocols.lending_query.guards import GRACE, cooling
 from tombolo.fl_tasks.protocols.lending_query.keys import Keeping, terms_of
 from tombolo.fl_tasks.protocols.lending_query.state import COOLING
 from tombolo.fl_tasks.runtime.session import Session
+from tombolo.storage.errors import blame
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,8 @@ def lender(session: Session, keeping: Keeping, series: str, now: datetime) -> No
     before = lenders[at - 1] if at else session.arbiter
     assert before is not None and session.arbiter is not None
     table = session.receive("asked_before", before)
-    points = ristretto.points_from_arrow(session.values(table, "point"), session.threads)
+    with blame(before):
+        points = ristretto.points_from_arrow(session.values(table, "point"), session.threads)
     named = session.values(table, "series").to_pylist()
     count = len(points) // ristretto.POINT_BYTES
     admitted = sum(len(one.digests) for book in books(keeping) for one in book.entries() if cooling(one, query, now, GRACE))
@@ -82,7 +84,9 @@ def finish(session: Session, keeping: Keeping, series: str, taken: Cooling, now:
     Raises :class:`CoolingDown` where more was asked in the meantime.
     """
     last = session.hosts[-1]
-    points = ristretto.points_from_arrow(session.values(session.receive("asked_before", last), "point"), session.threads)
+    table = session.receive("asked_before", last)
+    with blame(last):
+        points = ristretto.points_from_arrow(session.values(table, "point"), session.threads)
     bare = ristretto.split(ristretto.exponentiate(points, ristretto.invert(taken.blind), session.threads))
     if len(bare) != len(taken.people):
         raise BadDeposit(f"{len(bare)} people came back of {len(taken.people)}.", party=last)

@@ -20,6 +20,7 @@ from tombolo.fl_tasks.protocols.lending_query.errors import BadDeposit, TooFewLe
 from tombolo.fl_tasks.protocols.lending_query.keys import Epoch, Keeping, terms_of
 from tombolo.fl_tasks.protocols.lending_query.supply import Supply
 from tombolo.fl_tasks.runtime.session import Session
+from tombolo.storage.errors import blame
 from tombolo.storage.roles import HOST
 
 DOMAIN = "tombolo/lending/1/"
@@ -74,10 +75,11 @@ def arbiter(session: Session, base: str | None, at: str, now: datetime) -> Epoch
     cooling = None if base is not None else carry.begin(session, keeping, now)
     for party in session.hosts:
         table = session.receive("deposit", party)
-        points = ristretto.points_from_arrow(session.values(table, "point"), session.threads)
-        values = CipherVector.from_arrow(key, session.values(table, "value"))
+        with blame(party):
+            points = ristretto.points_from_arrow(session.values(table, "point"), session.threads)
+            values = CipherVector.from_arrow(key, session.values(table, "value"))
         listed = ristretto.split(points)
-        if len(listed) % query.padding or len(set(listed)) != len(listed):
+        if not listed or len(listed) % query.padding or len(set(listed)) != len(listed):
             raise BadDeposit(f"{len(listed)} entries.", party=party)
         deposits.store(party, ristretto.exponentiate(points, exponent, session.threads), values)
         session.report(lender=party, entries=len(listed))
@@ -96,7 +98,9 @@ def _decryption_key(session: Session, keeping: Keeping, series: str) -> PublicKe
         key = keeping.private_key(series, bits).public
         session.send("decryption_key", key=key.to_bytes())
     else:
-        key = PublicKey.from_bytes(session.scalar(session.receive("decryption_key", query.decryptor), "key"), session.shortest_key)
+        sent = session.scalar(session.receive("decryption_key", query.decryptor), "key")
+        with blame(query.decryptor):
+            key = PublicKey.from_bytes(sent, session.shortest_key)
         if key.bits < bits:
             raise BadDeposit(f"A key of {key.bits} bits instead of {bits}.", party=query.decryptor)
     keeping.keep_public(series, key)
@@ -117,9 +121,11 @@ def _pass_ring(session: Session, exponent: bytes, ids: list[str], padding: int) 
         session.enter(hop)
         session.send("customer_points", lenders[(me + 1) % count], point=ristretto.points_to_arrow(points))
         before = lenders[me - 1]
-        points = ristretto.points_from_arrow(session.values(session.receive("customer_points", before), "point"), session.threads)
+        table = session.receive("customer_points", before)
+        with blame(before):
+            points = ristretto.points_from_arrow(session.values(table, "point"), session.threads)
         listed = ristretto.split(points)
-        if len(listed) % padding or len(set(listed)) != len(listed) or (hop == count and len(listed) != len(items)):
+        if not listed or len(listed) % padding or len(set(listed)) != len(listed) or (hop == count and len(listed) != len(items)):
             raise BadDeposit(f"{len(listed)} points at hop {hop}.", party=before)
         if hop < count:
             points = ristretto.exponentiate(points, exponent, session.threads)

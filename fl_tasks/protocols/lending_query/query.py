@@ -27,6 +27,10 @@ from tombolo.fl_tasks.protocols.lending_query.index import hash_ids
 from tombolo.fl_tasks.protocols.lending_query.keys import Keeping, terms_of
 from tombolo.fl_tasks.protocols.lending_query.supply import Supply
 from tombolo.fl_tasks.runtime.session import Session
+from tombolo.storage.errors import blame
+
+_MOST_LOANS = 1 << 32
+"""More open loans than a person has; what was decrypted wrongly is far beyond."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +50,9 @@ class _Batch:
 
     @classmethod
     def of(cls, session: Session, table: pa.Table, sender: str) -> _Batch:
-        points = ristretto.points_from_arrow(session.values(table, "point"), session.threads)
-        consents = fixed_bytes(session.values(table, "consent"), guards.DIGEST, BadTicket)
+        with blame(sender):
+            points = ristretto.points_from_arrow(session.values(table, "point"), session.threads)
+            consents = fixed_bytes(session.values(table, "consent"), guards.DIGEST, BadTicket)
         if len(points) // ristretto.POINT_BYTES != len(consents) // guards.DIGEST:
             raise BadTicket("Columns differ in length.", party=sender)
         return cls(points, consents)
@@ -82,11 +87,16 @@ def asker(session: Session, epoch: str, ids: Sequence[str], consents: bytes) -> 
     bare = _Batch(_each(back.points, [ristretto.invert(one) for one in blinds]), consents)
     session.send("question", mask=hidden.to_arrow(), **bare.columns())
     decryptor = terms_of(session).decryptor
-    masked = residues_from_arrow(key, session.values(session.receive("masked_answer", decryptor), "sum"))
+    answer = session.receive("masked_answer", decryptor)
+    with blame(decryptor):
+        masked = residues_from_arrow(key, session.values(answer, "sum"))
     if len(masked) != count:
         raise BadTicket(f"{len(masked)} answers to {count} questions.", party=decryptor)
     session.report(answers=count)
-    return [Answer(*unpack(value)) for value in unmask(key, masked, masks)]
+    found = [Answer(*unpack(value)) for value in unmask(key, masked, masks)]
+    if not all(0 <= one.count <= _MOST_LOANS for one in found):
+        raise BadTicket("An answer is larger than that of all lenders together can be.", party=decryptor)
+    return found
 
 
 def lender(session: Session, epoch: str, now: datetime) -> int:
@@ -119,7 +129,8 @@ def arbiter(session: Session, epoch: str, now: datetime) -> int:
     admitted = _tickets(session)
     table = session.receive("question", session.guest)
     asked = _Batch.of(session, table, session.guest)
-    masks = CipherVector.from_arrow(key, session.values(table, "mask"))
+    with blame(session.guest):
+        masks = CipherVector.from_arrow(key, session.values(table, "mask"))
     if {len(asked), len(masks)} != {admitted.questions}:
         raise BadTicket(f"{len(asked)} questions, {admitted.questions} admitted.", party=session.guest)
     if hashlib.sha256(asked.consents).digest() != admitted.consents:
@@ -170,7 +181,9 @@ def _decrypt(session: Session, keeping: Keeping, series: str, count: int) -> Non
     sender = session.arbiter
     assert sender is not None
     private = keeping.private_key(series, session.parameters(Encrypted).key_bits)
-    masked = CipherVector.from_arrow(private.public, session.values(session.receive("masked_sum", sender), "sum"))
+    table = session.receive("masked_sum", sender)
+    with blame(sender):
+        masked = CipherVector.from_arrow(private.public, session.values(table, "sum"))
     if len(masked) != count:
         raise BadTicket(f"{len(masked)} sums for {count} questions.", party=sender)
     pool = session.holder_pool(private)

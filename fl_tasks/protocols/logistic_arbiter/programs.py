@@ -20,7 +20,7 @@ from tombolo.fl_tasks.crypto.fixedpoint import check_headroom, decode, encode
 from tombolo.fl_tasks.crypto.packing import check_slots, pack, slots_per_ciphertext, unpack
 from tombolo.fl_tasks.crypto.vector import CipherVector, decrypt, encrypt
 from tombolo.fl_tasks.learning.parameters import Regression
-from tombolo.fl_tasks.learning.vertical.block import Block, Floats, guard_batch, guard_label, penalties, solver
+from tombolo.fl_tasks.learning.vertical.block import MOST_ROWS, Block, Floats, guard_batch, guard_label, penalties, solver
 from tombolo.fl_tasks.learning.vertical.key_holder import (
     RESIDUAL_BITS,
     MaskedGradient,
@@ -36,6 +36,7 @@ from tombolo.fl_tasks.protocols.logistic_arbiter.quasi_newton import Guide, Path
 from tombolo.fl_tasks.runtime.checkpoints import State
 from tombolo.fl_tasks.runtime.programs import Programs
 from tombolo.fl_tasks.runtime.session import Session
+from tombolo.storage.errors import blame
 from tombolo.storage.roles import ARBITER, DATA, GUEST, HOST
 from tombolo.storage.schema import Disclosed, Message, MessageSet, Pad64, Paillier, Public
 
@@ -297,7 +298,8 @@ class Oracle:
             better, keep = session.scalar(step, "better"), session.scalar(step, "keep")
             table = session.receive("direction", session.arbiter)
             coefficients = session.values(table, "coefficient").to_numpy(zero_copy_only=False)
-            path = path.moved(gradient, bound, better, keep, coefficients)
+            with blame(session.arbiter):
+                path = path.moved(gradient, bound, better, keep, coefficients)
             loss = [*state["loss"]]
             if label is not None:
                 loss.append(session.scalar(session.receive("loss", session.arbiter), "loss"))
@@ -307,15 +309,14 @@ class Oracle:
 
     def arbiter(self, session: Session) -> State:
         """Sigmoids of nameless logits, help with gradients, sums over the parties, and when to stop."""
-        rows = int(session.scalar(session.receive("training_rows", session.guest), "rows"))
+        rows = int(session.scalar(session.receive("training_rows", session.guest), "rows", 1, MOST_ROWS))
         helper = self.helper(session, rows)
         state: State = session.latest or {**Guide().state(), "loss": []}
         for number in session.rounds():
             logits = helper.logits()
             helper.answer(np.tanh(logits / 2) / 2)
-            shares = session.receive_all("scalars").values()
             guide = Guide.of(state)
-            loss_part, *products = total((session.values(one, "share") for one in shares), 1 + guide.products)
+            loss_part, *products = total(session.receive_all("scalars"), 1 + guide.products)
             votes = [session.scalar(one, "yes") for one in session.receive_all("converged").values()]
             size = np.abs(logits)
             # sum log(1 + e^u) - y u = sum |u|/2 + log(1 + e^-|u|) + (1/2 - y) u

@@ -16,6 +16,8 @@ import numpy as np
 from tombolo.fl_tasks.learning.vertical.block import Floats
 from tombolo.storage.errors import CodedError
 
+_LARGEST = 2.0**32
+"""Of a direction's coefficients; larger ones come of no honest scalars."""
 MEMORY = 20
 _SHORTER = 0.3
 
@@ -61,7 +63,7 @@ class Path:
         """On to the next point. Raises :class:`ForeignDirection`."""
         kept = slice(-MEMORY, None) if keep else slice(-MEMORY - 1, -1)
         steps, changes = self.steps[kept], self.changes[kept]
-        if len(coefficients) != 2 * len(steps) + 1 or not np.isfinite(coefficients).all():
+        if len(coefficients) != 2 * len(steps) + 1 or not (np.abs(coefficients) <= _LARGEST).all():
             raise ForeignDirection()
         best, at = (self.ahead, gradient) if better else (self.best, self.gradient)
         along, shaped, plain = coefficients[: len(steps)], coefficients[len(steps) : -1], coefficients[-1]

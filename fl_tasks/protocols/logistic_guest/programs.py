@@ -15,7 +15,16 @@ from tombolo.fl_tasks.crypto.convolution import Convolution
 from tombolo.fl_tasks.crypto.fixedpoint import FEATURE_BITS, FEATURE_LIMIT, decode, encode
 from tombolo.fl_tasks.crypto.paillier import PublicKey
 from tombolo.fl_tasks.learning.parameters import Regression
-from tombolo.fl_tasks.learning.vertical.block import Block, Floats, guard_batch, guard_label, penalties, solver
+from tombolo.fl_tasks.learning.vertical.block import (
+    LONGEST_STEP,
+    MOST_COLUMNS,
+    Block,
+    Floats,
+    guard_batch,
+    guard_label,
+    penalties,
+    solver,
+)
 from tombolo.fl_tasks.learning.vertical.key_holder import (
     RESIDUAL_BITS,
     MaskedGradient,
@@ -145,7 +154,7 @@ def host(session: Session, block: Block) -> State:
     key = peer_key(session, session.guest)
     columns = block.x.shape[1]
     session.send("columns", count=columns)
-    offered = int(session.scalar(session.receive("budget", session.guest), "columns"))
+    offered = int(session.scalar(session.receive("budget", session.guest), "columns", 0, MOST_COLUMNS))
     limit = _rounds_left(session, offered - 1)
     packing = _packing(key, block.rows, offered)
     ciphertexts = block.rows if packing is None else -(-block.rows // packing.rows)
@@ -161,7 +170,7 @@ def host(session: Session, block: Block) -> State:
         z = preconditioner @ g
         slopes = [float(g @ z), float(z @ (g - state["g"])), float(state["g"] @ state["z"])]
         session.send("slopes", share=zero_sum(session, session.hosts, slopes, "slopes"))
-        beta = session.scalar(session.receive("turn", session.guest), "beta")
+        beta = session.scalar(session.receive("turn", session.guest), "beta", 0, LONGEST_STEP)
         p = -z + beta * state["p"]
         _book_direction(session)
         session.send("direction", v=_masked_direction(session, encode(block.rounded @ p, RESIDUAL_BITS)))
@@ -170,7 +179,7 @@ def host(session: Session, block: Block) -> State:
         session.send("bends", share=zero_sum(session, session.hosts, bends, "bends"))
         session.send("converged", yes=bool(np.abs(g).max(initial=0) <= session.parameters(Regression).tolerance))
         step = session.receive("step", session.guest)
-        alpha, stop = session.scalar(step, "alpha"), session.scalar(step, "stop")
+        alpha, stop = session.scalar(step, "alpha", -LONGEST_STEP, LONGEST_STEP), session.scalar(step, "stop")
         state = session.checkpoint({"w": w + alpha * p, "p": p, "g": g, "z": z, "stopped": stop})
         session.report(round=number)
     return state
@@ -183,7 +192,7 @@ def guest(session: Session, block: Block) -> State:
     guard_batch(session, block, block.rows)
     key = own_key(session)
     session.send("public_key", key=key.public.to_bytes())
-    offered = sum(int(session.scalar(table, "count")) for table in session.receive_all("columns").values())
+    offered = sum(int(session.scalar(table, "count", 0, MOST_COLUMNS)) for table in session.receive_all("columns").values())
     if offered < _FEWEST_COLUMNS:
         raise TooFewHostColumns(f"They have {offered}.", party=session.me)
     session.send("budget", columns=offered)
@@ -208,14 +217,13 @@ def guest(session: Session, block: Block) -> State:
         z = preconditioner @ g
         serve_gradients(session, key, packing)
         own = [float(g @ z), float(z @ (g - state["g"])), float(state["g"] @ state["z"])]
-        shares = session.receive_all("slopes").values()
-        gz, turned, before = np.add(own, total((session.values(one, "share") for one in shares), 3))
+        gz, turned, before = np.add(own, total(session.receive_all("slopes"), 3))
         beta = max(0.0, float(turned / before)) if before > 0 else 0.0
         session.send("turn", beta=beta)
         p = -z + beta * state["p"]
         _book_direction(session)
         v = block.rounded @ p + _sum_of_directions(session, block.rows)
-        bends = [session.values(one, "share") for one in session.receive_all("bends").values()]
+        bends = session.receive_all("bends")
         w = state["w"]
         own = [float(penalty @ w**2), float(penalty @ (w * p)), float(penalty @ p**2)]
         ridge = np.add(own, total(bends, 3))

@@ -35,7 +35,7 @@ from tombolo.fl_tasks.protocols.secureboost.messages import (
 from tombolo.fl_tasks.protocols.secureboost.state import NAMES
 from tombolo.fl_tasks.runtime.checkpoints import State
 from tombolo.fl_tasks.runtime.session import Session
-from tombolo.storage.errors import CodedError
+from tombolo.storage.errors import blame
 
 _MOST_COLUMNS = 100_000
 
@@ -185,12 +185,10 @@ class Encrypted:
         widths = [self._pairs.slot_bits * classes for classes in stacked]
         lengths = [-(-count // slots_per_ciphertext(public, width)) for width in widths]
         plain = decrypt(self._key, vector(self._session, table, "sums", public, sum(lengths), party), self._pool)
-        try:
+        with blame(party):
             for classes, width, length in zip(stacked, widths, lengths, strict=True):
                 found.append(self._pairs.unstack(unpack(plain[at : at + length], width, count, public), classes))
                 at += length
-        except CodedError as error:
-            raise error.at(party) from None
         return np.concatenate(found)
 
 

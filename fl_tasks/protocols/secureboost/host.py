@@ -31,6 +31,7 @@ from tombolo.fl_tasks.protocols.secureboost.messages import (
 )
 from tombolo.fl_tasks.runtime.checkpoints import State
 from tombolo.fl_tasks.runtime.session import Session
+from tombolo.storage.errors import blame
 
 
 def host(session: Session, block: Block) -> State:
@@ -44,7 +45,7 @@ def host(session: Session, block: Block) -> State:
         records = [] if guest_only(session) else own.round(plan.sampled_rows(learning, session.common()))
         keep_records(session, records)
         turn = session.receive("turn", session.guest)
-        stop, kept = bool(session.scalar(turn, "stop")), int(session.scalar(turn, "kept"))
+        stop, kept = bool(session.scalar(turn, "stop")), int(session.scalar(turn, "kept", 0, session.round))
         session.within(None)
         state = session.checkpoint({"records": int(state["records"]) + len(records), "kept": kept, "stopped": stop})
         session.report(round=number)
@@ -128,7 +129,8 @@ class Host:
         session, sets, outputs = self._session, self._sets, self._plan.outputs
         table = session.receive("gradients", session.guest)
         row = session.values(table, "row").to_numpy(zero_copy_only=False)
-        whole = CipherVector.from_arrow(self._key, session.values(table, "pair"))
+        with blame(session.guest):
+            whole = CipherVector.from_arrow(self._key, session.values(table, "pair"))
         rows = row[: len(row) // len(sets)]
         if not np.array_equal(row, np.tile(rows, len(sets))):
             raise ForeignRows(party=session.guest)

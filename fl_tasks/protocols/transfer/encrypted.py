@@ -19,7 +19,7 @@ from tombolo.fl_tasks.crypto.paillier import PrivateKey, PublicKey
 from tombolo.fl_tasks.crypto.vector import CipherVector, decrypt_residues
 from tombolo.fl_tasks.learning.vertical.key_holder import WrongLength
 from tombolo.fl_tasks.runtime.session import Session
-from tombolo.storage.errors import CodedError
+from tombolo.storage.errors import CodedError, blame
 
 Floats = npt.NDArray[np.float64]
 BITS = 24
@@ -106,7 +106,8 @@ class Masked:
     def receive(self) -> list[int]:
         """The sums as integers, of any size."""
         table = self._session.receive(f"{self._name}_back", self._holder)
-        returned = residues_from_arrow(self._key, self._session.values(table, "residue"))
+        with blame(self._holder):
+            returned = residues_from_arrow(self._key, self._session.values(table, "residue"))
         if len(returned) != len(self._masks):
             raise WrongLength(f"{len(returned)} values instead of {len(self._masks)}.", party=self._holder)
         return unmask(self._key, returned, self._masks)
@@ -115,7 +116,8 @@ class Masked:
 def serve(session: Session, key: PrivateKey, name: str, peer: str, most: int) -> None:
     """Decrypt the peer's masked sums and return them. Raises WrongLength for more than ``most``: nobody has rows decrypted so."""
     table = session.receive(name, peer)
-    masked = CipherVector.from_arrow(key.public, session.values(table, "c"))
+    with blame(peer):
+        masked = CipherVector.from_arrow(key.public, session.values(table, "c"))
     if len(masked) > most:
         raise WrongLength(f"{len(masked)} sums to decrypt, {most} at most are due.", party=peer)
     session.send(f"{name}_back", peer, residue=residues_to_arrow(key.public, decrypt_residues(key, masked)))

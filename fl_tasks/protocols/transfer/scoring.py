@@ -18,6 +18,7 @@ from tombolo.fl_tasks.protocols.transfer.encrypted import BITS, Floats, Masked, 
 from tombolo.fl_tasks.protocols.transfer.messages import PUBLIC_KEY
 from tombolo.fl_tasks.protocols.transfer.part import TransferPart
 from tombolo.fl_tasks.runtime.session import Session
+from tombolo.storage.errors import blame
 from tombolo.storage.roles import GUEST, HOST
 from tombolo.storage.schema import Message, MessageSet, PaddedModN, Paillier
 
@@ -93,7 +94,9 @@ def _source(session: Session, part: TransferPart, rows: int | None, wanted: list
     (host,), phi = session.hosts, part.phi
     assert phi is not None
     key = peer_key(session, host)
-    numbers = CipherVector.from_arrow(key, session.values(session.receive("row_numbers", host), "c"))
+    table = session.receive("row_numbers", host)
+    with blame(host):
+        numbers = CipherVector.from_arrow(key, session.values(table, "c"))
     count, over = divmod(len(numbers), len(phi))
     if over or (rows is not None and count != rows):
         raise WrongScoreCount(f"{len(numbers)} numbers for rows of {len(phi)}.", party=host)

@@ -34,6 +34,7 @@ from tombolo.fl_tasks.protocols.vertical_mlp.grid import (
 )
 from tombolo.fl_tasks.protocols.vertical_mlp.messages import TooLarge
 from tombolo.fl_tasks.runtime.session import Session
+from tombolo.storage.errors import blame
 
 
 def check_slopes(session: Session, delta: Floats) -> None:
@@ -56,13 +57,16 @@ def receive_step(session: Session, key: PrivateKey, host: str, shape: tuple[int,
     public, count = key.public, int(np.prod(shape))
     held = -(-count // slots_per_ciphertext(public, MOVE_SLOT))
     packed = vector(session, session.receive("noisy_step", host), "step", public, held, host)
-    step = unpack(decrypt(key, packed), MOVE_SLOT, count, public)
+    with blame(host):
+        step = unpack(decrypt(key, packed), MOVE_SLOT, count, public)
     return np.array(step, dtype=object).reshape(shape)
 
 
 def serve_gradient(session: Session, key: PrivateKey, host: str, most: int) -> None:
     """Step 6, at the guest: a host's gradient for at most so many weights, decrypted under its pad. Raises WrongLength."""
-    masked = CipherVector.from_arrow(key.public, session.values(session.receive("masked_gradient", host), "gradient"))
+    table = session.receive("masked_gradient", host)
+    with blame(host):
+        masked = CipherVector.from_arrow(key.public, session.values(table, "gradient"))
     if len(masked) > -(-most // slots_per_ciphertext(key.public, GRADIENT_SLOT)):
         raise WrongLength(f"{len(masked)} ciphertexts for {most} weights at most.", party=host)
     session.send("unmasked_gradient", host, gradient=residues_to_arrow(key.public, decrypt_residues(key, masked)))
@@ -107,10 +111,11 @@ class Slopes:
         masked = packed.add_plain(masks).rerandomise_full(pool=session.pool)
         session.send("masked_gradient", session.guest, gradient=masked.to_arrow())
         table = session.receive("unmasked_gradient", session.guest)
-        residues = residues_from_arrow(key, session.values(table, "gradient"))
-        if len(residues) != len(masks):
-            raise WrongLength(f"{len(residues)} gradient values instead of {len(masks)}.", party=session.guest)
-        sums = unpack(unmask(key, residues, masks), GRADIENT_SLOT, count, key)
+        with blame(session.guest):
+            residues = residues_from_arrow(key, session.values(table, "gradient"))
+            if len(residues) != len(masks):
+                raise WrongLength(f"{len(residues)} gradient values instead of {len(masks)}.")
+            sums = unpack(unmask(key, residues, masks), GRADIENT_SLOT, count, key)
         scale = 1 << (INPUT_BITS + SLOPE_BITS + WEIGHT_BITS)
         return np.array([one / scale for one in sums]).reshape(self._shape[0], -1).T
 

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from tombolo.fl_tasks.crypto.prf import Prf
+from tombolo.fl_tasks.learning.vertical.block import MOST_COLUMNS, MOST_ROWS
 from tombolo.fl_tasks.learning.vertical.dealt_gradient import BadSeed
 from tombolo.fl_tasks.learning.vertical.key_holder import WrongLength
 from tombolo.fl_tasks.protocols.vertical_mlp.programs import most_weights, network_of, parted
@@ -194,7 +195,7 @@ class Dealer:
         network = network_of(session)
         assert network.bottom is not None
         self._session, self._units, self._sums = session, network.bottom, network.hidden[0]
-        self.rows = int(session.scalar(session.receive("rows", session.guest), "count"))
+        self.rows = int(session.scalar(session.receive("rows", session.guest), "count", 0, MOST_ROWS))
         if not 0 <= self.rows * max(network.bottom, network.hidden[0]) <= _MOST_VALUES:
             raise WrongLength(f"{self.rows} rows.", party=session.guest)
         self._columns = {party: self._counted(party) for party in session.hosts} if learns else {}
@@ -204,7 +205,7 @@ class Dealer:
         self._masks = {party: Masks(session, seed) for party, seed in seeds.items()}
 
     def _counted(self, party: str) -> int:
-        count = int(self._session.scalar(self._session.receive("columns", party), "count"))
+        count = int(self._session.scalar(self._session.receive("columns", party), "count", 0, MOST_COLUMNS))
         if not 0 < count * self.rows <= _MOST_VALUES:
             raise WrongLength(f"{count} columns of {self.rows} rows.", party=party)
         return count

@@ -25,6 +25,7 @@ from tombolo.fl_tasks.protocols.vertical_mlp.grid import (
 )
 from tombolo.fl_tasks.protocols.vertical_mlp.messages import TooLarge
 from tombolo.fl_tasks.runtime.session import Session
+from tombolo.storage.errors import blame
 
 LARGEST_SUM = 2.0**40
 
@@ -79,11 +80,13 @@ class Sums:
     def hear(self, sums: int) -> Floats:
         """Step 3: alpha W, shape (rows, sums)."""
         session, key = self._session, self._key
-        residues = residues_from_arrow(key, session.values(session.receive("sums", self._host), "sums"))
-        if len(residues) != len(self._masks):
-            raise WrongLength(f"{len(residues)} sums instead of {len(self._masks)}.", party=self._host)
-        plain, per_sum = unmask(key, residues, self._masks), len(residues) // sums
-        columns = [unpack(plain[at : at + per_sum], SUM_SLOT, self._rows, key) for at in range(0, len(plain), per_sum)]
+        table = session.receive("sums", self._host)
+        with blame(self._host):
+            residues = residues_from_arrow(key, session.values(table, "sums"))
+            if len(residues) != len(self._masks):
+                raise WrongLength(f"{len(residues)} sums instead of {len(self._masks)}.")
+            plain, per_sum = unmask(key, residues, self._masks), len(residues) // sums
+            columns = [unpack(plain[at : at + per_sum], SUM_SLOT, self._rows, key) for at in range(0, len(plain), per_sum)]
         found = np.array(columns, dtype=object).T / 2.0 ** (ACTIVATION_BITS + WEIGHT_BITS)
         if not np.abs(found).max(initial=0.0) <= LARGEST_SUM:
             raise TooLarge(party=self._host)

@@ -10,10 +10,10 @@ import pyarrow as pa
 
 from tombolo.fl_tasks.crypto.errors import WrongShape
 from tombolo.fl_tasks.learning.horizontal.secagg.keys import ForeignShare, fits, mask_seed, seed_digest
-from tombolo.fl_tasks.learning.horizontal.secagg.lists import Roster, enough, read_keys
+from tombolo.fl_tasks.learning.horizontal.secagg.lists import SURVIVORS_DOMAIN, Roster, enough, read_keys, survivors_statement
 from tombolo.fl_tasks.learning.horizontal.secagg.masking import Words, add_mask, pair_sign
 from tombolo.fl_tasks.learning.horizontal.secagg.messages import BelowThreshold, ForeignList
-from tombolo.fl_tasks.learning.horizontal.secagg.shamir import combine
+from tombolo.fl_tasks.learning.horizontal.secagg.shamir import SHARE_BYTES, combine
 from tombolo.fl_tasks.learning.horizontal.state import CLOSED
 from tombolo.fl_tasks.runtime.session import Session
 
@@ -54,7 +54,7 @@ def aggregate(session: Session, count: int, closing: Closing) -> Sum:
         if len(words) != count:
             raise WrongShape(f"{len(words)} values of a sum over {count}.", party=name)
         total += words
-    _consents(session, survivors, closing)
+    _consents(session, roster, sharers, survivors, closing)
     seeds, masks = _secrets(session, roster, sharers, survivors, closing)
     for seed in seeds.values():
         add_mask(total, seed, -1)
@@ -115,10 +115,13 @@ def _shares(session: Session, roster: Roster, closing: Closing) -> list[str]:
     return sharers
 
 
-def _consents(session: Session, survivors: Sequence[str], closing: Closing) -> None:
-    """Step 3: signatures on the survivors, at least a threshold of them, shown to all."""
+def _consents(session: Session, roster: Roster, sharers: Sequence[str], survivors: Sequence[str], closing: Closing) -> None:
+    """Step 3: signatures on the survivors, at least a threshold of them, verified and shown to all."""
     signers = _close(session, "consent", survivors, closing)
     signatures = [session.scalar(session.receive("consent", name), "signature") for name in signers]
+    statement = survivors_statement(roster, sharers, survivors)
+    for name, signature in zip(signers, signatures, strict=True):
+        session.verify(name, signature, SURVIVORS_DOMAIN, statement)
     for name in survivors:
         session.send("consents", name, client=signers, signature=signatures)
 
@@ -133,6 +136,8 @@ def _secrets(
         held = [name for name in roster.holders(holder) if name in shares]
         if session.values(table, "client").to_pylist() != held:
             raise ForeignList("Shares of other clients than asked for.", party=holder)
+        if session.values(table, "share").type.byte_width != SHARE_BYTES:
+            raise ForeignShare(party=holder)
         for name, share in zip(held, session.values(table, "share").to_pylist(), strict=True):
             if len(shares[name]) < roster.graph.threshold:
                 shares[name][roster.places[holder]] = share

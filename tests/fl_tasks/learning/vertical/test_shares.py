@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tombolo.fl_tasks.crypto.prf import Prf
 from tombolo.fl_tasks.learning.vertical.shares import ScalarTooLarge, total, zero_sum
+from tombolo.storage.schema import Pad64
 
 PARTIES = ("ann", "ben", "cy", "dan")
 scalars = st.lists(st.floats(-1e12, 1e12), min_size=3, max_size=3)
@@ -32,9 +33,13 @@ def shares(values: dict[str, list[float]], run: int = 0) -> dict[str, np.ndarray
     return {party: zero_sum(Pairs(party, run), list(values), given, "test") for party, given in values.items()}
 
 
+def sent(share: np.ndarray) -> pa.Table:
+    return pa.table({"share": Pad64().wrap(pa.array(share))})
+
+
 @given(st.dictionaries(st.sampled_from(PARTIES), scalars, min_size=1))
 def test_the_sum_comes_out(values):
-    found = total((pa.array(share) for share in shares(values).values()), 3)
+    found = total({party: sent(share) for party, share in shares(values).items()}, 3)
     expected = [sum(given[at] for given in values.values()) for at in range(3)]
     assert found == pytest.approx(expected, rel=1e-12, abs=1e-9)
 
@@ -49,5 +54,6 @@ def test_a_share_says_nothing_and_depends_on_the_run():
 def test_what_does_not_fit_is_refused(bad):
     with pytest.raises(ScalarTooLarge):
         shares({"ann": [bad], "ben": [0.0]})
-    with pytest.raises(ScalarTooLarge):
-        total([pa.array(np.zeros(4, dtype=np.uint64))], 3)
+    with pytest.raises(ScalarTooLarge) as caught:
+        total({"ben": sent(np.zeros(4, dtype=np.uint64))}, 3)
+    assert caught.value.party == "ben"

@@ -65,16 +65,6 @@ def test_taylor_reaches_the_minimum_of_its_own_loss(tmp_path):
     assert weights(states, fed) == pytest.approx(exact, abs=1e-5)
 
 
-def test_legs_give_the_same_weights_as_one_go(tmp_path):
-    x, y = rows()
-    whole, legs = dealt(tmp_path, "a"), dealt(tmp_path, "b")
-    once = train(whole, linear, x, y, whole.start(rounds=6))
-    run = legs.start(rounds=6)
-    for end in (2, 4, 6):
-        states = train(legs, linear, x, y, run, leg_end=end)
-    assert weights(states, legs) == pytest.approx(weights(once, whole), abs=1e-6)
-
-
 class Killed(BaseException):
     pass
 

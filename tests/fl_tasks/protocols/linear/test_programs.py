@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from tests.federation import FOREVER, Federation, federation, quiet
+from tests.federation import FOREVER, Federation, federation
 from tombolo.fl_tasks.learning.vertical.block import BatchTooSmall, Block
 from tombolo.fl_tasks.protocols.linear import programs as linear
-from tombolo.fl_tasks.runtime.session import Session
 
 STUB = pa.table({"id": ["a"]})
 
@@ -64,63 +62,8 @@ def test_equals_the_closed_form_with_two_hosts(tmp_path):
     assert states["lab"]["loss"] == []
 
 
-def test_legs_give_the_same_weights_as_one_go(tmp_path):
-    x, y = data()
-    (tmp_path / "a").mkdir(), (tmp_path / "b").mkdir()
-    whole, legs = layout(tmp_path / "a", hosts=1), layout(tmp_path / "b", hosts=1)
-    once = train(whole, linear, x, y, whole.start(rounds=6))
-    run = legs.start(rounds=6)
-    for end in (2, 4, 6):
-        states = train(legs, linear, x, y, run, leg_end=end)
-    assert np.abs(weights(once, whole) - weights(states, legs)).max() < 1e-9
-
-
 class Killed(BaseException):
     pass
-
-
-def test_a_kill_in_mid_round_changes_nothing(tmp_path, monkeypatch):
-    x, y = data()
-    (tmp_path / "a").mkdir(), (tmp_path / "b").mkdir()
-    whole, torn = layout(tmp_path / "a", hosts=1), layout(tmp_path / "b", hosts=1)
-    once = train(whole, linear, x, y, whole.start(rounds=4))
-    run = torn.start(rounds=4)
-    real, died = Session.send, []
-
-    def dying(self, name, to=None, /, **columns):
-        if self.me == "lab" and self.round == 3 and name == "scalars" and not died:
-            died.append(name)
-            raise Killed
-        real(self, name, to, **columns)
-
-    monkeypatch.setattr(Session, "send", dying)
-
-    def again():
-        x_lab = x[:, 3:]
-        block = Block(x_lab, None, ("3", "4", "5"))
-        for _ in range(2):
-            try:
-                with torn.context("lab").session(run, linear.MESSAGES, "train", FOREVER) as s:
-                    return results.append(linear.PROGRAMS.data["host"](s, block))
-            except Killed:
-                continue
-
-    results: list = []
-    thread = threading.Thread(target=again)
-    thread.start()
-    programs = {
-        "clinic": lambda s: linear.PROGRAMS.data["guest"](s, Block(x[:, :3], y, ("0", "1", "2"))),
-        "notary": lambda s: linear.PROGRAMS.help(s),
-    }
-
-    def work(party):
-        with torn.context(party).session(run, linear.MESSAGES, "train", FOREVER, quiet) as session:
-            return programs[party](session)
-
-    states = torn.run_all(work, ["clinic", "notary"])
-    thread.join()
-    assert died and np.abs(results[0]["w"] - once["lab"]["w"]).max() < 1e-9
-    assert np.abs(states["clinic"]["w"] - once["clinic"]["w"]).max() < 1e-9
 
 
 def test_mini_batches_descend(tmp_path):

@@ -36,16 +36,6 @@ def test_one_gradient_is_exact_to_the_scale(tmp_path, cancer):  # noqa: F811
     assert found == pytest.approx(whole.T @ (0.5 - y) / len(x), abs=1e-7)
 
 
-def test_legs_give_the_same_weights_as_one_go(tmp_path, cancer):  # noqa: F811
-    x, y = cancer
-    whole, legs = (dealt(tmp_path, name, 1, "logistic-arbiter") for name in "ab")
-    once = train(whole, oracle, x, y, whole.start(rounds=4))
-    run = legs.start(rounds=4)
-    for end in (1, 3, 4):
-        states = train(legs, oracle, x, y, run, leg_end=end)
-    assert weights(states, legs) == pytest.approx(weights(once, whole), abs=1e-4)
-
-
 @pytest.mark.parametrize(
     ("sender", "name", "change", "error"),
     [

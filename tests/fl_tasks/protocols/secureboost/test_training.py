@@ -57,15 +57,6 @@ def test_one_host_weights_and_ties(tmp_path):
     same(fed, dealt, train(fed, dealt))
 
 
-def test_legs_give_the_same_trees_as_one_go(tmp_path):
-    fed = layout(tmp_path, hosts=1)
-    dealt = blocks(fed, *sample())
-    fed.start()
-    for end in (1, 3):
-        states = train(fed, dealt, leg_end=end)
-    same(fed, dealt, states)
-
-
 def test_first_tree_of_the_guest_alone(tmp_path):
     fed = layout(tmp_path, hosts=1, boosting={"first_tree_guest_only": True})
     dealt = blocks(fed, *sample())

@@ -5,16 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.federation import quiet
 from tests.fl_tasks.protocols.transfer.clinics import layout, numbers, trained
 from tombolo.fl_tasks.learning.vertical.block import BadLabel
-from tombolo.fl_tasks.protocols.transfer import programs as transfer
 from tombolo.fl_tasks.protocols.transfer.objective import Source
 from tombolo.fl_tasks.protocols.transfer.plain import train
 from tombolo.fl_tasks.protocols.transfer.protocol import TransferTerms
 from tombolo.fl_tasks.protocols.transfer.rows import Rows, TooFewForNet, labelled_of
 from tombolo.fl_tasks.protocols.transfer.tower import Tower
-from tombolo.fl_tasks.runtime.waiting import Wait, Waiting
 
 
 def plain(fed, run, rows):
@@ -51,34 +48,6 @@ def test_it_stops_when_the_loss_has_settled(tmp_path):
     assert states["hospital"]["round"] == states["practice"]["round"] == 4
     assert states["practice"]["stopped"]
     assert len(plain(fed, run, rows).loss) == 4
-
-
-def test_legs_give_the_same_model(tmp_path):
-    fed, rows = layout(tmp_path), numbers()
-    run = fed.start(rounds=3)
-    trained(fed, run, rows, leg_end=1)
-    states, expected = trained(fed, run, rows), plain(fed, run, rows)
-    assert np.allclose(states["practice"]["w"], expected.target, atol=1e-5)
-
-
-def test_stopped_at_every_wait(tmp_path):
-    """The parties take turns; each works until a message is missing, forgets everything, and begins anew at its next turn."""
-    fed, rows = layout(tmp_path, class_weights="none"), numbers()
-    run, waiting, stops, states = fed.start(rounds=2), list(fed.parties), 0, {}
-    programs = {"hospital": transfer.PROGRAMS.data["guest"], "practice": transfer.PROGRAMS.data["host"]}
-    while waiting:
-        assert stops < 60, "nobody gets any further"
-        for party in list(waiting):
-            try:
-                with fed.context(party).session(run, transfer.MESSAGES, "train", Wait(0), quiet) as session:
-                    states[party] = programs[party](session, rows[party])
-                waiting.remove(party)
-            except Waiting:
-                stops += 1
-    assert stops > 6
-    expected = plain(fed, run, rows)
-    assert np.allclose(states["practice"]["w"], expected.target, atol=1e-5)
-    assert np.allclose(states["hospital"]["w"], expected.source, atol=1e-5)
 
 
 def test_too_few_common_rows_are_refused(tmp_path):

@@ -63,7 +63,7 @@ def train(fed: Federation, dealt: dict[str, Block], protocol: Any = neural, run:
         "host": lambda session: protocol.PROGRAMS.data["host"](session, dealt[session.me]),
         "arbiter": protocol.PROGRAMS.help,
     }
-    return fed.roles(run, protocol.MESSAGES, "train", programs, **options)
+    return fed.roles(run, protocol.PROGRAMS.messages, "train", programs, **options)
 
 
 def whole(fed: Federation, states: dict[str, Any], dealt: dict[str, Block]) -> Towers:

@@ -11,44 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.federation import quiet
-from tests.fl_tasks.protocols.vertical_mlp.parties import begun, blocks, drawn, layout, sample, whole
 from tests.fl_tasks.workflow.test_neural import agreed
 from tombolo.fl_tasks.crypto.paillier import MIN_BITS
 from tombolo.fl_tasks.models.reading import part_of_run
-from tombolo.fl_tasks.protocols.vertical_mlp import dealt as on_shares
-from tombolo.fl_tasks.protocols.vertical_mlp import encrypted as neural
-from tombolo.fl_tasks.runtime.waiting import Wait, Waiting
 from tombolo.fl_tasks.workflow.join import invite
 
 ROOT = Path(__file__).resolve().parents[4]
-
-
-@pytest.mark.parametrize(("engine", "protocol"), [("paillier", neural), ("dealer", on_shares)])
-def test_stopped_at_every_wait(tmp_path, engine, protocol):
-    """The parties take turns; each works until a message is missing, forgets everything, and begins anew at its next turn."""
-    fed = layout(tmp_path, 2, {"hidden": [1]}, engine=engine, batch_rows=90)
-    x, y = sample(180)
-    dealt = blocks(fed, x, y)
-    run, waiting, stops, states = fed.start(rounds=2), list(fed.parties), 0, {}
-    programs = {
-        "guest": lambda session: protocol.PROGRAMS.data["guest"](session, dealt[session.me]),
-        "host": lambda session: protocol.PROGRAMS.data["host"](session, dealt[session.me]),
-        "arbiter": protocol.PROGRAMS.help,
-    }
-    while waiting:
-        assert stops < 200, "nobody gets any further"
-        for party in list(waiting):
-            try:
-                with fed.context(party).session(run, protocol.MESSAGES, "train", Wait(0), quiet) as session:
-                    states[party] = programs[session.role](session)
-                waiting.remove(party)
-            except Waiting:
-                stops += 1
-    assert stops > 15
-    together, given = whole(fed, begun(fed), dealt), {party: block.x for party, block in dealt.items()}
-    together.descend(given, y, drawn(fed, dealt), 2, 0.5, 0.9)
-    assert whole(fed, states, dealt).outputs(given) == pytest.approx(together.outputs(given), abs=3e-4)
 
 
 @pytest.mark.slow
