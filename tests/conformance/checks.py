@@ -89,7 +89,7 @@ def sends_what_it_declares(played: Played) -> None:
         for message in messages.values()
         for frm in roles
         for to in roles
-        if frm != to and roles[frm] in message.senders() and roles[to] in message.recipients()
+        if frm != to and message.sent_by(roles[frm]) and message.heard_by(roles[to])
     }
     allowed = {name for case, name in UNSENT if fnmatchcase(played.name, case)}
     measured = {one for one in sent if one[0] in METRICS}
