@@ -6,11 +6,14 @@ host's columns: the terms must waive both, and the messages are booked as disclo
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import numpy.typing as npt
 
 from tombolo.fl_tasks.learning.terms import NetworkTerms
 from tombolo.fl_tasks.learning.vertical.key_holder import WrongLength
+from tombolo.fl_tasks.protocols.vertical_mlp.forward import LARGEST_SUM
 from tombolo.fl_tasks.protocols.vertical_mlp.grid import (
     ACTIVATION_BITS,
     LARGEST_ACTIVATION,
@@ -60,9 +63,8 @@ class SplitGuest:
 
     def sums(self, rows: int, batch: int) -> Floats:
         """Step 1."""
-        self._units = {party: _received(self._session, "readable_units", "unit", party, rows) for party in self.shares}
-        if any(not np.abs(units).max(initial=0.0) <= LARGEST_ACTIVATION for units in self._units.values()):
-            raise TooLarge(party=self._session.me)
+        received = partial(_received, self._session, "readable_units", "unit", rows=rows, most=LARGEST_ACTIVATION)
+        self._units = {party: received(party) for party in self.shares}
         return np.asarray(np.sum([units @ _plain(self.shares[party]) for party, units in self._units.items()], axis=0))
 
     def move(self, delta: Floats) -> None:
@@ -84,7 +86,7 @@ class SplitHost:
 
     def gradient(self, x: Floats, bends: Floats, batch: int) -> Floats:
         """Step 2."""
-        slopes = _received(self._session, "readable_slopes", "slope", self._session.guest, len(x))
+        slopes = _received(self._session, "readable_slopes", "slope", self._session.guest, len(x), LARGEST_SUM)
         return np.column_stack([x, np.ones(len(x))]).T @ (slopes * bends)
 
 
@@ -92,13 +94,15 @@ def _plain(share: Share) -> Floats:
     return share.w.astype(np.float64) / 2.0**WEIGHT_BITS
 
 
-def _received(session: Session, message: str, column: str, sender: str, rows: int) -> Floats:
-    """A matrix with a value for every row and unit."""
+def _received(session: Session, message: str, column: str, sender: str, rows: int, most: float) -> Floats:
+    """A matrix with a value, of magnitude ``most`` at most, for every row and unit."""
     network = session.terms.task.section(NetworkTerms)
     assert network.bottom is not None
     values: npt.NDArray[np.float64] = session.values(session.receive(message, sender), column).to_numpy(zero_copy_only=False)
-    if len(values) != rows * network.bottom or not np.isfinite(values).all():
+    if len(values) != rows * network.bottom:
         raise WrongLength(f"{len(values)} values instead of {rows * network.bottom}.", party=sender)
+    if not np.abs(values).max(initial=0.0) <= most:
+        raise TooLarge(party=sender)
     return values.reshape(rows, network.bottom)
 
 
