@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from string import Formatter
 from typing import Any, Generic, Literal, TypeVar
 
@@ -93,13 +94,9 @@ class Item(Generic[T]):
                 name += f"{{{field}:{spec}}}" if spec else f"{{{field}}}"
         return replace(self, name=name, key=key)
 
-    def pattern(self) -> str:
-        """Of this object's whole name, as a regular expression with a group for every field of ``name``."""
-        place = re.sub(r"\{\w+\}", "[^/]+", self.place)
-        parts = Formatter().parse(self.name)
-        return place + "".join(
-            re.escape(text) + ("" if field is None else _FIELD[(spec or "s")[-1]]) for text, field, spec, _ in parts
-        )
+    def pattern(self) -> re.Pattern[str]:
+        """Of this object's whole name, with a group for every field of ``name``."""
+        return _pattern(self.place, self.name)
 
     def writers(self) -> tuple[str, ...]:
         """Roles that keep it, for people."""
@@ -111,6 +108,14 @@ class Item(Generic[T]):
 
 
 _FIELD = {"s": "([^/]+)", "d": "([0-9]+)", "x": "([0-9a-f]+)"}
+
+
+@lru_cache(1024)
+def _pattern(place: str, name: str) -> re.Pattern[str]:
+    whole = re.sub(r"\{\w+\}", "[^/]+", place)
+    for text, field, spec, _ in Formatter().parse(name):
+        whole += re.escape(text) + ("" if field is None else _FIELD[(spec or "s")[-1]])
+    return re.compile(whole)
 
 
 class RunState:
@@ -149,7 +154,7 @@ class RunState:
     def all(self, item: Item[T]) -> list[Item[T]]:
         """The objects of a family that are there, by name; their ``key`` has the fields that were open."""
         place = item.place.format(run=self._run, stage=self._stage)
-        whole = re.compile(replace(item, place="").pattern())
+        whole = _pattern("", item.name)
         names = [name.removeprefix(place) for name in self._private.names(place + item.name.split("{")[0])]
         found = [(name, match) for name in names if (match := whole.fullmatch(name))]
         return [replace(item, name=name, key=(*item.key, *match.groups())) for name, match in found]

@@ -63,7 +63,8 @@ def _erase(context: PartyContext, run: str) -> int:
 
 
 def _personal(context: PartyContext, run: str) -> list[str]:
-    """Names of what is erased: first what lies elsewhere and is known by the run, then of the run's own objects."""
+    """Names of what is erased: first what lies elsewhere and is known by the run, in the order of its declarations (so that a note
+    of scores goes before the scores), then of the run's own objects."""
     items, state = items_of(context.terms.task.descriptor), context.state(run)
     names: list[str] = []
     for item in items:

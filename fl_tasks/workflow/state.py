@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection
 from importlib import import_module
 from typing import Any
@@ -54,8 +53,8 @@ GATE = Item("gate", TEXT, "That the model may be published.", ends="never")
 
 # -- predictions and rewards ------------------------------------------------------------------------------------------------
 
-SCORES = Item("predictions/{run}/scores.parquet", BYTES, "The scores of a prediction with their ids.", HOLDERS, AGREEMENT)
 MADE = Item("predictions/{run}/made", DOCUMENT, "Which model made a prediction, and when.", HOLDERS, AGREEMENT)
+SCORES = Item("predictions/{run}/scores.parquet", BYTES, "The scores of a prediction with their ids.", HOLDERS, AGREEMENT)
 MONITORING = Item("monitoring/{version}/{run}", DOCUMENT, "How a version did on labels that arrived.", HOLDERS, AGREEMENT, "never")
 TOLD = Item("told", DOCUMENT, "The monitoring that the guest asks to be paid for.", GUEST, STAGE)
 LIVE = Item("live/{version}/{run}", DOCUMENT, "Which run a monitoring was paid in.", GUEST, AGREEMENT, "never")
@@ -79,8 +78,8 @@ ITEMS = (
     PRIVACY,
     EVALUATION,
     GATE,
-    SCORES,
     MADE,
+    SCORES,
     MONITORING,
     TOLD,
     LIVE,
@@ -124,4 +123,4 @@ def declared(items: Collection[Item[Any]], name: str) -> Item[Any] | None:
     A run's own objects come before those of its stages, so that a party may have any name.
     """
     ordered = sorted(items, key=lambda one: one.place == STAGE)
-    return next((one for one in ordered if re.fullmatch(one.pattern(), name)), None)
+    return next((one for one in ordered if one.pattern().fullmatch(name)), None)

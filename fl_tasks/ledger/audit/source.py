@@ -104,7 +104,7 @@ def objects_of(source: Source, item: Item[Any]) -> Iterator[tuple[str, str, tupl
     """Key, run and fields of every object of a family, of all runs."""
     head = f"private/{source.agreement.name}/"
     for key in source.names(f"{head}runs/"):
-        match = re.fullmatch(item.pattern(), key.removeprefix(head))
+        match = item.pattern().fullmatch(key.removeprefix(head))
         if match:
             yield key, key.split("/")[3], match.groups()
 
