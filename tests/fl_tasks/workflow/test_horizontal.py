@@ -98,7 +98,8 @@ def test_every_client_scores_its_own_rows_by_itself(tmp_path):
         scores = pq.read_table(made[party]["scores"])
         context = fed.context(party)
         table = pq.read_table(tmp_path / party / "new.parquet").select(["age", "dose", "ward"])
-        logits = partial_scores(part_of_run(context, run), table)
+        part = part_of_run(context, run)
+        logits = partial_scores(part, part.encoder.transform(table))
         assert np.allclose(sorted(scores.column("score").to_pylist()), sorted(1 / (1 + np.exp(-logits))))
 
 
