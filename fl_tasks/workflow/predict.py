@@ -52,8 +52,8 @@ def predict(context: PartyContext, run: str, wait: Wait, progress: Progress = lo
                 model.assist(session)
         enter(context, run, "prediction", version)
         return facts
-    aligned = None if tableless(context, run) else load_aligned(context, run)
     part = part_of_version(context, version)
+    aligned = None if tableless(context, run) else load_aligned(context, run)
     with context.session(run, model.messages, "predict", wait, progress) as session:
         recipients = [party for party in session.terms.scores if party in session.roles]
         rows: Any = None if aligned is None else encoded_rows(context, run, SCORED)
