@@ -23,7 +23,7 @@ from tombolo.fl_tasks.tables.columns import feature_columns, id_columns
 from tombolo.fl_tasks.tables.ids import canonical_ids
 from tombolo.fl_tasks.tables.prepared import Prepared, pinned, unpin_validated
 from tombolo.fl_tasks.tables.source import read_table
-from tombolo.fl_tasks.workflow.aligned import is_aligned, learnt_table, load_aligned, pin_rows, tableless
+from tombolo.fl_tasks.workflow.aligned import is_aligned, learnt_table, load_aligned, pin_prediction, pin_training, tableless
 from tombolo.fl_tasks.workflow.parts import vertical_model_of
 from tombolo.storage.errors import CodedError
 from tombolo.storage.roles import ARBITER, CLIENT, GUEST, HOLDERS
@@ -48,10 +48,9 @@ class BadSplit(CodedError):
 
 
 def align(context: PartyContext, run: str, wait: Wait, progress: Progress = log_progress) -> dict[str, Any]:
-    """Take part in the alignment; pins the aligned rows and deletes the validated table.
+    """Take part in the alignment; pins the aligned rows, and deletes the validated table, which nothing needs any more.
 
     Returns ``{"rows", "train", "test"}`` (nothing where there is no table).
-
     In a horizontal agreement rows stay where they are: a client only says which of its own are held out, and no message leaves.
     """
     many = sum(role in HOLDERS for role in context.roles.values()) > 2
@@ -90,21 +89,18 @@ def _align(context: PartyContext, session: Session, protocol: Any) -> None:
     table = prepared.table.take(pa.array(rows, pa.int64()))
     if predicting:
         check_order(session, ids)
-        pin_rows(context, session.run, table)
+        pin_prediction(context, session.run, table)
         return
     test = share_split(session, _split(context, session, ids) if session.role == GUEST else None, len(ids))
     mine = _row_set(context, session, [one for one, out in zip(ids, test, strict=True) if not out])
     own = _others(prepared, rows) if session.terms.task.descriptor.own_users else None
-    encoder = _fitted(context, session, learnt_table(table, test, own))
+    learnt = learnt_table(table, test, own)
+    columns = learnt.select(feature_columns(context, learnt.column_names))
+    training = Training(context.terms, session.params, context.me)
+    encoder: Encodes = vertical_model_of(context.terms.task).fit(training, columns, np.ones(len(learnt), dtype=bool))
     check_order(session, ids)  # whoever sends its digest has passed the guards: a run that fails them books no row set anywhere
     session.history.keep(f"row-sets/{session.run}", mine.tobytes())
-    pin_rows(context, session.run, table, test, encoder, own)
-
-
-def _fitted(context: PartyContext, session: Session, table: pa.Table) -> Encodes:
-    """The encoder that this party's training rows lead to."""
-    model, rows = vertical_model_of(context.terms.task), table.select(feature_columns(context, table.column_names))
-    return model.fit(Training(context.terms, session.params, context.me), rows, np.ones(len(rows), dtype=bool))  # type: ignore[no-any-return]
+    pin_training(context, session.run, table, test, encoder, own)
 
 
 def _others(prepared: Prepared, rows: list[int]) -> pa.Table:
@@ -117,12 +113,12 @@ def _others(prepared: Prepared, rows: list[int]) -> pa.Table:
 def _hold_out(context: PartyContext, session: Session) -> None:
     prepared = pinned(context, session.run)
     if context.manifest(session.run).invitation.kind == "predict":
-        pin_rows(context, session.run, prepared.table)
+        pin_prediction(context, session.run, prepared.table)
         return
     test = _split(context, session, prepared.ids)
     mine = _row_set(context, session, [one for one, held_out in zip(prepared.ids, test, strict=True) if not held_out])
     session.history.keep(f"row-sets/{session.run}", mine.tobytes())
-    pin_rows(context, session.run, prepared.table, test)
+    pin_training(context, session.run, prepared.table, test)
 
 
 def _split(context: PartyContext, session: Session, ids: list[str]) -> npt.NDArray[np.bool_]:

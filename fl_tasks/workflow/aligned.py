@@ -59,32 +59,40 @@ def is_aligned(context: PartyContext, run: str) -> bool:
     return _area(context, run).get("whole") is not None
 
 
-def pin_rows(
+def pin_training(
     context: PartyContext,
     run: str,
     table: pa.Table,
-    test: npt.NDArray[np.bool_] | None = None,
+    test: npt.NDArray[np.bool_],
     encoder: Encodes | None = None,
     own: pa.Table | None = None,
 ) -> None:
-    """Keep a training's rows (``test`` marks the held-out ones), and a party's ``own`` rows that no other has; or a prediction's.
+    """Keep a training's rows, of which ``test`` marks the held-out ones, and a party's ``own`` rows that no other has.
 
-    What is kept stands. Features are encoded with ``encoder``; without one they are kept as they are, as :func:`encode_rows` finds
-    them. Those of a prediction are encoded already.
+    Features are encoded with ``encoder``; without one they stay as they are until :func:`encode_rows`. What is kept stands.
     """
-    area, facts = _area(context, run), [ID, *id_columns(context), *target_columns(context)]
-    if test is None:
-        pin(area, SCORED, table.select([name for name in (ENCODED,) if name in table.column_names]))
-        facts, test = facts[: 1 + len(id_columns(context))], np.zeros(table.num_rows, dtype=bool)
-    else:
-        names, place = feature_columns(context, table.column_names), "" if encoder else "raw-"
-        pin(area, f"{place}{LEARNT}", learnt_table(table, test, own).select(names), encoder)
-        pin(area, f"{place}{SCORED}", table.filter(pa.array(test)).select(names), encoder)
+    area, names = _area(context, run), feature_columns(context, table.column_names)
+    place, facts = "" if encoder else "raw-", [ID, *id_columns(context), *target_columns(context)]
+    pin(area, f"{place}{LEARNT}", learnt_table(table, test, own).select(names), encoder)
+    pin(area, f"{place}{SCORED}", table.filter(pa.array(test)).select(names), encoder)
     if own is not None:
         pin(area, "own", own.select(facts))
-    pin(area, "row", table.select(facts).append_column(TEST, pa.array(test)))
     if encoder is not None:
         area.keep("encoder", canonical(encoder.to_document()))
+    _pin_ids(area, table.select(facts), test)
+
+
+def pin_prediction(context: PartyContext, run: str, table: pa.Table) -> None:
+    """Keep ids and the rows that validation has encoded. What is kept stands."""
+    area, names = _area(context, run), [ID, *id_columns(context)]
+    if ENCODED in table.column_names:  # else the run names no model
+        pin(area, SCORED, table.select([ENCODED]))
+    _pin_ids(area, table.select(names), np.zeros(table.num_rows, dtype=bool))
+
+
+def _pin_ids(area: PrivateArea, table: pa.Table, test: npt.NDArray[np.bool_]) -> None:
+    """The last of what is pinned."""
+    pin(area, "row", table.append_column(TEST, pa.array(test)))
     area.keep("whole", str(table.num_rows).encode())
 
 
