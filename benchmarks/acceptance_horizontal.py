@@ -110,7 +110,7 @@ def heart(work: Work) -> Iterable[Finding]:
         x.append(part.encoder.transform(features(context, aligned)))
         y.append(label(context, aligned))
         test.append(aligned.test)
-        totals.append(partial_scores(part, features(context, aligned)))
+        totals.append(partial_scores(part, x[-1]))
     x_, y_, test_, totals_ = (np.concatenate(parts) for parts in (x, y, test, totals))
     weights, intercept = regression.logistic(x_[~test_], y_[~test_], 1e-3)
     pooled = classification(y_[test_], x_[test_] @ weights + intercept)["auc"]

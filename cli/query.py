@@ -71,7 +71,7 @@ def answers(
 
 def _sealed(context: PartyContext, file: Path | None) -> str:
     from tombolo.fl_tasks.protocols.lending_query.asking import put_questions, seal_questions
-    from tombolo.fl_tasks.workflow.aligned import id_columns
+    from tombolo.fl_tasks.tables.columns import id_columns
 
     if file is not None:
         return put_questions(context, str(file.resolve()))

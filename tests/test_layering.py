@@ -122,3 +122,13 @@ def test_the_help_is_quick_to_import():
     program = f"import sys, tombolo.cli.app; print(sorted({{name.split('.')[0] for name in sys.modules}} & {heavy}))"
     run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
     assert run.stdout.strip() == "[]", run.stdout + run.stderr
+
+
+def test_stages_are_quick_to_import():
+    """What a task waits for before it works: none of the heavy packages, nor what only some tables and stores need."""
+    names = [path.stem for path in modules("fl_tasks/workflow") if path.stem != "__init__"]
+    lines = ["import sys", *(f"import tombolo.fl_tasks.workflow.{name}" for name in names)]
+    heavy = HEAVY | {"airflow", "boto3", "jinja2", "sqlalchemy"}
+    lines.append(f"print(sorted({{name.split('.')[0] for name in sys.modules}} & {heavy}))")
+    run = subprocess.run([sys.executable, "-c", "\n".join(lines)], cwd=ROOT, capture_output=True, text=True)
+    assert run.stdout.strip() == "[]", run.stdout + run.stderr

@@ -63,12 +63,12 @@ def truth(laid: Layout, run: str) -> dict[str, Counter[str]]:
     """Loans, exposure in units and number of lenders by canonical id, from every lender's own table of an index."""
     from tombolo.fl_tasks.protocols.lending_query.customers import Customers, unpack
     from tombolo.fl_tasks.protocols.lending_query.terms import QueryTerms
-    from tombolo.fl_tasks.workflow.align import pinned
+    from tombolo.fl_tasks.tables.prepared import prepare
 
     query, found = laid.terms.task.section(QueryTerms), {name: Counter[str]() for name in ("loans", "exposure", "lenders")}
     for party, role in laid.roles.items():
         if role == HOST:
-            prepared = pinned(PartyContext.open(laid.agreement, laid.settings[party]), run)
+            prepared = prepare(PartyContext.open(laid.agreement, laid.settings[party]), run)
             customers = Customers.of(prepared.table, prepared.ids, query)
             for one, value in zip(customers.ids, customers.values.tolist(), strict=True):
                 loans, exposure = unpack(value)

@@ -8,7 +8,6 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from tombolo.fl_tasks.models.part import ModelPart, UnfitPart
 from tombolo.fl_tasks.tables.encoding import Encoder
@@ -34,11 +33,8 @@ class LinearPart(ModelPart):
         return cls(weights=weights, intercept=intercept, encoder=encoder, **cls._common(document))
 
 
-def partial_scores(part: ModelPart, table: pa.Table, batch: int = 65_536) -> npt.NDArray[np.float64]:
-    """A linear part's share of the score of each row, shape (n,): encoded columns times weights, plus the guest's intercept."""
+def partial_scores(part: ModelPart, x: npt.NDArray[np.float64], batch: int = 65_536) -> npt.NDArray[np.float64]:
+    """A linear part's share of the score of each encoded row, shape (n,): columns times weights, plus the guest's intercept."""
     assert isinstance(part, LinearPart)
-    pieces = [
-        part.encoder.transform(table.slice(start, batch)) @ part.weights + part.intercept
-        for start in range(0, table.num_rows, batch)
-    ]
+    pieces = [x[start : start + batch] @ part.weights + part.intercept for start in range(0, len(x), batch)]
     return np.concatenate(pieces) if pieces else np.zeros(0)

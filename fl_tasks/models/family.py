@@ -18,6 +18,8 @@ from tombolo.fl_tasks.runtime.session import Session
 from tombolo.storage.schema import MessageSet
 
 Floats = npt.NDArray[np.float64]
+Encoded = npt.NDArray[Any]
+"""What an encoder makes of rows, shape (rows, columns)."""
 E = TypeVar("E", bound=Encodes)
 P = TypeVar("P", bound=ModelPart)
 R = TypeVar("R")
@@ -44,14 +46,14 @@ class Training:
 class Model(Generic[E, P]):
     """A protocol's models; ``P`` is the class of a party's part, ``E`` that of its encoder.
 
-    ``document`` is the part that is kept when training is over; ``totals`` gives every recipient the total score of each row, over
-    the declared ``messages`` (None where this party is no recipient), and ``assist`` is the arbiter's side of that.
+    ``document`` is the part that is kept when training is over; ``totals`` gives every recipient the total score of each encoded
+    row, over the declared ``messages`` (None where this party is no recipient), and ``assist`` is the arbiter's side of that.
     """
 
     part: type[P]
     encoder: Callable[[Mapping[str, Any]], E]
     document: Callable[[Session, E, State], dict[str, Any]]
-    totals: Callable[[Session, P, pa.Table, Iterable[str]], Floats | None]
+    totals: Callable[[Session, P, Encoded, Iterable[str]], Floats | None]
     messages: MessageSet
     assist: Callable[[Session], None] | None = field(default=None, kw_only=True)
 
@@ -61,20 +63,20 @@ class VerticalModel(Model[E, P], Generic[E, P, R]):
     """Models over columns that lie with several parties, each of which encodes its own.
 
     ``fit`` makes the encoder from the training rows of a feature table, and refuses columns or rows that training could expose;
-    ``rows`` is what a role program gets of a party's training rows, of which the first so many are common to all parties.
+    ``rows`` is what a role program gets of a party's encoded training rows, of which the first so many are common to all parties.
     """
 
     fit: Callable[[Training, pa.Table, npt.NDArray[np.bool_]], E]
-    rows: Callable[[E, pa.Table, Labels | None, int], R]
+    rows: Callable[[E, Encoded, Labels | None, int], R]
 
 
 @dataclass(frozen=True)
 class HorizontalModel(Model[E, P], Generic[E, P]):
     """Models over rows that lie with several clients.
 
-    ``common`` is the encoder that sums over all of them have led to; ``score`` gives the totals of rows by the whole model that
-    every client holds, for which no message is needed.
+    ``common`` is the encoder that sums over all of them have led to; ``score`` gives the totals of encoded rows by the whole model
+    that every client holds, for which no message is needed.
     """
 
     common: Callable[[Session], E]
-    score: Callable[[P, pa.Table], Floats]
+    score: Callable[[P, Encoded], Floats]

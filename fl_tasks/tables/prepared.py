@@ -1,17 +1,29 @@
-"""A party's table, ready for alignment: read, digested, canonical ids, consent applied, one row per id."""
+"""A party's table, ready for alignment: read, digested, canonical ids, consent applied, one row per id; pinned once it is valid."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 
 from tombolo.fl_tasks.runtime.context import PartyContext
+from tombolo.fl_tasks.tables.columns import ID, id_columns
 from tombolo.fl_tasks.tables.consent import withheld
 from tombolo.fl_tasks.tables.ids import as_text, canonical_ids, unique
+from tombolo.fl_tasks.tables.pinned import chunks, pin, unpin
 from tombolo.fl_tasks.tables.source import read_table
-from tombolo.fl_tasks.workflow.aligned import ID, id_columns
+from tombolo.fl_tasks.tables.state import PREPARED, VALIDATED
+from tombolo.storage.errors import CodedError
+
+_CANONICAL = "__canonical"
+
+
+class SourceChanged(CodedError):
+    code = "TMB-ALIGN-010"
+    cause = "The table is not the one that was validated in this run."
+    remedy = "Start a new run, which validates the table as it is now."
 
 
 @dataclass(frozen=True)
@@ -23,6 +35,16 @@ class Prepared:
     source_rows: int
     withheld: int
     sha256: str
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What is booked of the table."""
+        return {"sha256": self.sha256, "rows": self.source_rows, "withheld": self.withheld}
+
+    @property
+    def pinned(self) -> str:
+        """The name that it is pinned under: other rows of the same source have another one."""
+        return hashlib.sha256("\n".join([self.sha256, *self.ids]).encode()).hexdigest()
 
 
 def read_source(context: PartyContext, run: str) -> pa.Table:
@@ -53,6 +75,38 @@ def prepared(context: PartyContext, source: pa.Table) -> Prepared:
     left_out = source.num_rows - table.num_rows
     table, ids = unique(table, ids, terms)
     return Prepared(table, ids, source.num_rows, left_out, digest(source))
+
+
+def check_unchanged(context: PartyContext, run: str, prepared: Prepared) -> None:
+    """Raise :class:`SourceChanged` where the run has validated another table, or other rows of it."""
+    validated = context.state(run).get(VALIDATED)
+    if validated is not None and validated != {**prepared.facts, "pinned": prepared.pinned}:
+        raise SourceChanged(party=context.me)
+
+
+def pin_validated(context: PartyContext, run: str, prepared: Prepared) -> None:
+    """Keep the table that is valid, for the stage that works on its rows; only the first one in a run is kept."""
+    state, name = context.state(run), prepared.pinned
+    if VALIDATED not in state:
+        pin(state, PREPARED.of(name), prepared.table.append_column(_CANONICAL, pa.array(prepared.ids, pa.string())))
+        state.keep(VALIDATED, {**prepared.facts, "pinned": name})
+
+
+def pinned(context: PartyContext, run: str) -> Prepared:
+    """The validated table. Raises :class:`SourceChanged` where there is none."""
+    state = context.state(run)
+    facts = state.get(VALIDATED)
+    kept = [] if facts is None else list(chunks(state, PREPARED.of(facts["pinned"])))
+    if facts is None or not kept:
+        raise SourceChanged(party=context.me)
+    table = pa.concat_tables(kept)
+    ids = [str(one) for one in table.column(_CANONICAL).to_pylist()]
+    return Prepared(table.drop_columns([_CANONICAL]), ids, facts["rows"], facts["withheld"], facts["sha256"])
+
+
+def unpin_validated(context: PartyContext, run: str) -> None:
+    """Delete the validated table, which nothing needs any more."""
+    unpin(context.state(run), PREPARED)
 
 
 def digest(table: pa.Table) -> str:

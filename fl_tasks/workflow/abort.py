@@ -6,6 +6,7 @@ from tombolo.fl_tasks.runtime.aborts import TaskFailed, harmless, publish_abort
 from tombolo.fl_tasks.runtime.context import PartyContext
 from tombolo.fl_tasks.runtime.record import enter
 from tombolo.fl_tasks.runtime.state import GIVEN_UP
+from tombolo.fl_tasks.tables.state import PREPARED
 from tombolo.storage.errors import CodedError, Failure
 
 
@@ -22,5 +23,7 @@ def give_up(context: PartyContext, run: str, failure: Failure) -> Failure:
     """
     told = context.state(run).keep(GIVEN_UP, harmless(failure, context.agreement.members))
     publish_abort(context.handshake(run), told)
+    for chunk in context.state(run).all(PREPARED):
+        context.state(run).delete(chunk)  # the table that was read for this run
     enter(context, run, "abort", context.me, **told.document())
     return told

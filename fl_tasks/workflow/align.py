@@ -14,32 +14,20 @@ from tombolo.fl_tasks.alignment import pair, ring
 from tombolo.fl_tasks.alignment.messages import MESSAGES
 from tombolo.fl_tasks.alignment.order import check_order, share_split
 from tombolo.fl_tasks.models.family import Training
+from tombolo.fl_tasks.models.part import Encodes
 from tombolo.fl_tasks.runtime.context import PartyContext
 from tombolo.fl_tasks.runtime.record import enter
 from tombolo.fl_tasks.runtime.session import Progress, Session, log_progress
 from tombolo.fl_tasks.runtime.waiting import Wait
+from tombolo.fl_tasks.tables.columns import feature_columns, id_columns
 from tombolo.fl_tasks.tables.ids import canonical_ids
-from tombolo.fl_tasks.tables.prepared import Prepared, prepare
+from tombolo.fl_tasks.tables.prepared import Prepared, pinned, unpin_validated
 from tombolo.fl_tasks.tables.source import read_table
-from tombolo.fl_tasks.workflow.aligned import (
-    Aligned,
-    features,
-    id_columns,
-    join_own,
-    load_aligned,
-    store_aligned,
-    tableless,
-)
+from tombolo.fl_tasks.workflow.aligned import is_aligned, learnt_table, load_aligned, pin_prediction, pin_training, tableless
 from tombolo.fl_tasks.workflow.parts import vertical_model_of
-from tombolo.fl_tasks.workflow.state import ROW_SETS, VALIDATED, WHOLE
+from tombolo.fl_tasks.workflow.state import ROW_SETS
 from tombolo.storage.errors import CodedError
 from tombolo.storage.roles import ARBITER, CLIENT, GUEST, HOLDERS
-
-
-class SourceChanged(CodedError):
-    code = "TMB-ALIGN-010"
-    cause = "The table is not the one that was validated in this run."
-    remedy = "Start a new run, which validates the table as it is now."
 
 
 class TooFewCommon(CodedError):
@@ -61,8 +49,9 @@ class BadSplit(CodedError):
 
 
 def align(context: PartyContext, run: str, wait: Wait, progress: Progress = log_progress) -> dict[str, Any]:
-    """Take part in the alignment; keeps the aligned table. Returns ``{"rows", "train", "test"}`` (nothing where there is no table).
+    """Take part in the alignment; pins the aligned rows, and deletes the validated table, which nothing needs any more.
 
+    Returns ``{"rows", "train", "test"}`` (nothing where there is no table).
     In a horizontal agreement rows stay where they are: a client only says which of its own are held out, and no message leaves.
     """
     many = sum(role in HOLDERS for role in context.roles.values()) > 2
@@ -72,11 +61,12 @@ def align(context: PartyContext, run: str, wait: Wait, progress: Progress = log_
                 ring.arbiter(session)
             enter(context, run, "alignment", "rows")
             return {}
-        if WHOLE not in context.state(run):
+        if not is_aligned(context, run):
             if session.role == CLIENT or _own_users(context, run):
                 _hold_out(context, session)
             else:
                 _align(context, session, ring if many else pair)
+        unpin_validated(context, run)
         aligned = load_aligned(context, run)
         test = int(aligned.test.sum())
         enter(context, run, "alignment", "rows", rows=len(aligned.test), test=test)
@@ -97,20 +87,21 @@ def _align(context: PartyContext, session: Session, protocol: Any) -> None:
     if len(rows) < least:
         raise TooFewCommon(f"There are {len(rows)}; at least {least} are agreed.", party=session.me)
     ids = [prepared.ids[at] for at in rows]
-    found = Aligned(prepared.table.take(pa.array(rows, pa.int64())), np.zeros(len(ids), dtype=bool))
-    own = _others(prepared, rows) if session.terms.task.descriptor.own_users else None
+    table = prepared.table.take(pa.array(rows, pa.int64()))
     if predicting:
         check_order(session, ids)
-    else:
-        held_out = _split(context, session, ids) if session.role == GUEST else None
-        found = Aligned(found.table, share_split(session, held_out, len(ids)))
-        mine = _row_set(context, session, [one for one, out in zip(ids, found.test, strict=True) if not out])
-        every = found if own is None else join_own(found, own)
-        training = Training(context.terms, session.params, context.me)
-        vertical_model_of(context.terms.task).fit(training, features(context, every), ~every.test)
-        check_order(session, ids)  # whoever sends its digest has passed the guards: a run that fails them books no row set anywhere
-        session.state.keep(ROW_SETS.of(session.run), mine)
-    store_aligned(context, session.run, found.table, found.test, own)
+        pin_prediction(context, session.run, table)
+        return
+    test = share_split(session, _split(context, session, ids) if session.role == GUEST else None, len(ids))
+    mine = _row_set(context, session, [one for one, out in zip(ids, test, strict=True) if not out])
+    own = _others(prepared, rows) if session.terms.task.descriptor.own_users else None
+    learnt = learnt_table(table, test, own)
+    columns = learnt.select(feature_columns(context, learnt.column_names))
+    training = Training(context.terms, session.params, context.me)
+    encoder: Encodes = vertical_model_of(context.terms.task).fit(training, columns, np.ones(len(learnt), dtype=bool))
+    check_order(session, ids)  # whoever sends its digest has passed the guards: a run that fails them books no row set anywhere
+    session.state.keep(ROW_SETS.of(session.run), mine)
+    pin_training(context, session.run, table, test, encoder, own)
 
 
 def _others(prepared: Prepared, rows: list[int]) -> pa.Table:
@@ -122,21 +113,13 @@ def _others(prepared: Prepared, rows: list[int]) -> pa.Table:
 
 def _hold_out(context: PartyContext, session: Session) -> None:
     prepared = pinned(context, session.run)
-    test = np.zeros(len(prepared.ids), dtype=bool)
-    if context.manifest(session.run).invitation.kind == "train":
-        test = _split(context, session, prepared.ids)
-        mine = _row_set(context, session, [one for one, held_out in zip(prepared.ids, test, strict=True) if not held_out])
-        session.state.keep(ROW_SETS.of(session.run), mine)
-    store_aligned(context, session.run, prepared.table, test)
-
-
-def pinned(context: PartyContext, run: str) -> Prepared:
-    """The table, which must be the validated one."""
-    prepared = prepare(context, run)
-    validated = context.state(run).get(VALIDATED)
-    if validated is None or validated["sha256"] != prepared.sha256:
-        raise SourceChanged(party=context.me)
-    return prepared
+    if context.manifest(session.run).invitation.kind == "predict":
+        pin_prediction(context, session.run, prepared.table)
+        return
+    test = _split(context, session, prepared.ids)
+    mine = _row_set(context, session, [one for one, held_out in zip(prepared.ids, test, strict=True) if not held_out])
+    session.state.keep(ROW_SETS.of(session.run), mine)
+    pin_training(context, session.run, prepared.table, test)
 
 
 def _split(context: PartyContext, session: Session, ids: list[str]) -> npt.NDArray[np.bool_]:

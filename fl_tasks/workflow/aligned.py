@@ -1,25 +1,31 @@
-"""The aligned table: what alignment pinned in the party's private area, and the only data that later stages read."""
+"""The aligned rows: what alignment pinned in the party's private area, and the only data that later stages read.
+
+Features are pinned encoded, once per run: with the encoder that alignment fits, or in a prediction with the model's. Of a training
+over clients' rows they are pinned as they are until sums over all clients have led to the encoder, and encoded in their place then.
+"""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from tombolo.agreements.terms import AlignmentTerms
+from tombolo.fl_tasks.models.part import Encodes
 from tombolo.fl_tasks.runtime.context import PartyContext
-from tombolo.fl_tasks.runtime.state import Item, RunState
-from tombolo.fl_tasks.workflow.state import ALIGNED, OWN_ROWS, WHOLE
+from tombolo.fl_tasks.runtime.state import RunState
+from tombolo.fl_tasks.tables.columns import ID, feature_columns, id_columns, target_columns
+from tombolo.fl_tasks.tables.pinned import ENCODED, chunks, matrix, pin, unpin
+from tombolo.fl_tasks.tables.prepared import prepare
+from tombolo.fl_tasks.workflow.state import ENCODER, ROWS, WHOLE
 from tombolo.storage.errors import CodedError
-from tombolo.storage.roles import LABELLED
 
-TEST, ID = "__test", "__id"
-_CHUNK_ROWS = 200_000
+TEST = "__test"
+LEARNT, SCORED = "learnt", "scored"
+"""Rows to train on, and rows that a model is to score: held-out ones, or all in a prediction."""
+_RAW, _OWN, _ROW = "raw-", "own", "row"
 
 
 class NotAligned(CodedError):
@@ -36,8 +42,9 @@ class NoLabel(CodedError):
 
 @dataclass(frozen=True)
 class Aligned:
-    """Rows in the order that all data parties share. ``test`` marks held-out rows; ``table`` has the party's own columns."""
+    """Rows in the order that all data parties share: ids, labels and weights. ``test`` marks held-out rows."""
 
+    run: str
     table: pa.Table
     test: npt.NDArray[np.bool_]
 
@@ -47,80 +54,110 @@ class Aligned:
         return [str(one) for one in self.table.column(ID).to_pylist()]
 
 
-def store_aligned(
-    context: PartyContext, run: str, table: pa.Table, test: npt.NDArray[np.bool_], own: pa.Table | None = None
+def is_aligned(context: PartyContext, run: str) -> bool:
+    """Whether all rows are pinned."""
+    return WHOLE in context.state(run)
+
+
+def pin_training(
+    context: PartyContext,
+    run: str,
+    table: pa.Table,
+    test: npt.NDArray[np.bool_],
+    encoder: Encodes | None = None,
+    own: pa.Table | None = None,
 ) -> None:
-    """Keep the table (with its ``__id`` column) in chunks, and a party's ``own`` rows that no other has; what is kept stands."""
+    """Keep a training's rows, of which ``test`` marks the held-out ones, and a party's ``own`` rows that no other has.
+
+    Features are encoded with ``encoder``; without one they stay as they are until :func:`encode_rows`. What is kept stands.
+    """
+    state, names = context.state(run), feature_columns(context, table.column_names)
+    place, facts = "" if encoder else _RAW, [ID, *id_columns(context), *target_columns(context)]
+    pin(state, ROWS.of(place + LEARNT), learnt_table(table, test, own).select(names), encoder)
+    pin(state, ROWS.of(place + SCORED), table.filter(pa.array(test)).select(names), encoder)
+    if own is not None:
+        pin(state, ROWS.of(_OWN), own.select(facts))
+    if encoder is not None:
+        state.keep(ENCODER, encoder.to_document())
+    _pin_ids(state, table.select(facts), test)
+
+
+def pin_prediction(context: PartyContext, run: str, table: pa.Table) -> None:
+    """Keep ids and the rows that validation has encoded. What is kept stands."""
+    state, names = context.state(run), [ID, *id_columns(context)]
+    if ENCODED in table.column_names:  # else the run names no model
+        pin(state, ROWS.of(SCORED), table.select([ENCODED]))
+    _pin_ids(state, table.select(names), np.zeros(table.num_rows, dtype=bool))
+
+
+def _pin_ids(state: RunState, table: pa.Table, test: npt.NDArray[np.bool_]) -> None:
+    """The last of what is pinned."""
+    pin(state, ROWS.of(_ROW), table.append_column(TEST, pa.array(test)))
+    state.keep(WHOLE, table.num_rows)
+
+
+def learnt_table(table: pa.Table, test: npt.NDArray[np.bool_], own: pa.Table | None) -> pa.Table:
+    """The rows to train on: common ones, and after them a party's ``own``."""
+    common = table.filter(pa.array(~test))
+    return common if own is None else pa.concat_tables([common, own])
+
+
+def encode_rows(context: PartyContext, run: str, encoder: Encodes) -> None:
+    """Pin rows encoded in place of those that were pinned as they are. Repeating it changes nothing."""
     state = context.state(run)
-    whole = table.append_column(TEST, pa.array(test))
-    for kind, kept in ([] if own is None else [(OWN_ROWS, own)]) + [(ALIGNED, whole)]:
-        for index, start in enumerate(range(0, max(kept.num_rows, 1), _CHUNK_ROWS)):
-            sink = io.BytesIO()
-            pq.write_table(kept.slice(start, _CHUNK_ROWS), sink, compression="zstd")
-            state.keep(kind.of(index), sink.getvalue())
-    state.keep(WHOLE, whole.num_rows)
+    if ENCODER not in state:
+        for name in (LEARNT, SCORED):
+            pin(state, ROWS.of(name), pa.concat_tables(chunks(state, ROWS.of(_RAW + name))), encoder)
+        state.keep(ENCODER, dict(encoder.to_document()))
+    for name in (LEARNT, SCORED):
+        unpin(state, ROWS.of(_RAW + name))
+
+
+def encoder_document(context: PartyContext, run: str) -> dict[str, Any] | None:
+    """The encoder of a training's pinned rows; None before there is one."""
+    return context.state(run).get(ENCODER)
+
+
+def encoded_rows(context: PartyContext, run: str, name: str) -> npt.NDArray[Any]:
+    """Encoded features of the rows :data:`LEARNT` (in transfer the party's own follow the common ones) or :data:`SCORED`."""
+    return matrix(pa.concat_tables(chunks(context.state(run), ROWS.of(name))))
+
+
+def raw_rows(context: PartyContext, run: str) -> pa.Table:
+    """Features of a client's training rows as they are, while no encoder is there."""
+    return pa.concat_tables(chunks(context.state(run), ROWS.of(_RAW + LEARNT)))
 
 
 def load_aligned(context: PartyContext, run: str) -> Aligned:
-    """The pinned table; raises :class:`NotAligned`."""
-    if WHOLE not in context.state(run):
+    """Ids, labels and weights of the pinned rows; raises :class:`NotAligned`."""
+    if not is_aligned(context, run):
         raise NotAligned(f"Run {run}.", party=context.me)
-    whole = pa.concat_tables(_chunks(context.state(run), ALIGNED))
-    return Aligned(whole.drop_columns([TEST]), whole.column(TEST).to_numpy(zero_copy_only=False).astype(bool))
+    whole = pa.concat_tables(chunks(context.state(run), ROWS.of(_ROW)))
+    return Aligned(run, whole.drop_columns([TEST]), whole.column(TEST).to_numpy(zero_copy_only=False).astype(bool))
 
 
 def with_own(context: PartyContext, run: str, aligned: Aligned) -> Aligned:
     """The aligned rows, and after them what alignment pinned of the party's own rows that no other has: with transfer, all of
-    them."""
-    own = _chunks(context.state(run), OWN_ROWS)
-    return join_own(aligned, pa.concat_tables(own)) if own else aligned
+    them, none of which is held out."""
+    own = list(chunks(context.state(run), ROWS.of(_OWN)))
+    if not own:
+        return aligned
+    table = pa.concat_tables([aligned.table, *own])
+    return Aligned(run, table, np.append(aligned.test, np.zeros(len(table) - len(aligned.test), dtype=bool)))
 
 
-def join_own(aligned: Aligned, own: pa.Table) -> Aligned:
-    """Own rows after the aligned ones; none of them is held out."""
-    return Aligned(pa.concat_tables([aligned.table, own]), np.append(aligned.test, np.zeros(own.num_rows, dtype=bool)))
-
-
-def _chunks(state: RunState, family: Item[bytes]) -> list[pa.Table]:
-    return [pq.read_table(pa.BufferReader(state[one])) for one in state.all(family)]
+def features(context: PartyContext, aligned: Aligned) -> pa.Table:
+    """The feature columns of the rows, as the source has them now: for comparisons on one machine that plays all parties."""
+    table = prepare(context, aligned.run).table
+    place = {one: at for at, one in enumerate(table.column(ID).to_pylist())}
+    names = feature_columns(context, table.column_names)
+    return table.select(names).take(pa.array([place[one] for one in aligned.ids], pa.int64()))
 
 
 def tableless(context: PartyContext, run: str) -> bool:
     """Whether this party brings no rows into a run: its role has no table, or none for runs of this kind."""
     role = context.terms.task.descriptor.role(context.role)
     return role is None or context.manifest(run).invitation.kind not in role.tables
-
-
-def id_columns(context: PartyContext) -> list[str]:
-    """This party's names of the agreed id columns."""
-    terms: AlignmentTerms = context.terms.alignment
-    return [context.agreement_settings.rename.get(one.column, one.column) for one in terms.id]
-
-
-def features(context: PartyContext, aligned: Aligned) -> pa.Table:
-    """The feature columns of the aligned table."""
-    return aligned.table.select(feature_columns(context, aligned.table.column_names))
-
-
-def feature_columns(context: PartyContext, names: Sequence[str]) -> list[str]:
-    """Which of a table's columns are features: those that a horizontal agreement names, in its order; else all but the others."""
-    if context.terms.task.horizontal_terms is not None:
-        return list(context.terms.task.horizontal_terms.features)
-    other = other_columns(context)
-    return [name for name in names if name not in other]
-
-
-def other_columns(context: PartyContext) -> set[str]:
-    """Columns that are no features: ids, label, the duplicate policy's column and what the terms drop."""
-    terms = context.terms
-    other = {ID, *id_columns(context), *terms.table(context.me).drop}
-    if terms.alignment.latest_by:
-        other.add(terms.alignment.latest_by)
-    if context.role in LABELLED:
-        other.add(terms.task.label_column)
-        if terms.task.weight_column is not None:
-            other.add(terms.task.weight_column)
-    return other
 
 
 def label(context: PartyContext, aligned: Aligned) -> npt.NDArray[np.float64]:
@@ -139,3 +176,4 @@ def _numbers(context: PartyContext, aligned: Aligned, name: str) -> npt.NDArray[
         return np.asarray(aligned.table.column(name).cast(pa.float64()).to_numpy(), dtype=np.float64)
     except (KeyError, pa.ArrowInvalid, pa.ArrowNotImplementedError):
         raise NoLabel(f"Column {name}.", party=context.me) from None
+

@@ -20,7 +20,7 @@ from tombolo.fl_tasks.runtime.context import PartyContext
 from tombolo.fl_tasks.runtime.record import enter
 from tombolo.fl_tasks.runtime.session import Progress
 from tombolo.fl_tasks.runtime.waiting import Wait
-from tombolo.fl_tasks.workflow.aligned import features, label, load_aligned
+from tombolo.fl_tasks.workflow.aligned import LEARNT, SCORED, encoded_rows, label, load_aligned
 from tombolo.fl_tasks.workflow.live import live_facts
 from tombolo.fl_tasks.workflow.retrain import retrain
 from tombolo.fl_tasks.workflow.state import CONTRIBUTIONS, EVALUATION, GATE
@@ -107,10 +107,9 @@ def _own_scores(
         return None, None
     part, aligned = part_of_run(context, run), load_aligned(context, run)
     assert isinstance(part, LinearPart)
-    table, labels = features(context, aligned), label(context, aligned) if context.role == GUEST else None
-    held_out = table.filter(aligned.test)
+    labels, held_out = label(context, aligned) if context.role == GUEST else None, encoded_rows(context, run, SCORED)
     present = partial_scores(part, held_out)
-    absent = 0.0 if anew else float(partial_scores(part, table.filter(~aligned.test)).mean())
+    absent = 0.0 if anew else float(partial_scores(part, encoded_rows(context, run, LEARNT)).mean())
     prior = 0.0 if labels is None else _prior(context.terms.task.outcome, labels[~aligned.test])
 
     def scores_of(coalition: Coalition) -> Floats:

@@ -19,7 +19,7 @@ from tombolo.fl_tasks.runtime.context import PartyContext
 from tombolo.fl_tasks.runtime.record import enter
 from tombolo.fl_tasks.runtime.session import Progress, Session, log_progress
 from tombolo.fl_tasks.runtime.waiting import Wait
-from tombolo.fl_tasks.workflow.aligned import features, label, load_aligned
+from tombolo.fl_tasks.workflow.aligned import SCORED, encoded_rows, label, load_aligned
 from tombolo.fl_tasks.workflow.parts import horizontal_model_of, model_of
 from tombolo.fl_tasks.workflow.state import EVALUATION, GATE
 from tombolo.storage.errors import CodedError
@@ -127,8 +127,7 @@ def _summed(context: PartyContext, run: str, session: Session) -> dict[str, Any]
         _tell(session, found)
         return found
     aligned = load_aligned(context, run)
-    part, held_out = part_of_run(context, run), features(context, aligned).filter(aligned.test)
-    totals = horizontal_model_of(session.terms.task).score(part, held_out)
+    totals = horizontal_model_of(session.terms.task).score(part_of_run(context, run), encoded_rows(context, run, SCORED))
     contribute_values(session, quality.addends(outcome, label(context, aligned)[aligned.test], totals, scale))
     heard = _heard(session)
     if session.me in session.terms.scores and len(totals):
@@ -148,8 +147,7 @@ def _held_out_scores(
     aligned = load_aligned(context, run)
     if not aligned.test.any():
         raise NoHeldOutRows(party=session.me)
-    held_out = features(context, aligned).filter(aligned.test)
-    totals = model.totals(session, part_of_run(context, run), held_out, [session.guest])
+    totals = model.totals(session, part_of_run(context, run), encoded_rows(context, run, SCORED), [session.guest])
     if session.role != GUEST:
         return None, None
     return totals, label(context, aligned)[aligned.test]

@@ -15,9 +15,10 @@ from tombolo.fl_tasks.runtime.context import PartyContext
 from tombolo.fl_tasks.runtime.record import enter, enter_run
 from tombolo.fl_tasks.runtime.session import Progress, log_progress
 from tombolo.fl_tasks.runtime.waiting import Wait
+from tombolo.fl_tasks.tables.columns import id_columns
 from tombolo.fl_tasks.tables.ids import canonical_ids
 from tombolo.fl_tasks.tables.source import read_table
-from tombolo.fl_tasks.workflow.aligned import NoLabel, id_columns
+from tombolo.fl_tasks.workflow.aligned import NoLabel
 from tombolo.fl_tasks.workflow.predict import stored_predictions
 from tombolo.fl_tasks.workflow.state import MONITORING
 from tombolo.storage.errors import CodedError

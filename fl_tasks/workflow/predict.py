@@ -19,7 +19,8 @@ from tombolo.fl_tasks.runtime.context import PartyContext
 from tombolo.fl_tasks.runtime.record import enter
 from tombolo.fl_tasks.runtime.session import Progress, log_progress
 from tombolo.fl_tasks.runtime.waiting import Wait
-from tombolo.fl_tasks.workflow.aligned import features, id_columns, load_aligned, tableless
+from tombolo.fl_tasks.tables.columns import id_columns
+from tombolo.fl_tasks.workflow.aligned import SCORED, encoded_rows, load_aligned, tableless
 from tombolo.fl_tasks.workflow.parts import model_of
 from tombolo.fl_tasks.workflow.state import MADE, SCORES
 from tombolo.storage.errors import CodedError
@@ -51,11 +52,12 @@ def predict(context: PartyContext, run: str, wait: Wait, progress: Progress = lo
                 model.assist(session)
         enter(context, run, "prediction", version)
         return facts
-    aligned = None if tableless(context, run) else load_aligned(context, run)
     part = part_of_version(context, version)
+    aligned = None if tableless(context, run) else load_aligned(context, run)
     with context.session(run, model.messages, "predict", wait, progress) as session:
         recipients = [party for party in session.terms.scores if party in session.roles]
-        totals = model.totals(session, part, None if aligned is None else features(context, aligned), recipients)
+        rows: Any = None if aligned is None else encoded_rows(context, run, SCORED)
+        totals = model.totals(session, part, rows, recipients)
         facts["rows"] = None if aligned is None else aligned.table.num_rows
         session.report(rows=facts["rows"])
     if totals is not None:

@@ -16,7 +16,7 @@ from tombolo.fl_tasks.models.reading import part_of_run
 from tombolo.fl_tasks.runtime.context import PartyContext
 from tombolo.fl_tasks.runtime.session import Progress
 from tombolo.fl_tasks.runtime.waiting import Wait
-from tombolo.fl_tasks.workflow.aligned import features, label, load_aligned
+from tombolo.fl_tasks.workflow.aligned import LEARNT, encoded_rows, label, load_aligned
 from tombolo.fl_tasks.workflow.parts import programs_of, reference_of
 from tombolo.fl_tasks.workflow.state import RETRAINED
 from tombolo.storage.roles import ARBITER, GUEST
@@ -79,4 +79,4 @@ def _block(context: PartyContext, run: str, part: LinearPart) -> Block:
     """This party's training rows, encoded as for the run's own model."""
     aligned = load_aligned(context, run)
     target = label(context, aligned)[~aligned.test] if context.role == GUEST else None
-    return Block(part.encoder.transform(features(context, aligned).filter(~aligned.test)), target, tuple(part.encoder.names))
+    return Block(encoded_rows(context, run, LEARNT), target, tuple(part.encoder.names))

@@ -11,9 +11,9 @@ from tombolo.fl_tasks.runtime.context import PartyContext
 from tombolo.fl_tasks.runtime.record import enter, enter_run
 from tombolo.fl_tasks.runtime.session import Progress, log_progress
 from tombolo.fl_tasks.runtime.waiting import Wait
+from tombolo.fl_tasks.tables.columns import id_columns
 from tombolo.fl_tasks.tables.prepared import prepared
 from tombolo.fl_tasks.tables.source import read_table
-from tombolo.fl_tasks.workflow.aligned import feature_columns, id_columns
 from tombolo.fl_tasks.workflow.parts import horizontal_model_of
 from tombolo.fl_tasks.workflow.predict import deliver
 from tombolo.storage.errors import CodedError
@@ -45,8 +45,8 @@ def score(
     parameters, own = {"as_of": as_of or datetime.now(UTC).isoformat(timespec="seconds"), "run": run}, context.party_settings
     source = context.agreement_settings.predict_table
     table = prepared(context, read_table(source, own.folder, parameters, id_columns(context), own.plugins)).table
-    rows = table.select(feature_columns(context, table.column_names))
-    totals = horizontal_model_of(context.terms.task).score(part_of_version(context, record["version"]), rows)
+    part = part_of_version(context, record["version"])
+    totals = horizontal_model_of(context.terms.task).score(part, part.encoder.transform(table))
     path = deliver(context, run, record["version"], table, totals)
     enter_run(context, run, "score", model=record["version"])
     enter(context, run, "prediction", record["version"], rows=table.num_rows, scores=True)

@@ -38,15 +38,19 @@ CAUGHT_UP = Item("caught-up/{party}", BYTES, "A note that a late client was sent
 
 # -- from the table to the model --------------------------------------------------------------------------------------------
 
-VALIDATED = Item("validated", DOCUMENT, "Hash and numbers of rows of the table that was validated.", HOLDERS)
 WHOLE = Item("aligned/whole", NUMBER, "The number of aligned rows: all chunks are there.", HOLDERS)
-ALIGNED = Item("aligned/part-{chunk:06d}", BYTES, "The aligned rows with their ids, as Parquet.", HOLDERS)
-OWN_ROWS = Item("aligned/own-{chunk:06d}", BYTES, "Rows that no other party has, as Parquet.", HOLDERS)
+ROWS = Item(
+    "aligned/{rows}-{chunk:06d}",
+    BYTES,
+    "Aligned rows: their ids and labels (row, and own for those that no other party has), and their features, encoded, to learn "
+    "from (learnt) and to score (scored); a client's are kept as they are (raw-learnt, raw-scored) until there is an encoder.",
+    HOLDERS,
+)
+ENCODER = Item("aligned/encoder", DOCUMENT, "How this party's columns are encoded, fitted on training rows.", HOLDERS)
 ROW_SETS = Item("history/row-sets/{run}", numbers("<u8"), "Keyed hashes of a run's training rows.", HOLDERS, AGREEMENT, "never")
 ROUNDS = Item(
     "history/rounds/{run}", NUMBER, "The rounds that a run may take, for the limit over all runs.", place=AGREEMENT, ends="never"
 )
-ENCODER = Item("encoder", DOCUMENT, "How this party's columns are encoded, fitted on training rows.", DATA, STAGE)
 PRIVACY = Item("privacy", DOCUMENT, "What the run's rounds cost in privacy.")
 EVALUATION = Item("evaluation", DOCUMENT, "Metrics of the run's model.", ends="never")
 GATE = Item("gate", TEXT, "That the model may be published.", ends="never")
@@ -68,13 +72,11 @@ ITEMS = (
     LATE_JOIN,
     LATECOMERS,
     CAUGHT_UP,
-    VALIDATED,
     WHOLE,
-    ALIGNED,
-    OWN_ROWS,
+    ROWS,
+    ENCODER,
     ROW_SETS,
     ROUNDS,
-    ENCODER,
     PRIVACY,
     EVALUATION,
     GATE,
@@ -89,6 +91,7 @@ ITEMS = (
 )
 ROOMS = (
     "tombolo.fl_tasks.runtime",
+    "tombolo.fl_tasks.tables",
     "tombolo.fl_tasks.alignment",
     "tombolo.fl_tasks.learning.vertical",
     "tombolo.fl_tasks.learning.horizontal",

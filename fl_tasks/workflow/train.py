@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy.typing as npt
+
 from tombolo.agreements.parameters import TrainingParameters
 from tombolo.fl_tasks.incentives.game import trainings
 from tombolo.fl_tasks.learning.horizontal.columns import Rows
 from tombolo.fl_tasks.learning.horizontal.report import write_page
 from tombolo.fl_tasks.learning.terms import PrivacyTerms
-from tombolo.fl_tasks.models.family import Labels, Training
+from tombolo.fl_tasks.models.family import Labels
 from tombolo.fl_tasks.models.part import Encodes
 from tombolo.fl_tasks.models.state import MODEL
 from tombolo.fl_tasks.models.tensors import to_file
@@ -18,10 +20,20 @@ from tombolo.fl_tasks.runtime.context import PartyContext
 from tombolo.fl_tasks.runtime.record import enter
 from tombolo.fl_tasks.runtime.session import Progress, Session, log_progress
 from tombolo.fl_tasks.runtime.waiting import Wait
-from tombolo.fl_tasks.workflow.aligned import features, label, load_aligned, weight, with_own
+from tombolo.fl_tasks.workflow.aligned import (
+    LEARNT,
+    encode_rows,
+    encoded_rows,
+    encoder_document,
+    label,
+    load_aligned,
+    raw_rows,
+    weight,
+    with_own,
+)
 from tombolo.fl_tasks.workflow.latecomers import admit, close_admission
 from tombolo.fl_tasks.workflow.parts import horizontal_model_of, model_of, programs_of, vertical_model_of
-from tombolo.fl_tasks.workflow.state import ENCODER, PRIVACY, ROUNDS
+from tombolo.fl_tasks.workflow.state import PRIVACY, ROUNDS
 from tombolo.storage.errors import CodedError
 from tombolo.storage.roles import CLIENT, GUEST, HOLDERS
 
@@ -78,29 +90,28 @@ def _book_rounds(session: Session) -> None:
 
 
 def _client(context: PartyContext, session: Session) -> tuple[Encodes, State]:
-    """A client's rounds, on its own training rows."""
+    """A client's rounds, on its own training rows: as they are for the sums that lead to an encoder, and from then on encoded."""
+
+    def encoded(encoder: Encodes) -> npt.NDArray[Any]:
+        encode_rows(context, session.run, encoder)
+        return encoded_rows(context, session.run, LEARNT)
+
     aligned, task = load_aligned(context, session.run), context.terms.task
-    rows = Rows(features(context, aligned).filter(~aligned.test), label(context, aligned)[~aligned.test])
+    table = raw_rows(context, session.run) if encoder_document(context, session.run) is None else None
+    rows = Rows(table, label(context, aligned)[~aligned.test], encoded)
     state = programs_of(task).data[session.role](session, rows)
     return horizontal_model_of(task).common(session), state
 
 
 def _data_party(context: PartyContext, session: Session) -> tuple[Encodes, State]:
-    """The guest's or a host's rounds, on its own columns."""
-    encoder, rows = _encoded(context, session)
-    return encoder, programs_of(context.terms.task).data[session.role](session, rows)
-
-
-def _encoded(context: PartyContext, session: Session) -> tuple[Encodes, Any]:
-    """This party's training rows, encoded; the encoder is fitted once per run on training rows only."""
+    """The guest's or a host's rounds, on its own columns, as alignment has encoded them."""
     model, shared = vertical_model_of(context.terms.task), load_aligned(context, session.run)
-    aligned = with_own(context, session.run, shared)
-    table, rows = features(context, aligned), ~aligned.test
-    training = Training(context.terms, session.params, context.me)
-    document = session.state.once(ENCODER, lambda: model.fit(training, table, rows).to_document())
-    encoder = model.encoder(document)
-    target = Labels(label(context, aligned)[rows], weight(context, aligned)[rows]) if session.role == GUEST else None
-    return encoder, model.rows(encoder, table.filter(rows), target, int((~shared.test).sum()))
+    encoder, target = model.encoder(encoder_document(context, session.run) or {}), None
+    if session.role == GUEST:
+        aligned = with_own(context, session.run, shared)
+        target = Labels(label(context, aligned)[~aligned.test], weight(context, aligned)[~aligned.test])
+    rows = model.rows(encoder, encoded_rows(context, session.run, LEARNT), target, int((~shared.test).sum()))
+    return encoder, programs_of(context.terms.task).data[session.role](session, rows)
 
 
 def _keep_model(session: Session, encoder: Encodes, state: State) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ from tombolo.fl_tasks.runtime.context import PartyContext
 from tombolo.fl_tasks.runtime.record import enter
 from tombolo.fl_tasks.runtime.session import Progress, log_progress
 from tombolo.fl_tasks.runtime.waiting import Wait
+from tombolo.fl_tasks.tables.columns import ID, feature_columns, id_columns
 from tombolo.fl_tasks.tables.encoding import MissingValues, NotFinite, UnusableColumn
-from tombolo.fl_tasks.tables.prepared import Prepared, prepare
-from tombolo.fl_tasks.workflow.aligned import ID, NoLabel, feature_columns, tableless
-from tombolo.fl_tasks.workflow.state import VALIDATED
+from tombolo.fl_tasks.tables.pinned import ENCODED, encoded
+from tombolo.fl_tasks.tables.prepared import Prepared, check_unchanged, pin_validated, prepare
+from tombolo.fl_tasks.workflow.aligned import NoLabel, tableless
 from tombolo.storage.errors import CodedError
 from tombolo.storage.roles import LABELLED
 
@@ -35,15 +37,17 @@ class BadSuite(CodedError):
 
 
 def validate(context: PartyContext, run: str, wait: Wait, progress: Progress = log_progress) -> dict[str, Any]:
-    """Check this party's table and pin its digest. Returns ``{"rows", "expectations", "page"}`` (nothing where there is no table).
+    """Check this party's table and pin it, sealed, until alignment has pinned what the run needs of it: the run reads it once.
 
-    Raises coded errors that name columns and counts of rows, never a value. ``wait`` is not used: nobody is waited for, but an
-    abort that a peer has published already ends the stage.
+    Rows for a prediction are pinned encoded. Returns ``{"rows", "expectations", "page"}`` (nothing where there is no table).
+    Raises SourceChanged where this run has validated another table, and coded errors that name columns and counts of rows, never a
+    value. ``wait`` is not used: nobody is waited for, but an abort that a peer has published already ends the stage.
     """
     context.watch(run, wait).check_aborts(context.me)
     if tableless(context, run):
         return {}
     prepared = prepare(context, run)
+    check_unchanged(context, run, prepared)
     invitation = context.manifest(run).invitation
     training = invitation.kind == "train"
     protocol = context.terms.task.descriptor
@@ -54,13 +58,12 @@ def validate(context: PartyContext, run: str, wait: Wait, progress: Progress = l
     if training:
         _check_values(context, prepared.table)
     elif invitation.kind == "predict" and invitation.model:
-        _check_against_model(context, prepared.table, invitation.model)
+        prepared = replace(prepared, table=_encoded(context, prepared.table, invitation.model))
     found = _check_suite(context, run, prepared) if training or invitation.kind == "index" else {"expectations": 0, "page": None}
-    facts = {"sha256": prepared.sha256, "rows": prepared.source_rows, "withheld": prepared.withheld}
-    kept = context.state(run).keep(VALIDATED, facts)
-    enter(context, run, "validation", "table", **kept, expectations=found["expectations"])
-    progress({"stage": "validate", "party": context.me, "rows": kept["rows"], "expectations": found["expectations"]})
-    return {"rows": kept["rows"], **found}
+    pin_validated(context, run, prepared)
+    enter(context, run, "validation", "table", **prepared.facts, expectations=found["expectations"])
+    progress({"stage": "validate", "party": context.me, "rows": prepared.source_rows, "expectations": found["expectations"]})
+    return {"rows": prepared.source_rows, **found}
 
 
 def _check_label(context: PartyContext, table: pa.Table) -> None:
@@ -113,12 +116,13 @@ def _check_values(context: PartyContext, table: pa.Table) -> None:
             raise NotFinite(f"Column {name}: {int(bad.sum())} rows.", party=context.me)
 
 
-def _check_against_model(context: PartyContext, table: pa.Table, version: str) -> None:
-    """New rows must be such that the model's encoder takes them; columns that the model does not use may hold anything."""
+def _encoded(context: PartyContext, table: pa.Table, version: str) -> pa.Table:
+    """Ids, and new rows as the model's encoder takes them; columns that the model does not use may hold anything."""
     try:
-        part_of_version(context, version).encoder.transform(table)
+        x = encoded(part_of_version(context, version).encoder, table)
     except CodedError as error:
         raise error.at(context.me) from None
+    return table.select([ID, *id_columns(context)]).append_column(ENCODED, x)
 
 
 def _suite_path(context: PartyContext) -> Path | None:

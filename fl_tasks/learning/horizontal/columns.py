@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tombolo.agreements.terms import Terms
+from tombolo.fl_tasks.models.part import Encodes
 from tombolo.fl_tasks.tables.encoding import Column, Encoder, NoColumns
 from tombolo.storage.errors import CodedError
 
@@ -33,10 +34,18 @@ class ForeignSums(CodedError):
 
 @dataclass(frozen=True)
 class Rows:
-    """A client's training rows: its table of feature columns, and labels of shape (rows,)."""
+    """A client's training rows: labels of shape (rows,), and feature columns as they are, None once rows are kept encoded.
 
-    table: pa.Table
+    ``keep`` encodes rows with the common encoder the first time, and gives what it kept ever after.
+    """
+
+    table: pa.Table | None
     labels: Floats
+    keep: Callable[[Encodes], npt.NDArray[Any]] | None = None
+
+    def encoded(self, encoder: Encodes) -> npt.NDArray[Any]:
+        """Shape (rows, columns)."""
+        return encoder.transform(self.table) if self.keep is None else self.keep(encoder)
 
 
 @dataclass(frozen=True)

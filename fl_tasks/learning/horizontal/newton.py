@@ -56,7 +56,7 @@ def client(session: Session, rows: Rows) -> State:
     """A client's part in the rounds of this leg; returns its last state, with the joint weights ``w``, intercept first."""
     found = client_statistics(session, rows)
     enough_rows(session, found)
-    x = with_intercept(encoder(session.terms, found).transform(rows.table))
+    x = with_intercept(rows.encoded(encoder(session.terms, found)))
     y = (rows.labels - found.label_mean) / found.label_scale
     state = session.latest or {"w": np.zeros(x.shape[1]), "loss": [], "round": 0}
     for _ in session.rounds():

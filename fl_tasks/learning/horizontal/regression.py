@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from tombolo.fl_tasks.learning.horizontal.columns import encoder as common_encoder
 from tombolo.fl_tasks.learning.horizontal.newton import model_weights
@@ -29,8 +28,8 @@ def _document(session: Session, encoder: Encoder, state: State) -> dict[str, Any
     return {"weights": np.asarray(weights, np.float64), "intercept": intercept}
 
 
-def _totals(session: Session, part: LinearPart, table: pa.Table, recipients: Iterable[str]) -> Floats:
-    return partial_scores(part, table)
+def _totals(session: Session, part: LinearPart, x: Floats, recipients: Iterable[str]) -> Floats:
+    return partial_scores(part, x)
 
 
 MODEL = HorizontalModel(

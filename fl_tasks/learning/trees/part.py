@@ -9,9 +9,8 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
-from tombolo.fl_tasks.learning.trees.bins import Binner
+from tombolo.fl_tasks.learning.trees.bins import Binner, Codes
 from tombolo.fl_tasks.learning.trees.tree import LEAF, MOST_DEPTH, Record, Tree, directions, margins
 from tombolo.fl_tasks.models.part import ModelPart, UnfitPart
 
@@ -56,11 +55,11 @@ class TreePart(ModelPart):
         """Whether all columns of the trees are this party's own."""
         return self.parties == (EVERYBODY,)
 
-    def totals(self, table: pa.Table, batch: int = 65_536) -> Floats:
-        """Margins of rows by a whole model, shape (rows, outputs)."""
+    def totals(self, x: Codes, batch: int = 65_536) -> Floats:
+        """Margins of rows of bin numbers by a whole model, shape (rows, outputs)."""
         found = [np.zeros((0, len(self.base)))]
-        for start in range(0, table.num_rows, batch):
-            codes = self.encoder.transform(table.slice(start, batch))
+        for start in range(0, len(x), batch):
+            codes = x[start : start + batch]
             found.append(margins(self.trees, self.base, [directions(self.records, codes)], len(codes)))
         return np.concatenate(found)
 

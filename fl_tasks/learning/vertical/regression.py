@@ -25,9 +25,9 @@ def fit(training: Training, table: pa.Table, train: npt.NDArray[np.bool_]) -> En
     return Encoder.fit(table, terms.table(party), train, terms.limits, party)
 
 
-def rows(encoder: Encoder, table: pa.Table, labels: Labels | None, common: int) -> Block:
+def rows(encoder: Encoder, x: Floats, labels: Labels | None, common: int) -> Block:
     """A party's training rows for the role programs."""
-    return Block(encoder.transform(table), None if labels is None else labels.y, tuple(encoder.names))
+    return Block(x, None if labels is None else labels.y, tuple(encoder.names))
 
 
 def _document(session: Session, encoder: Encoder, state: State) -> dict[str, Any]:
@@ -37,8 +37,8 @@ def _document(session: Session, encoder: Encoder, state: State) -> dict[str, Any
     return {"weights": weights[1:] if guest else weights, "intercept": float(weights[0]) if guest else None}
 
 
-def _totals(session: Session, part: LinearPart, table: pa.Table, recipients: Iterable[str]) -> Floats | None:
-    return scoring.exchange_scores(session, partial_scores(part, table), recipients)
+def _totals(session: Session, part: LinearPart, x: Floats, recipients: Iterable[str]) -> Floats | None:
+    return scoring.exchange_scores(session, partial_scores(part, x), recipients)
 
 
 MODEL = VerticalModel(LinearPart, Encoder.from_document, _document, _totals, scoring.MESSAGES, fit=fit, rows=rows)

@@ -8,7 +8,6 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from tombolo.fl_tasks.learning.horizontal.regression import common
 from tombolo.fl_tasks.learning.horizontal.statistics import statistics_of
@@ -46,12 +45,9 @@ class NetworkPart(ModelPart):
             raise UnfitPart("Layers and encoded columns differ.")
         return cls(encoder=encoder, net=net, w=w, label_mean=label[0], label_scale=label[1], **cls._common(document))
 
-    def totals(self, table: pa.Table, batch: int = 65_536) -> Floats:
-        """The score of each row: a number or a logit, shape (n,), or one per class, shape (n, classes)."""
-        pieces = [
-            self.net.outputs(self.w, self.encoder.transform(table.slice(start, batch)))
-            for start in range(0, max(table.num_rows, 1), batch)
-        ]
+    def totals(self, x: Floats, batch: int = 65_536) -> Floats:
+        """The score of each encoded row: a number or a logit, shape (n,), or one per class, shape (n, classes)."""
+        pieces = [self.net.outputs(self.w, x[start : start + batch]) for start in range(0, max(len(x), 1), batch)]
         outputs = np.concatenate(pieces) * self.label_scale + self.label_mean
         return outputs if self.net.sizes[-1] > 1 else outputs[:, 0]
 
@@ -65,8 +61,8 @@ def _document(session: Session, encoder: Encoder, state: State) -> dict[str, Any
     return {"layers": layers, "activation": network.activation, **label}
 
 
-def _totals(session: Session, part: NetworkPart, table: pa.Table, recipients: Iterable[str]) -> Floats:
-    return part.totals(table)
+def _totals(session: Session, part: NetworkPart, x: Floats, recipients: Iterable[str]) -> Floats:
+    return part.totals(x)
 
 
 MODEL = HorizontalModel(

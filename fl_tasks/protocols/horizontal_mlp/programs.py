@@ -127,7 +127,7 @@ def client(session: Session, rows: Rows) -> State:
     made = encoder(session.terms, found)
     plan = Plan.of(session, len(made.names))
     labels = (rows.labels - found.label_mean) / found.label_scale
-    sample, validation = plan.divided(Sample(made.transform(rows.table), labels), session.me)
+    sample, validation = plan.divided(Sample(rows.encoded(made), labels), session.me)
     state = session.latest or {"w": plan.training.initial(), "loss": [], "round": 0}
     for _ in session.rounds():
         orders = plan.training.orders(len(sample), session.me, session.round)

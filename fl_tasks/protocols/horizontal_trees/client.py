@@ -26,7 +26,7 @@ def client(session: Session, rows: Rows) -> State:
     """A client's part in the rounds of this leg; returns its last state with the ``loss`` list."""
     plan = plan_of(session)
     start, learning = client_start(session, rows, plan)
-    codes, own = start.binner.transform(rows.table), Own(plan, start, rows.labels, learning)
+    codes, own = rows.encoded(start.binner), Own(plan, start, rows.labels, learning)
     state: State = session.latest or {
         "margins": np.tile(start.base, (len(codes), 1)),
         "base": start.base,

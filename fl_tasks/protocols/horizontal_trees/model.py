@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import pyarrow as pa
-
 from tombolo.fl_tasks.learning.parameters import Boosted
-from tombolo.fl_tasks.learning.trees.bins import Binner
+from tombolo.fl_tasks.learning.trees.bins import Binner, Codes
 from tombolo.fl_tasks.learning.trees.part import EVERYBODY, TreePart
 from tombolo.fl_tasks.learning.trees.records import kept
 from tombolo.fl_tasks.learning.trees.state import RECORDS, TREES
@@ -33,13 +31,13 @@ def _document(session: Session, binner: Binner, state: State) -> dict[str, Any]:
     }
 
 
-def _score(part: TreePart, table: pa.Table) -> Floats:
-    totals = part.totals(table)
+def _score(part: TreePart, x: Codes) -> Floats:
+    totals = part.totals(x)
     return totals if totals.shape[1] > 1 else totals[:, 0]
 
 
-def _totals(session: Session, part: TreePart, table: pa.Table, recipients: Iterable[str]) -> Floats:
-    return _score(part, table)
+def _totals(session: Session, part: TreePart, x: Codes, recipients: Iterable[str]) -> Floats:
+    return _score(part, x)
 
 
 def _common(session: Session) -> Binner:

@@ -22,8 +22,8 @@ from tombolo.fl_tasks.runtime.context import PartyContext
 from tombolo.fl_tasks.runtime.record import enter
 from tombolo.fl_tasks.runtime.session import Progress, Session, log_progress
 from tombolo.fl_tasks.runtime.waiting import Wait
+from tombolo.fl_tasks.tables.columns import id_columns
 from tombolo.fl_tasks.tables.source import read_table
-from tombolo.fl_tasks.workflow.aligned import id_columns
 from tombolo.fl_tasks.workflow.join import invite
 from tombolo.storage.roles import ARBITER, GUEST
 

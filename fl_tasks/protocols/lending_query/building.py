@@ -17,7 +17,7 @@ from tombolo.fl_tasks.runtime.context import PartyContext
 from tombolo.fl_tasks.runtime.record import enter
 from tombolo.fl_tasks.runtime.session import Progress, Session, log_progress
 from tombolo.fl_tasks.runtime.waiting import Wait
-from tombolo.fl_tasks.workflow.align import pinned
+from tombolo.fl_tasks.tables.prepared import pinned, unpin_validated
 from tombolo.fl_tasks.workflow.join import invite
 from tombolo.storage.roles import GUEST, HOST
 
@@ -44,6 +44,7 @@ def index(context: PartyContext, run: str, wait: Wait, progress: Progress = log_
     if built is None:
         with context.session(run, INDEX, "index", wait, progress) as session:
             built = _build(context, session, invited.model, invited.created)
+    unpin_validated(context, run)
     keeping.succeed(keeping.epochs()[-1].series)
     guards.forget(keeping, _terms(context), datetime.now(UTC))
     enter(context, run, "index", run, series=built.series, lenders=built.lenders)

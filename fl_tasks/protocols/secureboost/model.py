@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tombolo.fl_tasks.learning.parameters import Boosted
-from tombolo.fl_tasks.learning.trees.bins import Binner
+from tombolo.fl_tasks.learning.trees.bins import Binner, Codes
 from tombolo.fl_tasks.learning.trees.part import TreePart
 from tombolo.fl_tasks.learning.trees.records import kept
 from tombolo.fl_tasks.learning.trees.state import RECORDS, TREES
@@ -28,9 +28,9 @@ def _fit(training: Training, table: pa.Table, train: npt.NDArray[np.bool_]) -> B
     return Binner.fit(table, terms.table(training.party), train, terms.limits, params.bins, training.party)
 
 
-def _rows(binner: Binner, table: pa.Table, labels: Labels | None, common: int) -> Block:
+def _rows(binner: Binner, codes: Codes, labels: Labels | None, common: int) -> Block:
     given = (None, None) if labels is None else (labels.y, labels.w)
-    return Block(binner.transform(table), binner.sizes, np.array(binner.missing), binner.names, *given)
+    return Block(codes, binner.sizes, np.array(binner.missing), binner.names, *given)
 
 
 def _document(session: Session, binner: Binner, state: State) -> dict[str, Any]:

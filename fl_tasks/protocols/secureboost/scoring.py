@@ -11,7 +11,6 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from tombolo.fl_tasks.learning.terms import BoostingTerms
 from tombolo.fl_tasks.learning.trees.bins import Codes
@@ -83,8 +82,8 @@ class ForeignVisit(CodedError):
     remedy = "Both parties must use the same version of the model; publish and predict with one run's model."
 
 
-def exchange_scores(session: Session, part: TreePart, table: pa.Table, recipients: Iterable[str]) -> Floats | None:
-    """Give every recipient the margins of each row: shape (rows,), or (rows, classes) for several classes.
+def exchange_scores(session: Session, part: TreePart, x: Codes, recipients: Iterable[str]) -> Floats | None:
+    """Give every recipient the margins of each row of bin numbers ``x``: shape (rows,), or (rows, classes) for several classes.
 
     Every data party calls it once per stage with the same recipients. Returns None elsewhere. Raises WrongScoreCount and
     :class:`ForeignVisit`.
@@ -94,8 +93,8 @@ def exchange_scores(session: Session, part: TreePart, table: pa.Table, recipient
     stepwise = boosting.prediction == "level-wise"
     total: Floats = np.zeros((0, 1))
     found: list[Floats] = []
-    for number, start in enumerate(range(0, max(table.num_rows, 1), BATCH)):
-        codes = part.encoder.transform(table.slice(start, BATCH))
+    for number, start in enumerate(range(0, max(len(x), 1), BATCH)):
+        codes = x[start : start + BATCH]
         if session.role == GUEST:
             ways = _visit(session, part, codes, number) if stepwise else _gather(session, part, codes, number)
             found.append(margins(part.trees, part.base, ways, len(codes)))
@@ -112,7 +111,7 @@ def exchange_scores(session: Session, part: TreePart, table: pa.Table, recipient
             if party != session.me:
                 session.send("total", party, score=total.ravel())
     elif session.me in wanted:
-        total = _total(session, table.num_rows, boosting.classes if boosting.objective == "softmax" else 1)
+        total = _total(session, len(x), boosting.classes if boosting.objective == "softmax" else 1)
     if session.me not in wanted:
         return None
     return total[:, 0] if total.shape[1] == 1 else total

@@ -14,7 +14,7 @@ from tombolo.fl_tasks.protocols.transfer import scoring
 from tombolo.fl_tasks.protocols.transfer.components import Components
 from tombolo.fl_tasks.protocols.transfer.part import TransferPart
 from tombolo.fl_tasks.protocols.transfer.protocol import TransferTerms
-from tombolo.fl_tasks.protocols.transfer.rows import Rows
+from tombolo.fl_tasks.protocols.transfer.rows import Floats, Rows
 from tombolo.fl_tasks.protocols.transfer.tower import Tower
 from tombolo.fl_tasks.runtime.checkpoints import State
 from tombolo.fl_tasks.runtime.session import Session
@@ -27,8 +27,8 @@ def _fit(training: Training, table: pa.Table, train: npt.NDArray[np.bool_]) -> C
     return Components.fit(table, terms.table(party), train, terms.limits, most, party)
 
 
-def _rows(encoder: Components, table: pa.Table, labels: Labels | None, common: int) -> Rows:
-    return Rows(encoder.transform(table), None if labels is None else labels.y, common)
+def _rows(encoder: Components, x: Floats, labels: Labels | None, common: int) -> Rows:
+    return Rows(x, None if labels is None else labels.y, common)
 
 
 def _document(session: Session, encoder: Components, state: State) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from tombolo.fl_tasks.learning.nets.layers import read_layers
 from tombolo.fl_tasks.models.part import ModelPart, UnfitPart
@@ -38,6 +37,6 @@ class TransferPart(ModelPart):
             raise UnfitPart("Phi is not finite.")
         return cls(encoder=encoder, tower=Tower(net), w=w, phi=phi, **cls._common(document))
 
-    def features(self, table: pa.Table) -> Floats:
-        """What the net tells of each row, shape (rows, width)."""
-        return self.tower.features(self.w, self.encoder.transform(table))
+    def features(self, x: Floats) -> Floats:
+        """What the net tells of each encoded row, shape (rows, width)."""
+        return self.tower.features(self.w, x)

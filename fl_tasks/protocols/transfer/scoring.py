@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import pyarrow as pa
-
 from tombolo.fl_tasks.crypto.fixedpoint import check_headroom, encode
 from tombolo.fl_tasks.crypto.vector import CipherVector, decrypt, encrypt
 from tombolo.fl_tasks.learning.vertical.key_holder import own_key, peer_key, vector
@@ -64,29 +62,29 @@ MESSAGES = MessageSet(
 )
 
 
-def exchange_scores(session: Session, part: TransferPart, table: pa.Table | None, recipients: Iterable[str]) -> Floats | None:
+def exchange_scores(session: Session, part: TransferPart, x: Floats | None, recipients: Iterable[str]) -> Floats | None:
     """Scores of the target's rows, shape (rows,), at a recipient; None elsewhere.
 
-    ``table`` are the target's own columns there; at the source it only says how many rows there must be, or is None where the
+    ``x`` are the target's own encoded rows there; at the source it only says how many rows there must be, or is None where the
     target alone knows. Raises WrongScoreCount, WrongLength, WildGradient and what is wrong with ciphertexts.
     """
     wanted = list(recipients)
     if session.role == HOST:
-        assert table is not None
-        return _target(session, part, table, wanted)
-    return _source(session, part, None if table is None else table.num_rows, wanted)
+        assert x is not None
+        return _target(session, part, x, wanted)
+    return _source(session, part, None if x is None else len(x), wanted)
 
 
-def _target(session: Session, part: TransferPart, table: pa.Table, wanted: list[str]) -> Floats | None:
+def _target(session: Session, part: TransferPart, x: Floats, wanted: list[str]) -> Floats | None:
     guest, key = session.guest, own_key(session)
     session.send("public_key", key=key.public.to_bytes())
-    numbers = encode(part.features(table).ravel(), BITS)
+    numbers = encode(part.features(x).ravel(), BITS)
     session.send("row_numbers", c=encrypt(key.public, numbers, session.pool).to_arrow())
     if guest in wanted:
-        serve(session, key, "padded_scores", guest, table.num_rows)
+        serve(session, key, "padded_scores", guest, len(x))
     if session.me not in wanted:
         return None
-    scores = vector(session, session.receive("row_scores", guest), "c", key.public, table.num_rows, guest)
+    scores = vector(session, session.receive("row_scores", guest), "c", key.public, len(x), guest)
     return sane(decrypt(key, scores), 2 * BITS, guest)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
-import pyarrow as pa
 
 from tombolo.fl_tasks.learning.nets.towers import Tower, activated
 from tombolo.fl_tasks.learning.vertical.scoring import WrongScoreCount
@@ -37,14 +36,14 @@ MESSAGES = MessageSet(
 )
 
 
-def exchange_scores(session: Session, part: TowerPart, table: pa.Table, recipients: Iterable[str]) -> Floats | None:
-    """Give every recipient the total score of each row: shape (rows,), or (rows, classes) for several classes.
+def exchange_scores(session: Session, part: TowerPart, x: Floats, recipients: Iterable[str]) -> Floats | None:
+    """Give every recipient the total score of each encoded row: shape (rows,), or (rows, classes) for several classes.
 
     Every data party calls it once per stage with the same recipients. Returns None elsewhere. Raises WrongScoreCount, and what the
     encrypted layer raises.
     """
     wanted = list(recipients)
-    total = _guest(session, part, table) if session.role == GUEST else _host(session, part, table)
+    total = _guest(session, part, x) if session.role == GUEST else _host(session, part, x)
     session.within(None)
     for party in wanted if session.role == GUEST else ():
         if party != session.me:
@@ -52,7 +51,7 @@ def exchange_scores(session: Session, part: TowerPart, table: pa.Table, recipien
     if session.me not in wanted:
         return None
     if session.role != GUEST:
-        total = _heard(session, table.num_rows)
+        total = _heard(session, len(x))
     return total[:, 0] if total.shape[1] == 1 else total
 
 
@@ -65,26 +64,26 @@ def assist(session: Session) -> None:
         session.within(None)
 
 
-def _guest(session: Session, part: TowerPart, table: pa.Table) -> Floats:
+def _guest(session: Session, part: TowerPart, rows: Floats) -> Floats:
     assert part.top is not None
     tower = Tower(part.bottom, part.top, part.top.activation)
     shares = {party: Share.still(grid) for party, grid in part.shares.items()}
-    layer = _programs(session).guest_layer(session, shares, (table.num_rows, len(part.encoder.names)), False)
+    layer = _programs(session).guest_layer(session, shares, rows.shape, False)
     found = []
-    for batch, start in enumerate(range(0, table.num_rows, BATCH)):
+    for batch, start in enumerate(range(0, len(rows), BATCH)):
         session.within(batch)
-        x = part.encoder.transform(table.slice(start, BATCH))
+        x = rows[start : start + BATCH]
         found.append(tower.outputs(np.concatenate([part.w, part.above]), x, layer.sums(len(x), batch)))
     outputs = np.concatenate(found) if found else np.zeros((0, part.top.sizes[-1]))
     return outputs * part.label_scale + part.label_mean
 
 
-def _host(session: Session, part: TowerPart, table: pa.Table) -> Floats:
-    share, shape = Share.still(part.shares[session.me]), (table.num_rows, len(part.encoder.names))
+def _host(session: Session, part: TowerPart, rows: Floats) -> Floats:
+    share, shape = Share.still(part.shares[session.me]), rows.shape
     layer = _programs(session).host_layer(session, share, shape, False)
-    for batch, start in enumerate(range(0, table.num_rows, BATCH)):
+    for batch, start in enumerate(range(0, len(rows), BATCH)):
         session.within(batch)
-        x = part.encoder.transform(table.slice(start, BATCH))
+        x = rows[start : start + BATCH]
         layer.show(activated(part.bottom.activation, part.bottom.outputs(part.w, x)))
     return np.zeros((0, 1))
 

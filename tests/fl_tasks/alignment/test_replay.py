@@ -12,14 +12,16 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
 from tests.federation import FOREVER, Federation, federation, quiet
 from tests.fl_tasks.workflow.test_pipeline import tables
 from tombolo.fl_tasks.runtime.waiting import Wait, Waiting
+from tombolo.fl_tasks.tables.encoding import Encoder
 from tombolo.fl_tasks.workflow.align import align
-from tombolo.fl_tasks.workflow.aligned import load_aligned
+from tombolo.fl_tasks.workflow.aligned import LEARNT, SCORED, encoded_rows, encoder_document, load_aligned
 from tombolo.fl_tasks.workflow.validate import validate
 from tombolo.storage.exchange import Exchange
 
@@ -159,9 +161,13 @@ def test_rows_keep_their_own_values(tmp_path):
     fed.stage(validate, run)
     fed.stage(align, run)
     for party in fed.data_parties:
-        found = load_aligned(fed.context(party), run).table
-        source = {row["id"]: row for row in given[party].to_pylist()}
-        kept = found.drop_columns([name for name in found.column_names if name.startswith("__")])
-        assert all(row == source[row["id"]] for row in kept.to_pylist())
-        assert kept.num_rows == len(set(kept.column("id").to_pylist()))
-        assert pa.types.is_string(kept.schema.field("id").type)
+        context = fed.context(party)
+        aligned, encoder = load_aligned(context, run), Encoder.from_document(encoder_document(context, run))
+        place = {one: at for at, one in enumerate(given[party].column("id").to_pylist())}
+        source = given[party].take([place[one] for one in aligned.ids])
+        for name, rows in ((LEARNT, ~aligned.test), (SCORED, aligned.test)):
+            assert np.array_equal(encoded_rows(context, run, name), encoder.transform(source.filter(pa.array(rows))))
+        kept = aligned.table.drop_columns(["__id"])
+        assert set(kept.column_names) == ({"id", "label"} if party == "clinic" else {"id"})
+        assert kept.equals(source.select(kept.column_names))
+        assert len(set(aligned.ids)) == len(aligned.ids)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -88,3 +90,22 @@ def test_unusable_suites_and_silence(tmp_path, caplog):
         assert run_suite(path, table, tmp_path / f"site-{number}") is None
     assert "secret" not in caplog.text
     assert not [one for one in caplog.records if one.name.startswith("great_expectations") and one.levelno < logging.WARNING]
+
+
+@pytest.mark.slow
+def test_what_few_expectations_need_is_imported_for_them_alone(tmp_path):
+    program = """
+import json, sys
+from pathlib import Path
+import pyarrow as pa
+from tombolo.fl_tasks.tables.expectations import run_suite
+kl = {"column": "x", "partition_object": {"values": [0, 1], "weights": [0.5, 0.5]}, "threshold": 0.1}
+both = {"expect_column_values_to_not_be_null": {"column": "x"}, "expect_column_kl_divergence_to_be_less_than": kl}
+for kind, kwargs in both.items():
+    path, table = Path(sys.argv[1]) / f"{kind}.json", pa.table({"x": [0, 1, 0, 1]})
+    path.write_text(json.dumps({"name": "suite", "expectations": [{"type": kind, "kwargs": kwargs}]}))
+    outcome = run_suite(path, table, Path(sys.argv[1]) / kind)
+    print(outcome.count, len(outcome.failed), "scipy.stats._stats_py" in sys.modules)
+"""
+    run = subprocess.run([sys.executable, "-c", program, tmp_path], capture_output=True, text=True)
+    assert run.stdout.splitlines() == ["1 0 False", "1 0 True"], run.stderr

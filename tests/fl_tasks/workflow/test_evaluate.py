@@ -24,8 +24,8 @@ def test_all_parties_hear_the_metrics_of_the_whole_model(tmp_path, hosts):
     for party in made.data_parties:
         context = made.context(party)
         aligned = load_aligned(context, "run-1")
-        held_out = features(context, aligned).filter(aligned.test)
-        totals = totals + partial_scores(part_of_run(context, "run-1"), held_out)
+        part, held_out = part_of_run(context, "run-1"), features(context, aligned).filter(aligned.test)
+        totals = totals + partial_scores(part, part.encoder.transform(held_out))
         if party == "clinic":
             labels = label(context, aligned)[aligned.test]
     expected = classification(labels, totals)

@@ -14,7 +14,7 @@ from tombolo.fl_tasks.learning.metrics import measure, metric_names
 from tombolo.fl_tasks.models.reading import part_of_run
 from tombolo.fl_tasks.models.tensors import to_file
 from tombolo.fl_tasks.workflow.align import align
-from tombolo.fl_tasks.workflow.aligned import features, label, load_aligned
+from tombolo.fl_tasks.workflow.aligned import LEARNT, SCORED, encoded_rows, features, label, load_aligned
 from tombolo.fl_tasks.workflow.evaluate import evaluate
 from tombolo.fl_tasks.workflow.predict import predict
 from tombolo.fl_tasks.workflow.publish import publish
@@ -98,8 +98,27 @@ def test_every_client_scores_its_own_rows_by_itself(tmp_path):
         scores = pq.read_table(made[party]["scores"])
         context = fed.context(party)
         table = pq.read_table(tmp_path / party / "new.parquet").select(["age", "dose", "ward"])
-        logits = partial_scores(part_of_run(context, run), table)
+        part = part_of_run(context, run)
+        logits = partial_scores(part, part.encoder.transform(table))
         assert np.allclose(sorted(scores.column("score").to_pylist()), sorted(1 / (1 + np.exp(-logits))))
+
+
+def test_rows_are_kept_encoded_as_soon_as_there_is_a_common_encoder(tmp_path):
+    fed = hospitals(tmp_path)
+    run = fed.start()
+    for stage in (validate, align):
+        fed.stage(stage, run)
+    kept = {party: fed.context(party).run_area(run).area("aligned") for party in HOSPITALS}
+    raw = {party: features(context := fed.context(party), load_aligned(context, run)) for party in HOSPITALS}
+    assert all(area.names("raw-") and not area.names(LEARNT) for area in kept.values())
+    fed.stage(train, run, leg_end=1)
+    assert not any(area.names("raw-") for area in kept.values())
+    fed.stage(train, run)
+    for party in HOSPITALS:
+        context, test = fed.context(party), load_aligned(fed.context(party), run).test
+        x = part_of_run(context, run).encoder.transform(raw[party])
+        assert np.array_equal(encoded_rows(context, run, LEARNT), x[~test])
+        assert np.array_equal(encoded_rows(context, run, SCORED), x[test])
 
 
 @pytest.mark.slow

@@ -48,9 +48,9 @@ def everybody(fed, run):
     for party in HOSPITALS:
         context = fed.context(party)
         aligned, part = load_aligned(context, run), part_of_run(context, run)
-        table = features(context, aligned)
+        codes = part.encoder.transform(features(context, aligned))
         assert isinstance(part, TreePart) and part.whole
-        found.append((part.encoder.transform(table), label(context, aligned), aligned.test, part.totals(table, batch=17)))
+        found.append((codes, label(context, aligned), aligned.test, part.totals(codes, batch=17)))
     return [np.concatenate(parts) for parts in zip(*found, strict=True)]
 
 

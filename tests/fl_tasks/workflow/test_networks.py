@@ -29,7 +29,8 @@ def held_out(fed, run, parties=HOSPITALS):
         context = fed.context(party)
         aligned = load_aligned(context, run)
         y.append(label(context, aligned)[aligned.test])
-        totals.append(part_of_run(context, run).totals(features(context, aligned).filter(aligned.test)))
+        part = part_of_run(context, run)
+        totals.append(part.totals(part.encoder.transform(features(context, aligned).filter(aligned.test))))
     return np.concatenate(y), np.concatenate(totals)
 
 
@@ -73,7 +74,8 @@ def test_a_whole_run(tmp_path):
     for party in HOSPITALS:
         scores = pq.read_table(made[party]["scores"])
         own = pq.read_table(tmp_path / party / "new.parquet").select(["age", "dose", "ward"])
-        outputs = part_of_run(fed.context(party), run).totals(own)
+        part = part_of_run(fed.context(party), run)
+        outputs = part.totals(part.encoder.transform(own))
         assert sorted(scores.column("score").to_pylist()) == pytest.approx(sorted(softmax(outputs).max(axis=1)))
         assert sorted(scores.column("class").to_pylist()) == sorted(outputs.argmax(axis=1))
 

@@ -46,6 +46,8 @@ def test_a_whole_run(tmp_path, hosts):
     fed = federation(tmp_path, given, limits={"minimum_batch": 60, "maximum_leverage": 0.5})
     run = fed.start(rounds=8)
     fed.stage(validate, run)
+    for party in fed.data_parties:
+        (tmp_path / party / "table.parquet").unlink()  # a run reads it once
     fed.stage(align, run)
     aligned = {party: load_aligned(fed.context(party), run) for party in fed.data_parties}
     common = set.intersection(*({one.casefold() for one in table.column("id").to_pylist()} for table in given.values()))

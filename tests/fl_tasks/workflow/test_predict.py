@@ -49,7 +49,7 @@ def _expected(made):
     for party in PARTIES:
         table = made.new[party]
         part = part_of_version(made.context(party), "run-1")
-        for id, u in zip(table.column("id").to_pylist(), partial_scores(part, table), strict=True):
+        for id, u in zip(table.column("id").to_pylist(), partial_scores(part, part.encoder.transform(table)), strict=True):
             totals[id] = totals.get(id, 0.0) + u
     return {id: float(sigmoid(u)) for id, u in totals.items()}
 

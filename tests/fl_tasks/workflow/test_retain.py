@@ -51,7 +51,9 @@ def test_what_is_personal_goes_and_the_record_stays(settled, party):
     left = context.store.list()
     assert not [key for key in left if key.startswith("to-")], "no artifact of either run is left"
     private = [key for key in left if "/runs/run-1/" in key]
-    assert not [key for key in private if any(part in key for part in ("aligned", "train/", "seeds", "secret", "/model"))]
+    assert not [
+        key for key in private if any(part in key for part in ("aligned", "prepared", "train/", "seeds", "secret", "/model"))
+    ]
     assert {name: context.books("run-1").entries(name) for name in books} == books
     kept = list(context.chain.entries("run-1"))
     assert kept[: len(entries)] == entries

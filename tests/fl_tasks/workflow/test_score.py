@@ -50,7 +50,8 @@ def test_alone_and_as_often_as_it_likes(published):
     assert (found["model"], found["rows"]) == (run, 7)
     scored = pq.read_table(found["scores"])
     assert scored.column_names == ["id", "score"] and scored.column("id").equals(new.column("id"))
-    logits = partial_scores(part_of_run(fed.context("north"), run), new)
+    part = part_of_run(fed.context("north"), run)
+    logits = partial_scores(part, part.encoder.transform(new))
     assert np.allclose(scored.column("score").to_numpy(), 1 / (1 + np.exp(-logits)))
     settle_table(fed, "north", "predict_table", new.slice(0, 2))
     assert pq.read_table(score(fed.context("north"), "score.1", FOREVER, quiet)["scores"]).equals(scored), "what was kept stands"

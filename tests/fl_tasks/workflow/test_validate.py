@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests.federation import federation
+from tests.fl_tasks.workflow.test_align import settle
 from tests.fl_tasks.workflow.test_pipeline import tables
 from tombolo.fl_tasks.tables.encoding import MissingValues, NotFinite, UnusableColumn
-from tombolo.fl_tasks.workflow.align import SourceChanged, align
+from tombolo.fl_tasks.tables.prepared import SourceChanged, pinned, prepare
+from tombolo.fl_tasks.workflow.align import align
 from tombolo.fl_tasks.workflow.aligned import NoLabel
 from tombolo.fl_tasks.workflow.validate import BadSuite, ValidationFailed, validate
 
@@ -106,13 +110,40 @@ def test_columns_that_are_no_features_may_be_incomplete(tmp_path):
     assert fed.stage(validate, fed.start())["lab"]["rows"] == 240
 
 
-def test_a_table_that_changes_after_validation_is_refused(tmp_path):
-    import pyarrow.parquet as pq
-
-    fed = federation(tmp_path, tables())
+def test_a_run_works_on_what_was_validated_and_reads_its_table_once(tmp_path):
+    fed = federation(tmp_path, tables(), limits={"maximum_leverage": 0.5})
     run = fed.start()
     fed.stage(validate, run)
-    changed = tables(seed=2)["lab"]
-    pq.write_table(changed, tmp_path / "lab" / "table.parquet")
+    expected = prepare(fed.context("lab"), run)
+    for party in fed.data_parties:
+        (tmp_path / party / "table.parquet").unlink()
+    found = pinned(fed.context("lab"), run)
+    assert found == replace(expected, table=found.table)
+    assert found.table.equals(expected.table)
+    fed.stage(align, run)
+    assert not fed.context("lab").run_area(run).names("prepared/"), "nothing needs it any more"
     with pytest.raises(SourceChanged):
-        fed.stage(align, run)
+        pinned(fed.context("lab"), run)
+
+
+@pytest.mark.parametrize("change", ["values", "consent"])
+def test_a_validation_that_is_done_again_refuses_another_table(tmp_path, change):
+    fed = federation(tmp_path, tables())
+    run = fed.start()
+    first = fed.stage(validate, run)
+    kept = fed.context("lab").run_area(run).names("prepared/")
+    assert fed.stage(validate, run) == first
+    assert fed.context("lab").run_area(run).names("prepared/") == kept
+    if change == "values":
+        pq.write_table(tables(seed=2)["lab"], tmp_path / "lab" / "table.parquet")
+    else:
+        (tmp_path / "lab" / "withheld.txt").write_text(tables()["lab"].column("id").to_pylist()[0])
+        settle(fed, "lab", consent="withheld.txt")
+    with pytest.raises(SourceChanged, match="lab"):
+        fed.stage(validate, run)
+
+
+def test_alignment_needs_a_validated_table(tmp_path):
+    fed = federation(tmp_path, tables())
+    with pytest.raises(SourceChanged):
+        fed.stage(align, fed.start())

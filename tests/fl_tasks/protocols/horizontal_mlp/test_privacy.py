@@ -150,6 +150,6 @@ def test_a_private_run_says_what_it_cost(tmp_path):
     for party in HOSPITALS:
         aligned = load_aligned(fed.context(party), run)
         y.append(label(fed.context(party), aligned)[aligned.test])
-        totals.append(part.totals(features(fed.context(party), aligned).filter(aligned.test)))
+        totals.append(part.totals(part.encoder.transform(features(fed.context(party), aligned).filter(aligned.test))))
     expected = measure("binary", np.concatenate(y), np.concatenate(totals))
     assert evaluated["north"]["metrics"]["logloss"] == pytest.approx(expected["logloss"], abs=1e-5)

@@ -38,7 +38,7 @@ def scores_of(fed, run, table):
     """Phi from the hospital's part, and what the practice's part tells of these rows."""
     parts = {party: part_of_run(fed.context(party), run) for party in fed.parties}
     assert parts["practice"].phi is None
-    return parts["practice"].features(table) @ parts["hospital"].phi
+    return parts["practice"].features(parts["practice"].encoder.transform(table)) @ parts["hospital"].phi
 
 
 def test_a_whole_run(tmp_path):

@@ -1,0 +1,33 @@
+"""What a party's columns are for: ids, label and weight, and features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tombolo.fl_tasks.runtime.context import PartyContext
+from tombolo.storage.roles import LABELLED
+
+ID = "__id"
+"""The column with each row's id as the source spells it."""
+
+
+def id_columns(context: PartyContext) -> list[str]:
+    """This party's names of the agreed id columns."""
+    return [context.agreement_settings.rename.get(one.column, one.column) for one in context.terms.alignment.id]
+
+
+def feature_columns(context: PartyContext, names: Sequence[str]) -> list[str]:
+    """Which of a table's columns are features: those that a horizontal agreement names, in its order; else all but the others."""
+    if context.terms.task.horizontal_terms is not None:
+        return list(context.terms.task.horizontal_terms.features)
+    other = {ID, *id_columns(context), *target_columns(context), *context.terms.table(context.me).drop}
+    other.add(context.terms.alignment.latest_by or ID)
+    return [name for name in names if name not in other]
+
+
+def target_columns(context: PartyContext) -> list[str]:
+    """The columns of labels and weights, at a party that has them."""
+    task = context.terms.task
+    if context.role not in LABELLED:
+        return []
+    return [task.label_column, *([] if task.weight_column is None else [task.weight_column])]
