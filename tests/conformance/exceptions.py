@@ -70,6 +70,8 @@ ACCEPTED: Mapping[tuple[str, str], str] = {
     ("horizontal-*", "inbox.box/*"): _RELAYED,
     ("horizontal-*", "roster.keys/*"): _RELAYED,
     ("horizontal-*", "roster.signature/*"): _RELAYED,
+    ("horizontal-trees-*", "splits.[*]/no rows"): "says that no node is split further",
+    ("horizontal-trees-*", "verdict.validation/huge"): _SHOWN,
     ("horizontal-mlp-*", "training_loss.loss/huge"): _SHOWN,
     ("horizontal-*", "unmask.share/*"): "only the shares together are seen to be wrong, not which of them",
     ("secureboost-*", "names.name/*"): "names are for people",
