@@ -109,7 +109,7 @@ def test_arbiter_and_one_peer_together_read_rows(tmp_path, received):
     rows = drawn(fed, given)[0]
     seeds = {party: Session.scalar(received[party, "seed", "notary", 0, None], "seed") for party in ("clinic", "lab")}
     masked = words(received["clinic", "masked_inputs", "lab", 1, 0]).reshape(len(rows), -1, wide.WORDS)
-    with fed.context("notary").session(run, dealt.MESSAGES, "train", None) as session:
+    with fed.context("notary").session(run, dealt.PROGRAMS.messages, "train", None) as session:
         session.enter(1)
         session.within(0)
         inputs = wide.add(masked, Masks(session, seeds["lab"]).draw("inputs", "lab", *masked.shape[:2]))

@@ -57,6 +57,8 @@ class Hint:
     terms: Mapping[str, Any] = field(default_factory=dict)
     tables: Callable[[list[str]], dict[str, pa.Table]] | None = None
     steps: tuple[Step, ...] = ()
+    turns: int = ROUNDS
+    """Rounds that are trained by turns, for hostile values; one is enough where the next only repeats its messages."""
 
 
 # -- training ---------------------------------------------------------------------------------------------------------------
@@ -179,12 +181,14 @@ HINTS: Mapping[str, Hint] = {
     "logistic-arbiter": Hint(parameters=CONVERGED),
     "logistic-taylor": Hint(parameters=CONVERGED),
     "logistic-guest": Hint(roles={"host": 2}, parameters=CONVERGED),
-    "horizontal-linear": Hint(parameters=CONVERGED),
-    "horizontal-logistic": Hint(parameters=CONVERGED),
+    "horizontal-linear": Hint(parameters=CONVERGED, turns=1),
+    "horizontal-logistic": Hint(parameters=CONVERGED, turns=1),
     "vertical-mlp": Hint(task={"network": {"bottom": 2, "hidden": [1], "activation": "tanh"}}),
-    "horizontal-mlp": Hint(task={"network": {"hidden": [2]}}, parameters={"momentum": 0.0}),  # averages are then one descent
+    "horizontal-mlp": Hint(
+        task={"network": {"hidden": [2]}}, parameters={"momentum": 0.0}, turns=1
+    ),  # averages are then one descent
     "secureboost": Hint(task={"boosting": {"feature_names": True}}, parameters={"depth": 2, "bins": 4}),
-    "horizontal-trees": Hint(parameters={"depth": 2, "bins": 4}),
+    "horizontal-trees": Hint(parameters={"depth": 2, "bins": 4}, turns=1),
 }
 
 

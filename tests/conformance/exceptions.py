@@ -43,6 +43,8 @@ REDRAWN: Mapping[str, str] = {
 TOLERANCES: Mapping[str, tuple[float, str]] = {
     "logistic-arbiter-*": (1e-3, "the quasi-Newton path is not at the optimum after 12 rounds"),
     "vertical-mlp-*": (1e-4, "units, derivatives and weights are rounded to fixed point"),
+    "linear-*": (1e-4, "training stops at the run's tolerance, not at the optimum itself"),
+    "logistic-taylor-*": (1e-4, "training stops at the run's tolerance, not at the optimum itself"),
     "logistic-guest-*": (1e-3, "conjugate directions are not at the optimum after 12 rounds"),
 }
 """How far a held-out score may lie from the reference's; 1e-6 where nothing else is said."""
@@ -70,6 +72,8 @@ ACCEPTED: Mapping[tuple[str, str], str] = {
     ("horizontal-*", "inbox.box/*"): _RELAYED,
     ("horizontal-*", "roster.keys/*"): _RELAYED,
     ("horizontal-*", "roster.signature/*"): _RELAYED,
+    ("horizontal-trees-*", "splits.[*]/no rows"): "says that no node is split further",
+    ("horizontal-trees-*", "verdict.validation/huge"): _SHOWN,
     ("horizontal-mlp-*", "training_loss.loss/huge"): _SHOWN,
     ("horizontal-*", "unmask.share/*"): "only the shares together are seen to be wrong, not which of them",
     ("secureboost-*", "names.name/*"): "names are for people",

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from tombolo.fl_tasks.learning.horizontal.columns import Rows
+from tombolo.fl_tasks.learning.horizontal.columns import LARGEST_WEIGHT, Rows
 from tombolo.fl_tasks.learning.horizontal.sums import contribute_integers, contribute_values, survivors
 from tombolo.fl_tasks.learning.trees.bins import Codes
 from tombolo.fl_tasks.learning.trees.boosting import Plan, plan_of
@@ -143,7 +143,7 @@ def _splits(session: Session, shape: Shape, last: bool) -> list[Part]:
         Part(number, Record(*record), worth, after)
         for number, *record, worth, after in zip(node, column, cut, missing, gain, onward, strict=True)
     ]
-    if not shape.fits(parts) or not np.isfinite(gain).all() or (last and any(onward)):
+    if not shape.fits(parts) or not (np.abs(gain) <= LARGEST_WEIGHT).all() or (last and any(onward)):
         raise ForeignTrees(party=session.aggregator)
     return parts
 
@@ -152,7 +152,7 @@ def _values(session: Session, shape: Shape) -> tuple[Floats, Floats]:
     """Value and cover of every node, tree by tree. Raises :class:`ForeignTrees`."""
     table = session.receive("values", session.aggregator)
     values, covers = (_floats(session.values(table, name)) for name in ("value", "cover"))
-    if len(values) != sum(len(tree.party) for tree in shape.trees) or not np.isfinite([values, covers]).all():
+    if len(values) != sum(len(tree.party) for tree in shape.trees) or not (np.abs([values, covers]) <= LARGEST_WEIGHT).all():
         raise ForeignTrees("Values of nodes.", party=session.aggregator)
     return values, covers
 
