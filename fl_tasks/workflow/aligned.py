@@ -176,4 +176,3 @@ def _numbers(context: PartyContext, aligned: Aligned, name: str) -> npt.NDArray[
         return np.asarray(aligned.table.column(name).cast(pa.float64()).to_numpy(), dtype=np.float64)
     except (KeyError, pa.ArrowInvalid, pa.ArrowNotImplementedError):
         raise NoLabel(f"Column {name}.", party=context.me) from None
-
