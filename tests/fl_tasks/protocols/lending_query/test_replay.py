@@ -34,9 +34,9 @@ STAGES = {"index": index, "query": query}
 
 KILLED = """
 import math, os, signal, sys
-from importlib import import_module
 from pathlib import Path
 from tombolo.fl_tasks.runtime.waiting import Wait
+from tombolo.fl_tasks.workflow.parts import stage_function
 from tombolo.fl_tasks.runtime.context import PartyContext
 from tombolo.storage.exchange import Exchange
 
@@ -52,8 +52,8 @@ def send(self, *words):
         os.kill(os.getpid(), signal.SIGKILL)
 
 Exchange.send = send
-work = getattr(import_module("tombolo.fl_tasks.workflow." + stage), stage)
-work(PartyContext.open("trial", settings), run, Wait(math.inf), progress=lambda _: None)
+context = PartyContext.open("trial", settings)
+stage_function(context.terms.task, stage)(context, run, Wait(math.inf), progress=lambda _: None)
 """
 
 
@@ -125,7 +125,7 @@ def test_kill_9_at_every_message(tmp_path, victim, moment):
 
 def killed_at_every_message(fed: Federation, victim: str, stage: str, run: str, moment: str) -> int:
     """How many processes it took."""
-    others, environment = [one for one in fed.parties if one != victim], {**os.environ, "PYTHONPATH": str(ROOT)}
+    others, environment = [one for one in fed.parties if one != victim], {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     with ThreadPoolExecutor(len(others)) as pool:
         results = [pool.submit(STAGES[stage], fed.context(one), run, FOREVER, progress=quiet) for one in others]
         for sends in count(1):
