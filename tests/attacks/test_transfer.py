@@ -16,7 +16,7 @@ from tombolo.fl_tasks.learning.vertical.key_holder import WrongLength, own_key
 from tombolo.fl_tasks.protocols.transfer import programs as transfer
 from tombolo.fl_tasks.protocols.transfer.encrypted import Half, WildGradient
 from tombolo.fl_tasks.protocols.transfer.objective import Objective, Source, moved, mover, pretrained
-from tombolo.fl_tasks.protocols.transfer.protocol import TransferTerms
+from tombolo.fl_tasks.protocols.transfer.protocol import TransferParameters, TransferTerms
 from tombolo.fl_tasks.protocols.transfer.rows import TooFewForNet
 from tombolo.fl_tasks.protocols.transfer.scoring import MESSAGES as SCORING
 from tombolo.fl_tasks.protocols.transfer.tower import Tower
@@ -113,7 +113,7 @@ def inferred(common: int, labelled: int, seed: int) -> tuple[float, float]:
     x_b = np.clip(cause[:common] @ rng.normal(size=(3, inputs)) / 2 + 1.2 * rng.normal(size=(common, inputs)), -3, 3)
     labels = (cause[:, 0] + 0.8 * rng.normal(size=common + 600) > 0.2).astype(float)
     source, objective = Source.of(x_a, labels, common, labelled, False), Objective(0.1, 1e-3)
-    params = {"optimiser": "adam", "rate": 0.03, "pretraining": 300, "seed": 1}
+    params = TransferParameters(optimiser="adam", rate=0.03, pretraining=300, seed=1)
     tower, half = Tower.of(TransferTerms(components=inputs, width=width), inputs), Half.of(width)
     w = pretrained(tower, tower.initial(1, "guest"), source, params, objective)
     v, y = tower.initial(1, "host"), source.y[:labelled]

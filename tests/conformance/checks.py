@@ -184,8 +184,8 @@ def _held_out(played: Played) -> dict[str, Any]:
 
     def clients(context: PartyContext) -> Any:
         aligned = load_aligned(context, "run-1")
-        table = features(context, aligned).filter(aligned.test)
-        return horizontal_model_of(context.terms.task).score(part_of_run(context, "run-1"), table)
+        part, table = part_of_run(context, "run-1"), features(context, aligned).filter(aligned.test)
+        return horizontal_model_of(context.terms.task).score(part, part.encoder.transform(table))
 
     first = trial.context(next(iter(trial.parties)))
     if first.terms.task.horizontal_terms is not None:
@@ -197,8 +197,8 @@ def _held_out(played: Played) -> dict[str, Any]:
             if session.role not in HOLDERS:
                 return model.assist(session) if model.assist else None
             aligned = load_aligned(context, run)
-            table = features(context, aligned).filter(aligned.test)
-            return model.totals(session, part_of_run(context, run), table, [session.guest])
+            part, table = part_of_run(context, run), features(context, aligned).filter(aligned.test)
+            return model.totals(session, part, part.encoder.transform(table), [session.guest])
 
     return {trial.guest: trial.through(score, "run-1")[trial.guest]}
 

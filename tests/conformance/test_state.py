@@ -15,7 +15,7 @@ from tombolo.cli.run_state import page
 from tombolo.fl_tasks.runtime.state import STAGE, Item
 from tombolo.fl_tasks.workflow.state import declared, every_item, items_of
 from tombolo.storage.plugins import offered
-from tombolo.storage.roles import EVERYONE
+from tombolo.storage.roles import AGGREGATOR, ARBITER, EVERYONE, HOLDERS
 
 FOLDER = Path(fl_tasks.__file__).parent
 ROOT = FOLDER.parents[1]
@@ -46,7 +46,7 @@ def test_a_name_means_one_thing_under_a_protocol(name: str) -> None:
 @pytest.mark.parametrize("item", ITEMS, ids=lambda one: one.name)
 def test_a_declaration_is_plain(item: Item[object]) -> None:
     assert item.about.endswith(".") and item.about[0].isupper()
-    assert item.writers() and set(item.writers()) <= set(EVERYONE)
+    assert item.writers() and set(item.writers()) <= {*HOLDERS, ARBITER, AGGREGATOR, EVERYONE}
 
 
 def test_nothing_is_stored_past_the_declarations() -> None:

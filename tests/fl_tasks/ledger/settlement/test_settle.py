@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 
 from tests.federation import FOREVER, Federation, federation, quiet
+from tombolo.fl_tasks.crypto.paillier import MIN_BITS
 from tombolo.fl_tasks.ledger.settlement.messages import SETTLEMENT
 from tombolo.fl_tasks.ledger.settlement.settle import OtherHistory, TwoFaced
 from tombolo.fl_tasks.ledger.settlement.state import ATTESTATION
@@ -25,7 +26,7 @@ def joined(tmp_path, roles=None, **terms) -> Federation:
     ids = pa.array([f"p{number}" for number in range(30)])
     table = pa.table({"id": ids, "x": np.arange(30.0)})
     parties = [party for party, role in (roles or {"clinic": "guest", "lab": "host"}).items() if role != "arbiter"]
-    return federation(tmp_path, dict.fromkeys(parties, table), roles=roles, **terms)
+    return federation(tmp_path, dict.fromkeys(parties, table), roles=roles, key_bits=MIN_BITS, **terms)
 
 
 def members(fed: Federation):

@@ -33,9 +33,9 @@ STAGES = {"index": index, "query": query}
 
 KILLED = """
 import math, os, signal, sys
-from importlib import import_module
 from pathlib import Path
 from tombolo.fl_tasks.runtime.waiting import Wait
+from tombolo.fl_tasks.workflow.parts import stage_function
 from tombolo.fl_tasks.runtime.context import PartyContext
 from tombolo.storage.exchange import Exchange
 
@@ -51,8 +51,8 @@ def send(self, *words):
         os.kill(os.getpid(), signal.SIGKILL)
 
 Exchange.send = send
-work = getattr(import_module("tombolo.fl_tasks.workflow." + stage), stage)
-work(PartyContext.open("trial", settings, 1024), run, Wait(math.inf), progress=lambda _: None)
+context = PartyContext.open("trial", settings, 1024)
+stage_function(context.terms.task, stage)(context, run, Wait(math.inf), progress=lambda _: None)
 """
 
 
