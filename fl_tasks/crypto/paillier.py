@@ -23,7 +23,8 @@ _PUBLIC_V1, _PRIVATE_V1 = 1, 129
 _SMALL_PRIMES = prod(p for p in range(3, 1 << 13, 2) if gmpy2.is_prime(p))
 
 
-def _check_size(bits: int, shortest: int) -> None:
+def check_size(bits: int, shortest: int) -> None:
+    """Raise :class:`WeakKey` for sizes outside ``shortest`` to 4096 bits."""
     if not shortest <= bits <= MAX_BITS:
         raise WeakKey(f"This key has {bits} bits.")
 
@@ -34,7 +35,7 @@ class PublicKey:
     def __init__(self, n: int, shortest: int = MIN_BITS) -> None:
         self.n = mpz(n)
         self.bits: int = self.n.bit_length()
-        _check_size(self.bits, shortest)
+        check_size(self.bits, shortest)
         if self.n % 2 == 0 or gmpy2.gcd(self.n, _SMALL_PRIMES) != 1:
             raise MalformedKey("The modulus has a small factor.")
         self.nsquare = self.n * self.n
@@ -59,7 +60,7 @@ class PublicKey:
         """Read and validate a peer's key. Raises :class:`WeakKey` or :class:`MalformedKey`."""
         if len(data) < 2 or data[0] != _PUBLIC_V1 or data[1] == 0:
             raise MalformedKey("Unknown version, or not in canonical form.")
-        _check_size(8 * len(data) - 8 - 8 + int(data[1]).bit_length(), shortest)
+        check_size(8 * len(data) - 8 - 8 + int(data[1]).bit_length(), shortest)
         public = cls(int.from_bytes(data[1:], "big"), shortest)
         if gmpy2.is_power(public.n) or gmpy2.is_prime(public.n):
             raise MalformedKey("The modulus is not a product of two different primes.")
@@ -153,7 +154,7 @@ def _prime(bits: int) -> mpz:
 
 def generate(bits: int = MIN_BITS, shortest: int = MIN_BITS) -> PrivateKey:
     """A fresh key of exactly ``bits`` bits. Raises :class:`WeakKey` for sizes outside ``shortest`` to 4096."""
-    _check_size(bits, shortest)
+    check_size(bits, shortest)
     if bits % 16:
         raise WeakKey("The size must be a multiple of 16.")
     while True:

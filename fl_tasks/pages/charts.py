@@ -143,8 +143,11 @@ def cell_bars(values: Sequence[float]) -> list[Markup]:
     They say nothing to a screen reader, since the number stands beside them.
     """
     low, high = min([0.0, *values]), max([0.0, *values])
-    share = 100 / ((high - low) or 1.0)
-    return [render("bar.svg", start=(min(0.0, one) - low) * share, width=abs(one) * share, zero=-low * share) for one in values]
+    span = (high - low) or 1.0
+    return [
+        render("bar.svg", start=(min(0.0, one) - low) / span * 100, width=abs(one) / span * 100, zero=-low / span * 100)
+        for one in values
+    ]
 
 
 def number(value: float) -> str:

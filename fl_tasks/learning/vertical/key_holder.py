@@ -14,7 +14,7 @@ from tombolo.fl_tasks.crypto.convolution import Convolution
 from tombolo.fl_tasks.crypto.fixedpoint import FEATURE_BITS, check_headroom, decode
 from tombolo.fl_tasks.crypto.masks import mask_residues, residues_from_arrow, residues_to_arrow, unmask
 from tombolo.fl_tasks.crypto.matvec import transposed_product
-from tombolo.fl_tasks.crypto.paillier import PrivateKey, PublicKey, generate
+from tombolo.fl_tasks.crypto.paillier import PrivateKey, PublicKey, check_size, generate
 from tombolo.fl_tasks.crypto.vector import CipherVector, decrypt_residues, fresh_zeros
 from tombolo.fl_tasks.learning.parameters import Encrypted
 from tombolo.fl_tasks.learning.vertical.block import Block, Floats
@@ -77,7 +77,9 @@ def gradient_messages(holder: str, others: tuple[str, ...]) -> tuple[Message, Me
 
 def own_key(session: Session) -> PrivateKey:
     """The holder's key pair of this run: made once, kept privately, the same after a restart."""
-    return session.state.once(PAILLIER, lambda: generate(session.parameters(Encrypted).key_bits, session.shortest_key))
+    key = session.state.once(PAILLIER, lambda: generate(session.parameters(Encrypted).key_bits, session.shortest_key))
+    check_size(key.public.bits, session.shortest_key)
+    return key
 
 
 def peer_key(session: Session, holder: str) -> PublicKey:

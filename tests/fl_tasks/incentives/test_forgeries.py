@@ -14,6 +14,7 @@ from tombolo.fl_tasks.runtime.session import Session
 from tombolo.fl_tasks.runtime.waiting import Wait, Waiting
 from tombolo.fl_tasks.workflow.settle import settle
 from tombolo.storage.ledger.block import FactsDiffer
+from tombolo.storage.schema import ForeignNumber
 
 MEAN = {"budget": 10_001, "refunds": {"notary": 500}}
 SHARES, VALUES = "coalition_shares", "coalition_values"
@@ -55,7 +56,7 @@ def forge(monkeypatch, message: str, sender: str, change) -> None:
 @pytest.mark.parametrize(
     ("change", "error"),
     [
-        (lambda sent: {**sent, "value": [float("nan"), *sent["value"][1:]]}, ForeignValues),
+        (lambda sent: {**sent, "value": [float("nan"), *sent["value"][1:]]}, ForeignNumber),
         (lambda sent: {**sent, "value": [*sent["value"][:-1], 1.5]}, ForeignValues),
         (lambda sent: {**sent, "value": [-0.2, *sent["value"][1:]]}, ForeignValues),
         (lambda sent: {**sent, "coalition": sent["coalition"][::-1]}, ForeignValues),

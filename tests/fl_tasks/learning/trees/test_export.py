@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,12 @@ import pytest
 import xgboost
 from typer.testing import CliRunner
 
+from tests.federation import TEST_BITS
 from tests.fl_tasks.workflow.test_boosted import PARTIES, ROWS, expected, lived
 from tombolo.cli.app import app
 from tombolo.fl_tasks.learning.links import sigmoid
 from tombolo.fl_tasks.learning.trees.export import ForeignRelease, NoConsent, NotExportable, export, release
+from tombolo.fl_tasks.runtime.context import PartyContext
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +116,8 @@ def test_who_may_do_what(made):
         export(made.context("lab"), "run-1", [])
 
 
-def test_commands(made, tmp_path):
+def test_commands(made, tmp_path, monkeypatch):
+    monkeypatch.setattr(PartyContext, "open", partial(PartyContext.open, shortest_key=TEST_BITS))  # of the trained model
     files = []
     for party in ("lab", "bank"):
         files.append(tmp_path / f"{party}.json")

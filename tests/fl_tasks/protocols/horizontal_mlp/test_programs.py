@@ -18,6 +18,7 @@ from tombolo.fl_tasks.protocols.horizontal_mlp import programs as averaging
 from tombolo.fl_tasks.protocols.horizontal_mlp.programs import Diverged, ImpossibleSum, Plan, addends, checked, moved, start
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.fl_tasks.runtime.waiting import Wait
+from tombolo.storage.schema import ForeignNumber
 
 PROGRAMS = {"aggregator": averaging.aggregator, "client": lambda session: averaging.client(session, rows(session.me))}
 
@@ -129,18 +130,18 @@ def sabotaged(monkeypatch: pytest.MonkeyPatch, name: str, change: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "error"),
     [
-        lambda state: {**state, "w": state["w"][:-1]},
-        lambda state: {**state, "w": np.append(state["w"], 0.0)},
-        lambda state: {**state, "w": np.where(np.arange(len(state["w"])) == 3, np.nan, state["w"])},
-        lambda state: {**state, "w": state["w"] * np.inf},
+        (lambda state: {**state, "w": state["w"][:-1]}, ForeignStatistics),
+        (lambda state: {**state, "w": np.append(state["w"], 0.0)}, ForeignStatistics),
+        (lambda state: {**state, "w": np.where(np.arange(len(state["w"])) == 3, np.nan, state["w"])}, ForeignNumber),
+        (lambda state: {**state, "w": state["w"] * np.inf}, ForeignNumber),
     ],
 )
-def test_foreign_weights_are_refused(tmp_path, monkeypatch, change):
+def test_foreign_weights_are_refused(tmp_path, monkeypatch, change, error):
     fed = networks(tmp_path)
     sabotaged(monkeypatch, "moved", change)
-    with pytest.raises(ForeignStatistics) as caught:
+    with pytest.raises(error) as caught:
         fed.roles(fed.start(), averaging.MESSAGES, "train", PROGRAMS)
     assert caught.value.party == "centre"
 

@@ -15,6 +15,7 @@ from tests.fl_tasks.protocols.horizontal_trees.wards import HOSPITALS, grown, pl
 from tombolo.fl_tasks.crypto.errors import OutOfRange
 from tombolo.fl_tasks.learning.horizontal.columns import ForeignStatistics, ForeignSums
 from tombolo.fl_tasks.learning.trees.records import kept
+from tombolo.fl_tasks.learning.trees.state import RECORDS, TREES
 from tombolo.fl_tasks.learning.trees.tree import Record, Tree, directions, margins
 from tombolo.fl_tasks.protocols.horizontal_trees import programs as trees
 from tombolo.fl_tasks.protocols.horizontal_trees.aggregator import _measured
@@ -29,7 +30,7 @@ NUMBERS = count()
 def model(fed: Federation, run: str, party: str) -> tuple[list[dict[str, Any]], list[Record]]:
     """Trees and records that a client keeps."""
     with fed.context(party).session(run, trees.MESSAGES, "train", Wait(0), quiet) as session:
-        return kept(session, "trees", 99), [Record(*one) for one in kept(session, "records", 99)]
+        return kept(session, TREES, 99), [Record(*one) for one in kept(session, RECORDS, 99)]
 
 
 def together(fed: Federation, run: str, objective: str = "logistic") -> tuple[Any, Any, np.ndarray, np.ndarray]:

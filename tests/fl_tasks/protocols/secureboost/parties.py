@@ -10,6 +10,7 @@ import pyarrow as pa
 from tests.federation import FOREVER, TEST_BITS, Federation, federation, quiet
 from tombolo.fl_tasks.learning.trees.boosting import Pooled, plan_of, train_pooled
 from tombolo.fl_tasks.learning.trees.records import kept
+from tombolo.fl_tasks.learning.trees.state import RECORDS, TREES
 from tombolo.fl_tasks.protocols.secureboost import programs as secureboost
 from tombolo.fl_tasks.protocols.secureboost.messages import Block
 
@@ -64,8 +65,8 @@ def grown(fed: Federation, rounds: int, run: str = "run-1") -> tuple[list[Any], 
     trees: list[Any] = []
     for party in fed.parties:
         with fed.context(party).session(run, secureboost.MESSAGES, "train", FOREVER, quiet) as session:
-            found[party] = kept(session, "records", rounds)
-            trees += kept(session, "trees", rounds)
+            found[party] = kept(session, RECORDS, rounds)
+            trees += kept(session, TREES, rounds)
     return trees, found
 
 
