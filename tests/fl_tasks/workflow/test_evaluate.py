@@ -11,9 +11,10 @@ from tombolo.fl_tasks.learning.linear_part import partial_scores
 from tombolo.fl_tasks.learning.metrics import classification
 from tombolo.fl_tasks.models.reading import part_of_run
 from tombolo.fl_tasks.workflow.aligned import features, label, load_aligned
-from tombolo.fl_tasks.workflow.evaluate import ForeignMetrics, QualityGateFailed, evaluate, evaluation_messages
+from tombolo.fl_tasks.workflow.evaluate import QualityGateFailed, evaluate, evaluation_messages
 from tombolo.fl_tasks.workflow.publish import NotEvaluated, publish
 from tombolo.storage.canonical import parse
+from tombolo.storage.schema import ForeignNumber
 
 
 @pytest.mark.parametrize("hosts", [("lab",), ("lab", "bank")])
@@ -67,7 +68,7 @@ def test_metrics_that_are_not_numbers_are_refused(tmp_path, value):
     ) as session:
         names = ["auc", "ks", "accuracy", "logloss"]
         session.send("metrics", name=names, value=[0.9, value, 0.9, 0.1], rows=[9] * 4)
-    with pytest.raises(ForeignMetrics):
+    with pytest.raises(ForeignNumber):
         evaluate(made.context("notary"), "run-1", FOREVER, quiet)
 
 

@@ -10,13 +10,14 @@ from safetensors import safe_open
 from safetensors.numpy import load_file
 from typer.testing import CliRunner
 
-from tests.federation import FOREVER, quiet
+from tests.federation import FOREVER, TEST_BITS, quiet
 from tests.fl_tasks.workflow.trained import trained
 from tombolo.cli.app import app
 from tombolo.fl_tasks.models import registry
 from tombolo.fl_tasks.models.reading import NotTrained, part_of_version
 from tombolo.fl_tasks.models.registry import AlteredPart, NoSuchModel
 from tombolo.fl_tasks.models.tensors import from_file, to_file
+from tombolo.fl_tasks.runtime.context import PartyContext
 from tombolo.fl_tasks.workflow.evaluate import evaluate
 from tombolo.fl_tasks.workflow.publish import NotEvaluated, publish
 
@@ -44,7 +45,9 @@ def test_each_record_holds_its_own_part(published):
         part_of_version(published.context("notary"), "run-1")
 
 
-def test_what_any_reader_of_safetensors_finds(published, tmp_path):
+def test_what_any_reader_of_safetensors_finds(published, tmp_path, monkeypatch):
+    opened = PartyContext.open
+    monkeypatch.setattr(PartyContext, "open", lambda name, path, _=TEST_BITS: opened(name, path, TEST_BITS))
     """The command writes the very file that is kept, once, for its owner."""
     out = tmp_path / "part.safetensors"
     asked = ["model", "part", "trial", "run-1", "--out", str(out), "--settings", str(published.settings("lab"))]

@@ -13,6 +13,7 @@ from tombolo.fl_tasks.protocols.vertical_mlp import encrypted as neural
 from tombolo.fl_tasks.protocols.vertical_mlp.grid import WEIGHT_BITS
 from tombolo.fl_tasks.protocols.vertical_mlp.messages import TooLarge
 from tombolo.fl_tasks.runtime.session import Session
+from tombolo.storage.schema import ForeignNumber
 
 FAR = np.uint64(1 << 62)
 """What is added to every word: the number is far off."""
@@ -54,9 +55,9 @@ def _alike(session: Session, labels):
         ("lab", "shared_sums", lambda v: v + FAR, TooLarge, "lab"),
         ("lab", "shared_step", lambda v: v + FAR, TooLarge, "lab"),
         ("lab", "columns", lambda v: 0, WrongLength, "lab"),
-        ("lab", "columns", lambda v: 1 << 40, WrongLength, "lab"),
-        ("clinic", "rows", lambda v: -1, WrongLength, "clinic"),
-        ("clinic", "rows", lambda v: 1 << 40, WrongLength, "clinic"),
+        ("lab", "columns", lambda v: 1 << 40, ForeignNumber, "lab"),
+        ("clinic", "rows", lambda v: -1, ForeignNumber, "clinic"),
+        ("clinic", "rows", lambda v: 1 << 40, ForeignNumber, "clinic"),
         ("clinic", "rows", lambda v: v + 1, WrongLength, "notary"),
         ("clinic", "masked_weights", lambda v: v[:-3], WrongLength, "clinic"),
         ("clinic", "masked_slopes", lambda v: v[3:], WrongLength, "clinic"),
