@@ -137,7 +137,6 @@ class Protocol:
     """How a run of a kind is proposed from a trigger form, where that takes more than its parameters."""
     message_sets: Mapping[str, Part] = field(default_factory=dict)
     """Further sets of messages, by name, besides those of the engines' programs."""
-    acceptance: Part | None = None
 
     def engine(self, name: str | None) -> Engine:
         """An engine by the name that the terms use. Raises ValueError."""

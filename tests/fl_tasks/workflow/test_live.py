@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,6 +21,7 @@ from tombolo.fl_tasks.workflow.predict import predict
 from tombolo.fl_tasks.workflow.publish import publish
 from tombolo.fl_tasks.workflow.settle import settle
 from tombolo.fl_tasks.workflow.validate import validate
+from tombolo.storage.schema import ForeignNumber
 
 PARTIES = ("clinic", "lab")
 LIVE = {"budget": 10_000, "live": {"budget": 1000, "minimum_rows": 50}}
@@ -123,7 +126,7 @@ def test_what_cannot_be_paid_for_is_refused(published, monkeypatch, lie):
         real(self, name, to, **({**columns, **lie} if name == "live_quality" else columns))
 
     monkeypatch.setattr(Session, "send", send)
-    with pytest.raises(BadLiveQuality) as caught:
+    with pytest.raises(ForeignNumber if math.isnan(lie.get("value", 0)) else BadLiveQuality) as caught:
         made.stage(settle, "new-2")
     assert caught.value.party == "clinic"
 
