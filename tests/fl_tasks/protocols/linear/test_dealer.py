@@ -18,6 +18,7 @@ from tombolo.fl_tasks.protocols.linear import dealer as linear
 from tombolo.fl_tasks.protocols.logistic_taylor import dealer as taylor
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.fl_tasks.shares.dealt import WrongProduct
+from tombolo.storage.schema import ForeignNumber
 
 
 def dealt(tmp_path, name: str = "", hosts: int = 2, protocol: str = "linear", **parameters) -> Federation:
@@ -159,7 +160,7 @@ def corrupted(monkeypatch, sender, name, change):
         ("mill", "product", "share", lambda v: v * np.uint64(3), WrongProduct),
         ("mill", "masked_columns", "x", lambda v: v[:-1], WrongLength),
         ("mill", "columns", "count", lambda v: 31, WrongLength),
-        ("mill", "columns", "count", lambda v: -1, WrongLength),
+        ("mill", "columns", "count", lambda v: -1, ForeignNumber),
         ("lab", "partial_residual", "d", lambda v: v[:-1], WrongLength),
         ("clinic", "residual", "d", lambda v: np.append(v, v), WrongLength),
         ("clinic", "scale", "exponent", lambda v: 70, BadScale),

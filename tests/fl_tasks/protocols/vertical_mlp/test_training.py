@@ -78,10 +78,10 @@ def test_units_too_large_are_refused(tmp_path):
     [
         ({"engine": "split"}, f"engine: with split.*sign the waiver {SPLIT_WAIVER}"),
         ({"engine": "dealer"}, f"engine: with dealer.*sign the waiver {DEALER_WAIVER}"),
-        ({"engine": "dealer", "waivers": [DEALER_WAIVER]}, "vertical-mlp with engine dealer needs an arbiter"),
+        ({"engine": "dealer", "waivers": [DEALER_WAIVER]}, "engine: dealer needs an arbiter"),
         ({"network": {"bottom": 4, "hidden": [4]}}, "hidden: fewer units in the first layer"),
-        ({"protocol": "secureboost", "engine": "split"}, "engine: split is for vertical-mlp; secureboost needs paillier"),
-        ({"protocol": "logistic-guest", "network": {"bottom": 40}}, "network: vertical-mlp and horizontal-mlp have it"),
+        ({"protocol": "secureboost", "engine": "split"}, "engine: secureboost runs on paillier"),
+        ({"protocol": "logistic-guest", "network": {"bottom": 40}}, "network: unknown field"),
     ],
 )
 def test_terms(tmp_path, task, said):
