@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tombolo.fl_tasks.crypto import ristretto
-from tombolo.fl_tasks.crypto.paillier import MIN_BITS, PrivateKey, PublicKey, generate
+from tombolo.fl_tasks.crypto.paillier import MIN_BITS, PrivateKey, PublicKey, check_size, generate
 from tombolo.fl_tasks.crypto.prf import Prf
 from tombolo.fl_tasks.protocols.lending_query.errors import NoIndex
 from tombolo.fl_tasks.protocols.lending_query.state import CUSTOMERS, DEPOSITS, EPOCHS, EXPONENTS, INDEXED, PAILLIER, PUBLIC
@@ -55,7 +55,9 @@ class Keeping:
 
     def private_key(self, series: str, bits: int) -> PrivateKey:
         """The decryptor's key pair of a series, made at first use."""
-        return self.state.once(PAILLIER.of(series), lambda: generate(bits, self._shortest))
+        key = self.state.once(PAILLIER.of(series), lambda: generate(bits, self._shortest))
+        check_size(key.public.bits, self._shortest)
+        return key
 
     def keep_public(self, series: str, key: PublicKey) -> None:
         self.state.keep(PUBLIC.of(series), key)
@@ -64,6 +66,7 @@ class Keeping:
         key = self.state.get(PUBLIC.of(series))
         if key is None:
             raise NoIndex(f"Series {series}.")
+        check_size(key.bits, self._shortest)
         return key
 
     # -- indexes --------------------------------------------------------------------------------------------------------------

@@ -31,14 +31,14 @@ from tombolo.fl_tasks.workflow.validate import validate
 PARTIES = ("clinic", "lab", "bank")
 
 
-def agreed(root: Path, engine: str = "paillier", key_bits: int = TEST_BITS, **terms) -> Federation:
+def agreed(root: Path, engine: str = "paillier", key_bits: int = TEST_BITS, rounds: int = 4, **terms) -> Federation:
     """A clinic, a lab and a bank that agreed on a network; with a notary where somebody deals."""
     tables, _ = sample(1)
     task = {"protocol": "vertical-mlp", "label": {"column": "label"}, "network": {"bottom": 3, "hidden": [1]}}
     waivers = {"split": [SPLIT_WAIVER], "dealer": [DEALER_WAIVER]}
     task |= {"engine": engine, "waivers": waivers.get(engine, [])}
     keys = {"key_bits": key_bits} if engine == "paillier" else {}
-    task["parameters"] = {**keys, "rounds": 4, "step": 1.0, "test_fraction": 0.3}
+    task["parameters"] = {**keys, "rounds": rounds, "step": 1.0, "test_fraction": 0.3}
     roles = {"clinic": "guest", "lab": "host", "bank": "host"}
     roles |= {"notary": "arbiter"} if engine == "dealer" else {}
     limits = {"minimum_rows_per_weight": 10}

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from tests.federation import FOREVER, quiet
+from tests.federation import FOREVER, TEST_BITS, quiet
 from tests.fl_tasks.protocols.lending_query.lenders import BANK, REGISTER, ask, begin, build, lending, put, replace_table, truth
+from tombolo.fl_tasks.crypto.errors import WeakKey
 from tombolo.fl_tasks.protocols.lending_query import guards
 from tombolo.fl_tasks.protocols.lending_query.asking import answers, query
 from tombolo.fl_tasks.protocols.lending_query.books import Book, books
@@ -72,6 +73,15 @@ def test_a_repeated_stage_changes_nothing(fed):
             assert len(entry.digests) == 2
     assert {one["id"]: one["loans"] for one in answers(fed.context(BANK), "query-2")} == {"a0": 1, "b0": 3}
     assert fed.stage(index, "index-1")["alpha"]["lenders"] == 3
+
+
+def test_a_kept_key_is_no_longer_good_where_it_is_too_short(fed):
+    for party in ("alpha", REGISTER, BANK):
+        strict = Keeping(fed.context(party).state())
+        with pytest.raises(WeakKey, match="1024 bits"):
+            strict.public_key("index-1")
+    with pytest.raises(WeakKey, match="1024 bits"):
+        Keeping(fed.context("alpha").state()).private_key("index-1", TEST_BITS)
 
 
 def test_a_person_has_a_quota_in_an_epoch(fed):

@@ -42,7 +42,7 @@ def scores_of(fed, run, table):
 
 
 def test_a_whole_run(tmp_path):
-    fed = layout(tmp_path, terms={"components": 3, "width": 3}, test_fraction=0.3, key_bits=MIN_BITS)
+    fed = layout(tmp_path, terms={"components": 2, "width": 2}, test_fraction=0.3, rounds=2, key_bits=MIN_BITS)
     run = fed.start()
     fed.stage(validate, run)
     aligned = fed.stage(align, run)
@@ -54,9 +54,9 @@ def test_a_whole_run(tmp_path):
     assert not own.test[80:].any()
     assert own.ids[:80] == shared.ids
     assert not set(own.ids[80:]) & set(shared.ids)
-    assert not fed.stage(train, run, leg_end=2)["hospital"]["finished"]
+    assert not fed.stage(train, run, leg_end=1)["hospital"]["finished"]
     result = fed.stage(train, run)
-    assert all(one["finished"] and one["round"] == 4 for one in result.values())
+    assert all(one["finished"] and one["round"] == 2 for one in result.values())
     assert result["practice"]["loss"] == []
     evaluated = fed.stage(evaluate, run)
     held_out = load_aligned(fed.context("practice"), run)

@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[4]
 )
 def test_kill_9_in_the_second_round(tmp_path, engine, victim):
     """Processes of their own, one killed and begun anew: the run settles with nothing unmatched, and the parts fit each other."""
-    made = agreed(tmp_path, engine, MIN_BITS)
+    made = agreed(tmp_path, engine, MIN_BITS, rounds=3)
     invite(made.context("clinic"), "run-1", "train", {})
 
     def start(party: str) -> subprocess.Popen[bytes]:
@@ -49,7 +49,7 @@ def test_kill_9_in_the_second_round(tmp_path, engine, victim):
             process.kill()
             process.wait()
     guest = part_of_run(made.context("clinic"), "run-1")
-    assert guest.rounds == 4 and guest.loss[-1] < guest.loss[0]
+    assert guest.rounds == 3 and guest.loss[-1] < guest.loss[0]
     small = guest.shares["lab"] + part_of_run(made.context("lab"), "run-1").shares["lab"]
     assert max(abs(int(one)) for one in small.ravel()) < 2**37  # both shares are of 108 bits: the noise has cancelled
     assert max(abs(int(one)) for one in guest.shares["lab"].ravel()) > 2**100
