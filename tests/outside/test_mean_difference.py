@@ -17,6 +17,7 @@ from tombolo.agreements.agreement import Agreement
 from tombolo.agreements.protocol import protocol_named
 from tombolo.agreements.reading import BadDocument
 from tombolo.agreements.settings import PartySettings
+from tombolo.fl_tasks.crypto.paillier import MIN_BITS
 from tombolo.fl_tasks.models.reading import NotTrained, part_of_run
 from tombolo.fl_tasks.workflow.align import align
 from tombolo.fl_tasks.workflow.comparison import compare
@@ -61,7 +62,9 @@ def laid(root: Path, positive: int | None = None, **terms: Any) -> Federation:
 def run(installed: str, tmp_path_factory: pytest.TempPathFactory) -> Federation:
     """A training run from its invitation to its block."""
     incentives = {"budget": 1000}
-    made = laid(tmp_path_factory.mktemp("outside"), incentives=incentives, waivers=["disclose-coalition-scores-to-guest"])
+    made = laid(
+        tmp_path_factory.mktemp("outside"), key_bits=MIN_BITS, incentives=incentives, waivers=["disclose-coalition-scores-to-guest"]
+    )
     made.start("run-1")
     for stage in (validate, align, train, evaluate, publish, settle):
         made.results[stage.__name__] = made.stage(stage, "run-1")

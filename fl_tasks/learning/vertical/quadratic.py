@@ -42,22 +42,15 @@ from tombolo.fl_tasks.learning.vertical.key_holder import (
     serve_gradients,
     vector,
 )
+from tombolo.fl_tasks.learning.vertical.messages import CONVERGED, LOSS, TRAINING_ROWS
 from tombolo.fl_tasks.learning.vertical.shares import total, zero_sum
 from tombolo.fl_tasks.runtime.checkpoints import State
 from tombolo.fl_tasks.runtime.programs import Programs
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.storage.roles import ARBITER, DATA, GUEST, HOST
-from tombolo.storage.schema import Disclosed, Message, MessageSet, Pad64, Paillier, Public
+from tombolo.storage.schema import Disclosed, Message, MessageSet, Pad64, Paillier
 
 _SCALARS = 6
-_ROWS = Message(
-    "training_rows",
-    GUEST,
-    ARBITER,
-    {"rows": Public("int64", "divides sums; the alignment tells it to all parties")},
-    learns="the number of training rows",
-    step="0",
-)
 _STEP = (
     Message(
         "scalars",
@@ -68,15 +61,7 @@ _STEP = (
         step="6",
         limit="no party's own share; zero-sum masks modulo 2^128",
     ),
-    Message(
-        "converged",
-        DATA,
-        ARBITER,
-        {"yes": Disclosed("bool", "when to stop", "one bit per round")},
-        learns="whether the sender's gradient is small",
-        step="6",
-        limit="one bit per party and round",
-    ),
+    CONVERGED,
     Message(
         "step",
         ARBITER,
@@ -90,15 +75,7 @@ _STEP = (
         step="7",
         limit="three numbers per round",
     ),
-    Message(
-        "loss",
-        ARBITER,
-        GUEST,
-        {"loss": Disclosed("float64", "progress of training", "one aggregate per round")},
-        learns="the regularised training loss",
-        step="7",
-        limit="one aggregate per round",
-    ),
+    LOSS,
 )
 ENCRYPTED = (
     public_key_message(ARBITER, DATA),
@@ -134,7 +111,7 @@ ENCRYPTED = (
 
 def with_engine(protocol: str, *engine: Message | MessageSet) -> MessageSet:
     """The messages of a quadratic protocol on an engine."""
-    return MessageSet(protocol, _ROWS, *engine, *_STEP)
+    return MessageSet(protocol, TRAINING_ROWS, *engine, *_STEP)
 
 
 class Party(Protocol):

@@ -31,6 +31,7 @@ from tombolo.fl_tasks.learning.vertical.key_holder import (
     serve_gradients,
     vector,
 )
+from tombolo.fl_tasks.learning.vertical.messages import CONVERGED, LOSS, TRAINING_ROWS
 from tombolo.fl_tasks.learning.vertical.shares import total, zero_sum
 from tombolo.fl_tasks.protocols.logistic_arbiter.quasi_newton import Guide, Path
 from tombolo.fl_tasks.runtime.checkpoints import State
@@ -38,19 +39,11 @@ from tombolo.fl_tasks.runtime.programs import Programs
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.storage.errors import blame
 from tombolo.storage.roles import ARBITER, DATA, GUEST, HOST
-from tombolo.storage.schema import Disclosed, Message, MessageSet, Pad64, Paillier, Public
+from tombolo.storage.schema import Disclosed, Message, MessageSet, Pad64, Paillier
 
 SLOT_BITS = 48
 MAX_LOGIT = 2.0**10
 """Where a party's part of a logit is cut off: far beyond where the sigmoid can be told from 0 or 1."""
-_ROWS = Message(
-    "training_rows",
-    GUEST,
-    ARBITER,
-    {"rows": Public("int64", "divides sums; the alignment tells it to all parties")},
-    learns="the number of training rows",
-    step="0",
-)
 ENCRYPTED = (
     public_key_message(ARBITER, DATA),
     Message(
@@ -99,15 +92,7 @@ _STEP = (
         step="6",
         limit="no party's own share (zero-sum masks modulo 2^128); 100 sums per round at most, nothing per row",
     ),
-    Message(
-        "converged",
-        DATA,
-        ARBITER,
-        {"yes": Disclosed("bool", "when to stop", "one bit per round")},
-        learns="whether the sender's gradient is small",
-        step="6",
-        limit="one bit per party and round",
-    ),
+    CONVERGED,
     Message(
         "step",
         ARBITER,
@@ -130,21 +115,13 @@ _STEP = (
         step="7",
         limit="the same 41 numbers at most for all parties and columns, functions of the sums above",
     ),
-    Message(
-        "loss",
-        ARBITER,
-        GUEST,
-        {"loss": Disclosed("float64", "progress of training", "one aggregate per round")},
-        learns="the regularised training loss",
-        step="7",
-        limit="one aggregate per round",
-    ),
+    LOSS,
 )
 
 
 def with_engine(protocol: str, *engine: Message | MessageSet) -> MessageSet:
     """The messages of the protocol on an engine."""
-    return MessageSet(protocol, _ROWS, *engine, *_STEP)
+    return MessageSet(protocol, TRAINING_ROWS, *engine, *_STEP)
 
 
 MESSAGES = with_engine("logistic-arbiter", *ENCRYPTED)

@@ -16,11 +16,12 @@ from tombolo.fl_tasks.learning.terms import BoostingTerms
 from tombolo.fl_tasks.learning.trees.bins import Codes
 from tombolo.fl_tasks.learning.trees.part import TreePart
 from tombolo.fl_tasks.learning.trees.tree import LEAF, Bools, directions, margins
+from tombolo.fl_tasks.learning.vertical.messages import TOTAL
 from tombolo.fl_tasks.learning.vertical.scoring import WrongScoreCount
 from tombolo.fl_tasks.protocols.secureboost.messages import packed, unpacked
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.storage.errors import CodedError
-from tombolo.storage.roles import DATA, GUEST, HOST
+from tombolo.storage.roles import GUEST, HOST
 from tombolo.storage.schema import Disclosed, Message, MessageSet, Public
 
 Floats = npt.NDArray[np.float64]
@@ -64,15 +65,7 @@ MESSAGES = MessageSet(
         step="visit",
         limit="only where the terms say level-wise",
     ),
-    Message(
-        "total",
-        GUEST,
-        DATA,
-        {"score": Disclosed("float64", "the score", "rows that the agreement lets this recipient score")},
-        learns="the total score per row (and class)",
-        step="total",
-        limit="parties that receive scores by the agreement",
-    ),
+    TOTAL,
 )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from tombolo.fl_tasks.learning.nets.towers import Tower, activated
+from tombolo.fl_tasks.learning.vertical.messages import TOTAL
 from tombolo.fl_tasks.learning.vertical.scoring import WrongScoreCount
 from tombolo.fl_tasks.protocols.vertical_mlp import dealing, dealt, encrypted, split
 from tombolo.fl_tasks.protocols.vertical_mlp.grid import Floats, Share
@@ -14,8 +15,8 @@ from tombolo.fl_tasks.protocols.vertical_mlp.messages import FORWARD
 from tombolo.fl_tasks.protocols.vertical_mlp.part import TowerPart
 from tombolo.fl_tasks.protocols.vertical_mlp.programs import NetworkPrograms, network_of
 from tombolo.fl_tasks.runtime.session import Session
-from tombolo.storage.roles import DATA, GUEST
-from tombolo.storage.schema import Disclosed, Message, MessageSet
+from tombolo.storage.roles import GUEST
+from tombolo.storage.schema import MessageSet
 
 BATCH = 4096
 
@@ -24,15 +25,7 @@ MESSAGES = MessageSet(
     *FORWARD,
     *dealing.FORWARD,
     split.READABLE_UNITS,
-    Message(
-        "total",
-        GUEST,
-        DATA,
-        {"score": Disclosed("float64", "the score", "rows that the agreement lets this recipient score")},
-        learns="the total score per row (and class)",
-        step="total",
-        limit="parties that receive scores by the agreement",
-    ),
+    TOTAL,
 )
 
 
