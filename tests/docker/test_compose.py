@@ -117,7 +117,7 @@ def test_the_image_installs_like_make_install():
 
 def test_compose_accepts_the_file(tmp_path):
     if shutil.which("docker") is None or subprocess.run(["docker", "compose", "version"], capture_output=True).returncode:
-        return  # the tests above parse the file themselves
+        pytest.skip("docker compose is not installed; the tests above parse the file themselves")
     folder = tmp_path / "docker"
     shutil.copytree(ROOT / "docker", folder)
     (folder / "secrets").mkdir(exist_ok=True)
