@@ -23,7 +23,9 @@ def _moment(value: str) -> str:
 
 
 Moment = Annotated[str, Field(max_length=40), AfterValidator(_moment)]
-Run = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,199}$")]
+RUN_ID = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,199}$"
+Run = Annotated[str, Field(pattern=RUN_ID)]
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9._+!-]*$"
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -58,7 +60,8 @@ class _Document(BaseModel):
         try:
             return cls.model_validate(document)
         except ValidationError as error:
-            fields = sorted({".".join(map(str, one["loc"])) for one in error.errors()})
+            places = {str(one["loc"][0]) if one["loc"] else "" for one in error.errors()}
+            fields = sorted({one if one in cls.model_fields else "a field that there is not" for one in places if one})
             raise BadManifest(f"{cls.__name__}: {', '.join(fields) or 'not a document'}.") from None
 
 
@@ -74,8 +77,8 @@ Kind = Annotated[str, Field(max_length=40), AfterValidator(_kind)]
 class Software(_Document):
     """What a party computes a protocol with: who offers it, in which version, and the version of its messages."""
 
-    distribution: str = Field(max_length=200)
-    version: str = Field(max_length=100)
+    distribution: str = Field(max_length=200, pattern=_NAME)
+    version: str = Field(max_length=100, pattern=_NAME)
     wire: int = Field(ge=0, le=10**6)
 
     @classmethod

@@ -50,7 +50,7 @@ class CodedError(Exception):
 
     def failure(self, me: str) -> Failure:
         """What the peers are told when this error ends a run at party ``me``: never the detail, nor the party that it blames."""
-        return Failure(me, self.step or "", self.code, self.cause, by=me)
+        return Failure(me, self.step or "", type(self).code, type(self).cause, by=me)  # an instance may have texts of its own
 
     def words(self) -> tuple[str, str]:
         """What narrows the cause, and what helps."""

@@ -17,6 +17,7 @@ from tombolo.storage.errors import CodedError
 from tombolo.storage.roles import DATA
 from tombolo.storage.schema import Commitment, Disclosed, Message, MessageSet, Public
 
+MOST_IDS = 1 << 31
 MESSAGES = MessageSet(
     "salt",
     Message(
@@ -68,7 +69,7 @@ def joint_salt(session: Session, size: int, least: int, pad_to: int = 1) -> tupl
     session.send("salt_opening", salt=own, size=shown)
     parts, sizes = {session.me: own}, {session.me: shown}
     for party, table in session.receive_all("salt_opening").items():
-        parts[party], sizes[party] = session.scalar(table, "salt"), session.scalar(table, "size")
+        parts[party], sizes[party] = session.scalar(table, "salt"), session.scalar(table, "size", 0, MOST_IDS)
         if _commitment(party, parts[party], sizes[party]) != committed[party]:
             raise BrokenCommitment(party=party)
         if sizes[party] < least or sizes[party] % pad_to:

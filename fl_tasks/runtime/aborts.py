@@ -51,7 +51,7 @@ class TaskFailed(CodedError):
 
 def harmless(said: Failure, members: Collection[str]) -> Failure:
     """A failure that somebody else wrote, as harmless as a log line or a page needs it: plain words of bounded length, no markup,
-    no address, no control character. Who is no member did not fail: the one who says so did. What has not the form of a code
+    no path, no control character. Who is no member did not fail: the one who says so did. What has not the form of a code
     counts as TMB-RUN-002."""
     code, cause = (said.code, said.cause) if _CODE.fullmatch(said.code) else (TaskFailed.code, TaskFailed.cause)
     return Failure(
@@ -95,4 +95,6 @@ def ended_by(failure: Failure, me: str) -> CodedError:
     """The error that a task of party ``me`` ends with in a run that ended so: its own again, or that a peer aborted."""
     if failure.by != me:
         return PeerAborted(failure)
-    return (known(failure.code) or TaskFailed)("This party gave the run up.", party=me, step=failure.step)
+    found = known(failure.code) or TaskFailed
+    usual = found if found.__init__ is CodedError.__init__ else TaskFailed  # a plug-in's class may want other arguments
+    return usual("This party gave the run up.", party=me, step=failure.step)

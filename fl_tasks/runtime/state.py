@@ -82,6 +82,10 @@ class Item(Generic[T]):
     named_by: Item[str] | None = None
     key: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        if self.ends == "settlement" and self.place != RUN:
+            raise ValueError(f"{self.name}: a settlement deletes objects of the run only")
+
     def of(self, *values: str | int) -> Item[T]:
         """The object with its first fields filled: one object, or a smaller family."""
         left, name, key = list(values), "", self.key

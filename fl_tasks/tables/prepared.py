@@ -41,10 +41,14 @@ class Prepared:
         """What is booked of the table."""
         return {"sha256": self.sha256, "rows": self.source_rows, "withheld": self.withheld}
 
-    @property
-    def pinned(self) -> str:
-        """The name that it is pinned under: other rows of the same source have another one."""
-        return hashlib.sha256("\n".join([self.sha256, *self.ids]).encode()).hexdigest()
+
+def _place(context: PartyContext, prepared: Prepared) -> str:
+    """The name that a table is pinned under: other rows of the same source have another one.
+
+    It is keyed, because whoever runs the store sees names, and could try tables until a hash of one fits.
+    """
+    key = context.keys.vault.derive("prepared")
+    return hashlib.blake2b("\n".join([prepared.sha256, *prepared.ids]).encode(), key=key, digest_size=32).hexdigest()
 
 
 def read_source(context: PartyContext, run: str) -> pa.Table:
@@ -80,13 +84,13 @@ def prepared(context: PartyContext, source: pa.Table) -> Prepared:
 def check_unchanged(context: PartyContext, run: str, prepared: Prepared) -> None:
     """Raise :class:`SourceChanged` where the run has validated another table, or other rows of it."""
     validated = context.state(run).get(VALIDATED)
-    if validated is not None and validated != {**prepared.facts, "pinned": prepared.pinned}:
+    if validated is not None and validated != {**prepared.facts, "pinned": _place(context, prepared)}:
         raise SourceChanged(party=context.me)
 
 
 def pin_validated(context: PartyContext, run: str, prepared: Prepared) -> None:
     """Keep the table that is valid, for the stage that works on its rows; only the first one in a run is kept."""
-    state, name = context.state(run), prepared.pinned
+    state, name = context.state(run), _place(context, prepared)
     if VALIDATED not in state:
         pin(state, PREPARED.of(name), prepared.table.append_column(_CANONICAL, pa.array(prepared.ids, pa.string())))
         state.keep(VALIDATED, {**prepared.facts, "pinned": name})

@@ -25,16 +25,17 @@ HANDSHAKE = MessageSet(
         "invitation",
         INITIATORS,
         INVITED,
-        {"document": Public("binary", "what is to be run, with which parameters")},
-        learns="that a run is proposed, by whom, with which parameters",
+        {"document": Public("binary", "what is to be run, with which parameters and software")},
+        learns="that a run is proposed, by whom, with which parameters, software and version",
         step="invite",
     ),
     Message(
         "join",
         EVERYONE,
         EVERYONE,
-        {"document": Public("binary", "a fresh public key and the approver's name, or a client's no")},
-        learns="that the sender takes part, its public sealing key of this run, and who approved; or that it declines, and who did",
+        {"document": Public("binary", "a fresh public key, the software and the approver's name; or a client's no")},
+        learns="that the sender takes part, its public sealing key of this run, its software and version, and who approved; or "
+        "that it declines, and who did",
         step="join",
     ),
     Message(
@@ -50,8 +51,9 @@ HANDSHAKE = MessageSet(
         "late_join",
         CLIENT,
         (CLIENT, AGGREGATOR),
-        {"document": Public("binary", "a fresh public key and the approver's name")},
-        learns="that the sender would take part in a run that has begun, its public sealing key of this run, and who approved",
+        {"document": Public("binary", "a fresh public key, the software and the approver's name")},
+        learns="that the sender would take part in a run that has begun, its public sealing key of this run, its software and "
+        "version, and who approved",
         step="late",
     ),
     Message(

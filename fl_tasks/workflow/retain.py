@@ -15,7 +15,7 @@ from tombolo.fl_tasks.runtime.context import PartyContext
 from tombolo.fl_tasks.runtime.record import enter
 from tombolo.fl_tasks.runtime.session import Progress, log_progress
 from tombolo.fl_tasks.runtime.state import AGREEMENT, MANIFEST
-from tombolo.fl_tasks.workflow.state import ERASED, declared, items_of
+from tombolo.fl_tasks.workflow.state import ERASED, INVITATION, declared, items_of
 
 
 def retain(context: PartyContext, now: datetime | None = None, progress: Progress = log_progress) -> dict[str, Any]:
@@ -42,14 +42,18 @@ def _closed(context: PartyContext) -> Iterator[tuple[str, datetime]]:
         if document is not None:
             settled.add(document["block"]["run"])
             yield document["block"]["run"], context.blocks.written(height)
-    runs = {name.split("/")[1] for name in context.private.names("runs/") if name.endswith(f"/{MANIFEST.name}")}
+    runs = {name.split("/")[1] for name in context.private.names("runs/")}
     for run in sorted(runs - settled):
-        yield run, context.agreed(run).invitation.expires_at
+        manifest, invited = context.state(run).get(MANIFEST), context.state(run).get(INVITATION)
+        invitation = manifest.invitation if manifest else invited
+        if invitation is not None:
+            yield run, invitation.expires_at
 
 
 def _erase(context: PartyContext, run: str) -> int:
     """Delete first, then note it: a crash in between deletes again, and finds less."""
-    took_part = context.taking_part(run)  # what was signed stays there for those who did not
+    began = MANIFEST in context.state(run)
+    took_part = context.taking_part(run) if began else context.peers  # what was signed stays there for those who did not
     doomed = [key for peer in context.peers if peer in took_part for key in _artifacts(context, peer, run)]
     for key in doomed:
         context.store.delete(key)

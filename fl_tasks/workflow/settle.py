@@ -61,15 +61,17 @@ def settle(context: PartyContext, run: str, wait: Wait, progress: Progress = log
     return facts
 
 
-def _closed(context: PartyContext, run: str, wait: Wait, progress: Progress) -> dict[str, Any]:
-    """The facts of the run's block; runs before it that are still open are closed first."""
+def _closed(context: PartyContext, run: str, wait: Wait, progress: Progress, after: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The facts of the run's block; runs before it that are still open are closed first. ``after`` are runs that wait for it."""
     state = context.state(run)
     facts = state.get(SETTLED)
     while facts is None:
         try:
             facts = _settle(context, run, wait, progress)
         except EarlierRun as earlier:  # its own task failed or is still at it; every step can be taken by both
-            _closed(context, earlier.run, wait, progress)
+            if earlier.run in (run, *after):
+                raise OtherHistory("Two runs name each other as the one before.", party=context.initiator) from None
+            _closed(context, earlier.run, wait, progress, (run, *after))
     for family in items_of(context.terms.task.descriptor):
         if family.ends == "settlement":
             for one in state.all(family):

@@ -11,9 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tombolo.fl_tasks.models.reading import part_of_version
+from tombolo.fl_tasks.runtime.aborts import ended_by
 from tombolo.fl_tasks.runtime.context import PartyContext
 from tombolo.fl_tasks.runtime.record import enter
 from tombolo.fl_tasks.runtime.session import Progress, log_progress
+from tombolo.fl_tasks.runtime.state import GIVEN_UP
 from tombolo.fl_tasks.runtime.waiting import Wait
 from tombolo.fl_tasks.tables.columns import ID, feature_columns, id_columns
 from tombolo.fl_tasks.tables.encoding import MissingValues, NotFinite, UnusableColumn
@@ -44,6 +46,9 @@ def validate(context: PartyContext, run: str, wait: Wait, progress: Progress = l
     value. ``wait`` is not used: nobody is waited for, but an abort that a peer has published already ends the stage.
     """
     context.watch(run, wait).check_aborts(context.me)
+    given_up = context.state(run).get(GIVEN_UP)
+    if given_up is not None:
+        raise ended_by(given_up, context.me)
     if tableless(context, run):
         return {}
     prepared = prepare(context, run)
@@ -60,6 +65,9 @@ def validate(context: PartyContext, run: str, wait: Wait, progress: Progress = l
     elif invitation.kind == "predict" and invitation.model:
         prepared = replace(prepared, table=_encoded(context, prepared.table, invitation.model))
     found = _check_suite(context, run, prepared) if training or invitation.kind == "index" else {"expectations": 0, "page": None}
+    if training:  # what the terms leave out is not kept
+        dropped = [name for name in context.terms.table(context.me).drop if name in prepared.table.column_names]
+        prepared = replace(prepared, table=prepared.table.drop_columns(dropped))
     pin_validated(context, run, prepared)
     enter(context, run, "validation", "table", **prepared.facts, expectations=found["expectations"])
     progress({"stage": "validate", "party": context.me, "rows": prepared.source_rows, "expectations": found["expectations"]})

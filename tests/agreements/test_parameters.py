@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tombolo.agreements.agreement import Agreement
-from tombolo.agreements.manifest import BadManifest, Invitation, Join, Manifest
+from tombolo.agreements.manifest import BadManifest, Invitation, Join, Manifest, Software
 from tombolo.agreements.parameters import BadParameter, choose, parameters
 from tombolo.agreements.reading import BadDocument, read_model
 from tombolo.agreements.task import SHORTEST_KEY
@@ -127,3 +127,12 @@ def test_a_manifest_does_not_depend_on_the_order_of_joins(order):
 def test_hostile_invitations_are_refused(changes):
     with pytest.raises(BadManifest):
         invitation(**changes)
+
+
+@pytest.mark.parametrize("text", ["9\nINFO all is well", "\x1b[2K1.0", "<b>1</b>", "", "-1"])
+def test_names_of_software_are_names(text):
+    assert str(Software(distribution="tombolo-mean-difference", version="1.0.0rc1+local", wire=1)).endswith("messages 1")
+    for one in ({"distribution": text, "version": "1"}, {"distribution": "tombolo", "version": text}):
+        with pytest.raises(BadManifest) as caught:
+            Software.from_document({**one, "wire": 1, "all is well\n": 1})
+        assert str(caught.value).isprintable() and "all is well" not in str(caught.value)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
+from tombolo.agreements.manifest import RUN_ID
 from tombolo.fl_tasks.ledger.settlement.state import ATTESTATION, EVIDENCE
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.fl_tasks.runtime.waiting import PeerSilent
@@ -83,8 +85,10 @@ def agree_on_place(session: Session, own: Callable[[], Place]) -> Place:
         return place
     table = session.receive("height", session.initiator)
     place = Place(session.scalar(table, "height"), session.scalar(table, "previous_run"))
-    if not 0 < place.height < 10**9 or (place.height == 1) != (place.previous_run == "") or place.previous_run == session.run:
-        raise OtherHistory("Its place is none.", party=session.initiator)
+    named = re.fullmatch(RUN_ID, place.previous_run) is not None or place.previous_run == ""
+    first = place.previous_run == ""
+    if not named or not 0 < place.height < 10**9 or (place.height == 1) != first or place.previous_run == session.run:
+        raise OtherHistory("The height, or the run before it that it names, cannot be.", party=session.initiator)
     return place
 
 

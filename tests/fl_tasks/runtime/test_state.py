@@ -14,6 +14,12 @@ ROUND = Item("sums/{round:06d}.{part}", NUMBER, "A sum.", place=STAGE)
 NOTE = Item("note", TEXT, "A note.")
 
 
+def test_a_settlement_deletes_objects_of_the_run_only():
+    for place in (AGREEMENT, STAGE):
+        with pytest.raises(ValueError, match="of the run only"):
+            Item("key", BYTES, "A key.", place=place, ends="settlement")
+
+
 @pytest.fixture
 def private() -> PrivateArea:
     return PrivateArea(MemoryStore(), Vault.new(), "trial")

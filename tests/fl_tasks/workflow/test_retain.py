@@ -10,7 +10,9 @@ import pytest
 from tests.federation import federation, quiet
 from tests.fl_tasks.workflow.trained import trained
 from tombolo.fl_tasks.models import registry
+from tombolo.fl_tasks.runtime.state import SECRET, SIGNATURES
 from tombolo.fl_tasks.workflow.evaluate import evaluate
+from tombolo.fl_tasks.workflow.join import invite
 from tombolo.fl_tasks.workflow.publish import publish
 from tombolo.fl_tasks.workflow.retain import erased, retain
 from tombolo.fl_tasks.workflow.settle import settle
@@ -73,3 +75,15 @@ def test_without_terms_of_retention_everything_stays(tmp_path):
     before = fed.context("lab").store.list()
     assert retain(fed.context("lab"), later(10**4), quiet) == {"runs": [], "objects": 0}
     assert fed.context("lab").store.list() == before
+
+
+def test_secrets_of_a_run_that_never_began_go_too(tmp_path):
+    """Nobody signs a manifest; and a party of that name confuses nothing."""
+    fed = federation(tmp_path, {party: pa.table({"id": ["a"]}) for party in ("clinic", "manifest")}, **AGREED)
+    context, run = fed.context("clinic"), "half"
+    invite(context, run)
+    context.state(run).keep(SIGNATURES.of("manifest"), b"signed by one")
+    context.state(run).keep(SECRET, {"unseal": "key", "prf": "seed"})
+    assert retain(context, later(20), quiet) == {"runs": [], "objects": 0}
+    assert retain(context, later(40), quiet)["runs"] == [run]
+    assert SECRET not in context.state(run)

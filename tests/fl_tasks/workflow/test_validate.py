@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from dataclasses import replace
@@ -10,11 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.federation import federation
+from tests.federation import FOREVER, federation, quiet
 from tests.fl_tasks.workflow.test_align import settle
 from tests.fl_tasks.workflow.test_pipeline import tables
 from tombolo.fl_tasks.tables.encoding import MissingValues, NotFinite, UnusableColumn
 from tombolo.fl_tasks.tables.prepared import SourceChanged, pinned, prepare
+from tombolo.fl_tasks.tables.state import PREPARED
+from tombolo.fl_tasks.workflow.abort import abort
 from tombolo.fl_tasks.workflow.align import align
 from tombolo.fl_tasks.workflow.aligned import NoLabel
 from tombolo.fl_tasks.workflow.validate import BadSuite, ValidationFailed, validate
@@ -147,3 +150,36 @@ def test_alignment_needs_a_validated_table(tmp_path):
     fed = federation(tmp_path, tables())
     with pytest.raises(SourceChanged):
         fed.stage(align, fed.start())
+
+
+def test_a_party_that_gave_the_run_up_pins_nothing_again(tmp_path):
+    fed = federation(tmp_path, tables())
+    context, run = fed.context("lab"), fed.start()
+    fed.stage(validate, run)
+    abort(context, run, SourceChanged())
+    assert not context.state(run).all(PREPARED)
+    with pytest.raises(SourceChanged):
+        validate(context, run, FOREVER, quiet)
+    assert not context.state(run).all(PREPARED)
+
+
+def test_names_in_the_store_do_not_tell_a_table_to_who_has_another_key(tmp_path):
+    fed = federation(tmp_path, tables())
+    run = fed.start()
+    fed.stage(validate, run)
+    found = prepare(fed.context("lab"), run)
+    guessed = {
+        hash_(text.encode()).hexdigest()
+        for hash_ in (hashlib.sha256, hashlib.blake2b)
+        for text in (found.sha256, "\n".join(found.ids), "\n".join([found.sha256, *found.ids]))
+    }
+    names = " ".join(fed.context("lab").run_area(run).names("prepared/"))
+    assert names and not [one for one in guessed if one[:64] in names]
+
+
+def test_columns_that_the_terms_drop_are_not_kept(tmp_path):
+    fed = federation(tmp_path, tables(), tables={"lab": {"drop": ["lab_0"]}})
+    run = fed.start()
+    fed.stage(validate, run)
+    assert "lab_0" in prepare(fed.context("lab"), run).table.column_names
+    assert "lab_0" not in pinned(fed.context("lab"), run).table.column_names
