@@ -30,7 +30,8 @@ Part = str
 
 
 class TaskSection(Strict):
-    """A protocol's own terms, under a name of its own in the terms' task; says what it can of what is predicted."""
+    """A protocol's own terms, under a name of its own in the terms' task; its properties say what is predicted, if it
+    knows."""
 
     @property
     def predicts(self) -> Outcome | None:
@@ -62,7 +63,7 @@ class Section:
 class Role:
     """A role and how many parties have it; ``most`` is None where there may be any number.
 
-    ``tables`` are the kinds of run into which it brings a table.
+    ``tables`` are the kinds of run for which this role needs a table.
     """
 
     name: str
@@ -218,7 +219,7 @@ def blamed(offered: Offered) -> Iterator[None]:
 
 
 def protocol_named(name: str, allowed: Collection[str] = ()) -> Offered:
-    """The protocol that the terms call ``name``; foreign ones only from ``allowed`` distributions.
+    """The protocol that the terms call ``name``; plug-ins only from ``allowed`` distributions.
 
     Raises NoSuchPlugin, which lists what there is, and what else :func:`tombolo.storage.plugins.find` raises.
     """

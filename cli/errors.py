@@ -8,8 +8,18 @@ from typing import Annotated
 import typer
 
 
-def errors(out: Annotated[Path, typer.Option(help="Markdown file to write.")] = Path("docs/errors.md")) -> None:
-    """Write one table row per code: what happened, and what to do."""
+def in_folder(path: Path) -> Path:
+    """A file to write whose folder is there; else a usage error."""
+    if not path.parent.is_dir():
+        raise typer.BadParameter(f"there is no folder {path.parent}: run this in a checkout of Tombolo, or name a file")
+    return path
+
+
+Out = Annotated[Path, typer.Option(help="Markdown file to write, in place of the one that is there.", callback=in_folder)]
+
+
+def errors(out: Out = Path("docs/errors.md")) -> None:
+    """Write docs/errors.md: a table row per code, with what happened and what to do."""
     out.write_text(page())
     typer.echo(f"Wrote {out}.")
 

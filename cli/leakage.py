@@ -21,7 +21,9 @@ _TABLE = re.compile(r"(<!-- leakage(?: ([a-z-]+))? -->\n).*?(<!-- /leakage -->)"
 
 
 def leakage(
-    docs: Annotated[Path, typer.Option(help="Folder of the pages.")] = Path("docs"),
+    docs: Annotated[
+        Path, typer.Option(help="Folder of the pages, which are written anew; docs in a checkout.", exists=True, file_okay=False)
+    ] = Path("docs"),
     plugin: Annotated[list[str], typer.Option(help="Print the tables of this distribution's protocols instead.")] = [],  # noqa: B006
 ) -> None:
     """Write each protocol's table of messages, protections and what their recipients learn into its page."""
@@ -38,10 +40,12 @@ def foreign_tables(plugins: list[str]) -> list[str]:
     """The tables of all message sets of the protocols that these distributions offer, each under its name."""
     from tombolo.agreements.protocol import GROUP, protocol_named
     from tombolo.fl_tasks.workflow.messages import sets_of
-    from tombolo.storage.plugins import offered
+    from tombolo.storage.plugins import NoSuchPlugin, offered
 
     found = [protocol_named(name, plugins) for name in offered(GROUP, plugins)]
     sets = [one for offer in found if offer.foreign for one in sets_of(offer.protocol).items()]
+    if not sets:
+        raise NoSuchPlugin(f"No protocol comes from {', '.join(plugins)}.")
     return [f"{name}\n\n{messages.leakage_table()}" for name, messages in sets]
 
 

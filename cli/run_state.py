@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
+
+from tombolo.cli.errors import Out
 
 if TYPE_CHECKING:
     from tombolo.fl_tasks.runtime.state import Item
@@ -14,19 +16,19 @@ if TYPE_CHECKING:
 _HEAD = """\
 # What a party keeps
 
-For whoever must know which data lies where, and how long. After this page you can say of every
-object in your party's private area what it holds and what deletes it.
+This page is for people who must know which data lies where, and for how long. After reading it, you
+can say of every object in your party's private area what it holds and what deletes it.
 
 The objects lie in the party's own store under `private/<agreement>/`, sealed to the party itself.
-No other party can list or read them, and nothing is overwritten.
+No other party can list or read them. An object is never overwritten.
 
-- Objects that are *kept* stay for good: what was signed, what came out, hashes, and the books that
-  limits over all runs are counted by.
+- Objects that are *kept* stay for good: what was signed, what came out, hashes, and the
+  counts behind limits over all runs.
 - *Erased* objects go with [retention](ledger.md), as many days after the run's block as agreed.
 - Objects *until settlement* are destroyed when the run is settled. If it never is, retention takes
   them.
-- *Replaced* objects are deleted by their protocol, when something newer takes their place or its
-  terms need them no longer.
+- *Replaced* objects are deleted by their protocol, when a newer object, with
+  another name, takes over or its terms need them no longer.
 
 Retention also erases what lies in a run's folder and is not listed here. `tombolo run-state` writes
 this page from the declarations in the code.
@@ -34,8 +36,8 @@ this page from the declarations in the code.
 _ENDS = {"settlement": "until settlement", "retention": "erased", "protocol": "replaced", "never": "kept"}
 
 
-def run_state(out: Annotated[Path, typer.Option(help="Markdown file to write.")] = Path("docs/run-state.md")) -> None:
-    """Write one table row per private object: what it holds, who writes it, and what deletes it."""
+def run_state(out: Out = Path("docs/run-state.md")) -> None:
+    """Write docs/run-state.md: a table row per private object, with what it holds, who writes it, and what deletes it."""
     out.write_text(page())
     typer.echo(f"Wrote {out}.")
 

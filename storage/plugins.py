@@ -1,7 +1,7 @@
 """Finds plug-ins: protocols, stores and table sources are entry points of installed distributions, the built-in ones too.
 
 Nothing of a foreign distribution is imported unless the party's settings allow that distribution by name. Whatever is wrong with a
-plug-in is a coded error for whoever asks for it, and stops nothing else.
+plug-in raises a coded error where it is used; everything else goes on.
 """
 
 from __future__ import annotations
@@ -22,13 +22,16 @@ OWN = "tombolo"
 class NoSuchPlugin(CodedError):
     code = "TMB-PLUGIN-001"
     cause = "No installed distribution offers what the agreement or the settings name."
-    remedy = "Choose one of those listed, or install the distribution that offers it; tombolo itself must be installed too."
+    remedy = "Choose one of those listed, or install the distribution that offers it. If none is listed, run `make install`."
 
 
 class PluginNotAllowed(CodedError):
     code = "TMB-PLUGIN-002"
-    cause = "A plug-in is installed, but this party's settings do not allow it."
-    remedy = "Name its distribution under `plugins:` in the party settings file, if this organisation trusts it."
+    cause = "A plug-in is installed, but nothing here allows it."
+    remedy = (
+        "If this organisation trusts the distribution, name it under `plugins:` in the party settings file; "
+        "commands without settings take `--plugin NAME`."
+    )
 
 
 class PluginClash(CodedError):
@@ -40,7 +43,7 @@ class PluginClash(CodedError):
 class BrokenPlugin(CodedError):
     code = "TMB-PLUGIN-004"
     cause = "A plug-in cannot be loaded, or is not what its entry point promises."
-    remedy = "Install the plug-in's distribution anew, in a version for this version of Tombolo."
+    remedy = "Install a version of the plug-in that fits this version of Tombolo."
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class Plugin:
 
 
 def offered(group: str, allowed: Collection[str] = ()) -> list[str]:
-    """Names that may be asked for in a group, sorted."""
+    """Sorted names that Tombolo and the allowed distributions offer in a group."""
     return sorted({point.name for point in _points(group) if _allowed(point, allowed)})
 
 
@@ -69,7 +72,7 @@ def find(group: str, name: str, allowed: Collection[str] = ()) -> Plugin:
     if not usable and named:
         raise PluginNotAllowed(f"{name} comes from {', '.join(sorted(map(_distribution, named)))}.")
     if not usable:
-        raise NoSuchPlugin(f"There is no {name}; there is {', '.join(offered(group, allowed)) or 'nothing'}.")
+        raise NoSuchPlugin(f"There is no {name}. Offered are: {', '.join(offered(group, allowed)) or 'none'}.")
     if len(usable) > 1:
         raise PluginClash(f"{name} comes from {', '.join(sorted(usable))}.")
     ((distribution, point),) = usable.items()
@@ -86,7 +89,7 @@ def _points(group: str) -> tuple[EntryPoint, ...]:
 
 
 def _distribution(point: EntryPoint) -> str:
-    """The distribution's name in the form that compares (PEP 503)."""
+    """The distribution's name, normalised as in PEP 503, so that names can be compared."""
     return re.sub(r"[-_.]+", "-", point.dist.name if point.dist else "").lower()
 
 

@@ -1,6 +1,7 @@
-"""What a party keeps of its runs: every private object is declared once, with its name, what it holds, who writes it and its end.
+"""What a party keeps of its runs: every private object is declared once, with its name, what it holds, who
+writes it and what deletes it.
 
-A room of the code declares its objects in a module ``state.py``; :mod:`tombolo.fl_tasks.workflow.state` collects them. A
+Each folder of ``fl_tasks`` declares its objects in a module ``state.py``; :mod:`tombolo.fl_tasks.workflow.state` collects them. A
 :class:`RunState` reads and writes declared objects only, and turns values into bytes and back.
 """
 
@@ -25,7 +26,7 @@ from tombolo.storage.roles import AGGREGATOR, CLIENT, DATA, EVERYONE, includes
 
 T = TypeVar("T")
 AGREEMENT, RUN, STAGE = "", "runs/{run}/", "runs/{run}/{stage}/"
-"""Where an object lies in the party's private area of the agreement."""
+"""How the names of objects begin in the party's private area: of the agreement, of a run, of a stage of it."""
 Ends = Literal["settlement", "retention", "protocol", "never"]
 """What deletes an object: the run's settlement (or retention, in a run that was never settled), retention, its protocol by terms of
 its own, or nothing."""
@@ -56,7 +57,7 @@ BYTES: Codec[bytes] = Codec(bytes, bytes)
 
 
 def written(write: Callable[[T], Any], read: Callable[[Any], T]) -> Codec[T]:
-    """Canonical JSON of the document that ``write`` makes of a value and ``read`` understands."""
+    """Canonical JSON: ``write`` makes a document of a value, ``read`` makes the value again."""
     return Codec(lambda value: canonical(write(value)), lambda data: read(_json(data)))
 
 
@@ -69,8 +70,8 @@ def numbers(kind: str) -> Codec[npt.NDArray[Any]]:
 class Item(Generic[T]):
     """A private object, or a family of them: ``name`` may have fields in braces, which :meth:`of` fills in order.
 
-    ``writer`` is a role or several. ``named_by`` is the object of a run that holds the first field of this one's name, where that
-    is not the run's id. ``key`` are the fields filled so far.
+    ``writer`` is a role or several. If the first field of the name is not the run's id, ``named_by`` is
+    the object of the run that holds this field. ``key`` are the fields filled so far.
     """
 
     name: str
@@ -87,7 +88,7 @@ class Item(Generic[T]):
             raise ValueError(f"{self.name}: a settlement deletes objects of the run only")
 
     def of(self, *values: str | int) -> Item[T]:
-        """The object with its first fields filled: one object, or a smaller family."""
+        """The same with its first fields filled: one object when all are, else still a family."""
         left, name, key = list(values), "", self.key
         for text, field, spec, _ in Formatter().parse(self.name):
             name += text
@@ -99,7 +100,7 @@ class Item(Generic[T]):
         return replace(self, name=name, key=key)
 
     def pattern(self) -> re.Pattern[str]:
-        """Of this object's whole name, with a group for every field of ``name``."""
+        """A regular expression for the whole name, with a group for each field of ``name``."""
         return _pattern(self.place, self.name)
 
     def writers(self) -> tuple[str, ...]:
@@ -147,7 +148,7 @@ class RunState:
         return self._private.get(self._name(item)) is not None
 
     def keep(self, item: Item[T], value: T) -> T:
-        """Keep a value unless there is one; returns what is kept now: the first writer's."""
+        """Keep a value. If something is kept already, that stays and is returned."""
         return item.codec.decode(self._private.keep(self._name(item), item.codec.encode(value)))
 
     def once(self, item: Item[T], make: Callable[[], T]) -> T:
@@ -156,7 +157,7 @@ class RunState:
         return self.keep(item, make()) if found is None else found
 
     def all(self, item: Item[T]) -> list[Item[T]]:
-        """The objects of a family that are there, by name; their ``key`` has the fields that were open."""
+        """The objects of a family that are there, by name; their ``key`` has the values of the fields that were not filled."""
         place = item.place.format(run=self._run, stage=self._stage)
         whole = _pattern("", item.name)
         names = [name.removeprefix(place) for name in self._private.names(place + item.name.split("{")[0])]
@@ -170,7 +171,7 @@ class RunState:
     def _name(self, item: Item[Any]) -> str:
         name = item.place.format(run=self._run, stage=self._stage) + item.name
         if "{" in name:
-            raise ValueError(f"{item.name} is a family")
+            raise ValueError(f"{item.name} has open fields; fill them with .of(...)")
         return name
 
 

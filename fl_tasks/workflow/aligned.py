@@ -1,7 +1,8 @@
-"""The aligned rows: what alignment pinned in the party's private area, and the only data that later stages read.
+"""The aligned rows: what alignment pinned, and the only data that later stages read.
 
-Features are pinned encoded, once per run: with the encoder that alignment fits, or in a prediction with the model's. Of a training
-over clients' rows they are pinned as they are until sums over all clients have led to the encoder, and encoded in their place then.
+Pinned means: kept in the party's private area, sealed, and not changed afterwards. Features are pinned encoded. A training uses the
+encoder that alignment fits, a prediction uses the model's. In a horizontal training the encoder comes later, from sums over all
+clients: until then features are kept as they are, and :func:`encode_rows` replaces them.
 """
 
 from __future__ import annotations
@@ -69,7 +70,8 @@ def pin_training(
 ) -> None:
     """Keep a training's rows, of which ``test`` marks the held-out ones, and a party's ``own`` rows that no other has.
 
-    Features are encoded with ``encoder``; without one they stay as they are until :func:`encode_rows`. What is kept stands.
+    Features are encoded with ``encoder``; without one they stay as they are until :func:`encode_rows`.
+    Calling it again changes nothing.
     """
     state, names = context.state(run), feature_columns(context, table.column_names)
     place, facts = "" if encoder else _RAW, [ID, *id_columns(context), *target_columns(context)]
@@ -83,15 +85,15 @@ def pin_training(
 
 
 def pin_prediction(context: PartyContext, run: str, table: pa.Table) -> None:
-    """Keep ids and the rows that validation has encoded. What is kept stands."""
+    """Keep ids and the rows that validation has encoded. Calling it again changes nothing."""
     state, names = context.state(run), [ID, *id_columns(context)]
-    if ENCODED in table.column_names:  # else the run names no model
+    if ENCODED in table.column_names:  # without this column the run has no model to score with
         pin(state, ROWS.of(SCORED), table.select([ENCODED]))
     _pin_ids(state, table.select(names), np.zeros(table.num_rows, dtype=bool))
 
 
 def _pin_ids(state: RunState, table: pa.Table, test: npt.NDArray[np.bool_]) -> None:
-    """The last of what is pinned."""
+    """Pin ids and labels last: WHOLE marks that everything is there."""
     pin(state, ROWS.of(_ROW), table.append_column(TEST, pa.array(test)))
     state.keep(WHOLE, table.num_rows)
 
@@ -147,7 +149,7 @@ def with_own(context: PartyContext, run: str, aligned: Aligned) -> Aligned:
 
 
 def features(context: PartyContext, aligned: Aligned) -> pa.Table:
-    """The feature columns of the rows, as the source has them now: for comparisons on one machine that plays all parties."""
+    """The feature columns of the rows, read from the source again: only for a machine that plays all parties."""
     table = prepare(context, aligned.run).table
     place = {one: at for at, one in enumerate(table.column(ID).to_pylist())}
     names = feature_columns(context, table.column_names)

@@ -77,12 +77,12 @@ def test_families_are_listed_by_what_is_open(private, state):
     ]
     assert [one.key for one in state.all(ROUND.of(1))] == [("000001", "0"), ("000001", "11")]
     assert [one.name for one in state.all(ROUND.of(2, 0))] == ["sums/000002.0"]
-    with pytest.raises(ValueError, match="family"):
+    with pytest.raises(ValueError, match="open fields"):
         state.get(ROUND.of(1))
 
 
 def test_a_value_in_braces_is_no_field(state):
-    with pytest.raises(ValueError, match="family"):
+    with pytest.raises(ValueError, match="open fields"):
         state.get(Item("of/{party}", BYTES, "One.").of("{0}"))
 
 
