@@ -26,9 +26,10 @@ settings.load_profile("tombolo")
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
-    """With TOMBOLO_CI=1, which says that all packages were installed, a skipped test is a failed one."""
+    """With TOMBOLO_CI=1, which says that all packages were installed, a skipped test is a failed one, but for ``unpackaged`` ones."""
     report = yield
-    if report.skipped and os.environ.get("TOMBOLO_CI") == "1" and not hasattr(report, "wasxfail"):
+    excused = hasattr(report, "wasxfail") or item.get_closest_marker("unpackaged")
+    if report.skipped and os.environ.get("TOMBOLO_CI") == "1" and not excused:
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid} was skipped where nothing may be: {report.longrepr}"
     return report

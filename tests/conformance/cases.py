@@ -101,7 +101,7 @@ def vertical_tables(parties: list[str], label: str, classes: bool) -> dict[str, 
     rng = np.random.default_rng(7)
     rows = COMMON + OWN * len(parties)
     x = rng.normal(size=(rows, len(parties), COLUMNS))
-    cause = x @ np.linspace(1.0, -0.6, COLUMNS) @ np.linspace(1.2, 0.7, len(parties))
+    cause = x @ np.linspace(1.0, -0.6, COLUMNS) @ np.linspace(0.6, 1.2, len(parties))
     y = (cause + rng.logistic(size=rows) / 2 > 0).astype(int) if classes else cause + 0.3 * rng.normal(size=rows)
     made = {}
     for index, party in enumerate(parties):

@@ -115,6 +115,7 @@ def test_the_image_installs_like_make_install():
         assert set(line.split()) <= sent, "the build context holds what the image copies"
 
 
+@pytest.mark.unpackaged
 def test_compose_accepts_the_file(tmp_path):
     if shutil.which("docker") is None or subprocess.run(["docker", "compose", "version"], capture_output=True).returncode:
         pytest.skip("docker compose is not installed; the tests above parse the file themselves")

@@ -83,7 +83,7 @@ json.dump(heard, open(sys.argv[2], "w"))
 
 @pytest.fixture
 def three(tmp_path: Path) -> Federation:
-    return federation(tmp_path, TABLES)
+    return federation(tmp_path, TABLES, parameters={"key_bits": 2048})  # operators open the party with production's key length
 
 
 def in_a_fresh_process(fed: Federation, program: str, party: str, *files: Path) -> Any:
@@ -119,6 +119,7 @@ def aborting(three: Federation, *left: CodedError | None, states: dict[str, str]
         dag_id="trial_train",
         run_id=RUN,
         xcom_pull=lambda task_ids, key: records if key == ERROR_KEY else [],
+        xcom_push=lambda key, value: None,
         get_task_states=lambda dag_id, task_ids, run_ids: {RUN: states or {}},
     )
     operator = AbortOperator(task_id="abort", agreement="trial", run_id=RUN)

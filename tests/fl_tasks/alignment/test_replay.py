@@ -20,6 +20,8 @@ from tests.federation import FOREVER, Federation, federation, quiet
 from tests.fl_tasks.workflow.test_pipeline import tables
 from tombolo.fl_tasks.runtime.waiting import Wait, Waiting
 from tombolo.fl_tasks.tables.encoding import Encoder
+from tombolo.fl_tasks.tables.prepared import pin_validated, pinned
+from tombolo.fl_tasks.tables.state import VALIDATED
 from tombolo.fl_tasks.workflow.align import align
 from tombolo.fl_tasks.workflow.aligned import LEARNT, SCORED, encoded_rows, encoder_document, load_aligned
 from tombolo.fl_tasks.workflow.validate import validate
@@ -100,6 +102,7 @@ def test_kkrt_survives_kill_9_at_every_message(tmp_path, payloads, monkeypatch, 
     fed = federation(tmp_path, tables(), limits={"maximum_leverage": 0.5}, **KKRT)
     run = fed.start()
     fed.stage(validate, run)
+    validated = pinned(fed.context(victim), run)
     received = {}
     real = Exchange.fetch
 
@@ -125,6 +128,8 @@ def test_kkrt_survives_kill_9_at_every_message(tmp_path, payloads, monkeypatch, 
     payloads.clear()
     for key in fed.context(victim).run_area(run).area("aligned").names():
         fed.context(victim).run_area(run).area("aligned").delete(key)
+    fed.context(victim).state(run).delete(VALIDATED)
+    pin_validated(fed.context(victim), run, validated)
     assert align(fed.context(victim), run, FOREVER, progress=quiet)["rows"] in rows
     replayed = {key: digests for key, digests in payloads.items() if key in received}
     assert len(replayed) == len(received) >= 5

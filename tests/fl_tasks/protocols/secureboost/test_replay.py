@@ -13,14 +13,10 @@ import pytest
 
 from tests.federation import quiet
 from tests.fl_tasks.protocols.secureboost.parties import blocks, grown, layout, pooled, sample
-from tests.fl_tasks.workflow.test_boosted import PARTIES, boosted
+from tests.fl_tasks.workflow.test_boosted import PARTIES, boosted, pooled_metrics
 from tombolo.fl_tasks.crypto.paillier import MIN_BITS
-from tombolo.fl_tasks.learning.trees.reference import boosted as pooled_totals
-from tombolo.fl_tasks.models.reading import part_of_run
-from tombolo.fl_tasks.models.reference import LabelledRows, Pooled
 from tombolo.fl_tasks.protocols.secureboost import programs as secureboost
 from tombolo.fl_tasks.runtime.waiting import Wait, Waiting
-from tombolo.fl_tasks.workflow.aligned import features, label, load_aligned, weight
 from tombolo.fl_tasks.workflow.join import invite
 from tombolo.storage.canonical import parse
 
@@ -75,17 +71,5 @@ def test_kill_9_in_the_second_tree(tmp_path, victim):
         for process in processes.values():
             process.kill()
             process.wait()
-    codes = []
-    for party in PARTIES:
-        context = made.context(party)
-        aligned, part = load_aligned(context, "run-1"), part_of_run(context, "run-1")
-        codes.append(part.encoder.transform(features(context, aligned)))
-        if party == "clinic":
-            rows, terms, params = (
-                LabelledRows(label(context, aligned), weight(context, aligned), aligned.test),
-                context.terms,
-                context.params("run-1"),
-            )
-            found = parse(context.run_area("run-1").get("evaluation"))["metrics"]
-    expected = pooled_totals(Pooled(terms.task, terms.limits, params, params.rounds, dict(enumerate(codes)), rows))
-    assert found == pytest.approx(expected, abs=1e-6)
+    found = parse(made.context("clinic").run_area("run-1").get("evaluation"))["metrics"]
+    assert found == pytest.approx(pooled_metrics(made), abs=1e-6)
