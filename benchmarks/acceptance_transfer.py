@@ -31,10 +31,10 @@ from tombolo.agreements.terms import LimitTerms, Terms
 from tombolo.cli.simulate import simulated
 from tombolo.fl_tasks.learning.metrics import classification
 from tombolo.fl_tasks.protocols.transfer.components import Components
-from tombolo.fl_tasks.protocols.transfer.objective import Source
+from tombolo.fl_tasks.protocols.transfer.net import PartyNet
+from tombolo.fl_tasks.protocols.transfer.objective import SourceRows
 from tombolo.fl_tasks.protocols.transfer.plain import self_learning, train
 from tombolo.fl_tasks.protocols.transfer.protocol import TransferParameters, TransferTerms
-from tombolo.fl_tasks.protocols.transfer.tower import Tower
 
 _DRAWS, _USERS = range(1, 6), 6000
 _ALIKE = {"rounds": 40, "rate": 0.05, "alignment_weight": 0.1, "loss_change": 0.0, "key_bits": 2048}
@@ -55,7 +55,7 @@ class Case:
     def numbers_per_weight(self, labelled: int) -> int:
         """The default limit, lowered to what so few rows allow: docs/protocols/transfer.md says what that costs."""
         terms = TransferTerms(**self.transfer)
-        numbers = labelled * terms.width // Tower.of(terms, terms.components).net.count
+        numbers = labelled * terms.width // PartyNet.of(terms, terms.components).net.count
         return min(LimitTerms().minimum_numbers_per_weight, max(1, numbers))
 
     def terms(self, labelled: int, folder: Path) -> Path:
@@ -121,9 +121,9 @@ class Draw:
             inputs.append(encoders[-1].transform(table))
         params = TransferParameters.model_validate(terms.choose({"seed": number}))
         labels, kept = self.source["y"].to_numpy(float), ~np.isin(np.arange(len(self.source)), held_out)
-        source = Source.of(inputs[0][kept], labels[kept], self.common, labelled, params.class_weights == "balanced")
+        source = SourceRows.of(inputs[0][kept], labels[kept], self.common, labelled, params.class_weights == "balanced")
         found = train(transfer, params, source, inputs[1][: self.common])
-        scores = Tower.of(transfer, inputs[1].shape[1]).features(found.target, inputs[1][held_out]) @ found.phi
+        scores = PartyNet.of(transfer, inputs[1].shape[1]).features(found.target, inputs[1][held_out]) @ found.phi
         columns = encoders[1].encoder.transform(table)
         alone = self_learning(columns[:labelled], labels[:labelled], columns[held_out])
         every = {"transfer": scores, **alone}

@@ -25,7 +25,7 @@ from benchmarks.memory import lay_out
 from tombolo.agreements.settings import PartySettings
 from tombolo.fl_tasks.ledger.audit.findings import Audit
 from tombolo.fl_tasks.ledger.audit.objects import check_bookings
-from tombolo.fl_tasks.ledger.audit.record import Booked, Record, check_record
+from tombolo.fl_tasks.ledger.audit.record import Booked, RecordSummary, check_record
 from tombolo.fl_tasks.ledger.audit.source import StoreSource
 from tombolo.storage.books import Books, Entry
 from tombolo.storage.canonical import canonical
@@ -67,10 +67,10 @@ def _line(number: int) -> bytes:
     return json.dumps(entry, sort_keys=True, separators=(",", ":")).encode()
 
 
-def write_bookings(source: StoreSource, count: int) -> Record:
+def write_bookings(source: StoreSource, count: int) -> RecordSummary:
     """Book artifacts in a run of their own; returns a record that has them."""
     area = PrivateArea(source.store, source.keys.vault, source.agreement.name).area("runs", "booked", "books")
-    books, record = Books(area), Record()
+    books, record = Books(area), RecordSummary()
     for number in range(count):
         address = f"to-host/memory/booked/{number:06d}/train.2/masked_gradient"
         books.book_sent(Entry("host", address, "masked_gradient", "0" * 64, 1, 1, ("paillier",), _AT))

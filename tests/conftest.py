@@ -26,7 +26,7 @@ settings.load_profile("tombolo")
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
-    """With TOMBOLO_CI=1, which says that all packages were installed, a skipped test is a failed one, but for ``unpackaged`` ones."""
+    """With TOMBOLO_CI=1 all packages are installed: a skipped test is a failed one, unless it is marked ``unpackaged``."""
     report = yield
     excused = hasattr(report, "wasxfail") or item.get_closest_marker("unpackaged")
     if report.skipped and os.environ.get("TOMBOLO_CI") == "1" and not excused:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     Floats = npt.NDArray[np.float64]
-    Rows = npt.NDArray[np.bool_]
+    Mask = npt.NDArray[np.bool_]
     Columns = Mapping[str, Any]
 
 ID, LABEL = "user", "accepted"
@@ -35,7 +35,7 @@ class Population:
     ids: npt.NDArray[np.str_]
     accepted: npt.NDArray[np.int64]
     columns: Mapping[str, Columns]
-    known: Mapping[str, Rows]
+    known: Mapping[str, Mask]
 
 
 def generate(rng: np.random.Generator, users: int) -> Population:
@@ -68,7 +68,7 @@ def write_tables(folder: Path, users: int = USERS, new_users: int = NEW_USERS) -
     new = np.zeros(users + new_users, dtype=bool)
     new[rng.choice(len(new), new_users, replace=False)] = True
 
-    def part(party: str, rows: Rows, without: tuple[str, ...] = ()) -> pa.Table:
+    def part(party: str, rows: Mask, without: tuple[str, ...] = ()) -> pa.Table:
         """These rows, as far as the party knows them, in an order of their own."""
         at = rng.permutation(np.flatnonzero(rows & everybody.known[party]))
         columns = {name: values[at] for name, values in everybody.columns[party].items() if name not in without}
@@ -214,7 +214,7 @@ def _choice(odds: Mapping[str, Any], rng: np.random.Generator) -> npt.NDArray[np
     return np.asarray(np.array(list(odds), dtype=object)[np.minimum(drawn, len(odds) - 1)])
 
 
-def _lacking(values: npt.NDArray[Any], missing: Rows) -> npt.NDArray[Any]:
+def _lacking(values: npt.NDArray[Any], missing: Mask) -> npt.NDArray[Any]:
     """The values with some missing: NaN among numbers, None among texts."""
     import numpy as np
 

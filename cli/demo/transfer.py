@@ -100,10 +100,10 @@ def _aucs(terms: Any, frame: Any, common: int) -> dict[str, float]:
     from tombolo.agreements.tables import TableTerms
     from tombolo.fl_tasks.learning.metrics import classification
     from tombolo.fl_tasks.protocols.transfer.components import Components
-    from tombolo.fl_tasks.protocols.transfer.objective import Source
+    from tombolo.fl_tasks.protocols.transfer.net import PartyNet
+    from tombolo.fl_tasks.protocols.transfer.objective import SourceRows
     from tombolo.fl_tasks.protocols.transfer.plain import self_learning, train
     from tombolo.fl_tasks.protocols.transfer.protocol import TransferParameters, TransferTerms
-    from tombolo.fl_tasks.protocols.transfer.tower import Tower
 
     transfer, params = terms.task.section(TransferTerms), TransferParameters.model_validate(terms.choose({}))
     clinic = np.arange(common + diagnosis.CLINIC)
@@ -116,8 +116,8 @@ def _aucs(terms: Any, frame: Any, common: int) -> dict[str, float]:
         encoders[columns] = Components.fit(table, TableTerms(), mine, terms.limits, transfer.components, "demo")
         inputs[columns] = encoders[columns].transform(table), encoders[columns].encoder.transform(table)
     own, (x, raw) = inputs[diagnosis.HOSPITAL_COLUMNS][0], inputs[diagnosis.CLINIC_COLUMNS]
-    model = train(transfer, params, Source.of(own[hospital], labels[hospital], common, common, False), x[:common])
-    scores = {"transfer": Tower.of(transfer, x.shape[1]).features(model.target, x[new]) @ model.phi}
+    model = train(transfer, params, SourceRows.of(own[hospital], labels[hospital], common, common, False), x[:common])
+    scores = {"transfer": PartyNet.of(transfer, x.shape[1]).features(model.target, x[new]) @ model.phi}
     scores |= self_learning(raw[:common], labels[:common], raw[new])
     return {name: classification(labels[new], one)["auc"] for name, one in scores.items()}
 

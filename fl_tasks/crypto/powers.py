@@ -23,7 +23,7 @@ from gmpy2 import mpz
 from tombolo.fl_tasks.crypto.factors import Factors, factor, join
 from tombolo.fl_tasks.crypto.paillier import PublicKey
 
-Rows = list[list[Factors]]
+FactorTable = list[list[Factors]]
 _MAGIC = b"tombolo/powers/2"
 _DIGEST_BYTES = 32
 _LEAST_KEPT_WINDOW = 10
@@ -81,7 +81,7 @@ class _Maker:
     def __init__(self, public: PublicKey, base: Callable[[PublicKey], mpz], window: int, rows: int) -> None:
         self._public, self._base, self._window, self._rows = public, base, window, rows
 
-    def rows(self) -> Rows:
+    def rows(self) -> FactorTable:
         """Make them: two multiplications each, or so."""
         found, power = [], self._base(self._public)
         for _ in range(self._rows):
@@ -90,12 +90,12 @@ class _Maker:
             power = join(self._public, *row[-1]) * power % self._public.nsquare
         return found
 
-    def write(self, rows: Rows) -> bytes:
+    def write(self, rows: FactorTable) -> bytes:
         width = self._public.residue_width
         body = b"".join([one.to_bytes(width, "big") for row in rows for factors in row for one in factors])
         return b"".join([_MAGIC, hashlib.sha256(body).digest(), body])
 
-    def read(self, data: bytes) -> Rows | None:
+    def read(self, data: bytes) -> FactorTable | None:
         """The rows of a file; None if it is not as it was written."""
         start, width, read = len(_MAGIC) + _DIGEST_BYTES, self._public.residue_width, mpz.from_bytes
         size = (self._rows << self._window) * 2 * width
@@ -120,7 +120,7 @@ def _row(public: PublicKey, base: mpz, count: int) -> list[Factors]:
     return row
 
 
-def _kept(file: Path, make: _Maker) -> Rows | None:
+def _kept(file: Path, make: _Maker) -> FactorTable | None:
     """The rows in a file, made and written if it is not there or damaged; None where no file can be had."""
     try:
         with _alone(file.parent):

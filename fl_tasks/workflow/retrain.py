@@ -11,7 +11,7 @@ from tombolo.fl_tasks.incentives.game import Game
 from tombolo.fl_tasks.incentives.shapley import Coalition
 from tombolo.fl_tasks.learning.linear_part import LinearPart
 from tombolo.fl_tasks.learning.parameters import Penalised
-from tombolo.fl_tasks.learning.vertical.block import Block
+from tombolo.fl_tasks.learning.vertical.rows import VerticalRows
 from tombolo.fl_tasks.models.reading import part_of_run
 from tombolo.fl_tasks.runtime.context import PartyContext
 from tombolo.fl_tasks.runtime.session import Progress
@@ -51,32 +51,32 @@ def _weights(context: PartyContext, run: str, game: Game, number: int, wait: Wai
     assert isinstance(part, LinearPart)
     if everybody:
         return np.concatenate([[part.intercept], part.weights]) if context.role == GUEST else part.weights
-    block = _block(context, run, part)
+    data = _data(context, run, part)
     if len(coalition) == 1:
-        assert block.y is not None
+        assert data.y is not None
         alone, params = reference_of(context.terms.task).alone, context.params(run)
         assert alone is not None and isinstance(params, Penalised)
-        weights, intercept = alone(block.x, block.y, params.l2)
+        weights, intercept = alone(data.x, data.y, params.l2)
         return np.concatenate([[intercept], weights])
-    return _train(context, run, coalition, number, block, wait, progress)
+    return _train(context, run, coalition, number, data, wait, progress)
 
 
 def _train(
-    context: PartyContext, run: str, coalition: Coalition, number: int, block: Block | None, wait: Wait, progress: Progress
+    context: PartyContext, run: str, coalition: Coalition, number: int, data: VerticalRows | None, wait: Wait, progress: Progress
 ) -> Weights:
     programs = programs_of(context.terms.task)
     among = {party for party, role in context.roles.items() if party in coalition or role == ARBITER}
     stage = f"retrain-{number:04d}"
     with context.session(run, programs.messages, stage, wait, progress, settling=True, among=among) as session:
-        if block is None:
+        if data is None:
             programs.help(session)
             return np.zeros(0)
-        state = programs.data[session.role](session, block)
+        state = programs.data[session.role](session, data)
         return np.asarray(state["w"], dtype=np.float64)
 
 
-def _block(context: PartyContext, run: str, part: LinearPart) -> Block:
+def _data(context: PartyContext, run: str, part: LinearPart) -> VerticalRows:
     """This party's training rows, encoded as for the run's own model."""
     aligned = load_aligned(context, run)
     target = label(context, aligned)[~aligned.test] if context.role == GUEST else None
-    return Block(encoded_rows(context, run, LEARNT), target, tuple(part.encoder.names))
+    return VerticalRows(encoded_rows(context, run, LEARNT), target, tuple(part.encoder.names))

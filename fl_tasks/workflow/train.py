@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from tombolo.agreements.parameters import TrainingParameters
 from tombolo.fl_tasks.incentives.game import trainings
-from tombolo.fl_tasks.learning.horizontal.columns import Rows
+from tombolo.fl_tasks.learning.horizontal.columns import ClientRows
 from tombolo.fl_tasks.learning.horizontal.report import write_page
 from tombolo.fl_tasks.learning.terms import PrivacyTerms
 from tombolo.fl_tasks.models.family import Labels
@@ -98,7 +98,7 @@ def _client(context: PartyContext, session: Session) -> tuple[Encodes, State]:
 
     aligned, task = load_aligned(context, session.run), context.terms.task
     table = raw_rows(context, session.run) if encoder_document(context, session.run) is None else None
-    rows = Rows(table, label(context, aligned)[~aligned.test], encoded)
+    rows = ClientRows(table, label(context, aligned)[~aligned.test], encoded)
     state = programs_of(task).data[session.role](session, rows)
     return horizontal_model_of(task).common(session), state
 

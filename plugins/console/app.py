@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tombolo.fl_tasks.runtime.context import PartyContext
-    from tombolo.plugins.console.facts.record import Record
+    from tombolo.plugins.console.facts.record import RecordIndex
 
 app = FastAPI(title="Tombolo", docs_url=None, redoc_url=None, openapi_url=None)
 Page = Annotated[int, Query(alias="page", ge=1, le=1_000_000)]
@@ -152,7 +152,7 @@ def _book(asked: str) -> str:
     return "received" if asked == "received" else "sent"
 
 
-def _known(dag_id: str, run_id: str) -> tuple[PartyContext, Record, str]:
+def _known(dag_id: str, run_id: str) -> tuple[PartyContext, RecordIndex, str]:
     """The workplace, record and federation's id of a run that this party knows under this DAG; 404 for any other."""
     from tombolo.agreements.settings import PartySettings
     from tombolo.fl_tasks.runtime.context import PartyContext

@@ -7,7 +7,7 @@ import pytest
 
 from tests.fl_tasks.learning.horizontal.hospitals import HOSPITALS, networks, tables
 from tests.fl_tasks.protocols.horizontal_mlp.test_programs import planned
-from tombolo.fl_tasks.learning.horizontal.columns import Rows
+from tombolo.fl_tasks.learning.horizontal.columns import ClientRows
 from tombolo.fl_tasks.learning.nets.training import Sample
 from tombolo.fl_tasks.protocols.horizontal_mlp import programs as averaging
 from tombolo.fl_tasks.protocols.horizontal_mlp.privacy import Noise
@@ -18,7 +18,9 @@ DELTA, CLIP, TRIES = 1e-3, 0.5, 3000
 
 def client(session):
     table = tables("classes")[session.me]
-    return averaging.client(session, Rows(table.select(["age", "dose", "ward"]), table.column("label").to_numpy().astype(float)))
+    return averaging.client(
+        session, ClientRows(table.select(["age", "dose", "ward"]), table.column("label").to_numpy().astype(float))
+    )
 
 
 PROGRAMS = {"aggregator": averaging.aggregator, "client": client}

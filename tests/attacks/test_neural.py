@@ -13,7 +13,7 @@ from tombolo.fl_tasks.crypto.packing import unpack
 from tombolo.fl_tasks.crypto.prf import Prf
 from tombolo.fl_tasks.crypto.vector import CipherVector, decrypt, decrypt_residues
 from tombolo.fl_tasks.learning.metrics import classification
-from tombolo.fl_tasks.learning.nets.towers import Tower, Towers, bends, host_net
+from tombolo.fl_tasks.learning.nets.split_network import GuestNet, SplitNetwork, bends, host_net
 from tombolo.fl_tasks.learning.terms import NetworkTerms
 from tombolo.fl_tasks.learning.vertical.key_holder import own_key
 from tombolo.fl_tasks.protocols.vertical_mlp import encrypted as neural
@@ -122,10 +122,10 @@ def seen_by_a_host(seed: int, rows: int, informative: bool = False, rounds: int 
     signal = x["clinic"].sum(axis=1) + (2 * x["lab"].sum(axis=1) if informative else 0)
     y = (signal + random.logistic(size=rows) > 0).astype(float)
     network = NetworkTerms(bottom=UNITS, hidden=[SUMS], activation="tanh")
-    tower, net, prf = Tower.of(network, 4), host_net(network, COLUMNS), Prf(bytes([seed]) * 32)
+    tower, net, prf = GuestNet.of(network, 4), host_net(network, COLUMNS), Prf(bytes([seed]) * 32)
     w = np.concatenate([tower.bottom.initial(prf.stream("bottom")), tower.top.initial(prf.stream("top"))])
     between = {"lab": random.uniform(-1, 1, (UNITS, SUMS))}
-    together = Towers(network, x, "clinic", w, {"lab": net.initial(prf.stream("lab"))}, between)
+    together = SplitNetwork(network, x, "clinic", w, {"lab": net.initial(prf.stream("lab"))}, between)
     inputs, found, batch = np.column_stack([x["lab"], np.ones(rows)]), [], np.arange(rows)
     for _ in range(rounds):
         bend = bends("tanh", together._units(x)["lab"])

@@ -15,11 +15,11 @@ from tombolo.fl_tasks.learning.metrics import classification
 from tombolo.fl_tasks.learning.vertical.key_holder import WrongLength, own_key
 from tombolo.fl_tasks.protocols.transfer import programs as transfer
 from tombolo.fl_tasks.protocols.transfer.encrypted import Half, WildGradient
-from tombolo.fl_tasks.protocols.transfer.objective import Objective, Source, moved, mover, pretrained
+from tombolo.fl_tasks.protocols.transfer.net import PartyNet
+from tombolo.fl_tasks.protocols.transfer.objective import Objective, SourceRows, moved, mover, pretrained
 from tombolo.fl_tasks.protocols.transfer.protocol import TransferParameters, TransferTerms
 from tombolo.fl_tasks.protocols.transfer.rows import TooFewForNet
 from tombolo.fl_tasks.protocols.transfer.scoring import MESSAGES as SCORING
-from tombolo.fl_tasks.protocols.transfer.tower import Tower
 from tombolo.fl_tasks.runtime.session import Session
 
 
@@ -112,9 +112,9 @@ def inferred(common: int, labelled: int, seed: int) -> tuple[float, float]:
     x_a = np.clip(cause @ rng.normal(size=(3, inputs)) / 2 + 0.8 * rng.normal(size=(common + 600, inputs)), -3, 3)
     x_b = np.clip(cause[:common] @ rng.normal(size=(3, inputs)) / 2 + 1.2 * rng.normal(size=(common, inputs)), -3, 3)
     labels = (cause[:, 0] + 0.8 * rng.normal(size=common + 600) > 0.2).astype(float)
-    source, objective = Source.of(x_a, labels, common, labelled, False), Objective(0.1, 1e-3)
+    source, objective = SourceRows.of(x_a, labels, common, labelled, False), Objective(0.1, 1e-3)
     params = TransferParameters(optimiser="adam", rate=0.03, pretraining=300, seed=1)
-    tower, half = Tower.of(TransferTerms(components=inputs, width=width), inputs), Half.of(width)
+    tower, half = PartyNet.of(TransferTerms(components=inputs, width=width), inputs), Half.of(width)
     w = pretrained(tower, tower.initial(1, "guest"), source, params, objective)
     v, y = tower.initial(1, "host"), source.y[:labelled]
     moves, kept, equations, seen = mover(params, len(w)), {}, [], []

@@ -15,12 +15,12 @@ from tombolo.fl_tasks.crypto.prf import Prf
 
 WORDS = 8
 ROW_BYTES = 8 * WORDS
-Rows = npt.NDArray[np.uint64]
+BitMatrix = npt.NDArray[np.uint64]
 _SLAB = 64  # words of each column that are transposed together: 256 KiB in all
 _STEPS = [(np.uint64(width), np.uint64(sum(1 << bit for bit in range(64) if not bit & width))) for width in (32, 16, 8, 4, 2, 1)]
 
 
-def stretch(keys: Sequence[bytes], part: int, count: int) -> Rows:
+def stretch(keys: Sequence[bytes], part: int, count: int) -> BitMatrix:
     """``count`` rows, shape (count, 8), of part ``part``: AES-256 in counter mode under a sub-key of each of the 512 keys."""
     streams = [Prf(key).stream("rows", part) for key in keys]
     blocks = -(-count // 64)
@@ -32,7 +32,7 @@ def stretch(keys: Sequence[bytes], part: int, count: int) -> Rows:
     return rows[:count]
 
 
-def transposed(columns: Rows) -> Rows:
+def transposed(columns: BitMatrix) -> BitMatrix:
     """A bit matrix of shape (512, words of 64 bits) as rows of shape (64 words, 8)."""
     width = columns.shape[1]
     bits = columns.reshape(WORDS, 64, width).copy()

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from tombolo.fl_tasks.alignment.kkrt.extension import WORDS, Rows
+from tombolo.fl_tasks.alignment.kkrt.extension import WORDS, BitMatrix
 from tombolo.fl_tasks.alignment.kkrt.messages import PartTooFull
 
 FUNCTIONS = 3
@@ -46,7 +46,7 @@ def for_function(given: Blocks, function: int | npt.NDArray[np.uint8]) -> Blocks
     return marked
 
 
-def code_words(marked: Blocks, salt: bytes) -> Rows:
+def code_words(marked: Blocks, salt: bytes) -> BitMatrix:
     """A pseudo-random code word of 512 bits per marked block, shape (blocks, 8): AES under four keys (section 3.2)."""
     words = np.empty((len(marked), WORDS), "<u8")
     for at in range(WORDS // 2):

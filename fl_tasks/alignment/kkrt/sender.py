@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from tombolo.fl_tasks.alignment.kkrt.base_transfers import Chooser
 from tombolo.fl_tasks.alignment.kkrt.bins import bin_count
-from tombolo.fl_tasks.alignment.kkrt.extension import ROW_BYTES, Rows, stretch
+from tombolo.fl_tasks.alignment.kkrt.extension import ROW_BYTES, BitMatrix, stretch
 from tombolo.fl_tasks.alignment.kkrt.ids import (
     Blocks,
     bins_of,
@@ -65,7 +65,7 @@ def common_rows(session: Session, blocks: Blocks, salt: bytes, sizes: dict[str, 
     return _named(session, blocks, min(sizes.values()), peer)
 
 
-def _pads(session: Session, keys: list[bytes], choices: Rows, number: int, bins: int, peer: str) -> Rows:
+def _pads(session: Session, keys: list[bytes], choices: BitMatrix, number: int, bins: int, peer: str) -> BitMatrix:
     """One row per bin: the receiver's pad, and where a choice is 1, the receiver's code word upon it."""
     matrix = received_rows(session, session.receive("code_matrix", peer), "row", (bins, ROW_BYTES), peer)
     pads = stretch(keys, number, bins)
@@ -74,7 +74,9 @@ def _pads(session: Session, keys: list[bytes], choices: Rows, number: int, bins:
     return pads
 
 
-def _tags(pads: Rows, marked: Blocks, at: npt.NDArray[np.int64], number: int, choices: Rows, salt: bytes, width: int) -> Tags:
+def _tags(
+    pads: BitMatrix, marked: Blocks, at: npt.NDArray[np.int64], number: int, choices: BitMatrix, salt: bytes, width: int
+) -> Tags:
     """The oblivious function of each bin ``at``, at the block given for it: an asked id's code word cancels, another's does not."""
     found = np.empty((len(marked), width), np.uint8)
     for start in range(0, len(marked), _BATCH):

@@ -12,7 +12,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from tombolo.fl_tasks.alignment.kkrt.extension import ROW_BYTES, Rows
+from tombolo.fl_tasks.alignment.kkrt.extension import ROW_BYTES, BitMatrix
 
 Tags = npt.NDArray[np.uint8]
 _LEAST_BYTES = 11
@@ -25,7 +25,7 @@ def tag_bytes(left: int, right: int) -> int:
     return max(_LEAST_BYTES, math.ceil(bits / 8))
 
 
-def tags(rows: Rows, instances: npt.NDArray[np.int64], width: int, salt: bytes) -> Tags:
+def tags(rows: BitMatrix, instances: npt.NDArray[np.int64], width: int, salt: bytes) -> Tags:
     """The tag of every row (shape (rows, 8)) of the oblivious function with that number; shape (rows, width)."""
     blank = hashlib.blake2b(digest_size=width, salt=salt[:16], person=b"tombolo oprf tag")
     found = np.empty((len(rows), width), np.uint8)

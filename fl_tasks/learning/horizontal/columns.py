@@ -33,7 +33,7 @@ class ForeignSums(CodedError):
 
 
 @dataclass(frozen=True)
-class Rows:
+class ClientRows:
     """A client's training rows: labels of shape (rows,), and feature columns as they are, None once rows are kept encoded.
 
     ``keep`` encodes rows with the common encoder the first time, and gives what it kept ever after.

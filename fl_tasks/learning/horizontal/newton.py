@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tombolo.fl_tasks.learning.horizontal.columns import LARGEST_WEIGHT, Floats, ForeignStatistics, Rows, Statistics, encoder
+from tombolo.fl_tasks.learning.horizontal.columns import LARGEST_WEIGHT, ClientRows, Floats, ForeignStatistics, Statistics, encoder
 from tombolo.fl_tasks.learning.horizontal.secagg import MESSAGES as SUMS
 from tombolo.fl_tasks.learning.horizontal.state import PRESENT
 from tombolo.fl_tasks.learning.horizontal.statistics import aggregate_statistics, client_statistics, enough_rows
@@ -52,7 +52,7 @@ MESSAGES = MessageSet(
 _SHORTER = 0.25
 
 
-def client(session: Session, rows: Rows) -> State:
+def client(session: Session, rows: ClientRows) -> State:
     """A client's part in the rounds of this leg; returns its last state, with the joint weights ``w``, intercept first."""
     found = client_statistics(session, rows)
     enough_rows(session, found)

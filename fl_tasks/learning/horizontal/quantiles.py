@@ -16,7 +16,15 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tombolo.agreements.terms import Terms
-from tombolo.fl_tasks.learning.horizontal.columns import Floats, ForeignStatistics, ForeignSums, Rows, Statistics, expanded, raw
+from tombolo.fl_tasks.learning.horizontal.columns import (
+    ClientRows,
+    Floats,
+    ForeignStatistics,
+    ForeignSums,
+    Statistics,
+    expanded,
+    raw,
+)
 from tombolo.fl_tasks.learning.horizontal.state import HISTOGRAMS, QUARTILES
 from tombolo.fl_tasks.learning.horizontal.sums import Attendance, contribute_integers, sum_integers, told
 from tombolo.fl_tasks.learning.terms import BoostingTerms
@@ -120,7 +128,7 @@ def counted(edges: Floats, values: Floats, name: str) -> Integers:
     return np.bincount(np.searchsorted(edges.astype(np.float32), present, side="left"), minlength=len(edges) + 1)
 
 
-def client_quartiles(session: Session, rows: Rows, found: Statistics) -> None:
+def client_quartiles(session: Session, rows: ClientRows, found: Statistics) -> None:
     """A client's part: two sums of counts; what is told of them is kept. Raises ForeignStatistics and what sums raise."""
     if QUARTILES in session.state:
         return

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from tombolo.fl_tasks.learning.horizontal.columns import Floats, ForeignStatistics, Rows, Statistics, expanded, raw
+from tombolo.fl_tasks.learning.horizontal.columns import ClientRows, Floats, ForeignStatistics, Statistics, expanded, raw
 from tombolo.fl_tasks.learning.horizontal.quantiles import aggregate_quartiles, client_quartiles, wanted
 from tombolo.fl_tasks.learning.horizontal.state import STATISTICS
 from tombolo.fl_tasks.learning.horizontal.sums import Attendance, contribute_values, sum_values, told
 from tombolo.fl_tasks.learning.terms import PrivacyTerms
-from tombolo.fl_tasks.learning.vertical.block import BatchTooSmall
+from tombolo.fl_tasks.learning.vertical.rows import BatchTooSmall
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.fl_tasks.runtime.state import RunState
 
 
-def client_statistics(session: Session, rows: Rows) -> Statistics:
+def client_statistics(session: Session, rows: ClientRows) -> Statistics:
     """A client's part; returns what all clients' rows have in common. Raises ForeignStatistics and what sums raise."""
     found = session.state.get(STATISTICS)
     if found is None and session.terms.task.optional(PrivacyTerms) is not None:

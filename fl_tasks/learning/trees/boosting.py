@@ -11,10 +11,10 @@ from tombolo.fl_tasks.crypto.prf import Prf
 from tombolo.fl_tasks.learning.parameters import Boosted, Sampled
 from tombolo.fl_tasks.learning.terms import BoostingTerms
 from tombolo.fl_tasks.learning.trees.bins import Codes
-from tombolo.fl_tasks.learning.trees.growing import Derivatives, Growth, Local, Rows, grow
+from tombolo.fl_tasks.learning.trees.growing import Derivatives, Growth, Local, RowNumbers, grow
 from tombolo.fl_tasks.learning.trees.objectives import OBJECTIVES, Floats, Objective, quantised
 from tombolo.fl_tasks.learning.trees.splits import Rules
-from tombolo.fl_tasks.learning.trees.tree import Bools, Record, Tree
+from tombolo.fl_tasks.learning.trees.tree import Bools, SplitRecord, Tree
 from tombolo.fl_tasks.runtime.session import Session
 
 _FLAT = 1e-12
@@ -76,7 +76,7 @@ class Plan:
         keep[common.stream("validation").permutation(rows)[: round(self.validation * rows)]] = False
         return keep
 
-    def sampled_rows(self, learning: Bools, common: Prf) -> Rows:
+    def sampled_rows(self, learning: Bools, common: Prf) -> RowNumbers:
         """The rows of one round, ascending; the same at all parties."""
         rows = np.flatnonzero(learning)
         if self.subsample >= 1:
@@ -84,7 +84,7 @@ class Plan:
         kept = common.stream("rows").permutation(len(rows))[: max(1, round(self.subsample * len(rows)))]
         return np.sort(rows[kept])
 
-    def sampled_columns(self, party: str, columns: int, common: Prf) -> Rows:
+    def sampled_columns(self, party: str, columns: int, common: Prf) -> RowNumbers:
         """The columns of one party in one round, ascending; the same at all parties."""
         if self.colsample >= 1:
             return np.arange(columns)
@@ -109,7 +109,7 @@ class Boosting:
         self.validation: list[float] = []
         self.growth = plan.growth(float(weights.max()))
 
-    def derivatives(self, used: Rows, other: Prf) -> tuple[list[Derivatives], Rows]:
+    def derivatives(self, used: RowNumbers, other: Prf) -> tuple[list[Derivatives], RowNumbers]:
         """Integer derivatives of every output, and the rows that count: those of ``used``, or what GOSS leaves of them.
 
         GOSS (Ke et al. 2017): the rows of the largest gradients and a part of the others, weighted up. It is not lossless.
@@ -128,7 +128,7 @@ class Boosting:
             found.append(Derivatives(a, b, (one, two)))
         return found, used
 
-    def _largest(self, size: Floats, used: Rows, other: Prf) -> tuple[Rows, Floats]:
+    def _largest(self, size: Floats, used: RowNumbers, other: Prf) -> tuple[RowNumbers, Floats]:
         plan = self.plan
         order = used[np.argsort(-size[used], kind="stable")]
         top = round(plan.goss_top * len(used))
@@ -137,7 +137,7 @@ class Boosting:
         amplified[rest] = (1 - plan.goss_top) / plan.goss_other
         return np.sort(np.concatenate([order[:top], rest])), amplified
 
-    def add(self, trees: Sequence[Tree], places: Sequence[Rows]) -> bool:
+    def add(self, trees: Sequence[Tree], places: Sequence[RowNumbers]) -> bool:
         """Take in a round's trees; says whether training is over."""
         for tree, at in zip(trees, places, strict=True):
             self.margins[:, tree.output] += np.asarray(tree.value)[at]
@@ -163,7 +163,7 @@ class Pooled:
 
     trees: list[Tree]
     base: Floats
-    records: list[list[Record]]
+    records: list[list[SplitRecord]]
     loss: list[float]
     margins: Floats
 
@@ -176,7 +176,7 @@ def train_pooled(
     weights = np.ones(len(labels)) if weights is None else weights
     learning = plan.learning_rows(len(labels), common)
     state = Boosting(plan, labels, weights, learning)
-    records: list[list[Record]] = [[] for _ in codes]
+    records: list[list[SplitRecord]] = [[] for _ in codes]
     trees: list[Tree] = []
     for number in range(1, rounds + 1):
         of_round = Prf(common.derive(number))

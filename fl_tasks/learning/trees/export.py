@@ -15,7 +15,7 @@ from pydantic import Field, StrictBool
 
 from tombolo.agreements.tables import Strict
 from tombolo.fl_tasks.learning.trees.part import EVERYBODY, TreePart
-from tombolo.fl_tasks.learning.trees.tree import LEAF, Record, Tree
+from tombolo.fl_tasks.learning.trees.tree import LEAF, SplitRecord, Tree
 from tombolo.fl_tasks.models import registry
 from tombolo.fl_tasks.models.reading import part_of_version
 from tombolo.fl_tasks.runtime.context import PartyContext
@@ -98,7 +98,7 @@ def splits(part: TreePart) -> list[dict[str, Any]]:
     return [_split(part, record) for record in part.records]
 
 
-def _split(part: TreePart, record: Record) -> dict[str, Any]:
+def _split(part: TreePart, record: SplitRecord) -> dict[str, Any]:
     binner = part.encoder
     cuts, name = binner.cuts[record.column], binner.names[record.column]
     if record.cut == 0 or record.cut > len(cuts):  # missing values against all others

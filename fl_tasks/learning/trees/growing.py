@@ -1,8 +1,8 @@
 """Growing the trees of one round level by level, over columns that may lie anywhere (SecureBoost, algorithm 3; Cheng et al. 2019).
 
-A :class:`Source` is one party's columns as the label holder works with them: its own in the clear, a host's through messages, or,
-for a pooled model on one machine, everybody's in the clear. Histograms are made for the smaller child of a split only; the larger
-child's are the parent's less those.
+A :class:`PartyColumns` is one party's columns as the label holder works with them: its own in the clear, and a host's through
+messages. For a pooled model on one machine, the columns of all parties are in the clear. Histograms are made for the smaller child
+of a split only; those of the larger child are the parent's less the smaller child's.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import numpy.typing as npt
 
 from tombolo.fl_tasks.learning.trees.bins import Codes
 from tombolo.fl_tasks.learning.trees.splits import Pair, Rules, Split, Sums, best_splits
-from tombolo.fl_tasks.learning.trees.tree import Bools, Record, Tree
+from tombolo.fl_tasks.learning.trees.tree import Bools, SplitRecord, Tree
 
-Rows = npt.NDArray[np.int64]
+RowNumbers = npt.NDArray[np.int64]
 
 
 @dataclass
@@ -28,7 +28,7 @@ class Node:
     number: int
     output: int
     at: int
-    rows: Rows
+    rows: RowNumbers
     used: Bools
     sums: Pair
     units: tuple[float, float]
@@ -58,7 +58,7 @@ class Parted:
     left: Bools
 
 
-class Source(Protocol):
+class PartyColumns(Protocol):
     """One party's columns."""
 
     def histograms(self, nodes: Sequence[Node]) -> list[Sums]:
@@ -79,7 +79,7 @@ class Derivatives:
     h: npt.NDArray[np.int64]
     units: tuple[float, float]
 
-    def total(self, rows: Rows) -> Pair:
+    def total(self, rows: RowNumbers) -> Pair:
         return int(self.g[rows].sum()), int(self.h[rows].sum())
 
 
@@ -91,10 +91,10 @@ def left_number(number: int, outputs: int) -> int:
 class Local:
     """Columns at hand. ``kept`` are the columns that this round may use; its new records are numbered from ``first``."""
 
-    def __init__(self, codes: Codes, bins: int, derivatives: Sequence[Derivatives], kept: Rows, first: int) -> None:
+    def __init__(self, codes: Codes, bins: int, derivatives: Sequence[Derivatives], kept: RowNumbers, first: int) -> None:
         self._codes, self._bins, self._derivatives = codes, bins, derivatives
         self._kept, self._first = kept, first
-        self.records: list[Record] = []
+        self.records: list[SplitRecord] = []
 
     def histograms(self, nodes: Sequence[Node]) -> list[Sums]:
         """Plain sums by bin; exact, as all of them stay below 2^53."""
@@ -116,7 +116,7 @@ class Local:
         parted = []
         for choice in choices:
             split = choice.splits[0]
-            record = Record(split.column, split.cut, split.missing_left)
+            record = SplitRecord(split.column, split.cut, split.missing_left)
             self.records.append(record)
             number = self._first + len(self.records) - 1
             parted.append(Parted(choice.node, number, split.column, record.left(self._codes[choice.node.rows])))
@@ -136,8 +136,8 @@ class Growth:
 
 
 def grow(
-    sources: Sequence[Source], derivatives: Sequence[Derivatives], rows: int, used: Rows, growth: Growth
-) -> tuple[list[Tree], list[Rows]]:
+    sources: Sequence[PartyColumns], derivatives: Sequence[Derivatives], rows: int, used: RowNumbers, growth: Growth
+) -> tuple[list[Tree], list[RowNumbers]]:
     """One tree per output, and each one's leaf for every row; ``used`` are the rows that count.
 
     Sources are asked in order; where gains are equal, the earlier one's column wins.
@@ -180,7 +180,7 @@ def grow(
     return trees, places
 
 
-def _split(sources: Sequence[Source], nodes: Sequence[Node], growth: Growth) -> list[tuple[int, Parted]]:
+def _split(sources: Sequence[PartyColumns], nodes: Sequence[Node], growth: Growth) -> list[tuple[int, Parted]]:
     """The nodes that are worth splitting, with the party that did it, in the nodes' order."""
     chosen: dict[int, tuple[int, Choice]] = {}
     for node in nodes:
@@ -199,7 +199,7 @@ def _split(sources: Sequence[Source], nodes: Sequence[Node], growth: Growth) -> 
 
 
 def _children(
-    tree: Tree, party: int, one: Parted, derivatives: Derivatives, place: Rows, growth: Growth, outputs: int
+    tree: Tree, party: int, one: Parted, derivatives: Derivatives, place: RowNumbers, growth: Growth, outputs: int
 ) -> tuple[Node, Node]:
     """Add both children of a split node to its tree and send its rows there."""
     node, made = one.node, []
@@ -228,7 +228,7 @@ def leaf_value(sums: Pair, units: tuple[float, float], growth: Growth) -> float:
     return float(np.float32(np.float32(growth.rules.weight(sums, units)) * np.float32(growth.rate)))
 
 
-def growing(derivatives: Sequence[Derivatives], used: Rows, growth: Growth) -> list[int]:
+def growing(derivatives: Sequence[Derivatives], used: RowNumbers, growth: Growth) -> list[int]:
     """The outputs whose trees are worth starting: heavy enough to be split."""
     return [output for output, one in enumerate(derivatives) if len(used) >= 2 and heavy(one.total(used), one.units, growth)]
 

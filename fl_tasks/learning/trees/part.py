@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tombolo.fl_tasks.learning.trees.bins import Binner, Codes
-from tombolo.fl_tasks.learning.trees.tree import LEAF, MOST_DEPTH, Record, Tree, directions, margins
+from tombolo.fl_tasks.learning.trees.tree import LEAF, MOST_DEPTH, SplitRecord, Tree, directions, margins
 from tombolo.fl_tasks.models.part import ModelPart, UnfitPart
 
 Floats = npt.NDArray[np.float64]
@@ -28,7 +28,7 @@ class TreePart(ModelPart):
     """
 
     encoder: Binner
-    records: tuple[Record, ...]
+    records: tuple[SplitRecord, ...]
     depth: int
     parties: tuple[str, ...]
     trees: tuple[Tree, ...]
@@ -37,7 +37,7 @@ class TreePart(ModelPart):
     @classmethod
     def read(cls, document: Mapping[str, Any]) -> Self:
         encoder, depth = Binner.from_document(document["encoder"]), int(document["depth"])
-        records = tuple(Record(int(column), int(cut), bool(missing)) for column, cut, missing in document["records"])
+        records = tuple(SplitRecord(int(column), int(cut), bool(missing)) for column, cut, missing in document["records"])
         sizes = encoder.sizes
         fit = all(0 <= one.column < len(sizes) and 0 <= one.cut <= sizes[one.column] for one in records)
         if not fit or list(encoder.names) != document["names"] or not 1 <= depth <= MOST_DEPTH:

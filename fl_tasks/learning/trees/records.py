@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from tombolo.fl_tasks.learning.trees.state import RECORDS, TREES
-from tombolo.fl_tasks.learning.trees.tree import Record, Tree
+from tombolo.fl_tasks.learning.trees.tree import SplitRecord, Tree
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.fl_tasks.runtime.state import Item
 
 
-def keep_records(session: Session, records: Sequence[Record]) -> None:
+def keep_records(session: Session, records: Sequence[SplitRecord]) -> None:
     """Keep this round's records; a replay finds them kept."""
     session.state.keep(RECORDS.of(session.round), [list(record) for record in records])
 

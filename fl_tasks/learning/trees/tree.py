@@ -21,7 +21,7 @@ LEAF = -1
 MOST_DEPTH = 8
 
 
-class Record(NamedTuple):
+class SplitRecord(NamedTuple):
     """Rows whose bin in ``column`` is at most ``cut`` go left, missing values (bin 0) if ``missing_left``."""
 
     column: int
@@ -106,7 +106,7 @@ class Tree:
         return tree
 
 
-def directions(records: Sequence[Record], codes: Codes) -> Bools:
+def directions(records: Sequence[SplitRecord], codes: Codes) -> Bools:
     """Which rows go left at each record, shape (records, rows)."""
     return np.array([record.left(codes) for record in records], dtype=np.bool_).reshape(len(records), len(codes))
 

@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 
 from tombolo.fl_tasks.crypto.errors import OutOfRange
-from tombolo.fl_tasks.learning.vertical.block import MOST_COLUMNS, Block, Floats
 from tombolo.fl_tasks.learning.vertical.key_holder import WrongLength
+from tombolo.fl_tasks.learning.vertical.rows import MOST_COLUMNS, Floats, VerticalRows
 from tombolo.fl_tasks.learning.vertical.state import MASKED_COLUMNS
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.fl_tasks.shares.dealt import SEED_BYTES, Masks, Matrix, WrongProduct, dealer_addend, peer_addend
@@ -115,16 +115,16 @@ def ring_values(session: Session, name: str, column: str, sender: str, count: in
 class DealtGradient:
     """A data party's side, for one session: shows its masked columns once, then gives X^T d for shares of d, round by round."""
 
-    def __init__(self, session: Session, block: Block) -> None:
+    def __init__(self, session: Session, data: VerticalRows) -> None:
         assert session.arbiter is not None
-        self._session, self._arbiter, self._rows = session, session.arbiter, block.rows
-        weights = session.prf("checksum").stream("weights").uint64(block.x.shape[1])
-        self._lengths = np.linalg.norm(block.rounded, axis=0)
-        if self._lengths.max(initial=0) > LARGEST_COLUMN * np.sqrt(block.rows):
+        self._session, self._arbiter, self._rows = session, session.arbiter, data.rows
+        weights = session.prf("checksum").stream("weights").uint64(data.x.shape[1])
+        self._lengths = np.linalg.norm(data.rounded, axis=0)
+        if self._lengths.max(initial=0) > LARGEST_COLUMN * np.sqrt(data.rows):
             raise OutOfRange(f"A column's root mean square exceeds {LARGEST_COLUMN:g}.", party=session.me)
-        self._matrix = Matrix.of(block.fixed, weights)
-        self._pin(block)
-        session.send("columns", self._arbiter, count=block.x.shape[1])
+        self._matrix = Matrix.of(data.fixed, weights)
+        self._pin(data)
+        session.send("columns", self._arbiter, count=data.x.shape[1])
         seed = session.scalar(session.receive("seed", self._arbiter), "seed")
         if len(seed) != SEED_BYTES:
             raise BadSeed(party=self._arbiter)
@@ -132,9 +132,9 @@ class DealtGradient:
         session.send("masked_columns", x=self._matrix.masked(self.masks).ravel(order="F"))
         self._others = {party: self._masked(table, party) for party, table in session.receive_all("masked_columns").items()}
 
-    def _pin(self, block: Block) -> None:
+    def _pin(self, data: VerticalRows) -> None:
         """The mask is for these columns of these rows in this run and no others. Raises :class:`MatrixChanged`."""
-        digest = hashlib.sha256(f"{block.fixed.shape}".encode() + np.ascontiguousarray(block.fixed, "<i8").data).digest()
+        digest = hashlib.sha256(f"{data.fixed.shape}".encode() + np.ascontiguousarray(data.fixed, "<i8").data).digest()
         if self._session.state.keep(MASKED_COLUMNS, digest) != digest:
             raise MatrixChanged(party=self._session.me)
 

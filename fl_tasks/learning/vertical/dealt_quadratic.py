@@ -10,10 +10,10 @@ import math
 
 import numpy as np
 
-from tombolo.fl_tasks.learning.vertical.block import Block, Floats
 from tombolo.fl_tasks.learning.vertical.dealt_gradient import MESSAGES as DEALT_GRADIENT
 from tombolo.fl_tasks.learning.vertical.dealt_gradient import Dealer, DealtGradient
-from tombolo.fl_tasks.learning.vertical.key_holder import Rows
+from tombolo.fl_tasks.learning.vertical.key_holder import RowNumbers
+from tombolo.fl_tasks.learning.vertical.rows import Floats, VerticalRows
 from tombolo.fl_tasks.learning.vertical.state import FIRST_SUMS
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.fl_tasks.shares.ring import Scale
@@ -52,7 +52,7 @@ class BadScale(CodedError):
 class DealtParty:
     """A data party on shares; ``part`` is its addend of the residual at ``start``."""
 
-    def __init__(self, session: Session, block: Block, start: Floats, part: Floats) -> None:
+    def __init__(self, session: Session, data: VerticalRows, start: Floats, part: Floats) -> None:
         self._session, self._start = session, start
         if session.role == GUEST:
             exponent = min(max(math.frexp(_size(part))[1], -_EXPONENTS), _EXPONENTS)
@@ -62,11 +62,11 @@ class DealtParty:
             if not -_EXPONENTS <= exponent <= _EXPONENTS:
                 raise BadScale(party=session.guest)
         self._largest_part = 2.0 ** (exponent + HEADROOM_BITS)
-        self._scale = Scale.of(block.rows, len(session.data_parties) * self._largest_part)
+        self._scale = Scale.of(data.rows, len(session.data_parties) * self._largest_part)
         self._constant = float(part @ part)
-        self._gradient = DealtGradient(session, block)
+        self._gradient = DealtGradient(session, data)
 
-    def gradient(self, part: Floats, rows: Rows) -> Floats:
+    def gradient(self, part: Floats, rows: RowNumbers) -> Floats:
         if not _size(part) <= self._largest_part:
             raise PartTooLarge(party=self._session.me)
         return self._gradient(self._scale.encode(part), self._scale)

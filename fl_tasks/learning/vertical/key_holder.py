@@ -17,7 +17,7 @@ from tombolo.fl_tasks.crypto.matvec import transposed_product
 from tombolo.fl_tasks.crypto.paillier import PrivateKey, PublicKey, check_size, generate
 from tombolo.fl_tasks.crypto.vector import CipherVector, decrypt_residues, fresh_zeros
 from tombolo.fl_tasks.learning.parameters import Encrypted
-from tombolo.fl_tasks.learning.vertical.block import Block, Floats
+from tombolo.fl_tasks.learning.vertical.rows import Floats, VerticalRows
 from tombolo.fl_tasks.learning.vertical.shares import ScalarTooLarge
 from tombolo.fl_tasks.learning.vertical.state import PAILLIER
 from tombolo.fl_tasks.runtime.session import Session
@@ -26,7 +26,7 @@ from tombolo.storage.schema import Message, PaddedModN, Paillier, Public
 
 RESIDUAL_BITS = 32
 """Fractional bits of logits and residuals."""
-Rows = npt.NDArray[np.int64]
+RowNumbers = npt.NDArray[np.int64]
 
 
 _GRADIENT_BITS = 128
@@ -115,9 +115,9 @@ class MaskedGradient:
         self._masks: list[int] = []
         self._fresh = fresh_zeros(key, columns, session.pool)
 
-    def send(self, block: Block, residual: CipherVector, rows: Rows | None = None) -> None:
+    def send(self, data: VerticalRows, residual: CipherVector, rows: RowNumbers | None = None) -> None:
         """[[X^T d + R]] over all rows or a batch of them."""
-        x = block.fixed if rows is None else block.fixed[rows]
+        x = data.fixed if rows is None else data.fixed[rows]
         stream = self._session.prf("gradient").stream(self._key.key_id)
         if self._packing is not None:
             sums = self._packing.product(x, residual, self._session.pool)

@@ -21,20 +21,10 @@ from tombolo.fl_tasks.crypto.fixedpoint import decode, encode
 from tombolo.fl_tasks.crypto.matvec import transposed_product
 from tombolo.fl_tasks.crypto.vector import CipherVector, decrypt, encrypt
 from tombolo.fl_tasks.learning.parameters import Batched, Regression
-from tombolo.fl_tasks.learning.vertical.block import (
-    LONGEST_STEP,
-    MOST_ROWS,
-    Block,
-    Floats,
-    guard_batch,
-    guard_label,
-    penalties,
-    solver,
-)
 from tombolo.fl_tasks.learning.vertical.key_holder import (
     RESIDUAL_BITS,
     MaskedGradient,
-    Rows,
+    RowNumbers,
     gradient_messages,
     own_key,
     peer_key,
@@ -43,6 +33,16 @@ from tombolo.fl_tasks.learning.vertical.key_holder import (
     vector,
 )
 from tombolo.fl_tasks.learning.vertical.messages import CONVERGED, LOSS, TRAINING_ROWS
+from tombolo.fl_tasks.learning.vertical.rows import (
+    LONGEST_STEP,
+    MOST_ROWS,
+    Floats,
+    VerticalRows,
+    guard_batch,
+    guard_label,
+    penalties,
+    solver,
+)
 from tombolo.fl_tasks.learning.vertical.shares import total, zero_sum
 from tombolo.fl_tasks.runtime.checkpoints import State
 from tombolo.fl_tasks.runtime.programs import Programs
@@ -117,7 +117,7 @@ def with_engine(protocol: str, *engine: Message | MessageSet) -> MessageSet:
 class Party(Protocol):
     """A data party's side of an engine; made with its part of the first residual and where that is taken."""
 
-    def gradient(self, part: Floats, rows: Rows) -> Floats:
+    def gradient(self, part: Floats, rows: RowNumbers) -> Floats:
         """Steps 1 to 6: this party's X^T d over ``rows``, d being the sum of all parties' ``part``; shape (columns,)."""
 
     def squares(self, w: Floats, sums: Floats) -> float:
@@ -134,13 +134,13 @@ class Helper(Protocol):
 class EncryptedParty:
     """A data party on ciphertexts under the arbiter's key."""
 
-    def __init__(self, session: Session, block: Block, start: Floats, part: Floats) -> None:
+    def __init__(self, session: Session, data: VerticalRows, start: Floats, part: Floats) -> None:
         assert session.arbiter is not None
-        self._session, self._block, self._arbiter = session, block, session.arbiter
+        self._session, self._data, self._arbiter = session, data, session.arbiter
         self._key = peer_key(session, session.arbiter)
         self._ready = Ahead(self._key, session.pool)
 
-    def gradient(self, part: Floats, rows: Rows) -> Floats:
+    def gradient(self, part: Floats, rows: RowNumbers) -> Floats:
         session, key = self._session, self._key
         chain, me = session.data_parties, session.data_parties.index(session.me)
         plain = encode(part, RESIDUAL_BITS)
@@ -158,13 +158,13 @@ class EncryptedParty:
             self._ready.prepare(len(rows))
         if session.me != session.guest:
             session.send("partial_residual", chain[me + 1], c=partial.to_arrow())
-            masked = MaskedGradient(session, key, self._arbiter, self._block.x.shape[1])
+            masked = MaskedGradient(session, key, self._arbiter, self._data.x.shape[1])
             residual = vector(session, session.receive("residual", session.guest), "c", key, len(rows), session.guest)
         else:
             session.send("residual", c=residual.to_arrow())
             session.send("squared_residuals", c=partial[len(rows) :].rerandomise_full().to_arrow())
-            masked = MaskedGradient(session, key, self._arbiter, self._block.x.shape[1])
-        masked.send(self._block, residual, rows)
+            masked = MaskedGradient(session, key, self._arbiter, self._data.x.shape[1])
+        masked.send(self._data, residual, rows)
         return masked.receive()
 
     def squares(self, w: Floats, sums: Floats) -> float:
@@ -192,46 +192,46 @@ class Quadratic:
 
     curvature: float
     binary: bool
-    party: Callable[[Session, Block, Floats, Floats], Party] = EncryptedParty
+    party: Callable[[Session, VerticalRows, Floats, Floats], Party] = EncryptedParty
     helper: Callable[[Session, int], Helper] = EncryptedHelper
 
     def target(self, y: Floats) -> Floats:
         """The target that the loss is quadratic about, shape (rows,)."""
         return 4 * y - 2 if self.binary else y
 
-    def programs(self, messages: MessageSet) -> Programs[Block]:
+    def programs(self, messages: MessageSet) -> Programs[VerticalRows]:
         """The role programs with their messages."""
         return Programs(messages, {GUEST: self.guest, HOST: self.host}, {ARBITER: self.arbiter})
 
     # -- data parties -----------------------------------------------------------------------------------------------------
 
-    def guest(self, session: Session, block: Block) -> State:
+    def guest(self, session: Session, data: VerticalRows) -> State:
         """The guest's side; returns the last state with ``w`` (intercept first) and the ``loss`` list."""
-        target = self.target(guard_label(session, block, self.binary))
-        return self._data_party(session, block.with_intercept(), target)
+        target = self.target(guard_label(session, data, self.binary))
+        return self._data_party(session, data.with_intercept(), target)
 
-    def host(self, session: Session, block: Block) -> State:
+    def host(self, session: Session, data: VerticalRows) -> State:
         """A host's side; returns the last state with ``w``."""
-        return self._data_party(session, block, None)
+        return self._data_party(session, data, None)
 
-    def _data_party(self, session: Session, block: Block, target: Floats | None) -> State:
-        batch = batch_size(session, block.rows)
-        guard_batch(session, block, batch)
+    def _data_party(self, session: Session, data: VerticalRows, target: Floats | None) -> State:
+        batch = batch_size(session, data.rows)
+        guard_batch(session, data, batch)
         if target is not None:
-            session.send("training_rows", rows=block.rows)
+            session.send("training_rows", rows=data.rows)
         assert session.arbiter is not None
-        columns = block.x.shape[1]
+        columns = data.x.shape[1]
         start = np.zeros(columns)
         if target is not None:
             start[0] = target.mean()  # the intercept's, so that residuals are no larger than the label's deviation
-        party = self.party(session, block, start, _part(block, start, target))
+        party = self.party(session, data, start, _part(data, start, target))
         penalty = penalties(session, columns)
-        preconditioner = solver(len(session.data_parties) * block.curvature(self.curvature, penalty))
+        preconditioner = solver(len(session.data_parties) * data.curvature(self.curvature, penalty))
         state = session.latest or {"w": start, "p": np.zeros(columns), "g": np.zeros(columns), "loss": []}
         for number in session.rounds():
-            rows = _batch(session, number, block.rows, batch)
+            rows = _batch(session, number, data.rows, batch)
             trial = state["w"] + state["p"]
-            sums = party.gradient(_part(block, trial, target)[rows], rows)
+            sums = party.gradient(_part(data, trial, target)[rows], rows)
             there = self.curvature * sums / len(rows) + penalty * trial
             small = bool(np.abs(state["g"]).max(initial=0) <= _small_enough(session, state))
             curved = there - state["g"]
@@ -245,7 +245,7 @@ class Quadratic:
             alpha, beta = (session.scalar(step, name, -LONGEST_STEP, LONGEST_STEP) for name in ("alpha", "beta"))
             w = state["w"] + alpha * state["p"]
             g = state["g"] + alpha * curved
-            if batch < block.rows:
+            if batch < data.rows:
                 g, p = there, -session.parameters(Batched).step / np.sqrt(number) * there
             else:
                 p = -preconditioner @ g + beta * state["p"]
@@ -296,9 +296,9 @@ def _step(slope: float, bend: float, gz: float, hz: float, hh: float, trial: flo
     return alpha, max(after, 0.0) / gz, start + alpha * slope + alpha * alpha * bend / 2
 
 
-def _part(block: Block, w: Floats, target: Floats | None) -> Floats:
+def _part(data: VerticalRows, w: Floats, target: Floats | None) -> Floats:
     """This party's addend of all rows' residuals, shape (rows,)."""
-    part: Floats = block.rounded @ w
+    part: Floats = data.rounded @ w
     return part if target is None else part - target
 
 
@@ -312,7 +312,7 @@ def batch_size(session: Session, rows: int) -> int:
     return session.params.batch(rows) if isinstance(session.params, Batched) else rows
 
 
-def _batch(session: Session, number: int, rows: int, batch: int) -> Rows:
+def _batch(session: Session, number: int, rows: int, batch: int) -> RowNumbers:
     """The rows of one round: all of them, or a batch that the data parties draw together."""
     if batch >= rows:
         return np.arange(rows)

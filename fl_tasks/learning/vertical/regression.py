@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from tombolo.fl_tasks.learning.linear_part import LinearPart, partial_scores
 from tombolo.fl_tasks.learning.vertical import scoring
-from tombolo.fl_tasks.learning.vertical.block import Block
+from tombolo.fl_tasks.learning.vertical.rows import VerticalRows
 from tombolo.fl_tasks.models.family import Floats, Labels, Training, VerticalModel
 from tombolo.fl_tasks.runtime.checkpoints import State
 from tombolo.fl_tasks.runtime.session import Session
@@ -25,9 +25,9 @@ def fit(training: Training, table: pa.Table, train: npt.NDArray[np.bool_]) -> En
     return Encoder.fit(table, terms.table(party), train, terms.limits, party)
 
 
-def rows(encoder: Encoder, x: Floats, labels: Labels | None, common: int) -> Block:
+def rows(encoder: Encoder, x: Floats, labels: Labels | None, common: int) -> VerticalRows:
     """A party's training rows for the role programs."""
-    return Block(x, None if labels is None else labels.y, tuple(encoder.names))
+    return VerticalRows(x, None if labels is None else labels.y, tuple(encoder.names))
 
 
 def _document(session: Session, encoder: Encoder, state: State) -> dict[str, Any]:

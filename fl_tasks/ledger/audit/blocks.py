@@ -7,8 +7,8 @@ from typing import Any
 
 from tombolo.agreements.agreement import Agreement
 from tombolo.fl_tasks.ledger.audit.findings import Audit, CutOff, Differs, Missing
-from tombolo.fl_tasks.ledger.audit.record import Record
-from tombolo.fl_tasks.ledger.audit.source import Source, keys_over_time, numbered, objects_of, read_document, run_key
+from tombolo.fl_tasks.ledger.audit.record import RecordSummary
+from tombolo.fl_tasks.ledger.audit.source import AuditSource, keys_over_time, numbered, objects_of, read_document, run_key
 from tombolo.fl_tasks.ledger.settlement.state import BOOK, EVIDENCE, PAIR
 from tombolo.storage.canonical import canonical, digest
 from tombolo.storage.errors import CodedError
@@ -25,7 +25,7 @@ PART, PAIRS, PROOFS = "blocks", "reconciliation", "equivocation"
 Kept = Mapping[str, Any]
 
 
-def check_blocks(audit: Audit, source: Source, record: Record) -> dict[int, Kept]:
+def check_blocks(audit: Audit, source: AuditSource, record: RecordSummary) -> dict[int, Kept]:
     """Look at every block; returns the documents of those that verify, by height."""
     found: dict[int, Kept] = {}
     prefix, previous, top = f"ledger/{source.agreement.name}/blocks/", FIRST_PREVIOUS, 0
@@ -87,7 +87,7 @@ def _prove_pairs(audit: Audit, block: Mapping[str, Any]) -> None:
         audit.count(PART, "proofs")
 
 
-def _check_end(block: Mapping[str, Any], me: str, record: Record) -> None:
+def _check_end(block: Mapping[str, Any], me: str, record: RecordSummary) -> None:
     """The record is not shorter than what this party attested, and has the settlement. Raises :class:`CutOff`."""
     pinned = block["records"].get(me)
     if pinned and pinned["index"] > record.length:
@@ -96,7 +96,7 @@ def _check_end(block: Mapping[str, Any], me: str, record: Record) -> None:
         raise CutOff(f"The settlement of block {block['height']} is not in it.")
 
 
-def _check_against_record(block: Mapping[str, Any], me: str, record: Record) -> None:
+def _check_against_record(block: Mapping[str, Any], me: str, record: RecordSummary) -> None:
     """The record's segments and settlement are those that the block knows. Raises :class:`Differs`."""
     pinned = block["records"].get(me)
     if pinned and record.heads.get(pinned["index"], pinned["digest"]) != pinned["digest"]:
@@ -106,7 +106,7 @@ def _check_against_record(block: Mapping[str, Any], me: str, record: Record) -> 
         raise Differs("The record names another block.")
 
 
-def check_pairs(audit: Audit, source: Source, record: Record, blocks: Mapping[int, Kept]) -> None:
+def check_pairs(audit: Audit, source: AuditSource, record: RecordSummary, blocks: Mapping[int, Kept]) -> None:
     """Recompute, from this party's kept books, the summaries that it attested; and find the books' lines in the record."""
     for kept in blocks.values():
         run = kept["block"]["run"]
@@ -126,7 +126,7 @@ def _attested(said: Signed, agreement: Agreement, block: Mapping[str, Any]) -> t
     return ()
 
 
-def _check_pair(audit: Audit, source: Source, record: Record, run: str, peer: str, pair: Pair) -> None:
+def _check_pair(audit: Audit, source: AuditSource, record: RecordSummary, run: str, peer: str, pair: Pair) -> None:
     secret, book = (run_key(source, run, one.of(peer)) for one in (PAIR, BOOK))
     lines: list[Line] = []
     with audit.at(PAIRS, book):
@@ -144,7 +144,7 @@ def _check_pair(audit: Audit, source: Source, record: Record, run: str, peer: st
         audit.count(PAIRS, "lines", len(lines))
 
 
-def _check_lines(lines: list[Line], me: str, peer: str, record: Record, run: str) -> None:
+def _check_lines(lines: list[Line], me: str, peer: str, record: RecordSummary, run: str) -> None:
     names = record.names.get(run, {})
     for line in lines:
         booked = names.get(f"{'sent' if line.sender == me else 'received'}:{peer}/{line.address}")
@@ -154,7 +154,7 @@ def _check_lines(lines: list[Line], me: str, peer: str, record: Record, run: str
             raise Differs(f"The record says otherwise of {line.address}.")
 
 
-def check_evidence(audit: Audit, source: Source) -> None:
+def check_evidence(audit: Audit, source: AuditSource) -> None:
     """Kept proofs that a party signed two things for one place: both signatures hold, and the statements differ."""
     for key, _, (party,) in objects_of(source, EVIDENCE):
         with audit.at(PROOFS, key):

@@ -8,7 +8,7 @@ from typing import Any
 
 from tombolo.agreements.kinds import ALONE
 from tombolo.fl_tasks.ledger.audit.record import parsed
-from tombolo.fl_tasks.ledger.audit.source import Source, objects_of, read_document
+from tombolo.fl_tasks.ledger.audit.source import AuditSource, objects_of, read_document
 from tombolo.fl_tasks.ledger.settlement.state import EVIDENCE
 from tombolo.storage.canonical import digest
 from tombolo.storage.errors import CodedError
@@ -85,7 +85,7 @@ class History:
         return sum(parts, Traffic())
 
 
-def histories(source: Source) -> tuple[dict[str, History], list[str]]:
+def histories(source: AuditSource) -> tuple[dict[str, History], list[str]]:
     """All runs in the order in which they began, and the keys of what could not be read (the audit says why)."""
     found: dict[str, History] = {}
     unread: list[str] = []
@@ -111,7 +111,7 @@ def histories(source: Source) -> tuple[dict[str, History], list[str]]:
     return found, unread
 
 
-def history(source: Source, run: str) -> tuple[History, list[str]]:
+def history(source: AuditSource, run: str) -> tuple[History, list[str]]:
     """One run, and the keys of what could not be read; raises :class:`NoSuchRun`."""
     found, unread = histories(source)
     if run not in found:

@@ -10,8 +10,8 @@ from tombolo.agreements.manifest import MANIFEST_DOMAIN, Manifest
 from tombolo.agreements.terms import Terms
 from tombolo.fl_tasks.learning.horizontal.secagg.lists import LEAST_SURVIVORS
 from tombolo.fl_tasks.ledger.audit.findings import Audit, Differs, Missing
-from tombolo.fl_tasks.ledger.audit.record import Record
-from tombolo.fl_tasks.ledger.audit.source import Source, read_document, run_key, runs_with
+from tombolo.fl_tasks.ledger.audit.record import RecordSummary
+from tombolo.fl_tasks.ledger.audit.source import AuditSource, read_document, run_key, runs_with
 from tombolo.fl_tasks.runtime.state import MANIFEST, SIGNATURES
 from tombolo.storage.roles import CLIENT
 from tombolo.storage.stores.base import KeyMissing
@@ -19,7 +19,7 @@ from tombolo.storage.stores.base import KeyMissing
 PART = "manifests"
 
 
-def check_manifests(audit: Audit, source: Source, record: Record, blocks: Mapping[int, Mapping[str, Any]]) -> None:
+def check_manifests(audit: Audit, source: AuditSource, record: RecordSummary, blocks: Mapping[int, Mapping[str, Any]]) -> None:
     """Look at the manifest of every run that has one or should have one."""
     settled = {kept["block"]["run"]: kept["block"]["manifest"] for kept in blocks.values()}
     for run in sorted({*runs_with(source, MANIFEST), *record.manifests, *settled}):
@@ -40,7 +40,7 @@ def check_manifests(audit: Audit, source: Source, record: Record, blocks: Mappin
                     audit.count(PART, "signatures")
 
 
-def _link(source: Source, manifest: Manifest) -> Link:
+def _link(source: AuditSource, manifest: Manifest) -> Link:
     """The agreement as of the manifest."""
     for link in source.agreement.chain:
         if (source.agreement.name, link.digest) == (manifest.invitation.agreement, manifest.invitation.agreement_digest):
@@ -59,7 +59,7 @@ def _may_be(parties: list[str], link: Link, terms: Terms) -> bool:
     return fits and len(there) >= max(horizontal.threshold_of(len(clients)), LEAST_SURVIVORS)
 
 
-def _read(source: Source, key: str) -> bytes:
+def _read(source: AuditSource, key: str) -> bytes:
     try:
         return source.read(key)
     except KeyMissing:

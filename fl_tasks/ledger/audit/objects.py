@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from tombolo.fl_tasks.ledger.audit.findings import Audit, CutOff, Differs, Missing, NeverBooked
-from tombolo.fl_tasks.ledger.audit.record import Booked, Record
+from tombolo.fl_tasks.ledger.audit.record import Booked, RecordSummary
 from tombolo.fl_tasks.ledger.audit.source import StoreSource, keys_over_time, objects_of, read_document, run_key, runs_with
 from tombolo.fl_tasks.runtime.state import BOOKING, SETTLED
 from tombolo.storage.books import booking_name
@@ -20,7 +20,7 @@ ARTIFACTS, BOOKINGS, PRIVATE = "artifacts", "bookings", "private objects"
 BOOKS = ("sent", "received")
 
 
-def check_bookings(audit: Audit, source: StoreSource, record: Record) -> dict[str, dict[str, Booked]]:
+def check_bookings(audit: Audit, source: StoreSource, record: RecordSummary) -> dict[str, dict[str, Booked]]:
     """Compare the books with the record, both ways. Returns, by run, what is booked as sent and not recorded.
 
     A settlement records all that is booked: in a settled run, a booking without an entry shows that the record was cut off.
@@ -56,11 +56,11 @@ def check_bookings(audit: Audit, source: StoreSource, record: Record) -> dict[st
     return unrecorded
 
 
-def _by_key(source: StoreSource, record: Record, book: str) -> dict[str, Booked]:
+def _by_key(source: StoreSource, record: RecordSummary, book: str) -> dict[str, Booked]:
     return {run_key(source, run, BOOKING.of(book, booking_name(name))): one for run, name, one in record.booked(book)}
 
 
-def check_artifacts(audit: Audit, source: StoreSource, record: Record, unrecorded: dict[str, dict[str, Booked]]) -> None:
+def check_artifacts(audit: Audit, source: StoreSource, record: RecordSummary, unrecorded: dict[str, dict[str, Booked]]) -> None:
     """Look at every artifact that was booked as sent, and for artifacts that were not.
 
     One that is gone is in order where the record says that retention erased its run.

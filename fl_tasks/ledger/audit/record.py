@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from tombolo.agreements.kinds import ALONE
 from tombolo.fl_tasks.ledger.audit.findings import Audit, Differs, Missing
-from tombolo.fl_tasks.ledger.audit.source import Opened, Source, keys_over_time, numbered
+from tombolo.fl_tasks.ledger.audit.source import AuditSource, Opened, keys_over_time, numbered
 from tombolo.storage.canonical import canonical
 from tombolo.storage.identity import SignatureRefused, VerifyKey
 from tombolo.storage.ledger import merkle
@@ -36,7 +36,7 @@ class Booked(NamedTuple):
 
 
 @dataclass
-class Record:
+class RecordSummary:
     """What the other checks compare with: names by run (an artifact's with what was booked), and header digests by number.
 
     ``whole`` says that every segment up to the end could be read, so that what is not in here was not recorded.
@@ -59,9 +59,9 @@ class Record:
                     yield run, name[len(start) :], value
 
 
-def check_record(audit: Audit, source: Source) -> Record:
+def check_record(audit: Audit, source: AuditSource) -> RecordSummary:
     """Look at every segment; returns what the record says."""
-    record, previous = Record(), FIRST_PREVIOUS
+    record, previous = RecordSummary(), FIRST_PREVIOUS
     signers = _Signers(keys_over_time(source.agreement, source.party))
     for index, key in numbered(audit, PART, source, f"ledger/{source.agreement.name}/segments/"):
         gap, found = index != record.length + 1, len(audit.findings)
@@ -80,7 +80,7 @@ def check_record(audit: Audit, source: Source) -> Record:
     return record
 
 
-def _check_header(header: Header, source: Source, index: int, previous: str) -> None:
+def _check_header(header: Header, source: AuditSource, index: int, previous: str) -> None:
     """``previous`` is empty where the segment before could not be verified; that is a finding of its own."""
     if (header.party, header.agreement, header.index) != (source.party, source.agreement.name, index):
         raise BadSegment("It is another one's.")
@@ -106,7 +106,7 @@ class _Signers:
         raise SignatureRefused("No key that the agreement pins for the party, or one that was replaced before.")
 
 
-def _take(record: Record, opened: Opened) -> None:
+def _take(record: RecordSummary, opened: Opened) -> None:
     """Compare a segment's lines with the signed root, and note what they say. Raises BadSegment, BadEntry or Differs."""
     lines = opened.lines.split(b"\n")
     if len(lines) != opened.header.count or merkle.root([merkle.leaf(line) for line in lines]).hex() != opened.header.root:
@@ -119,7 +119,7 @@ def _take(record: Record, opened: Opened) -> None:
         names[name] = _note(record, entry)
 
 
-def _note(record: Record, entry: dict[str, Any]) -> Booked | None:
+def _note(record: RecordSummary, entry: dict[str, Any]) -> Booked | None:
     kind, run, body = entry["kind"], entry["run"], entry["body"]
     if kind in ("sent", "received"):
         return Booked(body["sha256"], body["size"], body["rows"], sys.intern(",".join(body["kinds"])))

@@ -8,7 +8,7 @@ from typing import Any
 
 from tombolo.fl_tasks.ledger.audit.findings import Audit
 from tombolo.fl_tasks.ledger.audit.history import History, Traffic, chain_of, histories, plainly, shares
-from tombolo.fl_tasks.ledger.audit.source import Source
+from tombolo.fl_tasks.ledger.audit.source import AuditSource
 from tombolo.fl_tasks.ledger.audit.verify import Ends
 from tombolo.fl_tasks.pages.charts import cell_bars
 from tombolo.fl_tasks.pages.rendering import render
@@ -27,7 +27,7 @@ PROVES = {
 _MEASURES = {"shapley": "Shapley value", "leave_one_out": "leave-one-out", "volume": "share of data"}
 
 
-def page(source: Source, audit: Audit, ends: Ends) -> str:
+def page(source: AuditSource, audit: Audit, ends: Ends) -> str:
     """The whole report of one party's audit."""
     found, unread = histories(source)
     runs, agreement = [one for one in found.values() if one.run], source.agreement

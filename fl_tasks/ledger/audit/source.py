@@ -31,7 +31,7 @@ class Opened:
     lines: bytes
 
 
-class Source(Protocol):
+class AuditSource(Protocol):
     """Objects of one party's store that concern one agreement."""
 
     @property
@@ -95,12 +95,12 @@ def _concerns(settings: PartySettings, folder: Path) -> bool:
     return any(settings.party in link.members for link in chain)
 
 
-def run_key(source: Source, run: str, item: Item[Any]) -> str:
+def run_key(source: AuditSource, run: str, item: Item[Any]) -> str:
     """Key of an object of a run."""
     return f"private/{source.agreement.name}/runs/{run}/{item.name}"
 
 
-def objects_of(source: Source, item: Item[Any]) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+def objects_of(source: AuditSource, item: Item[Any]) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     """Key, run and fields of every object of a family, of all runs."""
     head = f"private/{source.agreement.name}/"
     for key in source.names(f"{head}runs/"):
@@ -109,7 +109,7 @@ def objects_of(source: Source, item: Item[Any]) -> Iterator[tuple[str, str, tupl
             yield key, key.split("/")[3], match.groups()
 
 
-def read_document(source: Source, key: str) -> Any:
+def read_document(source: AuditSource, key: str) -> Any:
     """An object's canonical JSON. Raises :class:`Missing` where it is not there, or what is wrong with it."""
     try:
         return parse(source.read(key), LARGEST)
@@ -117,7 +117,7 @@ def read_document(source: Source, key: str) -> Any:
         raise Missing() from None
 
 
-def runs_with(source: Source, item: Item[Any]) -> list[str]:
+def runs_with(source: AuditSource, item: Item[Any]) -> list[str]:
     """Runs that have an object."""
     return [run for _, run, _ in objects_of(source, item)]
 
@@ -132,7 +132,7 @@ def keys_over_time(agreement: Agreement, party: str) -> list[VerifyKey]:
     return found
 
 
-def numbered(audit: Audit, part: str, source: Source, prefix: str) -> Iterator[tuple[int, str]]:
+def numbered(audit: Audit, part: str, source: AuditSource, prefix: str) -> Iterator[tuple[int, str]]:
     """Numbered objects in order; a gap is one finding under the name of the first that is missing."""
     expected = 1
     for key in source.names(prefix):

@@ -9,8 +9,8 @@ from tombolo.fl_tasks.ledger.audit.blocks import check_blocks, check_evidence, c
 from tombolo.fl_tasks.ledger.audit.findings import Audit
 from tombolo.fl_tasks.ledger.audit.manifests import check_manifests
 from tombolo.fl_tasks.ledger.audit.objects import check_artifacts, check_bookings, check_private
-from tombolo.fl_tasks.ledger.audit.record import Record, check_record
-from tombolo.fl_tasks.ledger.audit.source import Source, StoreSource
+from tombolo.fl_tasks.ledger.audit.record import RecordSummary, check_record
+from tombolo.fl_tasks.ledger.audit.source import AuditSource, StoreSource
 from tombolo.storage.canonical import digest
 
 
@@ -33,7 +33,7 @@ def verify_store(source: StoreSource) -> tuple[Audit, Ends]:
     return audit, ends
 
 
-def verify_documents(audit: Audit, source: Source) -> tuple[Record, Ends]:
+def verify_documents(audit: Audit, source: AuditSource) -> tuple[RecordSummary, Ends]:
     """The checks that a bundle can undergo too: agreement, record, blocks, reconciliation, manifests, evidence."""
     check_agreement(audit, source.agreement)
     record = check_record(audit, source)

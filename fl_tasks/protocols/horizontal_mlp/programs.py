@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tombolo.fl_tasks.learning.horizontal import newton
-from tombolo.fl_tasks.learning.horizontal.columns import LARGEST_WEIGHT, Floats, ForeignStatistics, Rows, encoder
+from tombolo.fl_tasks.learning.horizontal.columns import LARGEST_WEIGHT, ClientRows, Floats, ForeignStatistics, encoder
 from tombolo.fl_tasks.learning.horizontal.secagg import MESSAGES as SUMS
 from tombolo.fl_tasks.learning.horizontal.state import PRESENT
 from tombolo.fl_tasks.learning.horizontal.statistics import aggregate_statistics, client_statistics, enough_rows
@@ -120,7 +120,7 @@ class Plan:
         return sample.part(kept), sample.part(~kept)
 
 
-def client(session: Session, rows: Rows) -> State:
+def client(session: Session, rows: ClientRows) -> State:
     """A client's part in the rounds of this leg; returns its last state, with the joint weights ``w``."""
     found = client_statistics(session, rows)
     enough_rows(session, found)

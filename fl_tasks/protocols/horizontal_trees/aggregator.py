@@ -20,8 +20,8 @@ from tombolo.fl_tasks.learning.horizontal.sums import Attendance, sum_integers, 
 from tombolo.fl_tasks.learning.trees.boosting import Plan, plan_of
 from tombolo.fl_tasks.learning.trees.growing import gain_of, heavy, leaf_value
 from tombolo.fl_tasks.learning.trees.splits import Pair, Sums, best_splits
-from tombolo.fl_tasks.learning.trees.tree import LEAF, Record
-from tombolo.fl_tasks.learning.vertical.block import BatchTooSmall
+from tombolo.fl_tasks.learning.trees.tree import LEAF, SplitRecord
+from tombolo.fl_tasks.learning.vertical.rows import BatchTooSmall
 from tombolo.fl_tasks.protocols.horizontal_trees.messages import Start, loss_unit
 from tombolo.fl_tasks.protocols.horizontal_trees.shape import LEFT, NEITHER, RIGHT, Part, Shape
 from tombolo.fl_tasks.protocols.horizontal_trees.start import aggregate_start
@@ -137,7 +137,7 @@ class Grown:
         going = not last and any(heavy(sums, self._units, self._growth) for sums in (best.left, right))
         onward = NEITHER if not going else LEFT if best.left[1] <= right[1] else RIGHT
         gain = float(gain_of(best.left, known.sums, self._units, self._growth.rules))
-        part = Part(number, Record(best.column, best.cut, best.missing_left), gain, onward)
+        part = Part(number, SplitRecord(best.column, best.cut, best.missing_left), gain, onward)
         children = part.children(self._outputs)
         for child, sums in zip(children, (best.left, right), strict=True):
             self._node(child, sums)

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from tombolo.fl_tasks.learning.horizontal.columns import LARGEST_WEIGHT, Rows
+from tombolo.fl_tasks.learning.horizontal.columns import LARGEST_WEIGHT, ClientRows
 from tombolo.fl_tasks.learning.horizontal.sums import contribute_integers, contribute_values, survivors
 from tombolo.fl_tasks.learning.trees.bins import Codes
 from tombolo.fl_tasks.learning.trees.boosting import Plan, plan_of
 from tombolo.fl_tasks.learning.trees.growing import Derivatives, Local, Node
 from tombolo.fl_tasks.learning.trees.objectives import Floats
 from tombolo.fl_tasks.learning.trees.records import keep_records, keep_trees
-from tombolo.fl_tasks.learning.trees.tree import Bools, Record
+from tombolo.fl_tasks.learning.trees.tree import Bools, SplitRecord
 from tombolo.fl_tasks.protocols.horizontal_trees.messages import ForeignTrees, OtherClients, Start, integers, loss_unit
 from tombolo.fl_tasks.protocols.horizontal_trees.shape import Part, Shape
 from tombolo.fl_tasks.protocols.horizontal_trees.start import client_start
@@ -25,7 +25,7 @@ _LARGEST_GAIN = float(np.finfo(np.float32).max)
 """Gains are computed in single precision; those of a squared loss grow with the square of the label."""
 
 
-def client(session: Session, rows: Rows) -> State:
+def client(session: Session, rows: ClientRows) -> State:
     """A client's part in the rounds of this leg; returns its last state with the ``loss`` list."""
     plan = plan_of(session)
     start, learning = client_start(session, rows, plan)
@@ -141,7 +141,7 @@ def _splits(session: Session, shape: Shape, last: bool) -> list[Part]:
         session.values(table, name).to_pylist() for name in ("node", "column", "cut", "missing_left", "gain", "next")
     )
     parts = [
-        Part(number, Record(*record), worth, after)
+        Part(number, SplitRecord(*record), worth, after)
         for number, *record, worth, after in zip(node, column, cut, missing, gain, onward, strict=True)
     ]
     if not shape.fits(parts) or not (np.abs(gain) <= _LARGEST_GAIN).all() or (last and any(onward)):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tombolo.fl_tasks.learning.trees.bins import Binner
 from tombolo.fl_tasks.learning.trees.growing import left_number
-from tombolo.fl_tasks.learning.trees.tree import Record, Tree
+from tombolo.fl_tasks.learning.trees.tree import SplitRecord, Tree
 
 NEITHER, LEFT, RIGHT = 0, 1, 2
 
@@ -16,7 +16,7 @@ class Part:
     """A node that is split, and which child's sums are asked for next; the other's are the node's less those."""
 
     node: int
-    record: Record
+    record: SplitRecord
     gain: float
     next: int
 
@@ -34,7 +34,7 @@ class Shape:
     def __init__(self, binner: Binner, outputs: int, first: int) -> None:
         self._binner, self._outputs, self._first = binner, outputs, first
         self.trees = [Tree(output) for output in range(outputs)]
-        self.records: list[Record] = []
+        self.records: list[SplitRecord] = []
         self.asked = [outputs + output for output in range(outputs)]
         self.open = list(self.asked)
         self.places = {number: self.trees[self.output(number)].add(0.0, 0.0) for number in self.asked}

@@ -9,10 +9,10 @@ import numpy as np
 
 from tombolo.fl_tasks.crypto.prf import Prf
 from tombolo.fl_tasks.learning.horizontal.columns import (
+    ClientRows,
     Floats,
     ForeignStatistics,
     ForeignSums,
-    Rows,
     Statistics,
     expanded,
     filled,
@@ -24,7 +24,7 @@ from tombolo.fl_tasks.learning.parameters import Boosted
 from tombolo.fl_tasks.learning.trees.bins import Binner
 from tombolo.fl_tasks.learning.trees.boosting import Plan
 from tombolo.fl_tasks.learning.trees.tree import Bools
-from tombolo.fl_tasks.learning.vertical.block import BadLabel
+from tombolo.fl_tasks.learning.vertical.rows import BadLabel
 from tombolo.fl_tasks.protocols.horizontal_trees.messages import Start, units
 from tombolo.fl_tasks.protocols.horizontal_trees.state import START, VALIDATION
 from tombolo.fl_tasks.runtime.session import Session
@@ -34,7 +34,7 @@ from tombolo.fl_tasks.tables.encoding import NoColumns
 _LARGEST = 1 << 26
 
 
-def client_start(session: Session, rows: Rows, plan: Plan) -> tuple[Start, Bools]:
+def client_start(session: Session, rows: ClientRows, plan: Plan) -> tuple[Start, Bools]:
     """A client's part; also which of its rows are learnt from. Raises ForeignStatistics, BadLabel, and what sums raise."""
     found = client_statistics(session, rows)
     enough_rows(session, found, per_column=0)

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from tombolo.fl_tasks.learning.vertical.block import Block, Floats
 from tombolo.fl_tasks.learning.vertical.dealt_gradient import MESSAGES as DEALT_GRADIENT
 from tombolo.fl_tasks.learning.vertical.dealt_gradient import Dealer, DealtGradient, ring_values
+from tombolo.fl_tasks.learning.vertical.rows import Floats, VerticalRows
 from tombolo.fl_tasks.learning.vertical.scoring import masked, unmasked
 from tombolo.fl_tasks.protocols.logistic_arbiter.programs import MAX_LOGIT, Oracle, disguise, places, with_engine
 from tombolo.fl_tasks.runtime.session import Session
@@ -43,15 +43,15 @@ _LARGEST = 1.0  # of a residual sigmoid(u) - y
 class DealtParty:
     """A data party on shares."""
 
-    def __init__(self, session: Session, block: Block, label: Floats | None) -> None:
-        self._session, self._block, self._label = session, block, label
-        self._scale = Scale.of(block.rows, _LARGEST)
-        self._gradient = DealtGradient(session, block)
+    def __init__(self, session: Session, data: VerticalRows, label: Floats | None) -> None:
+        self._session, self._data, self._label = session, data, label
+        self._scale = Scale.of(data.rows, _LARGEST)
+        self._gradient = DealtGradient(session, data)
 
     def gradient(self, w: Floats) -> Floats:
         session = self._session
-        order, signs = disguise(session, self._block.rows)
-        logits = np.clip(self._block.rounded @ w, -MAX_LOGIT, MAX_LOGIT)
+        order, signs = disguise(session, self._data.rows)
+        logits = np.clip(self._data.rounded @ w, -MAX_LOGIT, MAX_LOGIT)
         session.send("logits", share=masked(session, session.data_parties, logits[order] * signs, "logits"))
         share = self._sigmoids() * signs.view(np.uint64)  # sigmoid(u) - 1/2 is odd in u, so that the sign comes out again
         share = share[places(order)]
@@ -61,7 +61,7 @@ class DealtParty:
 
     def _sigmoids(self) -> Ring:
         """Step 2: this party's share of sigmoid(s u) - 1/2 in the disguise's order."""
-        session, rows = self._session, self._block.rows
+        session, rows = self._session, self._data.rows
         if self._label is None:
             return self._gradient.masks.sigmoid(session.round, rows)
         assert session.arbiter is not None

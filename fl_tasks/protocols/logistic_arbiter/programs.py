@@ -20,7 +20,6 @@ from tombolo.fl_tasks.crypto.fixedpoint import check_headroom, decode, encode
 from tombolo.fl_tasks.crypto.packing import check_slots, pack, slots_per_ciphertext, unpack
 from tombolo.fl_tasks.crypto.vector import CipherVector, decrypt, encrypt
 from tombolo.fl_tasks.learning.parameters import Regression
-from tombolo.fl_tasks.learning.vertical.block import MOST_ROWS, Block, Floats, guard_batch, guard_label, penalties, solver
 from tombolo.fl_tasks.learning.vertical.key_holder import (
     RESIDUAL_BITS,
     MaskedGradient,
@@ -32,6 +31,7 @@ from tombolo.fl_tasks.learning.vertical.key_holder import (
     vector,
 )
 from tombolo.fl_tasks.learning.vertical.messages import CONVERGED, LOSS, TRAINING_ROWS
+from tombolo.fl_tasks.learning.vertical.rows import MOST_ROWS, Floats, VerticalRows, guard_batch, guard_label, penalties, solver
 from tombolo.fl_tasks.learning.vertical.shares import total, zero_sum
 from tombolo.fl_tasks.protocols.logistic_arbiter.quasi_newton import Guide, Path
 from tombolo.fl_tasks.runtime.checkpoints import State
@@ -159,26 +159,26 @@ def places(order: np.ndarray) -> np.ndarray:
 class EncryptedParty:
     """A data party on ciphertexts under the arbiter's key."""
 
-    def __init__(self, session: Session, block: Block, label: Floats | None) -> None:
+    def __init__(self, session: Session, data: VerticalRows, label: Floats | None) -> None:
         assert session.arbiter is not None
-        self._session, self._block, self._label, self._arbiter = session, block, label, session.arbiter
+        self._session, self._data, self._label, self._arbiter = session, data, label, session.arbiter
         self._key = peer_key(session, session.arbiter)
         self._ready = Ahead(self._key, session.pool)
         check_slots(SLOT_BITS, MAX_LOGIT * 2.0**RESIDUAL_BITS, len(session.data_parties))
 
     def gradient(self, w: Floats) -> Floats:
         self._send_logits(w)
-        masked = MaskedGradient(self._session, self._key, self._arbiter, self._block.x.shape[1])
+        masked = MaskedGradient(self._session, self._key, self._arbiter, self._data.x.shape[1])
         residual = self._residual()
-        masked.send(self._block, residual)
+        masked.send(self._data, residual)
         return masked.receive()
 
     def _send_logits(self, w: Floats) -> None:
         """Step 1: this party's logits, permuted and signed alike at all data parties, added to the chain in packed slots."""
-        session, key, block = self._session, self._key, self._block
+        session, key, data = self._session, self._key, self._data
         chain, me = session.data_parties, session.data_parties.index(session.me)
-        order, signs = disguise(session, block.rows)
-        logits = np.clip(block.rounded @ w, -MAX_LOGIT, MAX_LOGIT)
+        order, signs = disguise(session, data.rows)
+        logits = np.clip(data.rounded @ w, -MAX_LOGIT, MAX_LOGIT)
         plain = encode(logits, RESIDUAL_BITS)[order] * signs
         packed = encrypt(key, pack(plain, SLOT_BITS, key), session.pool)
         if me > 0:
@@ -186,13 +186,13 @@ class EncryptedParty:
             packed = packed + vector(session, table, "c", key, len(packed), chain[me - 1])
         if session.me == session.guest:
             session.send("logits", c=packed.to_arrow())
-            self._ready.prepare(block.rows)
+            self._ready.prepare(data.rows)
         else:
             session.send("partial_logits", chain[me + 1], c=packed.to_arrow())
 
     def _residual(self) -> CipherVector:
         """Step 3: [[sigmoid(u) - y]] in aligned order; made by the guest, received by hosts."""
-        session, key, rows = self._session, self._key, self._block.rows
+        session, key, rows = self._session, self._key, self._data.rows
         if self._label is None:
             return vector(session, session.receive("residual", session.guest), "c", key, rows, session.guest)
         oracle = vector(session, session.receive("probabilities", self._arbiter), "c", key, rows, self._arbiter)
@@ -234,36 +234,36 @@ class EncryptedHelper:
 class Oracle:
     """The role programs on one engine."""
 
-    party: Callable[[Session, Block, Floats | None], Party] = EncryptedParty
+    party: Callable[[Session, VerticalRows, Floats | None], Party] = EncryptedParty
     helper: Callable[[Session, int], Helper] = EncryptedHelper
 
-    def programs(self, messages: MessageSet) -> Programs[Block]:
+    def programs(self, messages: MessageSet) -> Programs[VerticalRows]:
         """The role programs with their messages."""
         return Programs(messages, {GUEST: self.guest, HOST: self.host}, {ARBITER: self.arbiter})
 
-    def guest(self, session: Session, block: Block) -> State:
+    def guest(self, session: Session, data: VerticalRows) -> State:
         """The label holder's side; returns the last state with ``w`` (intercept first) and the ``loss`` list."""
-        label = guard_label(session, block, binary=True)
-        return self._data_party(session, block.with_intercept(), label)
+        label = guard_label(session, data, binary=True)
+        return self._data_party(session, data.with_intercept(), label)
 
-    def host(self, session: Session, block: Block) -> State:
+    def host(self, session: Session, data: VerticalRows) -> State:
         """A host's side; returns the last state with ``w``."""
-        return self._data_party(session, block, None)
+        return self._data_party(session, data, None)
 
-    def _data_party(self, session: Session, block: Block, label: Floats | None) -> State:
-        guard_batch(session, block, block.rows)
+    def _data_party(self, session: Session, data: VerticalRows, label: Floats | None) -> State:
+        guard_batch(session, data, data.rows)
         assert session.arbiter is not None
         if label is not None:
-            session.send("training_rows", rows=block.rows)
-        party = self.party(session, block, label)
-        columns, parties = block.x.shape[1], session.data_parties
+            session.send("training_rows", rows=data.rows)
+        party = self.party(session, data, label)
+        columns, parties = data.x.shape[1], session.data_parties
         penalty = penalties(session, columns)
-        bound = solver(block.curvature(len(parties) / 4, penalty))
+        bound = solver(data.curvature(len(parties) / 4, penalty))
         state = session.latest or {**Path.start(columns).state(), "loss": []}
         for number in session.rounds():
             path = Path.of(state)
             ahead = path.ahead
-            sums = party.gradient(ahead) / block.rows
+            sums = party.gradient(ahead) / data.rows
             gradient = sums + penalty * ahead
             start = state.get("start", sums)  # at w = 0: X^T (1/2 - y) / n, which makes the linear part of every later loss
             path = path.seen(gradient, first=number == 1)

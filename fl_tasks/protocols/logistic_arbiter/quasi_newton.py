@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tombolo.fl_tasks.learning.vertical.block import Floats
+from tombolo.fl_tasks.learning.vertical.rows import Floats
 from tombolo.storage.errors import CodedError
 
 _LARGEST = 2.0**32

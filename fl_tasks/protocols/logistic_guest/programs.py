@@ -15,16 +15,6 @@ from tombolo.fl_tasks.crypto.convolution import Convolution
 from tombolo.fl_tasks.crypto.fixedpoint import FEATURE_BITS, FEATURE_LIMIT, decode, encode
 from tombolo.fl_tasks.crypto.paillier import PublicKey
 from tombolo.fl_tasks.learning.parameters import Regression
-from tombolo.fl_tasks.learning.vertical.block import (
-    LONGEST_STEP,
-    MOST_COLUMNS,
-    Block,
-    Floats,
-    guard_batch,
-    guard_label,
-    penalties,
-    solver,
-)
 from tombolo.fl_tasks.learning.vertical.key_holder import (
     RESIDUAL_BITS,
     MaskedGradient,
@@ -34,6 +24,16 @@ from tombolo.fl_tasks.learning.vertical.key_holder import (
     public_key_message,
     serve_gradients,
     vector,
+)
+from tombolo.fl_tasks.learning.vertical.rows import (
+    LONGEST_STEP,
+    MOST_COLUMNS,
+    Floats,
+    VerticalRows,
+    guard_batch,
+    guard_label,
+    penalties,
+    solver,
 )
 from tombolo.fl_tasks.learning.vertical.shares import total, zero_sum
 from tombolo.fl_tasks.protocols.logistic_guest.state import DIRECTIONS
@@ -148,32 +148,32 @@ class DirectionsSpent(CodedError):
     remedy = "Use the arbiter-assisted protocol (logistic-arbiter), or agree on other columns."
 
 
-def host(session: Session, block: Block) -> State:
+def host(session: Session, data: VerticalRows) -> State:
     """A host's side; returns the last state with ``w``."""
-    guard_batch(session, block, block.rows)
+    guard_batch(session, data, data.rows)
     key = peer_key(session, session.guest)
-    columns = block.x.shape[1]
+    columns = data.x.shape[1]
     session.send("columns", count=columns)
     offered = int(session.scalar(session.receive("budget", session.guest), "columns", 0, MOST_COLUMNS))
     limit = _rounds_left(session, offered - 1)
-    packing = _packing(key, block.rows, offered)
-    ciphertexts = block.rows if packing is None else -(-block.rows // packing.rows)
+    packing = _packing(key, data.rows, offered)
+    ciphertexts = data.rows if packing is None else -(-data.rows // packing.rows)
     penalty = penalties(session, columns)
-    preconditioner = solver(block.curvature(0.25, penalty))
+    preconditioner = solver(data.curvature(0.25, penalty))
     state = session.latest or {name: np.zeros(columns) for name in ("w", "p", "g", "z")}
     for number in session.rounds(limit):
         masked = MaskedGradient(session, key, session.guest, columns, packing)
         table = session.receive("residual", session.guest)
         residual = vector(session, table, "c", key, ciphertexts, session.guest)
-        masked.send(block, residual)
-        g = masked.receive() / block.rows + penalty * state["w"]
+        masked.send(data, residual)
+        g = masked.receive() / data.rows + penalty * state["w"]
         z = preconditioner @ g
         slopes = [float(g @ z), float(z @ (g - state["g"])), float(state["g"] @ state["z"])]
         session.send("slopes", share=zero_sum(session, session.hosts, slopes, "slopes"))
         beta = session.scalar(session.receive("turn", session.guest), "beta", 0, LONGEST_STEP)
         p = -z + beta * state["p"]
         _book_direction(session)
-        session.send("direction", v=_masked_direction(session, encode(block.rounded @ p, RESIDUAL_BITS)))
+        session.send("direction", v=_masked_direction(session, encode(data.rounded @ p, RESIDUAL_BITS)))
         w = state["w"]
         bends = [float(penalty @ w**2), float(penalty @ (w * p)), float(penalty @ p**2)]
         session.send("bends", share=zero_sum(session, session.hosts, bends, "bends"))
@@ -185,11 +185,11 @@ def host(session: Session, block: Block) -> State:
     return state
 
 
-def guest(session: Session, block: Block) -> State:
+def guest(session: Session, data: VerticalRows) -> State:
     """The label holder's side; returns the last state with ``w`` (intercept first) and the ``loss`` list."""
-    label = guard_label(session, block, binary=True)
-    block = block.with_intercept()
-    guard_batch(session, block, block.rows)
+    label = guard_label(session, data, binary=True)
+    data = data.with_intercept()
+    guard_batch(session, data, data.rows)
     key = own_key(session)
     session.send("public_key", key=key.public.to_bytes())
     offered = sum(int(session.scalar(table, "count", 0, MOST_COLUMNS)) for table in session.receive_all("columns").values())
@@ -197,13 +197,13 @@ def guest(session: Session, block: Block) -> State:
         raise TooFewHostColumns(f"They have {offered}.", party=session.me)
     session.send("budget", columns=offered)
     limit = _rounds_left(session, offered - 1)
-    packing, ready = _packing(key.public, block.rows, offered), Ahead(key.public, session.pool)
-    columns = block.x.shape[1]
+    packing, ready = _packing(key.public, data.rows, offered), Ahead(key.public, session.pool)
+    columns = data.x.shape[1]
     penalty = penalties(session, columns)
-    preconditioner = solver(block.curvature(0.25, penalty))
+    preconditioner = solver(data.curvature(0.25, penalty))
     state = session.latest or {
         **{name: np.zeros(columns) for name in ("w", "p", "g", "z")},
-        "u": np.zeros(block.rows),
+        "u": np.zeros(data.rows),
         "loss": [],
     }
     for number in session.rounds(limit):
@@ -213,7 +213,7 @@ def guest(session: Session, block: Block) -> State:
         session.send("residual", c=residual.to_arrow())
         if session.another_round:
             ready.prepare(len(residual))  # for the next round, while the hosts compute
-        g = block.rounded.T @ d / block.rows + penalty * state["w"]
+        g = data.rounded.T @ d / data.rows + penalty * state["w"]
         z = preconditioner @ g
         serve_gradients(session, key, packing)
         own = [float(g @ z), float(z @ (g - state["g"])), float(state["g"] @ state["z"])]
@@ -222,7 +222,7 @@ def guest(session: Session, block: Block) -> State:
         session.send("turn", beta=beta)
         p = -z + beta * state["p"]
         _book_direction(session)
-        v = block.rounded @ p + _sum_of_directions(session, block.rows)
+        v = data.rounded @ p + _sum_of_directions(session, data.rows)
         bends = session.receive_all("bends")
         w = state["w"]
         own = [float(penalty @ w**2), float(penalty @ (w * p)), float(penalty @ p**2)]

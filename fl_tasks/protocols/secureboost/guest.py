@@ -17,14 +17,14 @@ from tombolo.fl_tasks.crypto.vector import decrypt
 from tombolo.fl_tasks.learning.parameters import Boosted
 from tombolo.fl_tasks.learning.terms import BoostingTerms
 from tombolo.fl_tasks.learning.trees.boosting import Boosting, Plan, plan_of
-from tombolo.fl_tasks.learning.trees.growing import Choice, Derivatives, Local, Node, Parted, Rows, grow, growing
+from tombolo.fl_tasks.learning.trees.growing import Choice, Derivatives, Local, Node, Parted, RowNumbers, grow, growing
 from tombolo.fl_tasks.learning.trees.records import keep_records, keep_trees
 from tombolo.fl_tasks.learning.trees.splits import Split, Sums
 from tombolo.fl_tasks.learning.trees.tree import Bools
-from tombolo.fl_tasks.learning.vertical.block import BadLabel
 from tombolo.fl_tasks.learning.vertical.key_holder import own_key, vector
+from tombolo.fl_tasks.learning.vertical.rows import BadLabel
 from tombolo.fl_tasks.protocols.secureboost.messages import (
-    Block,
+    BinnedRows,
     ForeignFeatures,
     ForeignRoute,
     HostTotalsDiffer,
@@ -40,18 +40,18 @@ from tombolo.storage.errors import blame
 _MOST_COLUMNS = 100_000
 
 
-def guest(session: Session, block: Block) -> State:
+def guest(session: Session, data: BinnedRows) -> State:
     """The label holder's side; returns the last state with the ``loss`` list."""
     plan, key = plan_of(session), own_key(session)
     session.send("public_key", key=key.public.to_bytes())
     hosts = {party: _features(session, party) for party in session.hosts}
     session.state.keep(NAMES, {party: _names(session, party, len(one.bins)) for party, one in hosts.items()})
-    y, w = _labels(session, block, plan)
-    state = Boosting(plan, y, w, plan.learning_rows(block.rows, session.common()))
+    y, w = _labels(session, data, plan)
+    state = Boosting(plan, y, w, plan.learning_rows(data.rows, session.common()))
     checkpoint: State = session.latest or {"records": [0] * (1 + len(hosts))}
     if session.latest is not None:
         state.margins, state.loss, state.validation = (checkpoint[name] for name in ("margins", "loss", "validation"))
-    encrypted = Encrypted(session, key, plan, block.rows)
+    encrypted = Encrypted(session, key, plan, data.rows)
     for number in session.rounds():
         used = plan.sampled_rows(state.learning, session.common())
         derivatives, used = state.derivatives(used, session.prf("sampling"))
@@ -60,13 +60,13 @@ def guest(session: Session, block: Block) -> State:
         if not alone:
             encrypted.send(derivatives, used, worth)
         first = checkpoint["records"]
-        columns = plan.sampled_columns(session.me, len(block.names), session.common())
-        own = Local(block.codes, int(block.sizes.max()), derivatives, columns, first[0])
+        columns = plan.sampled_columns(session.me, len(data.names), session.common())
+        own = Local(data.codes, int(data.sizes.max()), derivatives, columns, first[0])
         remote = [
             Remote(session, party, one, encrypted, derivatives, plan, number)
             for (party, one), number in zip(hosts.items(), first[1:], strict=True)
         ]
-        trees, places = grow([own] if alone else [own, *remote], derivatives, block.rows, used, state.growth)
+        trees, places = grow([own] if alone else [own, *remote], derivatives, data.rows, used, state.growth)
         session.within(None)
         keep_records(session, own.records)
         keep_trees(session, trees)
@@ -83,7 +83,7 @@ def guest(session: Session, block: Block) -> State:
 class Features:
     """What a host says of its columns, by alias: numbers of bins, and which have one more for missing values."""
 
-    bins: Rows
+    bins: RowNumbers
     missing: np.ndarray[tuple[int], np.dtype[np.bool_]]
 
 
@@ -107,9 +107,9 @@ def _names(session: Session, party: str, columns: int) -> list[str]:
     return [str(name)[:200] for name in names]
 
 
-def _labels(session: Session, block: Block, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
+def _labels(session: Session, data: BinnedRows, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
     """Labels and weights, checked. Raises :class:`BadLabel`."""
-    y, w = block.y, block.w
+    y, w = data.y, data.w
     assert y is not None and w is not None
     classes = {"logistic": [0, 1], "softmax": list(range(plan.outputs))}.get(plan.objective.name)
     fits = np.isfinite(y).all() and (classes is None or np.unique(y).tolist() == classes)
@@ -136,7 +136,7 @@ class Encrypted:
         self._known: list[Bools] = []
         self._below = 0
 
-    def send(self, derivatives: Sequence[Derivatives], used: Rows, worth: Sequence[int]) -> None:
+    def send(self, derivatives: Sequence[Derivatives], used: RowNumbers, worth: Sequence[int]) -> None:
         """Step 1: one ciphertext per row for all trees that are worth growing; then make ready for what comes next."""
         sets = self._sets if worth else []
         plain = [
@@ -165,7 +165,7 @@ class Encrypted:
             self._session.send("class_gradients", pair=self._encrypt(plain))
             self._below += len(plain)
 
-    def _join(self, one: Derivatives, rows: Rows, wanted: bool = True) -> list[int]:
+    def _join(self, one: Derivatives, rows: RowNumbers, wanted: bool = True) -> list[int]:
         return self._pairs.join(one.g[rows] * wanted, one.h[rows] * wanted)
 
     def _encrypt(self, plain: list[int]) -> pa.Array:
@@ -193,7 +193,7 @@ class Encrypted:
 
 
 class Remote:
-    """A host's columns as the guest works with them: a :class:`tombolo.fl_tasks.learning.trees.growing.Source` made of messages."""
+    """A host's columns as the guest works with them: :class:`PartyColumns` made of messages."""
 
     def __init__(
         self,

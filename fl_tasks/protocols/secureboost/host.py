@@ -16,12 +16,12 @@ from tombolo.fl_tasks.crypto.pairs import Pairs
 from tombolo.fl_tasks.crypto.vector import CipherVector
 from tombolo.fl_tasks.learning.terms import BoostingTerms
 from tombolo.fl_tasks.learning.trees.boosting import Plan, plan_of
-from tombolo.fl_tasks.learning.trees.growing import Rows, left_number
+from tombolo.fl_tasks.learning.trees.growing import RowNumbers, left_number
 from tombolo.fl_tasks.learning.trees.records import keep_records
-from tombolo.fl_tasks.learning.trees.tree import Bools, Record
+from tombolo.fl_tasks.learning.trees.tree import Bools, SplitRecord
 from tombolo.fl_tasks.learning.vertical.key_holder import peer_key, vector
 from tombolo.fl_tasks.protocols.secureboost.messages import (
-    Block,
+    BinnedRows,
     ForeignChoice,
     ForeignRows,
     NodeTooSmall,
@@ -34,12 +34,12 @@ from tombolo.fl_tasks.runtime.session import Session
 from tombolo.storage.errors import blame
 
 
-def host(session: Session, block: Block) -> State:
+def host(session: Session, data: BinnedRows) -> State:
     """A host's side; returns the last state. The records of its splits are kept round by round."""
     key, plan = peer_key(session, session.guest), plan_of(session)
-    own = Host(session, block, plan, key)
+    own = Host(session, data, plan, key)
     own.introduce()
-    learning = plan.learning_rows(block.rows, session.common())
+    learning = plan.learning_rows(data.rows, session.common())
     state: State = session.latest or {"records": 0}
     for number in session.rounds():
         records = [] if guest_only(session) else own.round(plan.sampled_rows(learning, session.common()))
@@ -56,8 +56,8 @@ def host(session: Session, block: Block) -> State:
 class _Node:
     """Rows of a node, and which of them count."""
 
-    rows: Rows
-    counting: Rows
+    rows: RowNumbers
+    counting: RowNumbers
 
 
 @dataclass
@@ -70,32 +70,32 @@ class _Round:
     used: Bools
     stacked: list[CipherVector]
     pairs: list[CipherVector]
-    position: list[Rows]
-    columns: Rows
+    position: list[RowNumbers]
+    columns: RowNumbers
     nodes: dict[int, _Node] = field(default_factory=dict)
     answers: dict[int, Bools] = field(default_factory=dict)
-    records: list[Record] = field(default_factory=list)
+    records: list[SplitRecord] = field(default_factory=list)
 
 
 class Host:
     """A host's columns under this run's aliases; ``aliases[a]`` is the own column that the guest knows as a."""
 
-    def __init__(self, session: Session, block: Block, plan: Plan, key: PublicKey) -> None:
-        self._session, self._block, self._plan, self._key = session, block, plan, key
-        self._aliases = session.prf("aliases").stream("order").permutation(len(block.names))
+    def __init__(self, session: Session, data: BinnedRows, plan: Plan, key: PublicKey) -> None:
+        self._session, self._data, self._plan, self._key = session, data, plan, key
+        self._aliases = session.prf("aliases").stream("order").permutation(len(data.names))
         self._least = session.terms.limits.minimum_leaf_rows
         self._ready = Ahead(key, session.pool, full=True)
-        self._pairs = Pairs(plan.bits, block.rows)
+        self._pairs = Pairs(plan.bits, data.rows)
         self._sets = self._pairs.sets(key, plan.outputs)
 
     def introduce(self) -> None:
         """Step 0: numbers of bins under aliases, and names where the terms say so."""
         aliases, boosting = self._aliases, self._session.terms.task.section(BoostingTerms)
-        self._session.send("features", bins=self._block.sizes[aliases], missing=self._block.missing[aliases])
+        self._session.send("features", bins=self._data.sizes[aliases], missing=self._data.missing[aliases])
         if boosting is not None and boosting.feature_names:
-            self._session.send("names", name=[self._block.names[column] for column in aliases])
+            self._session.send("names", name=[self._data.names[column] for column in aliases])
 
-    def round(self, expected: Rows) -> list[Record]:
+    def round(self, expected: RowNumbers) -> list[SplitRecord]:
         """Grow one round's trees with the guest, steps 1 to 5; returns this host's new records."""
         session = self._session
         columns = self._plan.sampled_columns(session.me, len(self._aliases), session.common())
@@ -113,18 +113,18 @@ class Host:
         session.within(None)
         return grown.records
 
-    def _sizes(self, columns: Rows) -> list[int]:
+    def _sizes(self, columns: RowNumbers) -> list[int]:
         """Sums per column: one per bin, the missing values' only where the column has it."""
         own = self._aliases[columns]
-        return [int(size) for size in self._block.sizes[own] + self._block.missing[own]]
+        return [int(size) for size in self._data.sizes[own] + self._data.missing[own]]
 
-    def _prepare(self, columns: Rows) -> None:
+    def _prepare(self, columns: RowNumbers) -> None:
         """While the guest encrypts: what will make this round's histograms unlinkable for it."""
         slots = slots_per_ciphertext(self._key, self._pairs.slot_bits)
         per_node = -(-sum(self._sizes(columns)) // slots)
         self._ready.prepare(per_node * self._plan.outputs << (self._plan.depth - 1))
 
-    def _begin(self, expected: Rows, columns: Rows) -> tuple[_Round, list[int]]:
+    def _begin(self, expected: RowNumbers, columns: RowNumbers) -> tuple[_Round, list[int]]:
         """Step 1: take in the ciphertexts; the roots, or none if the guest finds no tree worth growing."""
         session, sets, outputs = self._session, self._sets, self._plan.outputs
         table = session.receive("gradients", session.guest)
@@ -136,9 +136,9 @@ class Host:
             raise ForeignRows(party=session.guest)
         if len(rows):
             self._check_rows(rows, expected)
-        used = np.zeros(self._block.rows, dtype=np.bool_)
+        used = np.zeros(self._data.rows, dtype=np.bool_)
         used[rows] = True
-        nowhere = np.full(self._block.rows, -1, dtype=np.int64)
+        nowhere = np.full(self._data.rows, -1, dtype=np.int64)
         stacked = [whole[len(rows) * at : len(rows) * (at + 1)] for at in range(len(sets))]
         grown = _Round(used, stacked, [whole[:0]] * outputs, [nowhere.copy() for _ in range(outputs)], columns)
         for members, own in zip(sets, stacked, strict=True):
@@ -146,16 +146,16 @@ class Host:
                 self._know(grown, members[0], rows, own)
         roots = list(range(outputs, 2 * outputs)) if len(rows) else []
         for one in roots:
-            grown.nodes[one] = self._node(grown, np.arange(self._block.rows))
+            grown.nodes[one] = self._node(grown, np.arange(self._data.rows))
         return grown, roots
 
-    def _know(self, grown: _Round, output: int, rows: Rows, pairs: CipherVector) -> None:
+    def _know(self, grown: _Round, output: int, rows: RowNumbers, pairs: CipherVector) -> None:
         """Ciphertexts of these rows, of one output alone."""
         held = grown.pairs[output]
         grown.position[output][rows] = len(held) + np.arange(len(rows))
         grown.pairs[output] = CipherVector.concatenate([held, pairs])
 
-    def _check_rows(self, rows: Rows, expected: Rows) -> None:
+    def _check_rows(self, rows: RowNumbers, expected: RowNumbers) -> None:
         """All that the common seed gives; with GOSS a part of them, that the guest picks. Raises :class:`ForeignRows`."""
         if self._plan.goss_top:
             plan, picked = self._plan, np.isin(rows, expected, assume_unique=True).all() and (np.diff(rows) > 0).all()
@@ -165,7 +165,7 @@ class Host:
         if not fits:
             raise ForeignRows(party=self._session.guest)
 
-    def _node(self, grown: _Round, rows: Rows) -> _Node:
+    def _node(self, grown: _Round, rows: RowNumbers) -> _Node:
         """A node of these rows; raises :class:`NodeTooSmall` if fewer count than the terms allow."""
         node = _Node(rows, rows[grown.used[rows]])
         if len(node.counting) < self._least:
@@ -199,10 +199,10 @@ class Host:
         for one, start, stop in zip(lacking, ends, ends[1:], strict=False):
             self._know(grown, one % outputs, grown.nodes[one].counting, whole[start:stop])
 
-    def _codes(self, grown: _Round, rows: Rows) -> Rows:
+    def _codes(self, grown: _Round, rows: RowNumbers) -> RowNumbers:
         """The round's columns of these rows, bins counted from 0."""
         own = self._aliases[grown.columns]
-        return self._block.codes[np.ix_(rows, own)].astype(np.int64) - np.where(self._block.missing[own], 0, 1)
+        return self._data.codes[np.ix_(rows, own)].astype(np.int64) - np.where(self._data.missing[own], 0, 1)
 
     def _send_histograms(self, sums: Sequence[tuple[CipherVector, int]]) -> None:
         """Many sums to a ciphertext, unlinkable for the key holder."""
@@ -217,7 +217,7 @@ class Host:
             if number not in grown.nodes or number in grown.answers:
                 raise ForeignChoice(party=session.guest)
             alias, record = min((self._record(grown, *one) for one in candidates), key=lambda found: found[1].column)
-            left = record.left(self._block.codes[grown.nodes[number].rows])
+            left = record.left(self._data.codes[grown.nodes[number].rows])
             for side in (left, ~left):
                 self._node(grown, grown.nodes[number].rows[side])
             grown.records.append(record)
@@ -234,13 +234,13 @@ class Host:
             found.setdefault(number, []).append((candidate[0], candidate[1], candidate[2]))
         return found
 
-    def _record(self, grown: _Round, alias: int, cut: int, missing_left: bool) -> tuple[int, Record]:
+    def _record(self, grown: _Round, alias: int, cut: int, missing_left: bool) -> tuple[int, SplitRecord]:
         if alias not in grown.columns:
             raise ForeignChoice(party=self._session.guest)
         column = int(self._aliases[alias])
-        if not 0 <= cut <= self._block.sizes[column]:
+        if not 0 <= cut <= self._data.sizes[column]:
             raise ForeignChoice(party=self._session.guest)
-        return alias, Record(column, cut, missing_left)
+        return alias, SplitRecord(column, cut, missing_left)
 
     def _follow(self, grown: _Round) -> list[int]:
         """Step 5: hear who went where; returns the smaller child of every split node, whose histograms come next."""

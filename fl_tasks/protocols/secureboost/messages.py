@@ -165,7 +165,7 @@ class ForeignFeatures(CodedError):
 
 
 @dataclass(frozen=True)
-class Block:
+class BinnedRows:
     """One party's training rows: ``codes`` of shape (rows, columns), numbers of bins, which columns have missing values, names;
     labels and weights at the guest."""
 

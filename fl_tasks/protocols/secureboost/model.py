@@ -15,7 +15,7 @@ from tombolo.fl_tasks.learning.trees.records import kept
 from tombolo.fl_tasks.learning.trees.state import RECORDS, TREES
 from tombolo.fl_tasks.models.family import Labels, Training, VerticalModel
 from tombolo.fl_tasks.protocols.secureboost import scoring
-from tombolo.fl_tasks.protocols.secureboost.messages import Block
+from tombolo.fl_tasks.protocols.secureboost.messages import BinnedRows
 from tombolo.fl_tasks.protocols.secureboost.state import NAMES
 from tombolo.fl_tasks.runtime.checkpoints import State
 from tombolo.fl_tasks.runtime.session import Session
@@ -28,9 +28,9 @@ def _fit(training: Training, table: pa.Table, train: npt.NDArray[np.bool_]) -> B
     return Binner.fit(table, terms.table(training.party), train, terms.limits, params.bins, training.party)
 
 
-def _rows(binner: Binner, codes: Codes, labels: Labels | None, common: int) -> Block:
+def _rows(binner: Binner, codes: Codes, labels: Labels | None, common: int) -> BinnedRows:
     given = (None, None) if labels is None else (labels.y, labels.w)
-    return Block(codes, binner.sizes, np.array(binner.missing), binner.names, *given)
+    return BinnedRows(codes, binner.sizes, np.array(binner.missing), binner.names, *given)
 
 
 def _document(session: Session, binner: Binner, state: State) -> dict[str, Any]:

@@ -19,15 +19,15 @@ import numpy as np
 import numpy.typing as npt
 
 from tombolo.fl_tasks.learning.nets.optimisers import Adam, Momentum
+from tombolo.fl_tasks.protocols.transfer.net import PartyNet
 from tombolo.fl_tasks.protocols.transfer.protocol import TransferParameters
-from tombolo.fl_tasks.protocols.transfer.tower import Tower
 
 Floats = npt.NDArray[np.float64]
 _RATE = 0.01
 
 
 @dataclass(frozen=True)
-class Source:
+class SourceRows:
     """The source's rows, common ones first: ``x`` (rows, inputs), labels ``y`` of -1 and 1, class weights ``v``, both (rows,).
 
     The first ``common`` rows are common, and the first ``labelled`` of them are learnt from by their labels.
@@ -40,7 +40,7 @@ class Source:
     labelled: int
 
     @classmethod
-    def of(cls, x: Floats, labels: Floats, common: int, labelled: int, balanced: bool) -> Source:
+    def of(cls, x: Floats, labels: Floats, common: int, labelled: int, balanced: bool) -> SourceRows:
         """Of labels 0 and 1."""
         positive = labels > 0.5
         share = np.where(positive, positive.mean(), 1.0 - positive.mean())
@@ -63,17 +63,17 @@ class Objective:
     def of(cls, params: TransferParameters) -> Objective:
         return cls(params.alignment_weight, params.l2)
 
-    def loss(self, source: Source, phi: Floats, u_a: Floats, u_b: Floats) -> float:
+    def loss(self, source: SourceRows, phi: Floats, u_a: Floats, u_b: Floats) -> float:
         """Label and alignment loss of the common rows; ``phi`` is Phi, shape (width,)."""
         y, w = source.y[: source.labelled], source.v[: source.labelled]
         score = u_b[: source.labelled] @ phi
         return float((w * (np.log(2.0) - y * score / 2 + score**2 / 8)).mean() + self.gamma * ((u_a - u_b) ** 2).sum(axis=1).mean())
 
-    def penalty(self, tower: Tower, w: Floats) -> float:
+    def penalty(self, tower: PartyNet, w: Floats) -> float:
         """l2/2 |weights|^2 of one net; biases are not penalised."""
         return self.l2 / 2 * float((tower.net.penalised() * w**2).sum())
 
-    def decay(self, tower: Tower, w: Floats) -> Floats:
+    def decay(self, tower: PartyNet, w: Floats) -> Floats:
         """The penalty's gradient."""
         return self.l2 * tower.net.penalised() * w
 
@@ -93,7 +93,7 @@ def moved(optimiser: Adam | Momentum, w: Floats, gradient: Floats) -> tuple[Floa
     return w, {} if isinstance(after, Momentum) else {"first": after.first, "second": after.second, "moves": after.moves}
 
 
-def pretrained(tower: Tower, w: Floats, source: Source, params: TransferParameters, objective: Objective) -> Floats:
+def pretrained(tower: PartyNet, w: Floats, source: SourceRows, params: TransferParameters, objective: Objective) -> Floats:
     """The source's weights after ``pretraining`` steps on its own labels: mean v log(1 + exp(-y Phi . u_A)). Nothing leaves."""
     move = Adam(_RATE, np.zeros(len(w)), np.zeros(len(w)), beta2=0.999, tau=1e-8)
     for _ in range(params.pretraining):

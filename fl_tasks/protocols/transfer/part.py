@@ -12,7 +12,7 @@ import numpy.typing as npt
 from tombolo.fl_tasks.learning.nets.layers import read_layers
 from tombolo.fl_tasks.models.part import ModelPart, UnfitPart
 from tombolo.fl_tasks.protocols.transfer.components import Components
-from tombolo.fl_tasks.protocols.transfer.tower import Tower
+from tombolo.fl_tasks.protocols.transfer.net import PartyNet
 
 Floats = npt.NDArray[np.float64]
 
@@ -22,7 +22,7 @@ class TransferPart(ModelPart):
     """Weights ``w`` of the net ``tower``; ``phi`` of shape (width,), None at the target."""
 
     encoder: Components
-    tower: Tower
+    tower: PartyNet
     w: Floats
     phi: Floats | None
 
@@ -35,7 +35,7 @@ class TransferPart(ModelPart):
             raise UnfitPart("Layers and encoded columns differ.")
         if phi is not None and not np.isfinite(phi).all():
             raise UnfitPart("Phi is not finite.")
-        return cls(encoder=encoder, tower=Tower(net), w=w, phi=phi, **cls._common(document))
+        return cls(encoder=encoder, tower=PartyNet(net), w=w, phi=phi, **cls._common(document))
 
     def features(self, x: Floats) -> Floats:
         """What the net tells of each encoded row, shape (rows, width)."""

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tombolo.fl_tasks.protocols.transfer.objective import Objective, Source, mover, pretrained
+from tombolo.fl_tasks.protocols.transfer.net import PartyNet
+from tombolo.fl_tasks.protocols.transfer.objective import Objective, SourceRows, mover, pretrained
 from tombolo.fl_tasks.protocols.transfer.protocol import TransferParameters, TransferTerms
 from tombolo.fl_tasks.protocols.transfer.stopping import settled
-from tombolo.fl_tasks.protocols.transfer.tower import Tower
 from tombolo.storage.roles import GUEST, HOST
 
 Floats = npt.NDArray[np.float64]
@@ -30,10 +30,10 @@ class Trained:
     loss: list[float]
 
 
-def train(terms: TransferTerms, params: TransferParameters, source: Source, target: Floats) -> Trained:
+def train(terms: TransferTerms, params: TransferParameters, source: SourceRows, target: Floats) -> Trained:
     """``target`` (common, inputs) are the target's inputs of the common rows, in the source's order."""
     objective, common = Objective.of(params), source.common
-    a, b = Tower.of(terms, source.x.shape[1]), Tower.of(terms, target.shape[1])
+    a, b = PartyNet.of(terms, source.x.shape[1]), PartyNet.of(terms, target.shape[1])
     w_a = pretrained(a, a.initial(params.seed, GUEST), source, params, objective)
     w_b = b.initial(params.seed, HOST)
     move_a, move_b = mover(params, len(w_a)), mover(params, len(w_b))

@@ -9,7 +9,7 @@ import numpy as np
 from tombolo.fl_tasks.learning.gains import gains
 from tombolo.fl_tasks.learning.metrics import classification
 from tombolo.fl_tasks.models.reading import part_of_run
-from tombolo.fl_tasks.protocols.transfer.objective import Source
+from tombolo.fl_tasks.protocols.transfer.objective import SourceRows
 from tombolo.fl_tasks.protocols.transfer.part import TransferPart
 from tombolo.fl_tasks.protocols.transfer.plain import self_learning, train
 from tombolo.fl_tasks.protocols.transfer.protocol import TransferParameters, TransferTerms
@@ -33,7 +33,7 @@ def compare(contexts: Mapping[str, PartyContext], run: str) -> Comparison:
     test, own = aligned.test, with_own(guest, run, aligned)
     labels, common = label(guest, own), int((~aligned.test).sum())
     labelled, kept = labelled_of(params, common), ~own.test
-    source = Source.of(
+    source = SourceRows.of(
         source_part.encoder.transform(features(guest, own).filter(kept)),
         labels[kept],
         common,

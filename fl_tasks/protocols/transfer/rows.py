@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from tombolo.fl_tasks.protocols.transfer.net import PartyNet
 from tombolo.fl_tasks.protocols.transfer.protocol import TransferParameters
-from tombolo.fl_tasks.protocols.transfer.tower import Tower
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.storage.errors import CodedError
 
@@ -22,7 +22,7 @@ class TooFewForNet(CodedError):
 
 
 @dataclass(frozen=True)
-class Rows:
+class TransferRows:
     """Training rows, common ones first in the agreed order: inputs ``x`` (rows, inputs), labels ``y`` (rows,) at the source."""
 
     x: Floats
@@ -36,7 +36,7 @@ def labelled_of(params: TransferParameters, common: int) -> int:
     return common if given is None else min(int(given), common)
 
 
-def guard_rows(session: Session, tower: Tower, labelled: int) -> None:
+def guard_rows(session: Session, tower: PartyNet, labelled: int) -> None:
     """A gradient is one equation per weight about ``width`` unknown numbers of every labelled row.
 
     ``limits.minimum_numbers_per_weight`` says how many unknowns there must be to an equation (docs/protocols/transfer.md).

@@ -6,25 +6,25 @@ import numpy as np
 
 from tombolo.fl_tasks.crypto.fixedpoint import encode
 from tombolo.fl_tasks.crypto.vector import CipherVector, encrypt
-from tombolo.fl_tasks.learning.vertical.block import BadLabel
 from tombolo.fl_tasks.learning.vertical.key_holder import own_key, peer_key, vector
+from tombolo.fl_tasks.learning.vertical.rows import BadLabel
 from tombolo.fl_tasks.protocols.transfer.encrypted import BITS, Floats, Half, Masked, TooRareClass, product, sane, serve
-from tombolo.fl_tasks.protocols.transfer.objective import Objective, Source, moved, mover, pretrained
+from tombolo.fl_tasks.protocols.transfer.net import PartyNet
+from tombolo.fl_tasks.protocols.transfer.objective import Objective, SourceRows, moved, mover, pretrained
 from tombolo.fl_tasks.protocols.transfer.protocol import TransferParameters, TransferTerms
-from tombolo.fl_tasks.protocols.transfer.rows import Rows, guard_rows, labelled_of, most_sums
+from tombolo.fl_tasks.protocols.transfer.rows import TransferRows, guard_rows, labelled_of, most_sums
 from tombolo.fl_tasks.protocols.transfer.stopping import settled
-from tombolo.fl_tasks.protocols.transfer.tower import Tower
 from tombolo.fl_tasks.runtime.checkpoints import State
 from tombolo.fl_tasks.runtime.session import Session
 
 _LARGEST_WEIGHT = 2.0**11
 
 
-def guest(session: Session, rows: Rows) -> State:
+def guest(session: Session, rows: TransferRows) -> State:
     """Returns the last state: weights ``w``, ``phi`` of shape (width,) and the ``loss`` list."""
     terms, params = session.terms.task.section(TransferTerms), session.parameters(TransferParameters)
     assert terms is not None
-    source, tower = _source(session, rows), Tower.of(terms, rows.x.shape[1])
+    source, tower = _source(session, rows), PartyNet.of(terms, rows.x.shape[1])
     labelled, width = source.labelled, tower.width
     guard_rows(session, tower, labelled)
     key, (host,) = own_key(session), session.hosts
@@ -57,25 +57,25 @@ def guest(session: Session, rows: Rows) -> State:
     return state
 
 
-def _source(session: Session, rows: Rows) -> Source:
+def _source(session: Session, rows: TransferRows) -> SourceRows:
     y = rows.y
     if y is None or set(np.unique(y)) != {0.0, 1.0}:
         raise BadLabel(party=session.me)
     balanced = session.parameters(TransferParameters).class_weights == "balanced"
-    source = Source.of(rows.x, y, rows.common, labelled_of(session.parameters(TransferParameters), rows.common), balanced)
+    source = SourceRows.of(rows.x, y, rows.common, labelled_of(session.parameters(TransferParameters), rows.common), balanced)
     if source.v.max() > _LARGEST_WEIGHT:
         raise TooRareClass(party=session.me)
     return source
 
 
-def _first(tower: Tower, source: Source, params: TransferParameters, objective: Objective) -> Floats:
+def _first(tower: PartyNet, source: SourceRows, params: TransferParameters, objective: Objective) -> Floats:
     return pretrained(tower, tower.initial(params.seed, "guest"), source, params, objective)
 
 
 class _Numbers:
     """The numbers of a round. All are multiplied by how many labelled rows there are, so that none is small in fixed point."""
 
-    def __init__(self, session: Session, source: Source, tower: Tower, objective: Objective, half: Half) -> None:
+    def __init__(self, session: Session, source: SourceRows, tower: PartyNet, objective: Objective, half: Half) -> None:
         self._session, self._source, self._tower, self._objective = session, source, tower, objective
         self._half, self._labelled = half, source.labelled
         self._gamma = objective.gamma * self._labelled / source.common

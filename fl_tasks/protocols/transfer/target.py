@@ -6,20 +6,20 @@ from tombolo.fl_tasks.crypto.fixedpoint import encode
 from tombolo.fl_tasks.crypto.vector import CipherVector, encrypt
 from tombolo.fl_tasks.learning.vertical.key_holder import own_key, peer_key, vector
 from tombolo.fl_tasks.protocols.transfer.encrypted import BITS, Floats, Half, Masked, product, sane, serve, through
+from tombolo.fl_tasks.protocols.transfer.net import PartyNet
 from tombolo.fl_tasks.protocols.transfer.objective import Objective, moved, mover
 from tombolo.fl_tasks.protocols.transfer.protocol import TransferParameters, TransferTerms
-from tombolo.fl_tasks.protocols.transfer.rows import Rows, guard_rows, labelled_of, most_sums
-from tombolo.fl_tasks.protocols.transfer.tower import Tower
+from tombolo.fl_tasks.protocols.transfer.rows import TransferRows, guard_rows, labelled_of, most_sums
 from tombolo.fl_tasks.runtime.checkpoints import State
 from tombolo.fl_tasks.runtime.session import Session
 
 
-def host(session: Session, rows: Rows) -> State:
+def host(session: Session, rows: TransferRows) -> State:
     """Returns the last state with weights ``w``."""
     terms, params = session.terms.task.section(TransferTerms), session.parameters(TransferParameters)
     assert terms is not None
     x = rows.x[: rows.common]
-    tower, labelled = Tower.of(terms, x.shape[1]), labelled_of(params, rows.common)
+    tower, labelled = PartyNet.of(terms, x.shape[1]), labelled_of(params, rows.common)
     guard_rows(session, tower, labelled)
     key, guest = own_key(session), session.guest
     session.send("public_key", key=key.public.to_bytes())

@@ -15,9 +15,9 @@ import numpy as np
 import pyarrow as pa
 
 from tombolo.fl_tasks.crypto.prf import Prf
-from tombolo.fl_tasks.learning.vertical.block import MOST_COLUMNS, MOST_ROWS
 from tombolo.fl_tasks.learning.vertical.dealt_gradient import BadSeed
 from tombolo.fl_tasks.learning.vertical.key_holder import WrongLength
+from tombolo.fl_tasks.learning.vertical.rows import MOST_COLUMNS, MOST_ROWS
 from tombolo.fl_tasks.protocols.vertical_mlp.programs import most_weights, network_of, parted
 from tombolo.fl_tasks.runtime.checkpoints import State
 from tombolo.fl_tasks.runtime.session import Session

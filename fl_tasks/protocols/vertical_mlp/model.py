@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tombolo.fl_tasks.learning.nets.layers import layers_document
-from tombolo.fl_tasks.learning.nets.towers import Tower, host_net
+from tombolo.fl_tasks.learning.nets.split_network import GuestNet, host_net
 from tombolo.fl_tasks.learning.terms import NetworkTerms
 from tombolo.fl_tasks.learning.vertical import regression
 from tombolo.fl_tasks.models.family import VerticalModel
@@ -24,7 +24,7 @@ def _document(session: Session, encoder: Encoder, state: State) -> dict[str, Any
         bottom, top, w = host_net(network, columns), [], state["w"]
         held = {"shares": shares_document({session.me: state["share"][0]}), "label_mean": 0.0, "label_scale": 1.0}
     else:
-        tower = Tower.of(network, columns)
+        tower = GuestNet.of(network, columns)
         bottom, w = tower.bottom, state["w"][: tower.bottom.count]
         top = layers_document(tower.top, state["w"][tower.bottom.count :])
         shares = {party: document[0] for party, document in state["shares"].items()}

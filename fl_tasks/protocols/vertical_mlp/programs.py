@@ -12,9 +12,9 @@ import numpy.typing as npt
 from tombolo.fl_tasks.crypto.prf import Stream
 from tombolo.fl_tasks.learning.nets.dense import Dense
 from tombolo.fl_tasks.learning.nets.optimisers import Momentum
-from tombolo.fl_tasks.learning.nets.towers import Tower, activated, bends, host_net
+from tombolo.fl_tasks.learning.nets.split_network import GuestNet, activated, bends, host_net
 from tombolo.fl_tasks.learning.terms import NetworkTerms
-from tombolo.fl_tasks.learning.vertical.block import BatchTooSmall, Block, guard_label
+from tombolo.fl_tasks.learning.vertical.rows import BatchTooSmall, VerticalRows, guard_label
 from tombolo.fl_tasks.learning.vertical.state import BEGINNING
 from tombolo.fl_tasks.protocols.vertical_mlp.grid import MOST_STEPS, Floats, Share
 from tombolo.fl_tasks.protocols.vertical_mlp.messages import TooFewColumns, TooLarge, TooManySteps
@@ -69,32 +69,32 @@ class NetworkPrograms:
     host_layer: Callable[[Session, Share, Shape, bool], HostLayer]
     shared: bool = True
 
-    def programs(self, messages: MessageSet, **helpers: HelperProgram) -> Programs[Block]:
+    def programs(self, messages: MessageSet, **helpers: HelperProgram) -> Programs[VerticalRows]:
         """With the programs of further roles."""
         return Programs(messages, {GUEST: self.guest, HOST: self.host}, helpers)
 
-    def guest(self, session: Session, block: Block) -> State:
+    def guest(self, session: Session, data: VerticalRows) -> State:
         """The guest's side; returns the last state with ``w`` of its layers, the ``shares`` by host, and the ``loss`` list."""
         network, outcome = network_of(session), session.terms.task.outcome
-        y, batches = guard_label(session, block, binary=outcome == "binary"), batches_of(session, block)
+        y, batches = guard_label(session, data, binary=outcome == "binary"), batches_of(session, data)
         mean, scale = (float(y.mean()), float(y.std()) or 1.0) if outcome == "number" else (0.0, 1.0)
         y, params = (y - mean) / scale, session.parameters(NetworkParameters)
         rate, momentum = params.step, params.momentum
-        tower = Tower.of(network, block.x.shape[1])
+        tower = GuestNet.of(network, data.x.shape[1])
         first = beginning(session, lambda: _guests_first(session, tower, network, batches))
         state: State = session.latest or {**first, "loss": []}
-        layer = self.guest_layer(session, _shares(state, momentum), block.x.shape, True)
+        layer = self.guest_layer(session, _shares(state, momentum), data.x.shape, True)
         for number in session.rounds():
             w, mover, total = state["w"], Momentum(rate, momentum, state["velocity"]), 0.0
             layer.shares = _shares(state, momentum)
             for batch, rows in enumerate(batches):
                 session.within(batch)
-                lost, gradient, delta = tower.backward(w, block.x[rows], layer.sums(len(rows), batch), y[rows], outcome)
+                lost, gradient, delta = tower.backward(w, data.x[rows], layer.sums(len(rows), batch), y[rows], outcome)
                 layer.move(rate / len(rows) * delta)
                 w, mover = mover.move(w, gradient / len(rows))
                 total += float(lost.sum())
             session.within(None)
-            loss = total / block.rows
+            loss = total / data.rows
             if not np.isfinite([loss, *w]).all():
                 raise TooLarge(party=session.me)
             kept: dict[str, Any] = {"shares": {party: share.document() for party, share in layer.shares.items()}}
@@ -103,18 +103,18 @@ class NetworkPrograms:
             session.report(round=number, loss=loss)
         return state
 
-    def host(self, session: Session, block: Block) -> State:
+    def host(self, session: Session, data: VerticalRows) -> State:
         """A host's side; returns the last state with ``w`` of its layer and its ``share``."""
-        network, batches = network_of(session), batches_of(session, block)
+        network, batches = network_of(session), batches_of(session, data)
         momentum = session.parameters(NetworkParameters).momentum
-        net = host_net(network, block.x.shape[1])
+        net = host_net(network, data.x.shape[1])
         state: State = session.latest or beginning(session, lambda: self._hosts_first(session, network, net))
-        layer = self.host_layer(session, Share.of(state["share"], momentum), block.x.shape, True)
+        layer = self.host_layer(session, Share.of(state["share"], momentum), data.x.shape, True)
         for number in session.rounds():
             w, velocity, layer.share = state["w"], state["velocity"], Share.of(state["share"], momentum)
             for batch, rows in enumerate(batches):
                 session.within(batch)
-                x = block.x[rows]
+                x = data.x[rows]
                 units = activated(network.activation, net.outputs(w, x))
                 layer.show(units)
                 velocity = momentum * velocity - layer.gradient(x, bends(network.activation, units), batch).ravel()
@@ -137,7 +137,7 @@ def network_of(session: Session) -> NetworkTerms:
     return session.terms.task.section(NetworkTerms)
 
 
-def batches_of(session: Session, block: Block) -> Batches:
+def batches_of(session: Session, data: VerticalRows) -> Batches:
     """The batches of every round, drawn by the data parties together once per run.
 
     They stay the same, because sums over ever new batches would be ever new equations for the rows' derivatives. Raises
@@ -145,12 +145,12 @@ def batches_of(session: Session, block: Block) -> Batches:
     """
     network, limits = network_of(session), session.terms.limits
     assert network.bottom is not None
-    batches = parted(session, session.common().stream("batches").permutation(block.rows))
+    batches = parted(session, session.common().stream("batches").permutation(data.rows))
     if len(batches) * session.parameters(NetworkParameters).rounds > MOST_STEPS:
         raise TooManySteps(party=session.me)
-    if session.role == HOST and block.x.shape[1] <= network.hidden[0]:
+    if session.role == HOST and data.x.shape[1] <= network.hidden[0]:
         raise TooFewColumns(party=session.me)
-    weights = (block.x.shape[1] + 1) * network.bottom if session.role == HOST else 0
+    weights = (data.x.shape[1] + 1) * network.bottom if session.role == HOST else 0
     least = max(limits.minimum_batch, limits.minimum_rows_per_weight * weights)
     if len(batches[-1]) < least:
         raise BatchTooSmall(f"{len(batches[-1])} rows for {weights} weights; at least {least} are needed.", party=session.me)
@@ -172,7 +172,7 @@ def beginning(session: Session, make: Callable[[], State]) -> State:
     return session.state.once(BEGINNING, make)
 
 
-def _guests_first(session: Session, tower: Tower, network: NetworkTerms, batches: Batches) -> State:
+def _guests_first(session: Session, tower: GuestNet, network: NetworkTerms, batches: Batches) -> State:
     prf = session.prf("weights")
     w = np.concatenate([tower.bottom.initial(prf.stream("bottom")), tower.top.initial(prf.stream("top"))])
     return {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tombolo.fl_tasks.learning.nets.towers import Towers
+from tombolo.fl_tasks.learning.nets.split_network import SplitNetwork
 from tombolo.fl_tasks.learning.terms import NetworkTerms
 from tombolo.fl_tasks.models.reference import Floats, Pooled, Reference
 from tombolo.fl_tasks.protocols.vertical_mlp.grid import WEIGHT_BITS
@@ -16,7 +16,7 @@ def _totals(case: Pooled) -> Floats:
     assert isinstance(params, NetworkParameters)
     guest, *hosts = case.columns
     between = {party: (begun[party]["share"], begun[guest]["shares"][party]) for party in hosts}
-    whole = Towers(
+    whole = SplitNetwork(
         network,
         case.columns,
         guest,

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from tombolo.fl_tasks.learning.nets.towers import Tower, activated
+from tombolo.fl_tasks.learning.nets.split_network import GuestNet, activated
 from tombolo.fl_tasks.learning.vertical.messages import TOTAL
 from tombolo.fl_tasks.learning.vertical.scoring import WrongScoreCount
 from tombolo.fl_tasks.protocols.vertical_mlp import dealing, dealt, encrypted, split
@@ -59,7 +59,7 @@ def assist(session: Session) -> None:
 
 def _guest(session: Session, part: TowerPart, rows: Floats) -> Floats:
     assert part.top is not None
-    tower = Tower(part.bottom, part.top, part.top.activation)
+    tower = GuestNet(part.bottom, part.top, part.top.activation)
     shares = {party: Share.still(grid) for party, grid in part.shares.items()}
     layer = _programs(session).guest_layer(session, shares, rows.shape, False)
     found = []

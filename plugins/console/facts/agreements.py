@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tombolo.plugins.console.facts.record import Health, LastBlock, Record, record_of
+from tombolo.plugins.console.facts.record import Health, LastBlock, RecordIndex, record_of
 from tombolo.plugins.console.facts.runs import Runs, runs
 from tombolo.storage.errors import CodedError
 
@@ -104,7 +104,7 @@ def overview(settings: PartySettings, name: str, page: int = 1, file: Path | Non
         return Overview(name, summary, error=error)
 
 
-def models(record: Record) -> list[Model]:
+def models(record: RecordIndex) -> list[Model]:
     """Published versions, newest first."""
     monitored = [run.last("monitoring") for run in record.runs.values() if run.kind == "monitor"]
     live = {one.subject: one.body for one in sorted(filter(None, monitored), key=lambda one: one.at)}

@@ -14,7 +14,7 @@ from tombolo.storage.stores.base import KeyMissing, StoreRefused, StoreUnreachab
 if TYPE_CHECKING:
     from tombolo.agreements.task import TaskTerms
     from tombolo.fl_tasks.runtime.context import PartyContext
-    from tombolo.plugins.console.facts.record import Record
+    from tombolo.plugins.console.facts.record import RecordIndex
     from tombolo.storage.ledger.entries import Entry
     from tombolo.storage.stores.base import Store
 
@@ -128,7 +128,7 @@ class Totals:
     received_bytes: int
 
 
-def traffic(context: PartyContext, record: Record, run: str) -> list[Artifact]:
+def traffic(context: PartyContext, record: RecordIndex, run: str) -> list[Artifact]:
     """All artifacts of a run, recorded or only booked so far, by time."""
     from tombolo.storage.books import booking_name
     from tombolo.storage.ledger.entries import Entry

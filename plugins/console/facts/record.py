@@ -81,7 +81,7 @@ class LastBlock:
     fault: CodedError | None
 
 
-class Record:
+class RecordIndex:
     """The index of a record. Reading again takes in only the segments that came since."""
 
     def __init__(self) -> None:
@@ -92,7 +92,7 @@ class Record:
         self._checked, self._previous, self._since = 0, "", 0.0
         self._block: LastBlock | None = None
 
-    def follow(self, context: PartyContext) -> Record:
+    def follow(self, context: PartyContext) -> RecordIndex:
         """Take in what was recorded since the last time."""
         with self._lock:
             length = context.chain.length()
@@ -219,10 +219,10 @@ def _checked_block(context: PartyContext, height: int) -> LastBlock | None:
     return LastBlock(height, digest(block), block["run"], tuple(signers), tuple(block["parties"]), at, fault)
 
 
-_RECORDS: dict[tuple[str, str, str], Record] = {}
+_RECORDS: dict[tuple[str, str, str], RecordIndex] = {}
 
 
-def record_of(context: PartyContext) -> Record:
+def record_of(context: PartyContext) -> RecordIndex:
     """This process's index of the party's record, up to date."""
     key = (context.me, context.store.url, context.agreement.name)
-    return _RECORDS.setdefault(key, Record()).follow(context)
+    return _RECORDS.setdefault(key, RecordIndex()).follow(context)

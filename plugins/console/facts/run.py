@@ -14,7 +14,7 @@ from tombolo.plugins.console.facts.runs import Run, current_stage, invitations, 
 if TYPE_CHECKING:
     from tombolo.fl_tasks.learning.horizontal.attendance import Cohort
     from tombolo.fl_tasks.runtime.context import PartyContext
-    from tombolo.plugins.console.facts.record import Record, RunRecord
+    from tombolo.plugins.console.facts.record import RecordIndex, RunRecord
 
 
 @dataclass(frozen=True)
@@ -87,14 +87,14 @@ class Closing:
     rewards: dict[str, Any] | None
 
 
-def exists(context: PartyContext, record: Record, run: str, kind: str) -> bool:
+def exists(context: PartyContext, record: RecordIndex, run: str, kind: str) -> bool:
     """Whether this party knows a run of this id and kind."""
     if run in record.runs:
         return record.runs[run].kind == kind
     return run in invitations(context, record).runs and kind == kind_of(run)
 
 
-def progress(context: PartyContext, record: Record, run: str) -> Progress:
+def progress(context: PartyContext, record: RecordIndex, run: str) -> Progress:
     """The party's own progress and everybody's status."""
     noted = _noted(record, run)
     known = invitations(context, record).runs.get(run)
@@ -118,7 +118,7 @@ def attendance(context: PartyContext, run: str) -> tuple[Cohort, ...]:
     return tuple(cohorts(context.private, run)) if context.terms.task.horizontal_terms is not None else ()
 
 
-def results(context: PartyContext, record: Record, run: str) -> Results:
+def results(context: PartyContext, record: RecordIndex, run: str) -> Results:
     """What the manifest says was to be done, and what came out of it."""
     noted = _noted(record, run)
     begun, aligned, measured = noted.last("run"), noted.last("alignment"), noted.last("metrics")
@@ -143,7 +143,7 @@ def results(context: PartyContext, record: Record, run: str) -> Results:
     )
 
 
-def closing(context: PartyContext, record: Record, run: str) -> Closing | None:
+def closing(context: PartyContext, record: RecordIndex, run: str) -> Closing | None:
     """The block that closed the run; None while it is open."""
     noted = _noted(record, run)
     settled = noted.last("settlement")
@@ -165,7 +165,7 @@ def closing(context: PartyContext, record: Record, run: str) -> Closing | None:
     )
 
 
-def _noted(record: Record, run: str) -> RunRecord:
+def _noted(record: RecordIndex, run: str) -> RunRecord:
     from tombolo.plugins.console.facts.record import RunRecord
 
     return record.runs.get(run, RunRecord(run))

@@ -14,7 +14,7 @@ from tombolo.storage.errors import CodedError, Failure
 
 if TYPE_CHECKING:
     from tombolo.fl_tasks.runtime.context import PartyContext
-    from tombolo.plugins.console.facts.record import Record, RunRecord
+    from tombolo.plugins.console.facts.record import RecordIndex, RunRecord
 
 PAGE = 10
 _ENDED_BY = {
@@ -88,7 +88,7 @@ class Invited:
     error: CodedError | None = None
 
 
-def runs(context: PartyContext, record: Record, page: int = 1) -> tuple[Runs, CodedError | None]:
+def runs(context: PartyContext, record: RecordIndex, page: int = 1) -> tuple[Runs, CodedError | None]:
     """One page of the agreement's training and prediction runs, and why there may be more (invitations cannot be read)."""
     invited = invitations(context, record)
     begun = {one.run: one.at for one in record.runs.values() if one.run and one.kind in JOINT}
@@ -100,7 +100,7 @@ def runs(context: PartyContext, record: Record, page: int = 1) -> tuple[Runs, Co
     return Runs(tuple(rows), len(order), page, pages), invited.error
 
 
-def run_row(context: PartyContext, record: Record, run: str, at: str) -> Run:
+def run_row(context: PartyContext, record: RecordIndex, run: str, at: str) -> Run:
     """What the list of runs shows of one."""
     from tombolo.plugins.console.facts.record import RunRecord
 
@@ -257,7 +257,7 @@ class _Unbooked:
 _INVITED: dict[tuple[str, str], tuple[float, Invited]] = {}
 
 
-def invitations(context: PartyContext, record: Record) -> Invited:
+def invitations(context: PartyContext, record: RecordIndex) -> Invited:
     """Proposed runs that are not in this party's record, from its own store or the initiator's; looked up every few seconds."""
     key = (context.store.url, context.agreement.name)
     known = _INVITED.get(key)
@@ -267,7 +267,7 @@ def invitations(context: PartyContext, record: Record) -> Invited:
     return Invited(left, known[1].error)
 
 
-def _invitations(context: PartyContext, record: Record) -> Invited:
+def _invitations(context: PartyContext, record: RecordIndex) -> Invited:
     from tombolo.fl_tasks.workflow.handshake import HANDSHAKE
 
     initiator = context.initiator

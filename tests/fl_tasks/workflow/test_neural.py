@@ -13,7 +13,7 @@ from tests.fl_tasks.workflow.trained import sample
 from tests.fl_tasks.workflow.trained import settle as point
 from tombolo.fl_tasks.learning.links import sigmoid
 from tombolo.fl_tasks.learning.metrics import classification
-from tombolo.fl_tasks.learning.nets.towers import Tower, activated
+from tombolo.fl_tasks.learning.nets.split_network import GuestNet, activated
 from tombolo.fl_tasks.learning.vertical.roles import DEALER_WAIVER
 from tombolo.fl_tasks.models.part import ModelPart
 from tombolo.fl_tasks.models.reading import part_of_run, part_of_version
@@ -52,7 +52,7 @@ def whole(parts: dict[str, ModelPart], x: dict[str, np.ndarray]) -> np.ndarray:
         part = parts[party]
         between = (part.shares[party] + guest.shares[party]).astype(float) / 2.0**WEIGHT_BITS
         sums = sums + activated("tanh", part.bottom.outputs(part.w, x[party])) @ between
-    tower = Tower(guest.bottom, guest.top, "tanh")
+    tower = GuestNet(guest.bottom, guest.top, "tanh")
     return tower.outputs(np.concatenate([guest.w, guest.above]), x["clinic"], sums)[:, 0]
 
 

@@ -20,7 +20,7 @@ from tombolo.fl_tasks.workflow.align import TooFewCommon
 from tombolo.fl_tasks.workflow.join import invite, join
 from tombolo.fl_tasks.workflow.settle import settle
 from tombolo.plugins.console.facts import agreements, artifacts, run, runs
-from tombolo.plugins.console.facts.record import Record
+from tombolo.plugins.console.facts.record import RecordIndex
 from tombolo.storage.books import Entry
 from tombolo.storage.canonical import digest
 from tombolo.storage.errors import CodedError
@@ -31,8 +31,8 @@ def fed(tmp_path_factory):
     return settled(tmp_path_factory.mktemp("settled"))
 
 
-def record(context) -> Record:
-    return Record().follow(context)
+def record(context) -> RecordIndex:
+    return RecordIndex().follow(context)
 
 
 def keys(fed):

@@ -14,7 +14,7 @@ from tests.fl_tasks.learning.horizontal.hospitals import HOSPITALS, hospitals, t
 from tests.fl_tasks.learning.horizontal.parties import Vanished
 from tombolo.fl_tasks.learning import regression
 from tombolo.fl_tasks.learning.horizontal import newton
-from tombolo.fl_tasks.learning.horizontal.columns import ForeignStatistics, Rows, Statistics, encoder, expanded, raw
+from tombolo.fl_tasks.learning.horizontal.columns import ClientRows, ForeignStatistics, Statistics, encoder, expanded, raw
 from tombolo.fl_tasks.learning.horizontal.secagg.messages import BelowThreshold
 from tombolo.fl_tasks.learning.horizontal.state import CLOSED
 from tombolo.fl_tasks.learning.horizontal.statistics import statistics_of
@@ -25,9 +25,9 @@ from tombolo.fl_tasks.tables.encoding import NoColumns
 COLUMNS = ["age", "dose", "ward"]
 
 
-def rows(party: str) -> Rows:
+def rows(party: str) -> ClientRows:
     table = tables()[party]
-    return Rows(table.select(COLUMNS), table.column("label").to_numpy().astype(float))
+    return ClientRows(table.select(COLUMNS), table.column("label").to_numpy().astype(float))
 
 
 def play(
@@ -36,7 +36,7 @@ def play(
     gone: Callable[[str, int], bool],
     monkeypatch: pytest.MonkeyPatch,
     protocol: Any = newton,
-    rows: Callable[[str], Rows] = rows,
+    rows: Callable[[str], ClientRows] = rows,
 ) -> dict[str, Any]:
     """Turns in which ``gone(party, round)`` says who sends nothing once the furthest party has finished a round."""
     return turns.play(fed, run, lambda party, name, round, part, furthest: gone(party, furthest), monkeypatch, protocol, rows)

@@ -9,7 +9,7 @@ import pytest
 
 from tests.federation import Federation, quiet
 from tests.fl_tasks.learning.horizontal.parties import Clock, Vanished
-from tombolo.fl_tasks.learning.horizontal.columns import Rows
+from tombolo.fl_tasks.learning.horizontal.columns import ClientRows
 from tombolo.fl_tasks.runtime import waiting
 from tombolo.fl_tasks.runtime.waiting import Wait, Waiting
 
@@ -22,7 +22,7 @@ def play(
     gone: Gone,
     monkeypatch: pytest.MonkeyPatch,
     protocol: Any,
-    rows: Callable[[str], Rows],
+    rows: Callable[[str], ClientRows],
     idle_turns: int = 40,
 ) -> dict[str, Any]:
     """Turns until all are through, or nobody gets further for so many; results or errors by party.

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tombolo.fl_tasks.learning.trees.tree import Record, Tree, directions, margins
+from tombolo.fl_tasks.learning.trees.tree import SplitRecord, Tree, directions, margins
 from tombolo.storage.canonical import canonical, parse
 
 
@@ -17,7 +17,7 @@ def stump():
 def test_rows_fall_to_their_leaves():
     codes = np.array([[0], [1], [2], [3]], dtype=np.uint8)
     for missing_left, first in ((True, -1.0), (False, 0.5)):
-        left = directions([Record(0, 2, missing_left)], codes)
+        left = directions([SplitRecord(0, 2, missing_left)], codes)
         found = margins([stump()], np.array([0.25]), [np.zeros((0, 4), dtype=bool), left], 4)
         assert found[:, 0].tolist() == [0.25 + first, -0.75, -0.75, 0.75]
 

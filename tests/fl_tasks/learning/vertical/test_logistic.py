@@ -14,7 +14,7 @@ from sklearn.metrics import roc_auc_score
 from tests.federation import FOREVER, federation
 from tests.fl_tasks.protocols.linear.test_programs import layout, train, weights
 from tombolo.fl_tasks.crypto.convolution import Convolution
-from tombolo.fl_tasks.learning.vertical.block import BadLabel, Block
+from tombolo.fl_tasks.learning.vertical.rows import BadLabel, VerticalRows
 from tombolo.fl_tasks.protocols.logistic_arbiter import programs as arbiter_oracle
 from tombolo.fl_tasks.protocols.logistic_guest import programs as guest_held
 from tombolo.fl_tasks.protocols.logistic_guest.programs import DirectionsSpent, TooFewHostColumns, line_search
@@ -100,7 +100,7 @@ def test_labels_other_than_0_and_1_are_refused(tmp_path, cancer):
     run = fed.start()
     for bad in (y + 1, np.zeros_like(y), np.where(y > 0, np.nan, 0.0)):
         with pytest.raises(BadLabel), fed.context("clinic").session(run, arbiter_oracle.MESSAGES, "t", FOREVER) as session:
-            arbiter_oracle.PROGRAMS.data["guest"](session, Block(x, bad, tuple("abcdefghi")))
+            arbiter_oracle.PROGRAMS.data["guest"](session, VerticalRows(x, bad, tuple("abcdefghi")))
 
 
 def test_line_search_finds_the_minimum():

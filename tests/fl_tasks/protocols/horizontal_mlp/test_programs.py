@@ -11,7 +11,7 @@ from tests.federation import Federation, quiet
 from tests.fl_tasks.learning.horizontal.hospitals import HOSPITALS, networks, tables
 from tests.fl_tasks.learning.horizontal.test_newton import COLUMNS, play
 from tombolo.fl_tasks.crypto.errors import WrongShape
-from tombolo.fl_tasks.learning.horizontal.columns import ForeignStatistics, Rows, encoder
+from tombolo.fl_tasks.learning.horizontal.columns import ClientRows, ForeignStatistics, encoder
 from tombolo.fl_tasks.learning.horizontal.statistics import statistics_of
 from tombolo.fl_tasks.learning.nets.training import Sample
 from tombolo.fl_tasks.protocols.horizontal_mlp import programs as averaging
@@ -23,9 +23,9 @@ from tombolo.storage.schema import ForeignNumber
 PROGRAMS = {"aggregator": averaging.aggregator, "client": lambda session: averaging.client(session, rows(session.me))}
 
 
-def rows(party: str, outcome: str = "classes") -> Rows:
+def rows(party: str, outcome: str = "classes") -> ClientRows:
     table = tables(outcome)[party]
-    return Rows(table.select(COLUMNS), table.column("label").to_numpy().astype(float))
+    return ClientRows(table.select(COLUMNS), table.column("label").to_numpy().astype(float))
 
 
 def planned(fed: Federation, run: str, change: Any = None) -> tuple[Plan, dict[str, tuple[Sample, Sample]]]:

@@ -16,7 +16,7 @@ from tombolo.fl_tasks.crypto.errors import OutOfRange
 from tombolo.fl_tasks.learning.horizontal.columns import ForeignStatistics, ForeignSums
 from tombolo.fl_tasks.learning.trees.records import kept
 from tombolo.fl_tasks.learning.trees.state import RECORDS, TREES
-from tombolo.fl_tasks.learning.trees.tree import Record, Tree, directions, margins
+from tombolo.fl_tasks.learning.trees.tree import SplitRecord, Tree, directions, margins
 from tombolo.fl_tasks.protocols.horizontal_trees import programs as trees
 from tombolo.fl_tasks.protocols.horizontal_trees.aggregator import _measured
 from tombolo.fl_tasks.protocols.horizontal_trees.messages import ForeignTrees, OtherClients, integers
@@ -28,10 +28,10 @@ clients_side = import_module("tombolo.fl_tasks.protocols.horizontal_trees.client
 NUMBERS = count()
 
 
-def model(fed: Federation, run: str, party: str) -> tuple[list[dict[str, Any]], list[Record]]:
+def model(fed: Federation, run: str, party: str) -> tuple[list[dict[str, Any]], list[SplitRecord]]:
     """Trees and records that a client keeps."""
     with fed.context(party).session(run, trees.MESSAGES, "train", Wait(0), quiet) as session:
-        return kept(session, TREES, 99), [Record(*one) for one in kept(session, RECORDS, 99)]
+        return kept(session, TREES, 99), [SplitRecord(*one) for one in kept(session, RECORDS, 99)]
 
 
 def together(fed: Federation, run: str, objective: str = "logistic") -> tuple[Any, Any, np.ndarray, np.ndarray]:

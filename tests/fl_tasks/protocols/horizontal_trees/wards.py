@@ -12,7 +12,7 @@ import pytest
 from tests.federation import Federation, federation, quiet
 from tests.fl_tasks.learning.horizontal import turns
 from tests.fl_tasks.learning.horizontal.turns import Gone
-from tombolo.fl_tasks.learning.horizontal.columns import Rows
+from tombolo.fl_tasks.learning.horizontal.columns import ClientRows
 from tombolo.fl_tasks.learning.horizontal.sums import Attendance
 from tombolo.fl_tasks.learning.trees.boosting import Plan, plan_of
 from tombolo.fl_tasks.learning.trees.growing import Derivatives, Local, grow
@@ -74,10 +74,10 @@ def wards(
     return federation(tmp_path, tables(objective), roles, task=task, limits=LIMITS, **(terms or {}))
 
 
-def rows(party: str, objective: str = "logistic") -> Rows:
+def rows(party: str, objective: str = "logistic") -> ClientRows:
     """A hospital's rows, all of them for training."""
     table = tables(objective)[party]
-    return Rows(table.select(list(FEATURES)), table.column("label").to_numpy().astype(float))
+    return ClientRows(table.select(list(FEATURES)), table.column("label").to_numpy().astype(float))
 
 
 def start_of(fed: Federation, run: str, party: str = "north") -> tuple[Plan, Start]:

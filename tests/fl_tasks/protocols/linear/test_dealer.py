@@ -10,10 +10,10 @@ import pytest
 from tests.federation import FOREVER, Federation, quiet
 from tests.fl_tasks.protocols.linear.test_programs import layout, pooled, train, weights
 from tombolo.fl_tasks.learning.vertical import dealt_gradient as gradient
-from tombolo.fl_tasks.learning.vertical.block import Block
 from tombolo.fl_tasks.learning.vertical.dealt_gradient import MatrixChanged
 from tombolo.fl_tasks.learning.vertical.dealt_quadratic import BadScale, PartTooLarge
 from tombolo.fl_tasks.learning.vertical.key_holder import WrongLength
+from tombolo.fl_tasks.learning.vertical.rows import VerticalRows
 from tombolo.fl_tasks.protocols.linear import dealer as linear
 from tombolo.fl_tasks.protocols.logistic_taylor import dealer as taylor
 from tombolo.fl_tasks.runtime.session import Session
@@ -100,8 +100,8 @@ def test_a_kill_anywhere_repeats_the_same_bytes(tmp_path, monkeypatch, party, me
                     if session.role == "arbiter":
                         return linear.PROGRAMS.help(session)
                     if session.role == "guest":
-                        return linear.PROGRAMS.data["guest"](session, Block(x[:, :2], y, ("0", "1")))
-                    return linear.PROGRAMS.data["host"](session, Block(hosts[me], None, ("a", "b")))
+                        return linear.PROGRAMS.data["guest"](session, VerticalRows(x[:, :2], y, ("0", "1")))
+                    return linear.PROGRAMS.data["host"](session, VerticalRows(hosts[me], None, ("a", "b")))
             except Killed:
                 continue
 
@@ -121,7 +121,7 @@ def test_one_mask_covers_one_matrix(tmp_path):
     sent = len(fed.context("lab").books(run).entries("sent"))
     for changed in (other, x[::-1, 3:], x[1:, 3:], x[:, 3:5]):
         with pytest.raises(MatrixChanged), fed.context("lab").session(run, linear.MESSAGES, "train", FOREVER) as session:
-            linear.PROGRAMS.data["host"](session, Block(np.ascontiguousarray(changed), None, ("a", "b", "c")))
+            linear.PROGRAMS.data["host"](session, VerticalRows(np.ascontiguousarray(changed), None, ("a", "b", "c")))
     assert len(fed.context("lab").books(run).entries("sent")) == sent
 
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from tests.federation import FOREVER, Federation, federation
-from tombolo.fl_tasks.learning.vertical.block import BatchTooSmall, Block
+from tombolo.fl_tasks.learning.vertical.rows import BatchTooSmall, VerticalRows
 from tombolo.fl_tasks.protocols.linear import programs as linear
 
 STUB = pa.table({"id": ["a"]})
@@ -37,8 +37,8 @@ def layout(tmp_path, protocol: str = "linear", hosts: int = 2, engine: str | Non
 def train(fed: Federation, module, x, y, run="run-1", stage="train", **options):
     hosts = [party for party in fed.data_parties if party != fed.guest]
     parts = np.array_split(np.arange(x.shape[1]), len(hosts) + 1)
-    blocks = {fed.guest: Block(x[:, parts[0]], y, tuple(map(str, parts[0])))}
-    blocks |= {host: Block(x[:, cols], None, tuple(map(str, cols))) for host, cols in zip(hosts, parts[1:], strict=True)}
+    blocks = {fed.guest: VerticalRows(x[:, parts[0]], y, tuple(map(str, parts[0])))}
+    blocks |= {host: VerticalRows(x[:, cols], None, tuple(map(str, cols))) for host, cols in zip(hosts, parts[1:], strict=True)}
     programs = {
         "guest": lambda session: module.PROGRAMS.data["guest"](session, blocks[session.me]),
         "host": lambda session: module.PROGRAMS.data["host"](session, blocks[session.me]),
@@ -80,5 +80,5 @@ def test_too_few_rows_per_column_are_refused(tmp_path):
     fed = layout(tmp_path, hosts=1)
     run = fed.start(rounds=2)
     with pytest.raises(BatchTooSmall) as caught, fed.context("lab").session(run, linear.MESSAGES, "t", FOREVER) as s:
-        linear.PROGRAMS.data["host"](s, Block(x, None, tuple("012345")))
+        linear.PROGRAMS.data["host"](s, VerticalRows(x, None, tuple("012345")))
     assert "lab" in str(caught.value) and "45 rows" in str(caught.value)

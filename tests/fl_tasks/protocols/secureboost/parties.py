@@ -12,7 +12,7 @@ from tombolo.fl_tasks.learning.trees.boosting import Pooled, plan_of, train_pool
 from tombolo.fl_tasks.learning.trees.records import kept
 from tombolo.fl_tasks.learning.trees.state import RECORDS, TREES
 from tombolo.fl_tasks.protocols.secureboost import programs as secureboost
-from tombolo.fl_tasks.protocols.secureboost.messages import Block
+from tombolo.fl_tasks.protocols.secureboost.messages import BinnedRows
 
 STUB = pa.table({"id": ["a"]})
 NAMES = ("clinic", "lab", "bank")
@@ -39,18 +39,18 @@ def layout(tmp_path, hosts: int = 2, boosting: dict[str, Any] | None = None, lea
     return federation(tmp_path, dict.fromkeys(parties, STUB), roles, task=task, limits=limits)
 
 
-def blocks(fed: Federation, codes: np.ndarray, y: np.ndarray, w: np.ndarray | None = None) -> dict[str, Block]:
+def blocks(fed: Federation, codes: np.ndarray, y: np.ndarray, w: np.ndarray | None = None) -> dict[str, BinnedRows]:
     """The columns dealt to the parties; the guest's labels and weights."""
     dealt = {}
     for party, columns in zip(fed.parties, np.array_split(np.arange(codes.shape[1]), len(fed.parties)), strict=True):
         own = codes[:, columns]
         given = (y, np.ones(len(y)) if w is None else w) if party == fed.guest else (None, None)
         sizes = np.maximum(own.max(axis=0).astype(np.int64), 1)
-        dealt[party] = Block(own, sizes, (own == 0).any(axis=0), tuple(f"c{column}" for column in columns), *given)
+        dealt[party] = BinnedRows(own, sizes, (own == 0).any(axis=0), tuple(f"c{column}" for column in columns), *given)
     return dealt
 
 
-def train(fed: Federation, dealt: dict[str, Block], run: str = "run-1", **options: Any) -> dict[str, Any]:
+def train(fed: Federation, dealt: dict[str, BinnedRows], run: str = "run-1", **options: Any) -> dict[str, Any]:
     programs = {
         "guest": lambda session: secureboost.PROGRAMS.data["guest"](session, dealt[session.me]),
         "host": lambda session: secureboost.PROGRAMS.data["host"](session, dealt[session.me]),
@@ -70,10 +70,10 @@ def grown(fed: Federation, rounds: int, run: str = "run-1") -> tuple[list[Any], 
     return trees, found
 
 
-def pooled(fed: Federation, dealt: dict[str, Block], rounds: int, run: str = "run-1") -> Pooled:
+def pooled(fed: Federation, dealt: dict[str, BinnedRows], rounds: int, run: str = "run-1") -> Pooled:
     """The model of all columns in one place."""
     own = dealt[fed.guest]
     with fed.context(fed.guest).session(run, secureboost.MESSAGES, "train", FOREVER, quiet) as session:
         plan = plan_of(session)
     assert own.y is not None
-    return train_pooled(plan, rounds, [block.codes for block in dealt.values()], own.y, own.w)
+    return train_pooled(plan, rounds, [data.codes for data in dealt.values()], own.y, own.w)

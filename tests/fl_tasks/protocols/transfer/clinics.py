@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from tests.federation import Federation, federation
 from tombolo.fl_tasks.protocols.transfer import programs as transfer
-from tombolo.fl_tasks.protocols.transfer.rows import Rows
+from tombolo.fl_tasks.protocols.transfer.rows import TransferRows
 
 ROLES = {"hospital": "guest", "practice": "host"}
 TERMS = {"components": 4, "width": 3, "hidden": []}
@@ -46,7 +46,7 @@ def layout(
     return federation(root, tables(), roles=ROLES, protocol="transfer", parameters=given, **document)
 
 
-def trained(fed: Federation, run: str, rows: dict[str, Rows], **options: Any) -> dict[str, Any]:
+def trained(fed: Federation, run: str, rows: dict[str, TransferRows], **options: Any) -> dict[str, Any]:
     """The last state of both role programs on given rows."""
     programs = {
         "guest": lambda session: transfer.PROGRAMS.data["guest"](session, rows["hospital"]),
@@ -55,10 +55,10 @@ def trained(fed: Federation, run: str, rows: dict[str, Rows], **options: Any) ->
     return fed.roles(run, transfer.MESSAGES, "train", programs, **options)
 
 
-def numbers(common: int = 60, own: int = 90, seed: int = 5) -> dict[str, Rows]:
+def numbers(common: int = 60, own: int = 90, seed: int = 5) -> dict[str, TransferRows]:
     """Encoded rows of both, common ones first."""
     rng = np.random.default_rng(seed)
     cause = rng.normal(size=(common + own, 2))
     x = {party: np.clip(cause @ rng.normal(size=(2, 4)) + 0.5 * rng.normal(size=(common + own, 4)), -3, 3) for party in ROLES}
     y = (cause[:, 0] + 0.3 * rng.normal(size=common + own) > 0.5).astype(float)
-    return {"hospital": Rows(x["hospital"], y, common), "practice": Rows(x["practice"], None, common)}
+    return {"hospital": TransferRows(x["hospital"], y, common), "practice": TransferRows(x["practice"], None, common)}

@@ -6,19 +6,19 @@ import numpy as np
 import pytest
 
 from tests.fl_tasks.protocols.transfer.clinics import layout, numbers, trained
-from tombolo.fl_tasks.learning.vertical.block import BadLabel
-from tombolo.fl_tasks.protocols.transfer.objective import Source
+from tombolo.fl_tasks.learning.vertical.rows import BadLabel
+from tombolo.fl_tasks.protocols.transfer.net import PartyNet
+from tombolo.fl_tasks.protocols.transfer.objective import SourceRows
 from tombolo.fl_tasks.protocols.transfer.plain import train
 from tombolo.fl_tasks.protocols.transfer.protocol import TransferTerms
-from tombolo.fl_tasks.protocols.transfer.rows import Rows, TooFewForNet, labelled_of
-from tombolo.fl_tasks.protocols.transfer.tower import Tower
+from tombolo.fl_tasks.protocols.transfer.rows import TooFewForNet, TransferRows, labelled_of
 
 
 def plain(fed, run, rows):
     context = fed.context("hospital")
     params, terms = context.params(run), context.terms.task.section(TransferTerms)
     own, common = rows["hospital"], rows["hospital"].common
-    source = Source.of(own.x, own.y, common, labelled_of(params, common), params.class_weights == "balanced")
+    source = SourceRows.of(own.x, own.y, common, labelled_of(params, common), params.class_weights == "balanced")
     return train(terms, params, source, rows["practice"].x[:common])
 
 
@@ -59,7 +59,7 @@ def test_too_few_common_rows_are_refused(tmp_path):
 
 def test_labels_must_be_0_and_1(tmp_path):
     fed, rows = layout(tmp_path), numbers()
-    rows["hospital"] = Rows(rows["hospital"].x, rows["hospital"].y * 2, 60)
+    rows["hospital"] = TransferRows(rows["hospital"].x, rows["hospital"].y * 2, 60)
     with pytest.raises(BadLabel):
         trained(fed, fed.start(), rows)
 
@@ -69,7 +69,7 @@ def test_jacobian_is_what_differences_say(hidden):
     rng = np.random.default_rng(1)
     from tombolo.fl_tasks.learning.nets.dense import Dense
 
-    tower = Tower(Dense((4, *hidden, 3), "tanh"))
+    tower = PartyNet(Dense((4, *hidden, 3), "tanh"))
     w, x, step = rng.normal(size=tower.net.count), rng.normal(size=(6, 4)), 1e-6
     found = tower.jacobian(w, x)
     for at in range(len(w)):

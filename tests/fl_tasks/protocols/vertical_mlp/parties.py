@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 
 from tests.federation import FOREVER, TEST_BITS, Federation, federation, quiet
-from tombolo.fl_tasks.learning.nets.towers import Towers
+from tombolo.fl_tasks.learning.nets.split_network import SplitNetwork
 from tombolo.fl_tasks.learning.terms import NetworkTerms
-from tombolo.fl_tasks.learning.vertical.block import Block
 from tombolo.fl_tasks.learning.vertical.roles import DEALER_WAIVER
+from tombolo.fl_tasks.learning.vertical.rows import VerticalRows
 from tombolo.fl_tasks.protocols.vertical_mlp import encrypted as neural
 from tombolo.fl_tasks.protocols.vertical_mlp.grid import WEIGHT_BITS
 from tombolo.fl_tasks.protocols.vertical_mlp.programs import batches_of
@@ -48,16 +48,18 @@ def sample(rows: int = 100, columns: int = 6, outcome: str = "binary", seed: int
     return x, np.digitize(signal, edges).astype(float)
 
 
-def blocks(fed: Federation, x: np.ndarray, y: np.ndarray) -> dict[str, Block]:
+def blocks(fed: Federation, x: np.ndarray, y: np.ndarray) -> dict[str, VerticalRows]:
     """The columns dealt to the parties; the guest's labels."""
     parts = zip(fed.data_parties, np.array_split(np.arange(x.shape[1]), len(fed.data_parties)), strict=True)
     return {
-        party: Block(x[:, columns], y if party == fed.guest else None, tuple(f"c{column}" for column in columns))
+        party: VerticalRows(x[:, columns], y if party == fed.guest else None, tuple(f"c{column}" for column in columns))
         for party, columns in parts
     }
 
 
-def train(fed: Federation, dealt: dict[str, Block], protocol: Any = neural, run: str = "run-1", **options: Any) -> dict[str, Any]:
+def train(
+    fed: Federation, dealt: dict[str, VerticalRows], protocol: Any = neural, run: str = "run-1", **options: Any
+) -> dict[str, Any]:
     programs = {
         "guest": lambda session: protocol.PROGRAMS.data["guest"](session, dealt[session.me]),
         "host": lambda session: protocol.PROGRAMS.data["host"](session, dealt[session.me]),
@@ -66,16 +68,16 @@ def train(fed: Federation, dealt: dict[str, Block], protocol: Any = neural, run:
     return fed.roles(run, protocol.PROGRAMS.messages, "train", programs, **options)
 
 
-def whole(fed: Federation, states: dict[str, Any], dealt: dict[str, Block]) -> Towers:
+def whole(fed: Federation, states: dict[str, Any], dealt: dict[str, VerticalRows]) -> SplitNetwork:
     """The network of all parties' states, in floating point."""
     network, hosts = (
         fed.context(fed.guest).terms.task.section(NetworkTerms),
         [party for party in fed.data_parties if party != fed.guest],
     )
     assert network is not None
-    x = {party: block.x for party, block in dealt.items()}
+    x = {party: data.x for party, data in dealt.items()}
     between = {party: joined(states, fed.guest, party) for party in hosts}
-    return Towers(network, x, fed.guest, states[fed.guest]["w"], {party: states[party]["w"] for party in hosts}, between)
+    return SplitNetwork(network, x, fed.guest, states[fed.guest]["w"], {party: states[party]["w"] for party in hosts}, between)
 
 
 def begun(fed: Federation, run: str = "run-1") -> dict[str, Any]:
@@ -83,7 +85,7 @@ def begun(fed: Federation, run: str = "run-1") -> dict[str, Any]:
     return {party: unpack(fed.context(party).run_area(run).area("train").get("beginning")) for party in fed.data_parties}
 
 
-def drawn(fed: Federation, dealt: dict[str, Block], run: str = "run-1") -> list[np.ndarray]:
+def drawn(fed: Federation, dealt: dict[str, VerticalRows], run: str = "run-1") -> list[np.ndarray]:
     """The batches of every round."""
     with fed.context(fed.guest).session(run, neural.MESSAGES, "train", FOREVER, quiet) as session:
         return batches_of(session, dealt[fed.guest])

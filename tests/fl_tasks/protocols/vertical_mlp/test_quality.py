@@ -7,7 +7,7 @@ import pytest
 
 from tests.fl_tasks.protocols.vertical_mlp.parties import begun, drawn, layout, train, whole
 from tombolo.fl_tasks.learning.metrics import classification
-from tombolo.fl_tasks.learning.vertical.block import Block
+from tombolo.fl_tasks.learning.vertical.rows import VerticalRows
 from tombolo.fl_tasks.protocols.vertical_mlp import dealt as on_shares
 from tombolo.fl_tasks.protocols.vertical_mlp import encrypted as neural
 
@@ -23,7 +23,9 @@ def test_wdbc(tmp_path, engine, protocol):
     fed = layout(tmp_path, engine=engine)
     names = {"clinic": np.arange(20), "lab": np.arange(20, 30)}
     dealt = {
-        party: Block(x[np.ix_(~test, columns)], y[~test].astype(float) if party == "clinic" else None, tuple(map(str, columns)))
+        party: VerticalRows(
+            x[np.ix_(~test, columns)], y[~test].astype(float) if party == "clinic" else None, tuple(map(str, columns))
+        )
         for party, columns in names.items()
     }
     fed.start(rounds=15)

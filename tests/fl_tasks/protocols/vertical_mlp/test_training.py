@@ -7,8 +7,8 @@ import pytest
 from tests.federation import federation
 from tests.fl_tasks.protocols.vertical_mlp.parties import NAMES, STUB, begun, blocks, drawn, joined, layout, sample, train, whole
 from tombolo.agreements.reading import BadDocument
-from tombolo.fl_tasks.learning.vertical.block import BatchTooSmall
 from tombolo.fl_tasks.learning.vertical.roles import DEALER_WAIVER
+from tombolo.fl_tasks.learning.vertical.rows import BatchTooSmall
 from tombolo.fl_tasks.protocols.vertical_mlp import dealt as on_shares
 from tombolo.fl_tasks.protocols.vertical_mlp import encrypted as neural
 from tombolo.fl_tasks.protocols.vertical_mlp import split

@@ -11,7 +11,7 @@ import numpy as np
 from tombolo.fl_tasks.crypto.fixedpoint import encode
 from tombolo.fl_tasks.crypto.masks import residues_to_arrow
 from tombolo.fl_tasks.crypto.vector import CipherVector, decrypt_residues, encrypt
-from tombolo.fl_tasks.learning.vertical.block import Block, guard_batch, guard_label
+from tombolo.fl_tasks.learning.vertical.rows import VerticalRows, guard_batch, guard_label
 from tombolo.fl_tasks.learning.vertical.key_holder import (
     RESIDUAL_BITS,
     MaskedGradient,
@@ -45,10 +45,10 @@ class TooFewRows(CodedError):
     remedy = "Use more rows of each class (limits.minimum_bin_rows), or fewer columns: ten rows for each at least."
 
 
-def guest(session: Session, block: Block) -> State:
+def guest(session: Session, data: VerticalRows) -> State:
     """The label holder's side; returns the last state with ``w`` (intercept first)."""
-    label = guard_label(session, block, binary=True)
-    guard_batch(session, block, block.rows)
+    label = guard_label(session, data, binary=True)
+    guard_batch(session, data, data.rows)
     fewest, least = int(min(label.sum(), (1 - label).sum())), session.terms.limits.minimum_bin_rows
     if fewest < least:
         raise TooFewRows(f"The smaller class has {fewest}; at least {least} are agreed.", party=session.me)
@@ -61,23 +61,23 @@ def guest(session: Session, block: Block) -> State:
         session.send("contrasts", c=encrypt(key.public, encode(contrasts, RESIDUAL_BITS), session.pool).to_arrow())
         for party, table in session.receive_each("masked_gradient"):
             masked = CipherVector.from_arrow(key.public, session.values(table, "gradient"))
-            if 10 * len(masked) > block.rows:
+            if 10 * len(masked) > data.rows:
                 raise TooFewRows(f"It asks for {len(masked)} sums over {block.rows} rows.", party=party)
             session.send("unmasked_gradient", party, gradient=residues_to_arrow(key.public, decrypt_residues(key, masked)))
-        weights = shrunk(block.rounded.T @ contrasts / block.rows, session.parameters(MeanDifferenceParameters).shrink)
+        weights = shrunk(data.rounded.T @ contrasts / data.rows, session.parameters(MeanDifferenceParameters).shrink)
         state = session.checkpoint({"w": np.array([np.log(share / (1 - share)), *weights]), "stopped": True})
     return state
 
 
-def host(session: Session, block: Block) -> State:
+def host(session: Session, data: VerticalRows) -> State:
     """A host's side; returns the last state with ``w``."""
-    guard_batch(session, block, block.rows)
+    guard_batch(session, data, data.rows)
     key, state = peer_key(session, session.guest), session.latest or {}
     for _ in session.rounds():
-        sums = MaskedGradient(session, key, session.guest, block.x.shape[1])
+        sums = MaskedGradient(session, key, session.guest, data.x.shape[1])
         contrasts = session.receive("contrasts", session.guest)
-        sums.send(block, vector(session, contrasts, "c", key, block.rows, session.guest))
-        weights = shrunk(sums.receive() / block.rows, session.parameters(MeanDifferenceParameters).shrink)
+        sums.send(data, vector(session, contrasts, "c", key, data.rows, session.guest))
+        weights = shrunk(sums.receive() / data.rows, session.parameters(MeanDifferenceParameters).shrink)
         state = session.checkpoint({"w": weights, "stopped": True})
     return state
 

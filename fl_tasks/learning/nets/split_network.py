@@ -2,7 +2,7 @@
 
     u_k = act(x_k V_k + c_k) at every host k;   z = sum_k u_k W_k + act(x V + c) W + b;   outputs = top(act(z))
 
-The guest has the last two; :class:`Towers` is all of it in one place.
+The guest has the last two; :class:`SplitNetwork` is all of it in one place.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def host_net(network: NetworkTerms, columns: int) -> Dense:
 
 
 @dataclass(frozen=True)
-class Tower:
+class GuestNet:
     """The guest's layers: ``bottom`` from its columns to its addend of the joint sums, ``top`` from joint units to outputs.
 
     Their weights are one vector, those of ``bottom`` first.
@@ -49,7 +49,7 @@ class Tower:
     activation: str
 
     @classmethod
-    def of(cls, network: NetworkTerms, columns: int) -> Tower:
+    def of(cls, network: NetworkTerms, columns: int) -> GuestNet:
         """The guest's layers over so many encoded columns."""
         assert network.bottom is not None
         outputs = network.classes if network.outcome == "classes" else 1
@@ -72,14 +72,14 @@ class Tower:
         return losses(outcome, above[-1], y), np.concatenate([self.bottom.backward(lower, below, delta)[0], gradient]), delta
 
 
-class Towers:
+class SplitNetwork:
     """The whole network. ``w`` are the guest's weights, ``hosts`` each host's own, ``between`` its W of shape (units, sums)."""
 
     def __init__(
         self, network: NetworkTerms, x: Mapping[str, Floats], guest: str, w: Floats, hosts: Mapping[str, Floats], between: Any
     ) -> None:
         self._guest, self._outcome, self._activation = guest, network.outcome, network.activation
-        self._tower = Tower.of(network, x[guest].shape[1])
+        self._tower = GuestNet.of(network, x[guest].shape[1])
         self._nets = {party: host_net(network, x[party].shape[1]) for party in hosts}
         self.w, self.hosts = w.copy(), {party: one.copy() for party, one in hosts.items()}
         self.between: dict[str, Floats] = {party: np.array(between[party], np.float64) for party in hosts}

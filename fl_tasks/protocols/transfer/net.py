@@ -16,13 +16,13 @@ Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Tower:
+class PartyNet:
     """The net u = tanh(net(x)) of one party: x of shape (n, inputs), u of shape (n, width)."""
 
     net: Dense
 
     @classmethod
-    def of(cls, terms: TransferTerms, inputs: int) -> Tower:
+    def of(cls, terms: TransferTerms, inputs: int) -> PartyNet:
         return cls(Dense((inputs, *terms.hidden, terms.width), "tanh"))
 
     @property

@@ -35,7 +35,7 @@ class BadLabel(CodedError):
 
 
 @dataclass(frozen=True)
-class Block:
+class VerticalRows:
     """``x`` of shape (rows, columns), standardised; ``y`` of shape (rows,) at the guest; column ``names``."""
 
     x: Floats
@@ -60,9 +60,9 @@ class Block:
         """
         return np.asfortranarray(self.fixed) / 2.0**FEATURE_BITS
 
-    def with_intercept(self) -> Block:
+    def with_intercept(self) -> VerticalRows:
         """The guest's block with a column of ones in front."""
-        return Block(np.column_stack([np.ones(self.rows), self.x]), self.y, ("", *self.names))
+        return VerticalRows(np.column_stack([np.ones(self.rows), self.x]), self.y, ("", *self.names))
 
     def curvature(self, factor: float, penalty: Floats) -> Floats:
         """``factor * X^T X / rows + diag(penalty)``, shape (columns, columns)."""
@@ -77,19 +77,19 @@ def penalties(session: Session, columns: int) -> Floats:
     return penalty
 
 
-def guard_batch(session: Session, block: Block, batch: int) -> None:
+def guard_batch(session: Session, data: VerticalRows, batch: int) -> None:
     """Refuse too few rows per gradient: with at most ten rows per column a party could solve for residuals, hence labels.
 
     Every data party checks its own columns, so that together they check the widest.
     """
-    least = max(session.terms.limits.minimum_batch, 10 * block.x.shape[1])
+    least = max(session.terms.limits.minimum_batch, 10 * data.x.shape[1])
     if batch < least:
-        raise BatchTooSmall(f"{batch} rows for {block.x.shape[1]} columns; at least {least} are needed.", party=session.me)
+        raise BatchTooSmall(f"{batch} rows for {data.x.shape[1]} columns; at least {least} are needed.", party=session.me)
 
 
-def guard_label(session: Session, block: Block, binary: bool) -> Floats:
+def guard_label(session: Session, data: VerticalRows, binary: bool) -> Floats:
     """The guest's label, checked; raises :class:`BadLabel`."""
-    y = block.y
+    y = data.y
     if y is None or not np.isfinite(y).all() or (binary and set(np.unique(y)) != {0.0, 1.0}):
         raise BadLabel(party=session.me)
     return y
