@@ -62,7 +62,7 @@ def guest(session: Session, data: VerticalRows) -> State:
         for party, table in session.receive_each("masked_gradient"):
             masked = CipherVector.from_arrow(key.public, session.values(table, "gradient"))
             if 10 * len(masked) > data.rows:
-                raise TooFewRows(f"It asks for {len(masked)} sums over {block.rows} rows.", party=party)
+                raise TooFewRows(f"It asks for {len(masked)} sums over {data.rows} rows.", party=party)
             session.send("unmasked_gradient", party, gradient=residues_to_arrow(key.public, decrypt_residues(key, masked)))
         weights = shrunk(data.rounded.T @ contrasts / data.rows, session.parameters(MeanDifferenceParameters).shrink)
         state = session.checkpoint({"w": np.array([np.log(share / (1 - share)), *weights]), "stopped": True})
