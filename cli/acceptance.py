@@ -14,6 +14,8 @@ from typing import Annotated, Any
 
 import typer
 
+from tombolo.storage.roles import ARBITER
+
 _OUT = Path(".tombolo/acceptance")
 _KEY_BITS = 2048
 _CLIP = 5.0
@@ -152,22 +154,24 @@ def _show(results: list[dict[str, Any]], console: Any) -> None:
 
 
 def _write_agreement(case: Case, tables: Tables, folder: Path) -> Path:
-    """Terms of one case: linear, arbiter-held logistic and dealt models get a notary; without one the guest holds the key."""
+    """Terms of one case, with a notary where the protocol or the engine needs an arbiter."""
     import pyarrow.parquet as pq
     import yaml
 
+    from tombolo.agreements.protocol import protocol_named
+
     roles = {party: {"role": "guest" if index == 0 else "host"} for index, party in enumerate(tables.files)}
-    boosted, dealt = case.protocol == "secureboost", case.task.get("engine") == "dealer"
-    network = case.protocol == "vertical-mlp"
-    if dealt or (case.protocol != "logistic-guest" and not boosted and not network):
-        roles["notary"] = {"role": "arbiter"}
+    protocol = protocol_named(case.protocol).protocol
+    engine, arbiter = protocol.engine(case.task.get("engine", protocol.default_engine)), protocol.role(ARBITER)
+    if engine.helper == ARBITER or (arbiter is not None and arbiter.least > 0):
+        roles["notary"] = {"role": ARBITER}
     columns = {}
     for party, file in tables.files.items():
         names = [name for name in pq.read_schema(file).names if name not in ("id", tables.label)]
         kinds = {
             name: {"kind": "categorical"} if name in tables.categorical else {"kind": "numeric", "clip": _CLIP} for name in names
         }
-        columns[party] = {"columns": kinds, "missing": "level" if boosted else "reject"}
+        columns[party] = {"columns": kinds, "missing": "level" if "bins" in engine.parameters.model_fields else "reject"}
     terms = {
         "schema": "tombolo.terms/1",
         "name": case.name,
@@ -175,11 +179,7 @@ def _write_agreement(case: Case, tables: Tables, folder: Path) -> Path:
         "task": {
             "protocol": case.protocol,
             "label": {"column": tables.label},
-            "parameters": {
-                **({} if dealt else {"key_bits": _KEY_BITS}),
-                **({} if boosted or network else {"l2": 1e-3}),
-                **case.parameters,
-            },
+            "parameters": dict(case.parameters),
             **case.task,
         },
         "alignment": {"id": [{"column": "id", "canonical": "text"}], "minimum_intersection": 100},

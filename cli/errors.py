@@ -33,6 +33,6 @@ def page() -> str:
         "# Errors\n\nThis page is for everybody who meets an error code. After reading a line, you know what\n"
         "happened and what to do.\n\n"
         "Every failure that Tombolo raises on purpose has a code, a cause and a remedy. The text adds the\n"
-        "party, the step and details, never a data value, a key or a secret. `tombolo errors` writes this page.\n\n"
+        "party, the step and details, never a data value, a key or a secret. `tombolo errors` writes this\npage.\n\n"
     )
     return head + "| code | cause | remedy |\n|---|---|---|\n" + "\n".join(rows) + "\n"
