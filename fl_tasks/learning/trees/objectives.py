@@ -83,8 +83,8 @@ def _softmax_losses(margins: Floats, y: Floats) -> Floats:
 
 
 OBJECTIVES = {
-    one.name: one
-    for one in (
+    objective.name: objective
+    for objective in (
         Objective("logistic", 0.25, _logistic_base, _logistic, _logistic_losses),
         Objective("squared", 1.0, _squared_base, _squared, _squared_losses),
         Objective("softmax", 0.5, _softmax_base, _softmax, _softmax_losses),
