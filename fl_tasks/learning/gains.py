@@ -32,7 +32,7 @@ def gains(labels: npt.ArrayLike, scores: npt.ArrayLike) -> list[float]:
 
 
 def lift(found: Sequence[float]) -> float:
-    """How many times more positives the best tenth of rows holds than a tenth picked at random; ``found`` as from :func:`gains`."""
+    """How many times more positives the best tenth of rows has than a random tenth; ``found`` comes from :func:`gains`."""
     return found[SHARES.index(TOP)] / TOP
 
 

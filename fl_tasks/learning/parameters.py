@@ -66,7 +66,7 @@ class Patient(Parameters):
         ge=1,
         le=1000,
         title="Patience",
-        description="Training stops after so many rounds without a better loss on the validation rows; empty for all rounds.",
+        description="Training stops after this many rounds without a better loss on the validation rows; empty for all rounds.",
     )
     validation_fraction: float = Field(
         0.1,
@@ -140,7 +140,7 @@ class Averaged(TrainingParameters, Penalised, Descending, Patient, Seeded):
     strategy: Literal["fedavg", "fedprox", "fedadam"] = Field(
         "fedavg",
         title="Strategy",
-        description="How updates become the joint weights: their mean, that of updates held close (fedprox), or Adam (fedadam).",
+        description="How updates become the joint weights: by their mean (fedavg; fedprox keeps updates small), or by Adam (fedadam).",
     )
     local_epochs: int = Field(
         1, ge=1, le=100, title="Local epochs", description="How often a client goes through its rows in a round."

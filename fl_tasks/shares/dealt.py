@@ -7,9 +7,9 @@ per run. In every round, all data parties see f = d - b, where b = sum b_j. Then
     X_k^T d = X_k^T (f + b_k)  +  sum over j != k of (E_k^T b_j - r_jk)  +  (A_k^T (b - b_k) + sum over j != k of r_jk)
               owner                party j, to the owner                     dealer, to the owner
 
-Apart from f, each addend that the owner gets is uniformly random; their sum is the result. X has one more column, which is a secret
-combination of the other columns. Its result must be the same combination of the other results. With a wrong mask or addend, it is
-not.
+Apart from f, the addends that the owner gets are uniformly random, except that their sum gives the result. X has one more column, a
+secret combination of the other columns. Its result must be the same combination of the other results. With a wrong mask or addend,
+it is not.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ class Cohort:
 
 def cohorts(private: PrivateArea, run: str) -> list[Cohort]:
     """The sums of a run, in order, as far as the party's private area of the agreement shows them."""
-    return joined(one for stage in STAGES for one in _sums(RunState(private, run, stage), stage))
+    return joined(cohort for stage in STAGES for cohort in _sums(RunState(private, run, stage), stage))
 
 
 def joined(sums: Iterable[Cohort]) -> list[Cohort]:

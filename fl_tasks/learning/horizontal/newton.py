@@ -124,7 +124,7 @@ def _start(size: int) -> State:
 
 
 def _moved(session: Session, state: State, sums: Floats, present: list[str]) -> dict[str, Any]:
-    """The state after a round. If the point is not better than the last one, the step from the last point gets shorter.
+    """The state after a round. If the new point is not better than the last one, the next one is a shorter step from there.
 
     Losses are compared only between rounds of the same clients.
     """

@@ -42,7 +42,7 @@ Integers = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Quartile:
-    """A ``value`` that is wrong by at most ``error``. If that is None, the quartile is beyond the outermost edge, the ``value``."""
+    """A ``value`` that is wrong by at most ``error``; without ``error``, the quartile is beyond ``value``, the outermost edge."""
 
     value: float
     error: float | None
@@ -100,7 +100,7 @@ def numbers(terms: Terms) -> list[int]:
 
 
 def wanted(terms: Terms) -> bool:
-    """Whether a run finds quantiles: for trees, and if the terms ask for quartiles."""
+    """Whether a run finds quantiles: for trees, or if the terms ask for quartiles."""
     assert terms.task.horizontal_terms is not None
     return bool(numbers(terms)) and (terms.task.optional(BoostingTerms) is not None or terms.task.horizontal_terms.quartiles)
 

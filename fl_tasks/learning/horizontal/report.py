@@ -18,7 +18,7 @@ PAGE = "training-rows"
 
 
 def write_page(context: PartyContext, run: str) -> Path:
-    """Write the page next to the run's other documents, once; only the owner can read it. Raises ForeignStatistics if too early."""
+    """Write the page beside the run's documents, once, readable by the owner only. Raises ForeignStatistics if there are none."""
     path = context.docs(run) / PAGE / "index.html"
     if not path.exists():
         kept = context.state(run, "train")

@@ -50,7 +50,7 @@ class GuestNet:
 
     @classmethod
     def of(cls, network: NetworkTerms, columns: int) -> GuestNet:
-        """The guest's layers over so many encoded columns."""
+        """The guest's layers over ``columns`` encoded columns."""
         assert network.bottom is not None
         outputs = network.classes if network.outcome == "classes" else 1
         bottom = Dense((columns, network.bottom, network.hidden[0]), network.activation)

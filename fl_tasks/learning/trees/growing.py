@@ -182,7 +182,7 @@ def grow(
 
 
 def _split(sources: Sequence[PartyColumns], nodes: Sequence[Node], growth: Growth) -> list[tuple[int, Parted]]:
-    """The nodes that are worth splitting, with the party that did it, in the nodes' order."""
+    """The nodes that were split, each with the party that split it, in the order of ``nodes``."""
     chosen: dict[int, tuple[int, Choice]] = {}
     for node in nodes:
         best = 0.0
@@ -230,7 +230,7 @@ def leaf_value(sums: Pair, units: tuple[float, float], growth: Growth) -> float:
 
 
 def growing(derivatives: Sequence[Derivatives], used: RowNumbers, growth: Growth) -> list[int]:
-    """The outputs whose trees are worth starting: heavy enough to be split."""
+    """The outputs whose root is heavy enough to be split."""
     return [
         at
         for at, derivative in enumerate(derivatives)

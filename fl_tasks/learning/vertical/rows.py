@@ -15,7 +15,7 @@ from tombolo.storage.errors import CodedError
 
 Floats = npt.NDArray[np.float64]
 MOST_ROWS = 1 << 31
-"""More training rows than anybody has."""
+"""No table has more training rows."""
 MOST_COLUMNS = 1 << 16
 """More columns than can be trained."""
 LONGEST_STEP = 2.0**32

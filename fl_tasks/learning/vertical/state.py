@@ -11,11 +11,7 @@ from tombolo.storage.roles import ARBITER, DATA, GUEST, HOST
 VERTICAL = (GUEST, HOST, ARBITER)
 
 PAILLIER = Item(
-    "paillier",
-    Codec(PrivateKey.to_bytes, partial(PrivateKey.from_bytes, shortest=0)),
-    "The key holder's key pair.",
-    VERTICAL,
-    STAGE,
+    "paillier", Codec(PrivateKey.to_bytes, partial(PrivateKey.from_bytes, shortest=0)), "The holder's key pair.", VERTICAL, STAGE
 )
 FIRST_SUMS = Item("first-sums", numbers("<f8"), "The gradient of the first round.", DATA, STAGE)
 MASKED_COLUMNS = Item("masked-columns", BYTES, "A hash of the masked columns, so that no others get the masks.", DATA, STAGE)

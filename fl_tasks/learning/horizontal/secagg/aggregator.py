@@ -135,7 +135,7 @@ def _secrets(
         table = session.receive("unmask", holder)
         held = [name for name in roster.holders(holder) if name in shares]
         if session.values(table, "client").to_pylist() != held:
-            raise ForeignList("Shares of other clients than asked for.", party=holder)
+            raise ForeignList("The shares are not those that were asked for.", party=holder)
         if session.values(table, "share").type.byte_width != SHARE_BYTES:
             raise ForeignShare(party=holder)
         for name, share in zip(held, session.values(table, "share").to_pylist(), strict=True):

@@ -149,7 +149,7 @@ def _opened(session: Session, own: OwnKeys, roster: Roster, boxes: dict[str, byt
 
 
 def _answer(session: Session, roster: Roster, survivors: Sequence[str], pairs: dict[str, bytes]) -> None:
-    """Step 4: send the share of a survivor's own seed, and for every other sharer the share of its mask key; never both."""
+    """Step 4: for each survivor send the share of its seed, for each other sharer the share of its mask key; never both."""
     names = [name for name in roster.names if name in pairs]
     shares = [pairs[name][:SHARE_BYTES] if name in survivors else pairs[name][SHARE_BYTES:] for name in names]
     session.send("unmask", session.aggregator, client=names, share=pa.array(shares, pa.binary(SHARE_BYTES)))

@@ -1,4 +1,4 @@
-"""Which clients share masks and secrets: all of them up to 50 clients, neighbours in a random regular graph above.
+"""Which clients share masks and secrets: up to 50 clients all with all, with more the neighbours in a random regular graph.
 
 Bell, Bonawitz, Gascon, Lepoint, Raykova, *Secure Single-Server Aggregation with (Poly)Logarithmic Overhead*, CCS 2020 (SecAgg+):
 clients stand in a circle in random order, and each one's neighbours are the k/2 next on either side (a Harary graph). The
