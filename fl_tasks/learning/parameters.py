@@ -140,7 +140,7 @@ class Averaged(TrainingParameters, Penalised, Descending, Patient, Seeded):
     strategy: Literal["fedavg", "fedprox", "fedadam"] = Field(
         "fedavg",
         title="Strategy",
-        description="How updates become the joint weights: by their mean (fedavg; fedprox keeps updates small), or by Adam (fedadam).",
+        description="How the joint weights change: by the mean update (fedavg; fedprox keeps updates small), or by Adam (fedadam).",
     )
     local_epochs: int = Field(
         1, ge=1, le=100, title="Local epochs", description="How often a client goes through its rows in a round."
