@@ -20,27 +20,27 @@ PICTURE = "gains.svg"
 
 
 def gains(labels: npt.ArrayLike, scores: npt.ArrayLike) -> list[float]:
-    """Share of the positives that the best ``SHARES`` of rows hold, from 0 to 1; labels 0 or 1 and scores of shape (n,).
+    """The share of all positives, 0 to 1, in each of ``SHARES`` of the rows, best first; labels 0 or 1 and scores of shape (n,).
 
     Rows of equal scores count as if in random order. There must be a positive label.
     """
     y, s = np.asarray(labels, dtype=np.float64), np.asarray(scores, dtype=np.float64)
     order = np.argsort(-s, kind="stable")
     ends = np.append(np.flatnonzero(np.diff(s[order])) + 1, len(s))
-    found = np.append(0.0, np.cumsum(y[order])[ends - 1]) / y.sum()
-    return [float(share) for share in np.interp(SHARES, np.append(0, ends) / len(s), found)]
+    held = np.append(0.0, np.cumsum(y[order])[ends - 1]) / y.sum()
+    return [float(share) for share in np.interp(SHARES, np.append(0, ends) / len(s), held)]
 
 
 def lift(found: Sequence[float]) -> float:
-    """How many times more positives the best tenth of rows holds than a tenth picked at random; ``found`` as from :func:`gains`."""
+    """How many times more positives the best tenth of rows has than a random tenth; ``found`` comes from :func:`gains`."""
     return found[SHARES.index(TOP)] / TOP
 
 
 def gains_picture(curves: Mapping[str, Sequence[float]], title: str) -> str:
     """An SVG of one or two curves by name, with the diagonal of a random choice."""
-    told = "; ".join(f"{name} {found[SHARES.index(TOP)]:.0%} in the best tenth" for name, found in curves.items())
+    summary = "; ".join(f"{name} {curve[SHARES.index(TOP)]:.0%} in the best tenth" for name, curve in curves.items())
     lines = [Curve(list(zip(SHARES, SHARES, strict=True)), "at random", GREY, dashed=True)]
-    for (name, found), colour in zip(curves.items(), (BLUE, ORANGE), strict=False):
-        lines.append(Curve(list(zip(SHARES, found, strict=True)), name, colour))
+    for (name, curve), colour in zip(curves.items(), (BLUE, ORANGE), strict=False):
+        lines.append(Curve(list(zip(SHARES, curve, strict=True)), name, colour))
     shares = {step / 5: f"{step / 5:.0%}" for step in range(6)}
-    return charts.curves(lines, Axis(shares, "share of rows, best first"), Axis(shares), title, f"{title}: {told}", (560, 440))
+    return charts.curves(lines, Axis(shares, "share of rows, best first"), Axis(shares), title, f"{title}: {summary}", (560, 440))

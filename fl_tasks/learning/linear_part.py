@@ -26,7 +26,7 @@ class LinearPart(ModelPart):
         encoder = Encoder.from_document(document["encoder"])
         weights = np.asarray(document["weights"], dtype=np.float64)
         if weights.shape != (len(encoder.names),) or list(encoder.names) != document["names"] or not np.isfinite(weights).all():
-            raise UnfitPart("Weights and encoded columns differ.")
+            raise UnfitPart("The weights do not match the encoded columns.")
         intercept = float(document.get("intercept") or 0.0)
         if not np.isfinite(intercept):
             raise UnfitPart("The intercept is not finite.")

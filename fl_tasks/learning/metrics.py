@@ -23,20 +23,20 @@ NOTICEABLE_DRIFT = 0.25
 
 class UnfitForMetrics(CodedError):
     code = "TMB-MODEL-001"
-    cause = "The labelled rows at hand do not allow the quality of the model to be computed."
-    remedy = "Hold out more rows (`test_fraction` or a split file) so that they hold both classes, or differing labels."
+    cause = "The quality of the model cannot be computed from the labelled rows."
+    remedy = "Hold out more rows (`test_fraction` or a split file): they must have both classes, or different labels."
 
 
 def classification(labels: npt.ArrayLike, logits: npt.ArrayLike) -> dict[str, float]:
     """AUC, KS, accuracy at probability 1/2 and mean log-loss of logits against labels 0 or 1; shapes (n,).
 
-    Raises :class:`UnfitForMetrics` for fewer than one row of each class.
+    Raises :class:`UnfitForMetrics` if a class has no row.
     """
     y, u = np.asarray(labels, dtype=np.float64), np.asarray(logits, dtype=np.float64)
     positives = float(y.sum())
     negatives = len(y) - positives
     if positives < 1 or negatives < 1:
-        raise UnfitForMetrics("They hold a single class.")
+        raise UnfitForMetrics("All labels are of one class.")
     true_rate, false_rate = _rates(y, u)
     return {
         "auc": float(np.trapezoid(true_rate, false_rate)),
@@ -51,7 +51,7 @@ def regression(labels: npt.ArrayLike, predictions: npt.ArrayLike) -> dict[str, f
     y, p = np.asarray(labels, dtype=np.float64), np.asarray(predictions, dtype=np.float64)
     spread = float(np.sum((y - y.mean()) ** 2)) if len(y) else 0.0
     if spread == 0.0:
-        raise UnfitForMetrics("Their labels do not differ.")
+        raise UnfitForMetrics("All labels are equal.")
     errors = float(np.sum((p - y) ** 2))
     return {"rmse": float(np.sqrt(errors / len(y))), "r2": 1.0 - errors / spread}
 
@@ -60,13 +60,13 @@ def several_classes(labels: npt.ArrayLike, margins: npt.ArrayLike) -> dict[str, 
     """Accuracy of the likeliest class and mean log-loss; labels 0, 1, ... of shape (n,), margins of shape (n, classes)."""
     y, u = np.asarray(labels, dtype=np.int64), np.asarray(margins, dtype=np.float64)
     if not len(y):
-        raise UnfitForMetrics("There are none.")
+        raise UnfitForMetrics("There are no rows.")
     losses = np.log(softmax(u)[np.arange(len(y)), y] + 1e-300)
     return {"accuracy": float(np.mean(u.argmax(axis=1) == y)), "logloss": float(-losses.mean())}
 
 
 def measure(outcome: str, labels: npt.ArrayLike, scores: npt.ArrayLike) -> dict[str, float]:
-    """The metrics that belong to what is predicted: a number, the logit of a binary label, or the margins of several classes."""
+    """The metrics for what is predicted: a number, the logit of a binary label, or the margins of several classes."""
     return _MEASURES[outcome](labels, scores)
 
 
@@ -103,7 +103,7 @@ class Histogram:
 
     @classmethod
     def of(cls, scores: npt.ArrayLike, bins: int = 10) -> Histogram:
-        """Bins that hold equally many of these scores each; fewer where scores repeat."""
+        """Bins that each hold the same number of these scores; fewer bins if scores repeat."""
         s = np.asarray(scores, dtype=np.float64)
         inner = np.unique(np.quantile(s, np.arange(1, bins) / bins))
         return cls(tuple(float(edge) for edge in inner), cls._shares(inner, s))
@@ -121,7 +121,7 @@ class Histogram:
         return float(np.sum((p - q) * np.log(p / q)))
 
     def document(self) -> dict[str, Any]:
-        """As JSON holds it."""
+        """The histogram as JSON."""
         return {"edges": list(self.edges), "shares": list(self.shares)}
 
     @classmethod

@@ -1,4 +1,7 @@
-"""Linear and logistic regression in one place: 1/(2n) sum (u - y)^2 + l2/2 |w|^2, or mean log-loss + l2/2 |w|^2, intercept free."""
+"""Linear and logistic regression in one place.
+
+The loss is 1/(2n) sum (u - y)^2 + l2/2 |w|^2, or mean log-loss + l2/2 |w|^2. The intercept has no penalty.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ def linear(x: Floats, y: Floats, l2: float) -> tuple[Floats, float]:
 
 
 def logistic(x: Floats, y: Floats, l2: float) -> tuple[Floats, float]:
-    """By scikit-learn, whose C is 1 / (n l2)."""
+    """Logistic regression with scikit-learn, where C is 1 / (n l2)."""
     from sklearn.linear_model import LogisticRegression
 
     strength = 1.0 / (len(x) * l2) if l2 > 0 else np.inf
@@ -38,7 +41,7 @@ def taylor(x: Floats, y: Floats, l2: float) -> tuple[Floats, float]:
 
 
 def held_out_totals(case: Pooled, fit: Callable[[Floats, Floats, float], tuple[Floats, float]]) -> Floats:
-    """Scores of the held-out rows by a regression of the others; shape (rows,)."""
+    """Scores of the held-out rows by a regression on the other rows; shape (rows,)."""
     x, rows = np.asarray(case.whole, dtype=np.float64), case.rows
     assert isinstance(case.params, Penalised)
     weights, intercept = fit(x[~rows.test], rows.labels[~rows.test], case.params.l2)
@@ -48,4 +51,4 @@ def held_out_totals(case: Pooled, fit: Callable[[Floats, Floats, float], tuple[F
 LINEAR = Reference(partial(held_out_totals, fit=linear), alone=linear)
 LOGISTIC = Reference(partial(held_out_totals, fit=logistic), alone=logistic)
 TAYLOR = Reference(partial(held_out_totals, fit=logistic), alone=taylor)
-"""Measured against the exact logistic model; a party alone has the optimum of the Taylor form itself."""
+"""The run is compared with the exact logistic model. A party alone gets the optimum of the Taylor form."""

@@ -1,4 +1,4 @@
-"""Terms that several protocols have in their tasks; light, since every terms file is checked against them."""
+"""Terms that several protocols have in their tasks. The module imports little, because every terms file is checked with it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tombolo.agreements.protocol import Outcome, TaskSection
 
 
 class BoostingTerms(TaskSection):
-    """What is learnt with boosted trees; all but ``objective`` and ``classes`` is for columns that lie with several parties."""
+    """What boosted trees learn. All fields except ``objective`` and ``classes`` are for columns of several parties."""
 
     objective: Literal["logistic", "squared", "softmax"] = "logistic"
     classes: int = Field(2, ge=2, le=64)
@@ -22,12 +22,12 @@ class BoostingTerms(TaskSection):
     @model_validator(mode="after")
     def _classes_fit(self) -> Self:
         if (self.objective == "softmax") != (self.classes > 2):
-            raise ValueError("classes: three or more for softmax, and only for softmax")
+            raise ValueError("classes: give three or more with softmax, and leave it out otherwise")
         return self
 
     @property
     def predicts(self) -> Outcome | None:
-        """What the objective is for."""
+        """What is predicted with the objective."""
         outcomes: dict[str, Outcome] = {"logistic": "binary", "squared": "number", "softmax": "classes"}
         return outcomes[self.objective]
 
@@ -41,10 +41,10 @@ class BoostingTerms(TaskSection):
 
 
 class NetworkTerms(TaskSection):
-    """The network that is learnt: units of its hidden layers, and what it predicts.
+    """The network that is trained: units of its hidden layers, and what it predicts.
 
     In a vertical network every party has ``bottom`` units of its own, and the first of the ``hidden`` layers joins them; the
-    rest is the guest's (docs/protocols/vertical-mlp.md, docs/protocols/horizontal-mlp.md).
+    guest holds the other layers (docs/protocols/vertical-mlp.md, docs/protocols/horizontal-mlp.md).
     """
 
     bottom: int | None = Field(None, ge=2, le=64)
@@ -56,9 +56,9 @@ class NetworkTerms(TaskSection):
     @model_validator(mode="after")
     def _classes_fit(self) -> Self:
         if (self.outcome == "classes") != (self.classes > 2):
-            raise ValueError("classes: three or more where outcome is classes, and only there")
+            raise ValueError("classes: give three or more if outcome is classes, and leave it out otherwise")
         if self.bottom is not None and not self.hidden[0] < self.bottom:
-            raise ValueError("hidden: fewer units in the first layer than a party has of its own (bottom)")
+            raise ValueError("hidden: the first layer must have fewer units than bottom")
         return self
 
     @property
@@ -74,7 +74,7 @@ class NetworkTerms(TaskSection):
 class PrivacyTerms(TaskSection):
     """Differential privacy of single training rows (docs/protocols/horizontal-mlp.md).
 
-    Every row's gradient is shortened to ``clip``, and the aggregator adds noise to their sum. Given is either ``epsilon``, for all
+    Every row's gradient is shortened to ``clip``, and the aggregator adds noise to their sum. The terms give ``epsilon``, for all
     rounds of a run, or ``noise``, in units of ``clip``.
     """
 

@@ -35,7 +35,7 @@ class Labels:
 
 @dataclass(frozen=True)
 class Training:
-    """What an encoder may know of a run when it is fitted: the terms, the run's parameters, and whose table it is."""
+    """What an encoder may know of a run when it is fitted: the terms, the run's parameters, and the party that owns the table."""
 
     terms: Terms
     params: Parameters
@@ -46,8 +46,8 @@ class Training:
 class Model(Generic[E, P]):
     """A protocol's models; ``P`` is the class of a party's part, ``E`` that of its encoder.
 
-    ``document`` is the part that is kept when training is over; ``totals`` gives every recipient the total score of each encoded
-    row, over the declared ``messages`` (None where this party is no recipient), and ``assist`` is the arbiter's side of that.
+    ``document`` makes the part that is kept after training. ``totals`` gives every recipient the total score of each encoded row.
+    It sends ``messages``, and returns None at a party that is not a recipient. ``assist`` is what the arbiter does meanwhile.
     """
 
     part: type[P]
@@ -60,10 +60,11 @@ class Model(Generic[E, P]):
 
 @dataclass(frozen=True)
 class VerticalModel(Model[E, P], Generic[E, P, R]):
-    """Models over columns that lie with several parties, each of which encodes its own.
+    """Models over the columns of several parties. Each party encodes its own columns.
 
     ``fit`` makes the encoder from the training rows of a feature table, and refuses columns or rows that training could expose;
-    ``rows`` is what a role program gets of a party's encoded training rows, of which the first so many are common to all parties.
+    ``rows`` turns a party's encoded training rows into what a role program takes. Its last argument is the number of rows that are
+    common to all parties; these rows come first.
     """
 
     fit: Callable[[Training, pa.Table, npt.NDArray[np.bool_]], E]
@@ -72,10 +73,10 @@ class VerticalModel(Model[E, P], Generic[E, P, R]):
 
 @dataclass(frozen=True)
 class HorizontalModel(Model[E, P], Generic[E, P]):
-    """Models over rows that lie with several clients.
+    """Models over the rows of several clients.
 
-    ``common`` is the encoder that sums over all of them have led to; ``score`` gives the totals of encoded rows by the whole model
-    that every client holds, for which no message is needed.
+    ``common`` gives the encoder, which comes from sums over all clients. ``score`` gives the totals of encoded rows. It needs no
+    message, because every client holds the whole model.
     """
 
     common: Callable[[Session], E]

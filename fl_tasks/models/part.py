@@ -1,7 +1,7 @@
-"""One party's part of a model: what it alone keeps, and the encoder of its columns; nothing executable.
+"""One party's part of a model: what this party keeps, and the encoder of its columns. Nothing in it can be executed.
 
-A part is of its protocol's kind: weights for linear models, records of splits (and the trees, at the guest) for boosted ones,
-layers for networks.
+The protocol decides what is in a part: weights for linear models, records of splits (at the guest also the trees) for boosted
+trees, layers for networks.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ from tombolo.storage.errors import CodedError
 
 class UnfitPart(CodedError):
     code = "TMB-MODEL-006"
-    cause = "A model part does not fit its own encoder."
-    remedy = "The stored part is damaged or of another version; use another version of the model."
+    cause = "A model part cannot be used: something is missing in it, or it does not fit its encoder."
+    remedy = (
+        "The part is damaged, or another version of Tombolo wrote it. Use another published version of the model, or train again."
+    )
 
 
 class Encodes(Protocol):
@@ -28,20 +30,20 @@ class Encodes(Protocol):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the encoded columns."""
+        """The names of the encoded columns."""
 
     def transform(self, table: pa.Table) -> npt.NDArray[Any]:
-        """Shape (rows, columns); raises coded errors on rows that it cannot take."""
+        """The encoded rows, shape (rows, columns). Raises coded errors for rows that it cannot encode."""
 
     def to_document(self) -> dict[str, Any]:
-        """What JSON holds."""
+        """The encoder as JSON."""
 
 
 @dataclass(frozen=True)
 class ModelPart(ABC):
-    """What all kinds have: the encoder, losses by round where this party may know them, how many rounds, the document itself.
+    """What all parts have: the encoder, the loss of each round if this party may know it, the number of rounds, and the document.
 
-    A document consists of what JSON holds, and of arrays.
+    A document consists of JSON values and arrays.
     """
 
     encoder: Encodes
@@ -52,7 +54,7 @@ class ModelPart(ABC):
     @classmethod
     @abstractmethod
     def read(cls, document: Mapping[str, Any]) -> Self:
-        """The part of this kind; raises KeyError, TypeError, ValueError or :class:`UnfitPart`."""
+        """The part that a document describes; raises KeyError, TypeError, ValueError or :class:`UnfitPart`."""
 
     @staticmethod
     def _common(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Reads a party's part of a model, of whatever kind: as training kept it, as it was published, or from a file."""
+"""Reads a party's part of any model: as training kept it, as it was published, or from a file."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ def part_of_run(context: PartyContext, run: str) -> ModelPart:
 
 
 def part_of_version(context: PartyContext, version: str) -> ModelPart:
-    """The part that this party published. Raises NoSuchModel, AlteredPart, and :class:`NotTrained` where it has none."""
+    """The part that this party published. Raises NoSuchModel, AlteredPart, and :class:`NotTrained` if it has none."""
     return _part(context, registry.load_part(context, version), f"Version {version}.")
 
 
 def part_of_file(data: bytes, plugins: Collection[str] = ()) -> ModelPart:
-    """The part in a file; its protocol may come from ``plugins`` besides Tombolo's own distribution. Raises :class:`UnfitPart`."""
+    """The part in a file; its protocol is one of Tombolo's own, or comes from ``plugins``. Raises :class:`UnfitPart`."""
     try:
         document = from_file(data)
     except ValueError:
-        raise UnfitPart("It is no file of a model part.") from None
+        raise UnfitPart("The file is not a model part.") from None
     return part_of_document(document, plugins)
 
 
@@ -46,7 +46,7 @@ def part_of_document(document: Mapping[str, Any], plugins: Collection[str] = ())
         part: ModelPart = protocol.load(str(protocol.model)).part.read(document)
         return part
     except (AttributeError, KeyError, TypeError, ValueError):
-        raise UnfitPart("A field is lacking or of another kind.") from None
+        raise UnfitPart("A field is missing or has a wrong type.") from None
 
 
 def _part(context: PartyContext, stored: bytes | None, of: str) -> ModelPart:

@@ -1,6 +1,6 @@
-"""The plain twin of a protocol: what one place with everybody's columns would have learnt from the same rows.
+"""The plain model that a protocol is compared with: one machine trains it on the columns of all parties and the same rows.
 
-Possible only where one machine has all tables: in simulations, demos and acceptance runs.
+This is possible only where one machine has all tables: in simulations, demos and acceptance runs.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ class LabelledRows:
 
 @dataclass(frozen=True)
 class Pooled:
-    """A finished run in one place.
+    """The data of a finished run on one machine.
 
-    ``columns`` are the parties' columns as the run encoded them, each of shape (n, columns), the guest's first; ``begun`` is what a
-    party's training began with, where the protocol keeps that. ``rounds`` is how many were trained.
+    ``columns`` are the parties' columns as the run encoded them, each of shape (n, columns), the guest's first; ``begun`` is what
+    each party's training started from, if the protocol keeps it. ``rounds`` is the number of trained rounds.
     """
 
     task: TaskTerms
@@ -54,11 +54,11 @@ class Pooled:
 
 @dataclass(frozen=True)
 class Reference:
-    """``totals`` trains on the rows that are not held out and gives the total scores of those that are: shape (rows,), or
-    (rows, classes) of several classes.
+    """``totals`` trains on the rows that are not held out, and gives the total scores of the held-out rows: shape (rows,), or
+    (rows, classes) if there are several classes.
 
     ``alone`` gives weights (d,) and intercept of the optimum over one party's columns (n, d), labels (n,) and an L2 penalty.
-    ``federated`` puts the held-out margins together from all parties' parts, the guest's name and the encoded columns.
+    ``federated`` computes the held-out margins from the parts of all parties, the guest's name and the encoded columns.
     """
 
     totals: Callable[[Pooled], Floats]

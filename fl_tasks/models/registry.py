@@ -1,7 +1,7 @@
-"""The registry of published models: one create-only record per version in the party's private area, readable by it alone.
+"""The registry of published models: one record per version in the party's private area. A record is never changed.
 
-A version is named by the training run that made it, the same string at every party; each party's record names that party's part by
-the digest of its file, which lies beside it.
+The name of a version is the name of the training run that made it; it is the same at every party. A party's record holds the digest
+of the file with its part. The file is kept next to the record.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ SCHEMA = "tombolo.model/1"
 class NoSuchModel(CodedError):
     code = "TMB-MODEL-007"
     cause = "This party has not published the named model version."
-    remedy = "List the versions that exist; publish the training run at every party before predicting with it."
+    remedy = "The console lists the published versions under Models. To predict with another one, publish it at every party first."
 
 
 class AlteredPart(CodedError):
     code = "TMB-MODEL-011"
-    cause = "The stored part of a published model is not the one that its record names."
-    remedy = "Restore this party's store from a copy, or publish a new version."
+    cause = "The stored part of a published model was changed: its digest is not the one in its record."
+    remedy = "Restore this party's store from a backup, or publish a new version."
 
 
 def publish_record(context: PartyContext, version: str, record: Mapping[str, Any], part: bytes | None) -> dict[str, Any]:
-    """Keep a version's record, and the file of this party's ``part`` if it has one; returns the kept record: the first writer's."""
+    """Keep the record of a version, and this party's ``part`` if it has one. Returns the record that was written first."""
     named = None if part is None else hashlib.sha256(context.state().keep(PARTS.of(version), part)).hexdigest()
     stamped = {"schema": SCHEMA, "version": version, "published": _now(), "part": named, **record}
     return context.state().keep(RECORDS.of(version), stamped)
@@ -47,7 +47,7 @@ def load(context: PartyContext, version: str | None = None) -> dict[str, Any]:
 
 
 def load_part(context: PartyContext, version: str) -> bytes | None:
-    """The file of this party's part of a version, None where it has none. Raises :class:`NoSuchModel`, :class:`AlteredPart`."""
+    """The file of this party's part of a version, None if it has none. Raises :class:`NoSuchModel`, :class:`AlteredPart`."""
     named = load(context, version)["part"]
     if named is None:
         return None
@@ -60,7 +60,7 @@ def load_part(context: PartyContext, version: str) -> bytes | None:
 def versions(context: PartyContext) -> list[dict[str, Any]]:
     """All records of this party, oldest first."""
     state = context.state()
-    records = [state[one] for one in state.all(RECORDS)]
+    records = [state[item] for item in state.all(RECORDS)]
     return sorted(records, key=lambda record: (record["published"], record["version"]))
 
 

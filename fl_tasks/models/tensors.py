@@ -1,7 +1,7 @@
 """A model part as a file: its arrays are the tensors of a safetensors file, and the rest is JSON in the file's metadata.
 
-Nothing in it is executable, and every library of the field reads it. A tensor is named by its path in the document, such as
-``layers.0.weights``, and ``{"tensor": path}`` stands in its place.
+Nothing in it can be executed, and the usual libraries read it. The name of a tensor is its path in the document, such as
+``layers.0.weights``; the JSON has ``{"tensor": path}`` at that place.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Tensors = dict[str, npt.NDArray[Any]]
 
 
 def to_file(document: Mapping[str, Any]) -> bytes:
-    """The file of a document whose leaves are what JSON holds, and arrays; the same bytes for the same document."""
+    """The file of a document that consists of JSON values and arrays. The same document gives the same bytes."""
     from safetensors.numpy import save
 
     tensors: Tensors = {}
@@ -38,10 +38,10 @@ def from_file(data: bytes) -> dict[str, Any]:
         tensors = load(data)
         length = int.from_bytes(data[:8], "little")
         rest = parse(json.loads(data[8 : 8 + length])["__metadata__"][METADATA].encode(), _LARGEST)
-        found: dict[str, Any] = _joined(rest, tensors)
+        document: dict[str, Any] = _joined(rest, tensors)
     except (SafetensorError, NotCanonical, KeyError, AttributeError, TypeError):
-        raise ValueError("no file of a model part") from None
-    return found
+        raise ValueError("not a file of a model part") from None
+    return document
 
 
 def _parted(value: Any, path: str, tensors: Tensors) -> Any:
@@ -50,9 +50,9 @@ def _parted(value: Any, path: str, tensors: Tensors) -> Any:
         return {"tensor": path}
     inner = f"{path}." if path else ""
     if isinstance(value, Mapping):
-        return {name: _parted(one, f"{inner}{name}", tensors) for name, one in value.items()}
+        return {name: _parted(entry, f"{inner}{name}", tensors) for name, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [_parted(one, f"{inner}{at}", tensors) for at, one in enumerate(value)]
+        return [_parted(entry, f"{inner}{at}", tensors) for at, entry in enumerate(value)]
     return value
 
 
@@ -60,5 +60,5 @@ def _joined(value: Any, tensors: Tensors) -> Any:
     if isinstance(value, dict):
         if value.keys() == {"tensor"}:
             return tensors[value["tensor"]]
-        return {name: _joined(one, tensors) for name, one in value.items()}
-    return [_joined(one, tensors) for one in value] if isinstance(value, list) else value
+        return {name: _joined(entry, tensors) for name, entry in value.items()}
+    return [_joined(entry, tensors) for entry in value] if isinstance(value, list) else value

@@ -18,14 +18,14 @@ from tombolo.fl_tasks.crypto.fixedpoint import FEATURE_BITS
 Ring = npt.NDArray[np.uint64]
 Floats = npt.NDArray[np.float64]
 LARGEST_COLUMN = 2.0
-"""The root mean square that no column may exceed; standardised ones have 1."""
+"""The root mean square that no column may exceed; standardised columns have 1."""
 _PRODUCT_BITS = 62
 _LEAST_BITS = 10
 
 
 @dataclass(frozen=True)
 class Scale:
-    """Fixed point of residuals d of shape (rows,) whose root mean square is at most ``largest``: ``bits`` fractional bits.
+    """Fixed point with ``bits`` fractional bits, for residuals d of shape (rows,) with a root mean square of at most ``largest``.
 
     ``bits`` is negative where residuals are large.
     """
@@ -36,9 +36,9 @@ class Scale:
 
     @classmethod
     def of(cls, rows: int, largest: float) -> Scale:
-        """The finest scale at which no sum x^T d can reach 2^63, x having a root mean square of :data:`LARGEST_COLUMN` at most.
+        """The finest scale at which no sum x^T d can reach 2^63; the root mean square of x is at most :data:`LARGEST_COLUMN`.
 
-        |x^T d| <= |x| |d| (Cauchy-Schwarz). Raises :class:`NoHeadroom` where fewer than ten bits of a residual would be left.
+        |x^T d| <= |x| |d| (Cauchy-Schwarz). Raises :class:`NoHeadroom` if fewer than ten bits of a residual would be left.
         """
         fraction, exponent = math.frexp(rows * largest * LARGEST_COLUMN)
         bits = _PRODUCT_BITS - FEATURE_BITS - (exponent - (fraction == 0.5))
@@ -57,5 +57,5 @@ class Scale:
 
 def product(matrix: Ring, vector: Ring) -> Ring:
     """X^T v modulo 2^64; shapes (rows, columns) and (rows,). Fastest with columns one after the other in memory (order F)."""
-    found: Ring = np.einsum("ij,i->j", matrix, vector)
-    return found
+    sums: Ring = np.einsum("ij,i->j", matrix, vector)
+    return sums

@@ -1,7 +1,7 @@
-"""Numbers modulo 2^192 as three words of 64 bits each, lowest first: for products whose factors are shares and not small.
+"""Numbers modulo 2^192 as three words of 64 bits each, lowest first. They are for products of shares, which are not small.
 
-An array of the ring has one more axis than its numbers have, the words. A product is taken on digits of 16 bits, which floating
-point multiplies and adds exactly at the speed of matrices: 2^16 products of two digits, twelve times, stay below 2^52.
+An array of such numbers has one more axis, for the words. Products are computed on digits of 16 bits, with floating-point matrices.
+This is fast, and it is exact: the sum of twelve times 2^16 products of two digits stays below 2^52.
 """
 
 from __future__ import annotations
@@ -19,78 +19,78 @@ WORDS = 3
 BITS = 64 * WORDS
 _DIGITS = 4 * WORDS
 _EXACT = 1 << 16
-"""So many products of digits are added up at a time."""
+"""The number of products of digits that are added up at a time."""
 
 
 def of(values: npt.NDArray[np.int64]) -> Wide:
-    """Whole numbers of 64 bits, any shape."""
+    """From whole numbers of 64 bits, any shape."""
     signs = (values >> 63).view(np.uint64)
     return np.stack([values.view(np.uint64)] + [signs] * (WORDS - 1), axis=-1)
 
 
 def of_integers(values: npt.NDArray[np.object_]) -> Wide:
-    """Whole numbers of any size, reduced."""
-    words = [[(int(one) >> 64 * word) & (2**64 - 1) for word in range(WORDS)] for one in values.ravel()]
+    """From whole numbers of any size, reduced modulo 2^192."""
+    words = [[(int(value) >> 64 * word) & (2**64 - 1) for word in range(WORDS)] for value in values.ravel()]
     return np.array(words, dtype=np.uint64).reshape(*values.shape, WORDS)
 
 
 def integers(wide: Wide) -> npt.NDArray[np.object_]:
     """The whole numbers in [-2^191, 2^191)."""
     data, size = np.ascontiguousarray(wide, "<u8").tobytes(), 8 * WORDS
-    found = [int.from_bytes(data[at : at + size], "little", signed=True) for at in range(0, len(data), size)]
-    return np.array(found, dtype=object).reshape(wide.shape[:-1])
+    values = [int.from_bytes(data[at : at + size], "little", signed=True) for at in range(0, len(data), size)]
+    return np.array(values, dtype=object).reshape(wide.shape[:-1])
 
 
 def floats(wide: Wide, bits: int) -> Floats:
-    """The nearest numbers in floating point of what has so many fractional bits."""
+    """The nearest floating-point numbers; ``wide`` has ``bits`` fractional bits."""
     below = wide[..., -1] >> np.uint64(63) == 1
     size = np.where(below[..., None], negative(wide), wide)
-    found = sum(size[..., word] * 2.0 ** (64 * word - bits) for word in range(WORDS))
-    return np.asarray(np.where(below, -found, found), dtype=np.float64)
+    magnitude = sum(size[..., word] * 2.0 ** (64 * word - bits) for word in range(WORDS))
+    return np.asarray(np.where(below, -magnitude, magnitude), dtype=np.float64)
 
 
 def uniform(stream: Stream, *shape: int) -> Wide:
-    """Uniform numbers."""
+    """Uniform random numbers of a stream."""
     return stream.uint64(WORDS * int(np.prod(shape))).reshape(*shape, WORDS)
 
 
 def add(a: Wide, b: Wide) -> Wide:
     """The sum of two arrays of one shape."""
-    found = a + b
-    over = found < a
+    total = a + b
+    over = total < a
     for word in range(1, WORDS):
-        found[..., word] += over[..., word - 1]
-        over[..., word] |= over[..., word - 1] & (found[..., word] == 0)
-    return found
+        total[..., word] += over[..., word - 1]
+        over[..., word] |= over[..., word - 1] & (total[..., word] == 0)
+    return total
 
 
 def negative(a: Wide) -> Wide:
-    """Minus ``x``, modulo 2^192."""
+    """Minus ``a``, modulo 2^192."""
     one = np.zeros_like(a)
     one[..., 0] = 1
     return add(~a, one)
 
 
 def subtract(a: Wide, b: Wide) -> Wide:
-    """``x - y``, modulo 2^192."""
+    """``a - b``, modulo 2^192."""
     return add(a, negative(b))
 
 
 def transposed(a: Wide) -> Wide:
-    """A matrix's."""
+    """The transposed matrix."""
     return np.swapaxes(a, 0, 1)
 
 
 def product(a: Wide, b: Wide) -> Wide:
     """The product of two matrices, of shapes (rows, inner) and (inner, columns)."""
-    found = _multiplied(a[:, :_EXACT], b[:_EXACT], np.matmul)
+    total = _multiplied(a[:, :_EXACT], b[:_EXACT], np.matmul)
     for start in range(_EXACT, a.shape[1], _EXACT):
-        found = add(found, _multiplied(a[:, start : start + _EXACT], b[start : start + _EXACT], np.matmul))
-    return found
+        total = add(total, _multiplied(a[:, start : start + _EXACT], b[start : start + _EXACT], np.matmul))
+    return total
 
 
 def times(a: Wide, b: Wide) -> Wide:
-    """The products, one by one, of two arrays of one shape."""
+    """The products of two arrays of one shape, element by element."""
     return _multiplied(a, b, np.multiply)
 
 

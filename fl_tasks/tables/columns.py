@@ -12,12 +12,12 @@ ID = "__id"
 
 
 def id_columns(context: PartyContext) -> list[str]:
-    """This party's names of the agreed id columns."""
-    return [context.agreement_settings.rename.get(one.column, one.column) for one in context.terms.alignment.id]
+    """The names that this party's table has for the agreed id columns."""
+    return [context.agreement_settings.rename.get(agreed.column, agreed.column) for agreed in context.terms.alignment.id]
 
 
 def feature_columns(context: PartyContext, names: Sequence[str]) -> list[str]:
-    """Which of a table's columns are features: those that a horizontal agreement names, in its order; else all but the others."""
+    """The feature columns of a table. A horizontal agreement names them, in order; else they are all columns without other use."""
     if context.terms.task.horizontal_terms is not None:
         return list(context.terms.task.horizontal_terms.features)
     other = {ID, *id_columns(context), *target_columns(context), *context.terms.table(context.me).drop}

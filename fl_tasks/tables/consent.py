@@ -10,14 +10,15 @@ from tombolo.fl_tasks.tables.source import Unreadable
 
 
 def withheld(path: Path | None, terms: AlignmentTerms) -> frozenset[str]:
-    """Canonical ids to leave out: one per line, parts of a composite id separated by commas; no list, nobody."""
+    """The canonical ids to leave out; none without a list. The list has one id per line, with commas between the parts of a
+    composite id."""
     if path is None:
         return frozenset()
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
         raise Unreadable(f"The consent list {path}.") from None
-    found = set()
+    ids = set()
     for number, line in enumerate(lines, start=1):
         if line.strip():
             parts = line.split(",") if len(terms.id) > 1 else [line]
@@ -27,5 +28,5 @@ def withheld(path: Path | None, terms: AlignmentTerms) -> frozenset[str]:
                 spelled = [FORMS[agreed.canonical](part) for agreed, part in zip(terms.id, parts, strict=True)]
             except ValueError:
                 raise Unreadable(f"The consent list {path}, line {number}: not an id.") from None
-            found.add(spelled[0] if len(spelled) == 1 else composite(spelled))
-    return frozenset(found)
+            ids.add(spelled[0] if len(spelled) == 1 else composite(spelled))
+    return frozenset(ids)

@@ -1,6 +1,6 @@
 """From a table's columns to standardised numbers: missing values, one-hot, scaling, and the guards that training needs.
 
-An encoder is fitted on training rows only, kept as JSON with the model part, and applied alike to held-out and to new rows.
+An encoder is fitted on training rows only, kept as JSON with the model part, and applied to held-out rows and to new rows.
 """
 
 from __future__ import annotations
@@ -39,26 +39,26 @@ class NotFinite(CodedError):
 
 class LeverageTooHigh(CodedError):
     code = "TMB-TABLE-003"
-    cause = "A training row has so extreme features that its own residual would show in the gradients."
-    remedy = "Clip the columns in the terms (clip: 5), drop sparse ones, or use more rows."
+    cause = "The features of a training row are so extreme that the gradients would show the residual of this row."
+    remedy = "Clip the columns in the terms (clip: 5), drop columns that are mostly zero, or use more rows."
 
 
 class NoColumns(CodedError):
     code = "TMB-TABLE-004"
     cause = "No usable feature column is left."
-    remedy = "Check the table, the columns dropped in the terms, and that columns are not constant."
+    remedy = "Check the table and the columns that the terms drop. Constant columns are left out."
 
 
 class UnusableColumn(CodedError):
     code = "TMB-TABLE-005"
     cause = "A column's type cannot be encoded, or the table lacks a column that the model was trained on."
-    remedy = "Give numeric, boolean or text columns; drop others in the terms; use the training table's column names."
+    remedy = "Use numeric, boolean or text columns, with the names of the training table; drop other columns in the terms."
 
 
 class TooExtreme(CodedError):
     code = "TMB-TABLE-006"
     cause = "A standardised value exceeds 1024 standard deviations."
-    remedy = "Clip the column in the terms, or mend it at its source."
+    remedy = "Clip the column in the terms, or correct it at its source."
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Encoder:
-    """Fitted columns; ``names`` are those of the encoded ones, with the mean and scale of each."""
+    """The fitted source columns, and the ``names``, means and scales of the encoded columns."""
 
     columns: tuple[Column, ...]
     names: tuple[str, ...]
@@ -126,12 +126,12 @@ class Encoder:
                 else:
                     left_out.append(column.name)
         if left_out:
-            log.info("left out as constant, or as ones and zeros with too few of either: %s", ", ".join(dict.fromkeys(left_out)))
+            log.info("columns left out, as constant or with too few ones or zeros: %s", ", ".join(dict.fromkeys(left_out)))
         if not names:
-            raise NoColumns(f"Of {table.num_columns} columns.")
+            raise NoColumns(f"The table has {table.num_columns} columns.")
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:  # a column `x?` beside the indicator of `x`, or `x=a` beside the level `a` of `x`
-            raise UnusableColumn(f"{len(twice)} encoded columns share a name; rename columns that have = or ? in theirs.")
+            raise UnusableColumn(f"{len(twice)} encoded columns share a name; rename columns that have = or ? in their names.")
         encoder = cls(columns, tuple(names), tuple(mean), tuple(scale))
         _guard_leverage(encoder.transform(rows), limits.maximum_leverage)
         return encoder
@@ -166,9 +166,9 @@ class Encoder:
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Encoder:
         """Inverse of :meth:`to_document`; raises KeyError, TypeError or ValueError on anything else."""
-        columns = tuple(column_of(one) for one in document["columns"])
-        mean, scale = (tuple(float(one) for one in document[name]) for name in ("mean", "scale"))
-        names = tuple(str(one) for one in document["names"])
+        columns = tuple(column_of(column) for column in document["columns"])
+        mean, scale = (tuple(float(value) for value in document[name]) for name in ("mean", "scale"))
+        names = tuple(str(name) for name in document["names"])
         if not len(names) == len(mean) == len(scale):
             raise ValueError("lengths differ")
         return cls(columns, names, mean, scale)
@@ -185,7 +185,7 @@ def column_of(document: Mapping[str, Any]) -> Column:
 
 
 def fit_column(rows: pa.Table, name: str, spec: TableTerms, limits: LimitTerms) -> Column:
-    """One column's fit on training rows."""
+    """Fit one column on training rows."""
     kind = _kind(rows.schema.field(name).type, name)
     terms = spec.columns.get(name, ColumnTerms(kind=kind, clip=None))
     policy = terms.missing or spec.missing
@@ -194,7 +194,7 @@ def fit_column(rows: pa.Table, name: str, spec: TableTerms, limits: LimitTerms) 
         if policy == "reject" and (texts == "").any():
             raise MissingValues(f"Column {name}: {int((texts == '').sum())} rows.")
         levels, counts = np.unique(texts, return_counts=True)
-        kept = [str(one) for one, n in zip(levels, counts, strict=True) if n >= limits.minimum_one_hot_count and one != ""]
+        kept = [str(level) for level, n in zip(levels, counts, strict=True) if n >= limits.minimum_one_hot_count and level != ""]
         return Column(name, "categorical", policy, levels=tuple(kept), clip=terms.clip)
     if kind == "categorical":
         raise UnusableColumn(f"Column {name} holds text; declare it categorical or drop it.")
@@ -206,20 +206,20 @@ def fit_column(rows: pa.Table, name: str, spec: TableTerms, limits: LimitTerms) 
     return Column(name, "numeric", policy, fill, terms.clip)
 
 
-def _kind(found: pa.DataType, name: str) -> Any:
-    if pa.types.is_dictionary(found):
-        found = found.value_type
-    if pa.types.is_string(found) or pa.types.is_large_string(found):
+def _kind(arrow: pa.DataType, name: str) -> Any:
+    if pa.types.is_dictionary(arrow):
+        arrow = arrow.value_type
+    if pa.types.is_string(arrow) or pa.types.is_large_string(arrow):
         return "categorical"
-    if pa.types.is_floating(found) or pa.types.is_integer(found) or pa.types.is_boolean(found) or pa.types.is_decimal(found):
+    if pa.types.is_floating(arrow) or pa.types.is_integer(arrow) or pa.types.is_boolean(arrow) or pa.types.is_decimal(arrow):
         return "numeric"
-    if pa.types.is_null(found):
+    if pa.types.is_null(arrow):
         return "numeric"
-    raise UnusableColumn(f"Column {name} is of type {found}.")
+    raise UnusableColumn(f"Column {name} is of type {arrow}.")
 
 
 def _numbers(column: pa.ChunkedArray, name: str) -> tuple[Floats, npt.NDArray[np.bool_]]:
-    """Values as float64 and where they are missing (null or NaN); infinite ones are refused."""
+    """Values as float64 and where they are missing (null or NaN); infinite values are refused."""
     try:
         values = pc.cast(column, pa.float64(), safe=False).to_numpy().astype(np.float64)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):  # its own text may quote a value

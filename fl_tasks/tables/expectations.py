@@ -1,4 +1,4 @@
-"""Running a Great Expectations suite on a table, with Data Docs for the party's own people."""
+"""Runs a Great Expectations suite on a table, and writes Data Docs for the party's own people."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class Outcome:
 
 
 def run_suite(path: Path, table: pa.Table, site: Path) -> Outcome | None:
-    """Check ``table`` against the JSON suite at ``path``; build Data Docs in ``site``. None where the suite cannot be used.
+    """Check ``table`` against the JSON suite at ``path``; build Data Docs in ``site``. None if the suite cannot be used.
 
-    Results hold counts only here; the page may show sample values and stays in the party's private area.
+    The results hold counts only. The page may show sample values; it stays in the party's private area.
     """
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     logging.getLogger("great_expectations").setLevel(logging.WARNING)
@@ -45,9 +45,9 @@ def run_suite(path: Path, table: pa.Table, site: Path) -> Outcome | None:
     logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.WARNING)  # it sets itself to INFO
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        listed = [gx.expectations.core.__dict__[_class(one["type"])](**one["kwargs"]) for one in document["expectations"]]
+        listed = [gx.expectations.core.__dict__[_class(asked["type"])](**asked["kwargs"]) for asked in document["expectations"]]
         suite = gx.ExpectationSuite(name=document["name"], expectations=listed)
-    except Exception:  # whatever a hand-written suite can hold; the caller's error says where it lies
+    except Exception:  # a hand-written suite can hold anything; the caller's error names the file
         return None
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
@@ -70,16 +70,16 @@ def run_suite(path: Path, table: pa.Table, site: Path) -> Outcome | None:
         )
     )
     result = checkpoint.run(batch_parameters={"dataframe": table.to_pandas()})
-    outcomes = [one for validation in result.run_results.values() for one in validation.results]
-    if any(_raised(one.exception_info) for one in outcomes):
+    outcomes = [outcome for validation in result.run_results.values() for outcome in validation.results]
+    if any(_raised(outcome.exception_info) for outcome in outcomes):
         return None
-    failed = tuple(_failed(one) for one in outcomes if not one.success)
+    failed = tuple(_failed(outcome) for outcome in outcomes if not outcome.success)
     return Outcome(len(outcomes), failed, site / "index.html")
 
 
 def _import_late(name: str) -> None:
-    """Let a submodule load when something of it is first used: Great Expectations imports this one for a few expectations only, and
-    it takes a third of the time of all that it imports."""
+    """Let a submodule load only when it is first used. Great Expectations needs this one for a few expectations only, and it takes
+    a third of the time of all imports."""
     spec = None if name in sys.modules else importlib.util.find_spec(name)
     if spec is not None and spec.loader is not None:
         spec.loader, (parent, _, last) = importlib.util.LazyLoader(spec.loader), name.rpartition(".")
@@ -95,8 +95,8 @@ def _failed(result: Any) -> Failed:
 
 
 def _raised(info: Any) -> bool:
-    """Whether an expectation could not be evaluated: it says so for itself, or for each metric that it needs."""
-    return isinstance(info, dict) and (bool(info.get("raised_exception")) or any(_raised(one) for one in info.values()))
+    """Whether an expectation could not be evaluated; ``info`` says so once, or for each metric."""
+    return isinstance(info, dict) and (bool(info.get("raised_exception")) or any(_raised(metric) for metric in info.values()))
 
 
 def _class(name: str) -> str:

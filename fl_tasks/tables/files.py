@@ -41,7 +41,7 @@ class File:
 
 
 def _reason(error: Exception) -> str:
-    """What kind of failure it is; of the library's own text, which may quote the file, only what cannot."""
+    """The kind of failure. The library's own text may quote the file, so only the parts without values are taken from it."""
     if isinstance(error, OSError):
         return error.strerror or type(error).__name__
     safe = re.search(r"(Row #\d+: )?Expected \d+ columns, got \d+|Empty CSV file|invalid UTF8", str(error))

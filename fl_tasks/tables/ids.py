@@ -25,25 +25,25 @@ class NoIdColumn(CodedError):
 class BadId(CodedError):
     code = "TMB-ALIGN-002"
     cause = "Some ids are empty or have no canonical form."
-    remedy = "Mend or remove these rows at their source."
+    remedy = "Correct or remove these rows at their source."
 
 
 class DuplicateIds(CodedError):
     code = "TMB-ALIGN-003"
-    cause = "Some ids occur more than once after canonicalisation."
-    remedy = "Make rows unique by id, or agree on duplicates: keep-latest or mean."
+    cause = "Some ids occur more than once in their canonical form."
+    remedy = "Keep one row per id, or use an agreement with duplicates: keep-latest or mean."
 
 
 def text(value: str) -> str:
     """NFKC, case folded, without invisible format characters, inner white space as one blank, trimmed."""
     folded = unicodedata.normalize("NFKC", value)
-    while (again := _fold(folded)) != folded:  # one step may make room for another
+    while (again := _fold(folded)) != folded:  # one step can make another one possible
         folded = again
     return " ".join(folded.split())
 
 
 def _fold(value: str) -> str:
-    return unicodedata.normalize("NFKC", "".join(one for one in value.casefold() if unicodedata.category(one) != "Cf"))
+    return unicodedata.normalize("NFKC", "".join(char for char in value.casefold() if unicodedata.category(char) != "Cf"))
 
 
 def phone(value: str) -> str:
@@ -87,7 +87,7 @@ def canonical_ids(table: pa.Table, terms: AlignmentTerms, columns: Sequence[str]
 
 
 def as_text(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
-    """An id column as text: dates in ISO 8601, an empty column of no type; raises :class:`NoIdColumn` for numbers and others."""
+    """An id column as text. It may hold text, dates (as ISO 8601) or nothing; raises :class:`NoIdColumn` for other types."""
     if pa.types.is_dictionary(column.type):
         column = pc.cast(column, column.type.value_type)
     if pa.types.is_date(column.type) or pa.types.is_null(column.type):
@@ -98,17 +98,17 @@ def as_text(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
 
 
 def _part(column: pa.ChunkedArray, name: str, form: Callable[[str], str]) -> list[str]:
-    found, bad = [], 0
+    ids, bad = [], 0
     for value in column.to_pylist():
         try:
             spelled = form(value) if value is not None else ""
         except ValueError:
             spelled = ""
         bad += not spelled
-        found.append(spelled)
+        ids.append(spelled)
     if bad:
         raise BadId(f"Column {name}: {bad} rows.")
-    return found
+    return ids
 
 
 def unique(table: pa.Table, ids: list[str], terms: AlignmentTerms) -> tuple[pa.Table, list[str]]:

@@ -1,4 +1,4 @@
-"""Rows in a party's private area: a family of compressed chunks; encoded rows are one column of vectors."""
+"""Tables in a party's private area, as families of compressed chunks. Encoded rows are one column of vectors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ZSTD = pa.ipc.IpcWriteOptions(compression="zstd")
 
 
 def pin(state: RunState, family: Item[bytes], table: pa.Table, encoder: Encodes | None = None) -> None:
-    """Keep a table, or what ``encoder`` makes of it, chunk by chunk; what is kept stands."""
+    """Keep a table, or its rows encoded by ``encoder``, chunk by chunk. A chunk that is already kept stays as it is."""
     for index, start in enumerate(range(0, max(table.num_rows, 1), _CHUNK_ROWS)):
         rows = table.slice(start, _CHUNK_ROWS)
         rows = rows if encoder is None else pa.table({ENCODED: encoded(encoder, rows)})
@@ -29,15 +29,15 @@ def pin(state: RunState, family: Item[bytes], table: pa.Table, encoder: Encodes 
 
 
 def chunks(state: RunState, family: Item[bytes]) -> Iterator[pa.Table]:
-    """What :func:`pin` kept in a family, chunk by chunk; nothing where it kept nothing."""
-    for one in state.all(family):
-        yield pa.ipc.open_stream(state[one]).read_all()
+    """The chunks that :func:`pin` kept in a family; none if it kept nothing."""
+    for item in state.all(family):
+        yield pa.ipc.open_stream(state[item]).read_all()
 
 
 def unpin(state: RunState, family: Item[bytes]) -> None:
     """Delete what was kept in a family."""
-    for one in state.all(family):
-        state.delete(one)
+    for item in state.all(family):
+        state.delete(item)
 
 
 def encoded(encoder: Encodes, table: pa.Table) -> pa.Array:
@@ -50,4 +50,6 @@ def matrix(table: pa.Table) -> npt.NDArray[Any]:
     """The encoded rows of a table, shape (rows, columns)."""
     column = table.column(ENCODED)
     width, dtype = column.type.list_size, column.type.value_type.to_pandas_dtype()
-    return np.concatenate([np.zeros((0, width), dtype), *(one.flatten().to_numpy().reshape(-1, width) for one in column.chunks)])
+    return np.concatenate(
+        [np.zeros((0, width), dtype), *(chunk.flatten().to_numpy().reshape(-1, width) for chunk in column.chunks)]
+    )

@@ -38,14 +38,14 @@ class Prepared:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What is booked of the table."""
+        """What the party writes down about the table."""
         return {"sha256": self.sha256, "rows": self.source_rows, "withheld": self.withheld}
 
 
 def _place(context: PartyContext, prepared: Prepared) -> str:
-    """The name that a table is pinned under: other rows of the same source have another one.
+    """The name under which a table is pinned. Other rows of the same source have another name.
 
-    It is keyed, because whoever runs the store sees names, and could try tables until a hash of one fits.
+    The hash has a key, because the operator of the store sees names and could otherwise try tables until a hash fits.
     """
     key = context.keys.vault.derive("prepared")
     return hashlib.blake2b("\n".join([prepared.sha256, *prepared.ids]).encode(), key=key, digest_size=32).hexdigest()
@@ -67,29 +67,29 @@ def prepare(context: PartyContext, run: str) -> Prepared:
 
 
 def prepared(context: PartyContext, source: pa.Table) -> Prepared:
-    """A table as its source has it, with ids and consent; raises coded errors without values in them."""
+    """Prepare a table that was read from its source: ids, consent, duplicates. Raises coded errors without values in them."""
     terms, columns = context.terms.alignment, id_columns(context)
     ids = canonical_ids(source, terms, columns)
     table = source.append_column(ID, _spelled(source, columns))
     path = context.agreement_settings.consent
     out = withheld(context.party_settings.path(path) if path else None, terms)
     if out:
-        kept = [at for at, one in enumerate(ids) if one not in out]
-        table, ids = table.take(pa.array(kept, pa.int64())), [ids[at] for at in kept]
+        kept = [row for row, canonical in enumerate(ids) if canonical not in out]
+        table, ids = table.take(pa.array(kept, pa.int64())), [ids[row] for row in kept]
     left_out = source.num_rows - table.num_rows
     table, ids = unique(table, ids, terms)
     return Prepared(table, ids, source.num_rows, left_out, digest(source))
 
 
 def check_unchanged(context: PartyContext, run: str, prepared: Prepared) -> None:
-    """Raise :class:`SourceChanged` where the run has validated another table, or other rows of it."""
+    """Raise :class:`SourceChanged` if the run has validated another table, or other rows of it."""
     validated = context.state(run).get(VALIDATED)
     if validated is not None and validated != {**prepared.facts, "pinned": _place(context, prepared)}:
         raise SourceChanged(party=context.me)
 
 
 def pin_validated(context: PartyContext, run: str, prepared: Prepared) -> None:
-    """Keep the table that is valid, for the stage that works on its rows; only the first one in a run is kept."""
+    """Keep the validated table for the stage that uses its rows. Only the first table of a run is kept."""
     state, name = context.state(run), _place(context, prepared)
     if VALIDATED not in state:
         pin(state, PREPARED.of(name), prepared.table.append_column(_CANONICAL, pa.array(prepared.ids, pa.string())))
@@ -97,14 +97,14 @@ def pin_validated(context: PartyContext, run: str, prepared: Prepared) -> None:
 
 
 def pinned(context: PartyContext, run: str) -> Prepared:
-    """The validated table. Raises :class:`SourceChanged` where there is none."""
+    """The validated table. Raises :class:`SourceChanged` if there is none."""
     state = context.state(run)
     facts = state.get(VALIDATED)
     kept = [] if facts is None else list(chunks(state, PREPARED.of(facts["pinned"])))
     if facts is None or not kept:
         raise SourceChanged(party=context.me)
     table = pa.concat_tables(kept)
-    ids = [str(one) for one in table.column(_CANONICAL).to_pylist()]
+    ids = [str(canonical) for canonical in table.column(_CANONICAL).to_pylist()]
     return Prepared(table.drop_columns([_CANONICAL]), ids, facts["rows"], facts["withheld"], facts["sha256"])
 
 
@@ -114,12 +114,14 @@ def unpin_validated(context: PartyContext, run: str) -> None:
 
 
 def digest(table: pa.Table) -> str:
-    """SHA-256 over the table's schema and values, whatever its chunks."""
+    """SHA-256 over the schema and the values of a table. It does not depend on the chunks."""
     hashed = hashlib.sha256(table.schema.serialize().to_pybytes())
     for batch in table.combine_chunks().to_batches(max_chunksize=65_536):
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, batch.schema) as writer:
-            writer.write_batch(pa.RecordBatch.from_arrays([pa.concat_arrays([one]) for one in batch.columns], schema=batch.schema))
+            writer.write_batch(
+                pa.RecordBatch.from_arrays([pa.concat_arrays([column]) for column in batch.columns], schema=batch.schema)
+            )
         hashed.update(sink.getvalue())
     return hashed.hexdigest()
 

@@ -1,4 +1,4 @@
-"""Reading a party's table through the source that its settings name; ids are always read as text."""
+"""Reads a party's table through the source that its settings name; ids are always read as text."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def read_table(
     """The whole table; columns named in ``ids`` are text. ``parameters`` (as_of, ...) go to an SQL query as bound values.
 
     The source may come from one of the distributions ``plugins``. Raises :class:`NoTable`, what
-    :func:`tombolo.storage.plugins.find` raises, or :class:`Unreadable`, whose text names the place and never a value.
+    :func:`tombolo.storage.plugins.find` raises, or :class:`Unreadable`, whose text names the file or connection and never a value.
     """
     if settings is None:
         raise NoTable()
@@ -55,7 +55,7 @@ def read_table(
 
 
 def check_names(names: Sequence[str], where: str) -> None:
-    """Raise :class:`Unreadable` where two columns have one name."""
+    """Raise :class:`Unreadable` if two columns have the same name."""
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise Unreadable(f"{where}: there is more than one column {', '.join(twice)}.")

@@ -1,4 +1,4 @@
-"""Tables by a query over an Airflow SQL connection."""
+"""Tables from a query over an Airflow SQL connection."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _BATCH = 100_000
 
 
 class Sql:
-    """A source that asks a database; the run's parameters are bound to the query's."""
+    """A source that queries a database. The run's parameters become the bound parameters of the query."""
 
     def check(self, settings: TableSettings) -> None:
         if not (settings.connection and settings.query) or settings.path or settings.options:
@@ -51,7 +51,7 @@ def _batches(result: Any, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
 
 
 def _address(connection: str) -> Any:
-    """The SQLAlchemy address of an Airflow connection; outside Airflow, of the environment variable AIRFLOW_CONN_<NAME>."""
+    """The SQLAlchemy address of a connection: from the variable AIRFLOW_CONN_<NAME> if it holds one, else from Airflow."""
     import sqlalchemy
 
     plain = os.environ.get(f"AIRFLOW_CONN_{connection.upper()}", "")
@@ -61,9 +61,9 @@ def _address(connection: str) -> Any:
         try:
             from airflow.sdk import BaseHook
 
-            found = BaseHook.get_connection(connection)
+            known = BaseHook.get_connection(connection)
         except Exception as error:  # no Airflow here, or it does not know the connection
             raise Unreadable(f"Connection {connection}: {type(error).__name__}.") from None
-        address = sqlalchemy.URL.create(found.conn_type, found.login, found.password, found.host, found.port, found.schema or None)
+        address = sqlalchemy.URL.create(known.conn_type, known.login, known.password, known.host, known.port, known.schema or None)
     kinds = {"postgres": "postgresql+psycopg2", "postgresql": "postgresql+psycopg2"}
     return address.set(drivername=kinds.get(address.drivername, address.drivername))

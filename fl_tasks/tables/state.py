@@ -5,8 +5,13 @@ from __future__ import annotations
 from tombolo.fl_tasks.runtime.state import BYTES, DOCUMENT, Item
 from tombolo.storage.roles import HOLDERS
 
-VALIDATED = Item("validated", DOCUMENT, "Hash and numbers of rows of the table that was validated, and its name below.", HOLDERS)
+VALIDATED = Item(
+    "validated", DOCUMENT, "The validated table: its hash, its numbers of rows, and the name under which it is kept.", HOLDERS
+)
 PREPARED = Item(
-    "prepared/{table}-{chunk:06d}", BYTES, "The validated table, until alignment has pinned what the run needs of it.", HOLDERS
+    "prepared/{table}-{chunk:06d}",
+    BYTES,
+    "The rows of the validated table, until alignment has pinned what the run needs of them.",
+    HOLDERS,
 )
 ITEMS = (VALIDATED, PREPARED)

@@ -1,4 +1,4 @@
-"""Who was in which secure sum, as a party knows it: the aggregator from the lists that it closed, a client from those it was shown.
+"""Which clients were in which secure sum. The aggregator knows it from the lists that it closed, a client from those it was shown.
 
 A client that was left out of a sum is not told who was in it.
 """
@@ -14,12 +14,12 @@ from tombolo.storage.canonical import parse
 from tombolo.storage.private import PrivateArea
 
 STAGES = ("train", "evaluate")
-"""Stages that take sums; round 0 of training is that of the statistics."""
+"""The stages that compute sums. Round 0 of training computes the statistics."""
 
 
 @dataclass(frozen=True)
 class Cohort:
-    """Sums that follow each other over the same clients: ``survivors`` in the agreement's order, None where this party was not in
+    """Sums that follow each other over the same clients: ``survivors`` in the agreement's order, None if this party was not in
     them; rounds ``first`` to ``last`` of a stage."""
 
     stage: str
@@ -29,7 +29,7 @@ class Cohort:
 
     @property
     def title(self) -> str:
-        """For people."""
+        """The rounds in words."""
         if self.stage != "train":
             return "evaluation"
         rounds = f"round {self.first}" if self.first == self.last else f"rounds {self.first} to {self.last}"
@@ -37,34 +37,34 @@ class Cohort:
 
 
 def cohorts(private: PrivateArea, run: str) -> list[Cohort]:
-    """A run's sums, in their order, as far as a party's private area of the agreement tells."""
-    return joined(one for stage in STAGES for one in _sums(RunState(private, run, stage), stage))
+    """The sums of a run, in order, as far as the party's private area of the agreement shows them."""
+    return joined(cohort for stage in STAGES for cohort in _sums(RunState(private, run, stage), stage))
 
 
 def joined(sums: Iterable[Cohort]) -> list[Cohort]:
-    """Neighbours over the same clients as one; statistics, rounds and evaluation stay apart."""
-    found: list[Cohort] = []
-    for one in sums:
-        last = found[-1] if found else None
-        same = last is not None and (last.stage, last.survivors, last.first > 0) == (one.stage, one.survivors, one.first > 0)
-        if last is not None and same:
-            found[-1] = replace(last, last=one.last)
+    """Join sums that follow each other over the same clients. Statistics, rounds and evaluation are not joined to each other."""
+    merged: list[Cohort] = []
+    for cohort in sums:
+        last = merged[-1] if merged else None
+        kind = (cohort.stage, cohort.survivors, cohort.first > 0)
+        if last is not None and (last.stage, last.survivors, last.first > 0) == kind:
+            merged[-1] = replace(last, last=cohort.last)
         else:
-            found.append(one)
-    return found
+            merged.append(cohort)
+    return merged
 
 
 def _sums(state: RunState, stage: str) -> list[Cohort]:
     """Single sums by round and part."""
     known: dict[tuple[int, int], tuple[str, ...] | None] = {}
-    for one in state.all(CLOSED):
-        round, part, step = one.key
+    for closed in state.all(CLOSED):
+        round, part, step = closed.key
         if step == "masked":
-            there: list[str] = state[one]
+            there: list[str] = state[closed]
             known[int(round), int(part)] = tuple(there)
     for signed in state.all(SURVIVORS):
         known[int(signed.key[0]), int(signed.key[1])] = tuple(parse(state[signed])["survivors"])
     rounds = {number for number, _ in known}
-    finished = [int(one.key[0]) for one in state.all(CHECKPOINTS)]
+    finished = [int(checkpoint.key[0]) for checkpoint in state.all(CHECKPOINTS)]
     known |= {(round, 0): None for round in finished if round not in rounds}
     return [Cohort(stage, round, round, known[round, part]) for round, part in sorted(known)]

@@ -17,26 +17,28 @@ from tombolo.storage.errors import CodedError
 
 Floats = npt.NDArray[np.float64]
 LARGEST_WEIGHT = 2.0**32
-"""Of a model of standardised columns; larger ones fit no sum."""
+"""The largest weight of a model of standardised columns; larger weights do not fit into a sum."""
 
 
 class ForeignStatistics(CodedError):
     code = "TMB-HORIZONTAL-001"
-    cause = "What the aggregator says of sums over all clients cannot be: another number of values, or not finite or too large."
-    remedy = "All parties must run the same version; if they do, ask the aggregator."
+    cause = "The aggregator sent wrong sums over all clients: a wrong number of values, or values that are not finite or too large."
+    remedy = "Install the same version at all parties and start a new run. If it fails again, ask the aggregator."
 
 
 class ForeignSums(CodedError):
     code = "TMB-HORIZONTAL-002"
-    cause = "Sums over all clients cannot be: negative counts, or columns whose bins do not add up to the same."
-    remedy = "One of the clients computes with other columns or bins; a sum does not tell which. Compare versions and tables."
+    cause = "Sums over all clients are wrong: counts are negative, or the bins of two columns have different totals."
+    remedy = (
+        "One client uses other columns or bins; a sum does not show which client. Compare the versions and tables of all clients."
+    )
 
 
 @dataclass(frozen=True)
 class ClientRows:
-    """A client's training rows: labels of shape (rows,), and feature columns as they are, None once rows are kept encoded.
+    """A client's training rows: labels of shape (rows,), and the feature columns, None when the encoded rows are kept.
 
-    ``keep`` encodes rows with the common encoder the first time, and gives what it kept ever after.
+    ``keep`` encodes the rows with the common encoder the first time, keeps them, and later returns the kept rows.
     """
 
     table: pa.Table | None
@@ -44,13 +46,13 @@ class ClientRows:
     keep: Callable[[Encodes], npt.NDArray[Any]] | None = None
 
     def encoded(self, encoder: Encodes) -> npt.NDArray[Any]:
-        """Shape (rows, columns)."""
+        """The encoded rows, shape (rows, columns)."""
         return encoder.transform(self.table) if self.keep is None else self.keep(encoder)
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """Over the training rows of all clients: how many there are; of every expanded column how many values are there, their mean and
+    """The training rows of all clients: how many there are; for every expanded column the number of present values, their mean, and
     the deviation of all rows with the mean in place of missing values; mean and deviation of the label (0 and 1 for classes)."""
 
     rows: float
@@ -61,7 +63,7 @@ class Statistics:
     label_scale: float = 1.0
 
     def document(self) -> dict[str, Any]:
-        """As JSON."""
+        """The statistics as JSON."""
         arrays = {name: getattr(self, name).tolist() for name in ("present", "mean", "scale")}
         return {"rows": self.rows, **arrays, "label_mean": self.label_mean, "label_scale": self.label_scale}
 
@@ -73,7 +75,7 @@ class Statistics:
 
 
 def expanded(terms: Terms) -> list[tuple[str, bool]]:
-    """Names of the numeric columns that the terms' columns become, and whether each is a level's."""
+    """Names of the numeric columns that the terms' columns become, and whether each one stands for a level."""
     assert terms.task.horizontal_terms is not None
     names: list[tuple[str, bool]] = []
     for name, column in terms.task.horizontal_terms.features.items():
@@ -91,7 +93,7 @@ def raw(terms: Terms, table: pa.Table) -> Floats:
 
 
 def encoder(terms: Terms, found: Statistics) -> Encoder:
-    """The same at every party: constant columns and levels with too few ones or zeros are left out. Raises NoColumns."""
+    """The encoder, the same at every party, without constant columns and levels with too few ones or zeros. Raises NoColumns."""
     names, keep = expanded(terms), []
     for index, (_, level) in enumerate(names):
         ones = found.mean[index] * found.rows
@@ -99,7 +101,7 @@ def encoder(terms: Terms, found: Statistics) -> Encoder:
         if not rare and found.scale[index] > 1e-12 * max(1.0, abs(found.mean[index])):
             keep.append(index)
     if not keep:
-        raise NoColumns(f"Of {len(names)} columns.")
+        raise NoColumns(f"The terms have {len(names)} columns.")
     picked = tuple(names[index][0] for index in keep)
     return Encoder(filled(terms, found), picked, tuple(found.mean[keep].tolist()), tuple(found.scale[keep].tolist()))
 
@@ -108,14 +110,20 @@ def filled(terms: Terms, found: Statistics) -> tuple[Column, ...]:
     """The terms' columns, with the joint means for missing numbers."""
     fills = dict(zip((name for name, _ in expanded(terms)), found.mean.tolist(), strict=True))
     return tuple(
-        Column(one.name, one.kind, one.missing, 0.0 if one.levels else fills[one.name], one.clip, one.levels)
-        for one in _columns(terms)
+        Column(column.name, column.kind, column.missing, 0.0 if column.levels else fills[column.name], column.clip, column.levels)
+        for column in _columns(terms)
     )
 
 
 def _columns(terms: Terms) -> list[Column]:
     assert terms.task.horizontal_terms is not None
     return [
-        Column(name, "numeric" if one.levels is None else "categorical", one.missing, clip=one.clip, levels=tuple(one.levels or ()))
-        for name, one in terms.task.horizontal_terms.features.items()
+        Column(
+            name,
+            "numeric" if agreed.levels is None else "categorical",
+            agreed.missing,
+            clip=agreed.clip,
+            levels=tuple(agreed.levels or ()),
+        )
+        for name, agreed in terms.task.horizontal_terms.features.items()
     ]

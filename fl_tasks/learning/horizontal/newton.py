@@ -1,7 +1,8 @@
 """Linear and logistic regression over clients' rows by Newton's method: gradients and Hessians are secure sums.
 
-The model is that of all survivors' rows in one place: mean loss + l2/2 |w|^2, intercept not penalised, columns standardised over
-all clients' training rows. A client that vanishes is missed from the sum on, and may come back in any later round.
+The model is the one that all survivors' rows would give in one place: mean loss + l2/2 |w|^2, no penalty on the intercept, columns
+standardised over all clients' training rows. A client that drops out is missing from that sum on, and may come back in a later
+round.
 """
 
 from __future__ import annotations
@@ -54,10 +55,10 @@ _SHORTER = 0.25
 
 def client(session: Session, rows: ClientRows) -> State:
     """A client's part in the rounds of this leg; returns its last state, with the joint weights ``w``, intercept first."""
-    found = client_statistics(session, rows)
-    enough_rows(session, found)
-    x = with_intercept(rows.encoded(encoder(session.terms, found)))
-    y = (rows.labels - found.label_mean) / found.label_scale
+    statistics = client_statistics(session, rows)
+    enough_rows(session, statistics)
+    x = with_intercept(rows.encoded(encoder(session.terms, statistics)))
+    y = (rows.labels - statistics.label_mean) / statistics.label_scale
     state = session.latest or {"w": np.zeros(x.shape[1]), "loss": [], "round": 0}
     for _ in session.rounds():
         contribute_values(session, addends(session.terms.task.outcome, x, y, state["w"]))
@@ -77,9 +78,9 @@ def aggregator(session: Session) -> State:
     state = session.latest
     if state is not None:
         attendance.expected = list(state["present"])
-    found = aggregate_statistics(session, attendance)
-    enough_rows(session, found)
-    size = len(encoder(session.terms, found).names) + 1
+    statistics = aggregate_statistics(session, attendance)
+    enough_rows(session, statistics)
+    size = len(encoder(session.terms, statistics).names) + 1
     state = state or _start(size)
     for _ in session.rounds():
         attendance.expect_returned(session)
@@ -114,7 +115,7 @@ def with_intercept(x: Floats) -> Floats:
 def model_weights(found: Statistics, w: Floats) -> tuple[list[float], float]:
     """Weights of the encoded columns and intercept, in the label's own units."""
     own = np.asarray(w) * found.label_scale
-    return [float(one) for one in own[1:]], float(own[0] + found.label_mean)
+    return [float(weight) for weight in own[1:]], float(own[0] + found.label_mean)
 
 
 def _start(size: int) -> State:
@@ -123,7 +124,7 @@ def _start(size: int) -> State:
 
 
 def _moved(session: Session, state: State, sums: Floats, present: list[str]) -> dict[str, Any]:
-    """The state after a round: a point that is no better than the last is left again with a shorter step.
+    """The state after a round. If the new point is not better than the last one, the next one is a shorter step from there.
 
     Losses are compared only between rounds of the same clients.
     """
@@ -141,7 +142,7 @@ def _moved(session: Session, state: State, sums: Floats, present: list[str]) -> 
     w, step = (at, np.linalg.lstsq(hessian, gradient, rcond=None)[0]) if better else (state["w"], state["step"] * _SHORTER)
     stop = bool(better and np.abs(gradient).max() <= session.parameters(Regression).tolerance)
     last = stop or session.round >= session.last_round
-    exact = stop or session.terms.task.outcome == "number"  # the step is the last digits of the optimum, or all of it
+    exact = stop or session.terms.task.outcome == "number"  # the step gives the last digits of the optimum, or the optimum itself
     ahead = w - step if exact or not last else w
     kept = {"w": w, "step": step, "ahead": ahead, "best": loss if better else best, "present": present}
     return {**kept, "loss": [*state["loss"], loss], "stopped": stop}

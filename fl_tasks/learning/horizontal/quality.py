@@ -1,8 +1,8 @@
 """Quality of a joint model from sums over clients' held-out rows.
 
-The AUC comes from how many positives and negatives lie in each of 256 bins of the score; rows in one bin count as tied, so that it
-is off by at most half the pairs that share a bin (``auc_error``). Bins are equally wide in sigmoid(u / 3), over which the scores of
-strong and of weak models are spread out.
+The AUC comes from the numbers of positives and negatives in each of 256 bins of the score. Rows in one bin count as tied, so the
+AUC is wrong by at most half the pairs that share a bin (``auc_error``). Bins have the same width in sigmoid(u / 3), which spreads
+out the scores of strong and of weak models.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ _SPREAD = 3.0
 SIZES = {"binary": 3 + 2 * BINS, "number": 4, "classes": 3}
 """How many sums there are, by what is predicted."""
 ERRORS = {"binary": ("auc_error",), "number": (), "classes": ()}
-"""Names of what is told beside the usual metrics."""
+"""The names of the values that are given besides the usual metrics."""
 
 
 def addends(outcome: str, labels: Floats, totals: Floats, label_scale: float) -> Floats:
     """What one client's held-out rows add to the sums; the first is their number.
 
-    Shapes (n,), none included; totals of several classes (n, classes).
+    Shapes (n,), where n may be 0; totals of several classes (n, classes).
 
     Numbers are in units of the label's deviation over training rows.
     """
@@ -47,20 +47,20 @@ def addends(outcome: str, labels: Floats, totals: Floats, label_scale: float) ->
 def metrics(outcome: str, sums: Floats, label_scale: float) -> dict[str, float]:
     """The metrics of the outcome, in the order of :func:`tombolo.fl_tasks.learning.metrics.metric_names`, then :data:`ERRORS`.
 
-    Raises :class:`UnfitForMetrics` for a single class or labels that do not differ.
+    Raises :class:`UnfitForMetrics` if all labels are of one class or equal.
     """
     rows = sums[0]
     if outcome == "number":
         spread = sums[2] - sums[1] ** 2 / rows
         if spread <= 1e-9 * max(1.0, sums[2]):
-            raise UnfitForMetrics("Their labels do not differ.")
+            raise UnfitForMetrics("All labels are equal.")
         return {"rmse": float(np.sqrt(max(sums[3], 0.0) / rows) * label_scale), "r2": float(1.0 - sums[3] / spread)}
     if outcome == "classes":
         return {"accuracy": float(np.rint(sums[1]) / rows), "logloss": float(sums[2] / rows)}
     positive, negative = np.rint(sums[3 : 3 + BINS]), np.rint(sums[3 + BINS :])
     pairs = positive.sum() * negative.sum()
     if pairs < 1:
-        raise UnfitForMetrics("They hold a single class.")
+        raise UnfitForMetrics("All labels are of one class.")
     below = np.cumsum(negative) - negative
     hits, misses = np.cumsum(positive[::-1]) / positive.sum(), np.cumsum(negative[::-1]) / negative.sum()
     return {

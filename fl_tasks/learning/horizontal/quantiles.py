@@ -1,8 +1,8 @@
-"""Quantiles of the clients' columns of numbers, from two histograms whose counts are secure sums, hence those of all rows together.
+"""Quantiles of the clients' columns of numbers over all rows together, from two histograms whose counts are secure sums.
 
-The first has equal bins over the column's public range or, where the terms name none, over sixteen deviations to both sides of the
-joint mean: no more than one value in 257 lies beyond on a side (Cantelli), which is less than any bin of trees holds. The second
-has its bins cut into equal ones, the more the more values are in them. A value x is in bin b where edge_(b-1) < x <= edge_b,
+The first has equal bins over the column's public range. If the terms name no range, its bins cover sixteen deviations on both sides
+of the joint mean: at most one value in 257 lies beyond a side (Cantelli), fewer than any bin of trees holds. The second divides the
+bins of the first into equal ones; a bin with more values gets more of them. A value x is in bin b where edge_(b-1) < x <= edge_b,
 compared in single precision as in :mod:`tombolo.fl_tasks.learning.trees.bins`.
 """
 
@@ -42,7 +42,7 @@ Integers = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Quartile:
-    """A value that is off by at most ``error``; without one it lies beyond the last edge, which is then the value."""
+    """A ``value`` that is wrong by at most ``error``; without ``error``, the quartile is beyond ``value``, the outermost edge."""
 
     value: float
     error: float | None
@@ -60,20 +60,20 @@ class Distribution:
         return np.cumsum(self.counts)
 
     def quartiles(self) -> list[Quartile]:
-        """The three of them: the middles of the bins that hold the values there."""
-        found, upto = [], self.upto()
+        """The three quartiles: the middles of the bins that hold them."""
+        middles, upto = [], self.upto()
         if not len(self.edges) or not upto[-1]:
             return []
         for share in _SHARES:
             at = int(np.searchsorted(upto, int(upto[-1] * share), side="right"))
             low, high = self.edges[max(at - 1, 0)], self.edges[min(at, len(self.edges) - 1)]
             inside = 0 < at < len(self.edges)
-            found.append(Quartile(float(low + high) / 2, float(high - low) / 2 if inside else None))
-        return found
+            middles.append(Quartile(float(low + high) / 2, float(high - low) / 2 if inside else None))
+        return middles
 
     def cuts(self, bins: int, least: int) -> tuple[float, ...]:
-        """Cuts at edges, as a table's own binner makes them: between all filled bins if there are few, else at quantiles; no bin
-        below ``least`` values."""
+        """Cuts at edges, made as for one table: between all filled bins if there are few, else at quantiles. A bin has ``least``
+        values or more."""
         upto, filled = self.upto(), np.flatnonzero(self.counts)
         total = int(upto[-1])
         if not len(self.edges) or not total:
@@ -84,14 +84,14 @@ class Distribution:
         return spaced(self.edges[wanted].tolist(), upto[wanted].tolist(), total, least)
 
     def finer(self, least: int) -> Floats:
-        """Edges that cut every bin between two of these into equal ones, by how many values it holds, such that on average no
-        finer bin has below ``least``; without those between empty bins."""
+        """Edges that divide every inner bin into equal ones: more of them if it has more values, on average with ``least`` values
+        or more. Edges between empty bins are left out."""
         total, inner = int(self.counts.sum()), self.counts[1:-1]
         most = min(BINS, total // max(1, least))
         pieces = np.maximum(1, -(-inner * most // max(total, 1)))
         made = [np.linspace(low, high, int(n) + 1) for low, high, n in zip(self.edges[:-1], self.edges[1:], pieces, strict=True)]
         used = (self.counts[:-1] > 0) | (self.counts[1:] > 0)
-        return _singles(np.concatenate([self.edges[used], *(one[1:-1] for one in made)]))
+        return _singles(np.concatenate([self.edges[used], *(finer[1:-1] for finer in made)]))
 
 
 def numbers(terms: Terms) -> list[int]:
@@ -100,13 +100,13 @@ def numbers(terms: Terms) -> list[int]:
 
 
 def wanted(terms: Terms) -> bool:
-    """Whether a run finds quantiles: for trees, and where the terms ask for quartiles."""
+    """Whether a run finds quantiles: for trees, or if the terms ask for quartiles."""
     assert terms.task.horizontal_terms is not None
     return bool(numbers(terms)) and (terms.task.optional(BoostingTerms) is not None or terms.task.horizontal_terms.quartiles)
 
 
 def first_edges(terms: Terms, found: Statistics) -> list[Floats]:
-    """Edges of the first histogram, per column of numbers; none where all values are the same."""
+    """Edges of the first histogram, per column of numbers; none if all values are the same."""
     assert terms.task.horizontal_terms is not None
     edges, names = [], expanded(terms)
     for at in numbers(terms):
@@ -129,7 +129,7 @@ def counted(edges: Floats, values: Floats, name: str) -> Integers:
 
 
 def client_quartiles(session: Session, rows: ClientRows, found: Statistics) -> None:
-    """A client's part: two sums of counts; what is told of them is kept. Raises ForeignStatistics and what sums raise."""
+    """A client's part: two sums of counts. It keeps the quartiles that come back. Raises ForeignStatistics and what sums raise."""
     if QUARTILES in session.state:
         return
     edges, count = first_edges(session.terms, found), len(numbers(session.terms))
@@ -137,15 +137,15 @@ def client_quartiles(session: Session, rows: ClientRows, found: Statistics) -> N
     session.within(3)
     contribute_integers(session, _counts(session.terms, rows.table, edges))
     edges = unpacked(session, told(session), count, 4 * BINS)
-    if any((np.diff(one) <= 0).any() for one in edges):
+    if any((np.diff(column) <= 0).any() for column in edges):
         raise ForeignStatistics("Edges of a histogram.", party=session.aggregator)
     session.within(4)
     contribute_integers(session, _counts(session.terms, rows.table, edges))
     quartiles = unpacked(session, told(session), count, 2 * len(_SHARES))
     session.within(None)
-    if any(len(one) not in (0, 2 * len(_SHARES)) for one in quartiles):
+    if any(len(flat) not in (0, 2 * len(_SHARES)) for flat in quartiles):
         raise ForeignStatistics("Quartiles.", party=session.aggregator)
-    _keep(session, [_quartiles(one) for one in quartiles])
+    _keep(session, [_quartiles(flat) for flat in quartiles])
 
 
 def aggregate_quartiles(session: Session, attendance: Attendance, found: Statistics) -> None:
@@ -155,56 +155,56 @@ def aggregate_quartiles(session: Session, attendance: Attendance, found: Statist
     session.enter(0)
     session.within(3)
     first = _summed(session, attendance, first_edges(session.terms, found))
-    edges = [one.finer(session.terms.limits.minimum_bin_rows) for one in first]
+    edges = [histogram.finer(session.terms.limits.minimum_bin_rows) for histogram in first]
     session.send("statistic", value=packed(edges))
     session.within(4)
     second = _summed(session, attendance, edges)
-    quartiles = [one.quartiles() for one in second]
-    flat = [[part for one in column for part in (one.value, -1.0 if one.error is None else one.error)] for column in quartiles]
+    quartiles = [histogram.quartiles() for histogram in second]
+    flat = [[number for q in column for number in (q.value, -1.0 if q.error is None else q.error)] for column in quartiles]
     session.send("statistic", value=packed(flat))
     session.within(None)
-    session.state.keep(HISTOGRAMS, [{"edges": one.edges.tolist(), "counts": one.counts.tolist()} for one in second])
+    session.state.keep(HISTOGRAMS, [{"edges": made.edges.tolist(), "counts": made.counts.tolist()} for made in second])
     _keep(session, quartiles)
 
 
 def histograms_of(training: RunState) -> list[Distribution]:
     """The second histograms, per column of numbers, at the aggregator."""
     stored = training.get(HISTOGRAMS) or []
-    return [Distribution(np.array(one["edges"], dtype=np.float64), np.array(one["counts"], dtype=np.int64)) for one in stored]
+    return [Distribution(np.array(kept["edges"], dtype=np.float64), np.array(kept["counts"], dtype=np.int64)) for kept in stored]
 
 
 def quartiles_of(training: RunState) -> Mapping[str, list[Quartile]]:
-    """The quartiles that a training stage keeps, by column of numbers; nothing where there are none."""
+    """The quartiles that a training stage keeps, by column of numbers; empty if there are none."""
     stored = training.get(QUARTILES) or {}
-    return {name: [Quartile(*one) for one in found] for name, found in stored.items()}
+    return {name: [Quartile(*pair) for pair in pairs] for name, pairs in stored.items()}
 
 
 def packed(vectors: Sequence[npt.ArrayLike]) -> Floats:
     """Several vectors as one: their lengths first."""
-    arrays = [np.asarray(one, dtype=np.float64) for one in vectors]
-    return np.concatenate([[float(len(one)) for one in arrays], *arrays])
+    arrays = [np.asarray(vector, dtype=np.float64) for vector in vectors]
+    return np.concatenate([[float(len(array)) for array in arrays], *arrays])
 
 
 def unpacked(session: Session, values: Floats, count: int, most: int) -> list[Floats]:
     """Inverse of :func:`packed`, of ``count`` vectors, each of at most ``most`` values. Raises :class:`ForeignStatistics`."""
     lengths = values[:count]
     if len(lengths) != count or (lengths != np.clip(np.rint(lengths), 0, most)).any() or lengths.sum() != len(values) - count:
-        raise ForeignStatistics("Of several columns.", party=session.aggregator)
+        raise ForeignStatistics("Values of several columns.", party=session.aggregator)
     return np.split(values[count:], np.cumsum(lengths.astype(np.int64))[:-1])[:count]
 
 
 def _counts(terms: Terms, table: pa.Table, edges: Sequence[Floats]) -> Integers:
     x, names = raw(terms, table), expanded(terms)
-    found = [counted(one, x[:, at], names[at][0]) for at, one in zip(numbers(terms), edges, strict=True)]
-    return np.concatenate([np.zeros(0, dtype=np.int64), *found])
+    counts = [counted(column, x[:, at], names[at][0]) for at, column in zip(numbers(terms), edges, strict=True)]
+    return np.concatenate([np.zeros(0, dtype=np.int64), *counts])
 
 
 def _summed(session: Session, attendance: Attendance, edges: Sequence[Floats]) -> list[Distribution]:
-    sizes = [len(one) + 1 for one in edges]
+    sizes = [len(column) + 1 for column in edges]
     sums = sum_integers(session, sum(sizes), attendance)
     if (sums < 0).any():
         raise ForeignSums(party=session.me)
-    return [Distribution(one, counts) for one, counts in zip(edges, np.split(sums, np.cumsum(sizes)[:-1]), strict=True)]
+    return [Distribution(column, counts) for column, counts in zip(edges, np.split(sums, np.cumsum(sizes)[:-1]), strict=True)]
 
 
 def _singles(values: Floats) -> Floats:
@@ -220,4 +220,4 @@ def _quartiles(flat: Floats) -> list[Quartile]:
 def _keep(session: Session, quartiles: Sequence[Sequence[Quartile]]) -> None:
     names = expanded(session.terms)
     columns = zip((names[at][0] for at in numbers(session.terms)), quartiles, strict=True)
-    session.state.keep(QUARTILES, {name: [[one.value, one.error] for one in found] for name, found in columns})
+    session.state.keep(QUARTILES, {name: [[q.value, q.error] for q in column] for name, column in columns})

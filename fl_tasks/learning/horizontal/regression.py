@@ -19,7 +19,7 @@ from tombolo.storage.schema import MessageSet
 
 
 def common(session: Session) -> Encoder:
-    """The encoder that statistics over all clients have led to."""
+    """The encoder that comes from the statistics over all clients."""
     return common_encoder(session.terms, statistics_of(session.state))
 
 

@@ -1,4 +1,4 @@
-"""A page about the training rows of all clients together, for people: made from secure sums, the same at every party."""
+"""A page for people about the training rows of all clients together. It is made from secure sums, the same at every party."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PAGE = "training-rows"
 
 
 def write_page(context: PartyContext, run: str) -> Path:
-    """Write the page beside the run's other documents, for the owner's eyes; once. Raises ForeignStatistics before there is any."""
+    """Write the page beside the run's documents, once, readable by the owner only. Raises ForeignStatistics if there are none."""
     path = context.docs(run) / PAGE / "index.html"
     if not path.exists():
         kept = context.state(run, "train")
@@ -32,7 +32,7 @@ def write_page(context: PartyContext, run: str) -> Path:
 
 
 def page(terms: Terms, found: Statistics, quartiles: Mapping[str, Sequence[Quartile]], clients: int) -> str:
-    """The page as HTML. Counts below ``limits.minimum_one_hot_count`` are not shown, nor what is said of so few values."""
+    """The page as HTML. Counts below ``limits.minimum_one_hot_count`` are not shown, nor statistics of so few values."""
     least, rows = terms.limits.minimum_one_hot_count, round(found.rows)
     numbers, levels = [], []
     for at, (name, level) in enumerate(expanded(terms)):
@@ -44,27 +44,27 @@ def page(terms: Terms, found: Statistics, quartiles: Mapping[str, Sequence[Quart
     return render("training-rows.html", terms=terms, rows=rows, clients=clients, numbers=numbers, levels=levels)
 
 
-def _number(found: Statistics, at: int, least: int) -> tuple[str, ...]:
+def _number(statistics: Statistics, at: int, least: int) -> tuple[str, ...]:
     """Values, share of missing ones, mean and deviation."""
-    rows, present = round(found.rows), round(found.present[at])
+    rows, present = round(statistics.rows), round(statistics.present[at])
     if present < least:
         return f"fewer than {least}", "", "", ""
-    deviation = found.scale[at] * np.sqrt(rows / present)
+    deviation = statistics.scale[at] * np.sqrt(rows / present)
     missing = rows - present
     share = "none" if not missing else f"fewer than {least}" if missing < least else f"{missing / rows:.1%}"
     return (
         f"{present:,}" if not 0 < missing < least else f"more than {rows - least:,}",
         share,
-        f"{found.mean[at]:.5g}",
+        f"{statistics.mean[at]:.5g}",
         f"{deviation:.5g}",
     )
 
 
-def _quartiles(found: Sequence[Quartile], enough: bool) -> list[str]:
-    """With how far each may be off; nothing where they were not asked for."""
-    if not found or not enough:
+def _quartiles(quartiles: Sequence[Quartile], enough: bool) -> list[str]:
+    """The quartiles with their largest errors; empty texts if the run has none."""
+    if not quartiles or not enough:
         return ["", "", ""]
-    return [f"{one.value:.5g} ± {one.error:.1g}" if one.error is not None else f"{one.value:.5g} or beyond" for one in found]
+    return [f"{q.value:.5g} ± {q.error:.1g}" if q.error is not None else f"{q.value:.5g} or beyond" for q in quartiles]
 
 
 def _share(ones: int, rows: int, least: int) -> tuple[str, str]:

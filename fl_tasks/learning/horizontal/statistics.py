@@ -1,8 +1,8 @@
 """Statistics over all clients' training rows by three secure sums: means, mean absolute deviations, and squares in their units.
 
 The deviation of a column is measured in units of its mean absolute deviation, so that columns of any size keep their digits. With
-``task.privacy`` there is one sum, of rows: columns are standardised by the agreed ranges, which say nothing of any row. Where a run
-finds quantiles, they follow.
+``task.privacy`` there is one sum, of rows: columns are standardised by the agreed ranges, which say nothing about any row. If the
+run finds quantiles, this follows.
 """
 
 from __future__ import annotations
@@ -20,42 +20,42 @@ from tombolo.fl_tasks.runtime.state import RunState
 
 
 def client_statistics(session: Session, rows: ClientRows) -> Statistics:
-    """A client's part; returns what all clients' rows have in common. Raises ForeignStatistics and what sums raise."""
-    found = session.state.get(STATISTICS)
-    if found is None and session.terms.task.optional(PrivacyTerms) is not None:
+    """A client's part; returns the statistics over the rows of all clients. Raises ForeignStatistics and what sums raise."""
+    statistics = session.state.get(STATISTICS)
+    if statistics is None and session.terms.task.optional(PrivacyTerms) is not None:
         session.within(0)
         contribute_values(session, [len(rows.labels)])
-        found = _keep_ranges(session, told(session, 1)[0])
-    if found is None:
+        statistics = _keep_ranges(session, told(session, 1)[0])
+    if statistics is None:
         x = raw(session.terms, rows.table)
         if session.terms.task.outcome == "number":
             x = np.column_stack([x, rows.labels])
         count, there = x.shape[1], ~np.isnan(x)
         session.within(0)
         contribute_values(session, np.concatenate([[len(x)], there.sum(axis=0), np.nansum(x, axis=0)]))
-        heard = told(session, 1 + 2 * count)
-        total, present, mean = heard[0], heard[1 : 1 + count], heard[1 + count :]
+        sums = told(session, 1 + 2 * count)
+        total, present, mean = sums[0], sums[1 : 1 + count], sums[1 + count :]
         off = np.where(there, x - mean, 0.0)
         session.within(1)
         contribute_values(session, np.abs(off).sum(axis=0))
         unit = told(session, count)
         session.within(2)
         contribute_values(session, ((off / np.where(unit > 0, unit, 1.0)) ** 2).sum(axis=0))
-        found = _keep(session, total, present, mean, told(session, count))
+        statistics = _keep(session, total, present, mean, told(session, count))
     if wanted(session.terms):
-        client_quartiles(session, rows, found)
-    return found
+        client_quartiles(session, rows, statistics)
+    return statistics
 
 
 def aggregate_statistics(session: Session, attendance: Attendance) -> Statistics:
     """The aggregator's part. Raises what sums raise."""
-    found = session.state.get(STATISTICS)
-    if found is None and session.terms.task.optional(PrivacyTerms) is not None:
+    statistics = session.state.get(STATISTICS)
+    if statistics is None and session.terms.task.optional(PrivacyTerms) is not None:
         session.within(0)
         total = sum_values(session, 1, attendance)
         session.send("statistic", value=total)
-        found = _keep_ranges(session, total[0])
-    if found is None:
+        statistics = _keep_ranges(session, total[0])
+    if statistics is None:
         count = len(expanded(session.terms)) + (session.terms.task.outcome == "number")
         session.within(0)
         sums = sum_values(session, 1 + 2 * count, attendance)
@@ -69,18 +69,18 @@ def aggregate_statistics(session: Session, attendance: Attendance) -> Statistics
         squares = sum_values(session, count, attendance)
         scale = unit * np.sqrt(np.maximum(squares, 0.0) / max(total, 1.0))
         session.send("statistic", value=scale)
-        found = _keep(session, total, present, mean, scale)
+        statistics = _keep(session, total, present, mean, scale)
     if wanted(session.terms):
-        aggregate_quartiles(session, attendance, found)
-    return found
+        aggregate_quartiles(session, attendance, statistics)
+    return statistics
 
 
 def statistics_of(training: RunState) -> Statistics:
-    """What a training stage keeps of a run. Raises :class:`ForeignStatistics` where nothing is kept."""
-    found = training.get(STATISTICS)
-    if found is None:
-        raise ForeignStatistics("There are none.")
-    return found
+    """The statistics that a training stage keeps. Raises :class:`ForeignStatistics` if there are none."""
+    statistics = training.get(STATISTICS)
+    if statistics is None:
+        raise ForeignStatistics("No statistics are kept.")
+    return statistics
 
 
 def enough_rows(session: Session, found: Statistics, per_column: int = 10) -> None:
@@ -95,8 +95,8 @@ def _keep_ranges(session: Session, rows: float) -> Statistics:
     task = session.terms.task
     assert task.horizontal_terms is not None
     ranges: list[tuple[float, float]] = []
-    for one in task.horizontal_terms.features.values():
-        ranges += [one.range or (0.0, 1.0)] if one.levels is None else [(0.0, 1.0)] * len(one.levels)
+    for column in task.horizontal_terms.features.values():
+        ranges += [column.range or (0.0, 1.0)] if column.levels is None else [(0.0, 1.0)] * len(column.levels)
     if task.outcome == "number":
         ranges.append((task.label and task.label.range) or (0.0, 1.0))
     low, high = np.array(ranges).T
@@ -104,11 +104,11 @@ def _keep_ranges(session: Session, rows: float) -> Statistics:
 
 
 def _keep(session: Session, rows: float, present: Floats, mean: Floats, scale: Floats) -> Statistics:
-    """Kept for the later legs of training; the label's numbers are the last ones where numbers are predicted."""
+    """Keep the statistics for the later legs of training. If a number is predicted, the last values are those of the label."""
     session.within(None)
     if session.terms.task.outcome != "number":
-        found = Statistics(rows, present, mean, scale)
+        statistics = Statistics(rows, present, mean, scale)
     else:
         label = float(mean[-1]), float(scale[-1]) or 1.0
-        found = Statistics(rows, present[:-1], mean[:-1], scale[:-1], *label)
-    return session.state.keep(STATISTICS, found)
+        statistics = Statistics(rows, present[:-1], mean[:-1], scale[:-1], *label)
+    return session.state.keep(STATISTICS, statistics)

@@ -1,5 +1,5 @@
-"""Secure sums of real numbers and of integers, as training and evaluation use them: by the terms' threshold and time, over whoever
-is there; and what the aggregator says of them."""
+"""Secure sums of real numbers and of integers for training and evaluation, over the clients that are in time, with the terms'
+threshold and time; and the results that the aggregator sends."""
 
 from __future__ import annotations
 
@@ -42,22 +42,23 @@ STATISTIC = Message(
 
 @dataclass
 class Attendance:
-    """Whom the aggregator waits for: the survivors of its last sum, all clients before the first."""
+    """The clients that the aggregator waits for: all before the first sum, later the survivors of the last sum."""
 
     expected: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, session: Session) -> Attendance:
+        """All clients are expected."""
         return cls(list(session.clients))
 
     def expect_returned(self, session: Session) -> None:
-        """Wait again for clients that were missed in the last round, and have meanwhile come to its sum of this part: too late to
-        be let in. Who was let in and vanished then is not waited for a second time."""
+        """Wait again for clients that came too late to the last round's sum of this part. A client that was in time there, and then
+        dropped out, is not waited for again."""
         if session.round > 1:
             known = {*self.expected, *rostered(session, session.round - 1)}
-            gone = [one for one in session.clients if one not in known]
-            back = [one for one in gone if session.peek("advertise", one, session.round - 1) is not None]
-            self.expected = [one for one in session.clients if one in self.expected or one in back]
+            gone = [client for client in session.clients if client not in known]
+            back = [client for client in gone if session.peek("advertise", client, session.round - 1) is not None]
+            self.expected = [client for client in session.clients if client in self.expected or client in back]
 
 
 def contribute_values(session: Session, values: npt.ArrayLike) -> bool:
@@ -81,13 +82,13 @@ def sum_integers(session: Session, count: int, attendance: Attendance) -> Intege
 
 
 def survivors(session: Session) -> list[str]:
-    """Whom the aggregator has named to this client as those of the sum of this round and part; nobody before it has."""
+    """The survivors of the sum of this round and part, as the aggregator named them to this client; empty before that."""
     table = session.peek("survivors", session.aggregator, session.round)
     return [] if table is None else session.values(table, "client").to_pylist()
 
 
 def told(session: Session, count: int | None = None) -> Floats:
-    """What the aggregator says of sums, shape (count,). Raises :class:`ForeignStatistics`."""
+    """The results of sums that the aggregator sent, shape (count,). Raises :class:`ForeignStatistics`."""
     table = session.receive("statistic", session.aggregator)
     values: Floats = session.values(table, "value").to_numpy()
     if (count is not None and len(values) != count) or not np.isfinite(values).all():
@@ -98,12 +99,12 @@ def told(session: Session, count: int | None = None) -> Floats:
 def _sum(session: Session, count: int, attendance: Attendance) -> Words:
     horizontal = session.terms.task.horizontal_terms
     assert horizontal is not None
-    found = aggregate(session, count, Closing(_threshold(session), horizontal.step_seconds, attendance.expected))
-    gone = [one for one in session.clients if one not in found.survivors]
+    result = aggregate(session, count, Closing(_threshold(session), horizontal.step_seconds, attendance.expected))
+    gone = [client for client in session.clients if client not in result.survivors]
     if gone:
         session.report(sum_without=", ".join(gone))
-    attendance.expected = list(found.survivors)
-    return found.words
+    attendance.expected = list(result.survivors)
+    return result.words
 
 
 def _threshold(session: Session) -> int:

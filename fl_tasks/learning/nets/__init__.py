@@ -1,1 +1,1 @@
-"""Small neural networks: dense layers, losses, optimisers, and how one is trained on one party's rows; no federation inside."""
+"""Small neural networks: dense layers, losses, optimisers, and training on the rows of one party. Nothing is sent here."""

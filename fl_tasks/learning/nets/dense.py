@@ -1,6 +1,6 @@
 """Networks of dense layers over one flat vector of weights, and their derivatives, in float64 numpy.
 
-Layer after layer the vector holds the weights (inputs, outputs), row by row, and then the biases (outputs,). Hidden layers have an
+For each layer, the vector holds the weights (inputs, outputs), row by row, and then the biases (outputs,). Hidden layers have an
 activation; the last one has none.
 """
 
@@ -31,12 +31,12 @@ class Dense:
 
     def layers(self, w: Floats) -> list[tuple[Floats, Floats]]:
         """Weights (inputs, outputs) and biases (outputs,) of every layer: views of ``w``, shape (count,)."""
-        found, at = [], 0
+        layers, at = [], 0
         for above, below in zip(self.sizes, self.sizes[1:], strict=False):
             middle, end = at + above * below, at + (above + 1) * below
-            found.append((w[at:middle].reshape(above, below), w[middle:end]))
+            layers.append((w[at:middle].reshape(above, below), w[middle:end]))
             at = end
-        return found
+        return layers
 
     def initial(self, stream: Stream) -> Floats:
         """First weights: uniform in +-sqrt(6 / (inputs + outputs)), biases 0 (Glorot and Bengio, AISTATS 2010, equation 16)."""
@@ -47,7 +47,7 @@ class Dense:
         return w
 
     def forward(self, w: Floats, x: Floats) -> list[Floats]:
-        """What goes into every layer, ``x`` (n, inputs) first, and at the end the outputs (n, outputs)."""
+        """The inputs of every layer, ``x`` (n, inputs) first, and at the end the outputs (n, outputs)."""
         trace, layers = [x], self.layers(w)
         for number, (weights, biases) in enumerate(layers, start=1):
             sums = trace[-1] @ weights + biases
@@ -55,12 +55,14 @@ class Dense:
         return trace
 
     def outputs(self, w: Floats, x: Floats) -> Floats:
-        """Shape (n, outputs)."""
+        """The outputs of the network, shape (n, outputs)."""
         return self.forward(w, x)[-1]
 
     def backward(self, w: Floats, trace: Sequence[Floats], slope: Floats) -> tuple[Floats, Floats]:
-        """Derivatives of a loss from that by the outputs, ``slope`` (n, outputs): summed over rows by the weights, shape (count,),
-        and row by row by the inputs, shape (n, inputs)."""
+        """The derivatives of a loss: by the weights, summed over rows, shape (count,), and by the inputs, shape (n, inputs).
+
+        ``slope`` is the derivative by the outputs, shape (n, outputs).
+        """
         gradient = np.empty(self.count)
         deltas, by_inputs = self._deltas(w, trace, slope)
         for (weights, biases), entered, delta in zip(self.layers(gradient), trace, deltas, strict=False):
@@ -69,14 +71,14 @@ class Dense:
         return gradient, by_inputs
 
     def row_norms(self, w: Floats, trace: Sequence[Floats], slope: Floats) -> Floats:
-        """L2 norm of every single row's derivative by all weights, shape (n,), without building one (Goodfellow 2015): a layer's is
-        the outer product of what goes into it and the derivative by its sums."""
+        """The L2 norm of each row's derivative by all weights, shape (n,), without computing these (Goodfellow 2015): that
+        of a layer is the outer product of the layer's inputs and the derivative by its sums."""
         deltas, _ = self._deltas(w, trace, slope)
         squares = [((entered**2).sum(axis=1) + 1.0) * (delta**2).sum(axis=1) for entered, delta in zip(trace, deltas, strict=False)]
         return np.asarray(np.sqrt(np.sum(squares, axis=0)))
 
     def row_gradients(self, w: Floats, trace: Sequence[Floats], slope: Floats) -> Floats:
-        """Every single row's derivative by all weights, shape (n, count)."""
+        """The derivative of each row by all weights, shape (n, count)."""
         deltas, _ = self._deltas(w, trace, slope)
         pieces = []
         for entered, delta in zip(trace, deltas, strict=False):

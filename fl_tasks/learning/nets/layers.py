@@ -21,11 +21,11 @@ def layers_document(net: Dense, w: Floats) -> list[dict[str, Any]]:
 
 def read_layers(given: Sequence[Mapping[str, Any]], inputs: int, activation: str) -> tuple[Dense, Floats]:
     """The network of a :func:`layers_document` and its weights, shape (count,). Raises :class:`UnfitPart`."""
-    layers = [(np.asarray(one["weights"], np.float64), np.asarray(one["biases"], np.float64)) for one in given]
+    layers = [(np.asarray(layer["weights"], np.float64), np.asarray(layer["biases"], np.float64)) for layer in given]
     net = Dense((inputs, *(len(biases) for _, biases in layers)), activation)
     shapes = [(weights.shape, biases.shape) for weights, biases in net.layers(np.zeros(net.count))]
     w = np.concatenate([part.ravel() for layer in layers for part in layer])
     fits = [(weights.shape, biases.shape) for weights, biases in layers] == shapes
     if not fits or not np.isfinite(w).all() or activation not in ("relu", "tanh"):
-        raise UnfitPart("Layers and encoded columns differ.")
+        raise UnfitPart("The layers do not match the encoded columns.")
     return net, w

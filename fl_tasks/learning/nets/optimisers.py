@@ -1,4 +1,4 @@
-"""How weights move along gradients. An optimiser is a value: it moves once and gives what moves next."""
+"""How weights move along gradients. An optimiser does not change: each move returns the optimiser for the next move."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Adam:
     beta1: float = 0.9
     beta2: float = 0.99
     tau: float = 1e-3
-    """Added to the root of the squares: how small a gradient is taken for none."""
+    """Added to the root of the squares. Gradients that are much smaller move the weights little."""
 
     def move(self, w: Floats, gradient: Floats) -> tuple[Floats, Adam]:
         """The weights after one move, and the optimiser after it."""

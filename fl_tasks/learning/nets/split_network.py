@@ -1,8 +1,8 @@
-"""Networks whose first layers are apart: each party has units over its own columns, and sums of all units lead to common layers.
+"""Networks with first layers at every party: units over its own columns. Sums of all units go into common layers.
 
     u_k = act(x_k V_k + c_k) at every host k;   z = sum_k u_k W_k + act(x V + c) W + b;   outputs = top(act(z))
 
-The guest has the last two; :class:`SplitNetwork` is all of it in one place.
+The guest computes z and the outputs. :class:`SplitNetwork` is the whole network in one place.
 """
 
 from __future__ import annotations
@@ -50,14 +50,14 @@ class GuestNet:
 
     @classmethod
     def of(cls, network: NetworkTerms, columns: int) -> GuestNet:
-        """The guest's layers over so many encoded columns."""
+        """The guest's layers over ``columns`` encoded columns."""
         assert network.bottom is not None
         outputs = network.classes if network.outcome == "classes" else 1
         bottom = Dense((columns, network.bottom, network.hidden[0]), network.activation)
         return cls(bottom, Dense((*network.hidden, outputs), network.activation), network.activation)
 
     def outputs(self, w: Floats, x: Floats, sums: Floats) -> Floats:
-        """Of rows ``x`` where the hosts' addends of the joint sums are ``sums``."""
+        """The outputs for rows ``x``; ``sums`` are the hosts' addends of the joint sums."""
         lower, upper = w[: self.bottom.count], w[self.bottom.count :]
         return self.top.outputs(upper, activated(self.activation, self.bottom.outputs(lower, x) + sums))
 
@@ -81,43 +81,43 @@ class SplitNetwork:
         self._guest, self._outcome, self._activation = guest, network.outcome, network.activation
         self._tower = GuestNet.of(network, x[guest].shape[1])
         self._nets = {party: host_net(network, x[party].shape[1]) for party in hosts}
-        self.w, self.hosts = w.copy(), {party: one.copy() for party, one in hosts.items()}
+        self.w, self.hosts = w.copy(), {party: weights.copy() for party, weights in hosts.items()}
         self.between: dict[str, Floats] = {party: np.array(between[party], np.float64) for party in hosts}
 
     def outputs(self, x: Mapping[str, Floats]) -> Floats:
-        """Of rows, by party; shape (n, outputs)."""
+        """The outputs for rows, whose columns are given by party; shape (n, outputs)."""
         return self._tower.outputs(self.w, x[self._guest], self._sums(self._units(x), x))
 
     def descend(
         self, x: Mapping[str, Floats], y: Floats, batches: Sequence[npt.NDArray[Any]], rounds: int, step: float, momentum: float
     ) -> list[float]:
-        """Descent with momentum through the batches, so many times; the mean loss of each round, taken before the moves."""
+        """Descend with momentum through the batches, ``rounds`` times; returns the mean loss of each round, before the moves."""
         weights = [self.w, *self.hosts.values(), *self.between.values()]
-        velocities, found = [np.zeros_like(one) for one in weights], []
+        velocities, means = [np.zeros_like(weight) for weight in weights], []
         for _ in range(rounds):
             total = 0.0
             for rows in batches:
-                lost, gradients = self._gradients({party: one[rows] for party, one in x.items()}, y[rows])
+                lost, gradients = self._gradients({party: columns[rows] for party, columns in x.items()}, y[rows])
                 total += lost
                 for weight, velocity, gradient in zip(weights, velocities, gradients, strict=True):
                     velocity[:] = momentum * velocity - step / len(rows) * gradient
                     weight += velocity
-            found.append(total / len(y))
-        return found
+            means.append(total / len(y))
+        return means
 
     def _units(self, x: Mapping[str, Floats]) -> dict[str, Floats]:
         return {party: activated(self._activation, net.outputs(self.hosts[party], x[party])) for party, net in self._nets.items()}
 
     def _sums(self, units: Mapping[str, Floats], x: Mapping[str, Floats]) -> Floats:
         start = np.zeros((len(x[self._guest]), self._tower.top.sizes[0]))
-        return np.asarray(sum((one @ self.between[party] for party, one in units.items()), start))
+        return np.asarray(sum((active @ self.between[party] for party, active in units.items()), start))
 
     def _gradients(self, x: Mapping[str, Floats], y: Floats) -> tuple[float, list[Floats]]:
         """The sum of the rows' losses, and its derivatives in the order of the weights."""
         units = self._units(x)
         lost, gradient, delta = self._tower.backward(self.w, x[self._guest], self._sums(units, x), y, self._outcome)
-        found = [gradient]
+        gradients = [gradient]
         for party, net in self._nets.items():
             back = delta @ self.between[party].T * bends(self._activation, units[party])
-            found.append(net.backward(self.hosts[party], [x[party]], back)[0])
-        return float(lost.sum()), [*found, *(one.T @ delta for one in units.values())]
+            gradients.append(net.backward(self.hosts[party], [x[party]], back)[0])
+        return float(lost.sum()), [*gradients, *(active.T @ delta for active in units.values())]

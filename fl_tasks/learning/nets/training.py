@@ -31,12 +31,13 @@ class Sample:
         return len(self.y)
 
     def part(self, rows: npt.NDArray[Any]) -> Sample:
+        """The sample of some of the rows."""
         return Sample(self.x[rows], self.y[rows])
 
 
 @dataclass(frozen=True)
 class Training:
-    """``step``, ``momentum``, ``batch_rows`` (0: all rows) and ``l2`` of descent; ``proximal`` pulls back to where it began."""
+    """``step``, ``momentum``, ``batch_rows`` (0: all rows) and ``l2`` of descent; ``proximal`` pulls weights back to the start."""
 
     net: Dense
     outcome: str
@@ -50,7 +51,7 @@ class Training:
 
     @classmethod
     def of(cls, network: NetworkTerms, params: Averaged, columns: int) -> Training:
-        """Of a network over so many encoded columns."""
+        """The training of a network over ``columns`` encoded columns."""
         outputs = network.classes if network.outcome == "classes" else 1
         net = Dense((columns, *network.hidden, outputs), network.activation)
         seed = hashlib.sha256(b"tombolo network/1\0" + str(params.seed).encode()).digest()
@@ -67,7 +68,7 @@ class Training:
         )
 
     def initial(self) -> Floats:
-        """The weights that everybody begins with."""
+        """The weights that all clients begin with."""
         return self.net.initial(self.prf.stream("weights"))
 
     def loss(self, w: Floats, sample: Sample) -> float:
@@ -75,7 +76,7 @@ class Training:
         return float(losses(self.outcome, self.net.outputs(w, sample.x), sample.y).sum())
 
     def gradient(self, w: Floats, sample: Sample) -> Floats:
-        """Of mean loss + l2/2 |weights|^2, biases not penalised; shape (count,)."""
+        """The gradient of mean loss + l2/2 |weights|^2, biases not penalised; shape (count,)."""
         trace = self.net.forward(w, sample.x)
         summed, _ = self.net.backward(w, trace, slopes(self.outcome, trace[-1], sample.y))
         return summed / max(len(sample), 1) + self.penalty(w)
@@ -93,7 +94,7 @@ class Training:
         return self.l2 * self.net.penalised() * w
 
     def descended(self, w: Floats, sample: Sample, orders: Iterable[npt.NDArray[np.int64]]) -> Floats:
-        """Weights after descent in batches over the rows in every one of the ``orders``; not finite where the step is too large."""
+        """Weights after descent in batches over the rows, once for each of ``orders``; not finite if the step is too large."""
         at, mover = w, Momentum(self.step, self.momentum, np.zeros_like(w))
         with np.errstate(over="ignore", invalid="ignore"):
             for order in orders:
@@ -104,5 +105,5 @@ class Training:
         return at
 
     def orders(self, rows: int, *labels: str | int) -> Iterable[npt.NDArray[np.int64]]:
-        """An order of the rows for each epoch, the same whenever the seed and the labels are."""
+        """An order of the rows for each epoch. The same seed and labels give the same orders."""
         return (self.prf.stream("order", *labels, epoch).permutation(rows) for epoch in range(self.epochs))

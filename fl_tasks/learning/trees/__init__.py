@@ -1,1 +1,1 @@
-"""Gradient-boosted trees in integers: bins, objectives, splits and growth, the same wherever the columns lie."""
+"""Gradient-boosted trees in integers: bins, objectives, splits and growth, for columns of one or of several parties."""

@@ -1,7 +1,7 @@
-"""From a table's columns to bin numbers: quantile cuts of the training rows, missing values in a bin of their own.
+"""From a table's columns to bin numbers: quantile cuts of the training rows, and an extra bin for missing values.
 
 A value x is in bin b (1, 2, ...) where cut_(b-1) < x <= cut_b; bin 0 is for missing values. Values are compared as float32, which
-is how XGBoost reads them, so that an exported model splits alike. A binner is fitted on training rows only, and kept as JSON.
+is how XGBoost reads them: an exported model splits in the same way. A binner is fitted on training rows only, and kept as JSON.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Binner:
     ) -> Binner:
         """Fit on the ``train`` rows of a table of feature columns; every bin holds ``limits.minimum_bin_rows`` of them or more.
 
-        Fewer missing values than that go to the bin of the median. Columns of a single bin are left out. Raises the coded errors of
+        If fewer are missing, they go to the bin of the median. Columns with a single bin are left out. Raises the coded errors of
         :mod:`tombolo.fl_tasks.tables.encoding`, without values in them.
         """
         try:
@@ -64,7 +64,7 @@ class Binner:
     @classmethod
     def _fit(cls, rows: pa.Table, spec: TableTerms, limits: LimitTerms, bins: int) -> Binner:
         columns = tuple(fit_column(rows, name, spec, limits) for name in rows.column_names)
-        found: list[tuple[str, tuple[float, ...], int, bool]] = []
+        binned: list[tuple[str, tuple[float, ...], int, bool]] = []
         left_out = []
         for column, name, values in _expanded(columns, rows):
             present = values[~np.isnan(values)]
@@ -79,14 +79,14 @@ class Binner:
                 if own or not lacking
                 else int(np.searchsorted(np.array(cuts, dtype=np.float32), np.median(present), side="left")) + 1
             )
-            found.append((name, cuts, median, own))
+            binned.append((name, cuts, median, own))
         if left_out:
-            log.info("left out as of a single bin: %s", ", ".join(dict.fromkeys(left_out)))
-        if not found:
-            raise NoColumns(f"Of {rows.num_columns} columns.")
-        names, all_cuts, absent, missing = zip(*found, strict=True)
+            log.info("columns left out, as they have a single bin: %s", ", ".join(dict.fromkeys(left_out)))
+        if not binned:
+            raise NoColumns(f"The table has {rows.num_columns} columns.")
+        names, all_cuts, absent, missing = zip(*binned, strict=True)
         if len(set(names)) < len(names):
-            raise UnusableColumn("Encoded columns share a name; rename columns that have = or ? in theirs.")
+            raise UnusableColumn("Encoded columns share a name; rename columns that have = or ? in their names.")
         return cls(columns, names, all_cuts, absent, missing)
 
     def transform(self, table: pa.Table) -> Codes:
@@ -114,15 +114,15 @@ class Binner:
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Binner:
         """Inverse of :meth:`to_document`; raises KeyError, TypeError or ValueError on anything else."""
-        columns = tuple(column_of(one) for one in document["columns"])
-        names = tuple(str(one) for one in document["names"])
-        cuts = tuple(tuple(float(cut) for cut in one) for one in document["cuts"])
-        absent = tuple(int(one) for one in document["absent"])
-        missing = tuple(bool(one) for one in document["missing"])
+        columns = tuple(column_of(column) for column in document["columns"])
+        names = tuple(str(name) for name in document["names"])
+        cuts = tuple(tuple(float(cut) for cut in ordered) for ordered in document["cuts"])
+        absent = tuple(int(code) for code in document["absent"])
+        missing = tuple(bool(own) for own in document["missing"])
         if not len(names) == len(cuts) == len(absent) == len(missing):
             raise ValueError("lengths differ")
-        for one, code in zip(cuts, absent, strict=True):
-            if list(one) != sorted(one) or not 0 <= code <= len(one) + 1 <= MOST_BINS:
+        for ordered, code in zip(cuts, absent, strict=True):
+            if list(ordered) != sorted(ordered) or not 0 <= code <= len(ordered) + 1 <= MOST_BINS:
                 raise ValueError("cuts are not in order, or too many")
         return cls(columns, names, cuts, absent, missing)
 
@@ -135,7 +135,7 @@ def _expanded(columns: tuple[Column, ...], table: pa.Table) -> Iterator[tuple[st
 
 
 def single(values: npt.NDArray[np.float64], name: str) -> npt.NDArray[np.float32]:
-    """Values in single precision. Raises :class:`UnusableColumn` naming the column for what is beyond its range."""
+    """Values in single precision. Raises :class:`UnusableColumn` with the column's name for values beyond its range."""
     with np.errstate(over="ignore"):
         single = values.astype(np.float32)
     if np.isinf(single).any():
@@ -144,7 +144,7 @@ def single(values: npt.NDArray[np.float64], name: str) -> npt.NDArray[np.float32
 
 
 def _cuts(present: npt.NDArray[np.float32], bins: int, least: int) -> tuple[float, ...]:
-    """Cuts of sorted values: between all different ones if there are few, else at their quantiles; no bin below ``least`` rows."""
+    """Cuts of sorted values: between all different values if there are few, else at quantiles. A bin has ``least`` rows or more."""
     n = len(present)
     if n == 0:
         return ()
@@ -154,7 +154,7 @@ def _cuts(present: npt.NDArray[np.float32], bins: int, least: int) -> tuple[floa
 
 
 def spaced(cuts: Sequence[float], upto: Sequence[int], rows: int, least: int) -> tuple[float, ...]:
-    """Those of the ``cuts``, lowest first, between which no bin has below ``least`` rows; ``upto`` says how many lie up to each."""
+    """The ``cuts``, lowest first, without those that make a bin below ``least`` rows; ``upto`` counts rows up to each cut."""
     kept: list[float] = []
     below = 0
     for cut, count in zip(cuts, upto, strict=True):

@@ -64,14 +64,16 @@ class Plan:
         )
 
     def growth(self, heaviest: float) -> Growth:
-        """How trees grow; ``heaviest`` is the largest row weight. No leaf may hold fewer than the agreed rows: what h is at most
-        makes that a bound on the sum of h, which XGBoost knows too."""
+        """How trees grow; ``heaviest`` is the largest row weight.
+
+        A leaf must hold the agreed number of rows. As h has a largest value, a least sum of h ensures it, as in XGBoost.
+        """
         amplified = heaviest * (1 - self.goss_top) / self.goss_other if self.goss_other else heaviest
         least = max(self.child_weight, self.leaf_rows * self.objective.curvature * amplified)
         return Growth(self.depth, self.rate, Rules(self.penalty, self.gamma, least))
 
     def learning_rows(self, rows: int, common: Prf) -> Bools:
-        """Which training rows are learnt from at all; the others are kept for early stopping. The same at all parties."""
+        """Which training rows are learnt from; the others are kept for early stopping. The same at all parties."""
         keep = np.ones(rows, dtype=np.bool_)
         keep[common.stream("validation").permutation(rows)[: round(self.validation * rows)]] = False
         return keep
@@ -110,9 +112,9 @@ class Boosting:
         self.growth = plan.growth(float(weights.max()))
 
     def derivatives(self, used: RowNumbers, other: Prf) -> tuple[list[Derivatives], RowNumbers]:
-        """Integer derivatives of every output, and the rows that count: those of ``used``, or what GOSS leaves of them.
+        """Integer derivatives of every output, and the rows that count: ``used``, or those of them that GOSS keeps.
 
-        GOSS (Ke et al. 2017): the rows of the largest gradients and a part of the others, weighted up. It is not lossless.
+        GOSS (Ke et al. 2017) keeps the rows with the largest gradients, and a part of the others with more weight. It is not exact.
         """
         g, h = self.plan.objective.derivatives(self.margins, self.labels)
         scale = self.weights[:, None]
@@ -122,11 +124,11 @@ class Boosting:
         counting = np.zeros((len(g), 1))
         counting[used] = 1.0
         g, h = g * scale * counting, h * scale * counting
-        found = []
+        derivatives = []
         for output in range(self.plan.outputs):
-            (a, one), (b, two) = (quantised(values[:, output], self.plan.bits) for values in (g, h))
-            found.append(Derivatives(a, b, (one, two)))
-        return found, used
+            (whole_g, unit_g), (whole_h, unit_h) = (quantised(values[:, output], self.plan.bits) for values in (g, h))
+            derivatives.append(Derivatives(whole_g, whole_h, (unit_g, unit_h)))
+        return derivatives, used
 
     def _largest(self, size: Floats, used: RowNumbers, other: Prf) -> tuple[RowNumbers, Floats]:
         plan = self.plan
@@ -138,7 +140,7 @@ class Boosting:
         return np.sort(np.concatenate([order[:top], rest])), amplified
 
     def add(self, trees: Sequence[Tree], places: Sequence[RowNumbers]) -> bool:
-        """Take in a round's trees; says whether training is over."""
+        """Add the trees of a round; returns whether training is over."""
         for tree, at in zip(trees, places, strict=True):
             self.margins[:, tree.output] += np.asarray(tree.value)[at]
         self.loss.append(self._loss(self.learning))
@@ -171,7 +173,7 @@ class Pooled:
 def train_pooled(
     plan: Plan, rounds: int, codes: Sequence[Codes], labels: Floats, weights: Floats | None = None, common: Prf | None = None
 ) -> Pooled:
-    """The same trees that a federation grows, with everybody's columns at hand; ``codes`` by party, guest first."""
+    """Grow the same trees as a federation, with all columns in one place; ``codes`` by party, the guest first."""
     common = common or Prf(bytes(16))
     weights = np.ones(len(labels)) if weights is None else weights
     learning = plan.learning_rows(len(labels), common)

@@ -1,7 +1,7 @@
-"""A boosted model as one plain XGBoost model, by consent of all: each host releases its splits to the guest, signed and sealed.
+"""Exports a boosted model as a plain XGBoost model. Each host must consent: it releases its splits to the guest, signed and sealed.
 
-A release names columns and thresholds, which nobody else has seen until then. The guest, which holds the trees, can write the whole
-model once it has a release of every host. A client of a horizontal agreement holds the whole model, and needs no release.
+A release names columns and thresholds, which no other party knew before. The guest holds the trees, and can write the whole model
+when it has a release of every host. A client of a horizontal agreement holds the whole model, and needs no release.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _OBJECTIVES: dict[str, dict[str, Any]] = {
 
 
 class Split(Strict):
-    """One of a host's splits, as it is released."""
+    """One split that a host releases."""
 
     column: str
     threshold: float = Field(ge=-_MOST, le=_MOST, strict=True)
@@ -42,16 +42,14 @@ class Split(Strict):
 
 class NotExportable(CodedError):
     code = "TMB-EXPORT-001"
-    cause = (
-        "Only boosted models can be exported; hosts release their splits to the guest, which writes the model, or a client does."
-    )
-    remedy = "Release at every host and export at the guest, or export at a client, with a version of boosted trees."
+    cause = "This party cannot release or export this model: hosts release boosted trees, and the guest or a client exports them."
+    remedy = "Use a version of boosted trees. Release it at every host and export it at the guest, or export it at a client."
 
 
 class NoConsent(CodedError):
     code = "TMB-EXPORT-002"
-    cause = "A host's release of its splits is lacking; without the consent of all hosts nothing is exported."
-    remedy = "Ask every host for the file that `tombolo model release` writes, for the very same version."
+    cause = "The release of a host is missing. A model is exported only with the consent of all hosts."
+    remedy = "Ask every host for the file that `tombolo model release` writes, for the same version."
 
 
 class ForeignRelease(CodedError):
@@ -80,21 +78,21 @@ def export(context: PartyContext, version: str, releases: Sequence[Mapping[str, 
     if context.role != GUEST and not part.whole:
         raise NotExportable(party=context.me)
     given = {EVERYBODY if part.whole else context.me: splits(part)}
-    for one in releases:
-        party, found = _opened(context, record, one)
-        given[party] = found
+    for signed in releases:
+        party, released = _opened(context, record, signed)
+        given[party] = released
     lacking = sorted(set(part.parties) - set(given))
     if lacking:
-        raise NoConsent(f"Of {', '.join(lacking)}.", party=context.me)
+        raise NoConsent(f"Missing: {', '.join(lacking)}.", party=context.me)
     for index, party in enumerate(part.parties):
         named = [r for tree in part.trees for p, r in zip(tree.party, tree.record, strict=True) if p == index]
         if max(named, default=-1) >= len(given[party]):
-            raise ForeignRelease(f"{len(given[party])} splits, the trees have more.", party=party)
+            raise ForeignRelease(f"It has {len(given[party])} splits; the trees use more.", party=party)
     return xgboost_document(part, record["outcome"], [given[party] for party in part.parties])
 
 
 def splits(part: TreePart) -> list[dict[str, Any]]:
-    """Column, threshold (values below it go left) and the way of missing values, for each of a party's records."""
+    """Column, threshold (values below it go left) and the side of missing values, for each record of a party."""
     return [_split(part, record) for record in part.records]
 
 
@@ -105,7 +103,7 @@ def _split(part: TreePart, record: SplitRecord) -> dict[str, Any]:
         threshold = -_MOST if record.cut == 0 else _MOST
     else:
         threshold = float(np.nextafter(np.float32(cuts[record.cut - 1]), np.float32(np.inf)))
-    filled = next((one.fill for one in binner.columns if one.name == name and one.missing not in ("reject", "level")), None)
+    filled = next((known.fill for known in binner.columns if known.name == name and known.missing not in ("reject", "level")), None)
     if filled is not None:
         missing_left = bool(np.float32(filled) < np.float32(threshold))
     else:
@@ -115,10 +113,11 @@ def _split(part: TreePart, record: SplitRecord) -> dict[str, Any]:
 
 
 def xgboost_document(part: TreePart, outcome: str, by_party: Sequence[Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
-    """XGBoost's JSON model: features are named ``party.column``, or by the column if everybody has it; the base margin is in every
-    output's first tree."""
+    """XGBoost's JSON model. The name of a feature is ``party.column``, or the column if all parties have it. The first tree of
+    every output includes the base margin."""
     features = sorted(
-        {(index, split["column"]) for index, found in enumerate(by_party) for split in found}, key=lambda one: (one[0], str(one[1]))
+        {(index, split["column"]) for index, released in enumerate(by_party) for split in released},
+        key=lambda feature: (feature[0], str(feature[1])),
     )
     positions = {feature: at for at, feature in enumerate(features)}
     started: set[int] = set()
@@ -197,7 +196,7 @@ def _tree(
 
 
 def _name(party: str, column: str) -> str:
-    """A feature's name; XGBoost takes no brackets and no less-than signs in it."""
+    """The name of a feature, without brackets and less-than signs, which XGBoost does not accept."""
     return (f"{party}.{column}" if party else column).translate(str.maketrans("[]<", "()_"))
 
 
@@ -220,7 +219,7 @@ def _about(agreement: str, record: Mapping[str, Any], party: str) -> dict[str, A
 
 
 def _opened(context: PartyContext, record: Mapping[str, Any], given: Mapping[str, Any]) -> tuple[str, list[dict[str, Any]]]:
-    """A release's party and splits, verified. Raises :class:`ForeignRelease`."""
+    """Verify a release; returns its party and splits. Raises :class:`ForeignRelease`."""
     party = str(given.get("party"))
     document = {name: value for name, value in given.items() if name != "signature"}
     about = _about(context.agreement.name, record, party)
@@ -229,7 +228,7 @@ def _opened(context: PartyContext, record: Mapping[str, Any], given: Mapping[str
         if document != {**about, "sealed": given["sealed"]}:
             raise ValueError("it is about another model")
         content = context.keys.sealing.open(base64.b64decode(given["sealed"]), canonical(about))
-        found = [Split.model_validate(one).model_dump() for one in parse(content, _LARGEST)["splits"]]
+        released = [Split.model_validate(split).model_dump() for split in parse(content, _LARGEST)["splits"]]
     except (CodedError, KeyError, TypeError, ValueError):
         raise ForeignRelease(party=party if party in context.agreement.members else None) from None
-    return party, found
+    return party, released

@@ -1,8 +1,8 @@
-"""Growing the trees of one round level by level, over columns that may lie anywhere (SecureBoost, algorithm 3; Cheng et al. 2019).
+"""Grows the trees of one round level by level, over columns of several parties (SecureBoost, algorithm 3; Cheng et al. 2019).
 
-A :class:`PartyColumns` is one party's columns as the label holder works with them: its own in the clear, and a host's through
+With a :class:`PartyColumns` the label holder works with the columns of one party: its own in the clear, and a host's through
 messages. For a pooled model on one machine, the columns of all parties are in the clear. Histograms are made for the smaller child
-of a split only; those of the larger child are the parent's less the smaller child's.
+of a split only; those of the larger child are the parent's minus the smaller child's.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ RowNumbers = npt.NDArray[np.int64]
 
 @dataclass
 class Node:
-    """A node that may be split; ``number`` as :func:`left_number` counts, ``rows`` all its rows, ``used`` which of them count."""
+    """A node that may be split; :func:`left_number` explains ``number``. ``used`` says which of its ``rows`` count."""
 
     number: int
     output: int
@@ -42,7 +42,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Choice:
-    """A node that a source is to split at one of these candidates, all of the same gain; the source takes its first column."""
+    """A node to split. The candidates have the same gain; the source takes the one of its first column."""
 
     node: Node
     splits: list[Split]
@@ -50,7 +50,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Parted:
-    """A node that was split: which of its rows went left, under which of its source's records, by which column (or alias)."""
+    """A node that was split: which of its rows went left, the number of the source's record, and the column (or its alias)."""
 
     node: Node
     record: int
@@ -68,7 +68,7 @@ class PartyColumns(Protocol):
         """Split these nodes; the answer is in their order."""
 
     def follow(self, parted: Sequence[Parted]) -> None:
-        """Hear which rows of these nodes went left, where either child will be looked at."""
+        """Learn which rows of these nodes went left. At least one child of each node may be split."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,7 @@ class Derivatives:
     units: tuple[float, float]
 
     def total(self, rows: RowNumbers) -> Pair:
+        """The sums of g and h over ``rows``."""
         return int(self.g[rows].sum()), int(self.h[rows].sum())
 
 
@@ -89,7 +90,7 @@ def left_number(number: int, outputs: int) -> int:
 
 
 class Local:
-    """Columns at hand. ``kept`` are the columns that this round may use; its new records are numbered from ``first``."""
+    """Columns in the clear. ``kept`` are the columns that this round may use; new records are numbered from ``first``."""
 
     def __init__(self, codes: Codes, bins: int, derivatives: Sequence[Derivatives], kept: RowNumbers, first: int) -> None:
         self._codes, self._bins, self._derivatives = codes, bins, derivatives
@@ -102,17 +103,17 @@ class Local:
 
     def _histogram(self, node: Node) -> Sums:
         rows, width, columns = node.rows[node.used], self._bins + 1, self._codes.shape[1]
-        found = np.zeros((columns, width, 2), dtype=np.int64)
-        one = self._derivatives[node.output]
-        g, h = one.g[rows].astype(np.float64), one.h[rows].astype(np.float64)
+        histogram = np.zeros((columns, width, 2), dtype=np.int64)
+        derivative = self._derivatives[node.output]
+        g, h = derivative.g[rows].astype(np.float64), derivative.h[rows].astype(np.float64)
         for column in self._kept.tolist():
             codes = self._codes[rows, column]
-            found[column, :, 0] = np.bincount(codes, weights=g, minlength=width)
-            found[column, :, 1] = np.bincount(codes, weights=h, minlength=width)
-        return found
+            histogram[column, :, 0] = np.bincount(codes, weights=g, minlength=width)
+            histogram[column, :, 1] = np.bincount(codes, weights=h, minlength=width)
+        return histogram
 
     def apply(self, choices: Sequence[Choice]) -> list[Parted]:
-        """Note a record for each, and say who goes left."""
+        """Keep a record of each split, and return which rows go left."""
         parted = []
         for choice in choices:
             split = choice.splits[0]
@@ -128,7 +129,7 @@ class Local:
 
 @dataclass(frozen=True)
 class Growth:
-    """How far trees grow, and what a step is worth."""
+    """The largest depth of trees, the learning rate, and the rules of splits."""
 
     depth: int
     rate: float
@@ -138,19 +139,19 @@ class Growth:
 def grow(
     sources: Sequence[PartyColumns], derivatives: Sequence[Derivatives], rows: int, used: RowNumbers, growth: Growth
 ) -> tuple[list[Tree], list[RowNumbers]]:
-    """One tree per output, and each one's leaf for every row; ``used`` are the rows that count.
+    """One tree per output, and for each tree the leaf of every row; ``used`` are the rows that count.
 
-    Sources are asked in order; where gains are equal, the earlier one's column wins.
+    Sources are asked in order. If gains are equal, the column of the earlier source wins.
     """
     outputs = len(derivatives)
     counting = np.zeros(rows, dtype=np.bool_)
     counting[used] = True
     trees, nodes = [Tree(output) for output in range(outputs)], []
     places = [np.zeros(rows, dtype=np.int64) for _ in range(outputs)]
-    for output, one in enumerate(derivatives):
-        total = one.total(used)
-        at = trees[output].add(leaf_value(total, one.units, growth), total[1] * one.units[1])
-        nodes.append(Node(outputs + output, output, at, np.arange(rows), counting, total, one.units))
+    for output, derivative in enumerate(derivatives):
+        total = derivative.total(used)
+        at = trees[output].add(leaf_value(total, derivative.units, growth), total[1] * derivative.units[1])
+        nodes.append(Node(outputs + output, output, at, np.arange(rows), counting, total, derivative.units))
     nodes = [nodes[output] for output in growing(derivatives, used, growth)]
     fresh, siblings = nodes, list[tuple[Node, Node, Node]]()
     for level in range(growth.depth):
@@ -158,7 +159,7 @@ def grow(
             break
         by_source = [source.histograms(fresh) for source in sources]
         for index, node in enumerate(fresh):
-            node.histograms = [found[index] for found in by_source]
+            node.histograms = [histograms[index] for histograms in by_source]
         for larger, smaller, parent in siblings:
             larger.histograms = [whole - part for whole, part in zip(parent.histograms, smaller.histograms, strict=True)]
         parted = _split(sources, nodes, growth)
@@ -181,7 +182,7 @@ def grow(
 
 
 def _split(sources: Sequence[PartyColumns], nodes: Sequence[Node], growth: Growth) -> list[tuple[int, Parted]]:
-    """The nodes that are worth splitting, with the party that did it, in the nodes' order."""
+    """The nodes that were split, each with the party that split it, in the order of ``nodes``."""
     chosen: dict[int, tuple[int, Choice]] = {}
     for node in nodes:
         best = 0.0
@@ -193,18 +194,18 @@ def _split(sources: Sequence[PartyColumns], nodes: Sequence[Node], growth: Growt
     done: dict[int, tuple[int, Parted]] = {}
     for party, source in enumerate(sources):
         mine = [choice for holder, choice in chosen.values() if holder == party]
-        for one in source.apply(mine):
-            done[one.node.number] = (party, one)
+        for parted in source.apply(mine):
+            done[parted.node.number] = (party, parted)
     return [(*done[node.number],) for node in nodes if node.number in done]
 
 
 def _children(
-    tree: Tree, party: int, one: Parted, derivatives: Derivatives, place: RowNumbers, growth: Growth, outputs: int
+    tree: Tree, party: int, parted: Parted, derivatives: Derivatives, place: RowNumbers, growth: Growth, outputs: int
 ) -> tuple[Node, Node]:
     """Add both children of a split node to its tree and send its rows there."""
-    node, made = one.node, []
+    node, made = parted.node, []
     first = left_number(node.number, outputs)
-    for number, side in ((first, one.left), (first + outputs, ~one.left)):
+    for number, side in ((first, parted.left), (first + outputs, ~parted.left)):
         rows, used = node.rows[side], node.used[side]
         total = derivatives.total(rows[used])
         at = tree.add(leaf_value(total, node.units, growth), total[1] * node.units[1])
@@ -212,15 +213,15 @@ def _children(
         made.append(Node(number, node.output, at, rows, used, total, node.units))
     scale = node.units
     gain = float(gain_of(made[0].sums, node.sums, scale, growth.rules))
-    tree.split(node.at, party, one.record, one.column, gain, made[0].at, made[1].at)
+    tree.split(node.at, party, parted.record, parted.column, gain, made[0].at, made[1].at)
     return made[0], made[1]
 
 
 def gain_of(left: Pair, whole: Pair, units: tuple[float, float], rules: Rules) -> np.float32:
-    """What a split with these sums on the left gains."""
+    """The gain of a split with these sums on the left."""
     g, h = (np.array([left[i], whole[i] - left[i], whole[i]]) * units[i] for i in (0, 1))
-    one, other, both = rules.score(g, h)
-    return np.float32(one + other - both)
+    left_score, right_score, whole_score = rules.score(g, h)
+    return np.float32(left_score + right_score - whole_score)
 
 
 def leaf_value(sums: Pair, units: tuple[float, float], growth: Growth) -> float:
@@ -229,8 +230,12 @@ def leaf_value(sums: Pair, units: tuple[float, float], growth: Growth) -> float:
 
 
 def growing(derivatives: Sequence[Derivatives], used: RowNumbers, growth: Growth) -> list[int]:
-    """The outputs whose trees are worth starting: heavy enough to be split."""
-    return [output for output, one in enumerate(derivatives) if len(used) >= 2 and heavy(one.total(used), one.units, growth)]
+    """The outputs whose root is heavy enough to be split."""
+    return [
+        at
+        for at, derivative in enumerate(derivatives)
+        if len(used) >= 2 and heavy(derivative.total(used), derivative.units, growth)
+    ]
 
 
 def _may_split(node: Node, growth: Growth) -> bool:

@@ -24,7 +24,7 @@ _RARE = 1e-12
 class Objective:
     """A loss: ``derivatives(margins, labels)`` gives g and h of shape (rows, outputs), ``losses`` one number per row.
 
-    ``curvature`` is the largest h that a row of weight 1 can have, so that a sum H of h stands for H / curvature rows or more.
+    ``curvature`` is the largest h that a row of weight 1 can have, so a sum H of h comes from H / curvature rows or more.
     """
 
     name: str
@@ -83,8 +83,8 @@ def _softmax_losses(margins: Floats, y: Floats) -> Floats:
 
 
 OBJECTIVES = {
-    one.name: one
-    for one in (
+    objective.name: objective
+    for objective in (
         Objective("logistic", 0.25, _logistic_base, _logistic, _logistic_losses),
         Objective("squared", 1.0, _squared_base, _squared, _squared_losses),
         Objective("softmax", 0.5, _softmax_base, _softmax, _softmax_losses),
@@ -93,7 +93,7 @@ OBJECTIVES = {
 
 
 def quantised(values: Floats, bits: int) -> tuple[Integers, float]:
-    """Values as integers of at most 2^bits in magnitude, and what one unit is worth: a power of two, which rounds nothing."""
+    """Values as integers of at most 2^bits in magnitude, and what one unit is worth: a power of two, so scaling is exact."""
     largest = float(np.abs(values).max(initial=0.0))
     exponent = int(np.frexp(largest)[1]) - bits
     return np.rint(np.ldexp(values, -exponent)).astype(np.int64), float(np.ldexp(1.0, exponent))

@@ -1,4 +1,4 @@
-"""What each party keeps of a round beside its checkpoint: the records of its own splits, and the guest's trees."""
+"""What each party keeps of a round besides its checkpoint: the records of its own splits, and the guest's trees."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tombolo.fl_tasks.runtime.state import Item
 
 
 def keep_records(session: Session, records: Sequence[SplitRecord]) -> None:
-    """Keep this round's records; a replay finds them kept."""
+    """Keep this round's records; in a replay they are kept already."""
     session.state.keep(RECORDS.of(session.round), [list(record) for record in records])
 
 
@@ -23,4 +23,4 @@ def keep_trees(session: Session, trees: Sequence[Tree]) -> None:
 
 def kept(session: Session, what: Item[list[Any]], rounds: int) -> list[Any]:
     """The RECORDS or TREES of the first ``rounds`` rounds, as documents, in order."""
-    return [one for number in range(1, rounds + 1) for one in session.state.get(what.of(number)) or []]
+    return [document for number in range(1, rounds + 1) for document in session.state.get(what.of(number)) or []]

@@ -1,9 +1,9 @@
 """Finding the best split of a node from the sums of g and h per bin, by XGBoost's rules.
 
-Per column two scans: from the lowest bin up with missing values on the right, the last candidate being "all present | missing";
-and, where the node has missing values in the column, from the highest bin down with them on the left. Gains are compared in single
-precision and only a strictly larger one replaces an earlier one, so that ties go to the lower cut and the earlier column.
-Sums are exact integers; ``units`` says what one of them is worth.
+Each column is scanned from the lowest bin up, with missing values on the right; the last candidate is "all present | missing". If
+the node has missing values in the column, it is also scanned from the highest bin down, with missing values on the left. Gains are
+compared in single precision. Only a larger gain replaces an earlier one, so ties go to the lower cut and the earlier column.
+Sums are exact integers; ``units`` says what one unit is worth.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ class Split:
 
 
 def best_splits(sums: Sums, total: Pair, units: tuple[float, float], rules: Rules) -> list[Split]:
-    """The best split of a node, and with it the best one of every later column that has the very same gain.
+    """The best split of a node, and after it the best split of every later column with the same gain.
 
-    ``sums`` has shape (columns, 1 + bins, 2), bin 0 for missing values. Empty if no split is worth it.
+    ``sums`` has shape (columns, 1 + bins, 2), bin 0 for missing values. Empty if no split gains enough.
     """
     if not len(sums):
         return []
@@ -69,19 +69,19 @@ def best_splits(sums: Sums, total: Pair, units: tuple[float, float], rules: Rule
     top = best.max()
     if not (top > _SMALLEST_GAIN and top >= rules.gamma):
         return []
-    found = []
+    splits = []
     for column in np.flatnonzero(best == top).tolist():
         missing_left = bool(best_down[column] > best_up[column])
         cut = present.shape[1] - 1 - int(at_down[column]) if missing_left else int(at_up[column]) + 1
         left = sums[column, 1 : cut + 1].sum(axis=0) + (sums[column, 0] if missing_left else 0)
-        found.append(Split(column, cut, missing_left, float(top), (int(left[0]), int(left[1]))))
-    return found
+        splits.append(Split(column, cut, missing_left, float(top), (int(left[0]), int(left[1]))))
+    return splits
 
 
 def _gains(left: Sums, whole: Sums, units: tuple[float, float], rules: Rules) -> Singles:
     """Gains of all candidates with these sums on the left, shape (columns, candidates); -inf where a side is too light."""
     scale = np.array(units)
-    one, other, both = left * scale, (whole - left) * scale, whole * scale
-    gains = rules.score(one[..., 0], one[..., 1]) + rules.score(other[..., 0], other[..., 1]) - rules.score(both[0], both[1])
-    light = (one[..., 1] < rules.least) | (other[..., 1] < rules.least)
+    low, high, both = left * scale, (whole - left) * scale, whole * scale
+    gains = rules.score(low[..., 0], low[..., 1]) + rules.score(high[..., 0], high[..., 1]) - rules.score(both[0], both[1])
+    light = (low[..., 1] < rules.least) | (high[..., 1] < rules.least)
     return np.where(light, np.float32(-np.inf), gains).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Trees as their label holder keeps them: who splits at each node under which record, and what a leaf is worth.
+"""Trees as the label holder keeps them: the party and the record of each split, and the value of each leaf.
 
 A record is a party's own knowledge of one split: column, cut and where missing values go. It stays with that party; a tree names it
 by party and number only.
@@ -36,9 +36,9 @@ class SplitRecord(NamedTuple):
 
 @dataclass
 class Tree:
-    """One tree of one output: nodes in the order of their making, the root first; all lists have one entry per node.
+    """One tree of one output: nodes in the order in which they were made, the root first; all lists have one entry per node.
 
-    ``party`` indexes the data parties in the order of ties (guest, then hosts), or is :data:`LEAF`; ``column`` is what the label
+    ``party`` is the number of a data party (the guest is 0, then the hosts), or :data:`LEAF`; ``column`` is what the label
     holder calls the column, an alias if it is a host's; ``value`` is the leaf's addend to the margin, in single precision;
     ``cover`` is the sum of h.
     """
@@ -54,7 +54,7 @@ class Tree:
     cover: list[float] = field(default_factory=list)
 
     def add(self, value: float, cover: float) -> int:
-        """A new leaf; returns its number."""
+        """Add a leaf; returns its number."""
         for numbers in (self.party, self.record, self.column, self.left, self.right):
             numbers.append(LEAF)
         for column, entry in ((self.value, value), (self.gain, 0.0), (self.cover, cover)):
@@ -83,15 +83,15 @@ class Tree:
     @classmethod
     def from_document(cls, document: Mapping[str, Any], outputs: int, parties: int) -> Tree:
         """Inverse of :meth:`document`; raises KeyError, TypeError or ValueError on anything that is no tree."""
-        whole = ([int(one) for one in document[name]] for name in ("party", "record", "column", "left", "right"))
+        whole = ([int(number) for number in document[name]] for name in ("party", "record", "column", "left", "right"))
         party, record, column, left, right = whole
-        value, gain, cover = ([float(one) for one in document[name]] for name in ("value", "gain", "cover"))
+        value, gain, cover = ([float(number) for number in document[name]] for name in ("value", "gain", "cover"))
         tree = cls(int(document["output"]), party, record, column, left, right, value, gain, cover)
         count = len(party)
         if (
             not 0 <= tree.output < outputs
             or not count
-            or {len(one) for one in (record, column, left, right, value, gain, cover)} != {count}
+            or {len(numbers) for numbers in (record, column, left, right, value, gain, cover)} != {count}
         ):
             raise ValueError("not a tree")
         for node in range(count):

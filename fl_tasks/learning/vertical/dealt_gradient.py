@@ -1,7 +1,7 @@
 """Steps 0 to 6 on shares: the arbiter deals masks, and every data party learns its own X^T d and nothing else.
 
-The data parties are a chain as in the white paper's section 3.4: hosts add up the masked residual, the guest shows it to all. In
-place of an encrypted gradient for the arbiter to decrypt there is one addend from the arbiter and one from every peer
+The data parties form a chain as in section 3.4 of the white paper: hosts add up the masked residual, and the guest shows it to all
+data parties. The arbiter decrypts no gradient. Instead, a party gets one addend from the arbiter and one from every peer
 (:mod:`tombolo.fl_tasks.shares.dealt`).
 """
 
@@ -76,7 +76,7 @@ MESSAGES = MessageSet(
         DATA,
         DATA,
         {"share": Pad64()},
-        learns="uniformly random values, one per own column and one more: a pad of the sender's is in each",
+        learns="uniformly random values, one per own column and one more: each is under a pad of the sender",
         step="4",
         limit="a pad is for one round and recipient",
     ),
@@ -95,13 +95,13 @@ MESSAGES = MessageSet(
 class BadSeed(CodedError):
     code = "TMB-DEAL-002"
     cause = "A dealt seed does not have 32 bytes."
-    remedy = "The arbiter must run the same version."
+    remedy = "Install the same version at the arbiter as at the other parties, and start a new run."
 
 
 class MatrixChanged(CodedError):
     code = "TMB-DEAL-003"
-    cause = "This party's columns are not those that it masked in this run; one mask over two matrices would show their difference."
-    remedy = "Start a new run, which gets masks of its own."
+    cause = "This party's columns changed after it masked them in this run. One mask over two matrices would show their difference."
+    remedy = "Start a new run. It gets new masks."
 
 
 def ring_values(session: Session, name: str, column: str, sender: str, count: int) -> Ring:
@@ -133,7 +133,7 @@ class DealtGradient:
         self._others = {party: self._masked(table, party) for party, table in session.receive_all("masked_columns").items()}
 
     def _pin(self, data: VerticalRows) -> None:
-        """The mask is for these columns of these rows in this run and no others. Raises :class:`MatrixChanged`."""
+        """Make sure that the mask is used for no other columns or rows in this run. Raises :class:`MatrixChanged`."""
         digest = hashlib.sha256(f"{data.fixed.shape}".encode() + np.ascontiguousarray(data.fixed, "<i8").data).digest()
         if self._session.state.keep(MASKED_COLUMNS, digest) != digest:
             raise MatrixChanged(party=self._session.me)
@@ -147,7 +147,7 @@ class DealtGradient:
     def __call__(self, share: Ring, scale: Scale) -> Floats:
         """X^T d, shape (columns,), for this party's share of d, shape (rows,).
 
-        Raises :class:`WrongProduct` for a result that does not check, or that no residual within the scale can have.
+        Raises :class:`WrongProduct` if the check of the result fails, or if no residual within the scale can have this result.
         """
         session, chain = self._session, self._session.data_parties
         me, mask = chain.index(session.me), self.masks.residual(session.round, self._rows)
@@ -162,14 +162,14 @@ class DealtGradient:
         for party, columns in self._others.items():  # step 4
             pad = self.masks.pad(session.round, party, columns.shape[1])
             session.send("product", party, share=peer_addend(columns, mask, pad))
-        found = self._matrix.own_addend(masked, mask)
+        total = self._matrix.own_addend(masked, mask)
         for party in self._others:
-            found = found + ring_values(session, "product", "share", party, len(found))
-        found = found + ring_values(session, "correction", "share", self._arbiter, len(found))  # step 5
-        return self._opened(found, scale)  # step 6
+            total = total + ring_values(session, "product", "share", party, len(total))
+        total = total + ring_values(session, "correction", "share", self._arbiter, len(total))  # step 5
+        return self._opened(total, scale)  # step 6
 
-    def _opened(self, found: Ring, scale: Scale) -> Floats:
-        sums = scale.decode(self._matrix.checked(found))
+    def _opened(self, total: Ring, scale: Scale) -> Floats:
+        sums = scale.decode(self._matrix.checked(total))
         longest = np.sqrt(self._rows) * (scale.largest + 2.0**-scale.bits * len(self._session.data_parties))
         if (np.abs(sums) > self._lengths * longest * (1 + 1e-9)).any():
             raise WrongProduct("A gradient is larger than any residual allows.", party=self._session.me)
@@ -177,7 +177,7 @@ class DealtGradient:
 
 
 class Dealer:
-    """The arbiter's side, for one session: seeds once, then one addend per data party and round, made of masks alone."""
+    """The arbiter's side, for one session: seeds once, then one addend per data party and round, made from masks only."""
 
     def __init__(self, session: Session, rows: int) -> None:
         self._session, self._rows = session, rows
@@ -193,7 +193,7 @@ class Dealer:
         self._matrices = {party: self.masks[party].matrix(rows, count + 1) for party, count in counts.items()}
 
     def deal(self) -> None:
-        """Step 5 of this round; it waits for nobody."""
+        """Send the addends of this round (step 5). It waits for no other party."""
         round, names = self._session.round, list(self.masks)
         vectors = {party: self.masks[party].residual(round, self._rows) for party in names}
         whole = np.sum(list(vectors.values()), axis=0, dtype=np.uint64)

@@ -1,6 +1,6 @@
-"""Regression of a quadratic loss on dealt shares: white paper section 3.4 with the arbiter as dealer in place of decryptor.
+"""Regression of a quadratic loss on dealt shares: white paper section 3.4, but the arbiter is a dealer and decrypts nothing.
 
-A data party's part of the residual, X_k w_k (less the target at the guest), is its share as it stands. The sum of squared residuals
+A data party's share of the residual is its part of it, X_k w_k (at the guest minus the target). The sum of squared residuals
 follows from gradients, because the loss is quadratic: |d|^2 = |d_0|^2 + (w - w_0) . (X^T d_0 + X^T d).
 """
 
@@ -39,14 +39,14 @@ SCALED = (
 
 class PartTooLarge(CodedError):
     code = "TMB-DEAL-004"
-    cause = "A party's part of the predictions is 32 times as large as the target's standard deviation, more than the shares hold."
-    remedy = "Raise the L2 penalty or drop a column that another nearly equals; the engine paillier has a larger range."
+    cause = "A party's part of the predictions is more than 32 times the target's standard deviation, too large for the shares."
+    remedy = "Raise the L2 penalty, drop one of two almost equal columns, or use the engine paillier, which has a larger range."
 
 
 class BadScale(CodedError):
     code = "TMB-DEAL-005"
     cause = "The exponent of the residuals' scale is not between -64 and 64."
-    remedy = "The guest must run the same version, and its target be of a common size; change its unit."
+    remedy = "Install the same version at the guest. If it fails again, change the unit of the target to get common sizes."
 
 
 class DealtParty:

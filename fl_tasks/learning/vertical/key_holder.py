@@ -30,13 +30,13 @@ RowNumbers = npt.NDArray[np.int64]
 
 
 _GRADIENT_BITS = 128
-"""Of a gradient's integer part at most; what was decrypted or padded wrongly has hundreds."""
+"""The most bits of a gradient's integer part. A value that was decrypted or padded wrongly has hundreds of bits."""
 
 
 class WrongLength(CodedError):
     code = "TMB-TRAIN-003"
-    cause = "A peer sent another number of values than the protocol asks for."
-    remedy = "Both parties must have aligned the same rows and run the same version."
+    cause = "A peer sent a wrong number of values, or a key of a wrong size."
+    remedy = "Install the same version at all parties, and start a new run, which aligns the rows again."
 
 
 def public_key_message(holder: str, to: tuple[str, ...]) -> Message:
@@ -96,21 +96,21 @@ def peer_key(session: Session, holder: str) -> PublicKey:
 def vector(session: Session, table: pa.Table, name: str, key: PublicKey, count: int, sender: str) -> CipherVector:
     """A received column of ciphertexts, validated, of exactly ``count`` values."""
     with blame(sender):
-        found = CipherVector.from_arrow(key, session.values(table, name))
-    if len(found) != count:
-        raise WrongLength(f"Column {name}: {len(found)} instead of {count}.", party=sender)
-    return found
+        ciphertexts = CipherVector.from_arrow(key, session.values(table, name))
+    if len(ciphertexts) != count:
+        raise WrongLength(f"Column {name}: {len(ciphertexts)} instead of {count}.", party=sender)
+    return ciphertexts
 
 
 class MaskedGradient:
-    """One round's gradient X^T d in the clear for this party alone: steps 4 to 6 against a remote key holder.
+    """One round's gradient X^T d in the clear for this party alone: steps 4 to 6 with a remote key holder.
 
-    The mask is uniform modulo n, repeatable under replay, and used once. ``packing`` says that residuals come several to a
-    ciphertext; the key holder must know it too.
+    The mask is uniform modulo n, the same in a replay, and used once. With ``packing``, a ciphertext holds several residuals; the
+    key holder must use it too.
     """
 
     def __init__(self, session: Session, key: PublicKey, holder: str, columns: int, packing: Convolution | None = None) -> None:
-        """Makes what refreshes the sums ahead: construct it before what the gradient is made of is waited for."""
+        """Prepares the rerandomisation of the sums. Construct it before waiting for the residual, so that no time is lost."""
         self._session, self._key, self._holder, self._packing = session, key, holder, packing
         self._masks: list[int] = []
         self._fresh = fresh_zeros(key, columns, session.pool)
@@ -139,14 +139,14 @@ class MaskedGradient:
         packing = self._packing
         with blame(self._holder):
             sums = unmask(self._key, returned, self._masks) if packing is None else packing.unmask(returned, self._masks)
-        if any(abs(one) >> (FEATURE_BITS + RESIDUAL_BITS + _GRADIENT_BITS) for one in sums):
+        if any(abs(value) >> (FEATURE_BITS + RESIDUAL_BITS + _GRADIENT_BITS) for value in sums):
             raise ScalarTooLarge("A gradient.", party=self._holder)
         return decode(sums, FEATURE_BITS + RESIDUAL_BITS)
 
 
 def serve_gradients(session: Session, key: PrivateKey, packing: Convolution | None = None) -> None:
-    """The key holder's steps 4 and 5: decrypt what arrives masked, and return it (of packed sums, the middle) to whom it belongs
-    while others still compute."""
+    """The key holder's steps 4 and 5: decrypt each masked gradient when it arrives, and return it to its party (of packed sums, the
+    middle)."""
     for party, table in session.receive_each("masked_gradient"):
         with blame(party):
             masked = CipherVector.from_arrow(key.public, session.values(table, "gradient"))

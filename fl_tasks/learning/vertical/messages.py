@@ -9,7 +9,7 @@ TRAINING_ROWS = Message(
     "training_rows",
     GUEST,
     ARBITER,
-    {"rows": Public("int64", "divides sums; the alignment tells it to all parties")},
+    {"rows": Public("int64", "sums are divided by it; all parties know it from the alignment")},
     learns="the number of training rows",
     step="0",
 )

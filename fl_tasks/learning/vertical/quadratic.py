@@ -1,10 +1,10 @@
 """Vertical regression of a quadratic loss with an arbiter: the white paper's section 3.4, steps 1 to 4, every round.
 
 The loss is ``curvature / (2 n) * sum (u - t)^2 + l2/2 |w|^2`` with ``u = sum_k X_k w_k``: least squares (curvature 1, t = y)
-and Hardy's Taylor form of the logistic loss (curvature 1/4, t = 4 y - 2). One round's residual is taken at a trial point one
-step ahead; since the loss is quadratic, that gives the next step of a preconditioned conjugate gradient method from three
-inner products, whose sums over the parties the arbiter learns under zero-sum masks. With ``batch_rows`` the step is a plain
-one on a batch. How X^T d is computed is the engine's: on ciphertexts here, on dealt shares in
+and Hardy's Taylor form of the logistic loss (curvature 1/4, t = 4 y - 2). A round computes the residual at a trial point
+one step ahead. Since the loss is quadratic, three inner products then give the next step of a preconditioned conjugate gradient
+method. The arbiter learns their sums over the parties; zero-sum masks hide the addends. With ``batch_rows`` the step is a plain
+one on a batch. The engine decides how X^T d is computed: on ciphertexts here, on dealt shares in
 :mod:`tombolo.fl_tasks.learning.vertical.dealt_quadratic`.
 """
 
@@ -57,9 +57,9 @@ _STEP = (
         DATA,
         ARBITER,
         {"share": Pad64()},
-        learns="sums over the data parties: inner products of gradients and directions, and the loss but for encrypted squares",
+        learns="sums over the data parties: inner products of gradients and directions, and the loss without the encrypted squares",
         step="6",
-        limit="no party's own share; zero-sum masks modulo 2^128",
+        limit="never one party's own numbers; zero-sum masks modulo 2^128",
     ),
     CONVERGED,
     Message(
@@ -84,7 +84,7 @@ ENCRYPTED = (
         HOST,
         DATA,
         {"c": Paillier(ARBITER)},
-        learns="nothing: ciphertexts under the arbiter's key (rows partial sums, then one partial sum of squares)",
+        learns="nothing: ciphertexts under the arbiter's key (a partial sum per row, then one partial sum of squares)",
         step="1",
     ),
     Message(
@@ -115,20 +115,20 @@ def with_engine(protocol: str, *engine: Message | MessageSet) -> MessageSet:
 
 
 class Party(Protocol):
-    """A data party's side of an engine; made with its part of the first residual and where that is taken."""
+    """A data party's side of an engine. It is made with the first weights, and with the party's part of the residual there."""
 
     def gradient(self, part: Floats, rows: RowNumbers) -> Floats:
-        """Steps 1 to 6: this party's X^T d over ``rows``, d being the sum of all parties' ``part``; shape (columns,)."""
+        """Steps 1 to 6: this party's X^T d over ``rows``, where d is the sum of all parties' ``part``; shape (columns,)."""
 
     def squares(self, w: Floats, sums: Floats) -> float:
-        """This party's addend of sum d^2 where ``gradient`` gave ``sums`` at ``w``; 0 where that travels by itself."""
+        """This party's addend of sum d^2 at ``w``, where ``gradient`` gave ``sums``; 0 if sum d^2 has a message of its own."""
 
 
 class Helper(Protocol):
     """The arbiter's side of an engine."""
 
     def squares(self) -> float:
-        """Steps 3 to 5: do a round's work for the data parties; sum d^2 where it travels by itself, else 0."""
+        """Steps 3 to 5: do the arbiter's work of a round; returns sum d^2 if it has a message of its own, else 0."""
 
 
 class EncryptedParty:
@@ -172,7 +172,7 @@ class EncryptedParty:
 
 
 class EncryptedHelper:
-    """The arbiter as the key's holder."""
+    """The arbiter as the key holder."""
 
     def __init__(self, session: Session, rows: int) -> None:
         self._session, self._key = session, own_key(session)
@@ -196,7 +196,7 @@ class Quadratic:
     helper: Callable[[Session, int], Helper] = EncryptedHelper
 
     def target(self, y: Floats) -> Floats:
-        """The target that the loss is quadratic about, shape (rows,)."""
+        """The target of the quadratic loss, shape (rows,)."""
         return 4 * y - 2 if self.binary else y
 
     def programs(self, messages: MessageSet) -> Programs[VerticalRows]:
@@ -223,7 +223,7 @@ class Quadratic:
         columns = data.x.shape[1]
         start = np.zeros(columns)
         if target is not None:
-            start[0] = target.mean()  # the intercept's, so that residuals are no larger than the label's deviation
+            start[0] = target.mean()  # the first intercept; residuals are then no larger than the label's deviation
         party = self.party(session, data, start, _part(data, start, target))
         penalty = penalties(session, columns)
         preconditioner = solver(len(session.data_parties) * data.curvature(self.curvature, penalty))
@@ -261,7 +261,7 @@ class Quadratic:
     # -- the arbiter ------------------------------------------------------------------------------------------------------
 
     def arbiter(self, session: Session) -> State:
-        """Help with gradients and learn the loss; tell everybody the step and when to stop."""
+        """Help with gradients and learn the loss; tell the data parties the step and when to stop."""
         total_rows = int(session.scalar(session.receive("training_rows", session.guest), "rows", 1, MOST_ROWS))
         batch = batch_size(session, total_rows)
         helper = self.helper(session, total_rows)
@@ -269,7 +269,7 @@ class Quadratic:
         for number in session.rounds():
             squares = helper.squares()
             slope, bend, gz, hz, hh, rest = total(session.receive_all("scalars"), _SCALARS)
-            votes = [session.scalar(one, "yes") for one in session.receive_all("converged").values()]
+            votes = [session.scalar(vote, "yes") for vote in session.receive_all("converged").values()]
             trial = self.curvature / 2 * squares / batch + rest
             alpha, beta, loss = _step(slope, bend, gz, hz, hh, trial)
             if batch < total_rows:
@@ -285,8 +285,8 @@ class Quadratic:
 def _step(slope: float, bend: float, gz: float, hz: float, hh: float, trial: float) -> tuple[float, float, float]:
     """Exact step along the direction, share of the old direction, and the loss after the step.
 
-    ``slope`` = g.p, ``bend`` = p.Hp, ``gz`` = g.z, ``hz`` = Hp.z, ``hh`` = Hp.M^-1 Hp; without a direction yet (first round)
-    the trial point itself is taken.
+    ``slope`` = g.p, ``bend`` = p.Hp, ``gz`` = g.z, ``hz`` = Hp.z, ``hh`` = Hp.M^-1 Hp; the first round has no
+    direction yet, and takes the trial point itself.
     """
     if bend <= 0 or gz <= 0:
         return 1.0, 0.0, trial
@@ -303,7 +303,7 @@ def _part(data: VerticalRows, w: Floats, target: Floats | None) -> Floats:
 
 
 def _small_enough(session: Session, state: State) -> float:
-    """The tolerance is relative to the first gradient where that exceeds 1, as it does for labels in large units."""
+    """The tolerance. It is relative to the first gradient if that exceeds 1, as it does for labels in large units."""
     return session.parameters(Regression).tolerance * max(1.0, float(state.get("first", 1.0)))
 
 

@@ -20,7 +20,7 @@ from tombolo.storage.roles import GUEST
 
 
 def fit(training: Training, table: pa.Table, train: npt.NDArray[np.bool_]) -> Encoder:
-    """The encoder of a party's columns; raises what guards them."""
+    """The encoder of a party's columns. Raises the coded errors of :meth:`Encoder.fit`."""
     terms, party = training.terms, training.party
     return Encoder.fit(table, terms.table(party), train, terms.limits, party)
 

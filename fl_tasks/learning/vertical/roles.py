@@ -1,4 +1,4 @@
-"""Who takes part in protocols over columns that lie with several parties; light, for descriptors."""
+"""The roles of protocols over the columns of several parties. Descriptors use it; it imports little."""
 
 from __future__ import annotations
 
@@ -13,4 +13,6 @@ WITH_ARBITER = (GUEST, HOSTS, ARBITER)
 WITHOUT_ARBITER = (GUEST, HOSTS, ARBITER_IF_WANTED)
 
 DEALER_WAIVER = "expose-features-to-colluding-arbiter"
-DEALER_RISK = "with dealer, the arbiter and one data party together could read another's columns, and a network's labels"
+DEALER_RISK = (
+    "with dealer, the arbiter and one data party together could read the columns of another party, and the labels of a network"
+)

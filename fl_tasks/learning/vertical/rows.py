@@ -1,4 +1,4 @@
-"""One party's columns of the training rows, and the guards that keep a protocol's messages from saying too much."""
+"""One party's columns of the training rows, and the checks that keep a protocol's messages from showing too much."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from tombolo.storage.errors import CodedError
 
 Floats = npt.NDArray[np.float64]
 MOST_ROWS = 1 << 31
-"""More training rows than anybody has."""
+"""No table has more training rows."""
 MOST_COLUMNS = 1 << 16
 """More columns than can be trained."""
 LONGEST_STEP = 2.0**32
-"""Beyond it a step along a direction is no result of honest scalars."""
+"""Honest scalars never give a longer step along a direction."""
 
 
 class BatchTooSmall(CodedError):
     code = "TMB-TRAIN-001"
-    cause = "There are too few training rows for the number of columns; gradients would give single residuals away."
-    remedy = "Use more rows (limits.minimum_batch, and ten per column), fewer columns, or a larger batch_rows."
+    cause = "There are too few training rows for the number of columns. Gradients could then show the residuals of single rows."
+    remedy = "Use more rows (at least limits.minimum_batch, and ten per column), fewer columns, or a larger batch_rows."
 
 
 class BadLabel(CodedError):
     code = "TMB-TRAIN-002"
     cause = "The label cannot be used: logistic models take 0 and 1 (both of them), linear ones finite numbers."
-    remedy = "Mend or recode the label column at the guest."
+    remedy = "Correct or recode the label column at the guest."
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,9 @@ class VerticalRows:
 
     @cached_property
     def rounded(self) -> Floats:
-        """``x`` as the fixed point has it, so that what is computed at home and under encryption is the same matrix.
+        """``x`` rounded to fixed point, so that computations in the clear and under encryption use the same matrix.
 
-        Columns lie one after the other (order F): products with it are twice as fast.
+        The columns are one after the other in memory (order F), which makes products twice as fast.
         """
         return np.asfortranarray(self.fixed) / 2.0**FEATURE_BITS
 
@@ -78,9 +78,9 @@ def penalties(session: Session, columns: int) -> Floats:
 
 
 def guard_batch(session: Session, data: VerticalRows, batch: int) -> None:
-    """Refuse too few rows per gradient: with at most ten rows per column a party could solve for residuals, hence labels.
+    """Refuse too few rows per gradient: with at most ten rows per column a party could compute residuals, and so labels.
 
-    Every data party checks its own columns, so that together they check the widest.
+    Every data party checks its own columns, so together they also check the party with the most columns.
     """
     least = max(session.terms.limits.minimum_batch, 10 * data.x.shape[1])
     if batch < least:
@@ -96,5 +96,5 @@ def guard_label(session: Session, data: VerticalRows, binary: bool) -> Floats:
 
 
 def solver(matrix: Floats) -> Floats:
-    """The (pseudo-)inverse of a symmetric positive matrix, shape (columns, columns): columns are few."""
+    """The (pseudo-)inverse of a symmetric positive matrix, shape (columns, columns). There are few columns."""
     return np.asarray(np.linalg.pinv(matrix, hermitian=True))

@@ -1,13 +1,13 @@
-"""Scores of aligned rows: the recipient learns the sum of the parties' partial scores, and nothing of the addends.
+"""Scores of aligned rows: the recipient learns the sum of the parties' partial scores, and nothing about the addends.
 
 A linear model's score is u = sum_k x_k w_k (+ intercept at the guest). For each recipient R the other data parties are the
 senders; sender k sends round(u_k 2^32) plus pairwise masks that cancel in the sum over all senders, modulo 2^64 (PROTOCOLS a,
 prediction; Bonawitz et al. 2017, without drop-outs). R adds its own part in the clear.
 
 Leakage. With two or more senders R learns their sum per row. With **one** sender the sum is that sender's partial score: this
-cannot be hidden from R by any protocol that gives R the total, so it travels under its own name, ``sole_score``, as disclosed.
-Over many models a recipient collects as many linear functionals of the senders' features; each costs a whole run, which the
-books count.
+cannot be hidden from R by any protocol that gives R the total, so it has a message of its own, ``sole_score``, as disclosed.
+From many models a recipient collects one linear function of the senders' features per model. Each needs a whole run, and the books
+show these runs.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ MESSAGES = MessageSet(
 
 class WrongScoreCount(CodedError):
     code = "TMB-SCORE-001"
-    cause = "A party sent scores for another number of rows than were aligned."
-    remedy = "Its aligned table differs from ours; start a new run, and report it with both run ids if it happens again."
+    cause = "A party sent a wrong number of scores; there must be one for each aligned row."
+    remedy = "The two parties have aligned different rows. Start a new run. If it fails again, report it with the ids of both runs."
 
 
 class ScoreOutOfRange(CodedError):

@@ -1,4 +1,4 @@
-"""Scalars of which somebody may learn the sum over the senders and nothing else: zero-sum masks modulo 2^128.
+"""Sums of scalars over the senders: zero-sum masks modulo 2^128 hide everything but the sum.
 
 Every two senders draw the same mask; the earlier one adds it and the later one subtracts it, so that all masks cancel in the sum.
 Each scalar is two uint64 limbs, low first, in fixed point with :data:`SCALAR_BITS` fractional bits (range +-2^47).
@@ -22,8 +22,8 @@ _LIMB = (1 << 64) - 1
 
 class ScalarTooLarge(CodedError):
     code = "TMB-TRAIN-004"
-    cause = "A scalar of the optimiser left the fixed-point range; training diverges."
-    remedy = "Look for extreme values in the columns (clip them by agreement) or raise the L2 penalty."
+    cause = "A number of the optimiser is outside the fixed-point range, because training diverges or a peer sent wrong numbers."
+    remedy = "Look for extreme values in the columns and clip them in the terms, or raise the L2 penalty."
 
 
 def zero_sum(session: Session, senders: Sequence[str], values: Sequence[float], label: str) -> npt.NDArray[np.uint64]:
@@ -47,7 +47,7 @@ def total(tables: Mapping[str, pa.Table], count: int) -> list[float]:
     for party, table in tables.items():
         limbs = Session.values(table, "share").to_numpy(zero_copy_only=False).tolist()
         if len(limbs) != 2 * count:
-            raise ScalarTooLarge("A peer sent another number of scalars than asked for.", party=party)
+            raise ScalarTooLarge("A peer sent a wrong number of scalars.", party=party)
         sums = [sums[index] + limbs[2 * index] + (limbs[2 * index + 1] << 64) for index in range(count)]
     lifted = [value % _MODULUS for value in sums]
     return [(value - _MODULUS if value >> 127 else value) / 2.0**SCALAR_BITS for value in lifted]

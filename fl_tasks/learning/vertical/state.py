@@ -14,6 +14,6 @@ PAILLIER = Item(
     "paillier", Codec(PrivateKey.to_bytes, partial(PrivateKey.from_bytes, shortest=0)), "The holder's key pair.", VERTICAL, STAGE
 )
 FIRST_SUMS = Item("first-sums", numbers("<f8"), "The gradient of the first round.", DATA, STAGE)
-MASKED_COLUMNS = Item("masked-columns", BYTES, "A hash of the columns that were masked, so that no others are.", DATA, STAGE)
+MASKED_COLUMNS = Item("masked-columns", BYTES, "A hash of the masked columns, so that no others get the masks.", DATA, STAGE)
 BEGINNING = Item("beginning", ARRAYS, "The weights and the order of rows that training starts from.", DATA, STAGE)
 ITEMS = (BEGINNING, PAILLIER, FIRST_SUMS, MASKED_COLUMNS)

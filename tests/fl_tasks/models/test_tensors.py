@@ -54,5 +54,5 @@ def test_a_tensor_is_named_by_its_path():
     ],
 )
 def test_other_bytes_are_refused(other):
-    with pytest.raises(ValueError, match="no file of a model part"):
+    with pytest.raises(ValueError, match="not a file of a model part"):
         from_file(other)

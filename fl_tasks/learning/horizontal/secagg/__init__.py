@@ -1,8 +1,8 @@
-"""Secure aggregation: the aggregator learns the sum over the clients that stayed, and nothing of any of them.
+"""Secure aggregation: the aggregator learns the sum over the clients that stayed, and nothing about a single client.
 
 Bonawitz et al., *Practical Secure Aggregation for Privacy-Preserving Machine Learning*, CCS 2017, with the consistency round always
-on, as rounds of artifacts: a client may vanish before, during or after any step. With more than 50 clients, masks and shares are
-those of neighbours in a graph (Bell et al., CCS 2020).
+on. A client may drop out before, during or after any step. With more than 50 clients, only neighbours in a graph have common masks
+and hold shares of each other's secrets (Bell et al., CCS 2020).
 """
 
 from tombolo.fl_tasks.learning.horizontal.secagg.aggregator import Closing, Sum, aggregate, rostered

@@ -28,8 +28,8 @@ class Sum:
 
 @dataclass(frozen=True)
 class Closing:
-    """How the aggregator closes steps: the threshold, how many seconds a step stays open, and whom the first step waits for (all
-    clients where these are fewer than the threshold); who is not waited for may be in all the same."""
+    """How the aggregator closes steps: the threshold, how many seconds a step stays open, and the clients that the first step
+    waits for (all clients if these are fewer than the threshold). Other clients may be in the step too."""
 
     threshold: int
     seconds: float
@@ -37,10 +37,10 @@ class Closing:
 
 
 def aggregate(session: Session, count: int, closing: Closing) -> Sum:
-    """Take the sum of this round and part, over vectors of ``count`` words.
+    """Compute the sum of this round and part, over vectors of ``count`` words.
 
-    A step ends when everybody it waits for is in, or after ``closing.seconds``. Raises BelowThreshold, ForeignKey, ForeignShare,
-    WrongShape, SignatureRefused, or what waiting raises.
+    A step ends when all clients that it waits for are in, or after ``closing.seconds``. Raises BelowThreshold, ForeignKey,
+    ForeignShare, WrongShape, SignatureRefused, or what waiting raises.
     """
     roster = _keys(session, closing)
     sharers = _shares(session, roster, closing)
@@ -67,25 +67,25 @@ def aggregate(session: Session, count: int, closing: Closing) -> Sum:
 
 
 def _close(session: Session, message: str, among: Sequence[str], closing: Closing, first: bool = False) -> list[str]:
-    """Who is in after a step; kept before anybody hears of it, so that a later artifact stays out. Raises BelowThreshold."""
+    """The clients that are in after a step. It is kept before it is sent, so later artifacts stay out. Raises BelowThreshold."""
     step = CLOSED.of(session.round, session.moment["part"] or 0, message)
-    found = session.state.get(step)
-    if found is None:
-        expected = [one for one in among if one in closing.expected] if first else among
+    names = session.state.get(step)
+    if names is None:
+        expected = [name for name in among if name in closing.expected] if first else among
         session.gather(message, expected if len(expected) >= closing.threshold else among, closing.seconds)
         there = session.gather(message, among, 0.0)
-        found = session.state.keep(step, there)
-    enough(found, closing.threshold, session.me)
-    return found
+        names = session.state.keep(step, there)
+    enough(names, closing.threshold, session.me)
+    return names
 
 
 def rostered(session: Session, round: int) -> list[str]:
-    """Whom the aggregator let into a round's sum of this part, whether they stayed or not; nobody where the round had none."""
+    """The clients that were in time for this part's sum of a round, even if they dropped out; empty if there was no such sum."""
     return session.state.get(CLOSED.of(round, session.moment["part"] or 0, "advertise")) or []
 
 
 def _keys(session: Session, closing: Closing) -> Roster:
-    """Step 0: signed keys, passed on to all clients of the agreement, so that those who are late learn that they are out."""
+    """Step 0: signed keys, passed on to all clients of the agreement, so that late clients learn that they are out."""
     names = _close(session, "advertise", session.clients, closing, first=True)
     shown, signatures, keys = [], [], {}
     for name in names:
@@ -104,11 +104,11 @@ def _shares(session: Session, roster: Roster, closing: Closing) -> list[str]:
     roster.require(sharers, session.me)
     boxes: dict[tuple[str, str], bytes] = {}
     for name in sharers:
-        found = session.values(session.receive("shares", name), "box").to_pylist()
+        sealed = session.values(session.receive("shares", name), "box").to_pylist()
         others = roster.neighbours(name, roster.names)
-        if len(found) != len(others):
-            raise ForeignShare(f"{len(found)} boxes for {len(others)} neighbours.", party=name)
-        boxes |= {(name, other): box for other, box in zip(others, found, strict=True)}
+        if len(sealed) != len(others):
+            raise ForeignShare(f"{len(sealed)} sealed shares for {len(others)} neighbours.", party=name)
+        boxes |= {(name, other): box for other, box in zip(others, sealed, strict=True)}
     for name in roster.names:
         mine = [boxes.get((other, name), b"") if name in sharers else b"" for other in sharers]
         session.send("inbox", name, client=sharers, box=pa.array(mine, pa.binary()))
@@ -116,7 +116,7 @@ def _shares(session: Session, roster: Roster, closing: Closing) -> list[str]:
 
 
 def _consents(session: Session, roster: Roster, sharers: Sequence[str], survivors: Sequence[str], closing: Closing) -> None:
-    """Step 3: signatures on the survivors, at least a threshold of them, verified and shown to all."""
+    """Step 3: signatures on the list of survivors, at least as many as the threshold, verified and shown to all."""
     signers = _close(session, "consent", survivors, closing)
     signatures = [session.scalar(session.receive("consent", name), "signature") for name in signers]
     statement = survivors_statement(roster, sharers, survivors)
@@ -135,7 +135,7 @@ def _secrets(
         table = session.receive("unmask", holder)
         held = [name for name in roster.holders(holder) if name in shares]
         if session.values(table, "client").to_pylist() != held:
-            raise ForeignList("Shares of other clients than asked for.", party=holder)
+            raise ForeignList("The shares are not those that were asked for.", party=holder)
         if session.values(table, "share").type.byte_width != SHARE_BYTES:
             raise ForeignShare(party=holder)
         for name, share in zip(held, session.values(table, "share").to_pylist(), strict=True):
@@ -150,6 +150,6 @@ def _secrets(
             raise ForeignShare()
         return secret
 
-    seeds = {one: recovered(one, lambda seed, one=one: seed_digest(seed) == roster.keys[one].seed_digest) for one in survivors}  # type: ignore[misc]
-    gone = [one for one in sharers if one not in survivors]
-    return seeds, {one: recovered(one, lambda key, one=one: fits(key, roster.keys[one])) for one in gone}  # type: ignore[misc]
+    seeds = {u: recovered(u, lambda seed, u=u: seed_digest(seed) == roster.keys[u].seed_digest) for u in survivors}  # type: ignore[misc]
+    gone = [name for name in sharers if name not in survivors]
+    return seeds, {u: recovered(u, lambda key, u=u: fits(key, roster.keys[u])) for u in gone}  # type: ignore[misc]

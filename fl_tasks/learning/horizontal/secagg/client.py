@@ -37,7 +37,7 @@ from tombolo.storage.identity import SignatureRefused
 def contribute(session: Session, words: Words, threshold: int) -> bool:
     """Put ``words`` (uint64, shape (n,)) into the sum of this round and part; returns whether they are in it.
 
-    False where the aggregator closed a step without this client, which then shows nothing further. Raises ForeignList,
+    False if the aggregator closed a step without this client; the client then sends nothing more. Raises ForeignList,
     BelowThreshold, ForeignKey, ForeignShare, TwoLists, or what waiting raises.
     """
     own = OwnKeys.draw(Prf(session.prf("secagg", session.moment["part"] or 0).derive("keys")))
@@ -62,7 +62,7 @@ def contribute(session: Session, words: Words, threshold: int) -> bool:
 
 
 def _roster(session: Session, own: PublicKeys, threshold: int) -> Roster:
-    """Step 0: everybody's keys, each signed by its owner."""
+    """Step 0: the keys of all clients, each signed by its owner."""
     table = session.receive("roster", session.aggregator)
     names = listed(session, table, session.enrolled, threshold)
     columns = (session.values(table, name).to_pylist() for name in ("client", "keys", "signature"))
@@ -74,7 +74,7 @@ def _roster(session: Session, own: PublicKeys, threshold: int) -> Roster:
             keys[name] = own
         else:
             keys[name] = read_keys(session, name, theirs, signature)
-    if len({one for public in keys.values() for one in (public.seal, public.mask)}) != 2 * len(names):
+    if len({key for public in keys.values() for key in (public.seal, public.mask)}) != 2 * len(names):
         raise ForeignKey("Two keys of the roster are the same.", party=session.aggregator)
     return Roster.of(session, keys, threshold)
 
@@ -109,7 +109,7 @@ def _inbox(session: Session, roster: Roster) -> tuple[list[str], dict[str, bytes
 
 
 def _masked(session: Session, own: OwnKeys, roster: Roster, sharers: Sequence[str], words: Words) -> Words:
-    """Step 2: the values under this client's own mask and those that it shares with every neighbour among the sharers."""
+    """Step 2: the values under this client's own mask and the masks that it shares with its neighbours among the sharers."""
     if words.ndim != 1:
         raise WrongShape("A sum is over vectors.")
     total = words.copy()
@@ -122,7 +122,7 @@ def _masked(session: Session, own: OwnKeys, roster: Roster, sharers: Sequence[st
 
 
 def _consent(session: Session, roster: Roster, sharers: Sequence[str], survivors: Sequence[str]) -> None:
-    """Step 3: sign the survivors, kept before they are signed, and go on when a threshold of clients has signed the same."""
+    """Step 3: keep the list of survivors, then sign it; go on when as many clients as the threshold have signed the same list."""
     statement = survivors_statement(roster, sharers, survivors)
     if session.state.keep(SURVIVORS.of(session.round, session.moment["part"] or 0), statement) != statement:
         raise TwoLists(party=session.aggregator)
@@ -139,17 +139,17 @@ def _consent(session: Session, roster: Roster, sharers: Sequence[str], survivors
 
 def _opened(session: Session, own: OwnKeys, roster: Roster, boxes: dict[str, bytes]) -> dict[str, bytes]:
     """The pairs of shares that this client's neighbours sealed to it."""
-    found = {}
+    pairs = {}
     for name, box in boxes.items():
         pair = open_shares(own.seal, roster.keys[name].seal, box, roster.context(name, session.me), name)
         if len(pair) != 2 * SHARE_BYTES:
             raise ForeignShare(party=name)
-        found[name] = pair
-    return found
+        pairs[name] = pair
+    return pairs
 
 
 def _answer(session: Session, roster: Roster, survivors: Sequence[str], pairs: dict[str, bytes]) -> None:
-    """Step 4: of every survivor the share of its own mask's seed, of every other sharer that of its mask key; never both."""
+    """Step 4: for each survivor send the share of its seed, for each other sharer the share of its mask key; never both."""
     names = [name for name in roster.names if name in pairs]
     shares = [pairs[name][:SHARE_BYTES] if name in survivors else pairs[name][SHARE_BYTES:] for name in names]
     session.send("unmask", session.aggregator, client=names, share=pa.array(shares, pa.binary(SHARE_BYTES)))

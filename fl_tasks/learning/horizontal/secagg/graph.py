@@ -1,11 +1,12 @@
-"""Who shares masks and secrets with whom: everybody with everybody up to 50 clients, a random regular graph above.
+"""Which clients share masks and secrets: up to 50 clients all with all, with more the neighbours in a random regular graph.
 
 Bell, Bonawitz, Gascon, Lepoint, Raykova, *Secure Single-Server Aggregation with (Poly)Logarithmic Overhead*, CCS 2020 (SecAgg+):
-clients stand in a circle in random order, and each one's neighbours are the k/2 next on either side (a Harary graph). What is asked
-of k and of a neighbourhood's threshold t is stronger than there, because here the aggregator may choose who drops out after it has
-seen the graph. The graph of those who are left falls apart only where two stretches of k/2 places, with somebody between them
-on both sides, are empty. So every client insists that any two such stretches keep t survivors, and fewer than t of them are
-corrupt: then honest survivors are connected, and no neighbourhood can rebuild an honest client's secret by itself.
+clients stand in a circle in random order, and each one's neighbours are the k/2 next on either side (a Harary graph). The
+conditions on k and on a neighbourhood's threshold t are stronger than in the paper, because here the aggregator may choose the
+clients that drop out after it has seen the graph. The graph of the clients that are left splits only if two stretches of k/2 places
+are empty, with clients between them on both sides. So every client checks that any two such stretches keep t survivors, and fewer
+than t of them are corrupt. Then honest survivors are connected, and the corrupt clients of a neighbourhood cannot rebuild an honest
+client's secret by themselves.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ from tombolo.fl_tasks.crypto.prf import Stream
 
 COMPLETE_UP_TO = 50
 CORRUPT, DROPPED = 3, 5
-"""At most one in so many of the agreement's clients works with the aggregator; of those on a roster, one in so many may vanish."""
+"""At most one in ``CORRUPT`` of the agreement's clients works with the aggregator. One in ``DROPPED`` on a roster may drop out."""
 PRIVACY_BITS, TRIED_BITS, COMPLETION_BITS = 40, 64, 30
-"""Privacy fails with probability 2^-40 even when 2^64 rosters are tried for a bad graph; a sum stops in vain with 2^-30."""
+"""Privacy fails with probability 2^-40, even if 2^64 rosters are tried to get a bad graph. A sum stops needlessly with 2^-30."""
 
 
 @dataclass(frozen=True)
@@ -39,15 +40,15 @@ class Graph:
 
     @classmethod
     def draw(cls, seed: bytes, clients: int, members: int, threshold: int) -> Graph:
-        """The graph of a roster of so many ``clients`` out of ``members``, from 32 bytes that the roster determines.
+        """The graph of a roster of ``clients`` out of ``members`` clients, from 32 bytes that depend on the roster.
 
-        ``threshold`` is that of all clients together, and of a neighbourhood where everybody is in it.
+        ``threshold`` is that of all clients together. If all clients are neighbours, it is that of the neighbourhood too.
         """
-        found = parameters(clients, min(members // CORRUPT, clients), clients // DROPPED) if clients > COMPLETE_UP_TO else None
-        if found is None:
+        chosen = parameters(clients, min(members // CORRUPT, clients), clients // DROPPED) if clients > COMPLETE_UP_TO else None
+        if chosen is None:
             return cls(tuple(range(1, clients + 1)), clients, threshold)
-        degree, least = found
-        return cls(tuple(int(one) + 1 for one in Stream(seed).permutation(clients)), degree // 2, least)
+        degree, least = chosen
+        return cls(tuple(int(index) + 1 for index in Stream(seed).permutation(clients)), degree // 2, least)
 
     def holders(self, place: int) -> list[int]:
         """The closed neighbourhood of a client, by place."""
@@ -57,7 +58,7 @@ class Graph:
         return sorted(self.circle[(at + step) % size] for step in range(-self.reach, self.reach + 1))
 
     def keeps(self, left: Collection[int]) -> bool:
-        """Whether the graph bears that only these places are left: any two stretches that could cut it keep ``threshold``."""
+        """Whether enough places are left: any two stretches that could split the graph keep ``threshold`` of them."""
         size = len(self.circle)
         there = np.isin(self.circle, list(left)).astype(np.int64)
         kept = np.convolve(np.concatenate([there, there[: self.reach - 1]]), np.ones(self.reach, dtype=np.int64), "valid")
@@ -67,10 +68,11 @@ class Graph:
 
 @cache
 def parameters(clients: int, corrupt: int, dropped: int) -> tuple[int, int] | None:
-    """The least even degree k below ``clients`` - 1, and t, that keep the promises above; None where no such k does.
+    """The least even degree k below ``clients`` - 1, and t, that meet the conditions above; None if there is no such k.
 
-    A set of k places holds a hypergeometric number of the corrupt clients (2^-40 / 2^64 over all pairs of stretches that it reaches
-    t), and of the dropped (2^-30 that fewer than t are left). Exact: all parties find the same.
+    The numbers of corrupt and of dropped clients in k places are hypergeometric. Over all pairs of stretches, the probability is at
+    most 2^-40 / 2^64 that t or more are corrupt, and 2^-30 that fewer than t are left. The arithmetic is exact: all parties get the
+    same result.
     """
     pairs = comb(clients, 2)
     for k in range(4, clients - 1, 2):

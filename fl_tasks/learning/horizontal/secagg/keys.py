@@ -20,13 +20,13 @@ KEY_BYTES = 32
 class ForeignKey(CodedError):
     code = "TMB-SECAGG-001"
     cause = "A client's keys for a secure sum are not keys, or not signed by that client for this sum."
-    remedy = "All parties must run the same version; if they do, ask the client and the aggregator."
+    remedy = "Install the same version at all parties and start a new run. If it fails again, ask the client and the aggregator."
 
 
 class ForeignShare(CodedError):
     code = "TMB-SECAGG-002"
-    cause = "A client's shares do not open, or do not give back the secret that they were said to be of."
-    remedy = "The sum is not taken. Ask the named client; where none is named, one of those who answered has altered a share."
+    cause = "A client's shares cannot be decrypted, or do not give the secret that they belong to."
+    remedy = "The sum was not computed. Ask the named client. If none is named, a client has changed a share: ask all of them."
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class PublicKeys:
     seed_digest: bytes
 
     def joined(self) -> bytes:
+        """The three values one after the other, 96 bytes."""
         return self.seal + self.mask + self.seed_digest
 
     @classmethod
@@ -61,11 +62,12 @@ class OwnKeys:
         return cls(prf.derive("seal"), prf.derive("mask"), prf.derive("seed"))
 
     def public(self) -> PublicKeys:
+        """What the client shows of them."""
         return PublicKeys(_public(self.seal), _public(self.mask), seed_digest(self.seed))
 
 
 def seed_digest(seed: bytes) -> bytes:
-    """What commits a client to its own mask's seed."""
+    """A hash that commits a client to the seed of its own mask."""
     return hashlib.sha256(b"tombolo secagg seed/1" + seed).digest()
 
 
@@ -80,7 +82,7 @@ def mask_seed(private: bytes, public: bytes, context: bytes, party: str) -> byte
 
 
 def seal_shares(private: bytes, public: bytes, shares: bytes, context: bytes, party: str) -> bytes:
-    """Shares sealed to ``party``. ``context`` names the sum, its roster, sender and recipient, so a key and a nonce serve once."""
+    """Shares sealed to ``party``. ``context`` names the sum, its roster, sender and recipient, so a key and nonce are used once."""
     key = _agree(private, public, b"tombolo secagg seal/1\0" + context, party)
     return AESGCM(key).encrypt(bytes(12), shares, context)
 

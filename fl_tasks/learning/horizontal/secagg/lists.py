@@ -18,7 +18,7 @@ from tombolo.storage.canonical import canonical, digest
 
 KEYS_DOMAIN, SURVIVORS_DOMAIN = "secagg keys", "secagg survivors"
 LEAST_SURVIVORS = 3
-"""Among two clients, each would know the other's values from the sum."""
+"""With two clients, each would learn the other's values from the sum."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class Roster:
 
     @classmethod
     def of(cls, session: Session, keys: Mapping[str, PublicKeys], threshold: int) -> Roster:
+        """The roster of the session's sum."""
         return cls(keys, threshold, len(session.enrolled), session.moment)
 
     @cached_property
@@ -44,27 +45,28 @@ class Roster:
 
     @cached_property
     def places(self) -> Mapping[str, int]:
+        """The place of each client, from 1."""
         return {name: place for place, name in enumerate(self.names, start=1)}
 
     @cached_property
     def graph(self) -> Graph:
-        """Who is whose neighbour, from all that the roster holds: nobody chooses it, and another roster has another."""
+        """The neighbours of each client. The graph depends on the whole roster, so nobody can choose it."""
         seed = hashlib.sha256(self.context("graph")).digest()
         return Graph.draw(seed, len(self.names), self.members, self.threshold)
 
     def holders(self, client: str) -> list[str]:
-        """Who gets a share of a client's secrets: its neighbours, and it keeps one itself; in the roster's order."""
+        """The clients that hold a share of a client's secrets: its neighbours and itself, in the roster's order."""
         return [self.names[place - 1] for place in self.graph.holders(self.places[client])]
 
     def neighbours(self, client: str, among: Collection[str]) -> list[str]:
-        """With whom of ``among`` a client shares masks."""
+        """The clients of ``among`` that share masks with ``client``."""
         return [name for name in self.holders(client) if name != client and name in among]
 
     def require(self, left: Collection[str], party: str) -> None:
-        """Raise :class:`BelowThreshold`, naming who said that these are left, unless they are enough everywhere in the graph."""
+        """Raise :class:`BelowThreshold`, naming ``party``, unless the clients ``left`` are enough everywhere in the graph."""
         enough(left, self.threshold, party)
         if not self.graph.keeps({self.places[name] for name in left}):
-            raise BelowThreshold(f"Fewer than {self.graph.threshold} are left of a neighbourhood.", party=party)
+            raise BelowThreshold(f"Fewer than {self.graph.threshold} clients are left in a neighbourhood.", party=party)
 
     @cached_property
     def _digest(self) -> str:
@@ -85,14 +87,14 @@ def listed(session: Session, table: pa.Table, among: Sequence[str], threshold: i
 
 
 def enough(names: Collection[str], threshold: int, party: str) -> None:
-    """Raise :class:`BelowThreshold` unless so many clients may be summed."""
+    """Raise :class:`BelowThreshold` if there are too few clients for a sum."""
     least = max(threshold, LEAST_SURVIVORS)
     if len(names) < least:
-        raise BelowThreshold(f"{len(names)} of at least {least}.", party=party)
+        raise BelowThreshold(f"{len(names)} of at least {least} clients.", party=party)
 
 
 def keys_statement(session: Session, keys: bytes) -> bytes:
-    """What a client signs of its keys."""
+    """What a client signs about its keys."""
     return canonical({**session.moment, "keys": keys.hex()})
 
 
@@ -106,5 +108,5 @@ def read_keys(session: Session, party: str, joined: bytes, signature: bytes) -> 
 
 
 def survivors_statement(roster: Roster, sharers: Sequence[str], survivors: Sequence[str]) -> bytes:
-    """What a client signs of the survivors: all lists of the sum, so that those who sign the same have seen the same."""
+    """What a client signs about the survivors: all lists of the sum. Clients that sign the same have seen the same lists."""
     return canonical({"sum": roster.context().decode(), "sharers": list(sharers), "survivors": list(survivors)})

@@ -1,7 +1,7 @@
 """Integers and fixed point modulo 2^64, and masks: what a client sends is uniform, and in the sum of all clients masks cancel.
 
-Client u adds PRG(b_u) and, for every other client v, PRG(s_uv) where u stands before v in the roster and -PRG(s_uv) where it stands
-behind (Bonawitz et al., CCS 2017). PRG is AES-256 in counter mode, s_uv comes from X25519 by HKDF-SHA256.
+Client u adds PRG(b_u) and, for every other client v, PRG(s_uv) if u is before v in the roster, and -PRG(s_uv) if it is
+after v (Bonawitz et al., CCS 2017). PRG is AES-256 in counter mode, s_uv comes from X25519 by HKDF-SHA256.
 """
 
 from __future__ import annotations
@@ -52,10 +52,10 @@ def words_integers(words: Words) -> Integers:
 
 
 def add_mask(total: Words, seed: bytes, sign: int = 1) -> None:
-    """Add PRG(seed), or where ``sign`` is -1 take it away, in place."""
+    """Add PRG(seed) in place, or subtract it if ``sign`` is -1."""
     Stream(seed).add_to(total, sign)
 
 
 def pair_sign(mine: int, theirs: int) -> int:
-    """With which sign the client at place ``mine`` of the roster adds the mask that it shares with the one at ``theirs``."""
+    """The sign with which the client at place ``mine`` of the roster adds the mask that it shares with the one at ``theirs``."""
     return 1 if mine < theirs else -1

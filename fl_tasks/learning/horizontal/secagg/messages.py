@@ -1,6 +1,6 @@
 """Secure aggregation's messages, in the order of Bonawitz et al. (CCS 2017), and the errors of its lists.
 
-Every list that the aggregator sends closes a step: who is in it goes on, whoever comes later stays out of this sum.
+Every list that the aggregator sends closes a step. The clients on the list go on; a client that comes later stays out of this sum.
 """
 
 from __future__ import annotations
@@ -88,7 +88,9 @@ MESSAGES = MessageSet(
         AGGREGATOR,
         {
             "client": _LIST,
-            "share": Disclosed("fixed", "removing masks from the sum", "of a survivor its own mask's, of others the pair masks'"),
+            "share": Disclosed(
+                "fixed", "removing masks from the sum", "of a survivor for its own mask, of others for the pair masks"
+            ),
         },
         learns="shares that remove the masks from the sum over the survivors, and from nothing smaller",
         step="4",
@@ -105,11 +107,15 @@ class BelowThreshold(CodedError):
 
 class ForeignList(CodedError):
     code = "TMB-SECAGG-004"
-    cause = "A list of clients that the aggregator sent cannot be: strangers, repetitions, or more than the list before it."
-    remedy = "The client sends nothing further. All parties must run the same version; if they do, ask the aggregator."
+    cause = "A list of clients in a secure sum is wrong: it has unknown or repeated clients, or some who were not in before."
+    remedy = "Install the same version at all parties and start a new run. If it fails again, ask the named party."
 
 
 class TwoLists(CodedError):
     code = "TMB-SECAGG-005"
-    cause = "The clients of one secure sum were shown different lists of survivors, which could uncover a single client's values."
-    remedy = "No share was sent. Stop working with this aggregator until it has explained itself; the artifacts are the evidence."
+    cause = (
+        "The clients of one secure sum were shown different lists of survivors. This could reveal the values of a single client."
+    )
+    remedy = (
+        "No share was sent. Keep the artifacts as evidence, and do not work with this aggregator until it has explained the lists."
+    )

@@ -24,7 +24,7 @@ def split(secret: bytes, threshold: int, holders: Sequence[int], stream: Stream)
 
 
 def combine(shares: Mapping[int, bytes]) -> bytes | None:
-    """The secret from shares by holder, all of which are used; None for shares that are not of one 32-byte secret's polynomial."""
+    """The secret from shares by holder, all of which are used; None for shares that cannot belong to a 32-byte secret."""
     points = {x: mpz.from_bytes(share, "big") for x, share in shares.items()}
     if any(len(share) != SHARE_BYTES for share in shares.values()) or any(y >= PRIME for y in points.values()):
         return None
@@ -40,7 +40,7 @@ def combine(shares: Mapping[int, bytes]) -> bytes | None:
 
 
 def _at(coefficients: list[mpz], x: int) -> mpz:
-    """The polynomial's value, by Horner's rule."""
+    """The value of the polynomial at x, by Horner's rule."""
     value = mpz(0)
     for coefficient in reversed(coefficients):
         value = (value * x + coefficient) % PRIME

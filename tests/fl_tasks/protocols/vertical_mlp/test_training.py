@@ -79,7 +79,7 @@ def test_units_too_large_are_refused(tmp_path):
         ({"engine": "split"}, f"engine: with split.*sign the waiver {SPLIT_WAIVER}"),
         ({"engine": "dealer"}, f"engine: with dealer.*sign the waiver {DEALER_WAIVER}"),
         ({"engine": "dealer", "waivers": [DEALER_WAIVER]}, "engine: dealer needs an arbiter"),
-        ({"network": {"bottom": 4, "hidden": [4]}}, "hidden: fewer units in the first layer"),
+        ({"network": {"bottom": 4, "hidden": [4]}}, "hidden: the first layer must have fewer units"),
         ({"protocol": "secureboost", "engine": "split"}, "engine: secureboost runs on paillier"),
         ({"protocol": "logistic-guest", "network": {"bottom": 40}}, "network: unknown field"),
     ],
