@@ -164,7 +164,7 @@ class _OfProtocol(TaskTerms):
     def _engine_fits(self) -> Self:
         engine = self.PROTOCOL.engine(self.engine)
         if engine.waiver is not None and engine.waiver not in self.waivers:
-            raise ValueError(f"engine: {engine.risk}; use another engine, or add {engine.waiver} to the waivers")
+            raise ValueError(f"engine: {engine.risk}; use another engine, or sign the waiver {engine.waiver}")
         return self
 
     @model_validator(mode="after")

@@ -198,7 +198,7 @@ class Terms(Strict):
         if "arbiter" not in roles and COALITION_WAIVER not in self.task.waivers:
             raise ValueError(
                 "incentives.method: without an arbiter no party may see the scores of coalitions; "
-                f"use volume, or add {COALITION_WAIVER} to the waivers"
+                f"use volume, or sign the waiver {COALITION_WAIVER}"
             )
         if incentives.absent == "retrain" and protocol.unretrained is not None:
             raise ValueError(f"incentives.absent: {protocol.unretrained}; use mean")

@@ -65,12 +65,12 @@ def test_the_least_threshold_is_just_above_two_thirds(clients, least):
         ({"scores": ["party-4"]}, "holds no data"),
         ({"incentives": {"budget": 100}}, "use volume"),
         ({"incentives": {"budget": 100, "method": "volume", "live": {"budget": 1}}}, "incentives.live"),
-        ({"incentives": {"budget": 100, "method": "volume", "metric": "rmse"}}, "not measured by"),
+        ({"incentives": {"budget": 100, "method": "volume", "metric": "rmse"}}, "rmse does not fit"),
         ({"horizontal": {"absence": "late"}}, "absence"),
         ({"task": {"network": {}}}, "Extra inputs"),
         ({"task": {"privacy": {"delta": 1e-5, "noise": 1}}}, "Extra inputs"),
         ({"horizontal": {"features": {"a": {"range": [0, 1]}}}}, "of use for trees"),
-        ({"horizontal": {"features": {"a": {"range": [1, 1]}}}}, "upper end above"),
+        ({"horizontal": {"features": {"a": {"range": [1, 1]}}}}, "a larger upper end after it"),
     ],
 )
 def test_what_does_not_fit_is_refused(given, said):

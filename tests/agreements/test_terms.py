@@ -74,5 +74,5 @@ def test_alignment_by_kkrt_is_for_two_data_parties():
     assert terms().document()["alignment"]["protocol"] == "auto"
     kkrt = {"alignment": {"id": [{"column": "id"}], "protocol": "kkrt"}}
     assert terms(roles=("guest", "host", "arbiter"), **kkrt).alignment.protocol == "kkrt"
-    with pytest.raises(ValidationError, match="kkrt is for two data parties"):
+    with pytest.raises(ValidationError, match="kkrt needs exactly two data parties"):
         terms(roles=("guest", "host", "host"), **kkrt)
