@@ -162,7 +162,7 @@ class Protocol:
         strangers = sorted(set(roles) - {role.name for role in self.roles})
         counts = {role.name: roles.count(role.name) for role in self.roles}
         if strangers or any(not role.least <= counts[role.name] <= (role.most or counts[role.name]) for role in self.roles):
-            raise ValueError(f"parties: {self.name} needs {', '.join(map(_wanted, self.roles))}, and no other party")
+            raise ValueError(f"parties: {self.name} needs {', '.join(map(_wanted, self.roles))}, and nobody else")
         helper = self.engine(task.engine).helper
         if helper is not None and helper not in roles:
             raise ValueError(f"task.engine: {task.engine} needs an {helper}; choose another engine, or add one")

@@ -159,7 +159,7 @@ class Terms(Strict):
         for field, names in (("scores", self.scores), ("tables", self.tables)):
             strangers = sorted(set(names) - data)
             if strangers:
-                raise ValueError(f"{field}: {', '.join(strangers)} is not a data party; data parties: {', '.join(sorted(data))}")
+                raise ValueError(f"{field}: {', '.join(strangers)} holds no data here; data parties: {', '.join(sorted(data))}")
         if self.task.descriptor.check is not None:
             with blamed(self.task.offered):
                 self.task.descriptor.check(self)

@@ -53,7 +53,7 @@ def test_the_outcome_follows_the_objective(task, outcome):
         ({"boosting": {"classes": 4}}, {}, "only for softmax"),
         ({"protocol": "linear", "boosting": {}}, {}, "Extra inputs"),
         ({}, {"incentives": {"budget": 100}}, "use volume"),
-        ({"parameters": {"l2": 0.1}}, {}, "has no l2"),
+        ({"parameters": {"l2": 0.1}}, {}, "has no parameter l2"),
     ],
 )
 def test_what_does_not_fit_is_refused(task, more, said):

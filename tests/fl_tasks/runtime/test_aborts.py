@@ -153,7 +153,8 @@ def test_a_code_that_is_not_known_here_arrives_as_itself_in_quotes(four):
     abort(four.context("mill"), RUN, stopped(four, "mill"))
     text = str(stopped(four, "notary"))
     assert (
-        'failed at align with TMB-PLUGIN-007: This installation does not know the code. mill says: "The means differ." Remedy: Ask lab' in text
+        'failed at align with TMB-PLUGIN-007: This installation does not know the code. mill says: "The means differ." Remedy: Ask lab'
+        in text
     )
 
 
