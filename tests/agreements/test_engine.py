@@ -65,7 +65,7 @@ def test_the_engine_is_signed():
         (
             "horizontal-linear",
             {"engine": "paillier", "horizontal": {"features": {"a": {}}}},
-            "engine: horizontal-linear has none",
+            "engine: horizontal-linear has no engines",
         ),
     ],
 )
