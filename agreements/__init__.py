@@ -1,1 +1,1 @@
-"""What parties agree on and what each settles for itself: terms, amendments, manifests, party settings. No machine learning."""
+"""What the parties agree on, and what each party sets for itself: terms, amendments, manifests, settings. No machine learning."""

@@ -25,24 +25,27 @@ DOMAIN = "agreement"
 class Unsigned(CodedError):
     code = "TMB-AGREE-002"
     cause = "The agreement lacks a signature."
-    remedy = "The party named runs `tombolo agreement sign` and sends the file from signatures/ to all."
+    remedy = "The named party runs `tombolo agreement sign` and sends its new file in signatures/ to all parties."
 
 
 class NotAMember(CodedError):
     code = "TMB-AGREE-003"
-    cause = "This party, or its keys, are not those pinned in the agreement."
-    remedy = "Compare `tombolo keys show` with `tombolo agreement check`; a rotated key needs an amendment."
+    cause = "The agreement does not list this party with these keys."
+    remedy = "Compare `tombolo keys show` with `tombolo agreement check`. A new key needs an amendment."
 
 
 class NotPinned(CodedError):
     code = "TMB-AGREE-004"
-    cause = "The agreement has no amendment yet that pins keys and stores."
+    cause = "No amendment of the agreement lists the keys and stores of the parties yet."
     remedy = "Collect every party's public keys and write the first one with `tombolo agreement amend pin FOLDER`."
 
 
 @dataclass(frozen=True)
 class Link:
-    """One link of the chain: the terms or an amendment, the digest so far, whose signatures it needs, and the members from then."""
+    """One link of the chain: the terms or an amendment.
+
+    ``digest`` covers this link and all links before it. ``signers`` must sign the link. ``members`` are the members after it.
+    """
 
     label: str
     digest: str
@@ -52,7 +55,7 @@ class Link:
 
 @dataclass(frozen=True)
 class Agreement:
-    """A loaded agreement: terms, members as of now, and the digest that stands for all of it."""
+    """A loaded agreement: its terms, its present members, and its chain, whose last digest covers the whole agreement."""
 
     folder: Path
     terms: Terms
@@ -63,18 +66,18 @@ class Agreement:
     def load(cls, folder: Path, verify: bool = True, plugins: Collection[str] = (), shortest_key: int = SHORTEST_KEY) -> Agreement:
         """Read the folder; with ``verify``, raise :class:`Unsigned` or SignatureRefused unless the whole chain is signed.
 
-        The protocol may come from one of the distributions ``plugins``, besides Tombolo's own. Terms that allow a Paillier key of
-        fewer than ``shortest_key`` bits are refused.
+        The protocol comes from Tombolo or from one of the distributions ``plugins``. Terms that allow a Paillier key of fewer than
+        ``shortest_key`` bits are refused.
         """
         terms = read_model(folder / "agreement.yaml", Terms, {"plugins": plugins, "shortest_key": shortest_key})
         if folder.name != terms.name:
-            raise BadDocument(f"{folder}: the folder of agreement {terms.name} must have its name.")
+            raise BadDocument(f"{folder}: the agreement is named {terms.name}, and its folder must have the same name.")
         members: dict[str, Member] = {}
         links = [Link("terms", terms.digest, (), {})]
         for number, path in enumerate(sorted((folder / "amendments").glob("*.yaml")), start=1):
             amendment = read_model(path, Amendment)
             if amendment.number != number or path.stem != f"{number:04d}" or amendment.previous != links[-1].digest:
-                raise BadAmendment(f"{path} is not number {number:04d} after {links[-1].digest[:16]}....")
+                raise BadAmendment(f"{path}: here must follow amendment {number:04d}, with previous: {links[-1].digest[:16]}....")
             members, signers = _amended(terms, members, amendment)
             links.append(Link(path.stem, amendment.digest, tuple(signers), members))
             if number == 1:
@@ -86,7 +89,7 @@ class Agreement:
 
     @property
     def name(self) -> str:
-        """The agreement's name, which is also its folder's."""
+        """The agreement's name. Its folder has the same name."""
         return self.terms.name
 
     @property
@@ -95,12 +98,12 @@ class Agreement:
         return self.chain[-1].digest
 
     def roles(self) -> dict[str, str]:
-        """Role by member: the terms' order, then those who joined later."""
+        """The role of each member: first the parties of the terms, in their order, then the members that joined later."""
         listed = [name for name in self.terms.parties if name in self.members]
         return {name: self.members[name].role for name in [*listed, *(name for name in self.members if name not in listed)]}
 
     def check(self) -> None:
-        """Verify every signature of the chain; names the first party whose signature is missing."""
+        """Verify all signatures of the chain. Raises NotPinned, SignatureRefused, or :class:`Unsigned` if one is missing."""
         if not self.members:
             raise NotPinned(self.name)
         for link, member, signature in self.signatures():
@@ -109,11 +112,11 @@ class Agreement:
             member.verify.verify(signature, DOMAIN, bytes.fromhex(link.digest))
 
     def signatures(self) -> list[tuple[Link, Member, bytes | None]]:
-        """Every signature that the chain needs, with what the folder has."""
+        """Every signature that the chain needs: its link, its signer, and the signature, None if the folder does not have it."""
         return [(link, member, self._signature(link, member)) for link in self.chain for member in link.signers]
 
     def require_member(self, party: str, keys: PartyKeys) -> None:
-        """Raise :class:`NotAMember` unless ``keys`` are those pinned for ``party``."""
+        """Raise :class:`NotAMember` unless the agreement pins ``keys`` for ``party``."""
         member = self.members.get(party)
         if member is None or keys.signing.public() != member.verify or keys.sealing.public() != member.seal:
             raise NotAMember(f"Agreement {self.name}.", party=party)
@@ -131,13 +134,14 @@ class Agreement:
         return signed
 
     def write_amendment(self, changes: list[dict[str, Any]]) -> Path:
-        """Write the next amendment, unsigned; raises BadAmendment where the changes do not fit."""
+        """Write the next amendment, without signatures. Raises BadAmendment if the changes do not fit."""
         number = len(self.chain)
         document = {"schema": "tombolo.amendment/1", "number": number, "previous": self.digest, "changes": changes}
         try:
             amendment = Amendment.model_validate(document)
         except ValidationError as error:
-            raise BadAmendment("; ".join(one["msg"].removeprefix("Value error, ") for one in error.errors()) + ".") from None
+            mistakes = (mistake["msg"].removeprefix("Value error, ") for mistake in error.errors())
+            raise BadAmendment("; ".join(mistakes) + ".") from None
         _amended(self.terms, self.members, amendment)
         path = self.folder / "amendments" / f"{number:04d}.yaml"
         path.parent.mkdir(exist_ok=True)
@@ -152,7 +156,7 @@ class Agreement:
         plugins: Collection[str] = (),
         shortest_key: int = SHORTEST_KEY,
     ) -> Agreement:
-        """Write the first amendment for parties whose keys are all at hand, sign everything, and return the whole."""
+        """Write the first amendment, sign the agreement with the private keys of all ``parties``, and return it."""
         changes = [{"pin": {"party": name, **public_half(keys), "store": store}} for name, (keys, store) in parties.items()]
         Agreement.load(folder, False, plugins, shortest_key).write_amendment(changes)
         for keys, _ in parties.values():
@@ -173,15 +177,15 @@ class Agreement:
 
 
 def _amended(terms: Terms, members: Mapping[str, Member], amendment: Amendment) -> tuple[dict[str, Member], list[Member]]:
-    """Members and signers after an amendment, which must leave a federation that can still train by the terms."""
+    """Members and signers after an amendment. Raises BadAmendment if the parties left cannot train by the terms."""
     after, signers = amend(members, amendment, terms.roles())
     try:
         terms.require_composition(member.role for member in after.values())
     except ValueError as error:
-        raise BadAmendment(f"Amendment {amendment.number:04d} leaves other parties than the terms allow: {error}.") from None
+        raise BadAmendment(f"After amendment {amendment.number:04d} the parties do not fit the terms: {error}.") from None
     return after, signers
 
 
 def public_half(keys: PartyKeys) -> dict[str, str]:
-    """A party's public keys as they stand in an amendment."""
+    """A party's public keys, as an amendment holds them."""
     return {"verify": encode_key(keys.signing.public().raw), "seal": encode_key(keys.sealing.public().raw)}

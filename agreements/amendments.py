@@ -1,4 +1,4 @@
-"""Numbered, co-signed changes to an agreement: keys, stores, members."""
+"""Numbered changes of an agreement, signed by its members: keys, stores, members."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ Digest64 = Field(pattern=r"^[0-9a-f]{64}$")
 
 class BadAmendment(CodedError):
     code = "TMB-AGREE-001"
-    cause = "An amendment does not fit what is before it."
-    remedy = "Restore the agreement folder from a peer's copy; amendments are numbered from 0001 and never changed."
+    cause = "An amendment is wrong, or it does not fit the terms and amendments before it."
+    remedy = "Correct a new amendment that nobody has signed; otherwise copy the agreement folder from a peer."
 
 
 class Pin(Strict):
-    """Pin a party's public keys and store; for a member, what is given replaces what was pinned before (rotation, a new store)."""
+    """Pins a party's public keys and store. For a member, the given fields replace the pinned ones (a new key, a new store)."""
 
     party: Name
     verify: str | None = None
@@ -36,7 +36,7 @@ class Pin(Strict):
     @model_validator(mode="after")
     def _something(self) -> Self:
         if self.verify is None and self.seal is None and self.store is None:
-            raise ValueError("a pin gives at least one of verify, seal, store")
+            raise ValueError("a pin needs at least one of verify, seal, store")
         return self
 
 
@@ -51,7 +51,7 @@ class Admit(Strict):
 
 
 class Change(Strict):
-    """One change: exactly one of the fields."""
+    """One change; exactly one field is given."""
 
     pin: Pin | None = None
     join: Admit | None = None
@@ -59,13 +59,13 @@ class Change(Strict):
 
     @model_validator(mode="after")
     def _one(self) -> Self:
-        if sum(one is not None for one in (self.pin, self.join, self.leave)) != 1:
-            raise ValueError("a change is exactly one of pin, join, leave")
+        if sum(field is not None for field in (self.pin, self.join, self.leave)) != 1:
+            raise ValueError("a change has exactly one of pin, join, leave")
         return self
 
 
 class Amendment(Strict):
-    """A file ``amendments/NNNN.yaml``; ``previous`` is the digest of what it follows."""
+    """A file ``amendments/NNNN.yaml``; ``previous`` is the digest of the amendment before it, or of the terms."""
 
     schema_version: Literal["tombolo.amendment/1"] = Field(alias="schema")
     number: int = Field(ge=1)
@@ -73,18 +73,18 @@ class Amendment(Strict):
     changes: list[Change] = Field(min_length=1)
 
     def document(self) -> dict[str, Any]:
-        """What is signed, as JSON holds it."""
+        """The amendment as a JSON document, for its digest."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the canonical amendment, which contains its predecessor's digest: the agreement's digest from here on."""
+        """SHA-256 of the canonical amendment. It covers ``previous``, so it is the digest of the agreement up to here."""
         return digest(self.document())
 
 
 @dataclass(frozen=True)
 class Member:
-    """A member as pinned: its role, public keys, and where peers read its store."""
+    """A member with its pinned role, public keys and store address."""
 
     name: str
     role: str
@@ -104,13 +104,13 @@ def fingerprint(key: VerifyKey) -> str:
 
 
 def amend(members: Mapping[str, Member], amendment: Amendment, roles: Mapping[str, str]) -> tuple[dict[str, Member], list[Member]]:
-    """The members after an amendment, and everybody whose signature it needs.
+    """The members after an amendment, and the members that must sign it.
 
-    ``roles`` are those of the terms: the first amendment pins all of them. Signers are all members before it and every key
-    that it brings in. Raises :class:`BadAmendment`.
+    ``roles`` are the roles of the parties in the terms; the first amendment pins all these parties. The signers are all members
+    before the amendment, and every member with a new signing key. Raises :class:`BadAmendment`.
     """
     if not members and any(change.pin is None for change in amendment.changes):
-        raise BadAmendment("The first amendment pins every party and does nothing else.")
+        raise BadAmendment("The first amendment pins every party and must not do anything else.")
     after, signers = dict(members), list(members.values())
     for change in amendment.changes:
         if change.pin is not None:
@@ -121,32 +121,31 @@ def amend(members: Mapping[str, Member], amendment: Amendment, roles: Mapping[st
         elif change.join is not None:
             if change.join.party in after:
                 raise BadAmendment(f"{change.join.party} is a member already.")
-            one = change.join
-            after[one.party] = Member(one.party, one.role, _verify(one.verify), _seal(one.seal), one.store)
-            signers.append(after[one.party])
+            new = change.join
+            after[new.party] = Member(new.party, new.role, _verify(new.verify), _seal(new.seal), new.store)
+            signers.append(after[new.party])
         else:
             if change.leave not in after or after[change.leave].role in INITIATORS:
-                raise BadAmendment(f"{change.leave} cannot leave.")
+                raise BadAmendment(f"{change.leave} cannot leave: it is not a member, or its role is {' or '.join(INITIATORS)}.")
             del after[change.leave]
     lacking = sorted(set(roles) - set(after)) if not members else []
     if lacking:
-        raise BadAmendment(f"The first amendment pins every party; it lacks {', '.join(lacking)}.")
+        raise BadAmendment(f"The first amendment must pin every party; {', '.join(lacking)} is missing.")
     if len({member.verify.raw for member in after.values()}) != len(after):
-        raise BadAmendment("Two members would have one signing key; one would sign for both.")
+        raise BadAmendment("Two members have the same signing key; every member needs its own.")
     return after, signers
 
 
 def _pin(members: Mapping[str, Member], pin: Pin, roles: Mapping[str, str]) -> Member:
-    known = members.get(pin.party)
-    if known is not None:
-        made = known
-        made = replace(made, verify=_verify(pin.verify)) if pin.verify else made
-        made = replace(made, seal=_seal(pin.seal)) if pin.seal else made
-        return replace(made, store=pin.store) if pin.store else made
+    member = members.get(pin.party)
+    if member is not None:
+        member = replace(member, verify=_verify(pin.verify)) if pin.verify else member
+        member = replace(member, seal=_seal(pin.seal)) if pin.seal else member
+        return replace(member, store=pin.store) if pin.store else member
     if pin.party not in roles:
-        raise BadAmendment(f"{pin.party} is no party of the terms; a new member joins.")
+        raise BadAmendment(f"The terms have no party {pin.party}; a new member needs join, not pin.")
     if not (pin.verify and pin.seal and pin.store):
-        raise BadAmendment(f"A first pin of {pin.party} needs verify, seal and store.")
+        raise BadAmendment(f"The first pin of {pin.party} needs verify, seal and store.")
     return Member(pin.party, roles[pin.party], _verify(pin.verify), _seal(pin.seal), pin.store)
 
 

@@ -1,4 +1,4 @@
-"""The terms of agreements over different users with the same columns: what is in the tables, and how sums are taken."""
+"""The terms of horizontal agreements (different users, the same columns): what the tables hold, and how sums are computed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def _rising(range: tuple[float, float]) -> tuple[float, float]:
     if range[0] >= range[1]:
-        raise ValueError("the lower end first, and the upper end above it")
+        raise ValueError("give the lower end first, and a larger upper end after it")
     return range
 
 
@@ -26,8 +26,8 @@ Range = Annotated[tuple[float, float], AfterValidator(_rising)]
 class FeatureTerms(Strict):
     """A column that all clients have: a number, or one of the ``levels``. A value that is not in the list counts as missing.
 
-    ``range`` is where its numbers are publicly known to lie, whatever the rows: the fine bins of quantiles fill it, and with
-    ``privacy`` columns are standardised by it. ``missing: level`` gives trees a bin of missing values.
+    ``range`` is a public range of the numbers, which does not depend on the rows: the fine bins of quantiles cover it, and with
+    ``privacy`` the column is standardised by it. ``missing: level`` gives trees a bin of missing values.
     """
 
     levels: list[str] | None = Field(None, min_length=1)
@@ -38,19 +38,19 @@ class FeatureTerms(Strict):
     @model_validator(mode="after")
     def _levels_differ(self) -> Self:
         if self.levels is not None and (len(set(self.levels)) != len(self.levels) or "" in self.levels):
-            raise ValueError("levels: each once, and none empty")
+            raise ValueError("levels: give each level once, and no empty text")
         if self.levels is not None and self.range is not None:
             raise ValueError("range: a column of levels has no range")
         return self
 
 
 class HorizontalTerms(TaskSection):
-    """What all clients' tables have in common, and how their sums are taken (docs/protocols/horizontal.md).
+    """The columns that all clients have, and how sums over clients are computed (docs/protocols/horizontal.md).
 
-    ``threshold`` clients are the fewest that a sum is taken over, by default just more than two thirds; a step of a sum stays open
-    for ``step_seconds``. ``quartiles`` puts those of every column into the report of all training rows, for two more sums; trees
-    find them anyway. With ``absence: skip`` a run begins without clients that decline it or have not joined in time; with ``admit``
-    one that comes later takes part from the next leg of training on.
+    A sum needs at least ``threshold`` clients, by default just more than two thirds. Each step of a sum waits ``step_seconds`` for
+    the clients. ``quartiles`` adds the quartiles of every column to the report on the training rows, which takes two more sums;
+    trees compute them in any case. With ``absence: skip`` a run begins without the clients that decline it or do not join in time.
+    With ``admit``, a client that comes late also takes part from the next leg of training on.
     """
 
     features: dict[str, FeatureTerms] = Field(min_length=1)
@@ -60,7 +60,7 @@ class HorizontalTerms(TaskSection):
     quartiles: bool = False
 
     def threshold_of(self, clients: int) -> int:
-        """The fewest clients of so many that a sum is taken over."""
+        """How many of ``clients`` clients a sum needs at least."""
         return self.threshold if self.threshold is not None else 2 * clients // 3 + 1
 
     def table(self) -> TableTerms:
@@ -68,14 +68,14 @@ class HorizontalTerms(TaskSection):
         kinds: dict[bool, Literal["numeric", "categorical"]] = {True: "numeric", False: "categorical"}
         return TableTerms(
             columns={
-                name: ColumnTerms(kind=kinds[one.levels is None], missing=one.missing, clip=one.clip)
-                for name, one in self.features.items()
+                name: ColumnTerms(kind=kinds[feature.levels is None], missing=feature.missing, clip=feature.clip)
+                for name, feature in self.features.items()
             }
         )
 
 
 def require_clients(task: TaskTerms, roles: Collection[str]) -> None:
-    """Raise ValueError unless so many clients can take sums above the agreed threshold."""
+    """Raise ValueError unless the agreed threshold fits the number of clients."""
     horizontal, clients = task.section(HorizontalTerms), list(roles).count("client")
     if not 2 * clients < 3 * horizontal.threshold_of(clients) <= 3 * clients:
-        raise ValueError(f"horizontal.threshold: with {clients} clients more than two thirds of them, and not more than there are")
+        raise ValueError(f"horizontal.threshold: it must be more than two thirds of the {clients} clients, and at most {clients}")

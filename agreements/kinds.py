@@ -1,4 +1,4 @@
-"""The kinds of run, in one table: which stages a run of a kind has, who takes part, and what it publishes."""
+"""The kinds of run, in one table: the stages of each kind, whether other parties take part, and what it publishes."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from dataclasses import dataclass
 class Kind:
     """A kind of run.
 
-    ``stages`` are in order; ``alone`` says that it is one party's own: no invitation, no manifest, no block. ``asset`` is what gets
-    an event when the stage of that name ends. ``scheduled``: the agreement's schedule starts runs of this kind.
+    ``stages`` are in order. With ``alone`` one party runs it without its peers: no invitation, no manifest, no block.
+    ``publishes`` is a stage and the name of an asset, which gets an event when that stage ends. With ``scheduled``, the
+    agreement's schedule starts runs of this kind.
     """
 
     name: str
@@ -46,7 +47,7 @@ _TABLE = (
     Kind(
         "score",
         ("score",),
-        "Score a client's own new rows with the whole model that it holds.",
+        "Score a client's own new rows with the model. Every client holds the whole model.",
         alone=True,
         publishes=("score", "scores"),
     ),

@@ -1,4 +1,4 @@
-"""A run's manifest: the invitation and every party's join, in one document that all sign before data is touched."""
+"""A run's manifest: the invitation and the joins of all parties, in one document. All parties sign it before they read data."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tombolo.storage.errors import CodedError
 from tombolo.storage.plugins import OWN
 
 MANIFEST_DOMAIN = "manifest"
-"""What signatures over manifests are bound to."""
+"""The domain of signatures over manifests; such a signature is valid for nothing else."""
 
 
 def _moment(value: str) -> str:
@@ -31,16 +31,14 @@ Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 class SoftwareDiffers(CodedError):
     code = "TMB-RUN-013"
-    cause = "Two parties compute the protocol with software that does not work together."
-    remedy = (
-        "Install the same version of Tombolo, or of the plug-in that offers the protocol, at both parties; then start a new run."
-    )
+    cause = "Two parties have versions of the software that do not work together."
+    remedy = "Install the same version of Tombolo, or of the plug-in that has the protocol, at both parties; then start a new run."
 
 
 class BadManifest(CodedError):
     code = "TMB-MANIFEST-001"
-    cause = "An invitation, join or manifest is malformed."
-    remedy = "All parties must run the same version of Tombolo; look at the sending party's log."
+    cause = "An invitation, join or manifest has a wrong or missing field."
+    remedy = "Install the same version of Tombolo at all parties; then read the task log of the party that sent it."
 
 
 class _Document(BaseModel):
@@ -56,18 +54,18 @@ class _Document(BaseModel):
 
     @classmethod
     def from_document(cls, document: Any) -> Self:
-        """Read what a party wrote; raises :class:`BadManifest` without quoting it."""
+        """Read a document that a party wrote. Raises :class:`BadManifest`, whose text repeats no value of it."""
         try:
             return cls.model_validate(document)
         except ValidationError as error:
-            places = {str(one["loc"][0]) if one["loc"] else "" for one in error.errors()}
-            fields = sorted({one if one in cls.model_fields else "a field that there is not" for one in places if one})
-            raise BadManifest(f"{cls.__name__}: {', '.join(fields) or 'not a document'}.") from None
+            places = {str(mistake["loc"][0]) if mistake["loc"] else "" for mistake in error.errors()}
+            fields = sorted({place if place in cls.model_fields else "an unknown field" for place in places if place})
+            raise BadManifest(f"{cls.__name__}: {', '.join(fields) or 'not an object with fields'}.") from None
 
 
 def _kind(value: str) -> str:
     if value not in JOINT:
-        raise ValueError("no kind of run")
+        raise ValueError("unknown kind of run")
     return value
 
 
@@ -75,7 +73,7 @@ Kind = Annotated[str, Field(max_length=40), AfterValidator(_kind)]
 
 
 class Software(_Document):
-    """What a party computes a protocol with: who offers it, in which version, and the version of its messages."""
+    """The software that a party computes a protocol with: distribution, version, and the version of the protocol's messages."""
 
     distribution: str = Field(max_length=200, pattern=_NAME)
     version: str = Field(max_length=100, pattern=_NAME)
@@ -83,11 +81,11 @@ class Software(_Document):
 
     @classmethod
     def of(cls, offered: Offered) -> Software:
-        """What this party has installed of a protocol."""
+        """The software of a protocol that is installed here."""
         return cls(distribution=offered.distribution, version=offered.version, wire=offered.protocol.wire)
 
     def speaks_with(self, other: Software | None) -> bool:
-        """Whether two parties can train together: the same messages, and of a plug-in the same version."""
+        """Whether two parties can train together: the same messages and, for a plug-in, the same version."""
         if other is None or (self.distribution, self.wire) != (other.distribution, other.wire):
             return False
         return self.distribution == OWN or self.version == other.version
@@ -97,7 +95,7 @@ class Software(_Document):
 
 
 class _WithSoftware(_Document):
-    """Documents of before this field was known keep their digest: where it is missing, it is not written."""
+    """If ``software`` is None, it is not written, so that documents older than this field keep their digest."""
 
     software: Software | None = None
 
@@ -107,9 +105,9 @@ class _WithSoftware(_Document):
 
 
 class Invitation(_WithSoftware):
-    """What the guest proposes: a run of one kind with all its parameters.
+    """What the party that starts a run proposes: a run of one kind with all its parameters.
 
-    ``model`` is the run that published the model to predict with, or built the index to ask or to bring up to date.
+    ``model`` is an earlier run: it published the model to predict with, or it built the index to ask or to bring up to date.
     """
 
     run: Run
@@ -125,7 +123,7 @@ class Invitation(_WithSoftware):
 
     @property
     def expires_at(self) -> datetime:
-        """When the run's time is over."""
+        """When the run must end at the latest."""
         moment = datetime.fromisoformat(self.expires)
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
@@ -139,19 +137,19 @@ class _Yes(_WithSoftware):
 
 
 class Join(_Yes):
-    """One party's yes to an invitation: its sealing key for this run, and who approved."""
+    """A party accepts an invitation. ``seal`` is its sealing key for this run, ``approver`` the person or rule that approved."""
 
     invitation_digest: Digest
 
 
 class LateJoin(_Yes):
-    """A client's yes to a run that has begun without it: to its manifest, by which all others work already."""
+    """A client accepts a run that began without it. The other parties have already signed the run's ``manifest``."""
 
     manifest: Digest
 
 
 class Decline(_Document):
-    """A client's no to an invitation, where the terms let a run begin without it; it stands in place of a join."""
+    """A client refuses an invitation, and the terms let the run begin without it. It is sent instead of a join."""
 
     run: Run
     party: str = Field(max_length=63)
@@ -161,9 +159,9 @@ class Decline(_Document):
 
 
 class Closing(_Document):
-    """The aggregator's word on which clients take part: who had joined and who had declined when joining was closed.
+    """The aggregator's list of the clients that had joined, and of those that had declined, when joining ended.
 
-    Who is in neither list had not answered.
+    A client in neither list had not answered.
     """
 
     run: Run
@@ -174,21 +172,21 @@ class Closing(_Document):
 
 
 class Manifest(_Document):
-    """The invitation and the joins sorted by party: every party builds the same one by itself."""
+    """The invitation and the joins, sorted by party. Every party builds the same manifest by itself."""
 
     invitation: Invitation
     joins: tuple[Join, ...]
 
     @classmethod
     def build(cls, invitation: Invitation, joins: list[Join]) -> Manifest:
-        """The manifest that follows from an invitation and joins in any order."""
+        """The manifest of an invitation and its joins, which may be in any order."""
         return cls(invitation=invitation, joins=tuple(sorted(joins, key=lambda join: join.party)))
 
     def document(self) -> dict[str, Any]:
-        """What is signed, as JSON holds it."""
+        """The manifest as a JSON document, for its digest."""
         return {"invitation": self.invitation.document(), "joins": [join.document() for join in self.joins]}
 
     @property
     def parties(self) -> list[str]:
-        """Who takes part, sorted."""
+        """The names of the parties that take part, sorted."""
         return [join.party for join in self.joins]

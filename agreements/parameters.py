@@ -1,4 +1,4 @@
-"""Training parameters: what a protocol knows of them, what the terms allow, and what one run chooses."""
+"""Training parameters: what the protocol declares, what the terms allow, and what one run chooses."""
 
 from __future__ import annotations
 
@@ -18,28 +18,33 @@ Value = int | float | str | bool | None
 class BadParameter(CodedError):
     code = "TMB-TERMS-002"
     cause = "A parameter is unknown, or its value is outside what the terms allow."
-    remedy = "Choose a value within the agreement's range, or agree on new terms together."
+    remedy = "Choose a value that the terms allow, or sign a new agreement with other terms."
 
 
 class Parameters(BaseModel):
-    """The parameters of a run. A protocol has a subclass; each field has a default, a range, a title and a sentence for the
-    form."""
+    """The parameters of a run. A protocol has a subclass; each field has a default, a range, a title and a description."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
 
 class TrainingParameters(Parameters):
-    """What every protocol has that trains."""
+    """The parameters that every training protocol has."""
 
     rounds: int = Field(
-        40, ge=1, le=1000, title="Rounds", description="Most training rounds; training stops earlier when it has converged."
+        40,
+        ge=1,
+        le=1000,
+        title="Rounds",
+        description="The largest number of training rounds. Training stops earlier when it has converged.",
     )
-    test_fraction: float = Field(0.25, ge=0, le=0.9, title="Held-out fraction", description="Part of the rows kept for evaluation.")
+    test_fraction: float = Field(
+        0.25, ge=0, le=0.9, title="Held-out fraction", description="The part of the rows that is kept for evaluation."
+    )
 
 
 @dataclass(frozen=True)
 class Known:
-    """What a protocol knows of a parameter: its type, its default, the range or the words that make sense, and what a form says."""
+    """What a protocol declares about a parameter: type, default, range or allowed words, and the texts for forms."""
 
     kind: type
     default: Value
@@ -52,20 +57,20 @@ class Known:
 
 def known(model: type[Parameters]) -> dict[str, Known]:
     """A protocol's parameters by name, sorted."""
-    found: dict[str, Known] = {}
+    by_name: dict[str, Known] = {}
     for field, info in model.model_fields.items():
         bounds = {name: getattr(rule, name) for rule in info.metadata for name in ("ge", "le") if hasattr(rule, name)}
         kind, words = _kind(info.annotation)
-        found[info.alias or field] = Known(
+        by_name[info.alias or field] = Known(
             kind, info.default, bounds.get("ge"), bounds.get("le"), info.title or field, info.description or "", words
         )
-    return dict(sorted(found.items()))
+    return dict(sorted(by_name.items()))
 
 
 def _kind(annotation: Any) -> tuple[type, tuple[str, ...]]:
-    """The type of a field without None, and its words where it is a choice of words."""
+    """The type of a field without None, and its allowed words if it is a choice of words."""
     if get_origin(annotation) in (Union, types.UnionType):
-        annotation = next(one for one in get_args(annotation) if one is not type(None))
+        annotation = next(member for member in get_args(annotation) if member is not type(None))
     if get_origin(annotation) is Literal:
         return str, get_args(annotation)
     assert annotation in (int, float)
@@ -74,7 +79,7 @@ def _kind(annotation: Any) -> tuple[type, tuple[str, ...]]:
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter under some terms: its default, and a range or a list of allowed values; fixed where there is neither."""
+    """One parameter under some terms: its default, and a range or a list of allowed values. Without both it is fixed."""
 
     name: str
     known: Known
@@ -85,11 +90,11 @@ class Parameter:
 
     @property
     def fixed(self) -> bool:
-        """Whether the terms leave no choice."""
+        """Whether the terms allow only the default."""
         return self.low is None and self.high is None and self.allowed is None
 
     def document(self) -> Any:
-        """As it stands in the canonical terms."""
+        """The parameter as the canonical terms hold it."""
         if self.fixed:
             return self.default
         if self.allowed is not None:
@@ -97,7 +102,7 @@ class Parameter:
         return {"default": self.default, "min": self.low, "max": self.high}
 
     def choose(self, given: Any) -> Value:
-        """The value for a run; raises :class:`BadParameter`."""
+        """The value for a run. Raises :class:`BadParameter` if the terms do not allow it."""
         value = _typed(self.name, self.known, given)
         if self.fixed and value != self.default:
             raise BadParameter(f"{self.name} is fixed by the terms.")
@@ -110,39 +115,39 @@ class Parameter:
 
 
 def parameters(given: Mapping[str, Any], model: type[Parameters], protocol: str) -> dict[str, Parameter]:
-    """All parameters of a protocol under the terms' ``given`` ones, by name in sorted order; raises :class:`BadParameter`."""
+    """All parameters of a protocol, sorted by name; ``given`` is what the terms say about them. Raises :class:`BadParameter`."""
     every = known(model)
     unknown = sorted(set(given) - set(every))
     if unknown:
-        raise BadParameter(f"{protocol} has no {', '.join(unknown)}; it has {', '.join(every)}.")
-    return {name: _parameter(name, one, given.get(name, one.default)) for name, one in every.items()}
+        raise BadParameter(f"{protocol} has no parameter {', '.join(unknown)}; it has {', '.join(every)}.")
+    return {name: _parameter(name, declared, given.get(name, declared.default)) for name, declared in every.items()}
 
 
 def choose(allowed: Mapping[str, Parameter], choices: Mapping[str, Any]) -> dict[str, Value]:
-    """Every parameter with its chosen or default value."""
+    """Every parameter with its chosen value, or its default. Raises :class:`BadParameter`."""
     unknown = sorted(set(choices) - set(allowed))
     if unknown:
-        raise BadParameter(f"There is no {', '.join(unknown)}; there is {', '.join(allowed)}.")
-    return {name: one.choose(choices[name]) if name in choices else one.default for name, one in allowed.items()}
+        raise BadParameter(f"There is no parameter {', '.join(unknown)}; the parameters are {', '.join(allowed)}.")
+    return {name: parameter.choose(choices[name]) if name in choices else parameter.default for name, parameter in allowed.items()}
 
 
 def _parameter(name: str, known: Known, given: Any) -> Parameter:
     if not isinstance(given, Mapping):
         return Parameter(name, known, _typed(name, known, given))
     if set(given) == {"default", "allowed"} and isinstance(given["allowed"], list) and given["allowed"]:
-        values = tuple(_typed(name, known, one) for one in given["allowed"])
+        values = tuple(_typed(name, known, value) for value in given["allowed"])
         made = Parameter(name, known, _typed(name, known, given["default"]), allowed=values)
     elif set(given) == {"default", "min", "max"}:
         default, low, high = (_typed(name, known, given[end]) for end in ("default", "min", "max"))
         made = Parameter(name, known, default, low=low, high=high)  # type: ignore[arg-type]
     else:
-        raise BadParameter(f"{name} takes a value, or default with min and max, or default with allowed.")
+        raise BadParameter(f"{name} needs one value, or default with min and max, or default with allowed.")
     made.choose(made.default)
     return made
 
 
 def _typed(name: str, known: Known, value: Any) -> Value:
-    """``value`` as the parameter's type within the protocol's own range."""
+    """``value`` with the parameter's type. Raises :class:`BadParameter` if it is outside the protocol's own range."""
     if value is None and known.default is None:
         return None
     if known.words:
@@ -156,6 +161,6 @@ def _typed(name: str, known: Known, value: Any) -> Value:
     typed: int | float = known.kind(value)
     if (known.low is not None and typed < known.low) or (known.high is not None and typed > known.high):
         raise BadParameter(f"{name} must lie between {known.low} and {known.high}.")
-    if name == "key_bits" and typed % 1024:  # TaskTerms refuses what is too short
+    if name == "key_bits" and typed % 1024:  # TaskTerms refuses keys that are too short
         raise BadParameter("key_bits must be 2048, 3072 or 4096.")
     return typed

@@ -1,8 +1,8 @@
-"""What a protocol is: one light descriptor that says all that the rest of Tombolo needs to know of it, and names its parts.
+"""What a protocol is: one light descriptor, which tells the rest of Tombolo all it needs to know and names the protocol's parts.
 
-A protocol is a folder with a module ``protocol.py`` that holds a :class:`Protocol`, offered as an entry point of the group
-``tombolo.protocols``. The descriptor imports nothing heavy: terms files, DAGs and forms are made from it. Its parts (messages, role
-programs, models, the pooled reference) are named as ``module:attribute`` and loaded when they are needed.
+A protocol is a folder with a module ``protocol.py`` that holds a :class:`Protocol`. The object is an entry point of the group
+``tombolo.protocols``. Terms, DAGs and forms are made from the descriptor, so it imports nothing heavy. Its parts (messages, role
+programs, models, the reference) are named as ``module:attribute`` and loaded when they are needed.
 """
 
 from __future__ import annotations
@@ -26,33 +26,32 @@ GROUP = "tombolo.protocols"
 Family = Literal["vertical", "horizontal", "query"]
 Outcome = Literal["number", "binary", "classes"]
 Part = str
-"""``module:attribute``, loaded late."""
+"""``module:attribute``, loaded when it is needed."""
 
 
 class TaskSection(Strict):
-    """A protocol's own terms, under a name of its own in the terms' task; its properties say what is predicted, if it
-    knows."""
+    """A section of a protocol's own terms in ``task``. Its properties are None if the section does not say."""
 
     @property
     def predicts(self) -> Outcome | None:
-        """What kind of thing is predicted, where these terms say so."""
+        """The kind of outcome that is predicted."""
         return None
 
     @property
     def class_count(self) -> int | None:
-        """How many classes there are, where these terms say so."""
+        """The number of classes."""
         return None
 
     @property
     def weight_column(self) -> str | None:
-        """The column of row weights, where these terms name one."""
+        """The column of row weights."""
         return None
 
 
 @dataclass(frozen=True)
 class Section:
-    """One section of the task: its model, what it holds where the terms leave it out (None: it must be given), and whether it may
-    be left out altogether."""
+    """One section of the task: its class, its defaults (None: the terms must give the section), and whether the terms may leave it
+    out and then have none."""
 
     model: type[TaskSection]
     default: Mapping[str, Any] | None = None
@@ -61,7 +60,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Role:
-    """A role and how many parties have it; ``most`` is None where there may be any number.
+    """A role and how many parties have it; with ``most`` None, any number of parties may have it.
 
     ``tables`` are the kinds of run for which this role needs a table.
     """
@@ -76,9 +75,9 @@ class Role:
 class Engine:
     """One way to compute a protocol. ``programs`` names a :class:`tombolo.fl_tasks.runtime.programs.Programs`.
 
-    ``discloses`` pins what a recipient may read of a sender's data, as ``message.column``; the conformance tests compare it
+    ``discloses`` lists what a recipient may read of a sender's data, as ``message.column``; the conformance tests compare it
     with the declared messages. ``waiver`` must be signed for this engine, because of ``risk``. ``helper`` is a role that it
-    cannot do without.
+    needs.
     """
 
     programs: Part
@@ -93,10 +92,10 @@ class Engine:
 class Protocol:
     """A protocol.
 
-    ``wire`` is the version of its messages: parties with different ones do not train together. ``engines`` are by the name that the
-    terms use, the default first; None stands for a protocol that has no choice of engines. ``model``, ``reference`` and ``compare``
-    are parts (:mod:`tombolo.fl_tasks.models.family`, :mod:`tombolo.fl_tasks.workflow.comparison`). ``stages`` are stages of
-    its own, by name.
+    ``wire`` is the version of its messages: parties with different versions do not train together. The keys of ``engines`` are the
+    names that the terms use, the default first; a protocol without a choice of engines has the key None. ``model``, ``reference``
+    and ``compare`` are parts (:mod:`tombolo.fl_tasks.models.family`, :mod:`tombolo.fl_tasks.workflow.comparison`). ``stages`` are
+    the stages that only this protocol has, by name.
     """
 
     name: str
@@ -111,56 +110,58 @@ class Protocol:
     labelled: bool = True
     waivers: tuple[str, ...] = ()
     composition: Callable[[TaskTerms, Collection[str]], None] | None = None
-    """Raises ValueError where parties in these roles cannot run it; besides what ``roles`` say."""
+    """Raises ValueError if parties in these roles cannot run it. The numbers in ``roles`` are checked before."""
     check: Callable[[Terms], None] | None = None
-    """Raises ValueError, as ``path: what is wrong``, on terms that do not fit."""
+    """Raises ValueError, as ``path: what is wrong``, if the terms do not fit."""
     unvalued: str | None = None
-    """Why coalitions of its parties cannot be valued by their scores; None where they can."""
+    """Why the scores of coalitions of its parties cannot be measured; None if they can."""
     unretrained: str | None = None
-    """Why coalitions may not train anew; None where they may."""
+    """Why coalitions cannot train their own models; None if they can."""
     own_users: bool = False
-    """A prediction is for the users of one party, aligned with nobody; that party also learns from rows that no other has."""
+    """Predictions are for the users of one party, without alignment. That party also learns from rows that only it has."""
     form: str = "A linear score over standardised columns"
-    """What a model of it is, for the model card."""
+    """What its model is, in words, for the model card."""
     state: Part | None = None
-    """The private objects that its runs keep besides those of the stages (:mod:`tombolo.fl_tasks.runtime.state`)."""
+    """The private objects that its runs keep, in addition to those of the stages (:mod:`tombolo.fl_tasks.runtime.state`)."""
     page: str | None = None
-    """The documentation page with its leakage table, below ``docs/``."""
+    """The documentation page with its leakage table, as a path in ``docs/``."""
     model: Part | None = None
     reference: Part | None = None
     compare: Part | None = None
     table_check: Part | None = None
-    """Checks a party's table beyond what all protocols ask of it."""
+    """Checks of a party's table that only this protocol needs."""
     cost: Part | None = None
-    """What the finished rounds of a run cost in privacy, for the record and the model card."""
+    """The privacy cost of the finished rounds of a run, for the record and the model card."""
     stages: Mapping[str, Part] = field(default_factory=dict)
     proposals: Mapping[str, Part] = field(default_factory=dict)
-    """How a run of a kind is proposed from a trigger form, where that takes more than its parameters."""
+    """How a trigger form proposes a run of a kind, if it needs more than the run's parameters."""
     message_sets: Mapping[str, Part] = field(default_factory=dict)
-    """Further sets of messages, by name, besides those of the engines' programs."""
+    """More message sets, by name, in addition to those of the engines' programs."""
 
     def engine(self, name: str | None) -> Engine:
-        """An engine by the name that the terms use. Raises ValueError."""
+        """The engine with this name. Raises ValueError."""
         if name not in self.engines:
-            able = ", ".join(str(one) for one in self.engines if one)
-            raise ValueError(f"engine: {self.name} runs on {able}" if able else f"engine: {self.name} has none")
+            able = ", ".join(str(engine) for engine in self.engines if engine)
+            raise ValueError(
+                f"engine: {self.name} has the engines {able}" if able else f"engine: {self.name} has no engines; leave it out"
+            )
         return self.engines[name]
 
     @property
     def default_engine(self) -> str | None:
-        """The engine that is meant where the terms name none."""
+        """The name of the engine that is used if the terms name none."""
         return next(iter(self.engines))
 
     def role(self, name: str) -> Role | None:
-        """A role by its name, None where the protocol has no such role."""
-        return next((one for one in self.roles if one.name == name), None)
+        """The role with this name; None if the protocol has no such role."""
+        return next((role for role in self.roles if role.name == name), None)
 
     def require_composition(self, task: TaskTerms, held: Iterable[str]) -> None:
-        """Raise ValueError unless parties in these roles can run it."""
+        """Raise ValueError unless parties with the roles ``held`` can run it."""
         roles = list(held)
-        strangers = sorted(set(roles) - {one.name for one in self.roles})
-        counts = {one.name: roles.count(one.name) for one in self.roles}
-        if strangers or any(not one.least <= counts[one.name] <= (one.most or counts[one.name]) for one in self.roles):
+        strangers = sorted(set(roles) - {role.name for role in self.roles})
+        counts = {role.name: roles.count(role.name) for role in self.roles}
+        if strangers or any(not role.least <= counts[role.name] <= (role.most or counts[role.name]) for role in self.roles):
             raise ValueError(f"parties: {self.name} needs {', '.join(map(_wanted, self.roles))}, and nobody else")
         helper = self.engine(task.engine).helper
         if helper is not None and helper not in roles:
@@ -170,7 +171,7 @@ class Protocol:
 
     @staticmethod
     def load(part: Part) -> Any:
-        """A part. Raises :class:`BrokenPlugin`."""
+        """Import a part. Raises :class:`BrokenPlugin`."""
         module, _, attribute = part.partition(":")
         try:
             return getattr(import_module(module), attribute)
@@ -190,7 +191,7 @@ def _wanted(role: Role) -> str:
 
 @dataclass(frozen=True)
 class Offered:
-    """A protocol with who offers it: what parties compare when they join a run."""
+    """A protocol with its distribution and version, which the parties compare when they join a run."""
 
     protocol: Protocol
     distribution: str
@@ -204,9 +205,9 @@ class Offered:
 
 @contextmanager
 def blamed(offered: Offered) -> Iterator[None]:
-    """What a foreign protocol's own code raises, besides coded errors and what says that terms are wrong, is the plug-in's fault.
+    """Turn errors in the code of a plug-in's protocol into :class:`BrokenPlugin`.
 
-    Raises :class:`BrokenPlugin`.
+    Coded errors pass, and so do ValueErrors, which say that terms are wrong.
     """
     try:
         yield
@@ -219,11 +220,11 @@ def blamed(offered: Offered) -> Iterator[None]:
 
 
 def protocol_named(name: str, allowed: Collection[str] = ()) -> Offered:
-    """The protocol that the terms call ``name``; plug-ins only from ``allowed`` distributions.
+    """The protocol named ``name``, from Tombolo or from one of the ``allowed`` distributions.
 
-    Raises NoSuchPlugin, which lists what there is, and what else :func:`tombolo.storage.plugins.find` raises.
+    Raises NoSuchPlugin, which lists the known protocols, and the other errors of :func:`tombolo.storage.plugins.find`.
     """
     plugin = find(GROUP, name, allowed)
     if not isinstance(plugin.offered, Protocol) or plugin.offered.name != name:
-        raise BrokenPlugin(f"{name} of {plugin.distribution} is not a protocol of that name.")
+        raise BrokenPlugin(f"{name} of {plugin.distribution} is not a protocol with that name.")
     return Offered(plugin.offered, plugin.distribution, plugin.version)

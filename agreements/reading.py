@@ -1,4 +1,4 @@
-"""Reading YAML that people wrote: errors name file, line, path, what is wrong and what is allowed."""
+"""Reads YAML files that people wrote. Errors name the file, line and field, what is wrong and what is allowed."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _PLACE = re.compile(r"[A-Za-z][\w.-]*")
 
 class BadDocument(CodedError):
     code = "TMB-TERMS-001"
-    cause = "A configuration file is not what it should be."
-    remedy = "Mend the lines named; docs/agreements.md lists every field."
+    cause = "An agreement, amendment or settings file has mistakes."
+    remedy = "Correct the named lines; docs/agreements.md lists every field."
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe loading that reads 1e-5 as a number, which YAML 1.1 takes for text."""
+    """A safe loader that reads 1e-5 as a number; YAML 1.1 reads it as text."""
 
 
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789"))
@@ -36,7 +36,7 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\
 def read_yaml(path: Path) -> tuple[Any, yaml.Node | None]:
     """The document and its node tree (for line numbers); raises :class:`BadDocument`.
 
-    A peer may have written the file: its size is bounded, also after its aliases are written out, and no key may stand twice.
+    A peer may have written the file, so its size is limited, also after its aliases are expanded. No key may occur twice.
     """
     try:
         if path.stat().st_size > _MAX_BYTES:
@@ -60,12 +60,12 @@ def read_yaml(path: Path) -> tuple[Any, yaml.Node | None]:
 
 
 def _check_tree(path: Path, root: yaml.Node) -> None:
-    """Refuse keys given twice (only the last would count) and aliases that multiply without end."""
+    """Refuse keys that occur twice (YAML would use only the last) and files that grow too large when aliases are expanded."""
     nodes, count = [root], 0
     while nodes:
         node, count = nodes.pop(), count + 1
         if count > _MAX_NODES:
-            raise BadDocument(f"{path} is too large once its aliases are written out.")
+            raise BadDocument(f"{path} is too large after its aliases are expanded.")
         if isinstance(node, yaml.SequenceNode):
             nodes.extend(node.value)
         if isinstance(node, yaml.MappingNode):
@@ -74,24 +74,24 @@ def _check_tree(path: Path, root: yaml.Node) -> None:
                 nodes.append(value)
                 if isinstance(key, yaml.ScalarNode):
                     if key.value in seen:
-                        raise BadDocument(f"{path}:{key.start_mark.line + 1}: {key.value} stands twice.")
+                        raise BadDocument(f"{path}:{key.start_mark.line + 1}: {key.value} occurs twice.")
                     seen.add(key.value)
 
 
 def read_model(path: Path, model: type[M], context: Mapping[str, Any] | None = None) -> M:
-    """Read and validate one file; all its mistakes are listed at once. ``context`` is what validators may ask for."""
+    """Read and validate one file. ``context`` is for the validators. Raises :class:`BadDocument`, which lists all mistakes."""
     document, tree = read_yaml(path)
     try:
         return model.model_validate(document, context=context)
     except ValidationError as error:
-        raise BadDocument("\n".join(_explain(path, tree, model, one) for one in error.errors()) or str(path)) from None
+        raise BadDocument("\n".join(_explain(path, tree, model, mistake) for mistake in error.errors()) or str(path)) from None
 
 
 def _explain(path: Path, tree: yaml.Node | None, model: type[BaseModel], error: ErrorDetails) -> str:
     place = [part for part in error["loc"] if not (isinstance(part, str) and ("[" in part or ("-" in part and "(" in part)))]
     message = error["msg"].removeprefix("Value error, ")
     deeper, colon, rest = message.partition(": ")
-    if error["type"] == "value_error" and colon and _PLACE.fullmatch(deeper):  # a rule over several fields names the one to look at
+    if error["type"] == "value_error" and colon and _PLACE.fullmatch(deeper):  # a rule over several fields names the one to change
         place, message = [*place, *deeper.split(".")], rest
     line = _line(tree, place)
     where = f"{path}:{line}" if line else str(path)
@@ -104,7 +104,7 @@ def _explain(path: Path, tree: yaml.Node | None, model: type[BaseModel], error: 
 
 
 def _line(tree: yaml.Node | None, place: list[Any]) -> int | None:
-    """The line of the deepest part of ``place`` that the file has."""
+    """The line of the last part of ``place`` that is in the file."""
     line = tree.start_mark.line + 1 if tree else None
     for part in place:
         if isinstance(tree, yaml.MappingNode):
@@ -121,7 +121,7 @@ def _line(tree: yaml.Node | None, place: list[Any]) -> int | None:
 
 
 def _fields_at(model: type[BaseModel], place: list[Any]) -> list[str]:
-    """Names of the fields that the model allows at a place, found through its JSON schema."""
+    """The names of the fields that the model allows at a place, from its JSON schema."""
     schema = model.model_json_schema(by_alias=True)
     definitions, here = schema.get("$defs", {}), schema
     for part in place:
@@ -136,6 +136,6 @@ def _fields_at(model: type[BaseModel], place: list[Any]) -> list[str]:
 def _resolve(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
     for option in [schema, *schema.get("anyOf", []), *schema.get("allOf", [])]:
         if "$ref" in option:
-            found: dict[str, Any] = definitions[option["$ref"].rsplit("/", 1)[1]]
-            return found
+            resolved: dict[str, Any] = definitions[option["$ref"].rsplit("/", 1)[1]]
+            return resolved
     return schema

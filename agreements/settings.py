@@ -1,4 +1,4 @@
-"""Party settings: what belongs to one party alone, in a file that never leaves it."""
+"""Party settings: one party's own settings, in a file that never leaves the party."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ TABLES = "tombolo.tables"
 
 class NoSettings(CodedError):
     code = "TMB-SETTINGS-001"
-    cause = "It is not known which party this is."
-    remedy = f"Set the environment variable {VARIABLE} to the party settings file, or pass --settings."
+    cause = "No party settings file is given, so Tombolo does not know which party this is."
+    remedy = f"Set the environment variable {VARIABLE} to the path of the party settings file, or pass --settings."
 
 
 class TableSettings(Strict):
-    """Where a table comes from: the name of a source (:class:`TableSource`), and what that source needs to know.
+    """Where a table comes from: the name of a :class:`TableSource`, and the settings of that source.
 
-    ``connection`` and ``query`` are a query over an Airflow SQL connection with :as_of as a parameter; ``options`` are for sources
-    of plug-ins.
+    ``connection`` is an Airflow SQL connection, and ``query`` a query with the parameter :as_of; ``options`` are for sources of
+    plug-ins.
     """
 
     source: str
@@ -51,8 +51,8 @@ class TableSettings(Strict):
 
 @dataclass(frozen=True)
 class Asked:
-    """What a table is read for: the folder in which relative paths start, the id columns, which must be text, and the run's
-    parameters (``as_of``, ``run``), for sources that can use them."""
+    """What a source gets to read a table: the folder in which relative paths start, the id columns, which must be text, and the
+    run's parameters (``as_of``, ``run``), for sources that can use them."""
 
     folder: Path
     ids: Sequence[str]
@@ -60,17 +60,17 @@ class Asked:
 
 
 class TableSource(Protocol):
-    """A kind of source, offered as an entry point of the group ``tombolo.tables``; imports nothing heavy before it reads."""
+    """A table source: an entry point of the group ``tombolo.tables``. It must import heavy modules only when it reads."""
 
     def check(self, settings: TableSettings) -> None:
-        """Raise ValueError, as ``field: what is wrong``, on settings that do not fit."""
+        """Raise ValueError, as ``field: what is wrong``, if the settings do not fit."""
 
     def read(self, settings: TableSettings, asked: Asked) -> pa.Table:
-        """The whole table. Raises coded errors, whose texts name the place and never a value."""
+        """Read the whole table. Raises coded errors; their texts name the place and never a value."""
 
 
 class AgreementSettings(Strict):
-    """One agreement's tables and lists at this party; paths are relative to the settings file."""
+    """The tables and lists of this party for one agreement. Paths are relative to the folder of the settings file."""
 
     table: TableSettings | None = None
     predict_table: TableSettings | None = None
@@ -82,7 +82,7 @@ class AgreementSettings(Strict):
 
 
 class PartySettings(Strict):
-    """The settings file as a whole."""
+    """The whole settings file."""
 
     party: Name
     keys: str
@@ -92,7 +92,7 @@ class PartySettings(Strict):
     workers: int | None = Field(None, ge=1)
     executor: str | None = None
     inline_seconds: float = Field(10, ge=0)
-    plugins: list[str] = Field(default=[], description="distributions whose plug-ins this party trusts, besides Tombolo's own")
+    plugins: list[str] = Field(default=[], description="distributions whose plug-ins this party trusts, in addition to Tombolo")
     agreements: dict[Name, AgreementSettings] = Field(default_factory=dict)
 
     _folder: Path = PrivateAttr(default_factory=Path.cwd)
@@ -104,9 +104,9 @@ class PartySettings(Strict):
             return None
         scheme, host = urlsplit(address).scheme, urlsplit(address).hostname
         if not re.fullmatch(r"(dask|tls)://(\[[0-9a-f:]+\]|[\w.-]+):\d{1,5}", address, re.ASCII | re.IGNORECASE):
-            raise ValueError("executor is dask://host:port or tls://host:port")
+            raise ValueError("executor must be dask://host:port or tls://host:port")
         if scheme == "dask" and not _this_machine(host or ""):
-            raise ValueError("dask:// is not encrypted and ends at this machine; beyond it, use tls://host:port")
+            raise ValueError("dask:// is not encrypted, so it is for this machine only; for another machine use tls://host:port")
         return address
 
     @model_validator(mode="after")
@@ -121,7 +121,7 @@ class PartySettings(Strict):
 
     @classmethod
     def load(cls, path: Path | None = None) -> PartySettings:
-        """Read the file at ``path`` or the one that TOMBOLO_PARTY names."""
+        """Read the file at ``path``, or the file that TOMBOLO_PARTY names. Raises :class:`NoSettings` if both are missing."""
         named = path or (Path(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else None)
         if named is None:
             raise NoSettings()
@@ -133,21 +133,21 @@ class PartySettings(Strict):
 
     @property
     def folder(self) -> Path:
-        """The folder of the settings file: relative paths start here."""
+        """The folder of the settings file; relative paths start here."""
         return self._folder
 
     def path(self, relative: str) -> Path:
-        """A path as it is written in the settings file, which relative ones start from."""
+        """A path from the settings file; a relative path starts in the folder of that file."""
         return self._folder / relative
 
     def open_store(self, address: str) -> Store:
-        """A store by its address, without touching it. Raises what :func:`tombolo.storage.stores.opening.open_store` raises."""
+        """Open a store, without a request to it. Raises the errors of :func:`tombolo.storage.stores.opening.open_store`."""
         from tombolo.storage.stores.opening import open_store
 
         return open_store(address, self._folder, self.plugins)
 
     def for_agreement(self, name: str) -> AgreementSettings:
-        """What is settled for one agreement; defaults where nothing is."""
+        """The settings for one agreement, or the defaults."""
         return self.agreements.get(name, AgreementSettings())
 
     def load_keys(self) -> PartyKeys:
@@ -158,15 +158,15 @@ class PartySettings(Strict):
         elif kind == "airflow":
             keys = PartyKeys.from_json(_airflow_secret(place.removeprefix("//")))
         else:
-            raise BadDocument("keys is file:PATH or airflow://CONNECTION.")
+            raise BadDocument("keys must be file:PATH or airflow://CONNECTION.")
         if keys.party != self.party:
-            raise BadKeyMaterial(f"The keys are those of {keys.party}.", party=self.party)
+            raise BadKeyMaterial(f"The keys belong to {keys.party}.", party=self.party)
         return keys
 
 
 def _misfit(table: TableSettings, plugins: Sequence[str]) -> str | None:
-    """What a table's source finds wrong with its settings. A source that fails is an error when the table is read, and stops
-    nothing but that."""
+    """What a source says is wrong with its settings. If the source itself fails, the error appears when the table is read, so that
+    everything else works."""
     try:
         find(TABLES, table.source, plugins).offered.check(table)
     except ValueError as error:
@@ -186,5 +186,5 @@ def _this_machine(host: str) -> bool:
 def _airflow_secret(connection: str) -> str:
     from airflow.sdk import BaseHook
 
-    found: Any = BaseHook.get_connection(connection)
-    return found.password or ""
+    secret: Any = BaseHook.get_connection(connection)
+    return secret.password or ""

@@ -1,4 +1,4 @@
-"""The terms of a table: how its columns are read."""
+"""The terms of a table: how its columns become numbers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Missing = Literal["reject", "mean", "median", "zero", "indicator", "level"]
 
 
 class Strict(BaseModel):
-    """What all terms have in common: no unknown field, no change, no infinite number."""
+    """The base of all terms: unknown fields and infinite numbers are refused, and nothing can be changed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -24,7 +24,7 @@ class ColumnTerms(Strict):
 
 
 class TableTerms(Strict):
-    """How a party's table becomes numbers: what is dropped, and what missing values become."""
+    """How a party's table becomes numbers: which columns are dropped, and what replaces missing values."""
 
     drop: list[str] = []
     missing: Missing = "reject"

@@ -1,7 +1,7 @@
 """The terms of a task: what is learnt, by which protocol, and what it may disclose.
 
-What a protocol adds to them, its descriptor says (:mod:`tombolo.agreements.protocol`): the terms of a task are of a class that
-is made for its protocol.
+A protocol's descriptor says what it adds to these terms (:mod:`tombolo.agreements.protocol`). Each protocol has its own class of
+task terms, made from the descriptor.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from tombolo.storage.errors import CodedError
 
 S = TypeVar("S", bound=TaskSection)
 SHORTEST_KEY = 2048
-"""Bits of the shortest Paillier key that terms may allow."""
+"""The fewest bits of a Paillier key that terms may allow."""
 COALITION_WAIVER = "disclose-coalition-scores-to-guest"
 VERSION_1_SECTIONS = ("boosting", "horizontal", "network", "privacy", "query", "transfer")
-"""Sections that every task of ``tombolo.terms/1`` writes down, null where its protocol has none."""
+"""The sections of every task of ``tombolo.terms/1``; they are null if the protocol does not have them."""
 VERSION_1_WAIVERS = (
     "disclose-direction-to-guest",
     COALITION_WAIVER,
@@ -33,7 +33,7 @@ VERSION_1_WAIVERS = (
 
 
 class LabelTerms(Strict):
-    """The column of labels, and where its numbers are publicly known to lie."""
+    """The column of labels, and the public range of its numbers."""
 
     column: str
     range: Range | None = None
@@ -52,11 +52,11 @@ class TaskTerms(Strict):
 
     @classmethod
     def of(cls, given: Mapping[str, Any], context: Mapping[str, Any] | None = None) -> TaskTerms:
-        """Terms of the class that belongs to their protocol.
+        """Task terms, of the class that is made for their protocol.
 
-        In the ``context``, ``plugins`` are the distributions that the protocol may come from besides Tombolo's own, and
-        ``shortest_key`` takes the place of :data:`SHORTEST_KEY`. Raises pydantic's ValidationError; NoSuchPlugin and the like where
-        the protocol cannot be had.
+        In the ``context``, ``plugins`` are the distributions that the protocol may come from, in addition to Tombolo, and
+        ``shortest_key`` replaces :data:`SHORTEST_KEY`. Raises pydantic's ValidationError, or NoSuchPlugin and similar errors if the
+        protocol cannot be loaded.
         """
         offered = protocol_named(str(given["protocol"]), (context or {}).get("plugins", ()))
         with blamed(offered):
@@ -66,7 +66,7 @@ class TaskTerms(Strict):
 
     @property
     def offered(self) -> Offered:
-        """The protocol with who offers it."""
+        """The protocol with its distribution and version."""
         return self._offered
 
     @property
@@ -76,51 +76,51 @@ class TaskTerms(Strict):
 
     @property
     def sections(self) -> list[TaskSection]:
-        """The protocol's own terms that there are."""
+        """All sections of the protocol's own terms that are given."""
         held = (getattr(self, name) for name in self.descriptor.sections)
         return [section for section in held if section is not None]
 
     def section(self, model: type[S]) -> S:
-        """The protocol's own terms of one class."""
-        found = self.optional(model)
-        if found is None:
+        """The section of this class. Raises LookupError if there is none."""
+        section = self.optional(model)
+        if section is None:
             raise LookupError(f"{self.protocol} has no {model.__name__}")
-        return found
+        return section
 
     def optional(self, model: type[S]) -> S | None:
-        """The same, None where there are none."""
+        """The section of this class; None if there is none."""
         return next((section for section in self.sections if isinstance(section, model)), None)
 
     @property
     def horizontal_terms(self) -> HorizontalTerms | None:
-        """The common columns, in agreements over different users."""
+        """The terms of the common columns; None unless the agreement is horizontal."""
         return self.optional(HorizontalTerms)
 
     @property
     def label_column(self) -> str:
-        """The column of labels, in agreements that train."""
+        """The column of labels. Only for agreements that train."""
         assert self.label is not None
         return self.label.column
 
     @property
     def weight_column(self) -> str | None:
-        """The column of row weights, if there is one."""
+        """The column of row weights; None if there is none."""
         return next((section.weight_column for section in self.sections if section.weight_column is not None), None)
 
     @property
     def classes(self) -> int:
-        """How many classes there are, where several are predicted."""
+        """The number of classes; 2 if the terms give none."""
         return next((section.class_count for section in self.sections if section.class_count is not None), 2)
 
     @property
     def outcome(self) -> Outcome:
-        """What kind of thing is predicted."""
-        said = (section.predicts for section in self.sections if section.predicts is not None)
-        return next(said, self.descriptor.outcome)
+        """The kind of outcome that is predicted."""
+        outcomes = (section.predicts for section in self.sections if section.predicts is not None)
+        return next(outcomes, self.descriptor.outcome)
 
     @property
     def computed(self) -> str:
-        """The protocol with its engine, for people."""
+        """The protocol and its engine, as text for people."""
         return f"{self.protocol} with engine {self.engine}" if self.engine else self.protocol
 
     @property
@@ -129,17 +129,17 @@ class TaskTerms(Strict):
         return self.descriptor.engine(self.engine).parameters
 
     def allowed_parameters(self) -> dict[str, Parameter]:
-        """Every parameter with its default and what is allowed. Raises BadParameter."""
+        """Every parameter with its default and its allowed values. Raises BadParameter."""
         return parameters(self.parameters, self.parameter_model, self.computed)
 
     def require_composition(self, roles: Iterable[str]) -> None:
-        """Raise ValueError unless parties in these roles can train with the protocol; amendments must keep to it too."""
+        """Raise ValueError unless parties with these roles can train with the protocol. It is also checked after an amendment."""
         with blamed(self._offered):
             self.descriptor.require_composition(self, roles)
 
 
 def read_task(given: Any, info: ValidationInfo) -> Any:
-    """:meth:`TaskTerms.of` as a validator; what names no protocol is left to be refused."""
+    """:meth:`TaskTerms.of` as a validator. Terms that name no protocol are returned as they are; pydantic refuses them."""
     if isinstance(given, Mapping) and isinstance(given.get("protocol"), str):
         return TaskTerms.of(given, info.context)
     return given
@@ -191,19 +191,19 @@ class _OfProtocol(TaskTerms):
         known = dict.fromkeys((*VERSION_1_WAIVERS, *self.PROTOCOL.waivers, *engines))
         unknown = [name for name in self.waivers if name not in known]
         if unknown:
-            raise ValueError(f"waivers: {', '.join(unknown)} is unknown; there is {', '.join(known)}")
+            raise ValueError(f"waivers: {', '.join(unknown)} is unknown; known waivers: {', '.join(known)}")
         return self
 
     @model_validator(mode="after")
     def _label_fits(self) -> Self:
         if self.PROTOCOL.labelled != (self.label is not None):
-            raise ValueError(f"label: {self.protocol} {'needs one' if self.PROTOCOL.labelled else 'has none'}")
+            raise ValueError(f"label: {self.protocol} {'needs one' if self.PROTOCOL.labelled else 'has none; leave it out'}")
         return self
 
 
 @cache
 def task_model(protocol: Protocol) -> type[TaskTerms]:
-    """The class of a task's terms under a protocol."""
+    """The class of the task terms for a protocol."""
     fields: dict[str, Any] = {
         name: (section.model | None, None) if section.optional else (section.model, ...)
         for name, section in protocol.sections.items()

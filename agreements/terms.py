@@ -1,4 +1,4 @@
-"""The terms of an agreement: who takes part in what, under which limits."""
+"""The terms of an agreement: who does what, with which limits."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 Metric = Literal["auc", "ks", "accuracy", "logloss", "rmse", "r2"]
 VERSION_1 = "tombolo.terms/1"
 MOST_RETRAINED = 6
-"""Most data parties for which every coalition may be trained anew: 30 further trainings."""
+"""The largest number of data parties for which every coalition may train its own model: 30 more trainings."""
 
 
 class PartyTerms(Strict):
@@ -29,7 +29,7 @@ class PartyTerms(Strict):
 
 
 class IdTerms(Strict):
-    """A column that ids are made of, and how it is spelled alike everywhere."""
+    """A column of the ids, and the common spelling that its values are brought to."""
 
     column: str
     canonical: Literal["text", "phone", "idcard", "date"] = "text"
@@ -38,7 +38,7 @@ class IdTerms(Strict):
 class AlignmentTerms(Strict):
     """Which ids are compared, and how (docs/alignment.md).
 
-    ``auto`` is ``kkrt`` for two data parties of which one has 100,000 ids or more, else ``ring``.
+    ``auto`` means ``kkrt`` for two data parties if one of them has 100,000 ids or more, else ``ring``.
     """
 
     id: list[IdTerms] = Field(min_length=1)
@@ -50,7 +50,7 @@ class AlignmentTerms(Strict):
     @model_validator(mode="after")
     def _latest_needs_a_column(self) -> Self:
         if (self.duplicates == "keep-latest") != (self.latest_by is not None):
-            raise ValueError("duplicates: keep-latest needs latest_by, and only it does")
+            raise ValueError("duplicates: keep-latest needs latest_by; with another value, leave latest_by out")
         return self
 
 
@@ -64,12 +64,12 @@ class QualityTerms(Strict):
     @model_validator(mode="after")
     def _one_bound(self) -> Self:
         if (self.minimum is None) == (self.maximum is None):
-            raise ValueError("give either minimum or maximum")
+            raise ValueError("give either minimum or maximum, not both")
         return self
 
 
 class LimitTerms(Strict):
-    """The limits that keep single people out of what leaves a party (docs/security.md)."""
+    """Limits that keep facts about single people out of what a party sends (docs/security.md)."""
 
     minimum_batch: int = Field(256, ge=1)
     minimum_one_hot_count: int = Field(10, ge=1)
@@ -83,7 +83,7 @@ class LimitTerms(Strict):
 
 
 class DeadlineTerms(Strict):
-    """Seconds: to wait for one message, for a party to join, for a whole run, and for everybody's vote on its block."""
+    """Seconds: the longest wait for one message, for the joins, for the end of a run, and for the votes on its block."""
 
     message: float = Field(3600, gt=0)
     join: float = Field(86400, gt=0)
@@ -92,11 +92,11 @@ class DeadlineTerms(Strict):
 
 
 class LiveTerms(Strict):
-    """What a prediction run pays for how well the published model does on labels that arrived since: smallest currency units.
+    """What a prediction run pays for the quality of the published model on labels that arrived later, in smallest currency units.
 
-    Paid is ``budget`` times the gain in use over the gain at publication (both over the baseline; at least 0, at most 1), rounded
-    down, and divided by the contributions to the training run. The rest is not spent. Between two payments for one model at least
-    ``minimum_rows`` labelled rows must have come.
+    The payment is ``budget`` times (gain in use / gain at publication). Both gains are over the baseline; the ratio is at least 0
+    and at most 1. The payment is rounded down, and divided by the contributions to the training run. The rest is not spent.
+    Between two payments for one model, at least ``minimum_rows`` labelled rows must have arrived.
     """
 
     budget: int = Field(ge=0)
@@ -106,9 +106,9 @@ class LiveTerms(Strict):
 class IncentiveTerms(Strict):
     """What a training run pays, in the smallest currency units, and how it is divided (white paper, chapter 4).
 
-    Refunds first; the rest by positive Shapley values of ``metric`` on the held-out rows, or by data volume where ``method`` says
-    so or no party has a positive one. ``absent`` says what stands for a party outside a coalition: its mean score, or nothing in a
-    model that the coalition trained anew.
+    Refunds are paid first. The rest is divided by the positive Shapley values of ``metric`` on the held-out rows. It is divided by
+    data volume if ``method`` says so, or if no party has a positive value. ``absent`` says how a coalition is scored without a
+    party: ``mean`` puts the party's mean score in its place, ``retrain`` trains a new model without it.
     """
 
     budget: int = Field(ge=0, le=10**15)
@@ -122,18 +122,18 @@ class IncentiveTerms(Strict):
     @model_validator(mode="after")
     def _refunds_fit(self) -> Self:
         if sum(self.refunds.values()) > self.budget:
-            raise ValueError("refunds: together they are more than the budget")
+            raise ValueError("refunds: their sum is larger than the budget")
         return self
 
 
 class RetentionTerms(Strict):
-    """How many days after a run's block is final its artifacts and what it kept of people are deleted; hashes stay."""
+    """The days from a run's final block until its artifacts and its private objects about people are deleted. Hashes stay."""
 
     artifacts_days: int = Field(ge=0)
 
 
 class Terms(Strict):
-    """The first half of an agreement; keys and stores are pinned by its amendments."""
+    """The first part of an agreement. Its amendments pin keys and stores."""
 
     schema_version: Literal["tombolo.terms/1", "tombolo.terms/2"] = Field(alias="schema")
     name: Name
@@ -166,59 +166,59 @@ class Terms(Strict):
         if self.incentives is not None:
             strangers = sorted(set(self.incentives.refunds) - set(self.parties))
             if strangers:
-                raise ValueError(f"incentives.refunds: {', '.join(strangers)} is no party; parties: {', '.join(self.parties)}")
+                raise ValueError(f"incentives.refunds: {', '.join(strangers)} is not a party; parties: {', '.join(self.parties)}")
         if self.schedule is not None and not re.fullmatch(r"@\w+|(\S+\s+){4}\S+", self.schedule):
-            raise ValueError("schedule: a cron expression of five fields, or @daily and the like")
+            raise ValueError("schedule: give a cron expression of five fields, or a word such as @daily")
         return self
 
     def _require_version(self) -> None:
-        """The first version of terms knows Tombolo's own protocols, with the sections and waivers that they had."""
+        """Raise ValueError if terms of the first version name a plug-in's protocol; they allow only Tombolo's own."""
         if self.schema_version == VERSION_1 and self.task.offered.foreign:
             raise ValueError(f"task.protocol: {self.task.protocol} comes from a plug-in, which needs schema: tombolo.terms/2")
 
     def require_composition(self, roles: Iterable[str]) -> None:
-        """Raise ValueError unless parties in these roles can train and settle by the terms; amendments must keep to it too."""
+        """Raise ValueError unless parties with these roles can train and settle by the terms. Also checked after an amendment."""
         held = list(roles)
         self.task.require_composition(held)
         if self.alignment.protocol == "kkrt" and held.count("guest") + held.count("host") != 2:
-            raise ValueError("alignment.protocol: kkrt is for two data parties; use ring, or auto")
+            raise ValueError("alignment.protocol: kkrt needs exactly two data parties; use ring, or auto")
         if self.incentives is not None:
             self._require_evaluator(self.incentives, held)
 
     def _require_evaluator(self, incentives: IncentiveTerms, roles: list[str]) -> None:
         protocol, linear = self.task.descriptor, ("rmse", "r2")
         if incentives.metric is not None and (incentives.metric in linear) != (self.task.outcome == "number"):
-            raise ValueError(f"incentives.metric: {protocol.name} is not measured by {incentives.metric}")
+            raise ValueError(f"incentives.metric: {incentives.metric} does not fit {protocol.name}; use another metric")
         if incentives.method == "volume":
             if incentives.live is not None:
-                raise ValueError("incentives.live: it pays by what the model gains, which volume does not measure")
+                raise ValueError("incentives.live: it pays for the model's gain, and volume does not measure it; leave live out")
             return
         if protocol.unvalued is not None:
             raise ValueError(f"incentives.method: {protocol.unvalued}; use volume")
         if "arbiter" not in roles and COALITION_WAIVER not in self.task.waivers:
             raise ValueError(
-                "incentives.method: without an arbiter nobody may see coalitions' scores; "
+                "incentives.method: without an arbiter no party may see the scores of coalitions; "
                 f"use volume, or sign the waiver {COALITION_WAIVER}"
             )
         if incentives.absent == "retrain" and protocol.unretrained is not None:
             raise ValueError(f"incentives.absent: {protocol.unretrained}; use mean")
         if incentives.absent == "retrain" and sum(role in HOLDERS for role in roles) > MOST_RETRAINED:
-            raise ValueError(f"incentives.absent: retraining is for {MOST_RETRAINED} data parties at most; use mean")
+            raise ValueError(f"incentives.absent: retrain is for at most {MOST_RETRAINED} data parties; use mean")
 
     def parameters(self) -> dict[str, Parameter]:
-        """Every training parameter with its default and what is allowed."""
+        """Every training parameter with its default and its allowed values."""
         return self.task.allowed_parameters()
 
     def choose(self, choices: Mapping[str, Any]) -> dict[str, Value]:
-        """All parameters of a run from a form's choices; raises BadParameter."""
+        """All parameters of a run from the choices in a form. Raises BadParameter."""
         return choose(self.parameters(), choices)
 
     def chosen(self, parameters: Mapping[str, Any]) -> Parameters:
-        """A run's parameters, as its manifest has them, as an object of the protocol's own class."""
+        """The parameters of a run's manifest, as an object of the protocol's own class."""
         return self.task.parameter_model.model_validate(dict(parameters))
 
     def roles(self) -> dict[str, str]:
-        """Role by party, in the agreement's order."""
+        """The role of each party, in the order of the terms."""
         return {name: party.role for name, party in self.parties.items()}
 
     def table(self, party: str) -> TableTerms:
@@ -227,10 +227,10 @@ class Terms(Strict):
         return self.tables.get(party, TableTerms()) if horizontal is None else horizontal.table()
 
     def document(self) -> dict[str, Any]:
-        """All fields with explicit defaults; parties as a list, because their order counts and canonical JSON would sort them."""
+        """All fields, also the defaults. The parties are a list: their order counts, and canonical JSON would sort an object."""
         plain = self.model_dump(mode="json", by_alias=True)
         plain["parties"] = [{"name": name, **party} for name, party in plain["parties"].items()]
-        plain["task"]["parameters"] = {name: one.document() for name, one in self.parameters().items()}
+        plain["task"]["parameters"] = {name: parameter.document() for name, parameter in self.parameters().items()}
         if self.schema_version == VERSION_1:
             plain["task"] = {**dict.fromkeys(VERSION_1_SECTIONS), **plain["task"]}
         return plain

@@ -1,1 +1,1 @@
-"""Airflow operators, triggers and workflows of a federation: waiting, retrying, aborting; no cryptography, no learning."""
+"""Airflow operators, triggers and DAGs: waiting, retrying, aborting. No cryptography, no machine learning."""

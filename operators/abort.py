@@ -1,4 +1,4 @@
-"""Operator that tells the peers why this party gives a run up."""
+"""Operator that tells the peers why this party aborts a run."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 class AbortOperator(FederatedOperator):
-    """Runs when a task before it has finally failed: publishes what that task left behind, signed, then fails itself with it.
+    """Runs when an earlier task has failed and is not tried again. Sends that failure to the peers, signed, and then fails too.
 
-    Skipped in a run that goes well, so the run's state is that of its last task.
+    In a run without failures it is skipped, so the state of the run is the state of its last task.
     """
 
     stage = "abort"
@@ -30,26 +30,27 @@ class AbortOperator(FederatedOperator):
         super().__init__(**kwargs)
 
     def work(self, party: PartyContext, run: str, wait: Wait, progress: Progress, context: Context) -> None:
-        """Publish the failed task's abort; always fails."""
+        """Send the failure to the peers. Always fails, with AirflowFailException."""
         from tombolo.fl_tasks.workflow.abort import give_up
 
-        told = give_up(party, run, self._failure(context, party.me))
-        text = f"{told} Remedy: {told.remedy} The peers have been told."
+        failure = give_up(party, run, self._failure(context, party.me))
+        text = f"{failure} Remedy: {failure.remedy} The peers have been told."
         self.log.error("%s", text)
         raise AirflowFailException(text)
 
     def _failure(self, context: Context, me: str) -> Failure:
-        """What a failed task left behind, one of this party's own rather than a peer's.
+        """The failure of a task before; a failure of this party comes before a failure of a peer.
 
-        A task that was cancelled, killed or ran out of time leaves nothing; what is known of it is its name.
+        A task that was cancelled or killed, or that ran out of time, reports no failure; then only its name is known.
         """
         from tombolo.fl_tasks.runtime.aborts import TaskFailed
 
         ti, upstream = context["ti"], sorted(self.upstream_task_ids)
-        left = [Failure(**one) for one in ti.xcom_pull(task_ids=upstream, key=ERROR_KEY) or [] if one]
-        if left:
-            own = next((one for one in left if one.party in ("", me)), left[0])
-            return Failure(own.party or me, own.step, own.code, own.cause, own.by or me)
+        documents = ti.xcom_pull(task_ids=upstream, key=ERROR_KEY) or []
+        failures = [Failure(**document) for document in documents if document]
+        if failures:
+            failure = next((failure for failure in failures if failure.party in ("", me)), failures[0])
+            return Failure(failure.party or me, failure.step, failure.code, failure.cause, failure.by or me)
         states = ti.get_task_states(dag_id=ti.dag_id, task_ids=upstream, run_ids=[ti.run_id]).get(ti.run_id, {})
         failed = next((task for task in upstream if states.get(task) == "failed"), "")
         return TaskFailed(step=failed.split(".")[0]).failure(me)

@@ -1,4 +1,4 @@
-"""Operator that aligns entities."""
+"""Operator that aligns the data parties' ids."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 class AlignEntitiesOperator(FederatedOperator):
-    """Find the common entities under encryption and store this party's aligned table privately."""
+    """Find the ids that the data parties have in common, encrypted; store this party's aligned table in its private area."""
 
     stage = "align"
 
     def work(self, party: PartyContext, run: str, wait: Wait, progress: Progress, context: Context) -> dict[str, Any]:
-        """Returns numbers of rows."""
+        """Align; returns numbers of rows."""
         from tombolo.fl_tasks.workflow.align import align
 
         return align(party, run, wait, progress=progress)

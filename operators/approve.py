@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 class Refused(CodedError):
     code = "TMB-RUN-007"
-    cause = "A person of this party refused to take part in the run."
-    remedy = "Ask that party; start a new run when it agrees."
+    cause = "A person at the party refused to take part in the run."
+    remedy = "Ask the party for the reason; start a new run when it agrees."
 
 
 class ApproveRunOperator(ApprovalOperator):
-    """Airflow's approval, with a refusal that fails the task at once and reaches the peers with its own code.
+    """Airflow's approval. A refusal fails the task at once, and the peers learn it with its own code.
 
-    Retries are for accidents only: asking again is not a retry.
+    Retries are only for technical failures. After a refusal the person is not asked again.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -36,7 +36,7 @@ class ApproveRunOperator(ApprovalOperator):
         super().__init__(fail_on_reject=True, **kwargs)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
-        """Go on after a person's answer."""
+        """Continue after the answer of a person."""
         try:
             return super().execute_complete(context, event)
         except HITLRejectException:
@@ -44,9 +44,9 @@ class ApproveRunOperator(ApprovalOperator):
 
 
 class DeclinableRunOperator(ApproveRunOperator):
-    """The same where a run may begin without this party: a refusal, or nobody's answer in time, declines it, and nothing fails.
+    """The approval of a run that may begin without this party. A refusal, or no answer in time, declines the run; no task fails.
 
-    The tasks after it are skipped; ``settle`` keeps the block that the others sign.
+    The tasks after it are skipped, except ``settle``, which stores the block that the other parties sign.
     """
 
     template_fields: Collection[str] = (*ApproveRunOperator.template_fields, "agreement", "run_id")
@@ -56,7 +56,7 @@ class DeclinableRunOperator(ApproveRunOperator):
         self.agreement, self.run_id, self.kind = agreement, run_id, kind
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
-        """Go on after a person's answer, or nobody's."""
+        """Continue after the answer of a person, or after the time for an answer."""
         try:
             return ApprovalOperator.execute_complete(self, context, event)
         except HITLRejectException:

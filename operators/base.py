@@ -1,4 +1,4 @@
-"""The base of all federated operators: run a stage, wait inline, defer, replay; say failures with their code."""
+"""The base of all federated operators: run a stage, wait in the task, defer, replay, and report failures with their code."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ _AFTER_DEADLINE = timedelta(minutes=5)
 
 class UnexpectedFailure(CodedError):
     code = "TMB-TASK-001"
-    cause = "A task failed in a way that nobody foresaw."
-    remedy = "Its log names the place in the code; the task is tried again."
+    cause = "A task failed with an unexpected error."
+    remedy = "The task is tried again. If it fails again, report its log, which names the place in the code."
     transient = True
 
 
@@ -36,12 +36,12 @@ class FederatedOperator(BaseOperator):
     """One stage of one run at this party.
 
     :param agreement: name of the agreement's folder
-    :param run_id: the Airflow run id that the federation's run id is made from
-    :param kind: ``train`` or ``predict``
+    :param run_id: the Airflow run id, from which the run's name in the federation is made
+    :param kind: the kind of run, such as ``train`` or ``predict``
 
-    A subclass implements :meth:`work`. Every call replays the stage from its last checkpoint, so a retry, a resumed wait and a
-    cleared task are all the same thing. An error with a code fails the task at once, since trying again would give it again,
-    unless it is transient, as one that nobody foresaw may be. In a run that goes on without this party the task is skipped.
+    A subclass implements :meth:`work`. Every call replays the stage from its last checkpoint. So a retry, the end of a wait and a
+    cleared task all work in the same way. A coded error fails the task at once, because a retry would give the same error. After a
+    transient or an unexpected error the task is tried again. In a run that goes on without this party, the task is skipped.
     """
 
     template_fields: Sequence[str] = ("agreement", "run_id")
@@ -55,7 +55,7 @@ class FederatedOperator(BaseOperator):
         self.agreement, self.run_id, self.kind = agreement, run_id, kind
 
     def work(self, party: PartyContext, run: str, wait: Wait, progress: Progress, context: Context) -> Any:
-        """Do the stage; returns the summary that becomes the task's XCom (no data value, no secret)."""
+        """Do the stage; returns the summary for the task's XCom. It must contain no data value and no secret."""
         raise NotImplementedError
 
     def execute(self, context: Context) -> Any:
@@ -63,7 +63,7 @@ class FederatedOperator(BaseOperator):
         return self.resume(context)
 
     def resume(self, context: Context, event: Any = None) -> Any:
-        """Begin the stage, or go on after a deferral; why the trigger fired (``event``) the replay finds out by itself."""
+        """Begin the stage, or continue after a deferral. ``event`` is not needed: the replay looks at the store itself."""
         from tombolo.fl_tasks.runtime.context import Absent, PartyContext
         from tombolo.fl_tasks.runtime.waiting import Wait, Waiting
 
@@ -81,12 +81,12 @@ class FederatedOperator(BaseOperator):
             fail(error.at(step=self.stage), context, me)
         except AirflowException:
             raise
-        except Exception as error:  # its text may hold a data value, so only its kind and place are told
+        except Exception as error:  # its text may contain a data value, so only its type and place are reported
             self.log.error("%s", "".join(traceback.format_tb(error.__traceback__)))
             fail(UnexpectedFailure(f"{type(error).__name__} in {_place(error)}.", step=self.stage), context, me)
 
     def _defer(self, waiting: Waiting, run: str) -> None:
-        """Free the worker until the artifact or an abort is there; past the deadline the replay itself says who was silent."""
+        """Free the worker until the artifact or an abort arrives. After the deadline the replay names the silent party."""
         from tombolo.operators.triggers import ArtifactTrigger
 
         self.log.info("waiting for %s from %s, until %s", waiting.message, waiting.party, waiting.deadline)
@@ -102,7 +102,7 @@ class FederatedOperator(BaseOperator):
         self.defer(trigger=trigger, method_name="resume", timeout=limit)
 
     def _progress(self, context: Context) -> Progress:
-        """One log line per report, and the latest round in the task's state."""
+        """A function that logs each progress report and stores the latest round in the task's state."""
         from tombolo.fl_tasks.runtime.session import log_progress
 
         state = context.get("task_state_store")
@@ -116,8 +116,10 @@ class FederatedOperator(BaseOperator):
 
 
 def fail(error: CodedError, context: Context, me: str = "") -> NoReturn:
-    """Log a coded error, leave what peers may know of it for :class:`AbortOperator`, and fail the task; for good, unless the error
-    is transient. ``me`` is this party, empty where the task does not know it."""
+    """Log a coded error, pass what the peers may know to :class:`AbortOperator`, and fail the task.
+
+    If the error is transient, the task is tried again. ``me`` is this party, empty if the task does not know it.
+    """
     context["ti"].xcom_push(key=ERROR_KEY, value=error.failure(me).document())
     logging.getLogger("tombolo").error("%s", error)
     raise (AirflowException if error.transient else AirflowFailException)(str(error)) from None

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 class EvaluateModelOperator(FederatedOperator):
-    """Measure the model on held-out rows; the task fails where the agreement's quality gate is missed."""
+    """Measure the model on the held-out rows. The task fails if the model does not reach the agreement's quality."""
 
     stage = "evaluate"
 
     def work(self, party: PartyContext, run: str, wait: Wait, progress: Progress, context: Context) -> dict[str, Any]:
-        """Returns metrics, number of held-out rows and the gate's verdict."""
+        """Evaluate; returns the metrics, the number of held-out rows, and whether the quality is reached."""
         from tombolo.fl_tasks.workflow.evaluate import evaluate
 
         return evaluate(party, run, wait, progress=progress)

@@ -1,4 +1,4 @@
-"""Operators that begin a run: invite, find and read invitations, join."""
+"""Operators that begin a run: invite, find invitations, read them, join."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 
 class InviteOperator(FederatedOperator):
-    """Propose the run to all peers with the parameters of the trigger form; the as-of date defaults to the run's own date."""
+    """Invite all peers to the run, with the parameters of the trigger form. The default of the as-of date is the run's date."""
 
     stage = "invite"
 
     def work(self, party: PartyContext, run: str, wait: Wait, progress: Progress, context: Context) -> dict[str, Any]:
-        """Returns the invitation."""
+        """Invite; returns the invitation."""
         from tombolo.fl_tasks.models import registry
         from tombolo.fl_tasks.workflow.join import invite
 
@@ -44,21 +44,21 @@ class InviteOperator(FederatedOperator):
 
 
 class ReadInvitationOperator(FederatedOperator):
-    """Fetch and check the invitation, so that a person can decide on it."""
+    """Read and check the invitation, so that a person can decide about it."""
 
     stage = "invitation"
 
     def work(self, party: PartyContext, run: str, wait: Wait, progress: Progress, context: Context) -> dict[str, Any]:
-        """Returns the invitation."""
+        """Read; returns the invitation."""
         from tombolo.fl_tasks.workflow.join import invitation
 
         return invitation(party, run).document()
 
 
 class JoinRunOperator(FederatedOperator):
-    """Take part in the run: exchange run keys and sign the manifest that all parties sign.
+    """Take part in the run: exchange run keys, and sign the manifest.
 
-    :param approver: who said yes for this party; published to the peers in the signed join
+    :param approver: who approved for this party; the peers read it in the signed join
     """
 
     stage = "join"
@@ -69,22 +69,22 @@ class JoinRunOperator(FederatedOperator):
         self.approver = approver
 
     def work(self, party: PartyContext, run: str, wait: Wait, progress: Progress, context: Context) -> dict[str, Any]:
-        """Returns the manifest's digest and who approved."""
+        """Join; returns the digest of the manifest and who approved."""
         from tombolo.fl_tasks.workflow.join import join
 
         return join(party, run, wait, approver=self.approver, progress=progress)
 
 
 class PendingInvitationsOperator(BaseOperator):
-    """List the runs that wait for this party, as arguments for the operator that triggers their DAGs."""
+    """List the runs that wait for this party, as arguments of the operator that triggers their DAGs."""
 
     def __init__(self, *, agreements: list[str], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.agreements = agreements
 
     def execute(self, context: Context) -> list[dict[str, str]]:
-        """Returns the arguments, one set for each run."""
+        """Returns the arguments, one set per run."""
         from tombolo.operators.triggers import invited
 
-        found = invited(self.agreements, self.log.warning)
-        return [{"trigger_dag_id": dag_of(one["agreement"], one["kind"]), "trigger_run_id": one["run"]} for one in found]
+        runs = invited(self.agreements, self.log.warning)
+        return [{"trigger_dag_id": dag_of(run["agreement"], run["kind"]), "trigger_run_id": run["run"]} for run in runs]

@@ -1,4 +1,4 @@
-"""Operators of the lending query: lenders' customers become an index, and an asker's questions go through it."""
+"""Operators of the lending query: build an index of the lenders' customers, and ask it."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ if TYPE_CHECKING:
 
 
 class BuildQueryIndexOperator(FederatedOperator):
-    """Take part in building an index of all lenders' customers, which the arbiter can match against and read nothing of."""
+    """Take part in building an index of all lenders' customers. The arbiter can match pseudonyms with it, but cannot read it."""
 
     stage = "index"
 
     def work(self, party: PartyContext, run: str, wait: Wait, progress: Progress, context: Context) -> Any:
-        """Returns what the index is, and who takes part."""
+        """Build; returns facts about the index and who takes part."""
         from tombolo.fl_tasks.workflow.parts import stage_function
 
         return stage_function(party.terms.task, self.stage)(party, run, wait, progress=progress)
 
 
 class PrivateQueryOperator(FederatedOperator):
-    """Take part in a query. The asker's questions and answers stay in its private area; the XCom has their number."""
+    """Take part in a query. Questions and answers stay in the private area of the asking party; the XCom has only their number."""
 
     stage = "query"
 
     def work(self, party: PartyContext, run: str, wait: Wait, progress: Progress, context: Context) -> Any:
-        """Returns the index that was asked and the number of questions."""
+        """Ask; returns the index that was asked and the number of questions."""
         from tombolo.fl_tasks.workflow.parts import stage_function
 
         return stage_function(party.terms.task, self.stage)(party, run, wait, progress=progress)

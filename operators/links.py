@@ -1,4 +1,4 @@
-"""Links from a task to the pages that the plugin serves under Airflow's own login."""
+"""Links from a task to the pages of the console, which need Airflow's login."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class RunPageLink(BaseOperatorLink):
 
     @property
     def xcom_key(self) -> str:
-        """Where Airflow keeps the link; each has a key of its own."""
+        """The XCom key under which Airflow stores the link; each link has another key."""
         return f"_link_{self.anchor or 'run'}"
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """The address of the page's part."""
+        """The address of this part of the run's page."""
         return f"{PREFIX}/runs/{quote(ti_key.dag_id)}/{quote(ti_key.run_id, safe='')}/#{self.anchor}"

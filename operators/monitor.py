@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 class MonitorOperator(FederatedOperator):
-    """Book live metrics and the drift of scores of the latest published model; skipped while there is nothing to look at."""
+    """Record live metrics and the drift of scores of the latest published model. Skipped if there is nothing to monitor."""
 
     stage = "monitor"
 
     def work(self, party: PartyContext, run: str, wait: Wait, progress: Progress, context: Context) -> dict[str, Any]:
-        """Returns the monitoring's numbers."""
+        """Monitor; returns the metrics and the drift."""
         from tombolo.fl_tasks.models.registry import NoSuchModel
         from tombolo.fl_tasks.workflow.monitor import NothingToMonitor, monitor
 

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 class PredictOperator(FederatedOperator):
-    """Score the aligned new rows with a published version; those whom the agreement names get the scores."""
+    """Score the aligned new rows with a published version. The parties named under ``scores`` in the terms get the scores."""
 
     stage = "predict"
 
     def work(self, party: PartyContext, run: str, wait: Wait, progress: Progress, context: Context) -> dict[str, Any]:
-        """Returns version, number of rows and the file's path."""
+        """Predict; returns the version, the number of rows and the path of the file."""
         from tombolo.fl_tasks.workflow.predict import predict
 
         facts = predict(party, run, wait, progress=progress)

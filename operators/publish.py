@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 class PublishModelOperator(FederatedOperator):
-    """Register this party's part of the model as a version; its assets get an event that downstream DAGs can be scheduled on."""
+    """Register this party's part of the model as a version. Its assets get an event, which can start other DAGs."""
 
     stage = "publish"
     operator_extra_links = (RunPageLink("Model card", "card"),)
 
     def work(self, party: PartyContext, run: str, wait: Wait, progress: Progress, context: Context) -> dict[str, Any]:
-        """Returns the publication's facts, which are the asset event's extra too."""
+        """Publish; returns facts about the version, which the asset event has too, in ``extra``."""
         from tombolo.fl_tasks.workflow.publish import publish
 
         facts = publish(party, run, wait, progress=progress)
@@ -31,6 +31,6 @@ class PublishModelOperator(FederatedOperator):
 
 
 def announce(task: FederatedOperator, context: Context, facts: dict[str, Any]) -> None:
-    """Attach what was made to the events of the task's outlets."""
+    """Add the facts to the asset events of the task."""
     for asset in task.outlets:
         context["outlet_events"][asset].extra = facts

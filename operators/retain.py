@@ -1,4 +1,4 @@
-"""Operator that deletes what has outlived the agreement's retention."""
+"""Operator that deletes what the agreements' retention does not keep any longer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class RetainOperator(BaseOperator):
-    """Delete this party's artifacts and private remains of runs that were settled long enough ago, in each of its agreements.
+    """Delete this party's artifacts and private objects of runs that were settled long enough ago, in each of its agreements.
 
     :param agreements: names of the agreements' folders
     """
@@ -26,17 +26,17 @@ class RetainOperator(BaseOperator):
         self.agreements = agreements
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Erase in every agreement; one agreement's trouble does not stop the others."""
+        """Delete in every agreement; returns what was deleted. An error in one agreement does not stop the others."""
         from tombolo.fl_tasks.runtime.context import PartyContext
         from tombolo.fl_tasks.workflow.retain import retain
 
-        found: dict[str, Any] = {}
+        deleted: dict[str, Any] = {}
         failures = []
         for name in self.agreements:
             try:
-                found[name] = retain(PartyContext.open(name))
-            except CodedError as error:  # one agreement's trouble must not keep what others have to delete
+                deleted[name] = retain(PartyContext.open(name))
+            except CodedError as error:  # the other agreements must still delete
                 failures.append(error)
         if failures:
             fail(failures[0].at(step="retain"), context)
-        return found
+        return deleted

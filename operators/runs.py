@@ -1,4 +1,4 @@
-"""Names: one run id everywhere, and the ids of the DAGs that an agreement gets."""
+"""Names: the run id, which is the same at all parties, and the ids of the DAGs of an agreement."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ _LONGEST = 180
 
 
 def run_name(run_id: str, kind: str = "train") -> str:
-    """The federation's run id for an Airflow run id; the same string when applied again.
+    """The run id in the federation for an Airflow run id. Applied to its own result, it returns the same.
 
-    Every party's Airflow must accept it as a manual run's id, and every store as part of a key: other characters become
-    dashes, and ``scheduled__`` and the like, which Airflow keeps for its own runs, lose their underscores. All kinds
-    but training carry a prefix, so that runs of the same moment stay apart.
+    The Airflow of every party must accept it as the id of a manual run, and every store as part of a key. So other characters
+    become dashes, and prefixes such as ``scheduled__``, which Airflow uses for its own runs, lose their underscores. All kinds
+    except training get a prefix, so that runs of the same moment have different ids.
     """
     name = re.sub(r"[^A-Za-z0-9_.-]", "-", run_id)
     name = re.sub(r"_{2,}", "-", name)
@@ -26,16 +26,16 @@ def run_name(run_id: str, kind: str = "train") -> str:
 
 
 def dag_of(agreement: str, kind: str) -> str:
-    """Id of an agreement's DAG: ``train``, ``predict``, ``index``, ``query``, ``score`` or ``monitor``."""
+    """The id of an agreement's DAG; ``kind`` is ``train``, ``predict``, ``index``, ``query``, ``score`` or ``monitor``."""
     return f"{agreement}_{kind}"
 
 
 def kind_of(run: str) -> str:
-    """The kind of a run by its name."""
+    """The kind of a run, from its name."""
     return next((kind for kind in JOINT if run.startswith(f"{kind}.")), "train")
 
 
 def agreement_of(dag_id: str) -> tuple[str, str] | None:
-    """Agreement and kind of the runs of a DAG, None where it has none; agreement names hold no underscore."""
+    """The agreement and the kind of a DAG's runs; None for other DAGs. Names of agreements have no underscore."""
     agreement, _, kind = dag_id.partition("_")
     return (agreement, kind) if kind in JOINT else None

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 class ScoreOperator(FederatedOperator):
-    """Score new rows of this client with a published version, which it holds whole; nobody else takes part."""
+    """Score new rows of this client with a published version. The client holds the whole model, so no peer takes part."""
 
     stage = "score"
 
     def work(self, party: PartyContext, run: str, wait: Wait, progress: Progress, context: Context) -> dict[str, Any]:
-        """Returns version, number of rows and the file's path."""
+        """Score; returns the version, the number of rows and the path of the file."""
         from tombolo.fl_tasks.workflow.score import score
 
         form = context["params"]

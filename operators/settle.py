@@ -1,4 +1,4 @@
-"""Operator that closes a run: books reconciled in pairs, contributions and rewards computed, one block signed by all."""
+"""Operator that closes a run: compares books in pairs, computes contributions and rewards, and signs the block."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 class SettleOperator(FederatedOperator):
-    """Settle the run with all parties. A failed settlement is no abort: cleared and tried again, it ends in the same block."""
+    """Settle the run with all parties. A failed settlement does not abort the run: clear the task, and it makes the same block."""
 
     stage = "settle"
     operator_extra_links = (RunPageLink("Run page", ""),)
 
     def work(self, party: PartyContext, run: str, wait: Wait, progress: Progress, context: Context) -> dict[str, Any]:
-        """Returns the block's facts."""
+        """Settle; returns facts about the block."""
         from tombolo.fl_tasks.workflow.settle import settle
 
         return settle(party, run, wait, progress=progress)

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class TrainModelOperator(FederatedOperator):
-    """Train rounds ``leg[0]`` to ``leg[1]`` from the last checkpoint, or all rounds where no leg is given.
+    """Train rounds ``leg[0]`` to ``leg[1]``, from the last checkpoint. Without ``leg``, train all rounds.
 
-    When training is over (converged, or the run's number of rounds is reached), the legs that follow are skipped; at every party
-    alike, since all see the same end.
+    When training is over (it converged, or reached the run's number of rounds), the later legs are skipped. This happens at all
+    parties in the same leg, because training ends in the same round at all of them.
     """
 
     stage = "train"
@@ -30,7 +30,7 @@ class TrainModelOperator(FederatedOperator):
         self.leg = leg
 
     def work(self, party: PartyContext, run: str, wait: Wait, progress: Progress, context: Context) -> dict[str, Any]:
-        """Returns the last finished round, whether training is over, and losses."""
+        """Train; returns the last finished round, whether training is over, and the losses."""
         from tombolo.fl_tasks.workflow.train import train
 
         first, last = self.leg or (1, None)

@@ -1,4 +1,4 @@
-"""Async triggers: wait for one artifact of a run, and watch for invitations to new runs."""
+"""Async triggers: one waits for an artifact of a run, the other watches for invitations to new runs."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TriggerEvent
 
 _FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 4.0, 10.0, 1.1
-"""The scheduler must have booked the deferral before the task runs again, or it takes the news of it for a crash of the new try."""
+"""Seconds, and a factor. A task that runs again before the scheduler has noted its deferral would be counted as failed."""
 _AGAIN_AFTER = 120.0
 
 
 class ArtifactTrigger(BaseTrigger):
-    """Fires when ``party`` has written ``key`` into its store, when any peer has aborted the run, or at the deadline."""
+    """Fires when ``party`` has written ``key`` to its store, when a peer has aborted the run, or at the deadline."""
 
     def __init__(self, agreement: str, run: str, party: str, message: str, key: str, deadline: str) -> None:
         super().__init__()
@@ -23,7 +23,7 @@ class ArtifactTrigger(BaseTrigger):
         self.message, self.key, self.deadline = message, key, deadline
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """What the triggerer makes the trigger from anew."""
+        """The class and the arguments from which the triggerer makes the trigger again."""
         arguments = {"agreement": self.agreement, "run": self.run_name, "party": self.party}
         return (
             "tombolo.operators.triggers.ArtifactTrigger",
@@ -31,7 +31,7 @@ class ArtifactTrigger(BaseTrigger):
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Look at the store until something happened; tells what."""
+        """Look at the store until something happens; the event says what."""
         pause, happened = _FIRST_PAUSE, None
         party: Any = None
         until = datetime.fromisoformat(self.deadline)
@@ -41,8 +41,8 @@ class ArtifactTrigger(BaseTrigger):
             try:
                 party = party or await asyncio.to_thread(_open, self.agreement)
                 happened = await asyncio.to_thread(self._look, party)
-            except Exception as error:  # a store that is away for a while must not end the wait
-                self.log.warning("cannot look at %s's store now (%s)", self.party, type(error).__name__)
+            except Exception as error:  # a store that cannot be reached for a while must not end the wait
+                self.log.warning("cannot read the store of %s now, trying again (%s)", self.party, type(error).__name__)
                 happened = None
             if happened:
                 break
@@ -51,51 +51,51 @@ class ArtifactTrigger(BaseTrigger):
         yield TriggerEvent({"event": happened, "party": self.party, "message": self.message})
 
     def _look(self, party: Any) -> str | None:
-        """``artifact``, ``abort``, or None. An abort that cannot be verified wakes the task too, which then says what is wrong."""
+        """``artifact``, ``abort`` or None. An abort that cannot be verified also wakes the task, which then reports the error."""
         if self.key in party.peers[self.party].list(self.key):
             return "artifact"
         return "abort" if party.aborted(self.run_name) is not None else None
 
 
 class InvitationTrigger(BaseEventTrigger):
-    """Fires when this party is invited to a run that it has not joined; told again only after a while."""
+    """Fires when this party is invited to a run that it has not joined. For the same run it fires again only after two minutes."""
 
     def __init__(self, party: str, agreements: list[str], every: float = 2.0) -> None:
         super().__init__()
         self.party, self.agreements, self.every = party, agreements, every
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """What the triggerer makes the trigger from anew."""
+        """The class and the arguments from which the triggerer makes the trigger again."""
         arguments = {"party": self.party, "agreements": self.agreements, "every": self.every}
         return "tombolo.operators.triggers.InvitationTrigger", arguments
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Look for invitations for as long as Airflow runs."""
-        told: dict[str, float] = {}
+        """Look for invitations as long as Airflow runs."""
+        reported: dict[str, float] = {}
         while True:
             now = asyncio.get_running_loop().time()
-            told = {name: when for name, when in told.items() if now - when < _AGAIN_AFTER}
-            found = await asyncio.to_thread(invited, self.agreements, self.log.warning)
-            fresh = [one for one in found if f"{one['agreement']}/{one['run']}" not in told]
+            reported = {name: when for name, when in reported.items() if now - when < _AGAIN_AFTER}
+            runs = await asyncio.to_thread(invited, self.agreements, self.log.warning)
+            fresh = [run for run in runs if f"{run['agreement']}/{run['run']}" not in reported]
             if fresh:
-                told |= {f"{one['agreement']}/{one['run']}": now for one in fresh}
-                yield TriggerEvent({"party": self.party, "runs": [one["run"] for one in fresh]})
+                reported |= {f"{run['agreement']}/{run['run']}": now for run in fresh}
+                yield TriggerEvent({"party": self.party, "runs": [run["run"] for run in fresh]})
             await asyncio.sleep(self.every)
 
 
 def invited(agreements: list[str], warn: Any) -> list[dict[str, str]]:
-    """Runs of these agreements that wait for this party; an agreement that cannot be looked at is named and passed over."""
+    """The runs of these agreements that wait for this party. An agreement that cannot be read is logged and left out."""
     from tombolo.fl_tasks.workflow.join import pending
 
-    found = []
+    runs = []
     for agreement in agreements:
         try:
-            summoned = pending(_open(agreement))
-        except Exception as error:  # one agreement's trouble must not silence the others
+            invitations = pending(_open(agreement))
+        except Exception as error:  # the other agreements must still be read
             warn("agreement %s: %s", agreement, getattr(error, "code", None) or type(error).__name__)
             continue
-        found += [{"agreement": agreement, "run": one.run, "kind": one.kind} for one in summoned]
-    return found
+        runs += [{"agreement": agreement, "run": invitation.run, "kind": invitation.kind} for invitation in invitations]
+    return runs
 
 
 def _open(agreement: str) -> Any:

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 class ValidateDataOperator(FederatedOperator):
-    """Check this party's table against its expectations before anything leaves; the pages are linked on the task."""
+    """Check this party's table against its expectations, before anything of it is sent. The task links to the report."""
 
     stage = "validate"
     operator_extra_links = (RunPageLink("Data Docs", "validation"),)
 
     def work(self, party: PartyContext, run: str, wait: Wait, progress: Progress, context: Context) -> dict[str, Any]:
-        """Returns numbers of rows and expectations, and the page's path."""
+        """Validate; returns the numbers of rows and expectations, and the path of the report."""
         from tombolo.fl_tasks.workflow.validate import validate
 
         return validate(party, run, wait, progress=progress)

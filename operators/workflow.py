@@ -1,4 +1,4 @@
-"""From an agreement to this party's DAGs: training, prediction, scoring, monitoring, retention, and joining others' runs."""
+"""Makes this party's DAGs from its agreements: one per kind of run, and those for monitoring, retention and invitations."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ OPERATORS: dict[str, type[FederatedOperator]] = {
     "query": PrivateQueryOperator,
     "score": ScoreOperator,
 }
-"""The operator of each stage between joining and settling, training aside."""
+"""The operator of each stage between join and settle, except train."""
 _START = datetime(2024, 1, 1, tzinfo=UTC)
-_INVITATION = """Another organisation asks this organisation to take part.
+_INVITATION = """Another organisation asks your organisation to take part in a run.
 {% set asked = ti.xcom_pull('invitation') %}
 - run: `{{ asked.run }}` ({{ asked.kind }}), invited by {{ asked.initiator }} at {{ asked.created }}, open until {{ asked.expires }}
 - data as of: {{ asked.as_of }}
@@ -58,12 +58,12 @@ _INVITATION = """Another organisation asks this organisation to take part.
 
 
 def asset_of(agreement: str, party: str, name: str) -> Asset:
-    """An asset of an agreement: ``model``, ``scores`` or ``index``; it gets an event with every one, for downstream schedules."""
+    """An asset of an agreement: ``model``, ``scores`` or ``index``. Each new one gives an event, which can start other DAGs."""
     return Asset(name=f"{agreement}_{name}", uri=f"tombolo://{party}/{agreement}/{name}", group="tombolo")
 
 
 def build_dags(agreement: Agreement, party: str) -> list[DAG]:
-    """All DAGs of an agreement at this party: one for each kind of run of its protocol, and one that watches scores."""
+    """All DAGs of an agreement at this party: one per kind of run of its protocol, and one that monitors scores."""
     protocol, role = agreement.terms.task.descriptor, agreement.roles()[party]
     kinds = [kind for kind in protocol.kinds if not KINDS[kind].alone or _brings(agreement, role, kind)]
     dags = [build_dag(agreement, party, kind) for kind in kinds]
@@ -71,7 +71,7 @@ def build_dags(agreement: Agreement, party: str) -> list[DAG]:
 
 
 def build_dag(agreement: Agreement, party: str, kind: str) -> DAG:
-    """The stages of one kind of run, in order; a form and, for scheduled kinds, the agreement's schedule at who starts runs."""
+    """The DAG of one kind of run: its stages in order. The party that starts runs also gets the form and the schedule."""
     table, own = KINDS[kind], {"agreement": agreement.name, "kind": kind}
     form = FORMS[kind](agreement) if table.alone or _starts(agreement, party) else {}
     with _dag(agreement, party, kind, agreement.terms.schedule if table.scheduled else None, form) as dag:
@@ -113,15 +113,15 @@ def _training(agreement: Agreement, own: dict[str, Any]) -> tuple[TaskGroup, lis
 
 
 def _brings(agreement: Agreement, role: str, kind: str) -> bool:
-    """Whether a role has a table for a kind of run that each party does alone."""
-    found = agreement.terms.task.descriptor.role(role)
-    return found is not None and kind in found.tables
+    """Whether a role has a table for this kind of run, which a party does alone."""
+    declared = agreement.terms.task.descriptor.role(role)
+    return declared is not None and kind in declared.tables
 
 
 def build_monitor_dag(agreement: Agreement, party: str) -> DAG:
-    """Compare a published model with labels that arrived later and watch its scores for drift; for parties that get scores.
+    """Compare a published model with labels that arrived later, and watch its scores for drift. For parties that get scores.
 
-    Runs after every prediction and every morning, since labels come when they come.
+    Runs after every prediction and every morning, because labels may arrive at any time.
     """
     mornings = CronTriggerTimetable("0 6 * * *", timezone="UTC")
     schedule = AssetOrTimeSchedule(timetable=mornings, assets=[asset_of(agreement.name, party, "scores")])
@@ -131,22 +131,22 @@ def build_monitor_dag(agreement: Agreement, party: str) -> DAG:
 
 
 def build_retention_dag(party: str, agreements: Sequence[str]) -> DAG:
-    """Delete every night what has outlived the agreements' retention at this party."""
+    """The DAG that deletes, every night, what the agreements' retention does not keep any longer at this party."""
     with DAG(
         RETENTION,
-        description="Deletes artifacts and private remains of runs that were settled long enough ago",
+        description="Deletes artifacts and private objects of runs that were settled long enough ago",
         schedule=CronTriggerTimetable("30 3 * * *", timezone="UTC"),
         start_date=_START,
         catchup=False,
         tags=["tombolo", party],
     ) as dag:
-        retry = {"retries": 2, "retry_delay": timedelta(seconds=30)}  # its first run may begin before the API server does
+        retry = {"retries": 2, "retry_delay": timedelta(seconds=30)}  # its first run may start before the API server
         RetainOperator(task_id="retain", agreements=sorted(agreements), **retry)
     return dag
 
 
 def build_inbox_dag(party: str, agreements: Sequence[str]) -> DAG:
-    """Start this party's DAG of every run that it is invited to; woken by a watcher on the guests' stores."""
+    """The DAG that starts this party's DAGs for the runs to which it is invited. A watcher on the stores of the peers starts it."""
     trigger = InvitationTrigger(party=party, agreements=sorted(agreements))
     invitations = Asset(
         name="tombolo_invitations",
@@ -156,7 +156,7 @@ def build_inbox_dag(party: str, agreements: Sequence[str]) -> DAG:
     )
     with DAG(
         INBOX,
-        description="Joins the runs that other parties begin",
+        description="Starts the DAGs of the runs to which other parties invite this party",
         schedule=[invitations],
         start_date=_START,
         catchup=False,
@@ -174,7 +174,7 @@ def build_inbox_dag(party: str, agreements: Sequence[str]) -> DAG:
 
 
 def legs_of(agreement: Agreement) -> list[tuple[int, int]]:
-    """First and last round of every leg that a run may need under the terms."""
+    """The first and the last round of every leg that a run may need under the terms."""
     rounds = agreement.terms.parameters()["rounds"]
     most = int(max(value for value in (rounds.high, rounds.default, *(rounds.allowed or ())) if value is not None))
     size = agreement.terms.leg
@@ -182,42 +182,42 @@ def legs_of(agreement: Agreement) -> list[tuple[int, int]]:
 
 
 def training_form(agreement: Agreement) -> dict[str, Param]:
-    """Fields of the trigger form: the parameters that the terms leave open, and the as-of date."""
-    form = {name: _field(one) for name, one in agreement.terms.parameters().items() if not one.fixed}
+    """The fields of the trigger form: the parameters that the terms do not fix, and the as-of date."""
+    form = {name: _field(parameter) for name, parameter in agreement.terms.parameters().items() if not parameter.fixed}
     form["as_of"] = _as_of()
     return form
 
 
 def prediction_form(agreement: Agreement) -> dict[str, Param]:
-    """Fields of the trigger form: the model's version and the as-of date."""
+    """The fields of the trigger form: the version of the model, and the as-of date."""
     model = Param(
         None,
         type=["null", "string"],
         title="Model version",
-        description="The training run that published it; empty for the latest version.",
+        description="The training run that published the version. Leave it empty for the latest version.",
     )
     return {"model": model, "as_of": _as_of()}
 
 
 def index_form(agreement: Agreement) -> dict[str, Param]:
-    """Fields of the trigger form: a whole index or an update, and the as-of date."""
+    """The fields of the trigger form: a new index or an update, and the as-of date."""
     update = Param(
         False,
         type="boolean",
-        title="Bring the latest index up to date",
-        description="Only new and changed customers are sent, under the keys of before; otherwise all, under new ones.",
+        title="Update the latest index",
+        description="Yes: only new and changed customers are sent, with the same keys. No: all customers are sent, with new keys.",
     )
     return {"update": update, "as_of": _as_of()}
 
 
 def query_form(agreement: Agreement) -> dict[str, Param]:
-    """No id stands in a form: it would be kept in Airflow's database."""
+    """The field of the trigger form: a handle. Forms have no ids of people, because Airflow stores forms in its database."""
     questions = Param(
         "",
         type="string",
         pattern="^[0-9a-f]{16}$",
         title="Questions",
-        description="The handle that `tombolo query put AGREEMENT FILE` printed; the people asked about stay sealed behind it.",
+        description="The handle that `tombolo query put AGREEMENT FILE` printed. The ids of the people stay sealed in your store.",
     )
     return {"questions": questions}
 
@@ -238,18 +238,20 @@ def _as_of() -> Param:
         type=["null", "string"],
         format="date-time",
         title="Data as of",
-        description="Tables are read as of this moment; empty for the run's own date.",
+        description="Tables are read as of this time. Leave it empty for the date of the run.",
     )
 
 
-def _field(one: Parameter) -> Param:
-    """A form field that accepts what the terms allow and nothing else."""
-    known = one.known
+def _field(parameter: Parameter) -> Param:
+    """A form field that accepts only what the terms allow."""
+    known = parameter.known
     kind = {int: "integer", float: "number", str: "string"}[known.kind]
-    limits: dict[str, Any] = {"enum": list(one.allowed)} if one.allowed else {}
-    limits |= {name: value for name, value in (("minimum", one.low), ("maximum", one.high)) if value is not None}
-    accepted = kind if one.default is not None else ["null", kind]
-    return Param(one.default, type=accepted, title=known.title, description=known.description, section="Training", **limits)
+    limits: dict[str, Any] = {"enum": list(parameter.allowed)} if parameter.allowed else {}
+    bounds = (("minimum", parameter.low), ("maximum", parameter.high))
+    limits |= {name: value for name, value in bounds if value is not None}
+    accepted = kind if parameter.default is not None else ["null", kind]
+    texts = {"title": known.title, "description": known.description}
+    return Param(parameter.default, type=accepted, section="Training", **texts, **limits)
 
 
 def _dag(agreement: Agreement, party: str, kind: str, schedule: Any, form: dict[str, Param]) -> DAG:
@@ -264,12 +266,14 @@ def _dag(agreement: Agreement, party: str, kind: str, schedule: Any, form: dict[
         catchup=False,
         params=form,
         tags=["tombolo", party, role],
-        doc_md=None if begins else "Started by the inbox when another party invites; it is not meant to be triggered by hand.",
+        doc_md=None
+        if begins
+        else "The DAG tombolo_inbox starts this DAG when another party invites this party. Do not trigger it by hand.",
     )
 
 
 def _beginning(agreement: Agreement, party: str, kind: str) -> list[BaseOperator]:
-    """Invite and join at who starts runs; elsewhere join, after a person's approval where the terms ask for one."""
+    """The first tasks: invite and join for the party that starts runs, else join, after an approval if the terms ask for one."""
     own: dict[str, Any] = {"agreement": agreement.name, "kind": kind}
     if _starts(agreement, party):
         started_by = "{{ dag_run.triggering_user_name or 'schedule' }}"
@@ -293,7 +297,7 @@ def _beginning(agreement: Agreement, party: str, kind: str) -> list[BaseOperator
 
 
 def _settling(agreement: Agreement, own: dict[str, Any]) -> BaseOperator:
-    """The last task; in a run that goes on without this party it alone has something to do: keep the block."""
+    """The last task. In a run without this party it is the only task that works: it stores the block."""
     return SettleOperator(task_id="settle", trigger_rule="none_failed" if _may_skip(agreement) else "all_success", **own)
 
 

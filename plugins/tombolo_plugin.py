@@ -1,4 +1,4 @@
-"""Airflow plugin: the federation console, in the navigation and as a tab of every DAG run, and the links on tasks."""
+"""The Airflow plugin: the federation console, in the navigation and as a tab of every DAG run, and links on tasks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tombolo.plugins.console.app import app
 
 
 class TomboloPlugin(AirflowPlugin):
-    """Registers the console under Airflow's own login."""
+    """Adds the console to Airflow. It needs Airflow's login."""
 
     name = "tombolo"
     fastapi_apps: ClassVar[list[Any]] = [{"app": app, "url_prefix": PREFIX, "name": "Tombolo console"}]

@@ -1,1 +1,1 @@
-"""The journey of an artifact: typed schema, signed and sealed envelope, object store, exchange. Knows no machine learning."""
+"""How artifacts are sent: typed schemas, signed and sealed envelopes, object stores, exchange. No machine learning."""

@@ -1,4 +1,4 @@
-"""A party's own books of a run: what it sent and what it received, each entry create-only and sealed to itself."""
+"""A party's two books of a run: what it sent and what it received. Entries are never changed and are sealed to the party."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tombolo.storage.private import PrivateArea
 
 class Equivocation(CodedError):
     code = "TMB-EXCH-002"
-    cause = "An address that was received once now holds other bytes."
-    remedy = "The sender showed two artifacts for one address; keep both for audit and stop working with it."
+    cause = "An artifact that this party received earlier now has other bytes in the sender's store."
+    remedy = "Do not start new runs with the sender before it explains this. Keep your store as it is, for the audit."
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One sending or receipt: peer, address, message, SHA-256 of the head object, bytes on the wire, rows, column kinds."""
+    """One sent or received artifact: ``sha256`` is the hash of its head object, ``size`` its bytes on the wire."""
 
     peer: str
     address: str
@@ -32,34 +32,35 @@ class Entry:
     at: str
 
     def document(self) -> dict[str, Any]:
-        """As JSON holds it."""
+        """The entry as a JSON document."""
         return {**asdict(self), "kinds": list(self.kinds)}
 
 
 class Books:
-    """Two books under the run's private area: ``sent/`` and ``received/``, one entry per peer and address."""
+    """The books ``sent/`` and ``received/`` in the run's private area, with one entry per peer and address."""
 
     def __init__(self, area: PrivateArea) -> None:
         self._area = area
 
     def book_sent(self, entry: Entry) -> None:
-        """Book what this party has sent; repeating it changes nothing."""
+        """Book an artifact that this party sent; booking it again changes nothing."""
         self._area.keep(f"sent/{_name(entry)}", canonical(entry.document()))
 
     def book_received(self, entry: Entry) -> None:
-        """Book a receipt; raises :class:`Equivocation` where the address was booked with another hash."""
+        """Book a received artifact. Raises :class:`Equivocation` if its address was booked with another hash."""
         kept = parse(self._area.keep(f"received/{_name(entry)}", canonical(entry.document())))
         if kept["sha256"] != entry.sha256:
             raise Equivocation(f"Address {entry.address}.", party=entry.peer)
 
     def entries(self, book: str, known: Collection[str] = ()) -> list[Entry]:
-        """All entries of the ``sent`` or ``received`` book but those of ``known`` names, by time."""
+        """The entries of the book ``sent`` or ``received``, without those named in ``known``, sorted by time."""
         names = [name for name in self._area.names(f"{book}/") if name.removeprefix(f"{book}/") not in known]
-        found = [parse(self._area.get(name) or b"{}") for name in names]
-        return sorted((Entry(**{**one, "kinds": tuple(one["kinds"])}) for one in found), key=lambda entry: entry.at)
+        documents = [parse(self._area.get(name) or b"{}") for name in names]
+        entries = (Entry(**{**document, "kinds": tuple(document["kinds"])}) for document in documents)
+        return sorted(entries, key=lambda entry: entry.at)
 
     def bytes_to(self) -> dict[str, int]:
-        """Bytes sent per peer."""
+        """The bytes that were sent to each peer."""
         totals: dict[str, int] = {}
         for entry in self.entries("sent"):
             totals[entry.peer] = totals.get(entry.peer, 0) + entry.size
@@ -67,7 +68,7 @@ class Books:
 
 
 def booking_name(subject: str) -> str:
-    """Name of the booking of ``<peer>/<address>`` in its book."""
+    """The name of the entry of ``<peer>/<address>`` in its book."""
     return hashlib.sha256(subject.encode()).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""Canonical JSON (RFC 8785) and digests over it: the bytes that are signed and compared."""
+"""Canonical JSON (RFC 8785) and its digests: the bytes that are signed and compared."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tombolo.storage.errors import CodedError
 
 class NotCanonical(CodedError):
     code = "TMB-CORE-001"
-    cause = "A document cannot be put into canonical form."
-    remedy = "Use only text, numbers, booleans, null, lists and string-keyed objects."
+    cause = "A document is not canonical JSON, or cannot be written as canonical JSON."
+    remedy = "Use only text, numbers, booleans, null, lists, and objects whose keys are text; copy signed files unchanged."
 
 
 def canonical(document: Any) -> bytes:
@@ -31,9 +31,9 @@ def digest(document: Any) -> str:
 
 
 def parse(data: bytes, limit: int = 1 << 20) -> Any:
-    """Parse JSON that somebody else wrote and insist that it is already canonical, so that it has one reading.
+    """Parse JSON that another party wrote. It must be canonical, so that it can be read in one way only.
 
-    Raises :class:`NotCanonical` when it is too large, not JSON, or differs from its own canonical form.
+    Raises :class:`NotCanonical` if it is too large, is not JSON, or is not in canonical form.
     """
     if len(data) > limit:
         raise NotCanonical(f"The document has {len(data)} bytes; at most {limit} are allowed.")

@@ -1,11 +1,11 @@
-"""The artifact envelope: a canonical header signed by the sender around a payload sealed to the recipient.
+"""The artifact envelope: a canonical header, signed by the sender, and a payload, sealed to the recipient.
 
 Wire form of the head object (version 1)::
 
     "TMB" 0x01 | u32 header length | header (RFC 8785) | u32 signature length | signature | sealed payload (if one chunk)
 
-The signature covers the header, the header lists the SHA-256 of every sealed chunk, and each chunk is sealed with the header's
-address part as HPKE context: nothing can be exchanged between artifacts, runs, recipients or positions.
+The signature covers the header. The header lists the SHA-256 of every sealed chunk. Each chunk is sealed with the address part of
+the header as HPKE context. So no part of an artifact can be used in another artifact, run or position, or for another recipient.
 """
 
 from __future__ import annotations
@@ -27,30 +27,30 @@ PROTOCOL_VERSION = 1
 class MalformedEnvelope(CodedError):
     code = "TMB-ENV-001"
     cause = "An artifact's envelope is truncated, oversized or not canonical."
-    remedy = "The artifact is left in place for audit; ask the sender to check its store for damage."
+    remedy = "Ask the sender to check its store for damage, then start a new run. The artifact stays in place for the audit."
 
 
 class MisaddressedArtifact(CodedError):
     code = "TMB-ENV-002"
-    cause = "An artifact's signed header does not belong to the address or run where it was found."
-    remedy = "Somebody copied or replayed it; it is left in place for audit and must not be used."
+    cause = "An artifact lies at another address or in another run than its signed header states."
+    remedy = "It was copied and is not used. Ask the sender to check its store. The artifact stays in place for the audit."
 
 
 class AlteredPayload(CodedError):
     code = "TMB-ENV-003"
     cause = "An artifact's sealed bytes do not have the hash that its signed header states."
-    remedy = "The bytes were altered in the store or on the way; it is left in place for audit."
+    remedy = "Its bytes were changed. Ask the sender to check its store, then start a new run. The artifact stays for the audit."
 
 
 class ForeignBinding(CodedError):
     code = "TMB-ENV-004"
-    cause = "An artifact was made under another agreement or manifest than this party's."
-    remedy = "Compare `tombolo agreement check` at both parties; both must hold the same terms and amendments."
+    cause = "An artifact was made under another version of the agreement, or another manifest, than this party has."
+    remedy = "Compare `tombolo agreement check` at both parties; both need the same terms and amendments. Then start a new run."
 
 
 @dataclass(frozen=True)
 class Address:
-    """Where an artifact lies in its sender's store."""
+    """The place of an artifact in its sender's store."""
 
     recipient: str
     agreement: str
@@ -64,17 +64,17 @@ class Address:
         return f"to-{self.recipient}/{self.agreement}/{self.run}/{self.round:06d}/{self.step}/{self.message}"
 
     def head(self) -> str:
-        """Key of the head object."""
+        """The key of the head object."""
         return f"{self.prefix()}/head"
 
     def chunk(self, index: int) -> str:
-        """Key of a chunk object; chunks are numbered from 1."""
+        """The key of a chunk object; chunks are numbered from 1."""
         return f"{self.prefix()}/{index:06d}"
 
 
 @dataclass(frozen=True)
 class Header:
-    """What the sender signs. ``binding`` is the digest of the agreement (before) or of the run's manifest (after joining)."""
+    """What the sender signs. ``binding`` is a digest: of the agreement until all have joined, then of the run's manifest."""
 
     address: Address
     sender: str
@@ -85,7 +85,7 @@ class Header:
     chunks: tuple[tuple[str, int], ...]  # (SHA-256 of the sealed bytes, rows)
 
     def document(self) -> dict[str, Any]:
-        """What is signed, as JSON holds it."""
+        """The header as the JSON document that is signed."""
         return {
             "version": PROTOCOL_VERSION,
             **asdict(self.address),
@@ -98,18 +98,19 @@ class Header:
         }
 
     def digest(self) -> str:
+        """SHA-256 of the canonical header."""
         return hashlib.sha256(canonical(self.document())).hexdigest()
 
 
 def seal_context(address: Address, sender: str, binding: str, schema: tuple[tuple[str, str], ...], chunk: int) -> bytes:
-    """HPKE ``info`` of one chunk: all of the header that a retry of the same sending would repeat."""
+    """HPKE ``info`` of one chunk: the fields of the header that stay the same if the artifact is sent again."""
     columns = [list(column) for column in schema]
     document = {"version": PROTOCOL_VERSION, **asdict(address), "sender": sender, "binding": binding, "schema": columns}
     return canonical({**document, "chunk": chunk})
 
 
 def write_head(header: Header, signing: SigningKey, inline: bytes) -> bytes:
-    """The head object: header, signature, and the sealed payload where it is a single chunk."""
+    """The head object: header, signature, and the sealed payload if it has a single chunk."""
     body = canonical(header.document())
     signature = signing.sign(DOMAIN, body)
     return b"".join((MAGIC, struct.pack(">I", len(body)), body, struct.pack(">I", len(signature)), signature, inline))
@@ -118,7 +119,7 @@ def write_head(header: Header, signing: SigningKey, inline: bytes) -> bytes:
 def read_head(data: bytes, verify: VerifyKey) -> tuple[Header, bytes]:
     """Verify and parse a head object; returns the header and the inline sealed payload.
 
-    Raises MalformedEnvelope or SignatureRefused; nothing of an unverified header is used but its bytes.
+    Raises MalformedEnvelope or SignatureRefused. The header is parsed only after its signature is verified.
     """
     if data[:4] != MAGIC:
         raise MalformedEnvelope("Unknown format or version.")
@@ -136,7 +137,7 @@ def read_head(data: bytes, verify: VerifyKey) -> tuple[Header, bytes]:
     try:
         return _header(parse(body, limit=1 << 22)), inline
     except (NotCanonical, KeyError, TypeError, ValueError):
-        raise MalformedEnvelope("The header is not canonical or lacks a field.") from None
+        raise MalformedEnvelope("The header is not canonical, or a field is missing or wrong.") from None
 
 
 def _header(document: dict[str, Any]) -> Header:
@@ -144,7 +145,7 @@ def _header(document: dict[str, Any]) -> Header:
         raise MalformedEnvelope("Unknown protocol version.")
     address = Address(*(document[name] for name in ("recipient", "agreement", "run", "round", "step", "message")))
     if not isinstance(address.round, int) or not isinstance(document["rows"], int):
-        raise MalformedEnvelope("A number in the header is not one.")
+        raise MalformedEnvelope("A field of the header must be a number and is not.")
     return Header(
         address=address,
         sender=document["sender"],

@@ -1,4 +1,4 @@
-"""Coded errors: every failure a user can meet has a stable code, a one-line cause and a one-line remedy."""
+"""Coded errors: every failure that a user can meet has a fixed code, a cause and a remedy of one line each."""
 
 from __future__ import annotations
 
@@ -18,15 +18,14 @@ _DEFINED = re.compile(r'^    code = "(TMB-[A-Z]+-[0-9]{3})"$', re.MULTILINE)
 class CodedError(Exception):
     """Base of all errors that Tombolo raises on purpose.
 
-    A subclass sets ``code`` (``TMB-<AREA>-<NNN>``, never reused), ``cause`` and ``remedy``, and ``transient`` where the failure may
-    pass by itself, so that the task is tried again. ``detail`` narrows the cause for one occurrence; it never carries a data
-    value, a key or a secret. ``party`` and ``step`` say where it happened and may be filled in later by :meth:`at`, when the error
-    passes through somebody who knows.
+    A subclass sets ``code`` (``TMB-<AREA>-<NNN>``, never used twice), ``cause`` and ``remedy``. It sets ``transient`` if the
+    failure may go away by itself; the task is then tried again. ``detail`` says more about one occurrence; it never contains a data
+    value, a key or a secret. ``party`` and ``step`` say where it happened. Code that knows them fills them in with :meth:`at`.
     """
 
     code: ClassVar[str] = "TMB-CORE-000"
     cause: ClassVar[str] = "An unexpected failure."
-    remedy: ClassVar[str] = "Read the task's log; report it with the code if it persists."
+    remedy: ClassVar[str] = "Read the task's log; if the failure comes again, report the log with the code."
     transient: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: object) -> None:
@@ -43,17 +42,17 @@ class CodedError(Exception):
         self.step = step
 
     def at(self, party: str | None = None, step: str | None = None) -> CodedError:
-        """Fill in party and step where they are not known yet; returns the error itself for ``raise ... .at()``."""
+        """Fill in party and step if they are still empty; returns the error itself, for ``raise ... .at()``."""
         self.party = self.party or party
         self.step = self.step or step
         return self
 
     def failure(self, me: str) -> Failure:
-        """What the peers are told when this error ends a run at party ``me``: never the detail, nor the party that it blames."""
-        return Failure(me, self.step or "", type(self).code, type(self).cause, by=me)  # an instance may have texts of its own
+        """What the peers learn when this error ends a run at party ``me``: never ``detail``, and not the party in ``party``."""
+        return Failure(me, self.step or "", type(self).code, type(self).cause, by=me)  # an instance may have another cause
 
     def words(self) -> tuple[str, str]:
-        """What narrows the cause, and what helps."""
+        """The detail and the remedy, as they are shown."""
         return self.detail, self.remedy
 
     def __str__(self) -> str:
@@ -67,10 +66,10 @@ class CodedError(Exception):
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a run ends: the party and the step where it began, and the code with its cause. Every party passes it on unchanged.
+    """Why a run ends: the party and the step that failed, and the code with its cause. Every party passes it on unchanged.
 
-    ``step`` is empty where it is not known. ``by`` is the party whose word this is: ``party`` itself, or one that passed it on.
-    ``cause`` may be a peer's text, so that people are shown :attr:`meaning`.
+    ``step`` is empty if it is not known. ``by`` is the party that reports the failure: ``party`` itself, or a party that passed it
+    on. ``cause`` may be the text of a peer; show :attr:`meaning` to people.
     """
 
     party: str
@@ -80,27 +79,28 @@ class Failure:
     by: str
 
     def document(self) -> dict[str, str]:
+        """The failure as a JSON document."""
         return asdict(self)
 
     @property
     def meaning(self) -> str:
-        """The cause in this installation's words; those of a peer are quoted where the code is not known here."""
+        """The cause in the words of this installation; if it does not know the code, the peer's text in quotes."""
         error = known(self.code)
-        return error.cause if error else f'This code is not known here. {self.by} says: "{self.cause}"'
+        return error.cause if error else f'This installation does not know the code. {self.by} says: "{self.cause}"'
 
     @property
     def remedy(self) -> str:
-        """This installation's own advice. None travels: a peer cannot make another party's log recommend something."""
+        """This installation's own remedy. Remedies are never sent, so a peer cannot put its advice into another party's log."""
         error = known(self.code)
-        return error.remedy if error else f"Ask {self.party} what the code means, and start a new run when it is mended."
+        return error.remedy if error else f"Ask {self.party} what the code means; start a new run when it is repaired."
 
     def __str__(self) -> str:
-        said = "" if self.by == self.party else f"{self.by} says that "
-        return f"{said}{self.party} failed{f' at {self.step}' if self.step else ''} with {self.code}: {self.meaning}"
+        reported = "" if self.by == self.party else f"{self.by} says that "
+        return f"{reported}{self.party} failed{f' at {self.step}' if self.step else ''} with {self.code}: {self.meaning}"
 
 
 def known(code: str) -> type[CodedError] | None:
-    """The class of a code, or None where this installation has none; its module is imported if it was not yet."""
+    """The class of a code; None if this installation does not have it. Imports the module of the class if needed."""
     if code not in REGISTRY and code in homes():
         with suppress(ImportError):
             import_module(homes()[code])
@@ -109,17 +109,17 @@ def known(code: str) -> type[CodedError] | None:
 
 @cache
 def homes() -> dict[str, str]:
-    """Module by code. It is read from the sources, in milliseconds: importing every module takes seconds."""
-    root, found = Path(__file__).parents[1], {}
+    """The module of each code. It is read from the source files, because importing every module takes seconds."""
+    root, modules = Path(__file__).parents[1], {}
     for path in (path for folder in root.iterdir() for path in folder.rglob("*.py")):
         module = ".".join((__name__.partition(".")[0], *path.relative_to(root).with_suffix("").parts))
-        found.update(dict.fromkeys(_DEFINED.findall(path.read_text(encoding="utf-8")), module))
-    return found
+        modules.update(dict.fromkeys(_DEFINED.findall(path.read_text(encoding="utf-8")), module))
+    return modules
 
 
 @contextmanager
 def blame(party: str) -> Iterator[None]:
-    """What goes wrong in here is the fault of ``party``, whose message is being read, unless the error names another."""
+    """Coded errors raised inside name ``party``, whose message is being read, unless they name another party already."""
     try:
         yield
     except CodedError as error:

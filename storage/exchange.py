@@ -1,4 +1,4 @@
-"""Sending and receiving artifacts through one object store per party: seal, sign, write once; list, verify, open, book."""
+"""Sends and receives artifacts through one store per party. Sending: seal, sign, write once. Receiving: verify, open, book."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _MAX_OBJECT_BYTES = CHUNK_BYTES + (16 << 20)
 
 @dataclass(frozen=True)
 class Peer:
-    """What is known of another party: its pinned verification key, where its store is read, and its sealing key."""
+    """Another party: its pinned verification key, its sealing key, and its store."""
 
     name: str
     verify: VerifyKey
@@ -44,7 +44,7 @@ class Peer:
 
 @dataclass(frozen=True)
 class Self:
-    """This party's side of an exchange: its store (written by nobody else) and the private halves of its keys."""
+    """This party: its private keys and its store, to which only it writes."""
 
     name: str
     signing: SigningKey
@@ -61,11 +61,11 @@ class Receipt:
 
 
 class Exchange:
-    """Artifacts between this party and its peers under one binding (agreement digest, or a run's manifest digest).
+    """Artifacts between this party and its peers under one binding (the digest of the agreement, or of a run's manifest).
 
-    Sending is create-only. An address that this party has used already is *adopted*: the stored artifact counts as sent,
-    because fresh encryptions never repeat byte for byte. Receiving verifies signature, address, binding, hashes and schema
-    before anything is decoded; a failure raises a coded error and leaves the artifact where it is.
+    Sending never overwrites. If an artifact is already stored at the address, it is *adopted*: it counts as sent, because a new
+    encryption of the same values has other bytes. Receiving verifies signature, address, binding, hashes and schema before a value
+    is used; a failure raises a coded error and leaves the artifact in place.
     """
 
     def __init__(self, me: Self, peers: Mapping[str, Peer], agreement: str, run: str, binding: str, books: Books) -> None:
@@ -77,7 +77,7 @@ class Exchange:
         return Address(recipient, self.agreement, self.run, round, step, message)
 
     def send(self, message: Message, recipient: str, round: int, columns: Mapping[str, Any]) -> int:
-        """Send one artifact; returns its bytes on the wire. Raises UndeclaredColumn before anything is written."""
+        """Send one artifact; returns its bytes on the wire. Raises UndeclaredColumn, and then writes nothing."""
         table = assemble(message, columns)
         address = self.address(message.name, recipient, round, message.step)
         schema = tuple((name, kind) for name, kind in describe(table))
@@ -101,7 +101,7 @@ class Exchange:
         return size
 
     def fetch(self, message: Message, sender: str, round: int) -> Receipt | None:
-        """Receive one artifact, or None while it is not there. Raises coded errors on anything that is not exactly right."""
+        """Receive one artifact; None if it is not there yet. Raises a coded error if anything in it is wrong."""
         peer = self.peers[sender]
         address = self.address(message.name, self.me.name, round, message.step)
         if address.head() not in peer.store.list(address.head()):
@@ -118,19 +118,19 @@ class Exchange:
             info = seal_context(address, sender, self.binding, header.schema, index)
             part = _table(self.me.unseal.open(sealed, info))
             if part.num_rows != rows:
-                raise ForeignSchema(f"Chunk {index} of {address.prefix()} has another row count than signed.", party=sender)
+                raise ForeignSchema(f"Chunk {index} of {address.prefix()} has not the signed number of rows.", party=sender)
             tables.append(admit(message, part))
         table = pa.concat_tables(tables) if len(tables) > 1 else tables[0]
         if table.num_rows != header.rows:
-            raise ForeignSchema(f"{address.prefix()} has another row count than signed.", party=sender)
+            raise ForeignSchema(f"{address.prefix()} has not the signed number of rows.", party=sender)
         whole = hashlib.sha256(head).hexdigest()
         self.books.book_received(self._entry(sender, address, whole, size, header.rows, header.schema, header.created))
         return Receipt(table, whole)
 
     def book_unread(self, sender: str) -> int:
-        """Book what a peer wrote for this party under this binding and nobody has read, because it came too late for its step.
+        """Book the artifacts that a peer sent under this binding and that were not read, because they came too late for their step.
 
-        Nothing is opened. Returns how many artifacts there were; raises what is wrong with an envelope.
+        They are not opened. Returns the number of these artifacts. Raises a coded error if an envelope is wrong.
         """
         peer, prefix = self.peers[sender], f"to-{self.me.name}/{self.agreement}/{self.run}/"
         read = {entry.address for entry in self.books.entries("received") if entry.peer == sender}
@@ -139,21 +139,21 @@ class Exchange:
         for key in unread:
             head = _get(peer.store, key)
             header, _ = read_head(head, peer.verify)
-            if header.binding != self.binding:  # from before the run was joined
+            if header.binding != self.binding:  # sent before all had joined the run
                 continue
             address, chunks = header.address, len(header.chunks)
             if address.head() != key:
                 raise MisaddressedArtifact(f"Found at {key}.", party=sender)
             self._check(header, address, sender)
-            further = range(1, chunks + 1) if chunks > 1 else ()
-            size = len(head) + sum(peer.store.stat(address.chunk(index)).size for index in further)
+            separate = range(1, chunks + 1) if chunks > 1 else ()  # a single chunk is in the head
+            size = len(head) + sum(peer.store.stat(address.chunk(index)).size for index in separate)
             sha256 = hashlib.sha256(head).hexdigest()
             self.books.book_received(self._entry(sender, address, sha256, size, header.rows, header.schema, header.created))
             count += 1
         return count
 
     def present(self, message: Message, sender: str, round: int) -> bool:
-        """Whether a peer has written an artifact; nothing of it is read or verified."""
+        """Whether a peer has written an artifact. It is not read or verified."""
         head = self.address(message.name, self.me.name, round, message.step).head()
         return head in self.peers[sender].store.list(head)
 
@@ -164,7 +164,7 @@ class Exchange:
             theirs, ours = header.binding[:16], self.binding[:16]
             raise ForeignBinding(f"Digest {theirs}... at {sender}, {ours}... at {self.me.name}.", party=sender)
         if not 1 <= len(header.chunks) <= _MAX_CHUNKS:
-            raise MalformedEnvelope(f"{address.prefix()} lists no chunk or too many.", party=sender)
+            raise MalformedEnvelope(f"{address.prefix()} lists no chunks, or too many.", party=sender)
 
     def _slices(self, table: pa.Table) -> list[pa.Table]:
         per_row = max(1, table.nbytes // max(1, table.num_rows))
@@ -178,15 +178,15 @@ class Exchange:
 
 
 def _get(store: Store, key: str) -> bytes:
-    """Read a peer's object, unless it is larger than anything that this exchange would have written."""
+    """Read a peer's object. Raises MalformedEnvelope if it is larger than any object that an exchange writes."""
     size = store.stat(key).size
     if size > _MAX_OBJECT_BYTES:
-        raise MalformedEnvelope(f"An object of {size} bytes.")
+        raise MalformedEnvelope(f"An object has {size} bytes; at most {_MAX_OBJECT_BYTES} are allowed.")
     return store.get(key)
 
 
 def _put_or_adopt(store: Store, key: str, data: bytes) -> bytes:
-    """Write once; where this party has written the key before, what is stored there stands."""
+    """Write the object, or adopt it if the key exists; returns the bytes that are stored."""
     try:
         store.put(key, data)
     except KeyTaken:
@@ -203,14 +203,14 @@ def pack_table(table: pa.Table) -> memoryview:
 
 
 def _table(data: bytes) -> pa.Table:
-    """Decode an Arrow stream from a verified sender; anything odd in it is a coded error, never a crash."""
+    """Decode an Arrow stream from a verified sender. Raises ForeignSchema for everything that is wrong in it."""
     try:
         table = pa.ipc.open_stream(pa.BufferReader(data)).read_all()
         table.validate(full=True)
     except CodedError:
         raise
-    except Exception as error:  # pyarrow raises many kinds on malformed input; all of them mean the same here
+    except Exception as error:  # pyarrow raises many kinds of errors on malformed input; all mean the same here
         raise ForeignSchema(f"The payload is not a readable Arrow table ({type(error).__name__}).") from None
     if table.nbytes > 2 * len(data) + 4096:
-        raise ForeignSchema("The payload grows when it is decoded.")
+        raise ForeignSchema("The decoded payload is much larger than its bytes.")
     return table

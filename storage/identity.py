@@ -1,4 +1,4 @@
-"""Keys of a party: hybrid signatures (Ed25519 and ML-DSA-65), hybrid sealing (ML-KEM-768 and X25519), and a private vault."""
+"""The keys of a party: hybrid signatures (Ed25519 and ML-DSA-65), hybrid sealing (ML-KEM-768 and X25519), and a vault."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ _SUITE = hpke.Suite(hpke.KEM.MLKEM768_X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AE
 
 class BadKeyMaterial(CodedError):
     code = "TMB-KEY-001"
-    cause = "Key material has the wrong length, version or encoding."
-    remedy = "Use keys as `tombolo keys new` wrote them, copied whole."
+    cause = "A key or key file cannot be used."
+    remedy = "Use the file that `tombolo keys new` wrote, complete, unchanged, and with mode 0600 (chmod 600)."
 
 
 class SignatureRefused(CodedError):
     code = "TMB-KEY-002"
-    cause = "A signature does not verify under the signer's pinned keys."
-    remedy = "Compare the pinned keys with the signer's; treat the document as forged until they agree."
+    cause = "A signature is not valid for the pinned key of its signer."
+    remedy = "Ask the signer for its key and compare it with the pinned key. Do not use the document until both are the same."
 
 
 class SealRefused(CodedError):
     code = "TMB-KEY-003"
-    cause = "Sealed bytes do not open with this party's key in this context."
-    remedy = "The artifact was sealed to another key or altered; leave it in place for audit and ask the sender."
+    cause = "Sealed bytes cannot be opened: they are sealed to another key, or were changed."
+    remedy = "Check that this party uses its own keys; ask the sender of an artifact. Leave the bytes in place for the audit."
 
 
 def encode_key(raw: bytes) -> str:
-    """Key bytes as the text that stands in YAML and JSON (URL-safe base64, no padding)."""
+    """Key bytes as text for YAML and JSON (URL-safe base64, no padding)."""
     return base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
 
@@ -62,7 +62,7 @@ def _versioned(raw: bytes, length: int) -> bytes:
 
 @dataclass(frozen=True)
 class VerifyKey:
-    """Public half of a signing key; a signature counts only if both of its parts verify."""
+    """The public half of a signing key. A signature is valid only if both of its parts are valid."""
 
     raw: bytes
 
@@ -75,7 +75,7 @@ class VerifyKey:
             raise BadKeyMaterial() from None
 
     def verify(self, signature: bytes, domain: str, data: bytes) -> None:
-        """Raise :class:`SignatureRefused` unless ``signature`` covers ``data`` in ``domain`` under both algorithms."""
+        """Raise :class:`SignatureRefused` unless ``signature`` is valid for ``data`` in ``domain`` under both algorithms."""
         signed = _domain(domain, data)
         if signature[:1] != _VERSION:
             raise SignatureRefused("The signature has an unknown version.")
@@ -96,7 +96,7 @@ class SigningKey:
 
     @classmethod
     def new(cls) -> SigningKey:
-        """Draw a new pair of keys, Ed25519 and ML-DSA-65."""
+        """Make a new random key, for Ed25519 and ML-DSA-65."""
         return cls(_VERSION + secrets.token_bytes(64))
 
     def _parts(self) -> tuple[ed25519.Ed25519PrivateKey, mldsa.MLDSA65PrivateKey]:
@@ -104,13 +104,13 @@ class SigningKey:
         return ed25519.Ed25519PrivateKey.from_private_bytes(body[:32]), mldsa.MLDSA65PrivateKey.from_seed_bytes(body[32:])
 
     def sign(self, domain: str, data: bytes) -> bytes:
-        """Sign ``data`` for one purpose; ``domain`` keeps signatures of one kind from serving as another."""
+        """Sign ``data``. The signature is valid only in this ``domain``, so it cannot be used for another purpose."""
         signed = _domain(domain, data)
         ed, ml = self._parts()
         return _VERSION + ed.sign(signed) + ml.sign(signed)
 
     def public(self) -> VerifyKey:
-        """The halves that verify."""
+        """The public half, which verifies."""
         ed, ml = self._parts()
         return VerifyKey(_VERSION + ed.public_key().public_bytes_raw() + ml.public_key().public_bytes_raw())
 
@@ -135,7 +135,7 @@ class SealKey:
             raise BadKeyMaterial() from None
 
     def seal(self, plaintext: bytes | memoryview, info: bytes) -> bytes:
-        """Seal so that only the key's owner, knowing the same ``info``, can open."""
+        """Seal: only the owner of the key can open it, with the same ``info``."""
         return _SUITE.encrypt(plaintext, self._key(), info)
 
 
@@ -147,7 +147,7 @@ class UnsealKey:
 
     @classmethod
     def new(cls) -> UnsealKey:
-        """Draw a new key."""
+        """Make a new random key."""
         return cls(_VERSION + secrets.token_bytes(96))
 
     def _key(self) -> hpke.MLKEM768X25519PrivateKey:
@@ -157,14 +157,14 @@ class UnsealKey:
         )
 
     def public(self) -> SealKey:
-        """The half that others seal with."""
+        """The public half, with which other parties seal."""
         body = _versioned(self.raw, 96)
         kem = mlkem.MLKEM768PrivateKey.from_seed_bytes(body[:64]).public_key().public_bytes_raw()
         dh = x25519.X25519PrivateKey.from_private_bytes(body[64:]).public_key().public_bytes_raw()
         return SealKey(_VERSION + kem + dh)
 
     def open(self, sealed: bytes, info: bytes) -> bytes:
-        """Open what was sealed to this key; raises :class:`SealRefused`."""
+        """Open bytes that were sealed to this key. Raises :class:`SealRefused`."""
         try:
             return _SUITE.decrypt(sealed, self._key(), info)
         except (InvalidTag, ValueError):
@@ -173,13 +173,13 @@ class UnsealKey:
 
 @dataclass(frozen=True, repr=False)
 class Vault:
-    """A party's own secret (32 bytes): seals what it keeps in its private area and derives its run secrets."""
+    """A party's own secret (32 bytes). It seals the objects of the private area, and other secrets are derived from it."""
 
     raw: bytes
 
     @classmethod
     def new(cls) -> Vault:
-        """Draw a new vault key."""
+        """Make a new random vault key."""
         return cls(_VERSION + secrets.token_bytes(32))
 
     def derive(self, purpose: str, length: int = 32) -> bytes:
@@ -188,7 +188,7 @@ class Vault:
         return kdf.derive(_versioned(self.raw, 32))
 
     def seal(self, plaintext: bytes, context: str) -> bytes:
-        """AES-256-GCM under a key of its own for every object, bound to ``context`` (the object's key in the store)."""
+        """Seal with AES-256-GCM, with a separate key for every object. ``context`` is the object's key in the store."""
         salt = os.urandom(32)
         key = HKDF(algorithm=hashes.SHA256(), length=32, salt=salt, info=b"tombolo seal").derive(self.derive("seal"))
         return _VERSION + salt + AESGCM(key).encrypt(b"\0" * 12, plaintext, context.encode())
@@ -202,12 +202,12 @@ class Vault:
         try:
             return AESGCM(key).decrypt(b"\0" * 12, sealed[33:], context.encode())
         except (InvalidTag, ValueError):
-            raise SealRefused("A private object was altered or belongs to another vault.") from None
+            raise SealRefused("A private object was changed, or was sealed with another vault key.") from None
 
 
 @dataclass(frozen=True, repr=False)
 class PartyKeys:
-    """All long-lived secrets of one party, kept in one file (mode 0600) or in Airflow's secrets backend."""
+    """All permanent secrets of one party. They are in one file (mode 0600) or in Airflow's secrets backend."""
 
     party: str
     signing: SigningKey
@@ -216,42 +216,42 @@ class PartyKeys:
 
     @classmethod
     def new(cls, party: str) -> PartyKeys:
-        """Draw all keys of a party."""
+        """Make all keys of a party."""
         return cls(party, SigningKey.new(), UnsealKey.new(), Vault.new())
 
     def to_json(self) -> str:
-        """The key file's text; it holds the private halves."""
+        """The text of the key file, with the private keys."""
         parts = {"signing": self.signing.raw, "sealing": self.sealing.raw, "vault": self.vault.raw}
         return json.dumps({"party": self.party, **{k: encode_key(v) for k, v in parts.items()}}, indent=2)
 
     @classmethod
     def from_json(cls, text: str) -> PartyKeys:
-        """Read what :meth:`to_json` wrote; raises :class:`BadKeyMaterial` without quoting any of it."""
+        """Read what :meth:`to_json` wrote. Raises :class:`BadKeyMaterial`, whose text repeats nothing of it."""
         try:
             document = json.loads(text)
             party, raw = document["party"], {k: decode_key(document[k]) for k in ("signing", "sealing", "vault")}
             keys = cls(party, SigningKey(raw["signing"]), UnsealKey(raw["sealing"]), Vault(raw["vault"]))
             keys.signing.public(), keys.sealing.public(), keys.vault.derive("check")
         except (ValueError, KeyError, TypeError):
-            raise BadKeyMaterial("The key file is not whole.") from None
+            raise BadKeyMaterial("The key file is incomplete or damaged.") from None
         return keys
 
     def save(self, path: Path) -> None:
-        """Write the key file create-only with mode 0600; an existing file is never overwritten."""
+        """Write a new key file with mode 0600. Raises :class:`BadKeyMaterial` if the file exists."""
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError:
-            raise BadKeyMaterial(f"{path} exists; key files are never overwritten.") from None
+            raise BadKeyMaterial(f"{path} exists already; key files are never overwritten. Choose another file.") from None
         with os.fdopen(descriptor, "w") as file:
             file.write(self.to_json())
 
     @classmethod
     def load(cls, path: Path) -> PartyKeys:
-        """Read a key file; raises :class:`BadKeyMaterial` where it is missing or open to others."""
+        """Read a key file. Raises :class:`BadKeyMaterial` if it is missing, or if other users can read it."""
         try:
             if path.stat().st_mode & 0o077:
-                raise BadKeyMaterial(f"{path} can be read by others; run chmod 600 on it.")
+                raise BadKeyMaterial(f"{path} can be read by other users; run chmod 600 on it.")
             return cls.from_json(path.read_text())
         except OSError as error:
             raise BadKeyMaterial(f"{path} cannot be read ({error.strerror}).") from None

@@ -1,6 +1,6 @@
-"""The roles of parties in an agreement, and which of them do what; imports nothing, for whoever must start quickly.
+"""The roles of parties in an agreement, and what each does. This module imports nothing, so that tasks start quickly.
 
-A protocol may have roles of its own besides these; where nothing else is said of one, it has no table.
+A protocol may have more roles. Such a role has no table, unless the protocol says so.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ HOLDERS = (GUEST, HOST, CLIENT)
 LABELLED = (GUEST, CLIENT)
 """Roles whose table has the label."""
 INITIATORS = (GUEST, AGGREGATOR)
-"""The one role of an agreement that starts its runs, by the agreement's kind."""
+"""The roles that start runs: the guest of a vertical agreement, the aggregator of a horizontal one."""
 EVERYONE, INVITED = "everyone", "everyone invited"
-"""In declared messages: any role whatever, and any but who starts runs."""
+"""Words in declared messages: every role, and every role except the one that starts runs."""
 
 
 def includes(named: str | tuple[str, ...], role: str) -> bool:
-    """Whether a role is among those that a message is declared for."""
+    """Whether ``role`` is one of the roles ``named`` in a declared message."""
     if named == INVITED:
         return role not in INITIATORS
     return named == EVERYONE or role == named or (not isinstance(named, str) and role in named)

@@ -1,7 +1,7 @@
-"""Message contracts as data: what may leave a party, in which columns, and what protects each of them.
+"""Declarations of messages: what a party may send, in which columns, and what protects each column.
 
-Every column on the wire is an Arrow extension array whose type says what its values are. A protocol declares its messages
-with the column kinds below; :func:`assemble` refuses any table that is not exactly what was declared, before it is written.
+Every column on the wire is an Arrow extension array; its type says what the values are. A protocol declares its messages with the
+column kinds below. :func:`assemble` refuses every table that differs from the declaration, before it is written.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ _MAX_WIDTH = 4096
 
 class UndeclaredColumn(CodedError):
     code = "TMB-SCHEMA-001"
-    cause = "A table to be sent is not what the protocol declared for this message."
-    remedy = "Send only the declared columns, each in its declared ciphertext type; nothing was written."
+    cause = "A table to send differs from what the protocol declares for this message. Nothing was sent."
+    remedy = "Correct the protocol's program: it may send only the declared columns, each with its declared type."
 
 
 class ForeignSchema(CodedError):
     code = "TMB-SCHEMA-002"
-    cause = "A received table does not have the columns that the protocol declared for this message."
-    remedy = "Both sides must run the same protocol version; the artifact is left in place for audit."
+    cause = "A received table differs from what the protocol declares for this message."
+    remedy = "Install the same version of the protocol at both parties. The artifact stays in place for the audit."
 
 
 class ForeignNumber(CodedError):
     code = "TMB-SCHEMA-003"
-    cause = "A received column holds a number that is not finite, or outside what the protocol allows."
-    remedy = "Ask the named party; its training may have diverged. The artifact is left in place for audit."
+    cause = "A received column has a number that is not finite, or that the protocol does not allow."
+    remedy = "Ask the named party; its training may have diverged. The artifact stays in place for the audit."
 
 
 class ProtectedType(pa.ExtensionType):  # type: ignore[misc]
-    """Arrow extension type of one column on the wire: ``kind`` names the protection, ``params`` its particulars."""
+    """The Arrow extension type of one column on the wire: ``kind`` names the protection, ``params`` its details."""
 
     NAME: ClassVar[str] = "tombolo.protected"
 
@@ -81,11 +81,13 @@ class Column:
 
     kind: str
     params: Mapping[str, str] = field(default_factory=dict)
-    base: str = "fixed"  # a key of _BASES, or "fixed" for fixed-width binary of any sane width
+    base: str = "fixed"  # a key of _BASES, or "fixed" for fixed-width binary of at most _MAX_WIDTH bytes
     open: bool = False  # True for Public and Disclosed: the recipient may read the values
+    reason: str = ""  # why it is open, and what limits what it tells; for people, and not on the wire
+    limit: str = ""
 
     def accepts(self, found: pa.DataType) -> bool:
-        """Whether an Arrow type carries this protection with these parameters (others, such as a key id, may be added)."""
+        """Whether an Arrow type has this protection and these parameters. It may have more, such as a key id."""
         if not isinstance(found, ProtectedType) or found.kind != self.kind:
             return False
         if any(found.params.get(name) != value for name, value in self.params.items()):
@@ -95,16 +97,16 @@ class Column:
         return bool(found.storage_type == _BASES[self.base])
 
     def wrap(self, values: Any, **extra: str) -> pa.ExtensionArray:
-        """Put values under this column's extension type. For ciphertext kinds ``values`` is a fixed-size binary array.
+        """Give values this column's extension type. For ciphertexts, ``values`` is a fixed-size binary array.
 
-        ``extra`` adds parameters to the type, such as ``key`` for the id of the key that a ciphertext is under.
+        ``extra`` adds parameters to the type, such as ``key``, the id of the key that encrypts them.
         """
         if isinstance(values, pa.ExtensionArray):
             return values
         if isinstance(values, pa.Array):
             array = values
         elif self.base == "fixed":
-            raise UndeclaredColumn(f"A {self.kind} column takes a fixed-size binary array, not plain values.")
+            raise UndeclaredColumn(f"A {self.kind} column needs a fixed-size binary array, not plain values.")
         else:
             array = pa.array([values] if isinstance(values, str | bytes | bool | int | float) else values, _BASES[self.base])
         return pa.ExtensionArray.from_storage(ProtectedType(array.type, self.kind, {**self.params, **extra}), array)
@@ -116,7 +118,7 @@ def Paillier(holder: str) -> Column:  # noqa: N802 - reads as a type in a contra
 
 
 def PaddedModN(holder: str) -> Column:  # noqa: N802
-    """Residues modulo the ``holder``'s n under a one-time pad that only the recipient can remove."""
+    """Numbers modulo n, the modulus of the ``holder``'s key, under a one-time pad that only the recipient can remove."""
     return Column("one-time-pad-mod-n", {"holder": holder})
 
 
@@ -131,17 +133,17 @@ def BlindedPoint() -> Column:  # noqa: N802
 
 
 def MaskedCode() -> Column:  # noqa: N802
-    """Code words under a one-time pad of key streams, of which the recipient has one of every two by oblivious transfer."""
+    """Code words under one-time pads from pairs of key streams; by oblivious transfer the recipient has one stream of each pair."""
     return Column("masked-code")
 
 
 def OprfTag() -> Column:  # noqa: N802
-    """Values of an oblivious pseudo-random function: whoever asked for an id knows its tag, all others look random."""
+    """Values of an oblivious pseudo-random function. The recipient knows the tags of ids it asked for; the others look random."""
     return Column("oprf-tag")
 
 
 def KeyedToken() -> Column:  # noqa: N802
-    """Ids that sender and recipient both have, enciphered under a key that only these two have."""
+    """Ids that the sender and the recipient both have, encrypted under a key that only these two have."""
     return Column("keyed-token")
 
 
@@ -151,26 +153,26 @@ def Commitment() -> Column:  # noqa: N802
 
 
 def Sealed() -> Column:  # noqa: N802
-    """Bytes sealed once more for somebody else than the recipient."""
+    """Bytes that are also sealed to another party than the recipient, which passes them on."""
     return Column("sealed", base="binary")
 
 
 def Public(base: str, reason: str) -> Column:  # noqa: N802
-    """What is public by necessity (a public key, a size): readable, declared with its reason."""
-    return Column("public", {"reason": reason}, base, open=True)
+    """A value that must be public (a public key, a size). Everybody may read it; ``reason`` says why."""
+    return Column("public", base=base, open=True, reason=reason)
 
 
 def Disclosed(base: str, reason: str, limit: str) -> Column:  # noqa: N802
-    """What the recipient may learn of the sender's data: readable, declared with its reason and what limits it."""
-    return Column("disclosed", {"reason": reason, "limit": limit}, base, open=True)
+    """What the recipient may learn of the sender's data. ``reason`` says why, ``limit`` what limits it."""
+    return Column("disclosed", base=base, open=True, reason=reason, limit=limit)
 
 
 @dataclass(frozen=True)
 class Message:
     """A kind of thing that one role sends to another in a protocol.
 
-    ``sender`` and ``to`` are roles, or one of the words for many in :mod:`tombolo.storage.roles`. ``learns`` says, for the leakage
-    table, what the recipient learns from it, and ``limit`` what bounds that.
+    ``sender`` and ``to`` are roles, or a word for several roles (:mod:`tombolo.storage.roles`). For the leakage table, ``learns``
+    says what the recipient learns from the message, and ``limit`` what limits it.
     """
 
     name: str
@@ -182,11 +184,11 @@ class Message:
     limit: str = "-"
 
     def sent_by(self, role: str) -> bool:
-        """Whether parties in a role send it."""
+        """Whether parties with this role send it."""
         return includes(self.sender, role)
 
     def heard_by(self, role: str) -> bool:
-        """Whether it is for parties in a role."""
+        """Whether parties with this role receive it."""
         return includes(self.to, role)
 
 
@@ -210,9 +212,9 @@ class MessageSet(Mapping[str, Message]):
         return len(self._messages)
 
     def disclosures(self) -> dict[str, str]:
-        """``message.column`` of everything a recipient may read of a sender's data, with the reason."""
+        """The columns of a sender's data that the recipient may read, as ``message.column``, with the reasons."""
         return {
-            f"{message.name}.{name}": column.params["reason"]
+            f"{message.name}.{name}": column.reason
             for message in self.values()
             for name, column in message.columns.items()
             if column.kind == "disclosed"
@@ -231,14 +233,14 @@ class MessageSet(Mapping[str, Message]):
 
 
 def assemble(message: Message, columns: Mapping[str, Any]) -> pa.Table:
-    """Make the table of one artifact, or refuse it.
+    """Make the table of one artifact.
 
-    Plain values are accepted only for columns declared :func:`Public` or :func:`Disclosed`; every other column must arrive as
-    an extension array of its declared kind. Raises :class:`UndeclaredColumn`.
+    Plain values are accepted only for columns declared :func:`Public` or :func:`Disclosed`. Every other column must be an
+    extension array of its declared kind. Raises :class:`UndeclaredColumn`.
     """
     if set(columns) != set(message.columns):
-        extra, lacking = sorted(set(columns) - set(message.columns)), sorted(set(message.columns) - set(columns))
-        raise UndeclaredColumn(f"Message {message.name}: undeclared {extra}, lacking {lacking}.")
+        extra, missing = sorted(set(columns) - set(message.columns)), sorted(set(message.columns) - set(columns))
+        raise UndeclaredColumn(f"Message {message.name}: undeclared {extra}, missing {missing}.")
     arrays = []
     for name, declared in message.columns.items():
         given = columns[name]
@@ -257,7 +259,7 @@ def assemble(message: Message, columns: Mapping[str, Any]) -> pa.Table:
 
 
 def admit(message: Message, table: pa.Table) -> pa.Table:
-    """Check a received table against the declaration; raises :class:`ForeignSchema` or :class:`ForeignNumber`."""
+    """Compare a received table with its declaration. Raises :class:`ForeignSchema` or :class:`ForeignNumber`."""
     if table.schema.names != list(message.columns):
         raise ForeignSchema(f"Message {message.name}: unexpected columns.")
     for name, declared in message.columns.items():
@@ -273,5 +275,5 @@ def admit(message: Message, table: pa.Table) -> pa.Table:
 
 
 def describe(table: pa.Table) -> list[list[str]]:
-    """Column names with their kinds, as they stand in the signed header."""
+    """The column names with their kinds, as the signed header lists them."""
     return [[field.name, field.type.kind] for field in table.schema]

@@ -1,1 +1,1 @@
-"""The federation console: what this party's record says, as pages inside the Airflow UI; reads, never writes."""
+"""The federation console: pages inside the Airflow UI that show this party's record. It reads and never writes."""

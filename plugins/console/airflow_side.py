@@ -1,4 +1,4 @@
-"""What the console asks of the Airflow that it runs in: who may read what, and which DAG run and tasks a run has there."""
+"""What the console reads from the Airflow in which it runs: what a user may read, and the DAG run and tasks of a run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NEWEST = 5000
 
 @dataclass(frozen=True)
 class Task:
-    """A task instance: its id, state and try."""
+    """A task instance: its id, its state and the number of tries."""
 
     task_id: str
     state: str
@@ -25,7 +25,7 @@ class Task:
 
 @dataclass(frozen=True)
 class DagRun:
-    """The DAG run of a federation's run, with its tasks in the order in which they began."""
+    """The DAG run of a run, with its tasks in the order in which they began."""
 
     run_id: str
     state: str
@@ -37,7 +37,7 @@ Finder = Callable[[str, str, str], DagRun | None]
 
 
 def reader(user: GetUserDep) -> Reader:
-    """Whether the user who asks may read a DAG."""
+    """A function that says whether the user may read a DAG."""
     from airflow.api_fastapi.app import get_auth_manager
     from airflow.api_fastapi.auth.managers.models.resource_details import DagDetails
     from airflow.models.dag import DagModel
@@ -50,7 +50,7 @@ def reader(user: GetUserDep) -> Reader:
 
 
 def finder(user: GetUserDep) -> Finder:
-    """How to find a DAG run; tasks only for users who may see the DAG's task instances."""
+    """A function that finds a DAG run. It gives the tasks only to users who may see the DAG's task instances."""
     from airflow.api_fastapi.app import get_auth_manager
     from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
 
@@ -64,7 +64,7 @@ def finder(user: GetUserDep) -> Finder:
 
 
 def dag_run(dag_id: str, run: str, kind: str, tasks: bool = True) -> DagRun | None:
-    """The DAG run whose id makes the federation's run id; None where Airflow does not have it (any more)."""
+    """The DAG run of the run with the id ``run``; None if Airflow does not have it, or has deleted it."""
     from airflow.models.dagrun import DagRun as Row
     from airflow.models.taskinstance import TaskInstance
     from airflow.utils.session import create_session
@@ -72,18 +72,18 @@ def dag_run(dag_id: str, run: str, kind: str, tasks: bool = True) -> DagRun | No
 
     with create_session() as session:
         newest = session.execute(select(Row.run_id, Row.state).where(Row.dag_id == dag_id).order_by(Row.id.desc()).limit(_NEWEST))
-        found = next(((run_id, state) for run_id, state in newest if run_name(run_id, kind) == run), None)
-        if found is None:
+        match = next(((run_id, state) for run_id, state in newest if run_name(run_id, kind) == run), None)
+        if match is None:
             return None
+        airflow_id, state = match
         instances = select(TaskInstance.task_id, TaskInstance.state, TaskInstance.try_number, TaskInstance.start_date).where(
-            TaskInstance.dag_id == dag_id, TaskInstance.run_id == found[0]
+            TaskInstance.dag_id == dag_id, TaskInstance.run_id == airflow_id
         )
         rows = session.execute(instances).all() if tasks else []
     begun = sorted((row for row in rows if row.start_date is not None), key=lambda row: row.start_date)
     waiting = [row for row in rows if row.start_date is None]
-    return DagRun(
-        str(found[0]), str(found[1]), tuple(Task(row[0], str(row[1] or "none"), int(row[2])) for row in [*begun, *waiting])
-    )
+    tasks_in_order = tuple(Task(row[0], str(row[1] or "none"), int(row[2])) for row in [*begun, *waiting])
+    return DagRun(str(airflow_id), str(state), tasks_in_order)
 
 
 may_read_dag = Depends(requires_access_dag("GET"))

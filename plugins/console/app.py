@@ -1,4 +1,4 @@
-"""The console's routes. All but the style sheet and the script ask Airflow who reads; none writes anything."""
+"""The routes of the console. All except the style sheet and the script check the user's rights in Airflow. None writes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Word = Annotated[str, Query(max_length=200)]
 
 @app.get("/static/{name}")
 def static(name: str) -> Response:
-    """The style sheet and the script; nothing in them is anybody's."""
+    """The style sheet, the script and the icons. They contain nothing private, so no rights are checked."""
     if name not in STATIC:
         raise HTTPException(404)
     headers = {**HEADERS, "Cache-Control": "public, max-age=300"}
@@ -38,14 +38,14 @@ def static(name: str) -> Response:
 
 @app.get("/")
 def overview(request: Request, may_read: MayRead, agreement: Word = "", at: Page = 1) -> Response:
-    """All agreements whose first DAG the user may read; ``page`` is that of the named agreement's runs."""
+    """All agreements with a training or index DAG that the user may read. ``page`` is the page of the runs of ``agreement``."""
     from tombolo.agreements.settings import PartySettings
     from tombolo.plugins.console.facts import agreements
 
     settings = PartySettings.load()
     names = [name for name in agreements.names(settings) if any(may_read(dag_of(name, kind)) for kind in ("train", "index"))]
-    found = [agreements.overview(settings, name, at if name == agreement else 1) for name in names]
-    shown = [one for one in found if one is not None]
+    overviews = (agreements.overview(settings, name, at if name == agreement else 1) for name in names)
+    shown = [overview for overview in overviews if overview is not None]
     return page("overview.html", **_site(request), party=settings.party, agreements=shown, dag_of=dag_of)
 
 
@@ -60,7 +60,7 @@ def run_page(
     message: Word = "",
     at: Page = 1,
 ) -> Response:
-    """All about one run."""
+    """The page of one run."""
     from tombolo.plugins.console import documents
     from tombolo.plugins.console.facts import artifacts, run
 
@@ -85,7 +85,7 @@ def run_page(
 
 @app.get("/runs/{dag_id}/{run_id}/live", dependencies=[may_read_dag])
 def live(request: Request, dag_id: str, run_id: str) -> Response:
-    """The part of the run's page that changes while it runs."""
+    """The part of a run's page that changes while the run goes on."""
     from tombolo.plugins.console.facts import artifacts, run
 
     context, record, name = _known(dag_id, run_id)
@@ -101,13 +101,13 @@ def live(request: Request, dag_id: str, run_id: str) -> Response:
 def artifact_rows(
     request: Request, dag_id: str, run_id: str, book: Word = "sent", peer: Word = "", message: Word = "", at: Page = 1
 ) -> Response:
-    """One page of the artifacts' table."""
+    """One page of the table of artifacts."""
     from tombolo.plugins.console.facts import artifacts
 
     context, record, name = _known(dag_id, run_id)
     wanted = Filter(_book(book), peer, message, at)
-    found = artifacts.listing(context, name, artifacts.traffic(context, record, name), wanted)
-    return page("_artifacts.html", **_site(request), **_names(context, dag_id, name), listing=found)
+    listing = artifacts.listing(context, name, artifacts.traffic(context, record, name), wanted)
+    return page("_artifacts.html", **_site(request), **_names(context, dag_id, name), listing=listing)
 
 
 @app.get("/runs/{dag_id}/{run_id}/{path:path}", dependencies=[may_read_dag])
@@ -115,34 +115,34 @@ def run_file(dag_id: str, run_id: str, path: str) -> Response:
     """One file that the run wrote for people, such as a validation page."""
     from tombolo.plugins.console import documents
 
-    found = documents.file(_folder(dag_id, run_id), path)
-    if found is None:
+    file = documents.file(_folder(dag_id, run_id), path)
+    if file is None:
         raise HTTPException(404)
-    return FileResponse(found, media_type=documents.KINDS[found.suffix], headers=DOCUMENT_HEADERS)
+    return FileResponse(file, media_type=documents.KINDS[file.suffix], headers=DOCUMENT_HEADERS)
 
 
 @app.exception_handler(CodedError)
 def coded(request: Request, error: CodedError) -> Response:
-    """A page that says what is wrong and what helps."""
+    """A page with the cause of an error and its remedy."""
     return page("error.html", 503, **_site(request), error=error, title="This page cannot be shown now")
 
 
 @app.exception_handler(Refusal)
 def refused(request: Request, error: Refusal) -> Response:
-    """A page for what is not there; whoever may not read gets nothing but the status."""
+    """A page for an address that does not exist. A user without the right to read gets only the status."""
     if error.status_code == 404:
-        return page("error.html", 404, **_site(request), error=None, title="Nothing is known of this")
+        return page("error.html", 404, **_site(request), error=None, title="Page not found")
     return JSONResponse({"detail": error.detail}, error.status_code, headers=error.headers)
 
 
 def _site(request: Request) -> dict[str, Any]:
-    """Where the console and its Airflow lie."""
+    """The base addresses of the console and of its Airflow."""
     base = str(request.scope.get("root_path", "")).rstrip("/")
     return {"base": base, "airflow": base.removesuffix(PREFIX)}
 
 
 def _names(context: PartyContext, dag_id: str, run: str) -> dict[str, Any]:
-    """All that a template gets of a workplace; ``clients`` are those of a horizontal agreement."""
+    """The names that a template gets; ``clients`` is empty unless the agreement is horizontal."""
     clients = [party for party, role in context.roles.items() if role == CLIENT]
     named = {"dag_id": dag_id, "run": run, "agreement": context.agreement.name, "me": context.me, "role": context.role}
     return {**named, "clients": clients}
@@ -153,25 +153,26 @@ def _book(asked: str) -> str:
 
 
 def _known(dag_id: str, run_id: str) -> tuple[PartyContext, RecordIndex, str]:
-    """The workplace, record and federation's id of a run that this party knows under this DAG; 404 for any other."""
+    """The party context, the record and the run's id, of a run that this party knows under this DAG; 404 for any other run."""
     from tombolo.agreements.settings import PartySettings
     from tombolo.fl_tasks.runtime.context import PartyContext
     from tombolo.plugins.console.facts import agreements, record, run
 
-    found = agreement_of(dag_id)
-    if found is None or found[0] not in agreements.names(PartySettings.load()):
+    named = agreement_of(dag_id)
+    if named is None or named[0] not in agreements.names(PartySettings.load()):
         raise HTTPException(404)
-    context, name = PartyContext.open(found[0]), run_name(run_id, found[1])
-    known = record.record_of(context)
-    if not run.exists(context, known, name, found[1]):
+    agreement, kind = named
+    context, name = PartyContext.open(agreement), run_name(run_id, kind)
+    index = record.record_of(context)
+    if not run.exists(context, index, name, kind):
         raise HTTPException(404)
-    return context, known, name
+    return context, index, name
 
 
 def _folder(dag_id: str, run_id: str) -> Path | None:
-    """The folder of what the run wrote for people."""
+    """The folder of the files that the run wrote for people."""
     from tombolo.agreements.settings import PartySettings
     from tombolo.plugins.console import documents
 
-    found = agreement_of(dag_id)
-    return documents.folder(PartySettings.load(), found[0], run_name(run_id, found[1])) if found else None
+    named = agreement_of(dag_id)
+    return documents.folder(PartySettings.load(), named[0], run_name(run_id, named[1])) if named else None

@@ -1,4 +1,4 @@
-"""What a run wrote for people into this party's private folder: its model card, rendered without raw HTML, and validation pages."""
+"""The files that a run wrote for people into this party's folder: its model card, rendered without raw HTML, and reports."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ KINDS = {
 
 
 def folder(settings: PartySettings, agreement: str, run: str) -> Path | None:
-    """The run's folder; None where nothing was written."""
+    """The run's folder; None if the run wrote nothing."""
     base = Path(os.environ.get("TOMBOLO_DOCS") or settings.folder / "docs")
     return inside(base, base / agreement / run)
 
 
 def file(folder: Path | None, path: str) -> Path | None:
-    """A file of the folder that may be shown; None for anything else."""
-    found = inside(folder, folder / path) if folder is not None else None
-    return found if found is not None and found.is_file() and found.suffix in KINDS else None
+    """A file in the folder that may be shown; None for any other path."""
+    resolved = inside(folder, folder / path) if folder is not None else None
+    return resolved if resolved is not None and resolved.is_file() and resolved.suffix in KINDS else None
 
 
 def inside(base: Path, path: Path) -> Path | None:
-    """``path`` with all links resolved, if it exists under ``base`` and no part of it is hidden."""
+    """``path`` with all links resolved; None unless it exists in ``base`` and no part of it begins with a dot."""
     try:
         resolved, base = path.resolve(strict=True), base.resolve()
     except (OSError, ValueError, RuntimeError):
@@ -41,7 +41,7 @@ def inside(base: Path, path: Path) -> Path | None:
 
 
 def card(folder: Path | None) -> str:
-    """The model card as HTML, its headings one level down; empty where there is none."""
+    """The model card as HTML, with headings two levels lower; empty if there is none."""
     from markdown_it import MarkdownIt
 
     path = file(folder, "model-card.md")
@@ -57,6 +57,6 @@ def card(folder: Path | None) -> str:
 
 
 def validation_pages(folder: Path | None) -> list[tuple[str, str]]:
-    """Address (relative to the run's page) and name of every validation result's entry page."""
+    """The address (relative to the run's page) and the name of the first page of every validation report."""
     pages = sorted(path.relative_to(folder) for path in folder.rglob("index.html")) if folder is not None else []
     return [(quote(str(path)), str(path.parent)) for path in pages]

@@ -1,4 +1,4 @@
-"""From facts to pages: the templates, autoescaped, and the headers that keep anything else out of them."""
+"""Makes pages from facts: the templates, with escaped values, and headers that forbid scripts and styles of other sites."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DOCUMENT_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; font-src 'self'; "
     "frame-ancestors 'self'; base-uri 'none'; form-action 'none'",
 }
-"""For files that other programs made (validation pages): no script at all."""
+"""The headers of files that other programs made (validation reports): no script may run."""
 
 STATIC = {
     "console.css": "text/css; charset=utf-8",
@@ -37,7 +37,7 @@ _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
 def page(template: str, status: int = 200, **facts: Any) -> HTMLResponse:
-    """A response made from one template."""
+    """The response of one template."""
     return HTMLResponse(_environment().get_template(template).render(**facts), status, headers=HEADERS)
 
 
@@ -53,7 +53,7 @@ def _environment() -> Environment:
 
 
 def size(count: int) -> Markup:
-    """Bytes as a person reads them; the exact number stays in the element."""
+    """Bytes in a readable unit; the element also has the exact number."""
     value, unit = float(count), 0
     while value >= 1000 and unit < len(_UNITS) - 1:
         value, unit = value / 1000, unit + 1
@@ -75,10 +75,10 @@ def moment(at: str | datetime) -> Markup:
 
 
 def short_hash(value: str) -> Markup:
-    """The beginning of a hash; the whole of it stays in the element."""
+    """The first characters of a hash; the element also has the whole hash."""
     return Markup('<code class="hash" title="{}">{}…</code>').format(value, value[:12])
 
 
 def money(amount: int, currency: str) -> str:
-    """Smallest units with the currency's two decimals."""
+    """An amount in smallest units, shown with two decimals and the currency."""
     return f"{'-' if amount < 0 else ''}{abs(amount) // 100:,}.{abs(amount) % 100:02d} {currency}".replace(",", "\u202f")

@@ -1,1 +1,1 @@
-"""A party's permanent record: hash-chained, signed segments of entries, and the blocks that all parties have signed."""
+"""A party's permanent record: signed segments of entries, chained by hashes, and the blocks that the parties have signed."""

@@ -1,4 +1,4 @@
-"""The block that closes a run: a function of what all parties attested, without a free field, so that all compute the same."""
+"""The block that closes a run. It is computed from the parties' attestations only, so all parties compute the same block."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _Count = Annotated[int, Field(ge=0, le=1 << 53)]
 
 class FactsDiffer(CodedError):
     code = "TMB-LEDGER-102"
-    cause = "The parties do not attest the same run, metrics, contributions or rewards, so there is no block to sign."
-    remedy = "The party named computed something else: compare versions and its log; then clear the settle task at all parties."
+    cause = "The parties do not state the same run, metrics, contributions or rewards, so there is no block to sign."
+    remedy = "The named party has other results: compare the versions and its log. Then clear the settle task at all parties."
 
 
 class ForgedBlock(CodedError):
     code = "TMB-LEDGER-103"
-    cause = "A block is not what its attestations make of it."
-    remedy = "The stored block was altered; take it from another party's store, which holds the same."
+    cause = "A stored block does not follow from its attestations."
+    remedy = "The stored block was changed. Ask another party for its copy of the block, which must be the same."
 
 
 class _Strict(BaseModel):
@@ -49,14 +49,14 @@ class Pair(_Strict):
 
 
 class Head(_Strict):
-    """Where a party's own record ended when it attested: number and header hash of its last segment (0 while it had none)."""
+    """The end of a party's own record when it attested: number and header hash of its last segment (number 0: no segment)."""
 
     index: _Count
     digest: _Hash
 
 
 class Attestation(_Strict):
-    """What one party says of a run: its pairs' summaries and its record's end, and the facts that all parties must find alike."""
+    """What one party states about a run: the summaries of its pairs, the end of its record, and the facts common to all."""
 
     agreement: str
     agreement_digest: _Hash
@@ -72,40 +72,41 @@ class Attestation(_Strict):
 
     @property
     def common(self) -> dict[str, Any]:
-        """All that must be the same at every party."""
+        """The fields that must be the same at every party."""
         return self.model_dump(mode="json", exclude={"party", "pairs", "record"})
 
 
 def read_attestation(signed: Signed, key: VerifyKey) -> Attestation:
-    """Verify and read; raises SignatureRefused or :class:`BadStatement`."""
+    """Verify and read an attestation. Raises SignatureRefused or :class:`BadStatement`."""
     signed.verify(key, DOMAIN)
     try:
-        found = Attestation.model_validate_json(signed.body)
+        attestation = Attestation.model_validate_json(signed.body)
     except ValidationError:
-        raise BadStatement("An attestation lacks a field or has a foreign one.", party=signed.party) from None
-    own = all(signed.party in pair.parties and list(pair.parties) == sorted(set(pair.parties)) for pair in found.pairs)
-    if found.party != signed.party or not own or len({pair.parties for pair in found.pairs}) != len(found.pairs):
-        raise BadStatement("An attestation is about other parties than its own pairs.", party=signed.party)
-    return found
+        raise BadStatement("A field of an attestation is missing, wrong or unknown.", party=signed.party) from None
+    pairs = attestation.pairs
+    own = all(signed.party in pair.parties and list(pair.parties) == sorted(set(pair.parties)) for pair in pairs)
+    if attestation.party != signed.party or not own or len({pair.parties for pair in pairs}) != len(pairs):
+        raise BadStatement("An attestation names a wrong party, or a wrong or repeated pair of parties.", party=signed.party)
+    return attestation
 
 
 def build(attested: Iterable[Signed], members: Mapping[str, VerifyKey]) -> dict[str, Any] | None:
-    """The block of these attestations; None while too few alike are there, the members' quorum being needed.
+    """The block of these attestations. A quorum of the members must state the same; None while more attestations can make it.
 
-    A party that attested two different things counts as absent. What fewer than a quorum attest alike does not get into a block:
-    raises :class:`FactsDiffer` where no common ground is left.
+    A party with two different attestations counts as absent. Raises :class:`FactsDiffer` if so many differ that no quorum
+    can state the same any more.
     """
     needed = quorum(len(members))
     statements = _once(attested, members)
     if len(statements) < needed:
         return None
-    common, count = Counter(canonical(one.common) for one in statements.values()).most_common(1)[0]
+    common, count = Counter(canonical(statement.common) for statement in statements.values()).most_common(1)[0]
     if count < needed <= count + len(members) - len(statements):
         return None
     if count < needed:
-        odd = sorted(party for party, one in statements.items() if canonical(one.common) != common)
-        raise FactsDiffer(f"Others than most: {', '.join(odd)}.", party=odd[0])
-    agreeing = {party: one for party, one in sorted(statements.items()) if canonical(one.common) == common}
+        odd = sorted(party for party, statement in statements.items() if canonical(statement.common) != common)
+        raise FactsDiffer(f"They differ from most parties: {', '.join(odd)}.", party=odd[0])
+    agreeing = {party: statement for party, statement in sorted(statements.items()) if canonical(statement.common) == common}
     pairs = _pairs(agreeing)
     first = next(iter(agreeing.values()))
     return {
@@ -113,14 +114,14 @@ def build(attested: Iterable[Signed], members: Mapping[str, VerifyKey]) -> dict[
         **first.common,
         "parties": sorted(members),
         "attested": sorted(agreeing),
-        "records": {party: one.record.model_dump(mode="json") for party, one in agreeing.items()},
+        "records": {party: statement.record.model_dump(mode="json") for party, statement in agreeing.items()},
         "pairs": pairs,
         "entries_root": merkle.root([merkle.leaf(canonical(pair)) for pair in pairs]).hex(),
     }
 
 
 def _once(attested: Iterable[Signed], members: Mapping[str, VerifyKey]) -> dict[str, Attestation]:
-    """One attestation per member; those who gave two are left out."""
+    """One attestation per member, without the members that made two different ones."""
     bodies: dict[str, Signed] = {}
     twice = set()
     for signed in attested:
@@ -128,58 +129,58 @@ def _once(attested: Iterable[Signed], members: Mapping[str, VerifyKey]) -> dict[
             known = bodies.setdefault(signed.party, signed)
             if known.body != signed.body:
                 twice.add(signed.party)
-    return {party: read_attestation(one, members[party]) for party, one in bodies.items() if party not in twice}
+    return {party: read_attestation(signed, members[party]) for party, signed in bodies.items() if party not in twice}
 
 
 def _pairs(statements: Mapping[str, Attestation]) -> list[dict[str, Any]]:
-    """Every two attesting parties' summary, where both give the same; a disputed pair is named without one."""
-    found = []
+    """The summary of every two attesting parties. If their summaries differ, the pair is marked as disputed, without a summary."""
+    summaries = []
     for pair in combinations(sorted(statements), 2):
-        sides = [next((one for one in statements[party].pairs if one.parties == pair), None) for party in pair]
+        sides = [next((summary for summary in statements[party].pairs if summary.parties == pair), None) for party in pair]
         if sides[0] is not None and sides[0] == sides[1]:
-            found.append(sides[0].model_dump(mode="json"))
+            summaries.append(sides[0].model_dump(mode="json"))
         else:
-            found.append({"parties": list(pair), "disputed": True})
-    return found
+            summaries.append({"parties": list(pair), "disputed": True})
+    return summaries
 
 
 def made_from(block: Mapping[str, Any], attested: Iterable[Signed], members: Mapping[str, VerifyKey]) -> list[Signed] | None:
-    """Those of the attestations that make exactly this block, by party; None where they do not.
+    """The attestations that make exactly this block, one for each party in it; None if there are none.
 
-    Whoever attested two things has two; which one the block was made from is tried.
+    If a party made two different attestations, both are tried.
     """
     named = block.get("attested")
-    faces: dict[str, list[Signed]] = {}
-    for one in attested:
-        faces.setdefault(one.party, []).append(one)
-    if not isinstance(named, list) or len(named) > len(members) or not all(party in faces for party in named):
+    by_party: dict[str, list[Signed]] = {}
+    for signed in attested:
+        by_party.setdefault(signed.party, []).append(signed)
+    if not isinstance(named, list) or len(named) > len(members) or not all(party in by_party for party in named):
         return None
-    choices = product(*(faces[party] for party in named))
+    choices = product(*(by_party[party] for party in named))
     return next((list(chosen) for chosen in choices if build(chosen, members) == block), None)
 
 
 def document(block: Mapping[str, Any], ballot: Ballot, attested: Iterable[Signed]) -> dict[str, Any]:
-    """A final block as it is kept: with the votes that made it final and the attestations that it was made from."""
-    own = [one.to_json() for one in sorted(attested, key=lambda one: one.party)]
-    return {"block": dict(block), "certificate": [vote.to_json() for vote in ballot.certificate()], "attestations": own}
+    """A final block as it is stored: with the votes that make it final, and the attestations that it is made from."""
+    attestations = [signed.to_json() for signed in sorted(attested, key=lambda signed: signed.party)]
+    return {"block": dict(block), "certificate": [vote.to_json() for vote in ballot.certificate()], "attestations": attestations}
 
 
 def verify_block(kept: Mapping[str, Any], members: Mapping[str, VerifyKey]) -> dict[str, Any]:
-    """Check a kept block by itself and return it: certificate, attestations, and that they make this block.
+    """Check a stored block alone, and return it: its votes, its attestations, and that these make this block.
 
-    ``members`` are those of the agreement as the block's ``agreement_digest`` has it. Raises NotFinal, :class:`ForgedBlock`,
+    ``members`` are the members of the agreement with the block's ``agreement_digest``. Raises NotFinal, :class:`ForgedBlock`,
     SignatureRefused or BadStatement.
     """
     try:
         block, votes, attested = kept["block"], list(kept["certificate"]), list(kept["attestations"])
         height, agreement = int(block["height"]), str(block["agreement"])
     except (KeyError, TypeError, ValueError):
-        raise ForgedBlock("It lacks its block, certificate or attestations.") from None
+        raise ForgedBlock("Its block, certificate or attestations are missing or damaged.") from None
     ballot = Ballot(agreement, height, members)
     for vote in votes:
         ballot.add(Signed.from_json(vote))
     if ballot.final(PRECOMMIT) != digest(block):
         raise NotFinal(f"Block {height}.")
-    if build([Signed.from_json(one) for one in attested], members) != block:
+    if build([Signed.from_json(document) for document in attested], members) != block:
         raise ForgedBlock(f"Block {height}.")
     return dict(block)

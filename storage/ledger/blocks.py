@@ -1,4 +1,4 @@
-"""The blocks that this party has seen become final: one object per height, sealed to the party."""
+"""The final blocks that this party knows: one object per height, sealed to the party."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ _LARGEST = 1 << 26
 
 class OtherBlock(CodedError):
     code = "TMB-LEDGER-004"
-    cause = "At this height another block is final already."
-    remedy = "This must not happen; keep the store as it is, and compare `tombolo audit show` of all parties."
+    cause = "Another block is already final at this height. This must never happen."
+    remedy = "Keep the store as it is, and compare `tombolo audit show` at all parties."
 
 
 class Blocks:
     """Final blocks of one agreement at ``ledger/<agreement>/blocks/<height>``; heights begin at 1.
 
-    A stored document holds ``block``, what all parties signed, beside the signatures that make it final.
+    A stored document has the ``block`` that the parties signed, and the signatures that make it final.
     """
 
     def __init__(self, store: Store, vault: Vault, agreement: str) -> None:
         self._store, self._vault, self._prefix = store, vault, f"ledger/{agreement}/blocks/"
 
     def put(self, height: int, document: dict[str, Any]) -> dict[str, Any]:
-        """Keep a final block and return what is kept: the first writer's. Raises :class:`OtherBlock` where its block differs."""
+        """Store a final block; returns the stored one, written first. Raises :class:`OtherBlock` if that is another block."""
         key = f"{self._prefix}{height:09d}"
         try:
             self._store.put(key, self._vault.seal(canonical(document), key), permanent=True)
@@ -42,7 +42,7 @@ class Blocks:
         return document
 
     def get(self, height: int) -> dict[str, Any] | None:
-        """The block's document, or None where none is final yet; raises SealRefused on altered bytes."""
+        """The document of a block; None if no block is final yet. Raises SealRefused if the bytes were changed."""
         key = f"{self._prefix}{height:09d}"
         try:
             document: dict[str, Any] = parse(self._vault.open(self._store.get(key), key), _LARGEST)
@@ -51,20 +51,20 @@ class Blocks:
         return document
 
     def written(self, height: int) -> datetime:
-        """When this party kept the block (the store's clock); raises KeyMissing where it has not."""
+        """When this party stored the block, by the clock of the store. Raises KeyMissing if it did not."""
         return self._store.stat(f"{self._prefix}{height:09d}").modified
 
     def height(self) -> int:
-        """Height of the last final block, 0 before the first."""
+        """The height of the last final block; 0 if there is none."""
         keys = self._store.list(self._prefix)
         return int(keys[-1].rsplit("/", 1)[1]) if keys else 0
 
     def last(self) -> dict[str, Any] | None:
-        """The last final block's document."""
+        """The document of the last final block; None if there is none."""
         return self.get(self.height())
 
     def all(self) -> Iterator[dict[str, Any]]:
-        """Every final block's document that is here, lowest first."""
+        """The documents of all final blocks that this party has, in the order of their heights."""
         for key in self._store.list(self._prefix):
             document = self.get(int(key.rsplit("/", 1)[1]))
             if document is not None:

@@ -1,9 +1,9 @@
-"""A party's hash-chained record of one agreement: numbered, signed, create-only segments of entries.
+"""A party's record of one agreement: numbered and signed segments of entries, chained by hashes and never changed.
 
-Segment ``n`` lies at ``ledger/<agreement>/segments/<n>``. Its header names the hash of the header before it, the Merkle root over
-its entries' lines and the hash of its sealed body, and is signed with the party's identity keys; the lines are sealed to the
-party's vault. Writers race for the next number: who loses reads what was written and goes on behind it, so old processes and
-retries may append beside each other and nothing is recorded twice.
+Segment ``n`` lies at ``ledger/<agreement>/segments/<n>``. Its header has the hash of the header before it, the Merkle root of its
+entries' lines and the hash of its sealed body. The header is signed with the party's signing key; the lines are sealed with the
+party's vault. If two processes write the same number, the slower one reads what was written and takes the next number. So old
+processes and retries may write at the same time, and nothing is recorded twice.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ _MAGIC = b"TML1"
 
 class BadSegment(CodedError):
     code = "TMB-LEDGER-003"
-    cause = "A segment of the record is not what its party signed."
-    remedy = "The store's object was altered or is not whole; restore it from a backup, `tombolo audit verify` names the rest."
+    cause = "A segment of the record is missing, or differs from what its party signed."
+    remedy = "Restore the object from a backup of the store. `tombolo audit verify` names all objects that are wrong."
 
 
 @dataclass(frozen=True)
 class Header:
-    """What is signed of a segment: its place in the chain, and hashes of everything in it."""
+    """The signed part of a segment: its place in the chain, and the hashes of its content."""
 
     party: str
     agreement: str
@@ -48,7 +48,7 @@ class Header:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the canonical header: what the next segment names."""
+        """SHA-256 of the canonical header; it is ``previous`` of the next segment."""
         return hashlib.sha256(canonical(asdict(self))).hexdigest()
 
 
@@ -61,13 +61,13 @@ class Segment:
     sealed: bytes
 
     def encode(self) -> bytes:
-        """The segment's bytes as they are stored."""
+        """The segment as the bytes that are stored."""
         head = canonical(asdict(self.header))
         return b"".join((_MAGIC, struct.pack(">II", len(head), len(self.signature)), head, self.signature, self.sealed))
 
     @classmethod
     def decode(cls, data: bytes) -> Segment:
-        """Parse a stored segment and check its form and body hash, but no signature; raises :class:`BadSegment`."""
+        """Parse a stored segment; checks its form and the hash of its body, not its signature. Raises :class:`BadSegment`."""
         try:
             if data[:4] != _MAGIC:
                 raise BadSegment("Unknown format or version.")
@@ -77,10 +77,10 @@ class Segment:
         except (struct.error, NotCanonical, TypeError):
             raise BadSegment("Its header cannot be read.") from None
         if not isinstance(header.index, int) or not isinstance(header.count, int):
-            raise BadSegment("A number in its header is not one.")
+            raise BadSegment("A field of its header must be a number and is not.")
         segment = cls(header, rest[:signature_size], rest[signature_size:])
         if hashlib.sha256(segment.sealed).hexdigest() != header.body:
-            raise BadSegment("Its body is not the one that was signed.")
+            raise BadSegment("Its body differs from the signed hash.")
         return segment
 
     def verify(self, key: VerifyKey) -> None:
@@ -88,16 +88,16 @@ class Segment:
         key.verify(self.signature, DOMAIN, canonical(asdict(self.header)))
 
     def lines(self, vault: Vault) -> list[bytes]:
-        """The entries' lines, opened and compared with the signed root; raises SealRefused or :class:`BadSegment`."""
+        """The lines of the entries, opened and compared with the signed root. Raises SealRefused or :class:`BadSegment`."""
         opened = vault.open(self.sealed, segment_key(self.header.agreement, self.header.index))
         lines = opened.split(b"\n")
         if len(lines) != self.header.count or merkle.root([merkle.leaf(line) for line in lines]).hex() != self.header.root:
-            raise BadSegment("Its entries are not those that were signed.")
+            raise BadSegment("Its entries differ from the signed root.")
         return lines
 
 
 def segment_key(agreement: str, index: int) -> str:
-    """Object key of a segment; numbers begin at 1."""
+    """The object key of a segment; numbers begin at 1."""
     return f"ledger/{agreement}/segments/{index:09d}"
 
 
@@ -108,13 +108,13 @@ class Chain:
         self._store, self._keys, self.agreement = store, keys, agreement
 
     def append(self, entries: Iterable[Entry]) -> int:
-        """Record the entries of one run that are not recorded yet; returns how many were new.
+        """Record the entries of one run that are not recorded yet; returns how many are new.
 
-        An entry that the run has recorded under the same name stays as it was recorded first.
+        If the run already has an entry of the same name, the first entry stays.
         """
         given = list(entries)
         if len({entry.run for entry in given}) > 1:
-            raise ValueError("entries of one run at a time")
+            raise ValueError("append needs the entries of one run only")
         written = 0
         while given:
             last = self.length()
@@ -126,32 +126,32 @@ class Chain:
         return written
 
     def length(self) -> int:
-        """The number of the last segment, 0 where there is none."""
+        """The number of the last segment; 0 if there is none."""
         keys = self._store.list(f"ledger/{self.agreement}/segments/")
         return int(keys[-1].rsplit("/", 1)[1]) if keys else 0
 
     def segment(self, index: int) -> Segment:
-        """One segment in its place, its signature not checked; raises :class:`BadSegment`."""
+        """One segment; checks its place in the record, not its signature. Raises :class:`BadSegment`."""
         try:
             segment = Segment.decode(self._store.get(segment_key(self.agreement, index)))
         except KeyMissing:
             raise BadSegment(f"Segment {index} is missing.") from None
         if (segment.header.agreement, segment.header.index) != (self.agreement, index):
-            raise BadSegment(f"Segment {index} holds another one.")
+            raise BadSegment(f"The object of segment {index} is another segment.")
         return segment
 
     def head(self) -> Header | None:
-        """The last segment's header; None while nothing is recorded."""
+        """The header of the last segment; None if nothing is recorded."""
         last = self.length()
         return self.segment(last).header if last else None
 
     def segments(self) -> Iterator[Segment]:
-        """All segments, first to last."""
+        """All segments, from first to last."""
         for index in range(1, self.length() + 1):
             yield self.segment(index)
 
     def entries(self, run: str | None = None) -> Iterator[Entry]:
-        """All entries in the order of recording, or those of one run; raises :class:`BadSegment` at an altered one."""
+        """All entries, or those of one run, in recorded order. Raises :class:`BadSegment` if a segment was changed."""
         for segment in self.segments():
             for line in segment.lines(self._keys.vault):
                 entry = Entry.read(line)
@@ -159,17 +159,18 @@ class Chain:
                     yield entry
 
     def names(self, run: str, last: int | None = None) -> set[str]:
-        """Names of the run's entries, read backwards from segment ``last`` to that with which the run began (kind ``run``)."""
+        """The names of a run's entries. Reads backwards from segment ``last`` to the segment in which the run began."""
         names: set[str] = set()
         for index in range(self.length() if last is None else last, 0, -1):
-            found = {entry.name for entry in map(Entry.read, self.segment(index).lines(self._keys.vault)) if entry.run == run}
-            names |= found
-            if any(name.startswith("run:") for name in found):
+            entries = map(Entry.read, self.segment(index).lines(self._keys.vault))
+            in_segment = {entry.name for entry in entries if entry.run == run}
+            names |= in_segment
+            if any(name.startswith("run:") for name in in_segment):
                 break
         return names
 
     def _put(self, last: int, part: list[Entry]) -> bool:
-        """Write the next segment; False where somebody else wrote it first."""
+        """Write the next segment; False if another process wrote it first."""
         index, lines = last + 1, [entry.line() for entry in part]
         key = segment_key(self.agreement, index)
         sealed = self._keys.vault.seal(b"\n".join(lines), key)

@@ -1,4 +1,4 @@
-"""One line of a party's record: what happened in which run, as canonical JSON."""
+"""One line of a party's record: an event of a run, as canonical JSON."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ KINDS = (
     "index",
     "query",
 )
-"""What is recorded. An artifact's subject is ``<peer>/<address>``; other kinds say in theirs what they are about."""
+"""The kinds of entries. The subject of ``sent`` and ``received`` is ``<peer>/<address>``; other kinds have other subjects."""
 
 
 class BadEntry(CodedError):
     code = "TMB-LEDGER-002"
-    cause = "A line of the record is not an entry."
-    remedy = "Restore the store from a backup; `tombolo audit verify` names every object that differs."
+    cause = "A line of the record is not a valid entry."
+    remedy = "Restore the store from a backup. `tombolo audit verify` names all objects that are wrong."
 
 
 @dataclass(frozen=True)
 class Entry:
-    """An event of a run (``run`` is empty for events of the agreement); its name occurs once per run in a party's record."""
+    """An event of a run; ``run`` is empty for events of the agreement. Its name occurs once per run in a party's record."""
 
     kind: str
     run: str
@@ -53,7 +53,7 @@ class Entry:
 
     @classmethod
     def now(cls, kind: str, run: str, subject: str, body: dict[str, Any]) -> Entry:
-        """An entry of this moment."""
+        """An entry with the present time."""
         if kind not in KINDS:
             raise ValueError(kind)
         return cls(kind, run, subject, body, datetime.now(UTC).isoformat(timespec="milliseconds"))
@@ -66,16 +66,16 @@ class Entry:
 
     @property
     def name(self) -> str:
-        """What the entry is known by in its run."""
+        """The name of the entry; it is unique in its run."""
         return f"{self.kind}:{self.subject}"
 
     def line(self) -> bytes:
-        """The entry's canonical bytes, which hold no line break."""
+        """The canonical bytes of the entry; they have no line break."""
         return canonical(asdict(self))
 
     @classmethod
     def read(cls, line: bytes) -> Entry:
-        """Inverse of :meth:`line` for a line whose bytes a signed root covers; raises :class:`BadEntry`."""
+        """Inverse of :meth:`line`. The line must already be compared with the signed root. Raises :class:`BadEntry`."""
         try:
             entry = cls(**json.loads(line))
         except (ValueError, TypeError, RecursionError):

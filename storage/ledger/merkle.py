@@ -1,4 +1,4 @@
-"""Merkle trees over SHA-256 in the shape of RFC 6962: leaves and nodes are hashed in different domains."""
+"""Merkle trees with SHA-256, as in RFC 6962: leaves and nodes are hashed with different prefixes."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from tombolo.storage.errors import CodedError
 class BadProof(CodedError):
     code = "TMB-LEDGER-001"
     cause = "An inclusion proof does not lead to the root."
-    remedy = "The entry is not what was recorded, or the proof belongs to another tree; ask for a new export."
+    remedy = "The entry was changed, or the proof belongs to another tree. Ask the party for a new export."
 
 
 def leaf(data: bytes) -> bytes:
-    """Hash of one recorded item."""
+    """The leaf hash of one item."""
     return hashlib.sha256(b"\0" + data).digest()
 
 
@@ -24,7 +24,7 @@ def _node(left: bytes, right: bytes) -> bytes:
 
 
 def root(leaves: Sequence[bytes]) -> bytes:
-    """Root over leaf hashes; that of no leaves is the hash of nothing."""
+    """The root of leaf hashes; without leaves, the hash of zero bytes."""
     if not leaves:
         return hashlib.sha256(b"").digest()
     level = list(leaves)
@@ -34,7 +34,7 @@ def root(leaves: Sequence[bytes]) -> bytes:
 
 
 def proof(leaves: Sequence[bytes], index: int) -> list[bytes]:
-    """The hashes beside the path from leaf ``index`` to the root, lowest first."""
+    """The inclusion proof of leaf ``index``: the neighbour hashes on the way to the root, from the bottom up."""
     if not 0 <= index < len(leaves):
         raise IndexError(index)
     path, level = [], list(leaves)
@@ -47,23 +47,23 @@ def proof(leaves: Sequence[bytes], index: int) -> list[bytes]:
 
 
 def verify_proof(item: bytes, index: int, count: int, path: Sequence[bytes], expected: bytes) -> None:
-    """Raise :class:`BadProof` unless leaf hash ``item`` is number ``index`` of ``count`` under root ``expected``."""
+    """Raise :class:`BadProof` unless ``item`` is the hash of leaf ``index`` of ``count`` leaves with the root ``expected``."""
     if not 0 <= index < count:
-        raise BadProof(f"There is no leaf {index} among {count}.")
-    found, rest, width = item, list(path), count
+        raise BadProof(f"There is no leaf {index} in a tree of {count} leaves.")
+    node, rest, width = item, list(path), count
     while width > 1:
         beside = index ^ 1
         if beside < width:
             if not rest:
-                raise BadProof("It is too short.")
-            other = rest.pop(0)
-            found = _node(other, found) if index & 1 else _node(found, other)
+                raise BadProof("The proof is too short.")
+            neighbour = rest.pop(0)
+            node = _node(neighbour, node) if index & 1 else _node(node, neighbour)
         index, width = index // 2, (width + 1) // 2
-    if rest or found != expected:
+    if rest or node != expected:
         raise BadProof()
 
 
 def _above(level: list[bytes]) -> list[bytes]:
-    """The next level: pairs are joined, a last one without a partner moves up as it is (as in RFC 6962)."""
+    """The next level: two neighbours become one node; a last node without a neighbour moves up unchanged (as in RFC 6962)."""
     pairs = [_node(level[at], level[at + 1]) for at in range(0, len(level) - 1, 2)]
     return [*pairs, level[-1]] if len(level) & 1 else pairs

@@ -1,7 +1,7 @@
-"""Reconciliation of two parties' books: what the sender booked and the receiver booked alike, and what not.
+"""Compares the books of two parties: which artifacts both booked in the same way, and which not.
 
-Two parties show each other only what concerns both. Everybody else sees a summary: how many artifacts, how many bytes, and the
-Merkle root over leaves that are salted with a secret of the two.
+Two parties show each other only the artifacts between them. The other parties see a summary: the number of artifacts and bytes, and
+the Merkle root over leaves that are salted with a secret of the two.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SALT_BYTES = 32
 
 @dataclass(frozen=True, order=True)
 class Line:
-    """One artifact as its sender or its receiver booked it; ``kinds`` are the columns' protections, joined with commas."""
+    """One artifact, as its sender or its receiver booked it; ``kinds`` are the kinds of its columns, joined with commas."""
 
     sender: str
     address: str
@@ -33,25 +33,25 @@ class Line:
 
     @property
     def place(self) -> tuple[str, str]:
-        """What can be booked only once: sender and address."""
+        """Sender and address; each such place is booked once only."""
         return self.sender, self.address
 
 
 def lines_with(books: Books, me: str, peer: str, settling: str) -> list[Line]:
-    """What ``me`` booked of the traffic with ``peer``, without the settlement's own steps (which begin with ``settling``)."""
-    found = []
+    """The artifacts between ``me`` and ``peer`` that ``me`` booked, without the steps of the settlement (named ``settling...``)."""
+    lines = []
     for book, sender in (("sent", me), ("received", peer)):
         for entry in books.entries(book):
             step = entry.address.split("/")[-2]
             if entry.peer == peer and not step.startswith(settling):
                 kinds = ",".join(entry.kinds)
-                found.append(Line(sender, entry.address, entry.message, entry.sha256, entry.size, entry.rows, kinds))
-    return sorted(found)
+                lines.append(Line(sender, entry.address, entry.message, entry.sha256, entry.size, entry.rows, kinds))
+    return sorted(lines)
 
 
 @dataclass(frozen=True)
 class Matched:
-    """Lines that both booked alike, and those that one side did not book or booked otherwise (each side's own)."""
+    """``lines`` that both booked in the same way, and those of each side that the other did not book, or booked differently."""
 
     lines: tuple[Line, ...]
     ours: tuple[Line, ...]
@@ -59,24 +59,24 @@ class Matched:
 
 
 def match(ours: Iterable[Line], theirs: Iterable[Line]) -> Matched:
-    """Compare two books; a line counts only if both have it in every detail."""
+    """Compare two books. A line is matched only if every field of it is the same in both."""
     mine, other = set(ours), set(theirs)
     return Matched(tuple(sorted(mine & other)), tuple(sorted(mine - other)), tuple(sorted(other - mine)))
 
 
 def joint_salt(salts: Iterable[bytes]) -> bytes:
-    """The two parties' salt: neither can choose it."""
+    """The salt of two parties. Neither of them can choose it."""
     return hashlib.sha256(b"tombolo pair salt\0" + b"".join(sorted(salts))).digest()
 
 
 def leaf(salt: bytes, line: Line) -> bytes:
-    """A line's leaf hash, which tells nothing to those who do not know the pair's salt."""
+    """The leaf hash of a line. Without the salt of the pair, nobody can learn the line from it."""
     own = hmac.new(salt, f"{line.sender}/{line.address}".encode(), hashlib.sha256).digest()
     return merkle.leaf(own + canonical(asdict(line)))
 
 
 def summary(pair: Iterable[str], salt: bytes, matched: Matched) -> dict[str, Any]:
-    """What everybody may know of a pair: the same from both sides."""
+    """What all parties may know about a pair. Both sides compute the same."""
     odd = {line.place for line in (*matched.ours, *matched.theirs)}
     return {
         "parties": sorted(pair),

@@ -1,4 +1,4 @@
-"""A document with its author's signature, as it is sent, passed on and kept."""
+"""A document with the signature of its author, as it is sent, passed on and stored."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _LARGEST = 1 << 22
 
 class BadStatement(CodedError):
     code = "TMB-LEDGER-101"
-    cause = "A signed statement of the ledger is malformed, or is about something else."
-    remedy = "Both sides must run the same version; keep the statement and ask the party named."
+    cause = "A signed vote or attestation has a wrong form, or belongs to another block."
+    remedy = "Install the same version of Tombolo at all parties. If it happens again, keep the store and ask the named party."
 
 
 @dataclass(frozen=True)
 class Signed:
-    """``body`` is the canonical JSON that ``party`` signed; nothing is known of it before :meth:`verify`."""
+    """``body`` is the canonical JSON that ``party`` signed. Do not trust it before :meth:`verify`."""
 
     party: str
     body: bytes
@@ -36,27 +36,27 @@ class Signed:
         return cls(party, body, key.sign(domain, body))
 
     def verify(self, key: VerifyKey, domain: str) -> None:
-        """Raise SignatureRefused unless ``party``'s key signed the body in this domain."""
+        """Raise SignatureRefused unless ``key`` signed the body in this domain."""
         key.verify(self.signature, domain, self.body)
 
     @cached_property
     def document(self) -> dict[str, Any]:
-        """The body's content; raises :class:`BadStatement` where it is not an object in canonical form."""
+        """The content of the body. Raises :class:`BadStatement` if it is not a canonical JSON object."""
         try:
-            found = parse(self.body, _LARGEST)
+            content = parse(self.body, _LARGEST)
         except CodedError:
             raise BadStatement(party=self.party) from None
-        if not isinstance(found, dict):
+        if not isinstance(content, dict):
             raise BadStatement(party=self.party)
-        return found
+        return content
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the body; signatures are not part of it, since they differ from one signing to the next."""
+        """SHA-256 of the body, without the signature, because a new signature of the same body differs."""
         return hashlib.sha256(self.body).hexdigest()
 
     def to_json(self) -> dict[str, str]:
-        """For a kept block."""
+        """The signed document as a JSON object."""
         return {"party": self.party, "body": self.body.decode(), "signature": base64.b64encode(self.signature).decode()}
 
     @classmethod
@@ -65,4 +65,4 @@ class Signed:
         try:
             return cls(str(found["party"]), found["body"].encode(), base64.b64decode(found["signature"], validate=True))
         except (KeyError, TypeError, ValueError, AttributeError):
-            raise BadStatement("It is not a party, a body and a signature.") from None
+            raise BadStatement("It needs a party, a body and a signature.") from None

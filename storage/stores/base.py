@@ -1,4 +1,4 @@
-"""The store protocol: create-only put, get, list by prefix, delete by retention, stat."""
+"""The interface of stores: put without overwriting, get, list by prefix, delete, stat."""
 
 from __future__ import annotations
 
@@ -10,103 +10,103 @@ from typing import Protocol
 from tombolo.storage.errors import CodedError
 
 MAX_KEY_BYTES = 900
-MAX_SEGMENT_BYTES = 255  # what file systems take as one name, so that every key fits every store
+MAX_SEGMENT_BYTES = 255  # the longest name in a file system, so that every key fits every store
 _SEGMENT = re.compile(r"[A-Za-z0-9._-]+")
 
 
 class KeyTaken(CodedError):
     code = "TMB-STORE-001"
-    cause = "The object exists; stores are create-only."
-    remedy = "Nothing was overwritten. A retry adopts what is stored; anything else needs another key."
+    cause = "An object with this key exists already, and a store never overwrites an object."
+    remedy = "Nothing was overwritten. Try again: a retry uses the stored object. A different object needs another key."
 
 
 class KeyMissing(CodedError):
     code = "TMB-STORE-002"
     cause = "There is no object under this key."
-    remedy = "Its writer has not written it yet, or retention removed it."
+    remedy = "Ask the party that owns the store: it has not written the object yet, or has deleted it."
 
 
 class BadKey(CodedError):
     code = "TMB-STORE-003"
-    cause = "An object key may hold segments of letters, digits, dot, dash and underscore, 900 bytes in all."
-    remedy = "Use shorter names without other characters; `.` and `..` are not segments."
+    cause = "An object key is too long or has characters that are not allowed."
+    remedy = "Use at most 900 letters, digits, dots, dashes, underscores and slashes; no part between slashes may be `.` or `..`."
 
 
 class StoreUnreachable(CodedError):
     code = "TMB-STORE-004"
     transient = True
     cause = "An object store does not answer."
-    remedy = "Check address, network, proxy and certificate authority with `tombolo preflight`."
+    remedy = "Run `tombolo preflight`; check the store's address, the network, the proxy and the certificate authority."
 
 
 class StoreRefused(CodedError):
     code = "TMB-STORE-005"
     cause = "An object store refused access."
-    remedy = "A party writes to its own store only and reads its own prefix of a peer's; check credentials and policy."
+    remedy = "Check credentials and policy: a party may write only to its own store, and read only `to-<party>/` of a peer."
 
 
 class NotCreateOnly(CodedError):
     code = "TMB-STORE-006"
-    cause = "A store let an existing object be overwritten."
-    remedy = "Use a server that honours conditional writes (If-None-Match); artifacts must never change."
+    cause = "A store allowed an existing object to be overwritten."
+    remedy = "Use a server that supports conditional writes (If-None-Match), because artifacts must never change."
 
 
 class BadStoreAddress(CodedError):
     code = "TMB-STORE-007"
     cause = "A store's address cannot be used."
-    remedy = "Use file:///folder, s3://bucket/prefix?endpoint=https://host or airflow://connection; never put secrets into it."
+    remedy = "Use file:///folder, s3://bucket/prefix?endpoint=https://host or airflow://connection, without secrets in it."
 
 
 @dataclass(frozen=True)
 class Stat:
-    """Size in bytes and time of writing (UTC) of an object."""
+    """The size of an object in bytes, and when it was written (UTC)."""
 
     size: int
     modified: datetime
 
 
 class Store(Protocol):
-    """What Tombolo asks of an object store. Implementations may be shared by threads and opened again after a fork."""
+    """What Tombolo needs from a store. A store must work in several threads, and in the new process after a fork."""
 
     @property
     def url(self) -> str:
-        """Where the store is, without credentials."""
+        """The store's address, without credentials."""
 
     def put(self, key: str, data: bytes, permanent: bool = False) -> None:
-        """Write a new object, whole or not at all; raises :class:`KeyTaken` where the key exists.
+        """Write a new object, completely or not at all. Raises :class:`KeyTaken` if the key exists.
 
-        A ``permanent`` one is put under the store's own lock against deletion, where it has one (S3: a legal hold).
+        A ``permanent`` object is locked against deletion, if the store can do that (S3: a legal hold).
         """
 
     def get(self, key: str) -> bytes:
-        """Read an object; raises :class:`KeyMissing`."""
+        """Read an object. Raises :class:`KeyMissing`."""
 
     def list(self, prefix: str = "") -> list[str]:
-        """All keys that start with ``prefix``, sorted; raises :class:`BadKey` where none can."""
+        """All keys that start with ``prefix``, sorted. Raises :class:`BadKey` if no key can start with it."""
 
     def delete(self, key: str) -> None:
-        """Remove an object; a missing one is no error."""
+        """Delete an object. A missing object is not an error."""
 
     def stat(self, key: str) -> Stat:
-        """Size and time of an object; raises :class:`KeyMissing`."""
+        """Size and time of an object. Raises :class:`KeyMissing`."""
 
 
 def is_key(text: str) -> bool:
-    """Whether ``text`` is an object key; for listings, where foreign names are passed over (see :func:`check_key`)."""
+    """Whether ``text`` is a valid object key. Lists of keys leave out other names (see :func:`check_key`)."""
     return len(text) <= MAX_KEY_BYTES and all(
         _SEGMENT.fullmatch(part) and part not in (".", "..") and len(part) <= MAX_SEGMENT_BYTES for part in text.split("/")
     )
 
 
 def check_key(key: str) -> str:
-    """Return ``key`` if it is one; raises :class:`BadKey`."""
+    """Return ``key`` if it is a valid key. Raises :class:`BadKey`."""
     if not is_key(key):
-        raise BadKey(f"A key of {len(key)} characters; a segment has {MAX_SEGMENT_BYTES} at most.")
+        raise BadKey(f"The key has {len(key)} characters; each part between slashes may have at most {MAX_SEGMENT_BYTES}.")
     return key
 
 
 def check_prefix(prefix: str) -> str:
-    """Return ``prefix`` if a key can start with it; raises :class:`BadKey`."""
+    """Return ``prefix`` if a key can start with it. Raises :class:`BadKey`."""
     if prefix and not is_key(prefix) and not is_key(prefix + "x"):
-        raise BadKey(f"A prefix of {len(prefix)} characters that no key begins with.")
+        raise BadKey(f"No key can start with this prefix of {len(prefix)} characters.")
     return prefix

@@ -1,4 +1,4 @@
-"""A store in a directory: the embedded default, and what a shared file system can carry."""
+"""A store in a folder, on the local disk or on a shared file system."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from tombolo.storage.stores.base import (
     is_key,
 )
 
-_TEMPORARY = "~"  # no key holds it, so that an unfinished file is never an object
-_PASS: int = getattr(os, "O_PATH", os.O_RDONLY)  # to pass through a folder one need not be allowed to list it
+_TEMPORARY = "~"  # not allowed in keys, so an unfinished file is never an object
+_PASS: int = getattr(os, "O_PATH", os.O_RDONLY)  # opens a folder without the right to list it
 Names = list[str]  # the method ``list`` hides the type inside the class
 
 
 class LocalStore:
-    """Objects as files below a folder, readable by the writing user alone.
+    """Objects as files in a folder. Only the user that writes them can read them.
 
-    A put writes a temporary file, flushes it to disk and links it into place: the link fails where the key exists, so that
-    creation is atomic and exclusive, and a killed writer leaves nothing that a reader could see. Every key is reached
-    folder by folder without following links, because a peer that writes the folder could point them out of it.
+    A put writes a temporary file, flushes it to disk and then links it to its name. The link fails if the name exists. So an object
+    is created once, completely or not at all, and a killed writer leaves nothing that a reader sees. Each folder of a key is opened
+    in turn, and symbolic links are refused, because a peer that writes the folder could make links to other folders.
     """
 
     def __init__(self, folder: Path | str) -> None:
@@ -44,13 +44,13 @@ class LocalStore:
         return f"file://{self._root}"
 
     def put(self, key: str, data: bytes, permanent: bool = False) -> None:
-        """Write a new file, whole or not at all. Raises KeyTaken."""
+        """Write a new file, completely or not at all. Raises KeyTaken."""
         *folders, name = check_key(key).split("/")
         with self._coded():
             try:
                 folder = self._open(folders, make=True)
             except NotADirectoryError:
-                raise KeyTaken(f"{key} lies below another object or a link.") from None
+                raise KeyTaken(f"A part of the path {key} is an object or a link.") from None
             try:
                 _write(folder, name, data)
             except FileExistsError:
@@ -61,7 +61,7 @@ class LocalStore:
     def get(self, key: str) -> bytes:
         """Read a file. Raises KeyMissing."""
         with self._at(key) as (folder, name):
-            # Without O_NONBLOCK, opening a named pipe would wait for its writer for ever.
+            # Without O_NONBLOCK, opening a named pipe waits for ever if nothing writes to it.
             descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
             try:
                 if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -74,17 +74,17 @@ class LocalStore:
     def list(self, prefix: str = "") -> list[str]:
         """Keys that start with ``prefix``, sorted."""
         above, _, start = check_prefix(prefix).rpartition("/")
-        found: Names = []
+        keys: Names = []
         with self._coded(), contextlib.suppress(FileNotFoundError, NotADirectoryError):
             folder = self._open(above.split("/") if above else [])
             try:
-                _walk(folder, ".", f"{above}/" if above else "", start, found)
+                _walk(folder, ".", f"{above}/" if above else "", start, keys)
             finally:
                 os.close(folder)
-        return sorted(found)
+        return sorted(keys)
 
     def delete(self, key: str) -> None:
-        """Remove a file; nothing happens where there is none."""
+        """Delete a file. A missing file is not an error."""
         with contextlib.suppress(KeyMissing), self._at(key) as (folder, name):
             if stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
                 os.unlink(name, dir_fd=folder)
@@ -92,14 +92,14 @@ class LocalStore:
     def stat(self, key: str) -> Stat:
         """Size and time of a file. Raises KeyMissing."""
         with self._at(key) as (folder, name):
-            found = os.stat(name, dir_fd=folder, follow_symlinks=False)
-            if not stat.S_ISREG(found.st_mode):
+            status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+            if not stat.S_ISREG(status.st_mode):
                 raise KeyMissing(key)
-            return Stat(found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
+            return Stat(status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
 
     @contextlib.contextmanager
     def _at(self, key: str) -> Iterator[tuple[int, str]]:
-        """The open folder of a key and its last name; what is not there is KeyMissing."""
+        """The open folder of a key, and the last part of the key. Raises KeyMissing if either does not exist."""
         *folders, name = check_key(key).split("/")
         with self._coded():
             try:
@@ -112,7 +112,7 @@ class LocalStore:
                 raise KeyMissing(key) from None
 
     def _open(self, folders: Sequence[str], make: bool = False) -> int:
-        """A descriptor of a folder below the root (which itself may be a link), made on demand."""
+        """A descriptor of a folder below the root; with ``make`` the folder is created. Only the root itself may be a link."""
         if make and not self._root.is_dir():
             self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
         here = os.open(self._root, _PASS | os.O_DIRECTORY)
@@ -128,7 +128,7 @@ class LocalStore:
 
     @contextlib.contextmanager
     def _coded(self) -> Iterator[None]:
-        """Turn what the file system says into coded errors."""
+        """Turn errors of the file system into coded errors."""
         try:
             yield
         except OSError as error:
@@ -138,7 +138,7 @@ class LocalStore:
 
 
 def _enter(above: int, name: str, make: bool) -> int:
-    """Open a folder inside an open one; raises NotADirectoryError for a link too."""
+    """Open a folder inside an open folder. Raises NotADirectoryError for a file and for a link."""
     flags = _PASS | os.O_DIRECTORY | os.O_NOFOLLOW
     try:
         return os.open(name, flags, dir_fd=above)
@@ -152,7 +152,7 @@ def _enter(above: int, name: str, make: bool) -> int:
 
 
 def _write(folder: int, name: str, data: bytes) -> None:
-    """Create a file in an open folder, whole and durable; raises FileExistsError."""
+    """Create a complete file in an open folder and flush it to disk. Raises FileExistsError."""
     with contextlib.suppress(FileNotFoundError):
         os.stat(name, dir_fd=folder, follow_symlinks=False)
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
@@ -170,8 +170,8 @@ def _write(folder: int, name: str, data: bytes) -> None:
     _flush(folder)
 
 
-def _walk(above: int, name: str, prefix: str, start: str, found: Names) -> None:
-    """Collect the keys in a folder whose first name begins with ``start``; links and foreign names are passed over."""
+def _walk(above: int, name: str, prefix: str, start: str, keys: Names) -> None:
+    """Add to ``keys`` the keys in a folder whose next part begins with ``start``. Links and invalid names are left out."""
     folder = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=above)
     try:
         with os.scandir(folder) as entries:
@@ -180,16 +180,16 @@ def _walk(above: int, name: str, prefix: str, start: str, found: Names) -> None:
                 if not entry.name.startswith(start) or not is_key(key):
                     continue
                 if entry.is_file(follow_symlinks=False):
-                    found.append(key)
+                    keys.append(key)
                 elif entry.is_dir(follow_symlinks=False):
-                    with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # gone meanwhile
-                        _walk(folder, entry.name, f"{key}/", "", found)
+                    with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # deleted meanwhile
+                        _walk(folder, entry.name, f"{key}/", "", keys)
     finally:
         os.close(folder)
 
 
 def _flush(folder: int) -> None:
-    """Make a folder's new entry durable."""
+    """Flush a folder's new entry to disk."""
     descriptor = os.open(".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=folder)
     try:
         os.fsync(descriptor)

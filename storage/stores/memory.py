@@ -1,4 +1,4 @@
-"""A store in memory: for tests, and for trying things in one process."""
+"""A store in memory, for tests and experiments in one process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tombolo.storage.stores.base import KeyMissing, KeyTaken, Stat, check_key, c
 
 
 class MemoryStore:
-    """Objects in a dictionary, safe for threads."""
+    """Objects in a dictionary; several threads may use it."""
 
     def __init__(self, name: str = "unnamed") -> None:
         self._name = name
@@ -40,7 +40,7 @@ class MemoryStore:
             return sorted(key for key in self._objects if key.startswith(prefix))
 
     def delete(self, key: str) -> None:
-        """Remove an object; nothing happens where there is none."""
+        """Delete an object. A missing object is not an error."""
         with self._lock:
             self._objects.pop(check_key(key), None)
 

@@ -37,7 +37,7 @@ _MISSING, _REFUSED = {"NoSuchKey", "NoSuchObject"}, {"AccessDenied", "InvalidAcc
 
 
 class S3Config(BaseModel):
-    """Where a bucket is and who asks. ``prefix`` is put before every key; ``endpoint`` is a host with an optional port."""
+    """The address of a bucket and the credentials. ``prefix`` is put before every key; ``endpoint`` is ``host[:port]``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -53,14 +53,14 @@ class S3Config(BaseModel):
 
 
 class MinioStore:
-    """Objects in a bucket; creation is conditional (``If-None-Match: *``), which the server must honour (see probe)."""
+    """Objects in a bucket. A put is conditional (``If-None-Match: *``); the server must support this (:mod:`.probe` checks it)."""
 
     def __init__(self, config: S3Config) -> None:
         prefix = config.prefix.strip("/")
         if not _BUCKET.fullmatch(config.bucket):
-            raise BadStoreAddress("A bucket's name has 3 to 63 letters, digits, dots, dashes and underscores.")
+            raise BadStoreAddress("The name of a bucket must have 3 to 63 letters, digits, dots, dashes and underscores.")
         if prefix and not is_key(prefix):
-            raise BadStoreAddress("The prefix in the bucket is not made like an object key.")
+            raise BadStoreAddress("The prefix in the bucket is not a valid object key.")
         self.config = config
         self._prefix = f"{prefix}/" if prefix else ""
         self._made: tuple[int, Minio] | None = None
@@ -73,7 +73,7 @@ class MinioStore:
 
     @property
     def client(self) -> Minio:
-        """The minio client, made at first use in each process: two processes must not talk over one connection."""
+        """The minio client, made at first use in each process, because two processes must not share a connection."""
         made = self._made
         if made is None or made[0] != os.getpid():
             made = self._made = (os.getpid(), connect(self.config))
@@ -82,7 +82,7 @@ class MinioStore:
     def put(self, key: str, data: bytes, permanent: bool = False) -> None:
         """Write a new object. Raises KeyTaken, StoreRefused or StoreUnreachable."""
         name = self._prefix + check_key(key)
-        # The public put_object would turn the condition into user metadata; the one private call lives here alone.
+        # The public put_object would turn the condition into user metadata, so this calls a private method of minio.
         condition = {"If-None-Match": "*", "Content-Type": "application/octet-stream"}
         if permanent and self.locks:
             condition |= {"x-amz-object-lock-legal-hold": "ON"}
@@ -93,10 +93,10 @@ class MinioStore:
 
     @cached_property
     def locks(self) -> bool:
-        """Whether the bucket was made with object lock, so that an object can be held against deletion."""
+        """Whether the bucket has object lock, so that an object can be locked against deletion."""
         try:
             return self._ask(lambda: self.client.get_object_lock_config(self.config.bucket), "") is not None
-        except (KeyMissing, StoreRefused, StoreUnreachable):  # servers say in different ways that there is none
+        except (KeyMissing, StoreRefused, StoreUnreachable):  # servers without object lock give different answers
             return False
 
     def get(self, key: str) -> bytes:
@@ -108,27 +108,27 @@ class MinioStore:
         wanted = self._prefix + check_prefix(prefix)
 
         def names() -> list[str]:
-            found = self.client.list_objects(self.config.bucket, prefix=wanted, recursive=True)
-            return [name for entry in found if (name := entry.object_name or "").startswith(wanted)]
+            entries = self.client.list_objects(self.config.bucket, prefix=wanted, recursive=True)
+            return [name for entry in entries if (name := entry.object_name or "").startswith(wanted)]
 
         keys = (name.removeprefix(self._prefix) for name in self._ask(names, wanted))
-        return sorted(key for key in keys if is_key(key))  # consoles leave "folder/" objects, a hostile peer anything
+        return sorted(key for key in keys if is_key(key))  # S3 consoles make "folder/" objects; a hostile peer may write any name
 
     def delete(self, key: str) -> None:
-        """Remove an object; nothing happens where there is none."""
+        """Delete an object. A missing object is not an error."""
         name = self._prefix + check_key(key)
         self._ask(lambda: self.client.remove_object(self.config.bucket, name), name)
 
     def stat(self, key: str) -> Stat:
         """Size and time of an object. Raises KeyMissing."""
         name = self._prefix + check_key(key)
-        found = self._ask(lambda: self.client.stat_object(self.config.bucket, name), name)
-        if found.last_modified is None:
-            raise StoreUnreachable(f"{self.url} gives no time of writing.")
-        return Stat(found.size or 0, found.last_modified.astimezone(UTC))
+        answer = self._ask(lambda: self.client.stat_object(self.config.bucket, name), name)
+        if answer.last_modified is None:
+            raise StoreUnreachable(f"{self.url} does not say when the object was written.")
+        return Stat(answer.size or 0, answer.last_modified.astimezone(UTC))
 
     def _ask(self, call: Callable[[], T], name: str, writing: bytes | None = None) -> T:
-        """Call the server with a few tries on passing trouble; every answer becomes a value or a coded error."""
+        """Call the server, with a few more tries after errors that may go away. Returns the value or raises a coded error."""
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 return call()
@@ -136,7 +136,7 @@ class MinioStore:
                 trouble = self._translate(error, name)
                 if trouble is not None:
                     if attempt > 1 and writing is not None and isinstance(trouble, _Conflict) and self._read(name) == writing:
-                        return None  # type: ignore[return-value]  # our own first try got through after all
+                        return None  # type: ignore[return-value]  # our earlier try worked
                     raise trouble from None
             except (ServerError, urllib3.exceptions.HTTPError, OSError):
                 pass
@@ -145,9 +145,9 @@ class MinioStore:
         raise StoreUnreachable(self.url)
 
     def _translate(self, error: S3Error | InvalidResponseError, name: str) -> Exception | None:
-        """The error to raise for an S3 answer, or None where another try may help.
+        """The error to raise for an S3 answer, or None if another try may help.
 
-        Some servers send errors as text, which the client reports by status alone.
+        Some servers send errors as text; then the client knows only the status.
         """
         if isinstance(error, S3Error):
             code, status = error.code or "", getattr(error.response, "status", 0)
@@ -161,7 +161,7 @@ class MinioStore:
             return StoreRefused(self.url)
         if status >= 500 or status == 409 or code == "SlowDown":
             return None
-        return StoreUnreachable(f"{self.url} answers {code or status}.")
+        return StoreUnreachable(f"{self.url} answers with {code or status}.")
 
     def _read(self, name: str) -> bytes:
         def read() -> bytes:
@@ -176,11 +176,11 @@ class MinioStore:
 
 
 class _Conflict(Exception):
-    """The server refused to overwrite."""
+    """The server refused to overwrite an object."""
 
 
 def connect(config: S3Config) -> Minio:
-    """A minio client for a configuration; the region is always given, because a peer may not ask for it."""
+    """A minio client for a configuration. The region is always given, because a peer has no right to ask the server for it."""
     try:
         context = ssl.create_default_context(cafile=str(config.ca_file) if config.ca_file else None)
     except OSError:
@@ -201,4 +201,4 @@ def connect(config: S3Config) -> Minio:
             http_client=http,
         )
     except ValueError:
-        raise BadStoreAddress("The endpoint, region or proxy is not one.") from None
+        raise BadStoreAddress("The endpoint, the region or the proxy is not valid.") from None

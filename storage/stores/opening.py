@@ -1,6 +1,6 @@
-"""From an address to a store: its scheme names an entry point of the group ``tombolo.stores``.
+"""Opens a store by its address. The scheme of the address names an entry point of the group ``tombolo.stores``.
 
-Built in are ``file:``, ``s3:``, ``memory:`` and ``airflow:``, an Airflow connection.
+Tombolo has the schemes ``file:``, ``s3:``, ``memory:`` and ``airflow:`` (an Airflow connection).
 """
 
 from __future__ import annotations
@@ -22,60 +22,59 @@ from tombolo.storage.stores.memory import MemoryStore
 
 GROUP = "tombolo.stores"
 Opener = Callable[[SplitResult, Path], Store]
-"""Opens a store without touching it: its address, split, and the folder in which relative paths start.
+"""Opens a store, without a request to it, from the split address and the folder in which relative paths start.
 
-Raises BadStoreAddress, whose text repeats nothing of the address that could be secret.
+Raises BadStoreAddress; its text must not repeat any part of the address that could be secret.
 """
 _MEMORY: dict[str, MemoryStore] = {}
 _S3_OPTIONS = {"endpoint", "region", "credentials", "ca", "proxy"}
 
 
 def open_store(address: str, base: Path | None = None, plugins: Collection[str] = ()) -> Store:
-    """Open a store without touching it. Raises :class:`BadStoreAddress`, or what :func:`tombolo.storage.plugins.find` raises.
+    """Open a store, without a request to it. Raises :class:`BadStoreAddress` or errors of :func:`tombolo.storage.plugins.find`.
 
-    Addresses of other schemes than these belong to one of the distributions ``plugins``:
+    These are the built-in schemes; the distributions ``plugins`` may have more:
 
     - ``file:///folder`` or ``file:./folder`` (relative to ``base``);
     - ``s3://bucket/prefix?endpoint=https://host:port&region=...&credentials=NAME&ca=FILE&proxy=URL``: the keys are read from the
-      environment variables ``NAME_ACCESS_KEY`` and ``NAME_SECRET_KEY`` (default ``TOMBOLO_S3``), or, where ``credentials``
+      environment variables ``NAME_ACCESS_KEY`` and ``NAME_SECRET_KEY`` (default ``TOMBOLO_S3``), or, if ``credentials``
       is ``file:PATH``, from a JSON file with ``access_key`` and ``secret_key``;
     - ``airflow://connection``: an Airflow connection of type ``aws``;
     - ``memory://name``: in this process only.
     """
     parts = urlsplit(address)
     if parts.username or parts.password:
-        raise BadStoreAddress("It contains credentials.")
+        raise BadStoreAddress("It contains a user name or a password.")
     try:
         plugin = find(GROUP, parts.scheme, plugins)
     except NoSuchPlugin:
         known = ", ".join(offered(GROUP, plugins))
-        raise BadStoreAddress(
-            f"Scheme {parts.scheme or 'missing'}; there is {known or 'none, until tombolo is installed'}."
-        ) from None
+        scheme = f"The scheme {parts.scheme} is unknown" if parts.scheme else "The scheme is missing"
+        raise BadStoreAddress(f"{scheme}; known schemes: {known or 'none, because tombolo is not installed'}.") from None
     opener: Opener = plugin.offered
     try:
         return opener(parts, base or Path.cwd())
     except CodedError:
         raise
-    except Exception as error:  # its text may quote the address
+    except Exception as error:  # its text may contain the address
         raise BrokenPlugin(f"{parts.scheme} of {plugin.distribution}: {type(error).__name__}.") from None
 
 
 def open_directory(parts: SplitResult, base: Path) -> Store:
-    """``file:``, a folder."""
+    """Open ``file:``, a folder."""
     path = Path(unquote(parts.path))
     if parts.netloc or not str(path).strip("."):
-        raise BadStoreAddress("A directory store is file:///folder.")
+        raise BadStoreAddress("The address of a folder is file:///folder.")
     return LocalStore(base / path)
 
 
 def open_memory(parts: SplitResult, base: Path) -> Store:
-    """``memory:``, one store per name in this process."""
+    """Open ``memory:``, one store per name in this process."""
     return _MEMORY.setdefault(parts.netloc, MemoryStore(parts.netloc))
 
 
 def open_connection(parts: SplitResult, base: Path) -> Store:
-    """``airflow:``, an Airflow connection."""
+    """Open ``airflow:``, an Airflow connection."""
     return from_airflow_connection(_airflow_connection(parts.netloc), unquote(parts.path))
 
 
@@ -84,19 +83,19 @@ def from_airflow_connection(connection: Any, path: str = "") -> Store:
 
     ``aws``: login and password are the keys; extra holds ``endpoint_url``, ``region_name``, ``verify`` (a CA file), ``bucket`` and
     ``prefix`` (the address's path, ``airflow://connection/bucket/prefix``, comes first). ``fs``: extra ``path`` is the folder.
-    Raises :class:`BadStoreAddress` where something is missing.
+    Raises :class:`BadStoreAddress` if something is missing.
     """
     from tombolo.storage.stores.minio import MinioStore, S3Config
 
-    extra, which = connection.extra_dejson, f"Airflow connection {connection.conn_id}"
+    extra, which = connection.extra_dejson, f"The Airflow connection {connection.conn_id}"
     if connection.conn_type == "fs":
         if not isinstance(extra.get("path"), str):
-            raise BadStoreAddress(f"{which} lacks the extra field path.")
+            raise BadStoreAddress(f"{which} does not have the extra field path.")
         return LocalStore(extra["path"])
     if connection.conn_type != "aws":
-        raise BadStoreAddress(f"{which} is of type {connection.conn_type}.")
+        raise BadStoreAddress(f"{which} has type {connection.conn_type}; it must be aws or fs.")
     if not connection.login or not connection.password:
-        raise BadStoreAddress(f"{which} lacks login or password (access key and secret key).")
+        raise BadStoreAddress(f"{which} has no login (access key) or no password (secret key).")
     bucket, _, prefix = path.strip("/").partition("/")
     endpoint = _endpoint(extra.get("endpoint_url") or "https://s3.amazonaws.com")
     verify = extra.get("verify")
@@ -115,12 +114,12 @@ def from_airflow_connection(connection: Any, path: str = "") -> Store:
 
 
 def open_s3(parts: SplitResult, base: Path) -> Store:
-    """``s3:``, a bucket."""
+    """Open ``s3:``, a bucket."""
     from tombolo.storage.stores.minio import MinioStore, S3Config
 
     bucket, path, options = parts.netloc, parts.path, {name: values[-1] for name, values in parse_qs(parts.query).items()}
     if not bucket or "endpoint" not in options or set(options) - _S3_OPTIONS:
-        raise BadStoreAddress(f"s3:// needs a bucket and endpoint=; options are {', '.join(sorted(_S3_OPTIONS))}.")
+        raise BadStoreAddress(f"s3:// needs a bucket and endpoint=; allowed options: {', '.join(sorted(_S3_OPTIONS))}.")
     endpoint, proxy = _endpoint(options["endpoint"]), options.get("proxy")
     if proxy is not None:
         _endpoint(proxy, "The proxy")
@@ -141,10 +140,10 @@ def open_s3(parts: SplitResult, base: Path) -> Store:
 
 
 def _endpoint(address: str, what: str = "The endpoint") -> SplitResult:
-    """Split ``http(s)://host:port``; anything more in it would be dropped in silence, or be a secret."""
+    """Split ``http(s)://host:port``. Anything more is refused: it would be ignored, or it could be a secret."""
     parts = urlsplit(address)
     if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc or parts.path.strip("/") or parts.query:
-        raise BadStoreAddress(f"{what} is https://host or https://host:port, without credentials or path.")
+        raise BadStoreAddress(f"{what} must be https://host or https://host:port, without credentials or path.")
     return parts
 
 
@@ -161,15 +160,15 @@ def _airflow_connection(name: str) -> Any:
 
 
 def _credentials(where: str, base: Path) -> tuple[SecretStr, SecretStr]:
-    """Access and secret key from the environment or from a file; error texts name the place, never a value."""
+    """The access key and the secret key, from the environment or a file. Error texts name the place, never a value."""
     if where.startswith("file:"):
         path = base / where.removeprefix("file:")
         try:
             document = json.loads(path.read_text())
             return SecretStr(document["access_key"]), SecretStr(document["secret_key"])
         except (OSError, ValueError, KeyError, TypeError):
-            raise BadStoreAddress(f"Credentials file {path} cannot be read or lacks access_key or secret_key.") from None
+            raise BadStoreAddress(f"The credentials file {path} cannot be read, or has no access_key or secret_key.") from None
     try:
         return SecretStr(os.environ[f"{where}_ACCESS_KEY"]), SecretStr(os.environ[f"{where}_SECRET_KEY"])
     except KeyError:
-        raise BadStoreAddress(f"Environment variables {where}_ACCESS_KEY and {where}_SECRET_KEY are not set.") from None
+        raise BadStoreAddress(f"Set both environment variables: {where}_ACCESS_KEY and {where}_SECRET_KEY.") from None

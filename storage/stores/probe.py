@@ -1,4 +1,4 @@
-"""Proving, not assuming, that a store is create-only."""
+"""Tests that a store never overwrites an object."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tombolo.storage.stores.base import KeyTaken, NotCreateOnly, Store, StoreRef
 
 
 def check_create_only(store: Store, prefix: str = "probe") -> None:
-    """Put one key twice; raises :class:`NotCreateOnly` unless the second put is refused and the first bytes stand."""
+    """Put one key twice. Raises :class:`NotCreateOnly` unless the second put is refused and the first bytes stay."""
     key = f"{prefix}/{secrets.token_hex(12)}"
     store.put(key, b"first")
     try:
@@ -18,6 +18,6 @@ def check_create_only(store: Store, prefix: str = "probe") -> None:
         if store.get(key) == b"first":
             return
     finally:
-        with contextlib.suppress(StoreRefused):  # a store may well forbid its writer to delete
+        with contextlib.suppress(StoreRefused):  # a store may forbid its writer to delete
             store.delete(key)
     raise NotCreateOnly(store.url)

@@ -50,10 +50,10 @@ def test_the_outcome_follows_the_objective(task, outcome):
     ("task", "more", "said"),
     [
         ({"boosting": {"objective": "softmax"}}, {}, "three or more"),
-        ({"boosting": {"classes": 4}}, {}, "only for softmax"),
+        ({"boosting": {"classes": 4}}, {}, "with softmax, and leave it out otherwise"),
         ({"protocol": "linear", "boosting": {}}, {}, "Extra inputs"),
         ({}, {"incentives": {"budget": 100}}, "use volume"),
-        ({"parameters": {"l2": 0.1}}, {}, "has no l2"),
+        ({"parameters": {"l2": 0.1}}, {}, "has no parameter l2"),
     ],
 )
 def test_what_does_not_fit_is_refused(task, more, said):
@@ -74,5 +74,5 @@ def test_alignment_by_kkrt_is_for_two_data_parties():
     assert terms().document()["alignment"]["protocol"] == "auto"
     kkrt = {"alignment": {"id": [{"column": "id"}], "protocol": "kkrt"}}
     assert terms(roles=("guest", "host", "arbiter"), **kkrt).alignment.protocol == "kkrt"
-    with pytest.raises(ValidationError, match="kkrt is for two data parties"):
+    with pytest.raises(ValidationError, match="kkrt needs exactly two data parties"):
         terms(roles=("guest", "host", "host"), **kkrt)

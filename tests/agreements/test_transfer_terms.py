@@ -49,9 +49,9 @@ def test_defaults_are_explicit():
         ({"task": {"protocol": "linear", "label": {"column": "ill"}, "transfer": {}}}, "Extra inputs"),
         (
             {"task": {"protocol": "transfer", "label": {"column": "ill"}, "parameters": {"tolerance": 0.1}}},
-            "transfer with engine paillier has no tolerance",
+            "transfer with engine paillier has no parameter tolerance",
         ),
-        ({"task": {"protocol": "transfer", "label": {"column": "ill"}, "engine": "dealer"}}, "transfer runs on paillier"),
+        ({"task": {"protocol": "transfer", "label": {"column": "ill"}, "engine": "dealer"}}, "transfer has the engines paillier"),
     ],
 )
 def test_what_does_not_fit_is_refused(changes, text):

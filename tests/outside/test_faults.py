@@ -193,7 +193,7 @@ def test_a_source_that_there_is_not_stops_the_table_alone(shop: Layout) -> None:
     settings["agreements"]["other"] = {"table": {"source": "parqet", "path": "x"}}
     path.write_text(yaml.safe_dump(settings))
     table = PartySettings.load(path).for_agreement("other").table
-    with pytest.raises(NoSuchPlugin, match=r"There is no parqet\. Offered are: csv, parquet, sql"):
+    with pytest.raises(NoSuchPlugin, match=r"There is no parqet\. The names are: csv, parquet, sql"):
         read_table(table, path.parent, {}, [])
 
 

@@ -168,7 +168,7 @@ def test_gone_in_mid_run_and_back(installed: str, tmp_path: Path, request: pytes
         made.context("bank")
     assert caught.value.party == "bank" and "mean-difference" in str(caught.value)
     settings = PartySettings.load(made.settings("bank"))
-    with pytest.raises(BadStoreAddress, match="Scheme share; there is airflow, file, memory, s3"):
+    with pytest.raises(BadStoreAddress, match="The scheme share is unknown; known schemes: airflow, file, memory, s3"):
         settings.open_store(settings.store)
 
 

@@ -1,1 +1,1 @@
-"""What the console shows, read out of the party's record, store and agreements; no HTML here, and no private value."""
+"""What the console shows, read from the party's record, store and agreements. No HTML, and no private value."""

@@ -1,4 +1,4 @@
-"""The agreements of this party: who signed what, in which state its record is, which models came out."""
+"""The agreements of this party: the signatures, the state of its record, and the published models."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Party:
 
 @dataclass(frozen=True)
 class Model:
-    """A published version at this party; ``live`` is what monitoring last booked of it."""
+    """A published version at this party; ``live`` is the last result of monitoring it."""
 
     version: str
     at: str
@@ -42,7 +42,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Summary:
-    """What the agreement's folder says, trusted or not."""
+    """What the agreement's folder says, even if a signature is missing or wrong."""
 
     name: str
     protocol: str
@@ -60,7 +60,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class Overview:
-    """One agreement on the overview. What could not be read is None, and ``error`` says why."""
+    """One agreement on the overview. A part that cannot be read is None, and ``error`` says why."""
 
     name: str
     summary: Summary | None = None
@@ -73,12 +73,12 @@ class Overview:
 
 
 def names(settings: PartySettings) -> list[str]:
-    """Folders of agreements, whether they can be read or not."""
+    """The names of all folders of agreements, also of those that cannot be read."""
     return sorted(path.parent.name for path in settings.federations.glob("*/agreement.yaml"))
 
 
 def overview(settings: PartySettings, name: str, page: int = 1, file: Path | None = None) -> Overview | None:
-    """All that there is to say about one agreement; None where this party is no member."""
+    """What the overview shows of one agreement; None if this party is not a member."""
     from tombolo.agreements.agreement import Agreement
     from tombolo.fl_tasks.runtime.context import PartyContext
 
@@ -90,12 +90,12 @@ def overview(settings: PartySettings, name: str, page: int = 1, file: Path | Non
         summary = _summary(agreement, settings.party)
         context = PartyContext.open(name, file)
         record = record_of(context)
-        listed, unheard = runs(context, record, page)
+        listed, runs_error = runs(context, record, page)
         return Overview(
             name=name,
             summary=summary,
             runs=listed,
-            runs_error=unheard,
+            runs_error=runs_error,
             health=record.health(context),
             block=record.last_block(context),
             models=tuple(models(record)[:MODELS]),
@@ -105,18 +105,18 @@ def overview(settings: PartySettings, name: str, page: int = 1, file: Path | Non
 
 
 def models(record: RecordIndex) -> list[Model]:
-    """Published versions, newest first."""
+    """The published versions, newest first."""
     monitored = [run.last("monitoring") for run in record.runs.values() if run.kind == "monitor"]
-    live = {one.subject: one.body for one in sorted(filter(None, monitored), key=lambda one: one.at)}
-    found = []
+    live = {entry.subject: entry.body for entry in sorted(filter(None, monitored), key=lambda entry: entry.at)}
+    versions = []
     for noted in record.runs.values():
         published, measured, rounds = noted.last("publication"), noted.last("metrics"), noted.last("rounds")
         if published is not None:
             metrics = measured.body["metrics"] if measured else {}
             done = rounds.body["round"] if rounds else None
             protocol = published.body["protocol"]
-            found.append(Model(published.subject, published.at, protocol, done, metrics, live.get(published.subject)))
-    return sorted(found, key=lambda one: one.at, reverse=True)
+            versions.append(Model(published.subject, published.at, protocol, done, metrics, live.get(published.subject)))
+    return sorted(versions, key=lambda model: model.at, reverse=True)
 
 
 def _summary(agreement: Agreement, me: str) -> Summary:
@@ -129,7 +129,7 @@ def _summary(agreement: Agreement, me: str) -> Summary:
 
 
 def _signatures(agreement: Agreement) -> dict[str, str]:
-    """By party: signed when every link of the chain that needs its signature has one that verifies."""
+    """The state of each party: signed if it has a valid signature on every link of the chain that it must sign."""
     from tombolo.agreements.agreement import DOMAIN
 
     states: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""What left the house and what came in: every artifact of a run as it was booked, why it is safe, if it is unchanged."""
+"""The sent and received artifacts of a run: as they were booked, why they are safe, and whether they are unchanged."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ VERIFIED, DIFFERS, ERASED, MISSING, UNREACHABLE, LARGE = "verified", "differs", 
 
 @dataclass(frozen=True)
 class Artifact:
-    """One booked sending or receipt. ``book`` is ``sent`` or ``received``; sizes are bytes on the wire."""
+    """One booked artifact. ``book`` is ``sent`` or ``received``; ``size`` is bytes on the wire."""
 
     book: str
     peer: str
@@ -38,6 +38,7 @@ class Artifact:
 
     @classmethod
     def of(cls, entry: Entry) -> Artifact:
+        """The artifact of an entry of the record."""
         body = entry.body
         fields = body["peer"], body["address"], body["sha256"], body["size"], body["rows"]
         return cls(entry.kind, *fields, tuple(body["kinds"]), entry.at)
@@ -49,7 +50,7 @@ class Artifact:
 
     @property
     def round(self) -> int:
-        """The round that it belongs to."""
+        """The round of the artifact."""
         return int(self._parts[3])
 
     @property
@@ -59,7 +60,7 @@ class Artifact:
 
     @property
     def stage(self) -> str:
-        """The stage that it belongs to."""
+        """The stage of the artifact."""
         return self.step.partition(".")[0]
 
     @property
@@ -70,8 +71,8 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Meaning:
-    """What is declared of a message: its columns with their protections, why those that can be read may be, what is learnt
-    from it, and what limits that."""
+    """What the protocol declares about a message: its columns with their protections, the reasons for readable columns, what the
+    recipient learns, and what limits it."""
 
     columns: tuple[tuple[str, str], ...]
     reasons: tuple[str, ...]
@@ -81,7 +82,7 @@ class Meaning:
 
 @dataclass(frozen=True)
 class Shown:
-    """An artifact with its meaning and the state of its bytes."""
+    """An artifact with its meaning. ``hash`` says whether the stored bytes are unchanged."""
 
     artifact: Artifact
     meaning: Meaning | None
@@ -90,21 +91,21 @@ class Shown:
 
 @dataclass(frozen=True)
 class Filter:
-    """Which artifacts are asked for; empty fields ask for all."""
+    """Which artifacts to show. An empty field means all."""
 
     book: str = "sent"
     peer: str = ""
     message: str = ""
     page: int = 1
 
-    def takes(self, one: Artifact) -> bool:
-        """Whether an artifact passes."""
-        return one.book == self.book and self.peer in ("", one.peer) and self.message in ("", one.message)
+    def takes(self, artifact: Artifact) -> bool:
+        """Whether an artifact passes the filter."""
+        return artifact.book == self.book and self.peer in ("", artifact.peer) and self.message in ("", artifact.message)
 
 
 @dataclass(frozen=True)
 class Listing:
-    """One page of the artifacts that pass a filter, and what the filter can be set to."""
+    """One page of the artifacts that pass a filter, and the choices of the filter."""
 
     filter: Filter
     shown: tuple[Shown, ...]
@@ -129,97 +130,97 @@ class Totals:
 
 
 def traffic(context: PartyContext, record: RecordIndex, run: str) -> list[Artifact]:
-    """All artifacts of a run, recorded or only booked so far, by time."""
+    """All artifacts of a run, in the record or only in the books, sorted by time."""
     from tombolo.storage.books import booking_name
     from tombolo.storage.ledger.entries import Entry
 
-    recorded, books, found = record.artifacts(context, run), context.books(run), []
+    recorded, books, entries = record.artifacts(context, run), context.books(run), []
     for book in ("sent", "received"):
         own = [entry for entry in recorded if entry.kind == book]
         known = {booking_name(entry.subject) for entry in own}
-        found += own + [Entry.of_booking(book, run, one) for one in books.entries(book, known)]
-    return sorted((Artifact.of(entry) for entry in found), key=lambda one: one.at)
+        entries += own + [Entry.of_booking(book, run, booking) for booking in books.entries(book, known)]
+    return sorted((Artifact.of(entry) for entry in entries), key=lambda artifact: artifact.at)
 
 
 def totals(context: PartyContext, artifacts: list[Artifact]) -> list[Totals]:
-    """Per peer, in the agreement's order; peers that have left since come last."""
+    """The totals of each peer, in the order of the agreement. Peers that have left the agreement come last."""
     counts, sizes = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
-    for one in artifacts:
-        counts[one.peer, one.book] += 1
-        sizes[one.peer, one.book] += one.size
+    for artifact in artifacts:
+        counts[artifact.peer, artifact.book] += 1
+        sizes[artifact.peer, artifact.book] += artifact.size
     peers = dict.fromkeys([*(name for name in context.roles if name != context.me), *sorted({peer for peer, _ in counts})])
     both = [(peer, (peer, "sent"), (peer, "received")) for peer in peers]
     return [Totals(peer, counts[out], sizes[out], counts[into], sizes[into]) for peer, out, into in both]
 
 
 def listing(context: PartyContext, run: str, artifacts: list[Artifact], wanted: Filter) -> Listing:
-    """One page of artifacts, each with its declared meaning and its bytes hashed again."""
-    book = [one for one in artifacts if one.book == wanted.book]
-    found = [one for one in book if wanted.takes(one)]
-    pages = max(1, -(-len(found) // PAGE))
+    """One page of artifacts, each with its declared meaning. Their stored bytes are hashed again."""
+    book = [artifact for artifact in artifacts if artifact.book == wanted.book]
+    passing = [artifact for artifact in book if wanted.takes(artifact)]
+    pages = max(1, -(-len(passing) // PAGE))
     page = min(max(1, wanted.page), pages)
-    some = found[(page - 1) * PAGE : page * PAGE]
+    on_page = passing[(page - 1) * PAGE : page * PAGE]
     return Listing(
         filter=wanted,
-        shown=tuple(_shown(context, run, some)),
-        count=len(found),
-        size=sum(one.size for one in found),
+        shown=tuple(_shown(context, run, on_page)),
+        count=len(passing),
+        size=sum(artifact.size for artifact in passing),
         page=page,
         pages=pages,
         first=(page - 1) * PAGE + 1,
-        peers=tuple(sorted({one.peer for one in book})),
-        messages=tuple(sorted({one.message for one in book})),
+        peers=tuple(sorted({artifact.peer for artifact in book})),
+        messages=tuple(sorted({artifact.message for artifact in book})),
     )
 
 
 def _shown(context: PartyContext, run: str, artifacts: list[Artifact]) -> Iterator[Shown]:
     from tombolo.fl_tasks.workflow.retain import erased
 
-    left, gone, silent = _HASH_AT_MOST, erased(context, run) is not None, set[str]()
-    for one in artifacts:
-        left -= one.size
-        owner = context.me if one.book == "sent" else one.peer
-        state = UNREACHABLE if owner in silent else LARGE if left < 0 else hash_state(context, one, gone)
-        if state == UNREACHABLE:  # the next one would wait as long for the same store
-            silent.add(owner)
-        yield Shown(one, meaning(context.terms.task, one.message), state)
+    left, gone, unreachable = _HASH_AT_MOST, erased(context, run) is not None, set[str]()
+    for artifact in artifacts:
+        left -= artifact.size
+        owner = context.me if artifact.book == "sent" else artifact.peer
+        state = UNREACHABLE if owner in unreachable else LARGE if left < 0 else hash_state(context, artifact, gone)
+        if state == UNREACHABLE:  # do not wait again for the same store
+            unreachable.add(owner)
+        yield Shown(artifact, meaning(context.terms.task, artifact.message), state)
 
 
-def hash_state(context: PartyContext, one: Artifact, erased: bool) -> str:
-    """Compare the stored object with what was booked; chunks are compared with the hashes in the signed head."""
-    store = context.store if one.book == "sent" else context.peers.get(one.peer)
+def hash_state(context: PartyContext, artifact: Artifact, erased: bool) -> str:
+    """Compare the stored head object with the booked hash, and the chunks with the hashes in the signed head."""
+    store = context.store if artifact.book == "sent" else context.peers.get(artifact.peer)
     if store is None:
         return UNREACHABLE
     try:
-        head = store.get(f"{one.address}/head")
-        if hashlib.sha256(head).hexdigest() != one.sha256:
+        head = store.get(f"{artifact.address}/head")
+        if hashlib.sha256(head).hexdigest() != artifact.sha256:
             return DIFFERS
-        return VERIFIED if all(_chunks_match(context, one, store, head)) else DIFFERS
+        return VERIFIED if all(_chunks_match(context, artifact, store, head)) else DIFFERS
     except KeyMissing:
-        return ERASED if erased or (one.book == "received" and context.terms.retention is not None) else MISSING
+        return ERASED if erased or (artifact.book == "received" and context.terms.retention is not None) else MISSING
     except (StoreUnreachable, StoreRefused):
         return UNREACHABLE
     except CodedError:
         return DIFFERS
 
 
-def _chunks_match(context: PartyContext, one: Artifact, store: Store, head: bytes) -> Iterator[bool]:
+def _chunks_match(context: PartyContext, artifact: Artifact, store: Store, head: bytes) -> Iterator[bool]:
     from tombolo.plugins.console.facts.record import by_any, keys_of
     from tombolo.storage.envelope import read_head
 
-    sender = context.me if one.book == "sent" else one.peer
+    sender = context.me if artifact.book == "sent" else artifact.peer
     header, _ = by_any(keys_of(context, sender), lambda key: read_head(head, key))
     for index, (sha256, _) in enumerate(header.chunks if len(header.chunks) > 1 else (), start=1):
-        yield hashlib.sha256(store.get(f"{one.address}/{index:06d}")).hexdigest() == sha256
+        yield hashlib.sha256(store.get(f"{artifact.address}/{index:06d}")).hexdigest() == sha256
 
 
 def meaning(task: TaskTerms, message: str) -> Meaning | None:
-    """What the agreement's protocol and stages declare of a message; None for a message of another version."""
+    """What the protocol and the stages declare about a message; None if this version does not have the message."""
     from tombolo.fl_tasks.workflow.messages import declared
 
-    found = declared(task, message)
-    if found is None:
+    declaration = declared(task, message)
+    if declaration is None:
         return None
-    reasons = dict.fromkeys(column.params["reason"] for column in found.columns.values() if column.open)
-    columns = tuple((name, column.kind) for name, column in found.columns.items())
-    return Meaning(columns, tuple(reasons), found.learns, found.limit)
+    reasons = dict.fromkeys(column.reason for column in declaration.columns.values() if column.open)
+    columns = tuple((name, column.kind) for name, column in declaration.columns.items())
+    return Meaning(columns, tuple(reasons), declaration.learns, declaration.limit)

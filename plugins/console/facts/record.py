@@ -1,4 +1,4 @@
-"""A party's record of one agreement, read once and followed as it grows: what each run did, and whether the record is whole."""
+"""A party's record of one agreement: what each run did, and whether the record is complete. New segments are read as they come."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _UNREACHABLE = (StoreUnreachable, StoreRefused)
 
 @dataclass
 class RunRecord:
-    """What the record holds of one run: its entries but those of artifacts, and the segments in which those stand."""
+    """The entries of one run, without those of artifacts; ``segments`` are the segments that have entries of the run."""
 
     run: str
     entries: list[Entry] = field(default_factory=list)
@@ -34,7 +34,7 @@ class RunRecord:
     artifacts: int = 0
 
     def all(self, kind: str) -> list[Entry]:
-        """All entries of a kind, in order."""
+        """All entries of a kind, in recorded order."""
         return [entry for entry in self.entries if entry.kind == kind]
 
     def last(self, kind: str) -> Entry | None:
@@ -43,7 +43,7 @@ class RunRecord:
 
     @property
     def kind(self) -> str:
-        """``train``, ``predict``, ``index``, ``query`` or ``monitor``; a run that never began is known by its name."""
+        """The kind of the run, such as ``train``; for a run that never began, the kind in its name."""
         began = self.last("run")
         return began.subject if began else kind_of(self.run)
 
@@ -55,7 +55,7 @@ class RunRecord:
 
 @dataclass(frozen=True)
 class Health:
-    """How much of the record has been checked: links, signatures, hashes of all bodies."""
+    """How much of the record is checked (links, signatures and hashes of all bodies), and the first fault."""
 
     segments: int
     checked: int
@@ -65,12 +65,13 @@ class Health:
 
     @property
     def whole(self) -> bool:
+        """Whether all segments are checked and have no fault."""
         return self.fault is None and self.checked == self.segments
 
 
 @dataclass(frozen=True)
 class LastBlock:
-    """The last final block that this party keeps, and what checking it gave."""
+    """The last final block that this party has; ``fault`` is what is wrong with it."""
 
     height: int
     hash: str
@@ -82,7 +83,7 @@ class LastBlock:
 
 
 class RecordIndex:
-    """The index of a record. Reading again takes in only the segments that came since."""
+    """The index of a record. It reads each segment only once."""
 
     def __init__(self) -> None:
         self.runs: dict[str, RunRecord] = {}
@@ -93,7 +94,7 @@ class RecordIndex:
         self._block: LastBlock | None = None
 
     def follow(self, context: PartyContext) -> RecordIndex:
-        """Take in what was recorded since the last time."""
+        """Read the segments that are new since the last call."""
         with self._lock:
             length = context.chain.length()
             while self._read < length:
@@ -102,7 +103,7 @@ class RecordIndex:
         return self
 
     def _take(self, context: PartyContext, index: int) -> None:
-        """Enter one segment into the index. One that cannot be read is left out: :meth:`health` names it."""
+        """Add one segment to the index. A segment that cannot be read is left out; :meth:`health` names it."""
         from tombolo.storage.ledger.entries import Entry
 
         try:
@@ -123,17 +124,17 @@ class RecordIndex:
                 known.entries.append(entry)
 
     def artifacts(self, context: PartyContext, run: str) -> list[Entry]:
-        """The recorded artifacts of a run, in the order of recording."""
+        """The entries of a run's artifacts, in recorded order."""
         from tombolo.storage.ledger.entries import Entry
 
-        found = []
+        artifacts = []
         for index in self.runs[run].segments if run in self.runs else ():
             lines = context.chain.segment(index).lines(context.keys.vault)
-            found += [entry for entry in map(Entry.read, lines) if entry.run == run and entry.kind in ARTIFACTS]
-        return found
+            artifacts += [entry for entry in map(Entry.read, lines) if entry.run == run and entry.kind in ARTIFACTS]
+        return artifacts
 
     def health(self, context: PartyContext) -> Health:
-        """Check what was not checked yet, and everything again once it has been long; stops at the first fault."""
+        """Check the new segments, and all segments again every ten minutes. Stops at the first fault."""
         from tombolo.storage.ledger.chain import FIRST_PREVIOUS, BadSegment
 
         with self._lock:
@@ -154,7 +155,7 @@ class RecordIndex:
             return Health(length, self._checked, self._entries, self._previous if self._checked else None, fault)
 
     def last_block(self, context: PartyContext) -> LastBlock | None:
-        """The last final block, checked once: certificate, attestations, and that they make this block."""
+        """The last final block. It is checked once: its votes, its attestations, and that these make this block."""
         height = context.blocks.height()
         if height and (self._block is None or self._block.height != height):
             self._block = _checked_block(context, height)
@@ -162,13 +163,13 @@ class RecordIndex:
 
 
 def keys_of(context: PartyContext, party: str) -> list[VerifyKey]:
-    """The keys that were ever pinned for a party, the present one first."""
+    """All verification keys that were pinned for a party, the present key first."""
     pinned = [member.verify for link in context.agreement.chain for member in link.signers if member.name == party]
     return list(dict.fromkeys(reversed(pinned)))
 
 
 def by_any(keys: list[VerifyKey], check: Callable[[VerifyKey], T]) -> T:
-    """What ``check`` gives with the first key that it accepts; raises SignatureRefused where there is none."""
+    """The result of ``check`` with the first key that it accepts. Raises SignatureRefused if it accepts none."""
     from tombolo.storage.identity import SignatureRefused
 
     for key in keys:
@@ -176,11 +177,11 @@ def by_any(keys: list[VerifyKey], check: Callable[[VerifyKey], T]) -> T:
             return check(key)
         except SignatureRefused:
             continue
-    raise SignatureRefused("None of the keys that the agreement has pinned fits.")
+    raise SignatureRefused("The signature fits none of the keys that the agreement has pinned.")
 
 
 def members_then(context: PartyContext, block: Mapping[str, Any]) -> dict[str, VerifyKey]:
-    """The members' keys as of a block: the next amendment had to be signed by everybody who was a member before it."""
+    """The members' keys when a block was made. They are the signers of the next amendment, which all earlier members must sign."""
     chain = context.agreement.chain
     at = next((index for index, link in enumerate(chain) if link.digest == block["agreement_digest"]), None)
     if at is None or at == len(chain) - 1:
@@ -223,6 +224,6 @@ _RECORDS: dict[tuple[str, str, str], RecordIndex] = {}
 
 
 def record_of(context: PartyContext) -> RecordIndex:
-    """This process's index of the party's record, up to date."""
+    """The index of the party's record in this process, with all new segments."""
     key = (context.me, context.store.url, context.agreement.name)
     return _RECORDS.setdefault(key, RecordIndex()).follow(context)

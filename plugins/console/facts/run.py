@@ -1,4 +1,4 @@
-"""One run in detail: how far it is, what came out of it, and the block that closed it."""
+"""One run in detail: its progress, its results, and the block that closed it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far the run is at this party, and whether it still moves."""
+    """The progress of a run at this party, and the losses of its rounds."""
 
     row: Run
     stages: tuple[Stage, ...]
@@ -38,12 +38,13 @@ class Progress:
 
     @property
     def live(self) -> bool:
+        """Whether the run still goes on."""
         return self.row.state in ("running", "invited")
 
 
 @dataclass(frozen=True)
 class Alone:
-    """The model's quality beside what the guest would reach without the others, by the measure that contributions are paid by."""
+    """The quality of the joint model and of the guest without the other parties, in the metric of the contributions."""
 
     metric: str
     joint: float
@@ -53,7 +54,7 @@ class Alone:
 
 @dataclass(frozen=True)
 class Results:
-    """What the run gave at this party; None or empty where it gave nothing (yet), or where this party does not know."""
+    """The results of the run at this party. A field is None or empty if there is no result yet, or this party does not know it."""
 
     parameters: dict[str, Any]
     model: str | None
@@ -73,7 +74,7 @@ class Results:
 
 @dataclass(frozen=True)
 class Closing:
-    """The block of the run, as this party keeps it, and what its facts say about who contributed and earns what."""
+    """The block of the run, as this party stored it, with the contributions and rewards in it."""
 
     height: int
     hash: str
@@ -88,21 +89,21 @@ class Closing:
 
 
 def exists(context: PartyContext, record: RecordIndex, run: str, kind: str) -> bool:
-    """Whether this party knows a run of this id and kind."""
+    """Whether this party knows a run with this id and kind."""
     if run in record.runs:
         return record.runs[run].kind == kind
     return run in invitations(context, record).runs and kind == kind_of(run)
 
 
 def progress(context: PartyContext, record: RecordIndex, run: str) -> Progress:
-    """The party's own progress and everybody's status."""
+    """The progress at this party, and the status of all parties."""
     noted = _noted(record, run)
-    known = invitations(context, record).runs.get(run)
-    row = run_row(context, record, run, noted.at or (known.isoformat() if known else ""))
+    proposed = invitations(context, record).runs.get(run)
+    row = run_row(context, record, run, noted.at or (proposed.isoformat() if proposed else ""))
     losses = _losses(context, noted)
     done = max([len(losses), *(entry.body["round"] for entry in noted.all("rounds"))])
     if row.state == "running" and "train" in KINDS[noted.kind].stages:
-        done = max(done, _round_heard(traffic(context, record, run)))
+        done = max(done, _rounds_done(traffic(context, record, run)))
     planned = (
         int(context.agreed(run).invitation.parameters["rounds"] or 0)
         if row.state != "skipped" and noted.last("run") and noted.kind == "train"
@@ -112,14 +113,14 @@ def progress(context: PartyContext, record: RecordIndex, run: str) -> Progress:
 
 
 def attendance(context: PartyContext, run: str) -> tuple[Cohort, ...]:
-    """Who was in which sums of a horizontal run, as far as this party was told; nothing in other agreements."""
+    """Which clients were in which sums of a horizontal run, as far as this party knows; empty in other agreements."""
     from tombolo.fl_tasks.learning.horizontal.attendance import cohorts
 
     return tuple(cohorts(context.private, run)) if context.terms.task.horizontal_terms is not None else ()
 
 
 def results(context: PartyContext, record: RecordIndex, run: str) -> Results:
-    """What the manifest says was to be done, and what came out of it."""
+    """The parameters in the manifest, and the results."""
     noted = _noted(record, run)
     begun, aligned, measured = noted.last("run"), noted.last("alignment"), noted.last("metrics")
     validated, published, predicted = noted.last("validation"), noted.last("publication"), noted.last("prediction")
@@ -174,21 +175,21 @@ def _noted(record: RecordIndex, run: str) -> RunRecord:
 def _stages(noted: RunRecord, row: Run, done: int, planned: int) -> list[Stage]:
     names, current = KINDS[noted.kind].stages, current_stage(noted)
     at = len(names) if noted.last("settlement") else names.index(current)
-    found = []
+    stages = []
     for index, name in enumerate(names):
         state = "done" if index < at else "current" if index == at and row.state in ("running", "invited") else "open"
         note = f"round {done} of at most {planned}" if name == "train" and planned and state != "open" else ""
-        found.append(Stage(name, state, note))
-    return found
+        stages.append(Stage(name, state, note))
+    return stages
 
 
-def _round_heard(artifacts: list[Artifact]) -> int:
-    """The last round of which this party has sent or received something, less the one that is under way."""
-    return max([one.round for one in artifacts if one.stage == "train"], default=1) - 1
+def _rounds_done(artifacts: list[Artifact]) -> int:
+    """The number of finished rounds: the last round with an artifact of this party, minus one, because it is not finished."""
+    return max([artifact.round for artifact in artifacts if artifact.stage == "train"], default=1) - 1
 
 
 def _losses(context: PartyContext, noted: RunRecord) -> list[float]:
-    """The loss after each round, where this party may know it: of the published model, the finished one, or the last checkpoint."""
+    """The loss after each round, if this party may know it: from the published or finished model, or the last checkpoint."""
     from tombolo.fl_tasks.models import registry
     from tombolo.fl_tasks.models.reading import part_of_file
     from tombolo.fl_tasks.models.state import MODEL
@@ -205,12 +206,12 @@ def _losses(context: PartyContext, noted: RunRecord) -> list[float]:
 
 
 def _alone(context: PartyContext, noted: RunRecord) -> Alone | None:
-    """Of the settled coalition values, the guest's alone and that of all together."""
+    """The values of the guest alone and of all parties together, from the settled contributions."""
     settled = noted.last("settlement")
     kept = context.blocks.get(int(settled.subject)) if settled else None
-    found = kept["block"]["facts"]["contributions"] if kept else None
-    if not found or found["metric"] is None or found["baseline"] is None:
+    paid = kept["block"]["facts"]["contributions"] if kept else None
+    if not paid or paid["metric"] is None or paid["baseline"] is None:
         return None
-    everybody = sorted(found["players"])
-    whole = next((one["value"] for one in found["coalitions"] if sorted(one["members"]) == everybody), None)
-    return None if whole is None else Alone(found["metric"], whole, found["baseline"], found["absent"])
+    everybody, coalitions = sorted(paid["players"]), paid["coalitions"]
+    joint = next((coalition["value"] for coalition in coalitions if sorted(coalition["members"]) == everybody), None)
+    return None if joint is None else Alone(paid["metric"], joint, paid["baseline"], paid["absent"])

@@ -1,4 +1,4 @@
-"""Runs: which there are, and how far every party is, as far as this party's books and record tell."""
+"""The runs, and the status of every party in them, as far as this party's books and record show."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _LOOK_AGAIN = 10.0
 
 @dataclass(frozen=True)
 class PartyStatus:
-    """How far a party is: ``state`` is one of invited, joined, working, settled, late, skipped, aborted, expired."""
+    """The status of a party: ``state`` is invited, joined, working, settled, late, skipped, aborted or expired."""
 
     party: str
     role: str
@@ -58,7 +58,7 @@ class PartyStatus:
 
 @dataclass(frozen=True)
 class Run:
-    """A row of the runs' table. ``state`` is one of invited, expired, running, aborted, settled; ``failure`` is why it ends."""
+    """A row of the table of runs. ``state`` is invited, expired, skipped, running, aborted or settled; ``failure`` says why."""
 
     run: str
     kind: str
@@ -82,16 +82,16 @@ class Runs:
 
 @dataclass(frozen=True)
 class Invited:
-    """Runs that were proposed and that this party has not begun, with the time of the proposal."""
+    """Proposed runs that this party has not begun, with the time of the invitation."""
 
     runs: dict[str, datetime]
     error: CodedError | None = None
 
 
 def runs(context: PartyContext, record: RecordIndex, page: int = 1) -> tuple[Runs, CodedError | None]:
-    """One page of the agreement's training and prediction runs, and why there may be more (invitations cannot be read)."""
+    """One page of the agreement's runs, and the error if invitations cannot be read; then runs may be missing."""
     invited = invitations(context, record)
-    begun = {one.run: one.at for one in record.runs.values() if one.run and one.kind in JOINT}
+    begun = {noted.run: noted.at for noted in record.runs.values() if noted.run and noted.kind in JOINT}
     times = {**{run: at.isoformat() for run, at in invited.runs.items()}, **begun}
     order = sorted(times, key=lambda run: (times[run], run), reverse=True)
     pages = max(1, -(-len(order) // PAGE))
@@ -101,7 +101,7 @@ def runs(context: PartyContext, record: RecordIndex, page: int = 1) -> tuple[Run
 
 
 def run_row(context: PartyContext, record: RecordIndex, run: str, at: str) -> Run:
-    """What the list of runs shows of one."""
+    """The row of one run in the table of runs."""
     from tombolo.plugins.console.facts.record import RunRecord
 
     noted = record.runs.get(run, RunRecord(run))
@@ -109,7 +109,7 @@ def run_row(context: PartyContext, record: RecordIndex, run: str, at: str) -> Ru
     artifacts = [] if settled else traffic(context, record, run)
     failure = None if settled else _failure(context, noted, artifacts)
     parties = tuple(statuses(context, noted, artifacts, at))
-    own = next(one.state for one in parties if one.me)
+    own = next(status.state for status in parties if status.me)
     ended = "settled" if settled else "aborted" if noted.last("abort") else ""
     measured = noted.last("metrics")
     return Run(
@@ -125,25 +125,26 @@ def run_row(context: PartyContext, record: RecordIndex, run: str, at: str) -> Ru
 
 
 def _failure(context: PartyContext, noted: RunRecord, artifacts: list[Artifact]) -> Failure | None:
-    """Why the run ends before it is settled: as this party told its peers or, before it has, as it heard from them."""
+    """Why the run ends before it is settled: this party's own abort; if there is none, an abort of a peer."""
     own = _own_failure(context.me, noted)
-    heard = (_told(context, noted.run, artifacts, peer) for peer in context.needed(noted.run)) if own is None else ()
-    return own or min((one for one in heard if one is not None), key=lambda one: one.by != one.party, default=None)
+    reports = (_reported(context, noted.run, artifacts, peer) for peer in context.needed(noted.run)) if own is None else ()
+    failures = (failure for failure in reports if failure is not None)
+    return own or min(failures, key=lambda failure: failure.by != failure.party, default=None)
 
 
 def _own_failure(me: str, noted: RunRecord) -> Failure | None:
-    """What this party's record says of its abort; older records name neither origin nor cause."""
+    """The abort in this party's record. Older records have neither the party that failed nor the cause."""
     ended = noted.last("abort")
     if ended is None:
         return None
-    said = ended.body
-    return Failure(said.get("party", me), said["step"] or "", said["code"], said.get("cause", ""), said.get("by", me))
+    body = ended.body
+    return Failure(body.get("party", me), body["step"] or "", body["code"], body.get("cause", ""), body.get("by", me))
 
 
 def statuses(context: PartyContext, noted: RunRecord, artifacts: list[Artifact], at: str) -> list[PartyStatus]:
-    """Every party's status. Of peers it is what was heard last; a party waits for others and is then silent."""
+    """The status of every party. For a peer it follows from its last artifact; a peer that waits for others sends nothing."""
     settled, expired = noted.last("settlement"), _expired(context, noted, at)
-    found = []
+    parties = []
     for party, role in context.roles.items():
         me = party == context.me
         signed = settled is not None and party in settled.body["signers"]
@@ -152,26 +153,26 @@ def statuses(context: PartyContext, noted: RunRecord, artifacts: list[Artifact],
         elif _skipped(context, noted, party, me):
             state, text, code = "skipped", "took no part", ""
         elif settled is not None:
-            state, text, code = "late", "not among the block's signers", ""
+            state, text, code = "late", "did not sign the block", ""
         else:
-            state, text, code = _own(party, noted) if me else _heard(context, noted, artifacts, party)
+            state, text, code = _own(party, noted) if me else _of_peer(context, noted, artifacts, party)
             if expired and state in ("invited", "joined", "working"):
                 state, text = "expired", f"{text}; the run's time is over"
-        found.append(PartyStatus(party, role, me, state, text, code))
-    return found
+        parties.append(PartyStatus(party, role, me, state, text, code))
+    return parties
 
 
 def _skipped(context: PartyContext, noted: RunRecord, party: str, me: bool) -> bool:
-    """Whether a run goes on without a party: this one as it was told, another as the manifest has it."""
+    """Whether a run goes on without a party, by this party's record and the manifest."""
     begun = noted.last("run")
     if noted.last("absence") is not None:
         return me
-    came = () if begun is None else (*begun.body["approvers"], *(late.party for late in context.admitted(noted.run)))
-    return begun is not None and party not in came
+    joined = () if begun is None else (*begun.body["approvers"], *(late.party for late in context.admitted(noted.run)))
+    return begun is not None and party not in joined
 
 
 def current_stage(noted: RunRecord) -> str:
-    """The stage that this party is in: the one after the last that its record has the end of; not all enter every end."""
+    """The present stage of this party: the stage after the last one whose end is in its record. Not all roles record all ends."""
     names = KINDS[noted.kind].stages if noted.kind in JOINT else ("settle",)
     ended = [index for index, stage in enumerate(names) if _ended(noted, stage)]
     return names[min(max(ended, default=-1) + 1, len(names) - 1)]
@@ -194,31 +195,33 @@ def _own(me: str, noted: RunRecord) -> tuple[str, str, str]:
     return "working", f"{_DOING[stage]}, {rounds.body['round']} rounds done" if stage == "train" and rounds else _DOING[stage], ""
 
 
-def _heard(context: PartyContext, noted: RunRecord, artifacts: list[Artifact], party: str) -> tuple[str, str, str]:
-    heard = [one for one in artifacts if one.book == "received" and one.peer == party]
-    if any(one.message == "abort" for one in heard):
-        failure = _told(context, noted.run, artifacts, party)
+def _of_peer(context: PartyContext, noted: RunRecord, artifacts: list[Artifact], party: str) -> tuple[str, str, str]:
+    received = [artifact for artifact in artifacts if artifact.book == "received" and artifact.peer == party]
+    messages = {artifact.message for artifact in received}
+    if "abort" in messages:
+        failure = _reported(context, noted.run, artifacts, party)
         return "aborted", _ending(failure, party) if failure else "aborted", failure.code if failure else ""
-    working = [one for one in heard if one.stage not in _HANDSHAKE]
+    working = [artifact for artifact in received if artifact.stage not in _HANDSHAKE]
     if working:
-        stage, round = working[-1].stage, max(one.round for one in working if one.stage == working[-1].stage)
+        stage = working[-1].stage
+        round = max(artifact.round for artifact in working if artifact.stage == stage)
         return "working", f"{_DOING.get(stage, stage)}{f', round {round}' if stage == 'train' and round else ''}", ""
-    if noted.last("run") is not None or any(one.message == "join" for one in heard):
+    if noted.last("run") is not None or "join" in messages:
         return "joined", "joined", ""
-    return "invited", "invited" if not any(one.message == "invitation" for one in heard) else "invited the others", ""
+    return "invited", "invited the others" if "invitation" in messages else "invited", ""
 
 
 def _ending(failure: Failure, party: str) -> str:
-    """How a run ended at a party that failed, or that stopped since another one failed."""
+    """How a run ended at a party: it failed, or it stopped because another party failed."""
     failed = f"failed at {failure.step}" if failure.step else "failed"
     if failure.party == party:
         return failed
-    said = "" if failure.by == failure.party else "it says that " if failure.by == party else f"{failure.by} says that "
-    return f"stopped: {said}{failure.party} {failed}"
+    source = "" if failure.by == failure.party else "it says that " if failure.by == party else f"{failure.by} says that "
+    return f"stopped: {source}{failure.party} {failed}"
 
 
 def _expired(context: PartyContext, noted: RunRecord, at: str) -> bool:
-    """Whether the run's time is over: as its manifest has it, or as the terms would have it."""
+    """Whether the run's time is over, by its invitation or, if this party has none, by the terms."""
     from tombolo.fl_tasks.workflow.state import INVITATION
 
     invited = context.state(noted.run).get(INVITATION)
@@ -228,27 +231,27 @@ def _expired(context: PartyContext, noted: RunRecord, at: str) -> bool:
     return datetime.now(UTC) > begun + timedelta(seconds=context.terms.deadlines.run)
 
 
-_TOLD: dict[tuple[str, str, str], Failure] = {}
+_REPORTED: dict[tuple[str, str, str], Failure] = {}
 
 
-def _told(context: PartyContext, run: str, artifacts: list[Artifact], peer: str) -> Failure | None:
-    """What a peer's abort says that was heard here; None where none was, or it cannot be read any more. Nothing is booked."""
+def _reported(context: PartyContext, run: str, artifacts: list[Artifact], peer: str) -> Failure | None:
+    """The failure in an abort that a peer sent; None if it sent none, or it cannot be read any more. Nothing is booked."""
     from tombolo.fl_tasks.runtime.aborts import read_abort
 
-    if not any((one.book, one.peer, one.message) == ("received", peer, "abort") for one in artifacts):
+    if not any((artifact.book, artifact.peer, artifact.message) == ("received", peer, "abort") for artifact in artifacts):
         return None
     key = (context.store.url, run, peer)
-    if key not in _TOLD:
+    if key not in _REPORTED:
         exchange = context.handshake(run)
         exchange.books = _Unbooked()  # type: ignore[assignment]
         with suppress(CodedError):
-            if (said := read_abort(exchange, peer)) is not None:
-                _TOLD[key] = said
-    return _TOLD.get(key)
+            if (failure := read_abort(exchange, peer)) is not None:
+                _REPORTED[key] = failure
+    return _REPORTED.get(key)
 
 
 class _Unbooked:
-    """Books of somebody who only looks."""
+    """Books for an exchange that only reads: nothing is booked."""
 
     def book_received(self, entry: Any) -> None:
         pass
@@ -258,7 +261,7 @@ _INVITED: dict[tuple[str, str], tuple[float, Invited]] = {}
 
 
 def invitations(context: PartyContext, record: RecordIndex) -> Invited:
-    """Proposed runs that are not in this party's record, from its own store or the initiator's; looked up every few seconds."""
+    """Proposed runs that are not in this party's record. Reads the initiator's store at most every ten seconds."""
     key = (context.store.url, context.agreement.name)
     known = _INVITED.get(key)
     if known is None or time.monotonic() - known[0] > _LOOK_AGAIN:
@@ -274,14 +277,14 @@ def _invitations(context: PartyContext, record: RecordIndex) -> Invited:
     mine = context.me == initiator
     store, to = (context.store, next(iter(context.peers))) if mine else (context.peers[initiator], context.me)
     before, after = f"to-{to}/{context.agreement.name}/invitations/000000/{HANDSHAKE['invitation'].step}.", "/invitation/head"
-    oldest, found = datetime.now(UTC) - timedelta(seconds=context.terms.deadlines.run), {}
+    oldest, proposed = datetime.now(UTC) - timedelta(seconds=context.terms.deadlines.run), {}
     try:
         for key in store.list(before):
             run = key.removeprefix(before).removesuffix(after)
             if key.endswith(after) and run not in record.runs:
                 modified = store.stat(key).modified
                 if modified > oldest:
-                    found[run] = modified
+                    proposed[run] = modified
     except CodedError as error:
-        return Invited(found, error.at(initiator))
-    return Invited(found)
+        return Invited(proposed, error.at(initiator))
+    return Invited(proposed)

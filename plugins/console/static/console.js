@@ -1,12 +1,12 @@
-// The console's script: Airflow's colour mode, links out of the frame, live progress, the artifacts' table, readouts of curves.
+// The script of the console: Airflow's colour mode, links out of the frame, live progress, the table of artifacts, curves.
 "use strict";
 
-// -- colour mode: what Airflow has chosen, in its own storage; else what the system prefers --------------------------------
+// -- colour mode: the mode that Airflow has stored, else the mode of the system --------------------------------
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
 function paint() {
   let chosen = null;
-  try { chosen = localStorage.getItem("theme"); } catch { /* storage is closed: the system's preference stands */ }
+  try { chosen = localStorage.getItem("theme"); } catch { /* no access to the storage: use the mode of the system */ }
   const mode = chosen === "dark" || chosen === "light" ? chosen : dark.matches ? "dark" : "light";
   document.documentElement.dataset.theme = mode;
 }
@@ -15,7 +15,7 @@ paint();
 dark.addEventListener("change", paint);
 addEventListener("storage", paint);
 
-// -- Airflow around us: the frame may not navigate it, but a link of its own document may ---------------------------------
+// -- links to Airflow: the frame may not navigate Airflow's page, but a link inside that page may ---------------------------------
 function around() {
   try { return parent !== window && parent.location.origin === location.origin ? parent : null; } catch { return null; }
 }
@@ -45,7 +45,7 @@ addEventListener("click", (event) => {
   }
 });
 
-// -- the artifacts' table ------------------------------------------------------------------------------------------------
+// -- the table of artifacts ------------------------------------------------------------------------------------------------
 async function turn(query, from) {
   const section = document.querySelector("[data-artifacts]");
   section.setAttribute("aria-busy", "true");
@@ -73,7 +73,7 @@ addEventListener("change", (event) => {
   if (form) turn(new URLSearchParams(new FormData(form)), "");
 });
 
-// -- live progress: fetched again, exchanged only where it differs, so that nothing flickers ----------------------------------
+// -- live progress: fetched again; a section is replaced only if it has changed, so that nothing flickers ----------------------------------
 const EVERY = 3000;
 
 async function follow() {
@@ -104,9 +104,9 @@ function exchange(live, fresh) {
 
 addEventListener("DOMContentLoaded", () => setTimeout(follow, EVERY));
 
-// -- curves: the point that is nearest to the pointer, or that the arrow keys have come to -----------------------------------
+// -- curves: show the point that is nearest to the pointer, or that the arrow keys have reached -----------------------------------
 function show(curve, dot) {
-  curve.querySelectorAll(".at").forEach((one) => one.classList.remove("at"));
+  curve.querySelectorAll(".at").forEach((shown) => shown.classList.remove("at"));
   dot.classList.add("at");
   curve.closest("section").querySelector(".readout").textContent = dot.textContent;
 }

@@ -192,7 +192,7 @@ def test_why_a_run_ends_is_shown_from_the_moment_it_is_heard(tmp_path):
     abort(fed.context("lab"), "run-1", error)
     clinic = fed.context("clinic")
     clinic.store.delete(clinic.handshake("run-1").address("abort", "lab", 0, "abort").head())
-    runs._TOLD.clear()
+    runs._REPORTED.clear()
     row, found = statuses(fed, "lab", "run-1")
     assert (found["clinic"].text, found["clinic"].code) == ("aborted", "")
     assert (row.state, row.failure.remedy) == ("aborted", TooFewCommon.remedy)
