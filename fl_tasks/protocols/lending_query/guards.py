@@ -50,20 +50,20 @@ def admit(session: Session, keeping: Keeping, about: Epoch, consents: bytes, now
 
     Raises AskerQuotaSpent, ConsentMissing or BadTicket. A refused batch is not counted.
     """
-    query, receipts = terms_of(session), split(consents)
-    if len(set(receipts)) != len(receipts) or bytes(DIGEST) in receipts:
+    query, commitments = terms_of(session), split(consents)
+    if len(set(commitments)) != len(commitments) or bytes(DIGEST) in commitments:
         raise ConsentMissing("Two questions have the same commitment, or a commitment is empty.", party=session.guest)
-    if not 0 < len(receipts) <= query.batch:
-        raise AskerQuotaSpent(f"The batch has {len(receipts)} questions; it may have 1 to {query.batch}.", party=session.guest)
+    if not 0 < len(commitments) <= query.batch:
+        raise AskerQuotaSpent(f"The batch has {len(commitments)} questions; it may have 1 to {query.batch}.", party=session.guest)
     book = Book(keeping, about.series, about.run)
-    earlier = book.enter(Asked.of(session.run, now, receipts), session.guest)
+    earlier = book.enter(Asked.of(session.run, now, commitments), session.guest)
     asked = sum(len(batch.digests) for batch in earlier)
-    if asked + len(receipts) > query.asker_quota:
+    if asked + len(commitments) > query.asker_quota:
         raise book.refuse(
             session.run, AskerQuotaSpent(f"{asked} of {query.asker_quota} questions were asked before.", party=session.guest)
         )
     others = [batch for other in books(keeping) if other.epoch != about.run for batch in other.entries()]
-    if any(not batch.digests.isdisjoint(receipts) for batch in (*earlier, *others)):
+    if any(not batch.digests.isdisjoint(commitments) for batch in (*earlier, *others)):
         raise book.refuse(session.run, ConsentMissing("A commitment was used in an earlier run.", party=session.guest))
 
 

@@ -1,8 +1,9 @@
 """Vertical logistic regression on dealt shares, with the arbiter as a blind sigmoid
 (tombolo.fl_tasks.protocols.logistic_arbiter.programs).
 
-The arbiter's part in the sigmoid stays what it is: it learns the unordered multiset of logit magnitudes, here from shares whose
-masks cancel in the sum, and answers with shares of the sigmoids. Hosts draw theirs from their seeds; the guest gets what is left.
+The arbiter does the same for the sigmoid as on ciphertexts: it learns the unordered multiset of logit magnitudes, here from shares
+whose masks cancel in the sum, and answers with shares of the sigmoids. Each host draws its share from its seed. The guest gets the
+rest.
 """
 
 from __future__ import annotations
@@ -33,11 +34,11 @@ _SIGMOIDS = Message(
     ARBITER,
     GUEST,
     {"share": Pad64()},
-    learns="uniformly random values: what the hosts draw from their seeds is missing in the sum",
+    learns="uniformly random values: the shares that the hosts draw from their seeds are missing in the sum",
     step="2",
-    limit="a mask is for one round",
+    limit="each mask is used in one round only",
 )
-_LARGEST = 1.0  # of a residual sigmoid(u) - y
+_LARGEST = 1.0  # the largest magnitude of a residual sigmoid(u) - y
 
 
 class DealtParty:
@@ -53,14 +54,14 @@ class DealtParty:
         order, signs = disguise(session, self._data.rows)
         logits = np.clip(self._data.rounded @ w, -MAX_LOGIT, MAX_LOGIT)
         session.send("logits", share=masked(session, session.data_parties, logits[order] * signs, "logits"))
-        share = self._sigmoids() * signs.view(np.uint64)  # sigmoid(u) - 1/2 is odd in u, so that the sign comes out again
+        share = self._sigmoids() * signs.view(np.uint64)  # sigmoid(u) - 1/2 is odd in u: the sign of u becomes its sign
         share = share[places(order)]
         if self._label is not None:
             share = share + self._scale.encode(0.5 - self._label)
         return self._gradient(share, self._scale)
 
     def _sigmoids(self) -> Ring:
-        """Step 2: this party's share of sigmoid(s u) - 1/2 in the disguise's order."""
+        """Step 2: the share of this party of sigmoid(s u) - 1/2, in the permuted order of the round."""
         session, rows = self._session, self._data.rows
         if self._label is None:
             return self._gradient.masks.sigmoid(session.round, rows)
