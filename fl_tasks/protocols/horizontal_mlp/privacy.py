@@ -37,18 +37,18 @@ class Noise:
     def of(cls, privacy: PrivacyTerms, rounds: int, count: int) -> Noise:
         """The noise of the terms. If they give an epsilon: the least noise with which ``rounds`` rounds stay within it."""
 
-        def made(multiplier: float) -> Noise:
+        def with_multiplier(multiplier: float) -> Noise:
             return cls(count, privacy.clip, multiplier, privacy.delta)
 
         if privacy.epsilon is None:
-            return made(float(privacy.noise or 0.0))
+            return with_multiplier(float(privacy.noise or 0.0))
         logarithm = math.log(1 / privacy.delta)
         rho = (math.sqrt(logarithm + privacy.epsilon) - math.sqrt(logarithm)) ** 2  # Bun and Steinke, proposition 1.3: not tight
-        low, high = 0.0, 1.01 * math.sqrt(rounds / (2 * rho)) * made(1.0).distance / privacy.clip
+        low, high = 0.0, 1.01 * math.sqrt(rounds / (2 * rho)) * with_multiplier(1.0).distance / privacy.clip
         for _ in range(_HALVINGS):
             middle = (low + high) / 2
-            low, high = (low, middle) if made(middle).epsilon(rounds) <= privacy.epsilon else (middle, high)
-        return made(high)
+            low, high = (low, middle) if with_multiplier(middle).epsilon(rounds) <= privacy.epsilon else (middle, high)
+        return with_multiplier(high)
 
     @property
     def distance(self) -> float:
@@ -57,8 +57,8 @@ class Noise:
 
     def noisy(self, total: Floats) -> Floats:
         """The sum with noise of standard deviation ``multiplier * clip`` in every coordinate; different at every call."""
-        made = self._gaussian(self.clip * self.multiplier)
-        return np.array(made(total.tolist()), dtype=np.float64)
+        mechanism = self._gaussian(self.clip * self.multiplier)
+        return np.array(mechanism(total.tolist()), dtype=np.float64)
 
     def epsilon(self, rounds: int) -> float:
         """The epsilon that so many rounds spend together, at ``delta``; 0 for no round."""
@@ -66,10 +66,10 @@ class Noise:
 
         if rounds < 1:
             return 0.0
-        each = self._gaussian(self.clip * self.multiplier)
-        space = each.input_domain, each.input_metric
-        spent = [each.map(self.distance)] * rounds
-        whole = dp.c.make_adaptive_composition(*space, output_measure=each.output_measure, d_in=self.distance, d_mids=spent)
+        mechanism = self._gaussian(self.clip * self.multiplier)
+        space = mechanism.input_domain, mechanism.input_metric
+        spent = [mechanism.map(self.distance)] * rounds
+        whole = dp.c.make_adaptive_composition(*space, output_measure=mechanism.output_measure, d_in=self.distance, d_mids=spent)
         return float(dp.c.make_zCDP_to_approxDP(whole).map(self.distance).epsilon(self.delta))
 
     @staticmethod

@@ -51,8 +51,8 @@ def aggregator(session: Session) -> State:
         sums = sum_values(session, 4, attendance)
         session.within(None)
         after = _measured(session, plan, start, state, sums, attendance.expected, grown.flat)
-        told = {name: after[name][-1] for name in ("loss", "validation")}
-        session.send("verdict", **told, kept=after["kept"], stop=after["stopped"])
+        losses = {name: after[name][-1] for name in ("loss", "validation")}
+        session.send("verdict", **losses, kept=after["kept"], stop=after["stopped"])
         state = session.checkpoint(after)
         session.report(round=session.round, loss=state["loss"][-1], clients=len(attendance.expected))
     if session.finished:

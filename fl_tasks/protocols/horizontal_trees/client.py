@@ -50,8 +50,8 @@ def client(session: Session, rows: ClientRows) -> State:
         keep_trees(session, grown.shape.trees)
         validation = [] if plan.patience is None else [*state["validation"], verdict["validation"]]
         kept = {"margins": margins, "base": start.base, "records": state["records"] + len(grown.shape.records)}
-        told = {"loss": [*state["loss"], verdict["loss"]], "validation": validation}
-        state = session.checkpoint({**kept, **told, "kept": verdict["kept"], "stopped": verdict["stop"]})
+        losses = {"loss": [*state["loss"], verdict["loss"]], "validation": validation}
+        state = session.checkpoint({**kept, **losses, "kept": verdict["kept"], "stopped": verdict["stop"]})
         session.report(round=session.round, loss=verdict["loss"])
     return state
 
@@ -161,8 +161,8 @@ def _values(session: Session, shape: Shape) -> tuple[Floats, Floats]:
 def _verdict(session: Session) -> dict[str, Any]:
     """Receive the losses, the number of kept rounds, and whether training is over."""
     table = session.receive("verdict", session.aggregator)
-    told = {name: session.scalar(table, name) for name in ("loss", "validation", "stop")}
-    return told | {"kept": session.scalar(table, "kept", 1, session.round)}
+    verdict = {name: session.scalar(table, name) for name in ("loss", "validation", "stop")}
+    return verdict | {"kept": session.scalar(table, "kept", 1, session.round)}
 
 
 def _floats(values: pa.Array) -> Floats:

@@ -89,12 +89,12 @@ def finish(session: Session, keeping: Keeping, series: str, taken: Cooling, now:
     table = session.receive("asked_before", last)
     with blame(last):
         points = ristretto.points_from_arrow(session.values(table, "point"), session.threads)
-    bare = ristretto.split(ristretto.exponentiate(points, ristretto.invert(taken.blind), session.threads))
-    if len(bare) != len(taken.people):
-        raise BadDeposit(f"{len(taken.people)} points were sent, but {len(bare)} came back.", party=last)
+    unblinded = ristretto.split(ristretto.exponentiate(points, ristretto.invert(taken.blind), session.threads))
+    if len(unblinded) != len(taken.people):
+        raise BadDeposit(f"{len(taken.people)} points were sent, but {len(unblinded)} came back.", party=last)
     known, query = set(taken.batches), terms_of(session)
     if any(batch not in known and cooling(batch[1], query, now) for batch in _asked(keeping, taken.series)):
         raise CoolingDown("Questions were asked while the index was built. Build it again.", party=session.me)
-    renewed = dict(zip(taken.people, bare, strict=True))
+    renewed = dict(zip(taken.people, unblinded, strict=True))
     for epoch, asked in taken.batches:
         Book(keeping, series, epoch).copy(Asked.of(asked.run, asked.at, [renewed[person] for person in asked.digests]))

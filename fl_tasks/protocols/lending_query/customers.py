@@ -87,12 +87,12 @@ class Remembered:
         """Keep what an index adds and changes. What is kept already is not replaced."""
         names = sorted(changed)
         for index, start in enumerate(range(0, len(names), _ROWS)):
-            some = names[start : start + _ROWS]
+            chunk = names[start : start + _ROWS]
             table = pa.table(
                 {
-                    "name": pa.array(some, pa.binary(16)),
-                    "point": pa.array([changed[name][0] for name in some], pa.binary(32)),
-                    "value": pa.array([changed[name][1] for name in some], pa.uint64()),
+                    "name": pa.array(chunk, pa.binary(16)),
+                    "point": pa.array([changed[name][0] for name in chunk], pa.binary(32)),
+                    "value": pa.array([changed[name][1] for name in chunk], pa.uint64()),
                 }
             )
             sink = io.BytesIO()

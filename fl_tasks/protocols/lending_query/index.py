@@ -132,9 +132,9 @@ def _pass_ring(session: Session, exponent: bytes, ids: list[str], padding: int) 
         if hop < count:
             points = ristretto.exponentiate(points, exponent, session.threads)
     session.enter(count + 1)
-    bare = ristretto.split(ristretto.exponentiate(points, ristretto.invert(blind), session.threads))
+    unblinded = ristretto.split(ristretto.exponentiate(points, ristretto.invert(blind), session.threads))
     restored = [b""] * len(items)
-    for at, point in zip(order.tolist(), bare, strict=True):
+    for at, point in zip(order.tolist(), unblinded, strict=True):
         restored[at] = point
     return restored[: len(ids)], restored[len(ids) :]
 

@@ -102,8 +102,8 @@ class Keeping:
 
     def succeed(self, series: str) -> None:
         """Delete the keys, exponents and deposits of all series but this one. The books of the other series stay."""
-        mine = {epoch.run for epoch in self.epochs() if epoch.series == series}
-        families: dict[Item[Any], set[str]] = {DEPOSITS: mine, CUSTOMERS: mine} | {family: {series} for family in INDEXED}
+        current = {epoch.run for epoch in self.epochs() if epoch.series == series}
+        families: dict[Item[Any], set[str]] = {DEPOSITS: current, CUSTOMERS: current} | {family: {series} for family in INDEXED}
         for family, kept in families.items():
             for item in self.state.all(family):
                 if item.key[0] not in kept:

@@ -81,11 +81,11 @@ def asker(session: Session, epoch: str, ids: Sequence[str], consents: bytes) -> 
     session.send("blinded_question", lenders[0], **_Batch(blinded, consents).columns())
     masks = mask_residues(key, count, session.prf("mask").stream(key.key_id))
     hidden = encrypt(key, masks, session.pool)
-    back = _Batch.of(session, session.receive("blinded_question", lenders[-1]), lenders[-1])
-    if len(back) != count or back.consents != consents:
+    returned = _Batch.of(session, session.receive("blinded_question", lenders[-1]), lenders[-1])
+    if len(returned) != count or returned.consents != consents:
         raise BadTicket("The batch of questions came back changed.", party=lenders[-1])
-    bare = _Batch(_each(back.points, [ristretto.invert(blind) for blind in blinds]), consents)
-    session.send("question", mask=hidden.to_arrow(), **bare.columns())
+    unblinded = _Batch(_each(returned.points, [ristretto.invert(blind) for blind in blinds]), consents)
+    session.send("question", mask=hidden.to_arrow(), **unblinded.columns())
     decryptor = terms_of(session).decryptor
     table = session.receive("masked_answer", decryptor)
     with blame(decryptor):

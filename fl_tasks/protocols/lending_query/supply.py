@@ -28,8 +28,8 @@ class Supply:
         """Make new pieces in place of the used ones, until there are ``count`` encryptions."""
         unused = [piece for piece in self._state.all(self._pieces) if self._owner(piece) not in self._state]
         for _ in range(len(unused), -(-count // _PIECE)):
-            made = fresh_zeros(self._key, _PIECE, pool)
-            self._state.keep(self._pieces.of(self._next()), bytes(made.buffer))
+            zeros = fresh_zeros(self._key, _PIECE, pool)
+            self._state.keep(self._pieces.of(self._next()), bytes(zeros.buffer))
 
     def take(self, run: str, count: int, pool: Pool) -> CipherVector:
         """``count`` encryptions for this run only; a repeated call takes the same pieces. What is missing is made now."""

@@ -50,6 +50,7 @@ class DealtParty:
         self._gradient = DealtGradient(session, data)
 
     def gradient(self, w: Floats) -> Floats:
+        """Steps 1 to 6 on shares: X^T (sigmoid(u) - y) for the columns of this party."""
         session = self._session
         order, signs = disguise(session, self._data.rows)
         logits = np.clip(self._data.rounded @ w, -MAX_LOGIT, MAX_LOGIT)
@@ -77,11 +78,13 @@ class DealtHelper:
         self._dealer = Dealer(session, rows)
 
     def logits(self) -> Floats:
+        """Step 1: deal the masks of the round, and add up the shares of the logits."""
         self._dealer.deal()
         parties = self._session.data_parties
         return unmasked(ring_values(self._session, "logits", "share", party, self._rows) for party in parties)
 
     def answer(self, odd: Floats) -> None:
+        """Step 2: send the guest its share of ``odd``; the hosts draw theirs from their seeds."""
         share = self._scale.encode(odd)
         for host in self._session.hosts:
             share = share - self._dealer.masks[host].sigmoid(self._session.round, self._rows)

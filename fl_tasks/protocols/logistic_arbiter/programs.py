@@ -168,6 +168,7 @@ class EncryptedParty:
         check_slots(SLOT_BITS, MAX_LOGIT * 2.0**RESIDUAL_BITS, len(session.data_parties))
 
     def gradient(self, w: Floats) -> Floats:
+        """Steps 1 to 6 on ciphertexts: X^T (sigmoid(u) - y) for the columns of this party."""
         self._send_logits(w)
         masked = MaskedGradient(self._session, self._key, self._arbiter, self._data.x.shape[1])
         residual = self._residual()
@@ -217,6 +218,7 @@ class EncryptedHelper:
         self._ready.prepare(rows)
 
     def logits(self) -> Floats:
+        """Step 1: decrypt the packed logits of the round."""
         session, public = self._session, self._key.public
         packed_rows = -(-self._rows // slots_per_ciphertext(public, SLOT_BITS))
         table = session.receive("logits", session.guest)
@@ -224,6 +226,7 @@ class EncryptedHelper:
         return decode(np.array(unpack(packed, SLOT_BITS, self._rows, public)), RESIDUAL_BITS)
 
     def answer(self, odd: Floats) -> None:
+        """Steps 2 to 5: send ``odd`` encrypted to the guest, and decrypt the masked gradients."""
         plain = encode(odd, RESIDUAL_BITS)
         self._session.send("probabilities", c=self._ready.encrypt(plain).to_arrow())
         if self._session.another_round:

@@ -149,8 +149,8 @@ class Encrypted:
         for members in sets:
             if len(members) == 1:
                 self._known[members[0]][used] = True
-        onward = len(plain) if self._session.round < self._session.last_round else 0
-        self._ready.prepare(self._below + onward)
+        next_round = len(plain) if self._session.round < self._session.last_round else 0
+        self._ready.prepare(self._below + next_round)
         self._below = 0
 
     def send_below(self, nodes: Sequence[Node]) -> None:

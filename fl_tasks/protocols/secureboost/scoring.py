@@ -167,7 +167,7 @@ def _visit(session: Session, part: TreePart, codes: Codes, batch: int) -> list[B
             table = session.receive("turned", party)
             visits = asked[position]
             if session.values(table, "record").to_pylist() != [record for record, _, _, _ in visits]:
-                raise WrongScoreCount("The answers are not about the splits that were asked for.", party=party)
+                raise WrongScoreCount("The answers are about other splits than those asked for.", party=party)
             sizes = [int(mask.sum()) for *_, mask in visits]
             lefts = _matrix(session.values(table, "left").to_pylist(), sizes, party, max(sizes, default=0))
             for (record, index, node, mask), left, size in zip(visits, lefts, sizes, strict=True):

@@ -29,7 +29,7 @@ def guest(session: Session, rows: TransferRows) -> State:
     guard_rows(session, tower, labelled)
     key, (host,) = own_key(session), session.hosts
     session.send("public_key", key=key.public.to_bytes())
-    theirs = peer_key(session, host)
+    host_key = peer_key(session, host)
     half, objective = Half.of(width), Objective.of(params)
     state = session.latest or {"w": _first(tower, source, params, objective), "loss": []}
     side = _Numbers(session, source, tower, objective, half)
@@ -40,8 +40,8 @@ def guest(session: Session, rows: TransferRows) -> State:
         first = side.row_terms(u, phi)
         session.send("source_terms", c=encrypt(key.public, side.terms(first, phi), session.pool).to_arrow())  # step 1
         table = session.receive("target_terms", host)
-        received = vector(session, table, "c", theirs, side.expected, host)
-        masked = Masked(session, theirs, host, "source_gradient")
+        received = vector(session, table, "c", host_key, side.expected, host)
+        masked = Masked(session, host_key, host, "source_gradient")
         masked.send(
             side.sums(w, received, first, phi)
         )  # step 4 is sent before step 3, so that both parties compute at the same time

@@ -23,7 +23,7 @@ def host(session: Session, rows: TransferRows) -> State:
     guard_rows(session, tower, labelled)
     key, guest = own_key(session), session.guest
     session.send("public_key", key=key.public.to_bytes())
-    theirs = peer_key(session, guest)
+    guest_key = peer_key(session, guest)
     half, objective = Half.of(tower.width), Objective.of(params)
     weighted = params.class_weights == "balanced"
     gamma = objective.gamma * labelled / rows.common
@@ -41,8 +41,8 @@ def host(session: Session, rows: TransferRows) -> State:
         session.send("target_terms", c=encrypt(key.public, plain, session.pool).to_arrow())  # step 2
         count = u.size + len(half) * (labelled if weighted else 1)
         table = session.receive("source_terms", guest)
-        received = vector(session, table, "c", theirs, count, guest)
-        masked = Masked(session, theirs, guest, "target_gradient")
+        received = vector(session, table, "c", guest_key, count, guest)
+        masked = Masked(session, guest_key, guest, "target_gradient")
         masked.send(product(session, tower.jacobian(w, x), _slope(session, u, labelled, received, half)))  # step 3
         serve(session, key, "source_gradient", guest, most_sums(session, tower.width, labelled) + 1)  # step 4
         gradient = sane(masked.receive(), 3 * BITS, guest, labelled)

@@ -240,8 +240,8 @@ class Dealer:
             "bent": wide.times(bends, guests.draw("masked through", host, *by_unit)),
             "gradient": wide.product(wide.transposed(inputs), guests.draw("masked bent", host, *by_unit)),
         }
-        made = [wide.subtract(value, guests.draw(name, host, *value.shape[:-1])).ravel() for name, value in products.items()]
-        self._session.send("corrections", host, share=np.concatenate(made))
+        corrections = [wide.subtract(value, guests.draw(name, host, *value.shape[:-1])).ravel() for name, value in products.items()]
+        self._session.send("corrections", host, share=np.concatenate(corrections))
 
 
 def arbiter(session: Session) -> State:

@@ -72,9 +72,9 @@ class Sums:
         units, sums = share.shape
         table = session.receive("units", self._host)
         alpha = vector(session, table, "alpha", key, units * per_unit, self._host)
-        made = combined(alpha, share, per_unit, session.pool)
-        self._masks = mask_residues(key, len(made), session.prf("sums", self._host, self._batch).stream(key.key_id))
-        masked = made.add_plain(self._masks).rerandomise_full(pool=session.pool)
+        products = combined(alpha, share, per_unit, session.pool)
+        self._masks = mask_residues(key, len(products), session.prf("sums", self._host, self._batch).stream(key.key_id))
+        masked = products.add_plain(self._masks).rerandomise_full(pool=session.pool)
         session.send("masked_sums", self._host, sums=masked.to_arrow())
 
     def hear(self, sums: int) -> Floats:
