@@ -159,9 +159,8 @@ def aggregator(session: Session) -> State:
         sums = _noisy(session, plan, checked(plan, sum_values(session, plan.size, attendance)))
         last = session.round >= session.last_round
         after = moved(plan, state, sums, list(attendance.expected), last)
-        session.send(
-            "weights", weight=after["w"]
-        )  # send before the checkpoint: a retried task starts after it and sends nothing of this round
+        # send before the checkpoint: a retried task starts after the checkpoint, and sends nothing of this round
+        session.send("weights", weight=after["w"])
         if plan.noise is None:
             session.send("training_loss", loss=after["loss"][-1])
         session.send("end", stop=bool(after["stopped"]))

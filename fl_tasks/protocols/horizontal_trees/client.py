@@ -154,7 +154,7 @@ def _values(session: Session, shape: Shape) -> tuple[Floats, Floats]:
     table = session.receive("values", session.aggregator)
     values, covers = (_floats(session.values(table, name)) for name in ("value", "cover"))
     if len(values) != sum(len(tree.party) for tree in shape.trees) or not (np.abs([values, covers]) <= LARGEST_WEIGHT).all():
-        raise ForeignTrees("The values or covers of nodes are wrong.", party=session.aggregator)
+        raise ForeignTrees("There is a wrong number of values or covers of nodes, or one is too large.", party=session.aggregator)
     return values, covers
 
 

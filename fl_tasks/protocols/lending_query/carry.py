@@ -94,7 +94,7 @@ def finish(session: Session, keeping: Keeping, series: str, taken: Cooling, now:
         raise BadDeposit(f"{len(taken.people)} points were sent, but {len(unblinded)} came back.", party=last)
     known, query = set(taken.batches), terms_of(session)
     if any(batch not in known and cooling(batch[1], query, now) for batch in _asked(keeping, taken.series)):
-        raise CoolingDown("Questions were asked while the index was built. Build it again.", party=session.me)
+        raise CoolingDown("Questions were asked while the index was built. Build it again, without waiting.", party=session.me)
     renewed = dict(zip(taken.people, unblinded, strict=True))
     for epoch, asked in taken.batches:
         Book(keeping, series, epoch).copy(Asked.of(asked.run, asked.at, [renewed[person] for person in asked.digests]))

@@ -49,7 +49,7 @@ class CoolingDown(CodedError):
 class ConsentMissing(CodedError):
     code = "TMB-QUERY-007"
     cause = "A question has no consent receipt, or its receipt was already used for another question."
-    remedy = "Seal the questions again (`tombolo questions put`), each with a new consent receipt of its own."
+    remedy = "Seal the questions again (`tombolo query put`), each with a new consent receipt of its own."
 
 
 class BadTicket(CodedError):
@@ -71,6 +71,6 @@ class BadQuestions(CodedError):
     code = "TMB-QUERY-010"
     cause = "This party does not have these questions or answers, or the file of questions cannot be used."
     remedy = (
-        "Run `tombolo questions put AGREEMENT FILE` with a CSV file that has the id columns and a column `consent`. Give each "
-        "person once."
+        "Check the handle or the run. To ask new questions, run `tombolo query put AGREEMENT FILE` with a CSV file that has the "
+        "id columns and a column `consent`, each person once."
     )

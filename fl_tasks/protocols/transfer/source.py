@@ -42,9 +42,7 @@ def guest(session: Session, rows: TransferRows) -> State:
         table = session.receive("target_terms", host)
         received = vector(session, table, "c", host_key, side.expected, host)
         masked = Masked(session, host_key, host, "source_gradient")
-        masked.send(
-            side.sums(w, received, first, phi)
-        )  # step 4 is sent before step 3, so that both parties compute at the same time
+        masked.send(side.sums(w, received, first, phi))  # step 4 comes before step 3: both parties compute at the same time
         serve(session, key, "target_gradient", host, most_sums(session, width, labelled))  # step 3
         *sums, lost = masked.receive()
         gradient = sane(sums, 3 * BITS, host, labelled) + side.own_gradient(w, u)
