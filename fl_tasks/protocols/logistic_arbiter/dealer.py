@@ -27,7 +27,7 @@ _LOGITS = Message(
     {"share": Pad64()},
     learns="the unordered multiset of logit magnitudes (order permuted, signs flipped at random), once all shares are added",
     step="1",
-    limit="no ids, signs or labels; in late rounds logits hardly change, so the same unnamed row may be recognised by its value",
+    limit="no ids, signs or labels; in late rounds logits hardly change, so the same unnamed row may be linked by its value",
 )
 _SIGMOIDS = Message(
     "sigmoids",

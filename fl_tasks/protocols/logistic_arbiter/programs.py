@@ -62,7 +62,7 @@ ENCRYPTED = (
         {"c": Paillier(ARBITER)},
         learns="the unordered multiset of logit magnitudes (order permuted, signs flipped at random)",
         step="1",
-        limit="no ids, signs or labels; in late rounds logits hardly change, so the same unnamed row may be recognised by its value",
+        limit="no ids, signs or labels; in late rounds logits hardly change, so the same unnamed row may be linked by its value",
     ),
     Message(
         "probabilities",
