@@ -1,1 +1,1 @@
-"""The protocols: one folder each. ``protocol.py`` describes a protocol, and names its parts, which are loaded late."""
+"""The protocols: one folder each. ``protocol.py`` describes a protocol and names its parts, which are loaded at first use."""

@@ -109,7 +109,7 @@ def test_what_a_network_predicts():
         ({"privacy": {"delta": 1e-5}}, "either epsilon or noise"),
         ({"privacy": {"delta": 1e-5, "epsilon": 1, "noise": 1}}, "either epsilon or noise"),
         ({"privacy": {"delta": 0, "epsilon": 1}}, "delta"),
-        ({**PRIVATE, "network": {"outcome": "number"}}, "needed for label"),
+        ({**PRIVATE, "network": {"outcome": "number"}}, "give a range for label"),
         ({**PRIVATE, "parameters": {"patience": 3}}, "patience"),
     ],
 )

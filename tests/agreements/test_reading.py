@@ -142,7 +142,7 @@ def test_how_coalitions_are_valued_must_be_possible(tmp_path, hosts, protocol, i
 def test_directions_are_not_shown_again_for_every_coalition(tmp_path):
     """Not even where an arbiter takes part, or the hosts have waived that the guest sees coalitions' scores."""
     text = TERMS.replace("protocol: linear", "protocol: logistic-guest\n  waivers: [disclose-direction-to-guest]")
-    assert "incentives.absent: each coalition's training would show" in refused(
+    assert "incentives.absent: with logistic-guest every new training would show" in refused(
         tmp_path, f"{text}incentives: {{budget: 1, absent: retrain}}\n"
     )
 

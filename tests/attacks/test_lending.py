@@ -314,7 +314,7 @@ def test_an_arbiter_links_no_more_people_between_epochs_than_were_asked_about(tm
         return {"point": points_arrow([*columns["point"].to_pylist(), made_up]), "series": [*columns["series"], "index-1"]}
 
     tampered(monkeypatch, REGISTER, "asked_before", change)
-    with pytest.raises(BadDeposit, match="2 questions are said to cool down, 1 were let pass"):
+    with pytest.raises(BadDeposit, match="The arbiter sends 2 recent questions, but this lender admitted 1"):
         build(fed, "index-2")
 
 

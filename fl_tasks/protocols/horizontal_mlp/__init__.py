@@ -1,1 +1,1 @@
-"""Networks over clients' rows: federated averaging and secure aggregation."""
+"""Networks over the rows of clients, by federated averaging and secure aggregation."""

@@ -1,4 +1,4 @@
-"""A joint network: its layers, and the common encoder."""
+"""The model of a joint network: its layers and the common encoder."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class NetworkPart(ModelPart):
-    """Weights ``w`` of the network ``net``; predicted numbers are its output times ``label_scale``, plus ``label_mean``."""
+    """The network ``net`` with its weights ``w``. A predicted number is the output times ``label_scale``, plus ``label_mean``."""
 
     encoder: Encoder
     net: Dense
@@ -38,15 +38,16 @@ class NetworkPart(ModelPart):
 
     @classmethod
     def read(cls, document: Mapping[str, Any]) -> Self:
+        """Read a part from its document. Raises UnfitPart."""
         encoder = Encoder.from_document(document["encoder"])
         net, w = read_layers(document["layers"], len(encoder.names), document["activation"])
         label = float(document["label_mean"]), float(document["label_scale"])
         if list(encoder.names) != document["names"] or not np.isfinite(label).all():
-            raise UnfitPart("Layers and encoded columns differ.")
+            raise UnfitPart("The layers do not fit the encoded columns, or a number is not finite.")
         return cls(encoder=encoder, net=net, w=w, label_mean=label[0], label_scale=label[1], **cls._common(document))
 
     def totals(self, x: Floats, batch: int = 65_536) -> Floats:
-        """The score of each encoded row: a number or a logit, shape (n,), or one per class, shape (n, classes)."""
+        """The score of each encoded row: a number or a logit, shape (n,), or a logit per class, shape (n, classes)."""
         pieces = [self.net.outputs(self.w, x[start : start + batch]) for start in range(0, max(len(x), 1), batch)]
         outputs = np.concatenate(pieces) * self.label_scale + self.label_mean
         return outputs if self.net.sizes[-1] > 1 else outputs[:, 0]
@@ -54,10 +55,10 @@ class NetworkPart(ModelPart):
 
 def _document(session: Session, encoder: Encoder, state: State) -> dict[str, Any]:
     """The whole network, the same at every client."""
-    network, found = session.terms.task.section(NetworkTerms), statistics_of(session.state)
+    network, statistics = session.terms.task.section(NetworkTerms), statistics_of(session.state)
     training = Training.of(network, session.parameters(Averaged), len(encoder.names))
     layers = layers_document(training.net, np.asarray(state["w"]))
-    label = {"label_mean": found.label_mean, "label_scale": found.label_scale}
+    label = {"label_mean": statistics.label_mean, "label_scale": statistics.label_scale}
     return {"layers": layers, "activation": network.activation, **label}
 
 

@@ -1,9 +1,9 @@
-"""Networks over clients' rows by federated averaging: in every round clients train, and a secure sum joins their updates.
+"""Networks over the rows of clients by federated averaging: in every round the clients train, and a secure sum adds their updates.
 
-Updates become the joint weights by one of three strategies: their mean weighted with rows (FedAvg, McMahan et al., AISTATS 2017,
-algorithm 1), that of updates held close to the joint weights (FedProx, Li et al., MLSys 2020, algorithm 2), or Adam along it
-(FedAdam, Reddi et al., ICLR 2021, algorithm 2). With ``task.privacy`` a round is one step along the sum of all rows' shortened
-gradients, to which the aggregator adds noise (DP-SGD, Abadi et al., CCS 2016, with all rows as the lot).
+Three strategies turn updates into the joint weights: the mean weighted by rows (FedAvg, McMahan et al., AISTATS 2017, algorithm 1),
+the mean of updates that are held close to the joint weights (FedProx, Li et al., MLSys 2020, algorithm 2), or Adam along the mean
+(FedAdam, Reddi et al., ICLR 2021, algorithm 2). With ``task.privacy`` a round is one step along the sum of the shortened gradients
+of all rows. The aggregator adds noise to this sum (DP-SGD, Abadi et al., CCS 2016, with all rows as the lot).
 """
 
 from __future__ import annotations
@@ -59,24 +59,26 @@ MESSAGES = MessageSet(
     ),
 )
 _HEAD = 4
-"""Sums before the weights: rows, their loss, validation rows, their loss. With privacy there are rows only."""
+"""The number of sums before the weights: rows, their loss, validation rows, their loss. With privacy only the rows are summed."""
 
 
 class Diverged(CodedError):
     code = "TMB-NETWORK-001"
-    cause = "Training at this client has left the finite numbers."
-    remedy = "Start a run with a smaller `step` or `momentum`, or agree on `clip` for columns with extreme values."
+    cause = "Training at this client diverged: its weights are no longer finite numbers."
+    remedy = "Start a run with a smaller `step` or `momentum`. For columns with extreme values, agree on `clip` in a new agreement."
 
 
 class ImpossibleSum(CodedError):
     code = "TMB-NETWORK-002"
-    cause = "The sum of the clients' updates cannot be: no row, or more than the agreed bound of a norm allows."
-    remedy = "A client has sent wrong values, and nobody can tell which. All must run the same version; ask the clients."
+    cause = (
+        "The sum of the updates of the clients is impossible: it has no rows, or it is larger than the agreed norm bound allows."
+    )
+    remedy = "A client sent wrong values, but nobody can see which client. Ask all clients to check that they run the same version."
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How a run trains: the same at every party, from the terms, the run's parameters and the number of encoded columns."""
+    """How a run trains: the same at every party. It follows from the terms, the parameters and the number of encoded columns."""
 
     training: Training
     strategy: str
@@ -88,7 +90,7 @@ class Plan:
 
     @classmethod
     def of(cls, session: Session, columns: int) -> Plan:
-        """What the terms and the run's parameters say."""
+        """The plan of the terms and of the parameters of the run."""
         task, params = session.terms.task, session.parameters(Averaged)
         training, privacy = Training.of(task.section(NetworkTerms), params, columns), task.optional(PrivacyTerms)
         return cls(
@@ -103,16 +105,16 @@ class Plan:
 
     @property
     def head(self) -> int:
-        """How many sums come before those of the weights."""
+        """How many sums come before the sums of the weights."""
         return _HEAD if self.noise is None else 1
 
     @property
     def size(self) -> int:
-        """How many sums a round takes."""
+        """How many sums a round has."""
         return self.head + self.training.net.count
 
     def divided(self, sample: Sample, party: str) -> tuple[Sample, Sample]:
-        """The rows to train on and those that say when to stop: none without a patience."""
+        """The rows for training, and the rows for early stopping; the latter are empty without a patience."""
         rows = len(sample) if self.patience is not None else 0
         apart = self.training.prf.stream("validation", party).permutation(rows)[: round(self.validation_fraction * rows)]
         kept = np.ones(len(sample), dtype=bool)
@@ -121,13 +123,13 @@ class Plan:
 
 
 def client(session: Session, rows: ClientRows) -> State:
-    """A client's part in the rounds of this leg; returns its last state, with the joint weights ``w``."""
-    found = client_statistics(session, rows)
-    enough_rows(session, found)
-    made = encoder(session.terms, found)
-    plan = Plan.of(session, len(made.names))
-    labels = (rows.labels - found.label_mean) / found.label_scale
-    sample, validation = plan.divided(Sample(rows.encoded(made), labels), session.me)
+    """The part of a client in the rounds of this leg. Returns its last state, with the joint weights ``w``."""
+    statistics = client_statistics(session, rows)
+    enough_rows(session, statistics)
+    common = encoder(session.terms, statistics)
+    plan = Plan.of(session, len(common.names))
+    labels = (rows.labels - statistics.label_mean) / statistics.label_scale
+    sample, validation = plan.divided(Sample(rows.encoded(common), labels), session.me)
     state = session.latest or {"w": plan.training.initial(), "loss": [], "round": 0}
     for _ in session.rounds():
         orders = plan.training.orders(len(sample), session.me, session.round)
@@ -136,28 +138,29 @@ def client(session: Session, rows: ClientRows) -> State:
         losses = [session.scalar(session.receive("training_loss", session.aggregator), "loss")] if plan.noise is None else []
         stop = session.scalar(session.receive("end", session.aggregator), "stop")
         if len(weights) != plan.training.net.count or not (np.abs(weights) <= LARGEST_WEIGHT).all():
-            raise ForeignStatistics("Weights of a round.", party=session.aggregator)
+            raise ForeignStatistics("The weights of a round.", party=session.aggregator)
         state = session.checkpoint({"w": np.array(weights), "loss": [*state["loss"], *losses], "stopped": stop})
         session.report(round=session.round, loss=losses[0] if losses else None)
     return state
 
 
 def aggregator(session: Session) -> State:
-    """The aggregator's part in the rounds of this leg; it learns sums, and with them the joint weights."""
+    """The part of the aggregator in the rounds of this leg. It learns sums, and from them the joint weights."""
     attendance = Attendance.of(session)
     state = session.latest
     if state is not None:
         attendance.expected = list(state["present"])
-    found = aggregate_statistics(session, attendance)
-    enough_rows(session, found)
-    plan = Plan.of(session, len(encoder(session.terms, found).names))
+    statistics = aggregate_statistics(session, attendance)
+    enough_rows(session, statistics)
+    plan = Plan.of(session, len(encoder(session.terms, statistics).names))
     state = state or start(plan)
     for _ in session.rounds():
         attendance.expect_returned(session)
         sums = _noisy(session, plan, checked(plan, sum_values(session, plan.size, attendance)))
         last = session.round >= session.last_round
         after = moved(plan, state, sums, list(attendance.expected), last)
-        session.send("weights", weight=after["w"])  # before the checkpoint, after which nobody would send it again
+        # send before the checkpoint: a retried task starts after the checkpoint, and sends nothing of this round
+        session.send("weights", weight=after["w"])
         if plan.noise is None:
             session.send("training_loss", loss=after["loss"][-1])
         session.send("end", stop=bool(after["stopped"]))
@@ -170,9 +173,9 @@ def aggregator(session: Session) -> State:
 
 
 def addends(plan: Plan, w: Floats, sample: Sample, validation: Sample, orders: Iterable[npt.NDArray[np.int64]]) -> Floats:
-    """What one client adds to the sums at the weights ``w``: the head, and its update, shortened to the agreed norm, times rows.
+    """The addends of one client at the weights ``w``: the head, and its update times its rows, shortened to the agreed norm.
 
-    With privacy: rows, and the sum of their gradients, each shortened to the agreed norm. Raises :class:`Diverged`.
+    With privacy: the number of rows, and the sum of their gradients, each shortened to ``clip``. Raises :class:`Diverged`.
     """
     training = plan.training
     if plan.noise is not None:
@@ -187,9 +190,9 @@ def addends(plan: Plan, w: Floats, sample: Sample, validation: Sample, orders: I
 
 
 def checked(plan: Plan, sums: Floats) -> Floats:
-    """The sums, if they can be those of clients that keep to the agreed bound. Raises :class:`ImpossibleSum`."""
+    """Return the sums, if clients that keep to the agreed bound can have them. Raises :class:`ImpossibleSum`."""
     rows, bound = sums[0], plan.norm_bound if plan.noise is None else plan.noise.clip
-    rounding = 1e-3 * np.sqrt(len(sums))  # far more than fixed point makes of it
+    rounding = 1e-3 * np.sqrt(len(sums))  # far more than the rounding error of fixed point
     if rows < 0.5 or np.linalg.norm(sums[plan.head :]) > bound * rows * (1 + 1e-9) + rounding:
         raise ImpossibleSum()
     return sums
@@ -203,9 +206,9 @@ def start(plan: Plan) -> State:
 
 
 def moved(plan: Plan, state: State, sums: Floats, present: list[str], last: bool) -> State:
-    """The state after a round. With a patience the model is that of the round whose validation loss was best.
+    """The state after a round. With a patience, the model is that of the round with the best validation loss.
 
-    Validation losses are compared only between rounds of the same clients.
+    Validation losses are compared only between rounds with the same clients.
     """
     training, w, number = plan.training, state["w"], state["round"] + 1
     mean = sums[plan.head :] / sums[0]
@@ -230,7 +233,7 @@ def moved(plan: Plan, state: State, sums: Floats, present: list[str], last: bool
 
 
 def _noisy(session: Session, plan: Plan, sums: Floats) -> Floats:
-    """The sums with noise, drawn once and kept before anybody hears of it, so that a replay adds the same."""
+    """The sums with noise. The noisy sums are kept before anything is sent, so that a retried task uses the same noise."""
     if plan.noise is None:
         return sums
     noise, tail = plan.noise, sums[plan.head :]

@@ -1,4 +1,4 @@
-"""The descriptor of networks over clients' rows, with differential privacy where the terms ask for it."""
+"""The descriptor of networks over the rows of clients, with differential privacy if the terms ask for it."""
 
 from __future__ import annotations
 
@@ -19,19 +19,25 @@ def _check(terms: Terms) -> None:
     private = task.optional(PrivacyTerms) is not None
     check_clients_terms(terms, privacy=private)
     if task.section(NetworkTerms).bottom is not None:
-        raise ValueError("task.network.bottom: clients share one network; only vertical networks have units per party")
+        raise ValueError(
+            "task.network.bottom: leave it out; only vertical networks have units per party, and clients share one network"
+        )
     if not private:
         return
     if horizontal.quartiles:
-        raise ValueError("task.horizontal.quartiles: they are not private in the sense of task.privacy; leave them out")
-    numbers = {name: one.range for name, one in horizontal.features.items() if one.levels is None}
+        raise ValueError("task.horizontal.quartiles: leave them out; quartiles do not have the privacy that task.privacy promises")
+    numbers = {name: feature.range for name, feature in horizontal.features.items() if feature.levels is None}
     if task.outcome == "number" and task.label is not None:
         numbers["label"] = task.label.range
-    unknown = [name for name, one in numbers.items() if one is None]
+    unknown = [name for name, limits in numbers.items() if limits is None]
     if unknown:
-        raise ValueError(f"task.privacy: without statistics of rows a range is needed for {', '.join(unknown)}")
+        raise ValueError(
+            f"task.privacy: give a range for {', '.join(unknown)}; with task.privacy no statistics of the rows are taken"
+        )
     if task.parameters.get("patience") is not None:
-        raise ValueError("task.parameters.patience: no loss is taken with task.privacy, so none says when to stop")
+        raise ValueError(
+            "task.parameters.patience: leave it out; with task.privacy no loss is measured that could stop training early"
+        )
 
 
 PROTOCOL = Protocol(

@@ -1,4 +1,4 @@
-"""A network over all clients' rows in one place: the same layers, first weights, descent and number of epochs."""
+"""The same network trained on the rows of all clients in one place: same layers, first weights, descent and number of epochs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tombolo.fl_tasks.models.reference import Floats, Pooled, Reference
 
 
 def _totals(case: Pooled) -> Floats:
-    """Without averaging, noise or validation rows."""
+    """Scores of the test rows by a network trained without averaging, noise or validation rows."""
     assert isinstance(case.params, Averaged)
     x, rows = case.whole, case.rows
     training = Training.of(case.task.section(NetworkTerms), case.params, x.shape[1])

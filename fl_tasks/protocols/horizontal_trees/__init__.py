@@ -1,1 +1,1 @@
-"""Boosted trees over clients' rows: the histograms of g and h are secure sums of integers, hence those of all rows together."""
+"""Boosted trees over the rows of clients. Histograms of g and h are exact secure sums of integers over the rows of all clients."""

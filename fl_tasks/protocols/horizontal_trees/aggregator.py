@@ -1,8 +1,9 @@
-"""The aggregator's side: it learns the histograms of all clients' rows together, finds the splits, and tells all clients.
+"""The side of the aggregator: it learns the histograms over the rows of all clients, finds the splits, and sends them to all.
 
-The trees of a round are grown over the clients of their first sum. When one of those is missing at a later level, that level's sums
-are left aside and the trees end there: g and h stand still within a round, so that the parent's sums with a client and the
-children's without it would differ by just that client's. The next round's trees are grown over whoever is there then.
+The trees of a round are grown over the clients that take part in its first sum. If one of these clients is missing at a later
+level, the sums of that level are not used, and the trees end there. The reason: g and h do not change within a round, so the sums
+of a parent with this client minus those of its children without it would show the sums of this client alone. The next round
+grows its trees over the clients that are present then.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ _FLAT = 1e-12
 
 
 def aggregator(session: Session) -> State:
-    """The aggregator's part in the rounds of this leg; it learns sums, and with them the joint model."""
+    """The part of the aggregator in the rounds of this leg. It learns sums, and from them the joint model."""
     plan, attendance = plan_of(session), Attendance.of(session)
     state = session.latest
     if state is not None:
@@ -49,10 +50,10 @@ def aggregator(session: Session) -> State:
         session.within(plan.depth)
         sums = sum_values(session, 4, attendance)
         session.within(None)
-        found = _measured(session, plan, start, state, sums, attendance.expected, grown.flat)
-        told = {name: found[name][-1] for name in ("loss", "validation")}
-        session.send("verdict", **told, kept=found["kept"], stop=found["stopped"])
-        state = session.checkpoint(found)
+        after = _measured(session, plan, start, state, sums, attendance.expected, grown.flat)
+        losses = {name: after[name][-1] for name in ("loss", "validation")}
+        session.send("verdict", **losses, kept=after["kept"], stop=after["stopped"])
+        state = session.checkpoint(after)
         session.report(round=session.round, loss=state["loss"][-1], clients=len(attendance.expected))
     if session.finished:
         session.state.keep(PRESENT, attendance.expected)
@@ -60,7 +61,7 @@ def aggregator(session: Session) -> State:
 
 
 def _grow(session: Session, plan: Plan, grown: Grown, attendance: Attendance) -> None:
-    """The levels of a round's trees."""
+    """Grow the trees of a round, level by level."""
     clients: list[str] = []
     for level in range(plan.depth):
         session.within(level)
@@ -70,12 +71,12 @@ def _grow(session: Session, plan: Plan, grown: Grown, attendance: Attendance) ->
         grown.shape.split(parts)
         session.send(
             "splits",
-            node=[one.node for one in parts],
-            column=[one.record.column for one in parts],
-            cut=[one.record.cut for one in parts],
-            missing_left=[one.record.missing_left for one in parts],
-            gain=[one.gain for one in parts],
-            next=[one.next for one in parts],
+            node=[part.node for part in parts],
+            column=[part.record.column for part in parts],
+            cut=[part.record.cut for part in parts],
+            missing_left=[part.record.missing_left for part in parts],
+            gain=[part.gain for part in parts],
+            next=[part.next for part in parts],
         )
         if not grown.shape.asked:
             return
@@ -83,7 +84,7 @@ def _grow(session: Session, plan: Plan, grown: Grown, attendance: Attendance) ->
 
 @dataclass(frozen=True)
 class Known:
-    """Sums of a node; its table, shape (columns, 1 + bins, 2), once it is summed."""
+    """The sums of a node, and its table of sums by column and bin, shape (columns, 1 + bins, 2); None before it is summed."""
 
     sums: Pair
     table: Sums | None = None
@@ -101,11 +102,11 @@ class Grown:
 
     @property
     def count(self) -> int:
-        """How many sums are asked for."""
+        """How many sums are asked for at this level."""
         return len(self.shape.asked) * int(self._start.cells.sum()) * 2
 
     def level(self, flat: npt.NDArray[np.int64], last: bool) -> list[Part]:
-        """The splits of the open nodes that are worth it. Raises :class:`ForeignSums` for sums that do not add up."""
+        """The splits of the open nodes that have a good split. Raises :class:`ForeignSums` for sums that do not add up."""
         for number, table in zip(self.shape.asked, self._start.tables(flat), strict=True):
             self._learn(number, table)
             if number in self._siblings:
@@ -113,8 +114,8 @@ class Grown:
                 whole = self._known[parent].table
                 assert whole is not None
                 self._learn(other, whole - table)
-        found = (self._part(number, last) for number in self.shape.open)
-        return [one for one in found if one is not None]
+        parts = (self._part(number, last) for number in self.shape.open)
+        return [part for part in parts if part is not None]
 
     def _learn(self, number: int, table: Sums) -> None:
         totals = table.sum(axis=1)
@@ -124,7 +125,7 @@ class Grown:
         self._known[number] = Known(known.sums, table)
 
     def _part(self, number: int, last: bool) -> Part | None:
-        """How a node is split, if it is."""
+        """The split of a node; None if it is not split."""
         known = self._known[number]
         assert known.table is not None
         if not heavy(known.sums, self._units, self._growth):
@@ -134,10 +135,10 @@ class Grown:
             return None
         best = splits[0]
         right = known.sums[0] - best.left[0], known.sums[1] - best.left[1]
-        going = not last and any(heavy(sums, self._units, self._growth) for sums in (best.left, right))
-        onward = NEITHER if not going else LEFT if best.left[1] <= right[1] else RIGHT
+        deeper = not last and any(heavy(sums, self._units, self._growth) for sums in (best.left, right))
+        asked = NEITHER if not deeper else LEFT if best.left[1] <= right[1] else RIGHT
         gain = float(gain_of(best.left, known.sums, self._units, self._growth.rules))
-        part = Part(number, SplitRecord(best.column, best.cut, best.missing_left), gain, onward)
+        part = Part(number, SplitRecord(best.column, best.cut, best.missing_left), gain, asked)
         children = part.children(self._outputs)
         for child, sums in zip(children, (best.left, right), strict=True):
             self._node(child, sums)
@@ -150,23 +151,23 @@ class Grown:
         return self._known[number]
 
     def nodes(self, what: str) -> Iterator[float]:
-        """Values or covers of all nodes, tree by tree, as the trees have them."""
+        """The values (``what`` is "value") or the covers of all nodes, tree by tree, in the order of the trees."""
         for output, tree in enumerate(self.shape.trees):
-            mine = {at: number for number, at in self.shape.places.items() if self.shape.output(number) == output}
+            numbers = {at: number for number, at in self.shape.places.items() if self.shape.output(number) == output}
             for at in range(len(tree.party)):
-                sums = self._known[mine[at]].sums
+                sums = self._known[numbers[at]].sums
                 yield leaf_value(sums, self._units, self._growth) if what == "value" else sums[1] * self._units[1]
 
     @property
     def flat(self) -> bool:
-        """Whether no tree says anything."""
-        return all(tree.party == [LEAF] for tree in self.shape.trees) and all(abs(one) < _FLAT for one in self.nodes("value"))
+        """Whether every tree is a single leaf with a value of about zero."""
+        return all(tree.party == [LEAF] for tree in self.shape.trees) and all(abs(value) < _FLAT for value in self.nodes("value"))
 
 
 def _measured(
     session: Session, plan: Plan, start: Start, state: State, sums: Floats, present: list[str], flat: bool
 ) -> dict[str, Any]:
-    """The state after a round. Validation losses are compared only between rounds of the same clients."""
+    """The state after a round. Validation losses are compared only between rounds with the same clients."""
     rows, lost, kept_rows, kept_lost = sums
     if plan.patience is not None and kept_rows < 0.5:
         raise BatchTooSmall("No row is kept for early stopping.", party=session.me)

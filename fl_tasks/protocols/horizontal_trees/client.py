@@ -1,4 +1,4 @@
-"""A client's side: sums over its own rows of every node that is asked for; its rows follow the splits that all clients hear."""
+"""The side of a client: it sums over its own rows for every node that is asked for, and splits its rows as the aggregator says."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from tombolo.fl_tasks.runtime.checkpoints import State
 from tombolo.fl_tasks.runtime.session import Session
 
 _LARGEST_GAIN = float(np.finfo(np.float32).max)
-"""Gains are computed in single precision; those of a squared loss grow with the square of the label."""
+"""Gains are computed in single precision; with a squared loss they grow with the square of the label."""
 
 
 def client(session: Session, rows: ClientRows) -> State:
-    """A client's part in the rounds of this leg; returns its last state with the ``loss`` list."""
+    """The part of a client in the rounds of this leg. Returns its last state, with the ``loss`` list."""
     plan = plan_of(session)
     start, learning = client_start(session, rows, plan)
     codes, own = rows.encoded(start.binner), Own(plan, start, rows.labels, learning)
@@ -50,14 +50,14 @@ def client(session: Session, rows: ClientRows) -> State:
         keep_trees(session, grown.shape.trees)
         validation = [] if plan.patience is None else [*state["validation"], verdict["validation"]]
         kept = {"margins": margins, "base": start.base, "records": state["records"] + len(grown.shape.records)}
-        told = {"loss": [*state["loss"], verdict["loss"]], "validation": validation}
-        state = session.checkpoint({**kept, **told, "kept": verdict["kept"], "stopped": verdict["stop"]})
+        losses = {"loss": [*state["loss"], verdict["loss"]], "validation": validation}
+        state = session.checkpoint({**kept, **losses, "kept": verdict["kept"], "stopped": verdict["stop"]})
         session.report(round=session.round, loss=verdict["loss"])
     return state
 
 
 class Own:
-    """A client's labels: derivatives in common units, and what its rows add to the losses."""
+    """The labels of a client. They give derivatives in the common units, and the addends of its rows to the losses."""
 
     def __init__(self, plan: Plan, start: Start, labels: Floats, learning: Bools) -> None:
         self._objective, self._units, self._labels, self._learning = plan.objective, start.units, labels, learning
@@ -66,17 +66,17 @@ class Own:
     def derivatives(self, margins: Floats) -> list[Derivatives]:
         """g and h of every output. Raises OutOfRange."""
         g, h = self._objective.derivatives(margins, self._labels)
-        (one, two), outputs = self._units, range(margins.shape[1])
-        return [Derivatives(integers(g[:, k], one), integers(h[:, k], two), self._units) for k in outputs]
+        (g_unit, h_unit), outputs = self._units, range(margins.shape[1])
+        return [Derivatives(integers(g[:, k], g_unit), integers(h[:, k], h_unit), self._units) for k in outputs]
 
     def losses(self, margins: Floats) -> Floats:
-        """Number and loss of the rows that are learnt from, and of those that are not."""
+        """Number and loss of the training rows, then number and loss of the validation rows."""
         lost = self._objective.losses(margins, self._labels) / self._loss_unit
         return np.array([part for rows in (self._learning, ~self._learning) for part in (rows.sum(), lost[rows].sum())])
 
 
 class Grown:
-    """The trees of one round, and where this client's rows are in them."""
+    """The trees of one round, and the node of each row of this client."""
 
     def __init__(self, start: Start, derivatives: list[Derivatives], codes: Codes, learning: Bools, first: int) -> None:
         outputs = len(derivatives)
@@ -86,7 +86,7 @@ class Grown:
         self._rows = {number: np.arange(len(codes)) for number in self.shape.asked}
 
     def sums(self) -> np.ndarray[Any, np.dtype[np.int64]]:
-        """Of g and h by column and bin over this client's rows, for every node that is asked for."""
+        """Sums of g and h by column and bin over the rows of this client, for every node that is asked for."""
         nodes = []
         for number in self.shape.asked:
             rows = self._rows[number]
@@ -94,31 +94,31 @@ class Grown:
         return self._start.flat(self._local.histograms(nodes))
 
     def split(self, parts: list[Part]) -> None:
-        """Send the rows of split nodes to their children."""
+        """Move the rows of the split nodes to the children."""
         self.shape.split(parts)
-        for one in parts:
-            rows = self._rows[one.node]
-            left = one.record.left(self._codes[rows])
-            self._rows |= dict(zip(one.children(self._outputs), (rows[left], rows[~left]), strict=True))
+        for part in parts:
+            rows = self._rows[part.node]
+            left = part.record.left(self._codes[rows])
+            self._rows |= dict(zip(part.children(self._outputs), (rows[left], rows[~left]), strict=True))
 
     def addends(self, values: Floats, covers: Floats) -> Floats:
-        """Give every node its value and its cover; returns what the trees add to the margins, shape (rows, outputs)."""
+        """Give every node its value and its cover. Returns what the trees add to the margins, shape (rows, outputs)."""
         at = 0
         for tree in self.shape.trees:
             size = len(tree.party)
             tree.value, tree.cover = values[at : at + size].tolist(), covers[at : at + size].tolist()
             at += size
-        found = np.zeros((len(self._codes), self._outputs))
-        for number, rows in self._rows.items():  # a node's children come after it
+        added = np.zeros((len(self._codes), self._outputs))
+        for number, rows in self._rows.items():  # children come after their parent, and replace its value
             output = self.shape.output(number)
-            found[rows, output] = self.shape.trees[output].value[self.shape.places[number]]
-        return found
+            added[rows, output] = self.shape.trees[output].value[self.shape.places[number]]
+        return added
 
 
 def _grow(session: Session, plan: Plan, grown: Grown) -> None:
-    """The levels of a round's trees. A client is in all sums of them from the first on, or in none of the others.
+    """Grow the trees of a round, level by level. A client that misses a sum sends nothing to the later sums of this round.
 
-    Raises :class:`ForeignTrees`, :class:`OtherClients` and what sums raise.
+    Raises :class:`ForeignTrees`, :class:`OtherClients`, and the errors of sums.
     """
     inside, clients = True, list[str]()
     for level in range(plan.depth):
@@ -135,36 +135,36 @@ def _grow(session: Session, plan: Plan, grown: Grown) -> None:
 
 
 def _splits(session: Session, shape: Shape, last: bool) -> list[Part]:
-    """The splits of a level, of nodes that are open. Raises :class:`ForeignTrees`."""
+    """Receive the splits of a level; only open nodes may be split. Raises :class:`ForeignTrees`."""
     table = session.receive("splits", session.aggregator)
-    node, column, cut, missing, gain, onward = (
+    node, column, cut, missing, gain, asked = (
         session.values(table, name).to_pylist() for name in ("node", "column", "cut", "missing_left", "gain", "next")
     )
     parts = [
         Part(number, SplitRecord(*record), worth, after)
-        for number, *record, worth, after in zip(node, column, cut, missing, gain, onward, strict=True)
+        for number, *record, worth, after in zip(node, column, cut, missing, gain, asked, strict=True)
     ]
-    if not shape.fits(parts) or not (np.abs(gain) <= _LARGEST_GAIN).all() or (last and any(onward)):
+    if not shape.fits(parts) or not (np.abs(gain) <= _LARGEST_GAIN).all() or (last and any(asked)):
         raise ForeignTrees(party=session.aggregator)
     return parts
 
 
 def _values(session: Session, shape: Shape) -> tuple[Floats, Floats]:
-    """Value and cover of every node, tree by tree. Raises :class:`ForeignTrees`."""
+    """Receive the value and the cover of every node, tree by tree. Raises :class:`ForeignTrees`."""
     table = session.receive("values", session.aggregator)
     values, covers = (_floats(session.values(table, name)) for name in ("value", "cover"))
     if len(values) != sum(len(tree.party) for tree in shape.trees) or not (np.abs([values, covers]) <= LARGEST_WEIGHT).all():
-        raise ForeignTrees("Values of nodes.", party=session.aggregator)
+        raise ForeignTrees("There is a wrong number of values or covers of nodes, or one is too large.", party=session.aggregator)
     return values, covers
 
 
 def _verdict(session: Session) -> dict[str, Any]:
-    """Losses, rounds kept and the end."""
+    """Receive the losses, the number of kept rounds, and whether training is over."""
     table = session.receive("verdict", session.aggregator)
-    told = {name: session.scalar(table, name) for name in ("loss", "validation", "stop")}
-    return told | {"kept": session.scalar(table, "kept", 1, session.round)}
+    verdict = {name: session.scalar(table, name) for name in ("loss", "validation", "stop")}
+    return verdict | {"kept": session.scalar(table, "kept", 1, session.round)}
 
 
 def _floats(values: pa.Array) -> Floats:
-    """With NaN where a value is lacking."""
+    """The values as numbers; NaN for a missing value."""
     return np.asarray(values.to_numpy(zero_copy_only=False), dtype=np.float64)

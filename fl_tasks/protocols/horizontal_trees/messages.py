@@ -1,4 +1,4 @@
-"""What an aggregator and clients that grow trees together tell each other beside secure sums, and what all of them know."""
+"""The messages of horizontal trees besides secure sums, their errors, and what all parties know before the first tree."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ MESSAGES = MessageSet(
             "gain": Disclosed("float64", _MODEL, "one number per split"),
             "next": Disclosed("int64", "which sums are taken next", "one number per split"),
         },
-        learns="the joint model's splits of one level, and which nodes are looked at further",
+        learns="the splits of the joint model at one level, and which nodes may be split next",
         step="6",
         limit="a function of the sums",
     ),
@@ -49,7 +49,7 @@ MESSAGES = MessageSet(
             "value": Disclosed("float64", _MODEL, "one number per node"),
             "cover": Disclosed("float64", _MODEL, "one number per node"),
         },
-        learns="what the nodes of the joint model's new trees are worth, and the sum of h in them",
+        learns="the value of each node in the new trees of the joint model, and the sum of h in it",
         step="7",
         limit="sums over at least the agreed rows",
     ),
@@ -72,20 +72,20 @@ MESSAGES = MessageSet(
 
 class ForeignTrees(CodedError):
     code = "TMB-HORIZONTAL-003"
-    cause = "What the aggregator says of trees cannot be: no such node, column or cut, a wrong number of nodes, or not finite."
-    remedy = "The client sends nothing further. All parties must run the same version; if they do, ask the aggregator."
+    cause = "The aggregator sent impossible trees: an unknown node, column or cut, a wrong number of nodes, or a wrong number."
+    remedy = "Check that all parties run the same version. If they do, ask the aggregator."
 
 
 class OtherClients(CodedError):
     code = "TMB-HORIZONTAL-004"
-    cause = "The aggregator goes on with a tree over other clients than it began with; sums would differ by a single client's."
-    remedy = "The client sends nothing further. Honest aggregators end the tree there; ask the aggregator."
+    cause = "The aggregator continues a tree with other clients than before. The sums could then show the data of a single client."
+    remedy = "Ask the aggregator: an honest aggregator ends the tree in this case. The client sends nothing more in this run."
 
 
 @dataclass(frozen=True)
 class Start:
-    """What all know before the first tree: the common bins, the margin that training starts from, and what one unit of the
-    summed g and h is worth."""
+    """What all parties know before the first tree: the common bins, the margin that training starts from, and the size of one
+    unit of the summed g and of the summed h."""
 
     binner: Binner
     base: Floats
@@ -93,44 +93,44 @@ class Start:
 
     @property
     def cells(self) -> npt.NDArray[np.bool_]:
-        """Which bins there are, shape (columns, 1 + bins): bin 0 only where missing values have one of their own."""
+        """Which bins exist, shape (columns, 1 + bins). Bin 0 exists only if missing values have a bin of their own."""
         sizes = self.binner.sizes
         cells = np.arange(1 + int(sizes.max())) <= sizes[:, None]
         cells[:, 0] = self.binner.missing
         return np.asarray(cells)
 
     def flat(self, tables: list[Sums]) -> npt.NDArray[np.int64]:
-        """The sums of several nodes, each of shape (columns, 1 + bins, 2), as they are summed."""
+        """The sums of several nodes, each of shape (columns, 1 + bins, 2), as the flat vector that is summed."""
         cells = self.cells
         return np.concatenate([table[cells].ravel() for table in tables])
 
     def tables(self, flat: npt.NDArray[np.int64]) -> list[Sums]:
         """Inverse of :meth:`flat`."""
         cells = self.cells
-        found = []
-        for one in flat.reshape(-1, int(cells.sum()), 2):
+        tables = []
+        for values in flat.reshape(-1, int(cells.sum()), 2):
             table = np.zeros((*cells.shape, 2), dtype=np.int64)
-            table[cells] = one
-            found.append(table)
-        return found
+            table[cells] = values
+            tables.append(table)
+        return tables
 
 
 def units(plan: Plan, label_scale: float) -> tuple[float, float]:
-    """What one unit of g and of h is worth, the same at all clients: powers of two such that a g of a class, or one of the label's
-    deviation, and the largest h have ``gradient_bits``."""
+    """The size of one unit of g and of h, the same at all clients. The units are powers of two: the largest g of a class (with a
+    squared loss: one standard deviation of the label) and the largest h have ``gradient_bits`` bits."""
     largest = label_scale if plan.objective.name == "squared" else 1.0
-    g, h = (float(np.ldexp(1.0, int(np.frexp(one)[1]) - plan.bits)) for one in (largest, plan.objective.curvature))
+    g, h = (float(np.ldexp(1.0, int(np.frexp(most)[1]) - plan.bits)) for most in (largest, plan.objective.curvature))
     return g, h
 
 
 def loss_unit(plan: Plan, start: Start) -> float:
-    """In which units losses are summed: 1 for classes, about the label's variance for numbers."""
+    """The unit in which losses are summed: 1 for classes, about the variance of the label for numbers."""
     return (2.0**plan.bits * start.units[0]) ** 2 if plan.objective.name == "squared" else 1.0
 
 
 def integers(values: Floats, unit: float) -> npt.NDArray[np.int64]:
-    """Values in whole units. Raises :class:`OutOfRange` for what is not finite or too large to be summed exactly."""
+    """Values rounded to whole units. Raises :class:`OutOfRange` if they are not finite, or too large for an exact sum."""
     whole = np.rint(values / unit)
     if not np.abs(whole).sum() < _EXACT:
-        raise OutOfRange("Labels or margins of a client are not finite, or too large to be summed.")
+        raise OutOfRange("The labels or margins of a client are not finite, or too large for an exact sum.")
     return whole.astype(np.int64)

@@ -1,4 +1,4 @@
-"""Models of trees over clients' rows: every client has the whole model."""
+"""Models of trees over the rows of clients. Every client has the whole model."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from tombolo.storage.schema import MessageSet
 
 
 def _document(session: Session, binner: Binner, state: State) -> dict[str, Any]:
-    """The rounds that the model keeps."""
+    """The records and trees of the rounds that the model keeps."""
     rounds = int(state["kept"])
     return {
         "records": kept(session, RECORDS, rounds),
         "trees": kept(session, TREES, rounds),
         "depth": session.parameters(Boosted).depth,
         "rounds": rounds,
-        "base": [float(one) for one in state["base"]],
+        "base": [float(margin) for margin in state["base"]],
         "parties": [EVERYBODY],
-        "validation_loss": [float(one) for one in state["validation"]],
+        "validation_loss": [float(loss) for loss in state["validation"]],
     }
 
 

@@ -1,4 +1,4 @@
-"""The role programs of boosted trees over clients' rows."""
+"""The role programs of boosted trees over the rows of clients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The descriptor of boosted trees over clients' rows."""
+"""The descriptor of boosted trees over the rows of clients."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def _check(terms: Terms) -> None:
     check_clients_terms(terms, trees=True)
     if terms.task.section(BoostingTerms).model_dump(exclude_defaults=True).keys() - {"objective", "classes"}:
-        raise ValueError("task.boosting: with horizontal-trees it says objective and classes, and nothing else")
+        raise ValueError("task.boosting: with horizontal-trees this section says objective and classes only; leave out the rest")
 
 
 PROTOCOL = Protocol(

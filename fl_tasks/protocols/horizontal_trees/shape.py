@@ -1,4 +1,4 @@
-"""The trees of one round while they grow, as the aggregator and all clients know them: who is split how, and what is asked next."""
+"""The growing trees of one round, as the aggregator and all clients know them: which nodes are split, and whose sums come next."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NEITHER, LEFT, RIGHT = 0, 1, 2
 
 @dataclass(frozen=True)
 class Part:
-    """A node that is split, and which child's sums are asked for next; the other's are the node's less those."""
+    """A node that is split. ``next`` says which child is summed; the sums of the other child are the difference to the node."""
 
     node: int
     record: SplitRecord
@@ -21,6 +21,7 @@ class Part:
     next: int
 
     def children(self, outputs: int) -> tuple[int, int]:
+        """The numbers of the left and the right child."""
         first = left_number(self.node, outputs)
         return first, first + outputs
 
@@ -28,7 +29,7 @@ class Part:
 class Shape:
     """One tree per output; nodes are numbered as :func:`tombolo.fl_tasks.learning.trees.growing.left_number` counts.
 
-    ``records`` begin at number ``first``; ``open`` are the nodes that may be split, ``asked`` those whose sums are taken.
+    ``records`` are numbered from ``first``. ``open`` are the nodes that may be split, ``asked`` the nodes that are summed.
     """
 
     def __init__(self, binner: Binner, outputs: int, first: int) -> None:
@@ -40,29 +41,29 @@ class Shape:
         self.places = {number: self.trees[self.output(number)].add(0.0, 0.0) for number in self.asked}
 
     def output(self, node: int) -> int:
-        """Whose tree a node belongs to."""
+        """The output whose tree a node belongs to."""
         return node % self._outputs
 
     def fits(self, parts: list[Part]) -> bool:
-        """Whether these can be splits of the open nodes."""
-        nodes, sizes = [one.node for one in parts], self._binner.sizes
+        """Whether these are possible splits of the open nodes."""
+        nodes, sizes = [part.node for part in parts], self._binner.sizes
         return nodes == [node for node in self.open if node in set(nodes)] and all(
-            0 <= one.record.column < len(sizes)
-            and 0 <= one.record.cut <= sizes[one.record.column]
-            and one.next in (NEITHER, LEFT, RIGHT)
-            for one in parts
+            0 <= part.record.column < len(sizes)
+            and 0 <= part.record.cut <= sizes[part.record.column]
+            and part.next in (NEITHER, LEFT, RIGHT)
+            for part in parts
         )
 
     def split(self, parts: list[Part]) -> None:
-        """Take in the splits of a level."""
+        """Add the splits of a level to the trees."""
         self.open, self.asked = [], []
-        for one in parts:
-            tree, children = self.trees[self.output(one.node)], one.children(self._outputs)
+        for part in parts:
+            tree, children = self.trees[self.output(part.node)], part.children(self._outputs)
             self.places |= {number: tree.add(0.0, 0.0) for number in children}
             left, right = (self.places[number] for number in children)
-            self.records.append(one.record)
+            self.records.append(part.record)
             number = self._first + len(self.records) - 1
-            tree.split(self.places[one.node], 0, number, one.record.column, one.gain, left, right)
-            if one.next != NEITHER:
+            tree.split(self.places[part.node], 0, number, part.record.column, part.gain, left, right)
+            if part.next != NEITHER:
                 self.open += children
-                self.asked.append(children[one.next - LEFT])
+                self.asked.append(children[part.next - LEFT])

@@ -1,4 +1,4 @@
-"""What comes before the first tree: common cuts from the clients' summed histograms, and the margin that training starts from."""
+"""Before the first tree: common cuts from the summed histograms of the clients, and the margin that training starts from."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ _LARGEST = 1 << 26
 
 
 def client_start(session: Session, rows: ClientRows, plan: Plan) -> tuple[Start, Bools]:
-    """A client's part; also which of its rows are learnt from. Raises ForeignStatistics, BadLabel, and what sums raise."""
-    found = client_statistics(session, rows)
-    enough_rows(session, found, per_column=0)
+    """The part of a client. Also returns which rows are training rows. Raises ForeignStatistics, BadLabel, and errors of sums."""
+    statistics = client_statistics(session, rows)
+    enough_rows(session, statistics, per_column=0)
     classes = _classes(plan)
     if not np.isfinite(rows.labels).all() or (classes and not np.isin(rows.labels, np.arange(classes)).all()):
         raise BadLabel(party=session.me)
@@ -52,45 +52,47 @@ def client_start(session: Session, rows: ClientRows, plan: Plan) -> tuple[Start,
         columns, most = len(numbers(session.terms)), max(plan.outputs, session.parameters(Boosted).bins - 1)
         base, *cuts = unpacked(session, told(session), 1 + columns, most)
         session.within(None)
-        if len(base) != plan.outputs or any((np.diff(one) <= 0).any() for one in cuts):
-            raise ForeignStatistics("Cuts of a column.", party=session.aggregator)
-        stored = _keep(session, binner(session, found, cuts), base)
-    return _start(stored, plan, found), learning
+        if len(base) != plan.outputs or any((np.diff(edges) <= 0).any() for edges in cuts):
+            raise ForeignStatistics(
+                "The cuts of a column do not rise, or the first margin has a wrong length.", party=session.aggregator
+            )
+        stored = _keep(session, binner(session, statistics, cuts), base)
+    return _start(stored, plan, statistics), learning
 
 
 def aggregate_start(session: Session, attendance: Attendance, plan: Plan) -> Start:
-    """The aggregator's part. Raises what sums raise."""
-    found = aggregate_statistics(session, attendance)
-    enough_rows(session, found, per_column=0)
+    """The part of the aggregator. Raises the errors of sums."""
+    statistics = aggregate_statistics(session, attendance)
+    enough_rows(session, statistics, per_column=0)
     stored, classes = session.state.get(START), _classes(plan)
     if stored is None:
         session.enter(0)
         session.within(5)
-        base = np.array([found.label_mean])
+        base = np.array([statistics.label_mean])
         if classes:
             counts = sum_integers(session, classes, attendance).astype(np.float64)
             if (counts < 0).any() or not counts.any():
-                raise ForeignSums("Of classes.", party=session.me)
+                raise ForeignSums("The sums are the numbers of rows of each class.", party=session.me)
             base = plan.objective.base(np.arange(classes, dtype=np.float64), counts, plan.outputs)
         bins, least = session.parameters(Boosted).bins, session.terms.limits.minimum_bin_rows
-        cuts = [one.cuts(bins, least) for one in histograms_of(session.state)]
+        cuts = [histogram.cuts(bins, least) for histogram in histograms_of(session.state)]
         session.send("statistic", value=packed([base, *cuts]))
         session.within(None)
-        stored = _keep(session, binner(session, found, [np.array(one) for one in cuts]), base)
-    return _start(stored, plan, found)
+        stored = _keep(session, binner(session, statistics, [np.array(edges) for edges in cuts]), base)
+    return _start(stored, plan, statistics)
 
 
 def binner_of(training: RunState) -> Binner:
-    """The common bins that a training stage keeps. Raises :class:`ForeignStatistics` where nothing is kept."""
+    """The common bins that a training stage has kept. Raises :class:`ForeignStatistics` if there are none."""
     stored = training.get(START)
     if stored is None:
-        raise ForeignStatistics("There are no bins.")
+        raise ForeignStatistics("No bins are kept for this run.")
     return Binner.from_document(stored["binner"])
 
 
 def binner(session: Session, found: Statistics, cuts: Sequence[Floats]) -> Binner:
-    """The same at every party: missing values have a bin of their own where there are enough of them; otherwise they go to the
-    median's. Columns of a single bin are left out. Raises :class:`NoColumns`."""
+    """The common bins, the same at every party. Missing values have a bin of their own if there are enough of them; otherwise they
+    go to the bin of the median. Columns with a single bin are left out. Raises :class:`NoColumns`."""
     terms, least = session.terms, session.terms.limits.minimum_bin_rows
     by_column = dict(zip(numbers(terms), cuts, strict=True))
     assert terms.task.horizontal_terms is not None
@@ -111,19 +113,19 @@ def binner(session: Session, found: Statistics, cuts: Sequence[Floats]) -> Binne
         if edges or own:
             kept.append((name, edges, absent, own))
     if not kept:
-        raise NoColumns(f"Of {len(features)} columns.")
+        raise NoColumns(f"None of {len(features)} columns has two bins.")
     names, all_cuts, places, missing = zip(*kept, strict=True)
     return Binner(filled(terms, found), names, all_cuts, places, missing)
 
 
 def _classes(plan: Plan) -> int:
-    """How many classes the label has; none of a number."""
+    """How many classes the label has; 0 if the label is a number."""
     return 0 if plan.objective.name == "squared" else max(2, plan.outputs)
 
 
-def _keep(session: Session, found: Binner, base: Floats) -> dict[str, Any]:
-    return session.state.keep(START, {"binner": found.to_document(), "base": base.tolist()})
+def _keep(session: Session, common: Binner, base: Floats) -> dict[str, Any]:
+    return session.state.keep(START, {"binner": common.to_document(), "base": base.tolist()})
 
 
-def _start(stored: dict[str, Any], plan: Plan, found: Statistics) -> Start:
-    return Start(Binner.from_document(stored["binner"]), np.array(stored["base"]), units(plan, found.label_scale))
+def _start(stored: dict[str, Any], plan: Plan, statistics: Statistics) -> Start:
+    return Start(Binner.from_document(stored["binner"]), np.array(stored["base"]), units(plan, statistics.label_scale))

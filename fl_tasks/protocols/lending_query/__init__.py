@@ -1,5 +1,6 @@
-"""The lending query (white paper, section 2.2): ask every lender about one person, and expose nobody.
+"""The lending query (white paper, section 2.2): ask all lenders about one person, and show only the sum.
 
-Lenders blind their customers around a ring into points that only all their keys together can make of an id; the arbiter matches
-points under a key of its own and adds up ciphertexts; one lender decrypts what the asker has masked.
+Every lender in turn raises the customers' points to its own secret exponent, so that making a point from an id takes the keys of
+all lenders. The arbiter adds a key of its own, matches the points and adds up ciphertexts. One lender decrypts the sums, which are
+still under the asker's masks.
 """

@@ -1,4 +1,4 @@
-"""The query stage: the asker's batch of questions goes through all lenders; the answers stay in the asker's private area."""
+"""The query stage: the asker sends a batch of questions through all lenders, and keeps the answers in its private area."""
 
 from __future__ import annotations
 
@@ -29,29 +29,29 @@ from tombolo.storage.roles import ARBITER, GUEST
 
 
 def put_questions(context: PartyContext, path: str) -> str:
-    """Seal a file of questions (CSV or Parquet: the id columns and ``consent``); returns the handle that stands for it.
+    """Seal a file of questions (CSV or Parquet, with the id columns and ``consent``); returns its handle.
 
-    Raises BadQuestions, and what reading a table raises.
+    Raises BadQuestions, and the errors of reading a table.
     """
     source = TableSettings(source="parquet" if path.endswith(".parquet") else "csv", path=path)
     return _sealed(context, read_table(source, context.party_settings.folder, {}, [*id_columns(context), CONSENT]))
 
 
 def seal_questions(context: PartyContext, rows: Sequence[Mapping[str, str]]) -> str:
-    """Seal questions that somebody has typed: the id columns and ``consent`` of each. Raises BadQuestions."""
-    return _sealed(context, pa.Table.from_pylist([dict(one) for one in rows]))
+    """Seal questions that somebody typed in: each has the id columns and ``consent``. Returns the handle. Raises BadQuestions."""
+    return _sealed(context, pa.Table.from_pylist([dict(row) for row in rows]))
 
 
 def _sealed(context: PartyContext, table: pa.Table) -> str:
     query = context.terms.task.optional(QueryTerms)
     if query is None or context.role != GUEST:
-        raise BadQuestions("Only the guest of a lending agreement asks.", party=context.me)
+        raise BadQuestions("Only the guest of a lending agreement can ask questions.", party=context.me)
     questions = Questions.of(table, context.terms.alignment, id_columns(context), query.batch)
     return questions.seal(context.state())
 
 
 def propose_query(context: PartyContext, run: str, handle: str, epoch: str | None = None, as_of: str | None = None) -> Invitation:
-    """Invite to a run that asks these questions of an index, by default the latest; the first word stands.
+    """Invite to a run that asks these questions, by default of the latest index. A repeated call does not change the questions.
 
     Raises BadQuestions or NoIndex.
     """
@@ -64,21 +64,21 @@ def propose_query(context: PartyContext, run: str, handle: str, epoch: str | Non
 
 
 def proposed(context: PartyContext, run: str, form: Mapping[str, Any], as_of: str | None) -> Invitation:
-    """The same from a trigger form."""
+    """Propose a query with the values of a trigger form. Raises what :func:`propose_query` raises."""
     return propose_query(context, run, str(form.get("questions") or ""), as_of=as_of)
 
 
 def query(context: PartyContext, run: str, wait: Wait, progress: Progress = log_progress) -> dict[str, Any]:
-    """Take part in a query of the index that the manifest names; repeating it changes nothing.
+    """Take part in a query of the index that the manifest names. A repeated call changes nothing.
 
-    Returns ``{"epoch", "questions"}``; the asker's answers are in its private area (:func:`answers`). Raises the refusals of
-    :mod:`tombolo.fl_tasks.protocols.lending_query.errors` and what waiting raises.
+    Returns ``{"epoch", "questions"}``. The asker finds its answers in its private area (:func:`answers`). Raises the errors of
+    :mod:`tombolo.fl_tasks.protocols.lending_query.errors`, and the errors of waiting.
     """
     invited = context.manifest(run).invitation
     epoch, terms = invited.model, context.terms.task.optional(QueryTerms)
     assert terms is not None
     if epoch is None:
-        raise NoIndex(f"Run {run} names none.", party=context.me)
+        raise NoIndex(f"The manifest of run {run} names no index.", party=context.me)
     now = datetime.now(UTC).replace(microsecond=0)
     with context.session(run, QUERY, "query", wait, progress) as session:
         if session.role == ARBITER:
@@ -96,14 +96,14 @@ def _ask(context: PartyContext, session: Session, epoch: str, now: datetime) -> 
     terms, state = context.terms.task.optional(QueryTerms), context.state(session.run)
     chosen = state.get(HANDLE)
     if chosen is None or terms is None:
-        raise BadQuestions(f"Run {session.run} has none.", party=context.me)
+        raise BadQuestions(f"Run {session.run} has no questions.", party=context.me)
     questions = Questions.load(state, chosen)
     if ANSWERS.of(session.run) not in state:
-        found = protocol.asker(session, epoch, questions.ids, questions.commitments)
-        keep_answers(state, session.run, questions, found, terms, now.isoformat())
+        replies = protocol.asker(session, epoch, questions.ids, questions.commitments)
+        keep_answers(state, session.run, questions, replies, terms, now.isoformat())
     return len(questions.ids)
 
 
 def answers(context: PartyContext, run: str) -> list[dict[str, Any]]:
-    """The asker's answers of a run. Raises BadQuestions."""
+    """The answers that the asker got in a run. Raises BadQuestions."""
     return answers_of(context.state(), run)

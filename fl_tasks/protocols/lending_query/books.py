@@ -1,6 +1,6 @@
-"""Books of what was asked: one for each epoch, an entry for each run, in the order in which they came.
+"""The books of questions: one book for each epoch, with one entry for each run, in the order of arrival.
 
-A lender's entries hold commitments to consents; the arbiter's hold points that it can tell people apart by, in one series.
+An entry at a lender holds commitments to consents. An entry at the arbiter holds points, which tell people apart within a series.
 """
 
 from __future__ import annotations
@@ -24,12 +24,14 @@ from tombolo.storage.canonical import canonical, parse
 from tombolo.storage.errors import CodedError
 
 _LARGEST = 1 << 26
-_REFUSALS: dict[str, type[CodedError]] = {one.code: one for one in (AskerQuotaSpent, ConsentMissing, CoolingDown, PersonQuotaSpent)}
+_REFUSALS: dict[str, type[CodedError]] = {
+    error.code: error for error in (AskerQuotaSpent, ConsentMissing, CoolingDown, PersonQuotaSpent)
+}
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A batch: its run, when it came, and 32 bytes for each question."""
+    """A batch of questions: its run, its time of arrival, and 32 bytes for each question."""
 
     run: str
     at: datetime
@@ -37,21 +39,22 @@ class Asked:
 
     @classmethod
     def of(cls, run: str, at: datetime, digests: Iterable[bytes]) -> Asked:
+        """An entry with these digests; their order does not matter."""
         return cls(run, at, frozenset(digests))
 
     def to_bytes(self) -> bytes:
-        """As it is kept."""
-        return canonical({"run": self.run, "at": self.at.isoformat(), "digests": sorted(one.hex() for one in self.digests)})
+        """The canonical form in which the entry is stored."""
+        return canonical({"run": self.run, "at": self.at.isoformat(), "digests": sorted(digest.hex() for digest in self.digests)})
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Asked:
         """Inverse of :meth:`to_bytes`."""
-        found = parse(data, _LARGEST)
-        return cls.of(found["run"], datetime.fromisoformat(found["at"]), map(bytes.fromhex, found["digests"]))
+        document = parse(data, _LARGEST)
+        return cls.of(document["run"], datetime.fromisoformat(document["at"]), map(bytes.fromhex, document["digests"]))
 
 
 class Book:
-    """What was asked in one epoch, in the series ``series``."""
+    """The batches that were asked in one epoch of the series ``series``."""
 
     def __init__(self, keeping: Keeping, series: str, epoch: str) -> None:
         self.series, self.epoch = series, epoch
@@ -59,47 +62,48 @@ class Book:
 
     def entries(self) -> list[Asked]:
         """All batches that were not refused."""
-        return [one for one in self._all() if self._refused.of(one.run) not in self._state]
+        return [entry for entry in self._all() if self._refused.of(entry.run) not in self._state]
 
     def enter(self, asked: Asked, asker: str) -> list[Asked]:
-        """Enter a batch, once however often it comes; returns what was entered before it and not refused.
+        """Enter a batch; a second entry of the same run is not counted. Returns the earlier batches that were not refused.
 
-        Raises what the batch was refused for, or BadTicket where its run has asked something else.
+        Raises the error by which this batch was refused, or BadTicket if its run has asked other questions before.
         """
         while True:
-            there = self._all()
-            at = next((at for at, one in enumerate(there) if one.run == asked.run), None)
+            entries = self._all()
+            at = next((at for at, entry in enumerate(entries) if entry.run == asked.run), None)
             if at is not None:
                 break
-            self._state.keep(self._entries.of(len(there)), asked.to_bytes())
-        if there[at].digests != asked.digests:
-            raise BadTicket("Its run has asked something else before.", party=asker)
+            self._state.keep(self._entries.of(len(entries)), asked.to_bytes())
+        if entries[at].digests != asked.digests:
+            raise BadTicket("The same run has asked other questions before.", party=asker)
         verdict = self._state.get(self._refused.of(asked.run))
         if verdict is not None:
             raise _REFUSALS[verdict](party=asker)
-        return [one for one in there[:at] if self._refused.of(one.run) not in self._state]
+        return [entry for entry in entries[:at] if self._refused.of(entry.run) not in self._state]
 
     def copy(self, asked: Asked) -> None:
-        """Take over what was decided elsewhere."""
-        if all(one.run != asked.run for one in self._all()):
+        """Enter a batch that was already counted in an earlier series, unless its run has an entry here."""
+        if all(entry.run != asked.run for entry in self._all()):
             self._state.keep(self._entries.of(len(self._all())), asked.to_bytes())
 
     def refuse(self, run: str, error: CodedError) -> CodedError:
-        """Note that a batch was refused, so that it is not counted; returns the error."""
+        """Record that a batch was refused, so that it is not counted. Returns the error."""
         self._state.keep(self._refused.of(run), error.code)
         return error
 
     def delete(self) -> None:
+        """Delete all entries and refusals of this epoch."""
         families: tuple[Item[Any], ...] = (self._entries, self._refused)
-        for one in [one for family in families for one in self._state.all(family)]:
-            self._state.delete(one)
+        for item in [item for family in families for item in self._state.all(family)]:
+            self._state.delete(item)
 
     def _all(self) -> list[Asked]:
-        return [Asked.from_bytes(self._state[one]) for one in self._state.all(self._entries)]
+        return [Asked.from_bytes(self._state[item]) for item in self._state.all(self._entries)]
 
 
 def books(keeping: Keeping, series: str | None = None) -> Iterator[Book]:
     """All books, or those of one series."""
-    families: list[Item[Any]] = [one if series is None else one.of(series) for one in (ENTRIES, REFUSED)]
-    for of, epoch in sorted({one.key[:2] for family in families for one in keeping.state.all(family)}):
-        yield Book(keeping, of, epoch)
+    families: list[Item[Any]] = [family if series is None else family.of(series) for family in (ENTRIES, REFUSED)]
+    for name, epoch in sorted({item.key[:2] for family in families for item in keeping.state.all(family)}):
+        yield Book(keeping, name, epoch)

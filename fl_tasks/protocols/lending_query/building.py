@@ -1,4 +1,4 @@
-"""The index stage: lenders' customers become an index that the arbiter can match questions against, and read nothing of."""
+"""The index stage: it turns the customers of all lenders into an index, which the arbiter can match but not read."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ from tombolo.storage.roles import GUEST, HOST
 
 
 def propose_index(context: PartyContext, run: str, update: bool = False, as_of: str | None = None) -> Invitation:
-    """Invite to building an index with new keys or, with ``update``, to bringing the latest up to date where there is one."""
+    """Invite to build an index with new keys. With ``update``, and if there is an index, invite to update the latest one."""
     epochs = Keeping(context.state()).epochs()
     return invite(context, run, "index", as_of=as_of, model=epochs[-1].run if epochs and update else None)
 
 
 def proposed(context: PartyContext, run: str, form: Mapping[str, Any], as_of: str | None) -> Invitation:
-    """The same from a trigger form."""
+    """Propose an index with the values of a trigger form."""
     return propose_index(context, run, update=bool(form.get("update")), as_of=as_of)
 
 
 def index(context: PartyContext, run: str, wait: Wait, progress: Progress = log_progress) -> dict[str, Any]:
-    """Build an index with all lenders, or bring the one that the manifest names up to date; repeating it changes nothing.
+    """Build an index with all lenders, or update the index that the manifest names. A repeated call changes nothing.
 
-    Returns ``{"epoch", "series", "lenders", "base"}``. Raises BadCustomers, NoIndex, BadDeposit and what waiting raises.
+    Returns ``{"epoch", "series", "lenders", "base"}``. Raises BadCustomers, NoIndex, BadDeposit, and the errors of waiting.
     """
     invited = context.manifest(run).invitation
     keeping = Keeping(context.state())
-    built = next((one for one in keeping.epochs() if one.run == run), None)
+    built = next((epoch for epoch in keeping.epochs() if epoch.run == run), None)
     if built is None:
         with context.session(run, INDEX, "index", wait, progress) as session:
             built = _build(context, session, invited.model, invited.created)

@@ -1,4 +1,4 @@
-"""A lender's customers as numbers, and which of them an index has already."""
+"""The customers of a lender as numbers, and the memory of what the lender deposited for each customer."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from tombolo.fl_tasks.tables.prepared import Prepared
 from tombolo.storage.errors import CodedError
 
 COUNT_SHIFT = 40
-"""A value is count * 2^40 + exposure: 256 lenders' exposures below 2^32 never reach the counts."""
+"""A value is count * 2^40 + exposure. The sum of 256 exposures below 2^32 stays below 2^40, so it never changes the count."""
 _MOST_LOANS, _MOST_UNITS = 1 << 23, 1 << 32
 _ROWS = 200_000
 
 
 @dataclass(frozen=True)
 class Customers:
-    """Canonical ids and packed values, one per customer."""
+    """One canonical id and one packed value for each customer."""
 
     ids: Sequence[str]
     values: npt.NDArray[np.uint64]
@@ -53,46 +53,46 @@ def _column(table: pa.Table, name: str, unit: int, most: int) -> npt.NDArray[np.
     if unit == 1:
         bad |= numbers != whole
     if bad.any():
-        raise BadCustomers(f"Column {name}: {int(bad.sum())} rows.")
+        raise BadCustomers(f"Column {name}: {int(bad.sum())} rows have a value that is not allowed.")
     return np.asarray(whole, dtype=np.uint64)
 
 
 def unpack(value: int) -> tuple[int, int]:
-    """Count and exposure in units of a sum of packed values."""
+    """The count and the exposure (in units) of a sum of packed values."""
     return value >> COUNT_SHIFT, value & ((1 << COUNT_SHIFT) - 1)
 
 
 def names_of(ids: Iterable[str], key: bytes) -> list[bytes]:
-    """16 bytes per id, keyed by this party's own secret: how customers are remembered beyond a run."""
-    return [hashlib.blake2b(one.encode(), key=key, digest_size=16).digest() for one in ids]
+    """16 bytes per id, keyed with a secret of this party. The party stores its customers under these names between runs."""
+    return [hashlib.blake2b(customer.encode(), key=key, digest_size=16).digest() for customer in ids]
 
 
 class Remembered:
-    """What a lender deposited for each customer, over an index and those that it brings up to date."""
+    """What a lender deposited for each customer, in an index and in the earlier indexes that it updates."""
 
     def __init__(self, keeping: Keeping) -> None:
         self._keeping, self._state = keeping, keeping.state
 
     def load(self, run: str | None) -> dict[bytes, tuple[bytes, int]]:
-        """Point and value by name."""
-        found: dict[bytes, tuple[bytes, int]] = {}
+        """The latest point and value of each customer, by name."""
+        deposited: dict[bytes, tuple[bytes, int]] = {}
         for epoch in reversed(list(self._keeping.layers(run))):
             for part in self._state.all(CUSTOMERS.of(epoch.run)):
                 table = pq.read_table(pa.BufferReader(self._state[part]))
                 columns = (table.column(name).to_pylist() for name in ("name", "point", "value"))
-                found.update({name: (point, value) for name, point, value in zip(*columns, strict=True)})
-        return found
+                deposited.update({name: (point, value) for name, point, value in zip(*columns, strict=True)})
+        return deposited
 
     def store(self, run: str, changed: Mapping[bytes, tuple[bytes, int]]) -> None:
-        """Keep what an index adds and changes; what is kept already stands."""
+        """Keep what an index adds and changes. What is kept already is not replaced."""
         names = sorted(changed)
         for index, start in enumerate(range(0, len(names), _ROWS)):
-            some = names[start : start + _ROWS]
+            chunk = names[start : start + _ROWS]
             table = pa.table(
                 {
-                    "name": pa.array(some, pa.binary(16)),
-                    "point": pa.array([changed[one][0] for one in some], pa.binary(32)),
-                    "value": pa.array([changed[one][1] for one in some], pa.uint64()),
+                    "name": pa.array(chunk, pa.binary(16)),
+                    "point": pa.array([changed[name][0] for name in chunk], pa.binary(32)),
+                    "value": pa.array([changed[name][1] for name in chunk], pa.uint64()),
                 }
             )
             sink = io.BytesIO()
@@ -101,7 +101,7 @@ class Remembered:
 
 
 def check_table(context: PartyContext, prepared: Prepared) -> None:
-    """A lender's customers hold the agreed columns."""
+    """Check that the lender's table has the agreed columns, with allowed values. Raises :class:`BadCustomers`."""
     try:
         Customers.of(prepared.table, prepared.ids, context.terms.task.section(QueryTerms))
     except CodedError as error:

@@ -1,8 +1,9 @@
-"""Building an index: lenders' customers become points under everybody's exponents, and come to lie with the arbiter.
+"""Build an index: the customers of the lenders become points under the exponents of all lenders, which the arbiter keeps.
 
-A point is H(id)^(k_1 k_2 ... k_L): a lender blinds its list with an exponent for this once, lets it pass the ring of all lenders,
-each of which adds its own exponent, takes the blind off and deposits the points with encrypted values. The arbiter raises them to
-its own exponent, which is applied last and never left out, so that no lender and no asker ever holds what it matches by.
+A point is H(id)^(k_1 k_2 ... k_L). A lender blinds its list with a one-time exponent and sends it around the ring of all lenders,
+each of which applies its own exponent. Then the lender removes the blinding, and deposits the points with encrypted values. The
+arbiter raises the points to its own exponent. It does so last and always. No lender and no asker ever has the values that the
+arbiter matches.
 """
 
 from __future__ import annotations
@@ -28,12 +29,12 @@ _POINT = ristretto.POINT_BYTES
 
 
 def hash_ids(session: Session, ids: list[bytes]) -> bytes:
-    """Points of ids, the same for all lenders and askers of an agreement, and no other."""
+    """The points of ids: the same at all parties of an agreement, and different in every other agreement."""
     return ristretto.hash_all(ids, DOMAIN + session.terms.name, session.threads)
 
 
 def lender(session: Session, customers: Customers, base: str | None, at: str, vault: bytes, now: datetime) -> Epoch:
-    """A host's side. ``vault`` keys the names under which it remembers customers; ``at`` is when the run was proposed."""
+    """The side of a host. ``vault`` is the key of the names of its customers; ``at`` is when the run was proposed."""
     keeping, query = Keeping.of(session), terms_of(session)
     series = keeping.series(session.run, base)
     key = _decryption_key(session, keeping, series)
@@ -43,7 +44,7 @@ def lender(session: Session, customers: Customers, base: str | None, at: str, va
     new = [name for name in current if name not in before]
     points, dummies = _pass_ring(session, keeping.exponent(series), [current[name][0] for name in new], query.padding)
     changed = {name: (point, current[name][1]) for name, point in zip(new, points, strict=True)}
-    for name, (point, value) in before.items():  # whoever is no customer any more is one without loans
+    for name, (point, value) in before.items():  # a former customer counts as a customer without loans
         latest = current[name][1] if name in current else 0
         if latest != value:
             changed[name] = point, latest
@@ -58,7 +59,7 @@ def lender(session: Session, customers: Customers, base: str | None, at: str, va
 
 
 def guest(session: Session, base: str | None, at: str) -> Epoch:
-    """The asker's side: it hears under which key answers will come, and that the index is there."""
+    """The side of the asker: it receives the public key of the decryptor, and the message that the index is ready."""
     keeping = Keeping.of(session)
     series = keeping.series(session.run, base)
     _decryption_key(session, keeping, series)
@@ -66,7 +67,7 @@ def guest(session: Session, base: str | None, at: str) -> Epoch:
 
 
 def arbiter(session: Session, base: str | None, at: str, now: datetime) -> Epoch:
-    """The arbiter's side: points become what it matches by; nothing that it holds can be decrypted here."""
+    """The side of the arbiter: it keeps the deposits of all lenders. It cannot decrypt any of them."""
     keeping, query = Keeping.of(session), terms_of(session)
     series = keeping.series(session.run, base)
     key = _decryption_key(session, keeping, series)
@@ -80,18 +81,19 @@ def arbiter(session: Session, base: str | None, at: str, now: datetime) -> Epoch
             values = CipherVector.from_arrow(key, session.values(table, "value"))
         listed = ristretto.split(points)
         if not listed or len(listed) % query.padding or len(set(listed)) != len(listed):
-            raise BadDeposit(f"{len(listed)} entries.", party=party)
+            raise BadDeposit(f"{len(listed)} entries: not a multiple of {query.padding}, or some are equal.", party=party)
         deposits.store(party, ristretto.exponentiate(points, exponent, session.threads), values)
         session.report(lender=party, entries=len(listed))
     Supply(keeping, series, key).fill(session.pool)
     if cooling is not None:
         carry.finish(session, keeping, series, cooling, now)
     session.send("index_ready", lenders=len(session.hosts))
-    return keeping.finished(Epoch(session.run, series, base, at, len(session.hosts)))  # last: who has it does not come here again
+    # last: a party that has kept the index does not run these steps again
+    return keeping.finished(Epoch(session.run, series, base, at, len(session.hosts)))
 
 
 def _decryption_key(session: Session, keeping: Keeping, series: str) -> PublicKey:
-    """The decryptor's public key, made or received, and kept for the series."""
+    """The public key of the decryptor: made or received here, and kept for the series."""
     query = terms_of(session)
     bits = session.parameters(Encrypted).key_bits
     if session.me == query.decryptor:
@@ -102,17 +104,17 @@ def _decryption_key(session: Session, keeping: Keeping, series: str) -> PublicKe
         with blame(query.decryptor):
             key = PublicKey.from_bytes(sent, session.shortest_key)
         if key.bits < bits:
-            raise BadDeposit(f"A key of {key.bits} bits instead of {bits}.", party=query.decryptor)
+            raise BadDeposit(f"The key has {key.bits} bits instead of {bits}.", party=query.decryptor)
     keeping.keep_public(series, key)
     return key
 
 
 def _pass_ring(session: Session, exponent: bytes, ids: list[str], padding: int) -> tuple[list[bytes], list[bytes]]:
-    """Points of ``ids`` under all lenders' exponents, in their order, and those of the dummies that padded the list."""
+    """Points under the exponents of all lenders: those of ``ids``, in this order, and those of the dummies that pad the list."""
     lenders = session.hosts
     me, count = lenders.index(session.me), len(lenders)
     noise, blind = session.prf("padding").stream(), ristretto.random_scalar(session.prf("blind").stream())
-    items = [one.encode() for one in ids]
+    items = [customer.encode() for customer in ids]
     items += [noise.bytes(32) for _ in range(-len(ids) % padding or (0 if ids else padding))]
     order = session.prf("order").stream().permutation(len(items))
     points = hash_ids(session, [items[at] for at in order])
@@ -126,30 +128,30 @@ def _pass_ring(session: Session, exponent: bytes, ids: list[str], padding: int) 
             points = ristretto.points_from_arrow(session.values(table, "point"), session.threads)
         listed = ristretto.split(points)
         if not listed or len(listed) % padding or len(set(listed)) != len(listed) or (hop == count and len(listed) != len(items)):
-            raise BadDeposit(f"{len(listed)} points at hop {hop}.", party=before)
+            raise BadDeposit(f"{len(listed)} points at hop {hop}: a wrong number, or some are equal.", party=before)
         if hop < count:
             points = ristretto.exponentiate(points, exponent, session.threads)
     session.enter(count + 1)
-    bare = ristretto.split(ristretto.exponentiate(points, ristretto.invert(blind), session.threads))
-    found = [b""] * len(items)
-    for at, point in zip(order.tolist(), bare, strict=True):
-        found[at] = point
-    return found[: len(ids)], found[len(ids) :]
+    unblinded = ristretto.split(ristretto.exponentiate(points, ristretto.invert(blind), session.threads))
+    restored = [b""] * len(items)
+    for at, point in zip(order.tolist(), unblinded, strict=True):
+        restored[at] = point
+    return restored[: len(ids)], restored[len(ids) :]
 
 
-def _refreshed(session: Session, rest: list[tuple[bytes, int]], room: int) -> dict[bytes, int]:
-    """Unchanged entries that fill the padding up; random points where there are too few."""
+def _refreshed(session: Session, rest: list[tuple[bytes, int]], count: int) -> dict[bytes, int]:
+    """``count`` unchanged entries that pad the deposit; random points if there are too few of them."""
     noise = session.prf("refresh").stream()
-    drawn = [rest[at] for at in noise.permutation(len(rest))[:room]] if rest else []
-    fresh = ristretto.hash_all([noise.bytes(32) for _ in range(room - len(drawn))], DOMAIN + "nobody")
+    drawn = [rest[at] for at in noise.permutation(len(rest))[:count]] if rest else []
+    fresh = ristretto.hash_all([noise.bytes(32) for _ in range(count - len(drawn))], DOMAIN + "nobody")
     return {**dict(drawn), **dict.fromkeys(ristretto.split(fresh), 0)}
 
 
 def _deposit(session: Session, entries: dict[bytes, int], key: PublicKey, padding: int) -> None:
-    """Send the entries in the order of their points, which is that of no table."""
+    """Send the entries sorted by their points, so that the order says nothing about the table."""
     assert entries and len(entries) % padding == 0
     points = sorted(entries)
-    values = encrypt(key, [int(entries[one]) for one in points], session.pool)
+    values = encrypt(key, [int(entries[point]) for point in points], session.pool)
     session.send("deposit", point=ristretto.points_to_arrow(b"".join(points)), value=values.to_arrow())
 
 
@@ -158,5 +160,5 @@ def _ready(session: Session, keeping: Keeping, series: str, base: str | None, at
     assert session.arbiter is not None
     lenders = int(session.scalar(session.receive("index_ready", session.arbiter), "lenders"))
     if lenders != sum(role == HOST for role in session.roles.values()):
-        raise TooFewLenders(f"There are {lenders}.", party=session.arbiter)
+        raise TooFewLenders(f"There are {lenders} lenders in the index.", party=session.arbiter)
     return keeping.finished(Epoch(session.run, series, base, at, lenders))

@@ -1,7 +1,7 @@
-"""What a party of the lending query keeps beyond a run: its exponents, the decryptor's key, and which indexes there are.
+"""What a party of the lending query keeps between runs: its exponents, the key of the decryptor, and the list of indexes.
 
-A *series* is an index and those that bring it up to date: they share
-exponents, so that unchanged customers need not pass the ring again. The name of an index is that of the run that built it.
+A *series* is an index together with the later indexes that update it. They share exponents, so unchanged customers need not pass
+the ring again. An *epoch* is the time in which one index is the latest. An index has the name of the run that built it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tombolo.fl_tasks.runtime.state import Item, RunState
 
 @dataclass(frozen=True)
 class Epoch:
-    """An index as a party remembers it: the run that built it, its series, the index that it brings up to date, and when."""
+    """What a party keeps about an index: the run that built it, its series, the index that it updates, its time and its lenders."""
 
     run: str
     series: str
@@ -33,83 +33,85 @@ class Epoch:
 
 
 class Keeping:
-    """A party's lasting memory of the lending query; keys of fewer bits than ``shortest_key`` are refused."""
+    """What a party keeps of the lending query between runs. Keys of fewer bits than ``shortest_key`` are refused."""
 
     def __init__(self, state: RunState, shortest_key: int = MIN_BITS) -> None:
         self.state, self._shortest = state, shortest_key
 
     @classmethod
     def of(cls, session: Session) -> Keeping:
-        """As a session's party keeps it."""
+        """The lasting state of the party of a session."""
         return cls(session.state, session.shortest_key)
 
     # -- exponents and keys ---------------------------------------------------------------------------------------------------
 
     def exponent(self, series: str) -> bytes:
-        """This party's secret exponent of a series, drawn at first use."""
+        """The secret exponent of this party for a series, drawn at first use."""
         return self.state.keep(EXPONENTS.of(series), _fresh_scalar())
 
     def earlier_exponent(self, series: str) -> bytes | None:
-        """The same, where it has been drawn."""
+        """The secret exponent of this party for a series; None if it was never drawn."""
         return self.state.get(EXPONENTS.of(series))
 
     def private_key(self, series: str, bits: int) -> PrivateKey:
-        """The decryptor's key pair of a series, made at first use."""
+        """The key pair of the decryptor for a series, made at first use."""
         key = self.state.once(PAILLIER.of(series), lambda: generate(bits, self._shortest))
         check_size(key.public.bits, self._shortest)
         return key
 
     def keep_public(self, series: str, key: PublicKey) -> None:
+        """Keep the public key of the decryptor for a series."""
         self.state.keep(PUBLIC.of(series), key)
 
     def public_key(self, series: str) -> PublicKey:
+        """The public key of the decryptor for a series. Raises :class:`NoIndex`."""
         key = self.state.get(PUBLIC.of(series))
         if key is None:
-            raise NoIndex(f"Series {series}.")
+            raise NoIndex(f"There is no key for series {series}.")
         check_size(key.bits, self._shortest)
         return key
 
     # -- indexes --------------------------------------------------------------------------------------------------------------
 
     def series(self, run: str, base: str | None) -> str:
-        """The series that a new index belongs to. Raises :class:`NoIndex`."""
+        """The series of a new index: a new series, or that of the index ``base`` which it updates. Raises :class:`NoIndex`."""
         return run if base is None else self.epoch(base).series
 
     def finished(self, epoch: Epoch) -> Epoch:
-        """Remember an index that is complete; returns what is remembered."""
+        """Keep a complete index. Returns what is kept: the first call decides."""
         return Epoch(**self.state.keep(EPOCHS.of(epoch.run), vars(epoch)))
 
     def epoch(self, run: str) -> Epoch:
-        """A finished index. Raises :class:`NoIndex`."""
-        found = self.state.get(EPOCHS.of(run))
-        if found is None:
-            raise NoIndex(f"Index {run}.")
-        return Epoch(**found)
+        """The finished index of a run. Raises :class:`NoIndex`."""
+        document = self.state.get(EPOCHS.of(run))
+        if document is None:
+            raise NoIndex(f"There is no index {run}.")
+        return Epoch(**document)
 
     def epochs(self) -> list[Epoch]:
         """All finished indexes, oldest first."""
-        found = [Epoch(**self.state[one]) for one in self.state.all(EPOCHS)]
-        return sorted(found, key=lambda one: one.at)
+        epochs = [Epoch(**self.state[item]) for item in self.state.all(EPOCHS)]
+        return sorted(epochs, key=lambda epoch: epoch.at)
 
     def layers(self, run: str | None) -> Iterator[Epoch]:
-        """An index and those that it brings up to date, newest first."""
+        """An index and the earlier indexes that it updates, newest first."""
         while run is not None:
             epoch = self.epoch(run)
             yield epoch
             run = epoch.base
 
     def succeed(self, series: str) -> None:
-        """Delete what opens or matches the indexes of all series but this one; their books stay."""
-        mine = {epoch.run for epoch in self.epochs() if epoch.series == series}
-        families: dict[Item[Any], set[str]] = {DEPOSITS: mine, CUSTOMERS: mine} | {one: {series} for one in INDEXED}
+        """Delete the keys, exponents and deposits of all series but this one. The books of the other series stay."""
+        current = {epoch.run for epoch in self.epochs() if epoch.series == series}
+        families: dict[Item[Any], set[str]] = {DEPOSITS: current, CUSTOMERS: current} | {family: {series} for family in INDEXED}
         for family, kept in families.items():
-            for one in self.state.all(family):
-                if one.key[0] not in kept:
-                    self.state.delete(one)
+            for item in self.state.all(family):
+                if item.key[0] not in kept:
+                    self.state.delete(item)
 
 
 def terms_of(session: Session) -> QueryTerms:
-    """The agreement's terms of the query."""
+    """The section ``query`` of the terms."""
     query = session.terms.task.section(QueryTerms)
     assert query is not None
     return query

@@ -1,4 +1,4 @@
-"""The messages of building an index and of asking it, and what each party learns from them."""
+"""The messages of building an index and of asking it, with what each recipient learns."""
 
 from __future__ import annotations
 
@@ -29,41 +29,40 @@ INDEX = MessageSet(
         HOST,
         HOST,
         {"point": BlindedPoint()},
-        learns="the sender's number of customers (those new to the index), rounded up",
+        learns="how many customers of the sender are new to the index, rounded up",
         step="1",
-        limit="padded to a multiple of query.padding; points are under the owner's one-time exponent, in a random order",
+        limit="padded to a multiple of query.padding; points are under a one-time exponent of their owner, in a random order",
     ),
     Message(
         "deposit",
         HOST,
         ARBITER,
         {"point": BlindedPoint(), "value": Paillier(HOST)},
-        learns="a pseudonym per customer, the number of each lender's, and which pseudonyms several lenders share",
+        learns="a pseudonym per customer, how many customers each lender has, and which pseudonyms several lenders share",
         step="2",
-        limit="padded with entries that encrypt nothing; no id and no value: all lenders' exponents are in a point, and the "
-        "decryptor alone could decrypt; where it brings another index up to date also which pseudonyms were deposited again, with "
-        "unchanged ones among them",
+        limit="padded with entries that encrypt zero; no id and no value: a point needs the exponents of all lenders, and only the "
+        "decryptor can decrypt a value; in an update also which pseudonyms were deposited again, some of them unchanged",
     ),
     Message(
         "asked_before",
         (ARBITER, HOST),
         (HOST, ARBITER),
         {"point": BlindedPoint(), "series": Public("string", "the run that an earlier index was built in")},
-        learns="(lenders) how many people of earlier epochs are cooling down; (the arbiter) their pseudonyms in the new index",
+        learns="(lenders) how many people of earlier epochs are in the cool-down; (the arbiter) their pseudonyms in the new index",
         step="3",
-        limit="points are under the arbiter's one-time exponent; no more of them than questions that the lender admitted within "
-        "query.cooldown_hours and a day; nothing of customers nobody asked about",
+        limit="points are under a one-time exponent of the arbiter; not more points than questions that the lender admitted within "
+        "query.cooldown_hours and a day; nothing about customers whom nobody asked about",
     ),
     Message(
         "index_ready",
         ARBITER,
         DATA,
         {"lenders": Public("int64", "how many lenders hold an index of this epoch")},
-        learns="that the index may be asked",
+        learns="that questions may be asked of the index",
         step="4",
     ),
 )
-"""Building an index: the guest only hears that it is there."""
+"""Building an index: the guest only receives the public key, and the message that the index is ready."""
 
 QUERY = MessageSet(
     "lending-query",
@@ -72,9 +71,9 @@ QUERY = MessageSet(
         DATA,
         DATA,
         {"point": BlindedPoint(), "consent": Commitment()},
-        learns="that the asker asks, how many questions, and a commitment to each consent receipt; not about whom",
+        learns="that the asker asks, how many questions, and a commitment to each consent receipt; not whom they are about",
         step="1",
-        limit="every point is under the asker's one-time exponent; query.asker_quota questions per epoch, counted by every lender",
+        limit="every point is under a one-time exponent of the asker; every lender allows query.asker_quota questions per epoch",
     ),
     Message(
         "ticket",
@@ -86,7 +85,7 @@ QUERY = MessageSet(
             "passed": Public("binary", "a digest of blinded points"),
             "consents": Public("binary", "a digest of commitments"),
         },
-        learns="that this lender admits so many questions of the asker, once",
+        learns="how many questions of the asker this lender admits in this run",
         step="2",
     ),
     Message(
@@ -94,9 +93,9 @@ QUERY = MessageSet(
         GUEST,
         ARBITER,
         {"point": BlindedPoint(), "mask": Paillier(HOST), "consent": Commitment()},
-        learns="a pseudonym per question, which lenders' indexes have it, and whether it was asked about before",
+        learns="a pseudonym per question, which lenders have deposited it, and whether it was asked about before",
         step="3",
-        limit="no id and no value; query.person_quota questions per person and epoch; what was asked is forgotten a day after "
+        limit="no id and no value; query.person_quota questions per person and epoch; the questions are deleted a day after "
         "query.cooldown_hours",
     ),
     Message(
@@ -104,22 +103,22 @@ QUERY = MessageSet(
         ARBITER,
         HOST,
         {"sum": Paillier(HOST)},
-        learns="(the decryptor alone) uniformly random values: each sum is under the asker's one-time pad modulo n",
+        learns="(only the decryptor) uniformly random values: each sum is under a one-time pad of the asker modulo n",
         step="4",
-        limit="re-randomised with full-size randomness, so that not even the number of addends shows",
+        limit="re-randomised with full-size randomness, which also hides the number of addends",
     ),
     Message(
         "masked_answer",
         HOST,
         GUEST,
         {"sum": PaddedModN(HOST)},
-        learns="over all lenders together, how many open loans the person has, and how much in all",
+        learns="how many open loans the person has at all lenders together, and the total exposure",
         step="5",
-        limit="no lender's own part, unless only one knows the person; at least three lenders must hold an index; not again within "
-        "query.cooldown_hours of an earlier epoch's question",
+        limit="no part of a single lender, unless only one lender knows the person; at least three lenders must have an index; not "
+        "again within query.cooldown_hours of a question in an earlier epoch",
     ),
 )
-"""Asking an index: the messages of steps 4 and 5 travel to and from the decryptor only."""
+"""Asking an index: only the decryptor receives step 4 and sends step 5."""
 
 PROGRAMS: AnyPrograms = Programs(QUERY)
-"""Nothing is trained: the messages of a query stand here, and its stages are in :mod:`.building` and :mod:`.asking`."""
+"""The messages of a query. Nothing is trained; the stages are in :mod:`.building` and :mod:`.asking`."""

@@ -1,4 +1,4 @@
-"""The descriptor of the lending query: nothing is trained, an index is built and asked."""
+"""The descriptor of the lending query: runs build an index or ask it questions; nothing is trained."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 def _check(terms: Terms) -> None:
     if terms.roles().get(terms.task.section(QueryTerms).decryptor) != "host":
-        raise ValueError("task.query.decryptor: one of the hosts; the arbiter, who matches, must not be able to decrypt")
+        raise ValueError("task.query.decryptor: name one of the hosts; the arbiter matches, so it must not be able to decrypt")
     for field, given in (("incentives", terms.incentives), ("quality", terms.quality), ("scores", terms.scores)):
         if given:
-            raise ValueError(f"{field}: nothing is trained under lending-query")
+            raise ValueError(f"{field}: leave it out, because lending-query trains nothing")
 
 
 PROTOCOL = Protocol(

@@ -1,9 +1,9 @@
-"""Asking an index about a batch of people: blinded around the ring, matched under encryption, masked, decrypted, unmasked.
+"""Ask an index about a batch of people.
 
-The asker sends H(id)^r; each lender counts the asker's quota, raises the point to its exponent, and tells the arbiter by a ticket
-(an artifact that it signs, once in a run) how many questions it let pass. The asker takes r off again. The arbiter counts how often
-this person was asked about, applies its own exponent, and adds the matching ciphertexts to the asker's encrypted mask. The
-decryptor sees uniform values; the asker subtracts its mask.
+The asker sends H(id)^r around the ring of lenders. Each lender counts the questions for the quota of the asker, and raises each
+point to its exponent. By a ticket (an artifact that it signs, once in a run) it tells the arbiter how many questions it admitted.
+The asker removes r again. The arbiter counts how often each person was asked about, applies its own exponent, and adds the matching
+ciphertexts to the encrypted mask of the asker. The decryptor decrypts, but sees uniform values only. The asker subtracts its mask.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from tombolo.fl_tasks.runtime.session import Session
 from tombolo.storage.errors import blame
 
 _MOST_LOANS = 1 << 32
-"""More open loans than a person has; what was decrypted wrongly is far beyond."""
+"""More open loans than a person can have. A wrong decryption gives a far larger number."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What all lenders together have on one person: open loans, and exposure in query.units."""
+    """The sum over all lenders for one person: the number of open loans, and the exposure in units of ``query.unit``."""
 
     count: int
     exposure: int
@@ -43,7 +43,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class _Batch:
-    """Questions on their way: a point and a commitment to a consent for each."""
+    """The questions of one message: for each a point, and a commitment to its consent receipt."""
 
     points: bytes
     consents: bytes
@@ -54,7 +54,7 @@ class _Batch:
             points = ristretto.points_from_arrow(session.values(table, "point"), session.threads)
             consents = fixed_bytes(session.values(table, "consent"), guards.DIGEST, BadTicket)
         if len(points) // ristretto.POINT_BYTES != len(consents) // guards.DIGEST:
-            raise BadTicket("Columns differ in length.", party=sender)
+            raise BadTicket("The columns point and consent differ in length.", party=sender)
         return cls(points, consents)
 
     def __len__(self) -> int:
@@ -71,36 +71,36 @@ class _Batch:
 
 
 def asker(session: Session, epoch: str, ids: Sequence[str], consents: bytes) -> list[Answer]:
-    """The guest's side: ``ids`` are canonical and different, ``consents`` 32 bytes for each; returns answers in their order."""
+    """The side of the guest. ``ids`` are canonical, each once; ``consents`` has 32 bytes for each. Answers are in this order."""
     keeping = Keeping.of(session)
     about = guards.open_epoch(keeping, epoch, session.me)
     key, count = keeping.public_key(about.series), len(ids)
     stream, lenders = session.prf("blind").stream(), session.hosts
     blinds = [ristretto.random_scalar(stream) for _ in range(count)]
-    blinded = _each(hash_ids(session, [one.encode() for one in ids]), blinds)
+    blinded = _each(hash_ids(session, [person.encode() for person in ids]), blinds)
     session.send("blinded_question", lenders[0], **_Batch(blinded, consents).columns())
     masks = mask_residues(key, count, session.prf("mask").stream(key.key_id))
     hidden = encrypt(key, masks, session.pool)
-    back = _Batch.of(session, session.receive("blinded_question", lenders[-1]), lenders[-1])
-    if len(back) != count or back.consents != consents:
-        raise BadTicket("The batch came back changed.", party=lenders[-1])
-    bare = _Batch(_each(back.points, [ristretto.invert(one) for one in blinds]), consents)
-    session.send("question", mask=hidden.to_arrow(), **bare.columns())
+    returned = _Batch.of(session, session.receive("blinded_question", lenders[-1]), lenders[-1])
+    if len(returned) != count or returned.consents != consents:
+        raise BadTicket("The batch of questions came back changed.", party=lenders[-1])
+    unblinded = _Batch(_each(returned.points, [ristretto.invert(blind) for blind in blinds]), consents)
+    session.send("question", mask=hidden.to_arrow(), **unblinded.columns())
     decryptor = terms_of(session).decryptor
-    answer = session.receive("masked_answer", decryptor)
+    table = session.receive("masked_answer", decryptor)
     with blame(decryptor):
-        masked = residues_from_arrow(key, session.values(answer, "sum"))
+        masked = residues_from_arrow(key, session.values(table, "sum"))
     if len(masked) != count:
         raise BadTicket(f"{len(masked)} answers to {count} questions.", party=decryptor)
     session.report(answers=count)
-    found = [Answer(*unpack(value)) for value in unmask(key, masked, masks)]
-    if not all(0 <= one.count <= _MOST_LOANS for one in found):
-        raise BadTicket("An answer is larger than that of all lenders together can be.", party=decryptor)
-    return found
+    answers = [Answer(*unpack(value)) for value in unmask(key, masked, masks)]
+    if not all(0 <= answer.count <= _MOST_LOANS for answer in answers):
+        raise BadTicket("An answer is larger than the sum of all lenders can be.", party=decryptor)
+    return answers
 
 
 def lender(session: Session, epoch: str, now: datetime) -> int:
-    """A host's side: it counts, lets the batch pass, and says so to the arbiter; the decryptor decrypts. Returns how many."""
+    """The side of a host: it counts, passes the batch on, sends a ticket; the decryptor decrypts. Returns how many questions."""
     keeping = Keeping.of(session)
     about = guards.open_epoch(keeping, epoch, session.me)
     lenders = session.hosts
@@ -120,7 +120,7 @@ def lender(session: Session, epoch: str, now: datetime) -> int:
 
 
 def arbiter(session: Session, epoch: str, now: datetime) -> int:
-    """The helper's side: it checks tickets and counts persons, and answers under encryption. Returns how many questions."""
+    """The side of the arbiter: it checks tickets, counts persons, and adds up ciphertexts. Returns how many questions."""
     keeping = Keeping.of(session)
     about = guards.open_epoch(keeping, epoch, session.me)
     layers = list(keeping.layers(epoch))
@@ -132,15 +132,18 @@ def arbiter(session: Session, epoch: str, now: datetime) -> int:
     with blame(session.guest):
         masks = CipherVector.from_arrow(key, session.values(table, "mask"))
     if {len(asked), len(masks)} != {admitted.questions}:
-        raise BadTicket(f"{len(asked)} questions, {admitted.questions} admitted.", party=session.guest)
+        raise BadTicket(
+            f"{len(asked)} questions came with {len(masks)} masks; the lenders admitted {admitted.questions} questions.",
+            party=session.guest,
+        )
     if hashlib.sha256(asked.consents).digest() != admitted.consents:
-        raise BadTicket("The consents are not those that the lenders saw.", party=session.guest)
+        raise BadTicket("The consents differ from the consents that the lenders received.", party=session.guest)
     guards.count_persons(session, keeping, about, ristretto.split(asked.points), now)
     raised = ristretto.exponentiate(asked.points, keeping.exponent(about.series), session.threads)
-    tokens = [token(one) for one in ristretto.split(raised)]
+    tokens = [token(point) for point in ristretto.split(raised)]
     sums = [masks[at] for at in range(len(masks))]
     answered: set[tuple[int, str]] = set()
-    for layer in layers:  # the newest deposit of a lender stands for a person
+    for layer in layers:  # the newest deposit of a lender for a person counts
         for at, party, value in Deposits(keeping, layer.run).find(tokens, key):
             if (at, party) not in answered:
                 answered.add((at, party))
@@ -161,23 +164,23 @@ class _Admitted:
 
 
 def _tickets(session: Session) -> _Admitted:
-    """What all lenders let pass, alike and one after the other. Raises :class:`BadTicket`."""
-    found: list[_Admitted] = []
+    """What all lenders admitted. Tickets must agree; each lender must receive what the last one passed on. Raises BadTicket."""
+    tickets: list[_Admitted] = []
     passed: bytes | None = None
     for party in session.hosts:
         table = session.receive("ticket", party)
-        said = {name: session.scalar(table, name) for name in ("questions", "received", "passed", "consents")}
-        if passed is not None and said["received"] != passed:
+        stated = {name: session.scalar(table, name) for name in ("questions", "received", "passed", "consents")}
+        if passed is not None and stated["received"] != passed:
             raise BadTicket("The batch was changed before it came to this lender.", party=party)
-        passed = said["passed"]
-        found.append(_Admitted(int(said["questions"]), said["consents"]))
-        if found[-1] != found[0]:
-            raise BadTicket("It let another batch pass than the others.", party=party)
-    return found[0]
+        passed = stated["passed"]
+        tickets.append(_Admitted(int(stated["questions"]), stated["consents"]))
+        if tickets[-1] != tickets[0]:
+            raise BadTicket("This lender admitted another batch than the other lenders.", party=party)
+    return tickets[0]
 
 
 def _decrypt(session: Session, keeping: Keeping, series: str, count: int) -> None:
-    """The decryptor's step: uniform residues, as far as it can see."""
+    """The step of the decryptor: it sees uniform residues only."""
     sender = session.arbiter
     assert sender is not None
     private = keeping.private_key(series, session.parameters(Encrypted).key_bits)
@@ -191,5 +194,5 @@ def _decrypt(session: Session, keeping: Keeping, series: str, count: int) -> Non
 
 
 def _each(points: bytes, scalars: Sequence[bytes]) -> bytes:
-    """Every point raised to a scalar of its own."""
-    return b"".join([ristretto.exponentiate(one, by) for one, by in zip(ristretto.split(points), scalars, strict=True)])
+    """Raise each point to the scalar at the same position."""
+    return b"".join([ristretto.exponentiate(point, scalar) for point, scalar in zip(ristretto.split(points), scalars, strict=True)])

@@ -1,4 +1,4 @@
-"""What a party of the lending query keeps of its runs and of its indexes."""
+"""The private objects of a party of the lending query: of its runs, of its indexes, and of its books."""
 
 from __future__ import annotations
 
@@ -13,34 +13,58 @@ VERTICAL = (GUEST, HOST, ARBITER)
 
 # -- of a run ---------------------------------------------------------------------------------------------------------------
 
-HANDLE = Item("questions", TEXT, "The handle of the questions that a run asks.", GUEST)
-COOLING = Item("cooling", LISTING, "Batches that a new index takes over from the one before.", ARBITER, STAGE)
-QUESTIONS = Item("questions/{handle}", DOCUMENT, "Sealed questions: ids, receipts, openings.", GUEST, AGREEMENT, named_by=HANDLE)
-ANSWERS = Item("answers/{run}", DOCUMENT, "Answers with their questions.", GUEST, AGREEMENT)
+HANDLE = Item("questions", TEXT, "The handle of the questions that this run asks.", GUEST)
+COOLING = Item("cooling", LISTING, "Batches of questions that a new index takes over from the index before it.", ARBITER, STAGE)
+QUESTIONS = Item(
+    "questions/{handle}",
+    DOCUMENT,
+    "Sealed questions: ids, receipts, and what opens the commitments.",
+    GUEST,
+    AGREEMENT,
+    named_by=HANDLE,
+)
+ANSWERS = Item("answers/{run}", DOCUMENT, "The answers of a run, with their questions.", GUEST, AGREEMENT)
 
-# -- of an index, until another takes its place -------------------------------------------------------------------------------
+# -- of an index, until a new series replaces it -----------------------------------------------------------------------------
 
 _PUBLIC = Codec(PublicKey.to_bytes, partial(PublicKey.from_bytes, shortest=0))
 _PRIVATE = Codec(PrivateKey.to_bytes, partial(PrivateKey.from_bytes, shortest=0))
 EXPONENTS = Item(
-    "history/lending/exponents/{series}", BYTES, "This party's secret exponent.", (HOST, ARBITER), AGREEMENT, "protocol"
+    "history/lending/exponents/{series}", BYTES, "The secret exponent of this party.", (HOST, ARBITER), AGREEMENT, "protocol"
 )
-PAILLIER = Item("history/lending/paillier/{series}", _PRIVATE, "The decryptor's key pair.", HOST, AGREEMENT, "protocol")
-PUBLIC = Item("history/lending/public/{series}", _PUBLIC, "The decryptor's public key.", VERTICAL, AGREEMENT, "protocol")
+PAILLIER = Item("history/lending/paillier/{series}", _PRIVATE, "The key pair of the decryptor.", HOST, AGREEMENT, "protocol")
+PUBLIC = Item("history/lending/public/{series}", _PUBLIC, "The public key of the decryptor.", VERTICAL, AGREEMENT, "protocol")
 CUSTOMERS = Item(
-    "history/lending/customers/{run}/part-{chunk:06d}", BYTES, "What was deposited for a customer.", HOST, AGREEMENT, "protocol"
+    "history/lending/customers/{run}/part-{chunk:06d}",
+    BYTES,
+    "The point and the value that were deposited for each customer.",
+    HOST,
+    AGREEMENT,
+    "protocol",
 )
 DEPOSITS = Item(
     "history/lending/deposits/{run}/{party}/{bits:02d}/{bucket:06x}",
     BYTES,
-    "Tokens and ciphertexts of a lender, a bucket each.",
+    "One bucket of tokens and ciphertexts of a lender.",
     ARBITER,
     AGREEMENT,
     "protocol",
 )
-PIECES = Item("history/lending/zeros/{series}/piece/{number:08d}", BYTES, "Encryptions of zero.", ARBITER, AGREEMENT, "protocol")
+PIECES = Item(
+    "history/lending/zeros/{series}/piece/{number:08d}",
+    BYTES,
+    "Encryptions of zero, made in advance.",
+    ARBITER,
+    AGREEMENT,
+    "protocol",
+)
 OWNERS = Item(
-    "history/lending/zeros/{series}/owner/piece/{number:08d}", TEXT, "Which run used a piece.", ARBITER, AGREEMENT, "protocol"
+    "history/lending/zeros/{series}/owner/piece/{number:08d}",
+    TEXT,
+    "The run that used a piece of the supply.",
+    ARBITER,
+    AGREEMENT,
+    "protocol",
 )
 
 # -- books ------------------------------------------------------------------------------------------------------------------
@@ -49,7 +73,7 @@ EPOCHS = Item("history/lending/epochs/{run}", DOCUMENT, "A finished index: serie
 ENTRIES = Item(
     "history/lending/asked/{series}/{epoch}/entries/{number:08d}",
     BYTES,
-    "A batch of questions: its run, time and a commitment for each.",
+    "A batch of questions: its run, its time and 32 bytes for each question.",
     (HOST, ARBITER),
     AGREEMENT,
     "protocol",
@@ -63,5 +87,5 @@ REFUSED = Item(
     "protocol",
 )
 INDEXED: tuple[Item[Any], ...] = (EXPONENTS, PAILLIER, PUBLIC, PIECES, OWNERS)
-"""What opens or matches the indexes of a series."""
+"""The objects that open or match the indexes of a series."""
 ITEMS = (HANDLE, COOLING, QUESTIONS, ANSWERS, *INDEXED, CUSTOMERS, DEPOSITS, EPOCHS, ENTRIES, REFUSED)

@@ -1,4 +1,4 @@
-"""The terms of the lending query: who decrypts, which columns are counted, and how often anybody may ask about anybody."""
+"""The terms of the lending query: who decrypts, which columns are counted, and how often questions may be asked."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from pydantic import Field, model_validator
 from tombolo.agreements.protocol import TaskSection
 
 FEWEST_LENDERS = 3
-"""Fewest lenders besides the asker that must hold an index, so that an answer is an aggregate."""
+"""The fewest lenders besides the asker that must have an index, so that an answer is a sum over several lenders."""
 MOST_LENDERS = 256
 
 
 class QueryTerms(TaskSection):
-    """What a query tells and what limits it (docs/protocols/lending.md).
+    """What a query shows, and its limits (docs/protocols/lending.md).
 
-    ``decryptor`` is the lender that holds the decryption key. ``count`` and ``exposure`` are the columns of every lender's table;
-    exposure is told in whole ``unit``s, rounded by each lender. ``bands`` are the lowest counts of the bands after the first, for
-    display. Lists are padded to a multiple of ``padding``. Per epoch an asker may ask ``asker_quota`` questions, and
-    ``person_quota`` about one person; asked in an earlier epoch, a person may be asked about again after ``cooldown_hours``.
+    ``decryptor`` is the lender that holds the decryption key. ``count`` and ``exposure`` are columns in the table of every lender.
+    Each lender rounds its exposure to whole ``unit``s. ``bands`` are the lowest counts of the bands after the first; they are for
+    display. Lists are padded to a multiple of ``padding``. A query has at most ``batch`` questions. Per epoch, an asker may ask
+    ``asker_quota`` questions, and ``person_quota`` questions about one person. A person who was asked about in an earlier epoch may
+    be asked about again after ``cooldown_hours``.
     """
 
     decryptor: str
@@ -36,15 +37,15 @@ class QueryTerms(TaskSection):
     @model_validator(mode="after")
     def _bands_rise(self) -> Self:
         if sorted(set(self.bands)) != self.bands:
-            raise ValueError("bands: the lowest counts of the bands after the first, rising")
+            raise ValueError("bands: give the lowest counts of the bands after the first, in rising order, each once")
         if self.count == self.exposure:
-            raise ValueError("exposure: another column than count")
+            raise ValueError("exposure: name another column than count")
         return self
 
     def band(self, count: int) -> str:
-        """The band of a count, as people read it: ``0``, ``1-2``, ``3 or more``."""
+        """The band of a count as text, such as ``0``, ``1-2`` or ``3 or more``."""
         low = [0, *self.bands]
-        at = sum(count >= one for one in self.bands)
+        at = sum(count >= lowest for lowest in self.bands)
         if at == len(self.bands):
             return f"{low[at]} or more"
         high = self.bands[at] - 1

@@ -1,10 +1,11 @@
-"""Vertical logistic regression with the arbiter as a blind sigmoid: exact loss, and no per-row logit at any data party.
+"""Vertical logistic regression with the arbiter as a blind sigmoid: exact loss, and no logit of a row at any data party.
 
-Each round the data parties permute the rows and flip signs by a seed that the arbiter does not know, add up their encrypted
-logits in packed slots, and let the arbiter apply the sigmoid to what it cannot attribute: it sees an unordered multiset of
-magnitudes. The guest undoes order and signs under encryption and subtracts the labels. Optimiser: L-BFGS with Bohning's bound
-as preconditioner. There is no line search along encrypted directions: its values would let the arbiter link rows across rounds.
-Steps 1 to 6 are the engine's: on ciphertexts here, on dealt shares in :mod:`tombolo.fl_tasks.protocols.logistic_arbiter.dealer`.
+In each round the data parties permute the rows and flip signs by a seed that the arbiter does not know, and add up their encrypted
+logits in packed slots. The arbiter applies the sigmoid. It cannot tell which row a logit belongs to: it sees an unordered multiset
+of magnitudes. The guest undoes order and signs under encryption and subtracts the labels. The optimiser is L-BFGS with Bohning's
+bound as preconditioner. There is no line search along encrypted directions: its values would let the arbiter link rows across
+rounds. Steps 1 to 6 depend on the engine: on ciphertexts here, on dealt shares in
+:mod:`tombolo.fl_tasks.protocols.logistic_arbiter.dealer`.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ from tombolo.storage.schema import Disclosed, Message, MessageSet, Pad64, Pailli
 
 SLOT_BITS = 48
 MAX_LOGIT = 2.0**10
-"""Where a party's part of a logit is cut off: far beyond where the sigmoid can be told from 0 or 1."""
+"""The part of a party of a logit is clipped to this magnitude. The sigmoid is almost exactly 0 or 1 long before."""
 ENCRYPTED = (
     public_key_message(ARBITER, DATA),
     Message(
@@ -61,7 +62,7 @@ ENCRYPTED = (
         {"c": Paillier(ARBITER)},
         learns="the unordered multiset of logit magnitudes (order permuted, signs flipped at random)",
         step="1",
-        limit="no ids, signs or labels; in late rounds, when logits hardly move, nameless rows may be linked by value",
+        limit="no ids, signs or labels; in late rounds logits hardly change, so the same unnamed row may be linked by its value",
     ),
     Message(
         "probabilities",
@@ -81,7 +82,7 @@ ENCRYPTED = (
     ),
     *gradient_messages(ARBITER, DATA),
 )
-"""Messages of steps 0 to 5 on ciphertexts."""
+"""The messages of steps 0 to 5 on ciphertexts."""
 _STEP = (
     Message(
         "scalars",
@@ -90,7 +91,7 @@ _STEP = (
         {"share": Pad64()},
         learns="sums over the data parties: the linear and penalty parts of the loss, inner products of steps and gradients",
         step="6",
-        limit="no party's own share (zero-sum masks modulo 2^128); 100 sums per round at most, nothing per row",
+        limit="no share of a single party (zero-sum masks modulo 2^128); 100 sums per round at most, nothing per row",
     ),
     CONVERGED,
     Message(
@@ -111,16 +112,16 @@ _STEP = (
         ARBITER,
         DATA,
         {"coefficient": Disclosed("float64", "where to go next", "two numbers per remembered step and one more, 41 at most")},
-        learns="how to combine its own earlier steps and gradients into the next step",
+        learns="how to combine the recipient's own earlier steps and gradients into the next step",
         step="7",
-        limit="the same 41 numbers at most for all parties and columns, functions of the sums above",
+        limit="at most 41 numbers, the same for all parties and columns; they are functions of the sums above",
     ),
     LOSS,
 )
 
 
 def with_engine(protocol: str, *engine: Message | MessageSet) -> MessageSet:
-    """The messages of the protocol on an engine."""
+    """The messages of the protocol with those of one engine."""
     return MessageSet(protocol, TRAINING_ROWS, *engine, *_STEP)
 
 
@@ -128,29 +129,29 @@ MESSAGES = with_engine("logistic-arbiter", *ENCRYPTED)
 
 
 class Party(Protocol):
-    """A data party's side of an engine; made with its block, and its labels at the guest."""
+    """The side of a data party in an engine. It is made with the rows of the party, and at the guest with the labels."""
 
     def gradient(self, w: Floats) -> Floats:
-        """Steps 1 to 6: this party's X^T (sigmoid(u) - y), shape (columns,), where its weights are ``w``."""
+        """Steps 1 to 6: X^T (sigmoid(u) - y) for the columns of this party, shape (columns,), at its weights ``w``."""
 
 
 class Helper(Protocol):
-    """The arbiter's side of an engine."""
+    """The side of the arbiter in an engine."""
 
     def logits(self) -> Floats:
-        """Step 1: this round's nameless logits, shape (rows,)."""
+        """Step 1: the permuted and signed logits of this round, shape (rows,)."""
 
     def answer(self, odd: Floats) -> None:
-        """Steps 2 to 5: give ``sigmoid - 1/2`` of each logit back, and help with gradients."""
+        """Steps 2 to 5: return ``odd``, sigmoid - 1/2 of each logit, and help with the gradients."""
 
 
 def disguise(session: Session, rows: int) -> tuple[np.ndarray, np.ndarray]:
-    """The round's permutation and signs, common to all data parties."""
+    """The permutation and the signs of this round, the same at all data parties."""
     return session.common().stream("order").permutation(rows), session.common().stream("signs").signs(rows).astype(np.int64)
 
 
 def places(order: np.ndarray) -> np.ndarray:
-    """Where each aligned row is in a permuted order."""
+    """The position of each aligned row in a permuted order."""
     place = np.empty(len(order), dtype=np.int64)
     place[order] = np.arange(len(order))
     return place
@@ -167,6 +168,7 @@ class EncryptedParty:
         check_slots(SLOT_BITS, MAX_LOGIT * 2.0**RESIDUAL_BITS, len(session.data_parties))
 
     def gradient(self, w: Floats) -> Floats:
+        """Steps 1 to 6 on ciphertexts: X^T (sigmoid(u) - y) for the columns of this party."""
         self._send_logits(w)
         masked = MaskedGradient(self._session, self._key, self._arbiter, self._data.x.shape[1])
         residual = self._residual()
@@ -174,7 +176,7 @@ class EncryptedParty:
         return masked.receive()
 
     def _send_logits(self, w: Floats) -> None:
-        """Step 1: this party's logits, permuted and signed alike at all data parties, added to the chain in packed slots."""
+        """Step 1: permute and sign the logits of this party, pack them, and add them to the sum that goes from party to party."""
         session, key, data = self._session, self._key, self._data
         chain, me = session.data_parties, session.data_parties.index(session.me)
         order, signs = disguise(session, data.rows)
@@ -191,20 +193,20 @@ class EncryptedParty:
             session.send("partial_logits", chain[me + 1], c=packed.to_arrow())
 
     def _residual(self) -> CipherVector:
-        """Step 3: [[sigmoid(u) - y]] in aligned order; made by the guest, received by hosts."""
+        """Step 3: [[sigmoid(u) - y]] in aligned order. The guest makes it, the hosts receive it."""
         session, key, rows = self._session, self._key, self._data.rows
         if self._label is None:
             return vector(session, session.receive("residual", session.guest), "c", key, rows, session.guest)
         oracle = vector(session, session.receive("probabilities", self._arbiter), "c", key, rows, self._arbiter)
         order, signs = disguise(session, rows)
-        odd = oracle.times(signs).take(places(order))  # sigmoid(u) - 1/2 is odd in u, so that the sign comes out again
+        odd = oracle.times(signs).take(places(order))  # sigmoid(u) - 1/2 is odd in u: the sign of u becomes its sign
         residual = odd.add_plain(encode(0.5 - self._label, RESIDUAL_BITS)) + self._ready.take(rows)
         session.send("residual", c=residual.to_arrow())
         return residual
 
 
 class EncryptedHelper:
-    """The arbiter as the key's holder."""
+    """The arbiter on ciphertexts: it holds the key."""
 
     def __init__(self, session: Session, rows: int) -> None:
         self._session, self._rows, self._key = session, rows, own_key(session)
@@ -216,6 +218,7 @@ class EncryptedHelper:
         self._ready.prepare(rows)
 
     def logits(self) -> Floats:
+        """Step 1: decrypt the packed logits of the round."""
         session, public = self._session, self._key.public
         packed_rows = -(-self._rows // slots_per_ciphertext(public, SLOT_BITS))
         table = session.receive("logits", session.guest)
@@ -223,6 +226,7 @@ class EncryptedHelper:
         return decode(np.array(unpack(packed, SLOT_BITS, self._rows, public)), RESIDUAL_BITS)
 
     def answer(self, odd: Floats) -> None:
+        """Steps 2 to 5: send ``odd`` encrypted to the guest, and decrypt the masked gradients."""
         plain = encode(odd, RESIDUAL_BITS)
         self._session.send("probabilities", c=self._ready.encrypt(plain).to_arrow())
         if self._session.another_round:
@@ -238,16 +242,16 @@ class Oracle:
     helper: Callable[[Session, int], Helper] = EncryptedHelper
 
     def programs(self, messages: MessageSet) -> Programs[VerticalRows]:
-        """The role programs with their messages."""
+        """The role programs together with their messages."""
         return Programs(messages, {GUEST: self.guest, HOST: self.host}, {ARBITER: self.arbiter})
 
     def guest(self, session: Session, data: VerticalRows) -> State:
-        """The label holder's side; returns the last state with ``w`` (intercept first) and the ``loss`` list."""
+        """The side of the guest. Returns its last state, with ``w`` (intercept first) and the ``loss`` list."""
         label = guard_label(session, data, binary=True)
         return self._data_party(session, data.with_intercept(), label)
 
     def host(self, session: Session, data: VerticalRows) -> State:
-        """A host's side; returns the last state with ``w``."""
+        """The side of a host. Returns its last state, with ``w``."""
         return self._data_party(session, data, None)
 
     def _data_party(self, session: Session, data: VerticalRows, label: Floats | None) -> State:
@@ -265,7 +269,7 @@ class Oracle:
             ahead = path.ahead
             sums = party.gradient(ahead) / data.rows
             gradient = sums + penalty * ahead
-            start = state.get("start", sums)  # at w = 0: X^T (1/2 - y) / n, which makes the linear part of every later loss
+            start = state.get("start", sums)  # at w = 0 this is X^T (1/2 - y) / n, the linear part of every later loss
             path = path.seen(gradient, first=number == 1)
             loss_part = float(start @ ahead + penalty @ ahead**2 / 2)
             scalars = [loss_part, *path.products(gradient, bound)]
@@ -285,7 +289,7 @@ class Oracle:
         return state
 
     def arbiter(self, session: Session) -> State:
-        """Sigmoids of nameless logits, help with gradients, sums over the parties, and when to stop."""
+        """The side of the arbiter: sigmoids, help with gradients, sums over the parties, and the decision to stop."""
         rows = int(session.scalar(session.receive("training_rows", session.guest), "rows", 1, MOST_ROWS))
         helper = self.helper(session, rows)
         state: State = session.latest or {**Guide().state(), "loss": []}
@@ -294,7 +298,7 @@ class Oracle:
             helper.answer(np.tanh(logits / 2) / 2)
             guide = Guide.of(state)
             loss_part, *products = total(session.receive_all("scalars"), 1 + guide.products)
-            votes = [session.scalar(one, "yes") for one in session.receive_all("converged").values()]
+            votes = [session.scalar(table, "yes") for table in session.receive_all("converged").values()]
             size = np.abs(logits)
             # sum log(1 + e^u) - y u = sum |u|/2 + log(1 + e^-|u|) + (1/2 - y) u
             loss = float((size / 2 + np.log1p(np.exp(-size))).mean() + loss_part)

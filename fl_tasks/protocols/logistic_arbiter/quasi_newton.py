@@ -1,9 +1,10 @@
-"""L-BFGS over columns that lie with several parties: inner products are sums of shares, a direction is a list of coefficients.
+"""L-BFGS over the columns of several parties: inner products are sums of shares, a direction is a list of coefficients.
 
-Every party keeps its own rows of the last steps s, gradient changes y and z = M y, M being its own preconditioner. The next
-direction is a combination of all s, all z and M g (g the gradient at the best point so far), whose coefficients follow from the
-inner products of these vectors alone (Nocedal 1980; in the vector-free form of Chen, Wang and Zhou, NIPS 2014). A point whose
-loss is not lower is left again, with a shorter step and then with the plain preconditioned one, which always descends.
+Every party keeps its own coordinates of the last steps s, gradient changes y and z = M y, where M is its own preconditioner. The
+next direction is a combination of all s, all z and M g (g is the gradient at the best point so far). Its coefficients follow from
+the inner products of these vectors alone (Nocedal 1980; in the vector-free form of Chen, Wang and Zhou, NIPS 2014). If the loss at
+a point is not lower, the search goes back to the best point: first with a shorter step, then with the plain preconditioned step,
+which always descends.
 """
 
 from __future__ import annotations
@@ -17,20 +18,20 @@ from tombolo.fl_tasks.learning.vertical.rows import Floats
 from tombolo.storage.errors import CodedError
 
 _LARGEST = 2.0**32
-"""Of a direction's coefficients; larger ones come of no honest scalars."""
+"""The largest allowed coefficient of a direction. An honest arbiter sends no larger one."""
 MEMORY = 20
 _SHORTER = 0.3
 
 
 class ForeignDirection(CodedError):
     code = "TMB-TRAIN-008"
-    cause = "The coefficients of a direction are not as many as there are remembered steps, or not finite."
-    remedy = "Both sides must run the same version; ask the arbiter."
+    cause = "The arbiter sent a wrong number of coefficients for a direction, or a coefficient that is too large."
+    remedy = "Check that both parties run the same version. If they do, ask the arbiter."
 
 
 @dataclass(frozen=True)
 class Path:
-    """One party's own part of the path: the best point, its gradient, the point to look at next, and the remembered steps."""
+    """The path of the search at one party: the best point, its gradient, the next point ``ahead``, and the remembered steps."""
 
     best: Floats
     gradient: Floats
@@ -40,27 +41,27 @@ class Path:
 
     @classmethod
     def start(cls, columns: int) -> Path:
-        """At the origin, which is looked at first."""
+        """The path before the first round; the first point is the origin."""
         nothing, empty = np.zeros(columns), np.zeros((0, columns))
         return cls(nothing, nothing, nothing, empty, empty)
 
     def seen(self, gradient: Floats, first: bool) -> Path:
-        """With the newest step and gradient change remembered; the first point has none."""
+        """The path with the newest step and gradient change added; the first point has neither."""
         if first:
             return self
         steps = np.vstack([self.steps, self.ahead - self.best])
         return Path(self.best, self.gradient, self.ahead, steps, np.vstack([self.changes, gradient - self.gradient]))
 
     def products(self, gradient: Floats, preconditioner: Floats) -> list[float]:
-        """This party's addends of the inner products that the newest point brings: 5 k - 1 of them for k steps, none for none."""
+        """The addends of this party to the inner products of the newest point: 5 k - 1 numbers for k steps, none for k = 0."""
         if not len(self.steps):
             return []
         step, change, shaped = self.steps[-1], self.changes[-1], self.changes @ preconditioner
-        found = (self.changes @ step, self.steps[:-1] @ change, shaped @ change, self.steps @ gradient, shaped @ gradient)
-        return [float(value) for part in found for value in part]
+        parts = (self.changes @ step, self.steps[:-1] @ change, shaped @ change, self.steps @ gradient, shaped @ gradient)
+        return [float(value) for part in parts for value in part]
 
     def moved(self, gradient: Floats, preconditioner: Floats, better: bool, keep: bool, coefficients: Floats) -> Path:
-        """On to the next point. Raises :class:`ForeignDirection`."""
+        """The path after a move to the next point. Raises :class:`ForeignDirection`."""
         kept = slice(-MEMORY, None) if keep else slice(-MEMORY - 1, -1)
         steps, changes = self.steps[kept], self.changes[kept]
         if len(coefficients) != 2 * len(steps) + 1 or not (np.abs(coefficients) <= _LARGEST).all():
@@ -71,7 +72,7 @@ class Path:
         return Path(best, at, ahead, steps, changes)
 
     def state(self) -> dict[str, Floats]:
-        """For a checkpoint."""
+        """The values for a checkpoint."""
         return {"w": self.best, "gradient": self.gradient, "ahead": self.ahead, "steps": self.steps, "changes": self.changes}
 
     @classmethod
@@ -82,7 +83,7 @@ class Path:
 
 @dataclass
 class Guide:
-    """Whoever learns the sums: inner products of the remembered vectors, and the next direction's coefficients.
+    """The search at the arbiter, which learns the sums: inner products of the remembered vectors, and the next coefficients.
 
     ``sy[i, j]`` = s_i y_j, ``yz[i, j]`` = y_i M y_j; ``sg`` and ``yh`` = s_i g and y_i M g at the best point so far.
     """
@@ -98,11 +99,11 @@ class Guide:
 
     @property
     def products(self) -> int:
-        """How many inner products the next point brings."""
+        """How many inner products the parties send for the next point."""
         return 0 if self.best is None else 5 * (len(self.sg) + 1) - 1
 
     def learn(self, loss: float, products: list[float]) -> None:
-        """Take in a point's loss and inner products; decides :attr:`better` (stay there) and :attr:`keep` (remember the step)."""
+        """Add the loss and inner products of a point. Sets :attr:`better` (it is the best) and :attr:`keep` (remember it)."""
         self.better = self.best is None or loss < self.best
         self.misses = 0 if self.better else self.misses + 1
         if self.best is not None:
@@ -116,7 +117,7 @@ class Guide:
         new_row, new_column, shaped, sg, yh = np.split(np.array(products), cut)
         self.sy = np.block([[self.sy, new_column[:, None]], [new_row[None, :-1], new_row[None, -1:]]])
         self.yz = np.block([[self.yz, shaped[:-1, None]], [shaped[None, :]]])
-        if not self.better:  # the best point stays: what the newest step is to its gradient follows from the differences
+        if not self.better:  # the best point stays: products with its gradient follow from the differences
             sg, yh = np.append(before[0], sg[-1] - new_row[-1]), np.append(before[1], yh[-1] - shaped[-1])
         self.sg, self.yh = sg, yh
         self.keep = bool(new_row[-1] > 0 and shaped[-1] > 0)
@@ -124,7 +125,7 @@ class Guide:
         self.sy, self.yz, self.sg, self.yh = self.sy[kept, kept], self.yz[kept, kept], self.sg[kept], self.yh[kept]
 
     def coefficients(self) -> Floats:
-        """Of the next step from the best point: for every s, for every z, and for M g; shape (2 k + 1,)."""
+        """The coefficients of the next step from the best point: for every s, for every z, and for M g; shape (2 k + 1,)."""
         k = len(self.sg)
         if self.misses > 1 or not k:
             return np.append(np.zeros(2 * k), -1.0)
@@ -139,7 +140,7 @@ class Guide:
         return step * _SHORTER if self.misses else step
 
     def state(self) -> dict[str, Any]:
-        """For a checkpoint."""
+        """The values for a checkpoint."""
         return {"sy": self.sy, "yz": self.yz, "sg": self.sg, "yh": self.yh, "best": self.best, "misses": self.misses}
 
     @classmethod

@@ -1,1 +1,1 @@
-"""Vertical logistic regression, exact, with the keys at the guest."""
+"""Vertical logistic regression, exact, without an arbiter: the guest holds the key."""

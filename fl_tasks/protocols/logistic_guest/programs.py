@@ -1,9 +1,9 @@
 """Vertical logistic regression without an arbiter: the guest holds the key and the exact residual.
 
-Hosts compute encrypted gradients of the guest's residual, and answer each round with the logits of their common direction, of which
-the guest sees the sum over the hosts. The guest takes an exact one-dimensional Newton step along it. Preconditioned conjugate
-gradients (Polak-Ribiere+). Each round shows the guest one direction in the span of the hosts' columns: directions are counted
-over all runs and never reach the number of those columns.
+Hosts compute encrypted gradients from the residual of the guest. In each round they answer with the logits of their common
+direction, of which the guest sees only the sum over the hosts. The guest takes an exact one-dimensional Newton step along this
+direction. The method is preconditioned conjugate gradients (Polak-Ribiere+). Each round shows the guest one direction in the span
+of the columns of the hosts. The directions are counted over all runs, and stay fewer than these columns.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ MESSAGES = MessageSet(
         HOST,
         GUEST,
         {"count": Disclosed("int64", "bounds the number of directions", "one number")},
-        learns="the number of the host's encoded columns",
+        learns="how many encoded columns the host has",
         step="0",
     ),
     Message(
@@ -84,14 +84,14 @@ MESSAGES = MessageSet(
         {"share": Pad64()},
         learns="sums over the hosts of two inner products of gradients",
         step="6",
-        limit="with one host, that host's own (waived in the terms)",
+        limit="with one host, these are its own products (waived in the terms)",
     ),
     Message(
         "turn",
         GUEST,
         HOST,
         {"beta": Disclosed("float64", "share of the old direction", "one number per round")},
-        learns="the share of the old direction",
+        learns="the share of the old direction in the new one",
         step="7",
     ),
     Message(
@@ -99,9 +99,9 @@ MESSAGES = MessageSet(
         HOST,
         GUEST,
         {"v": Pad64()},
-        learns="the sum over the hosts of the direction's logits, one vector per round",
+        learns="the logits of the direction, summed over the hosts: one vector per round",
         step="8",
-        limit="fewer directions, over all runs, than the hosts have columns; one host only by waiver",
+        limit="over all runs, fewer directions than the hosts have columns; a single host only with the waiver",
     ),
     Message(
         "bends",
@@ -110,7 +110,7 @@ MESSAGES = MessageSet(
         {"share": Pad64()},
         learns="sums over the hosts of w.w, w.p and p.p, which the penalty needs",
         step="8",
-        limit="with one host, that host's own (waived in the terms)",
+        limit="with one host, these are its own products (waived in the terms)",
     ),
     Message(
         "converged",
@@ -129,7 +129,7 @@ MESSAGES = MessageSet(
             "alpha": Disclosed("float64", "length of the step", "one number per round"),
             "stop": Disclosed("bool", "when to stop", "one bit per round"),
         },
-        learns="the common step length and the stop bit",
+        learns="the common step length, and when to stop",
         step="9",
         limit="two numbers per round",
     ),
@@ -138,18 +138,18 @@ MESSAGES = MessageSet(
 
 class TooFewHostColumns(CodedError):
     code = "TMB-TRAIN-005"
-    cause = "The hosts have fewer than five columns together; a few directions would give them away."
-    remedy = "Use the arbiter-assisted protocol (logistic-arbiter) for narrow hosts."
+    cause = "All hosts together have fewer than five columns. A few directions would show the guest their values."
+    remedy = "Add columns to the tables of the hosts, or use the protocol logistic-arbiter, in a new agreement."
 
 
 class DirectionsSpent(CodedError):
     code = "TMB-TRAIN-006"
-    cause = "The directions that the hosts may show the guest, over all runs of this agreement, are used up."
-    remedy = "Use the arbiter-assisted protocol (logistic-arbiter), or agree on other columns."
+    cause = "The hosts have shown the guest as many directions as they may show in all runs of this agreement."
+    remedy = "Make a new agreement, with the protocol logistic-arbiter or with other columns."
 
 
 def host(session: Session, data: VerticalRows) -> State:
-    """A host's side; returns the last state with ``w``."""
+    """The side of a host. Returns its last state, with ``w``."""
     guard_batch(session, data, data.rows)
     key = peer_key(session, session.guest)
     columns = data.x.shape[1]
@@ -186,7 +186,7 @@ def host(session: Session, data: VerticalRows) -> State:
 
 
 def guest(session: Session, data: VerticalRows) -> State:
-    """The label holder's side; returns the last state with ``w`` (intercept first) and the ``loss`` list."""
+    """The side of the guest. Returns its last state, with ``w`` (intercept first) and the ``loss`` list."""
     label = guard_label(session, data, binary=True)
     data = data.with_intercept()
     guard_batch(session, data, data.rows)
@@ -194,7 +194,7 @@ def guest(session: Session, data: VerticalRows) -> State:
     session.send("public_key", key=key.public.to_bytes())
     offered = sum(int(session.scalar(table, "count", 0, MOST_COLUMNS)) for table in session.receive_all("columns").values())
     if offered < _FEWEST_COLUMNS:
-        raise TooFewHostColumns(f"They have {offered}.", party=session.me)
+        raise TooFewHostColumns(f"They have {offered} columns.", party=session.me)
     session.send("budget", columns=offered)
     limit = _rounds_left(session, offered - 1)
     packing, ready = _packing(key.public, data.rows, offered), Ahead(key.public, session.pool)
@@ -250,7 +250,7 @@ def guest(session: Session, data: VerticalRows) -> State:
 
 
 def line_search(u: Floats, v: Floats, label: Floats, ridge: Floats) -> tuple[float, float]:
-    """The step that minimises mean log-loss of ``u + alpha v`` plus penalty, by Newton's method, and the loss there.
+    """The step that minimises the mean log-loss of ``u + alpha v`` plus the penalty, by Newton's method, and the loss after it.
 
     ``ridge`` holds w.w, w.p and p.p, weighted by the penalty.
     """
@@ -281,13 +281,13 @@ def _sigmoid(u: Floats) -> Floats:
 
 
 def _packing(key: PublicKey, rows: int, columns: int) -> Convolution | None:
-    """How residuals, which are at most 1 in magnitude, are packed where it pays; the same at all parties."""
+    """How residuals (at most 1 in magnitude) are packed; None if that does not fit or saves nothing. The same at all parties."""
     packing = Convolution(key, RESIDUAL_BITS)
     return packing if packing.fits(rows, _FEATURE_BITS) and packing.pays(rows, columns, FEATURE_BITS) else None
 
 
 def _masked_direction(session: Session, plain: np.ndarray) -> np.ndarray:
-    """Fixed-point logits modulo 2^64 under masks that cancel in the sum over the hosts."""
+    """The fixed-point logits modulo 2^64, under masks that cancel in the sum over the hosts."""
     me, masked = session.hosts.index(session.me), plain.astype(np.uint64)
     for index, other in enumerate(session.hosts):
         if index != me:
@@ -297,26 +297,26 @@ def _masked_direction(session: Session, plain: np.ndarray) -> np.ndarray:
 
 
 def _sum_of_directions(session: Session, rows: int) -> Floats:
-    """The sum over the hosts of the direction's logits, shape (rows,)."""
+    """The logits of the direction, summed over the hosts, shape (rows,)."""
     summed = np.zeros(rows, dtype=np.uint64)
     for party, table in session.receive_all("direction").items():
         share = session.values(table, "v").to_numpy(zero_copy_only=False)
         if len(share) != rows:
-            raise DirectionsSpent("A direction has another length than the table.", party=party)
+            raise DirectionsSpent("A direction has another number of rows than the table.", party=party)
         summed = summed + share
     return decode(summed.astype(np.int64), RESIDUAL_BITS)
 
 
 def _rounds_left(session: Session, budget: int) -> int:
-    """The rounds that this run may take after all earlier runs' directions. Raises :class:`DirectionsSpent` where none is left."""
-    spent = sum(one.key[0] != session.run for one in session.state.all(DIRECTIONS))
+    """How many rounds this run may have: earlier runs have used directions too. Raises :class:`DirectionsSpent` if none is left."""
+    spent = sum(shown.key[0] != session.run for shown in session.state.all(DIRECTIONS))
     if spent >= budget:
-        raise DirectionsSpent(f"{spent} of {budget} are used.", party=session.me)
+        raise DirectionsSpent(f"{spent} of {budget} directions are used.", party=session.me)
     return min(session.parameters(Regression).rounds, budget - spent)
 
 
 def _book_direction(session: Session) -> None:
-    """Count a direction before it is shown."""
+    """Count a direction before it is sent."""
     session.state.keep(DIRECTIONS.of(session.run, session.round), "shown")
 
 

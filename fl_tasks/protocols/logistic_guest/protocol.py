@@ -1,4 +1,4 @@
-"""The descriptor of exact vertical logistic regression with the keys at the guest."""
+"""The descriptor of exact vertical logistic regression in which the guest holds the key."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DIRECTION_WAIVER = "disclose-direction-to-guest"
 def _hosts_hide_each_other(task: TaskTerms, roles: Collection[str]) -> None:
     if list(roles).count("host") == 1 and DIRECTION_WAIVER not in task.waivers:
         raise ValueError(
-            "task.protocol: with one host logistic-guest shows that host's directions to the guest; "
+            "task.protocol: with a single host, logistic-guest shows the directions of this host to the guest; "
             f"use logistic-arbiter, or sign the waiver {DIRECTION_WAIVER}"
         )
 
@@ -38,8 +38,8 @@ PROTOCOL = Protocol(
     waivers=(DIRECTION_WAIVER,),
     composition=_hosts_hide_each_other,
     unretrained=(
-        "each coalition's training would show the guest more directions of the hosts' columns, and a single host's own; "
-        "logistic-arbiter can retrain"
+        "with logistic-guest every new training would show the guest more directions of the columns of the hosts, also of "
+        "single hosts; logistic-arbiter can retrain"
     ),
     model="tombolo.fl_tasks.learning.vertical.regression:MODEL",
     reference="tombolo.fl_tasks.learning.regression:LOGISTIC",

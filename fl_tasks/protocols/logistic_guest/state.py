@@ -1,4 +1,4 @@
-"""What a party counts over all runs."""
+"""The private objects of logistic-guest: what a party counts over all runs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tombolo.storage.roles import DATA
 DIRECTIONS = Item(
     "history/directions/{run}/{round:06d}",
     TEXT,
-    "A direction of residuals that was shown; it counts over all runs.",
+    "A direction that the hosts showed the guest; it counts over all runs.",
     DATA,
     AGREEMENT,
     "never",

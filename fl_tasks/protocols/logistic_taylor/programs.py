@@ -1,7 +1,7 @@
 """Vertical logistic regression with an arbiter in Hardy's Taylor form (Hardy et al. 2017, arXiv 1711.10677).
 
-log(1 + e^-yu) is replaced by log 2 - yu/2 + u^2/8, so that the residual is linear in u. Scores rank nearly as the exact model's
-but are no probabilities; use the arbiter-assisted exact protocol unless the classic is wanted.
+The form replaces log(1 + e^-yu) by log 2 - yu/2 + u^2/8, so that the residual is linear in u. Its scores rank the rows nearly as
+the exact model does, but they are not probabilities. Use the exact protocol logistic-arbiter, unless you need this classic form.
 """
 
 from __future__ import annotations

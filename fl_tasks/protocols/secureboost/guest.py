@@ -1,4 +1,4 @@
-"""The guest's side: labels, key, and the trees; hosts' columns are reached through messages."""
+"""The side of the guest: it has the labels, the key and the trees, and works with the columns of hosts by messages."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ _MOST_COLUMNS = 100_000
 
 
 def guest(session: Session, data: BinnedRows) -> State:
-    """The label holder's side; returns the last state with the ``loss`` list."""
+    """The side of the guest. Returns its last state, with the ``loss`` list."""
     plan, key = plan_of(session), own_key(session)
     session.send("public_key", key=key.public.to_bytes())
     hosts = {party: _features(session, party) for party in session.hosts}
-    session.state.keep(NAMES, {party: _names(session, party, len(one.bins)) for party, one in hosts.items()})
+    session.state.keep(NAMES, {party: _names(session, party, len(features.bins)) for party, features in hosts.items()})
     y, w = _labels(session, data, plan)
     state = Boosting(plan, y, w, plan.learning_rows(data.rows, session.common()))
     checkpoint: State = session.latest or {"records": [0] * (1 + len(hosts))}
@@ -63,8 +63,8 @@ def guest(session: Session, data: BinnedRows) -> State:
         columns = plan.sampled_columns(session.me, len(data.names), session.common())
         own = Local(data.codes, int(data.sizes.max()), derivatives, columns, first[0])
         remote = [
-            Remote(session, party, one, encrypted, derivatives, plan, number)
-            for (party, one), number in zip(hosts.items(), first[1:], strict=True)
+            Remote(session, party, features, encrypted, derivatives, plan, records)
+            for (party, features), records in zip(hosts.items(), first[1:], strict=True)
         ]
         trees, places = grow([own] if alone else [own, *remote], derivatives, data.rows, used, state.growth)
         session.within(None)
@@ -73,7 +73,7 @@ def guest(session: Session, data: BinnedRows) -> State:
         stop = state.add(trees, places)
         session.send("turn", stop=stop, kept=state.best_rounds)
         kept = {"margins": state.margins, "loss": state.loss, "validation": state.validation, "base": state.base}
-        records = [first[0] + len(own.records), *(one.records for one in remote)]
+        records = [first[0] + len(own.records), *(peer.records for peer in remote)]
         checkpoint = session.checkpoint({**kept, "records": records, "kept": state.best_rounds, "stopped": stop})
         session.report(round=number, loss=state.loss[-1])
     return checkpoint
@@ -81,14 +81,14 @@ def guest(session: Session, data: BinnedRows) -> State:
 
 @dataclass(frozen=True)
 class Features:
-    """What a host says of its columns, by alias: numbers of bins, and which have one more for missing values."""
+    """What a host sends about its columns, by alias: the number of bins, and whether there is one more bin for missing values."""
 
     bins: RowNumbers
     missing: np.ndarray[tuple[int], np.dtype[np.bool_]]
 
 
 def _features(session: Session, party: str) -> Features:
-    """Step 0 at the guest. Raises :class:`ForeignFeatures`."""
+    """Step 0 at the guest: receive the features of a host. Raises :class:`ForeignFeatures`."""
     table = session.receive("features", party)
     bins, missing = (session.values(table, name).to_numpy(zero_copy_only=False) for name in ("bins", "missing"))
     if not 1 <= len(bins) <= _MOST_COLUMNS or bins.min() < 1 or bins.max() > session.parameters(Boosted).bins:
@@ -97,7 +97,7 @@ def _features(session: Session, party: str) -> Features:
 
 
 def _names(session: Session, party: str, columns: int) -> list[str]:
-    """A host's names of its columns by alias, where the terms have them; aliases otherwise. Raises :class:`ForeignFeatures`."""
+    """Names of the columns of a host by alias, if the terms disclose them; else aliases. Raises :class:`ForeignFeatures`."""
     boosting = session.terms.task.section(BoostingTerms)
     if boosting is None or not boosting.feature_names:
         return [f"#{alias + 1}" for alias in range(columns)]
@@ -108,7 +108,7 @@ def _names(session: Session, party: str, columns: int) -> list[str]:
 
 
 def _labels(session: Session, data: BinnedRows, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
-    """Labels and weights, checked. Raises :class:`BadLabel`."""
+    """Check and return labels and weights. Raises :class:`BadLabel`."""
     y, w = data.y, data.w
     assert y is not None and w is not None
     classes = {"logistic": [0, 1], "softmax": list(range(plan.outputs))}.get(plan.objective.name)
@@ -119,11 +119,11 @@ def _labels(session: Session, data: BinnedRows, plan: Plan) -> tuple[np.ndarray,
 
 
 class Encrypted:
-    """The guest's key at work: pairs of g and h out, sums of them back.
+    """The encryption of the guest: it sends encrypted pairs of g and h, and decrypts sums of them.
 
-    All trees of a round have the same rows at the root, so the classes' pairs are stacked there: one ciphertext per row. Below, a
-    tree has nodes of its own, and the slots of other classes would only be in the way: its class's pairs are sent by themselves,
-    for those rows alone that are summed.
+    All trees of a round have the same rows at the root. So the pairs of the classes are stacked: one ciphertext per row. Below the
+    root each tree has nodes of its own, and slots of other classes would be of no use. So the pairs of a class are sent alone,
+    and only for the rows that are summed.
     """
 
     def __init__(self, session: Session, key: PrivateKey, plan: Plan, rows: int) -> None:
@@ -137,7 +137,7 @@ class Encrypted:
         self._below = 0
 
     def send(self, derivatives: Sequence[Derivatives], used: RowNumbers, worth: Sequence[int]) -> None:
-        """Step 1: one ciphertext per row for all trees that are worth growing; then make ready for what comes next."""
+        """Step 1: send one ciphertext per row for all trees that are worth growing; then prepare for the next messages."""
         sets = self._sets if worth else []
         plain = [
             value
@@ -149,12 +149,12 @@ class Encrypted:
         for members in sets:
             if len(members) == 1:
                 self._known[members[0]][used] = True
-        onward = len(plain) if self._session.round < self._session.last_round else 0
-        self._ready.prepare(self._below + onward)
+        next_round = len(plain) if self._session.round < self._session.last_round else 0
+        self._ready.prepare(self._below + next_round)
         self._below = 0
 
     def send_below(self, nodes: Sequence[Node]) -> None:
-        """Step 2 below the roots: the nodes' own class's pairs, where no node above them had them sent; once for all hosts."""
+        """Step 2 below the roots: send the pairs of the class of each node, unless they were sent before."""
         plain: list[int] = []
         for node in nodes:
             rows, known = node.rows[node.used], self._known[node.output]
@@ -165,35 +165,35 @@ class Encrypted:
             self._session.send("class_gradients", pair=self._encrypt(plain))
             self._below += len(plain)
 
-    def _join(self, one: Derivatives, rows: RowNumbers, wanted: bool = True) -> list[int]:
-        return self._pairs.join(one.g[rows] * wanted, one.h[rows] * wanted)
+    def _join(self, output: Derivatives, rows: RowNumbers, wanted: bool = True) -> list[int]:
+        return self._pairs.join(output.g[rows] * wanted, output.h[rows] * wanted)
 
     def _encrypt(self, plain: list[int]) -> pa.Array:
         return self._ready.take(len(plain)).add_plain(plain).to_arrow()
 
     def root_sums(self, table: pa.Table, count: int, party: str) -> np.ndarray:
-        """Step 2 at the roots: ``count`` sums of g and h of every class, shape (classes, count, 2)."""
+        """Step 2 at the roots: decrypt ``count`` sums of g and h of every class, shape (classes, count, 2)."""
         return self._sums(table, [len(members) for members in self._sets], count, party)
 
     def sums(self, table: pa.Table, count: int, party: str) -> np.ndarray:
-        """Step 2 below: ``count`` sums of g and h, shape (count, 2)."""
-        found: np.ndarray = self._sums(table, [1], count, party)[0]
-        return found
+        """Step 2 below the roots: decrypt ``count`` sums of g and h, shape (count, 2)."""
+        sums: np.ndarray = self._sums(table, [1], count, party)[0]
+        return sums
 
     def _sums(self, table: pa.Table, stacked: Sequence[int], count: int, party: str) -> np.ndarray:
-        public, found, at = self._key.public, [], 0
+        public, sums, at = self._key.public, [], 0
         widths = [self._pairs.slot_bits * classes for classes in stacked]
         lengths = [-(-count // slots_per_ciphertext(public, width)) for width in widths]
         plain = decrypt(self._key, vector(self._session, table, "sums", public, sum(lengths), party), self._pool)
         with blame(party):
             for classes, width, length in zip(stacked, widths, lengths, strict=True):
-                found.append(self._pairs.unstack(unpack(plain[at : at + length], width, count, public), classes))
+                sums.append(self._pairs.unstack(unpack(plain[at : at + length], width, count, public), classes))
                 at += length
-        return np.concatenate(found)
+        return np.concatenate(sums)
 
 
 class Remote:
-    """A host's columns as the guest works with them: :class:`PartyColumns` made of messages."""
+    """The columns of a host as the guest sees them: a :class:`PartyColumns` that sends and receives messages."""
 
     def __init__(
         self,
@@ -211,7 +211,7 @@ class Remote:
         self.records, self._level = records, 0
 
     def histograms(self, nodes: Sequence[Node]) -> list[Sums]:
-        """Receive, decrypt, and check that every column adds up to the node. Raises :class:`HostTotalsDiffer`."""
+        """Receive and decrypt the sums; every column must add up to the sums of the node. Raises :class:`HostTotalsDiffer`."""
         self._level = (nodes[0].number // self._outputs).bit_length() - 1
         bins, missing = self._features.bins, self._features.missing
         per_node = int((bins + missing)[self._columns].sum())
@@ -222,7 +222,7 @@ class Remote:
             self._session.within(self._level)
             self._encrypted.send_below(nodes)
             flat = np.split(self._encrypted.sums(self._receive("histogram"), per_node * len(nodes), self._party), len(nodes))
-        found = []
+        tables = []
         for node, own in zip(nodes, flat, strict=True):
             sums, at = np.zeros((len(bins), 1 + int(bins.max()), 2), dtype=np.int64), 0
             for alias in self._columns.tolist():
@@ -231,11 +231,11 @@ class Remote:
                 at += size
             if (sums[self._columns].sum(axis=1) != np.array(node.sums)).any():
                 raise HostTotalsDiffer(party=self._party)
-            found.append(sums)
-        return found
+            tables.append(sums)
+        return tables
 
     def apply(self, choices: Sequence[Choice]) -> list[Parted]:
-        """Ask the host to split nodes; its answers must be one of the splits asked for. Raises :class:`ForeignRoute`."""
+        """Ask the host to split nodes. Each answer must be one of the splits that were asked for. Raises :class:`ForeignRoute`."""
         asked = [(choice.node.number, split) for choice in choices for split in choice.splits]
         self._session.within(self._level)
         self._session.send(
@@ -255,18 +255,18 @@ class Remote:
     def _parted(self, choice: Choice, column: int, data: bytes) -> Parted:
         node = choice.node
         left = unpacked(data, len(node.rows))
-        split: Split | None = next((one for one in choice.splits if one.column == column), None)
+        split: Split | None = next((candidate for candidate in choice.splits if candidate.column == column), None)
         if left is None or split is None:
             raise ForeignRoute(party=self._party)
         if self._derivatives[node.output].total(node.rows[left & node.used]) != split.left:
-            raise ForeignRoute("Their sums are not those of the split.", party=self._party)
+            raise ForeignRoute("The sums of g and h of these rows are not the sums of the split.", party=self._party)
         self.records += 1
         return Parted(node, self.records - 1, column, left)
 
     def follow(self, parted: Sequence[Parted]) -> None:
-        """Tell the host who went where."""
+        """Send the host which rows went left at each split."""
         self._session.within(self._level)
-        nodes, lefts = [one.node.number for one in parted], [packed(one.left) for one in parted]
+        nodes, lefts = [split.node.number for split in parted], [packed(split.left) for split in parted]
         self._session.send("partition", self._party, node=nodes, left=lefts)
 
     def _receive(self, name: str) -> pa.Table:

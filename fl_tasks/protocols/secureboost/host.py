@@ -1,4 +1,4 @@
-"""The host's side: sums of encrypted g and h per bin, and the splits that it alone knows."""
+"""The side of a host: it sums encrypted g and h per bin, and keeps the splits that only it knows."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from tombolo.storage.errors import blame
 
 
 def host(session: Session, data: BinnedRows) -> State:
-    """A host's side; returns the last state. The records of its splits are kept round by round."""
+    """The side of a host. Returns its last state. The records of its splits are kept after every round."""
     key, plan = peer_key(session, session.guest), plan_of(session)
     own = Host(session, data, plan, key)
     own.introduce()
@@ -54,7 +54,7 @@ def host(session: Session, data: BinnedRows) -> State:
 
 @dataclass
 class _Node:
-    """Rows of a node, and which of them count."""
+    """The rows of a node, and the rows of it that count in the sums."""
 
     rows: RowNumbers
     counting: RowNumbers
@@ -64,7 +64,8 @@ class _Node:
 class _Round:
     """The trees of one round as a host knows them: nodes by number, its own answers, and ciphertexts of the rows that are ``used``.
 
-    Those of the roots by set of classes; below, each output has its own, and ``position`` says where a row's is (-1: not here).
+    ``stacked`` holds the ciphertexts for the roots, by set of classes. ``pairs`` holds those below the roots, by output;
+    ``position`` says where the ciphertext of a row is in them (-1: the host does not have it).
     """
 
     used: Bools
@@ -78,7 +79,7 @@ class _Round:
 
 
 class Host:
-    """A host's columns under this run's aliases; ``aliases[a]`` is the own column that the guest knows as a."""
+    """The columns of a host under the aliases of this run: the guest knows the column ``aliases[a]`` as a."""
 
     def __init__(self, session: Session, data: BinnedRows, plan: Plan, key: PublicKey) -> None:
         self._session, self._data, self._plan, self._key = session, data, plan, key
@@ -89,14 +90,14 @@ class Host:
         self._sets = self._pairs.sets(key, plan.outputs)
 
     def introduce(self) -> None:
-        """Step 0: numbers of bins under aliases, and names where the terms say so."""
+        """Step 0: send the numbers of bins under aliases, and the names if the terms disclose them."""
         aliases, boosting = self._aliases, self._session.terms.task.section(BoostingTerms)
         self._session.send("features", bins=self._data.sizes[aliases], missing=self._data.missing[aliases])
         if boosting is not None and boosting.feature_names:
             self._session.send("names", name=[self._data.names[column] for column in aliases])
 
     def round(self, expected: RowNumbers) -> list[SplitRecord]:
-        """Grow one round's trees with the guest, steps 1 to 5; returns this host's new records."""
+        """Grow the trees of one round with the guest, steps 1 to 5. Returns the new records of this host."""
         session = self._session
         columns = self._plan.sampled_columns(session.me, len(self._aliases), session.common())
         self._prepare(columns)
@@ -114,18 +115,18 @@ class Host:
         return grown.records
 
     def _sizes(self, columns: RowNumbers) -> list[int]:
-        """Sums per column: one per bin, the missing values' only where the column has it."""
+        """How many sums each column has: one per bin, and one for missing values if the column has such a bin."""
         own = self._aliases[columns]
         return [int(size) for size in self._data.sizes[own] + self._data.missing[own]]
 
     def _prepare(self, columns: RowNumbers) -> None:
-        """While the guest encrypts: what will make this round's histograms unlinkable for it."""
+        """While the guest encrypts, prepare the randomness that makes the histograms of this round unlinkable for it."""
         slots = slots_per_ciphertext(self._key, self._pairs.slot_bits)
         per_node = -(-sum(self._sizes(columns)) // slots)
         self._ready.prepare(per_node * self._plan.outputs << (self._plan.depth - 1))
 
     def _begin(self, expected: RowNumbers, columns: RowNumbers) -> tuple[_Round, list[int]]:
-        """Step 1: take in the ciphertexts; the roots, or none if the guest finds no tree worth growing."""
+        """Step 1: receive the ciphertexts. Also returns the root nodes; none if the guest finds no tree worth growing."""
         session, sets, outputs = self._session, self._sets, self._plan.outputs
         table = session.receive("gradients", session.guest)
         row = session.values(table, "row").to_numpy(zero_copy_only=False)
@@ -145,18 +146,18 @@ class Host:
             if len(members) == 1:
                 self._know(grown, members[0], rows, own)
         roots = list(range(outputs, 2 * outputs)) if len(rows) else []
-        for one in roots:
-            grown.nodes[one] = self._node(grown, np.arange(self._data.rows))
+        for root in roots:
+            grown.nodes[root] = self._node(grown, np.arange(self._data.rows))
         return grown, roots
 
     def _know(self, grown: _Round, output: int, rows: RowNumbers, pairs: CipherVector) -> None:
-        """Ciphertexts of these rows, of one output alone."""
+        """Keep the ciphertexts of these rows, of a single output."""
         held = grown.pairs[output]
         grown.position[output][rows] = len(held) + np.arange(len(rows))
         grown.pairs[output] = CipherVector.concatenate([held, pairs])
 
     def _check_rows(self, rows: RowNumbers, expected: RowNumbers) -> None:
-        """All that the common seed gives; with GOSS a part of them, that the guest picks. Raises :class:`ForeignRows`."""
+        """Rows must be those of the common seed; with GOSS, a part of these that the guest picks. Raises :class:`ForeignRows`."""
         if self._plan.goss_top:
             plan, picked = self._plan, np.isin(rows, expected, assume_unique=True).all() and (np.diff(rows) > 0).all()
             fits = picked and len(rows) == round(plan.goss_top * len(expected)) + round(plan.goss_other * len(expected))
@@ -166,57 +167,57 @@ class Host:
             raise ForeignRows(party=self._session.guest)
 
     def _node(self, grown: _Round, rows: RowNumbers) -> _Node:
-        """A node of these rows; raises :class:`NodeTooSmall` if fewer count than the terms allow."""
+        """A node of these rows. Raises :class:`NodeTooSmall` if fewer rows count than the terms allow."""
         node = _Node(rows, rows[grown.used[rows]])
         if len(node.counting) < self._least:
-            raise NodeTooSmall(f"At least {self._least} rows are agreed.", party=self._session.guest)
+            raise NodeTooSmall(f"The terms allow no fewer than {self._least} rows.", party=self._session.guest)
         return node
 
     def _root_sums(self, grown: _Round) -> list[tuple[CipherVector, int]]:
-        """Step 2 at the roots, whose rows are the same in all trees: sums of stacked ciphertexts, and of how many classes."""
+        """Step 2 at the roots, which have the same rows in all trees: stacked sums, each with its number of classes."""
         codes = self._codes(grown, np.flatnonzero(grown.used))
         sums = grouped_bin_sums([(codes, own) for own in grown.stacked], self._sizes(grown.columns), self._session.pool)
         return [(own, len(members)) for own, members in zip(sums, self._sets, strict=True)]
 
     def _sums(self, grown: _Round, fresh: Sequence[int]) -> list[tuple[CipherVector, int]]:
-        """Step 2 below: sums of every node's own class, after hearing of rows that no node above had ciphertexts of."""
+        """Step 2 below the roots: receive the ciphertexts that are missing here, then sum the class of every node."""
         outputs, groups = self._plan.outputs, []
-        self._hear(grown, fresh)
+        self._receive_missing(grown, fresh)
         for number in fresh:
             rows, output = grown.nodes[number].counting, number % outputs
             groups.append((self._codes(grown, rows), grown.pairs[output].take(grown.position[output][rows])))
         sums = grouped_bin_sums(groups, self._sizes(grown.columns), self._session.pool)
         return [(CipherVector.concatenate(sums), 1)]
 
-    def _hear(self, grown: _Round, fresh: Sequence[int]) -> None:
-        """Take in the ciphertexts that nodes lack; all of a node's or none. Raises WrongLength."""
+    def _receive_missing(self, grown: _Round, fresh: Sequence[int]) -> None:
+        """Receive the missing ciphertexts: for each node those of all its rows, or none. Raises WrongLength."""
         session, outputs = self._session, self._plan.outputs
-        lacking = [one for one in fresh if (grown.position[one % outputs][grown.nodes[one].counting] < 0).any()]
+        lacking = [number for number in fresh if (grown.position[number % outputs][grown.nodes[number].counting] < 0).any()]
         if not lacking:
             return
-        ends = np.cumsum([0, *(len(grown.nodes[one].counting) for one in lacking)]).tolist()
+        ends = np.cumsum([0, *(len(grown.nodes[number].counting) for number in lacking)]).tolist()
         whole = vector(session, session.receive("class_gradients", session.guest), "pair", self._key, ends[-1], session.guest)
-        for one, start, stop in zip(lacking, ends, ends[1:], strict=False):
-            self._know(grown, one % outputs, grown.nodes[one].counting, whole[start:stop])
+        for number, start, stop in zip(lacking, ends, ends[1:], strict=False):
+            self._know(grown, number % outputs, grown.nodes[number].counting, whole[start:stop])
 
     def _codes(self, grown: _Round, rows: RowNumbers) -> RowNumbers:
-        """The round's columns of these rows, bins counted from 0."""
+        """The bin numbers of these rows in the columns of the round, counted from 0."""
         own = self._aliases[grown.columns]
         return self._data.codes[np.ix_(rows, own)].astype(np.int64) - np.where(self._data.missing[own], 0, 1)
 
     def _send_histograms(self, sums: Sequence[tuple[CipherVector, int]]) -> None:
-        """Many sums to a ciphertext, unlinkable for the key holder."""
+        """Send the sums: many in one ciphertext, and unlinkable for the key holder."""
         width, pool = self._pairs.slot_bits, self._session.pool
         small = CipherVector.concatenate([compress(own, width * classes, pool) for own, classes in sums])
         self._session.send("histogram", sums=small.rerandomise_full(self._ready.take(len(small))).to_arrow())
 
     def _answer(self, grown: _Round) -> None:
-        """Steps 3 and 4: split the nodes that the guest names; keep the records here."""
+        """Steps 3 and 4: split the nodes that the guest names, send the sides of their rows, and keep the records."""
         session, nodes, columns, lefts = self._session, list[int](), list[int](), list[bytes]()
         for number, candidates in self._choices(session.receive("choice", session.guest)).items():
             if number not in grown.nodes or number in grown.answers:
                 raise ForeignChoice(party=session.guest)
-            alias, record = min((self._record(grown, *one) for one in candidates), key=lambda found: found[1].column)
+            alias, record = min((self._record(grown, *candidate) for candidate in candidates), key=lambda pair: pair[1].column)
             left = record.left(self._data.codes[grown.nodes[number].rows])
             for side in (left, ~left):
                 self._node(grown, grown.nodes[number].rows[side])
@@ -228,11 +229,11 @@ class Host:
         session.send("route", node=nodes, column=columns, left=lefts)
 
     def _choices(self, table: pa.Table) -> dict[int, list[tuple[int, int, bool]]]:
-        found: dict[int, list[tuple[int, int, bool]]] = {}
+        candidates: dict[int, list[tuple[int, int, bool]]] = {}
         columns = (self._session.values(table, name).to_pylist() for name in ("node", "column", "cut", "missing_left"))
         for number, *candidate in zip(*columns, strict=True):
-            found.setdefault(number, []).append((candidate[0], candidate[1], candidate[2]))
-        return found
+            candidates.setdefault(number, []).append((candidate[0], candidate[1], candidate[2]))
+        return candidates
 
     def _record(self, grown: _Round, alias: int, cut: int, missing_left: bool) -> tuple[int, SplitRecord]:
         if alias not in grown.columns:
@@ -243,7 +244,7 @@ class Host:
         return alias, SplitRecord(column, cut, missing_left)
 
     def _follow(self, grown: _Round) -> list[int]:
-        """Step 5: hear who went where; returns the smaller child of every split node, whose histograms come next."""
+        """Step 5: receive which rows went left. Returns the smaller child of every split node; its histogram comes next."""
         session, fresh, before = self._session, [], dict(grown.nodes)
         table = session.receive("partition", session.guest)
         grown.nodes = {}

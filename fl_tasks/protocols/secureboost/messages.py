@@ -1,4 +1,4 @@
-"""SecureBoost's messages, what both sides start from, and the errors that either side meets."""
+"""The messages of SecureBoost, the training rows of a party, and the errors."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MESSAGES = MessageSet(
             "bins": Disclosed("int64", "how many sums each column has", "one number per column, under this run's aliases"),
             "missing": Disclosed("bool", "whether missing values have a bin of their own", "one bit per column, under aliases"),
         },
-        learns="how many binned columns the host has, and how many bins each; columns are in an order of this run only",
+        learns="how many binned columns the host has, and how many bins each has; the order of the columns is new in every run",
         step="0",
     ),
     Message(
@@ -37,7 +37,7 @@ MESSAGES = MessageSet(
         {"name": Disclosed("string", "importance by name", "only where the terms say boosting.feature_names")},
         learns="the names of the host's columns, in the order of the aliases",
         step="0",
-        limit="only where the terms say so",
+        limit="only if the terms say boosting.feature_names",
     ),
     Message(
         "gradients",
@@ -47,16 +47,16 @@ MESSAGES = MessageSet(
             "row": Disclosed("int64", "which training rows count in this round", "all; those of the common seed; or GOSS's"),
             "pair": Paillier(GUEST),
         },
-        learns="nothing of g and h: one ciphertext per row (for all classes); with GOSS, which rows have large gradients",
+        learns="nothing about g and h: one ciphertext per row (for all classes); with GOSS, which rows have large gradients",
         step="1",
-        limit="rows that the common seed does not give are refused, unless the terms have GOSS",
+        limit="a host refuses rows that do not follow from the common seed, unless the terms have GOSS",
     ),
     Message(
         "class_gradients",
         GUEST,
         HOST,
         {"pair": Paillier(GUEST)},
-        learns="nothing of g and h: with several classes, one ciphertext per row that is summed below a root, for its tree's class",
+        learns="nothing about g and h: with several classes, one ciphertext per row and class that is summed below a root",
         step="2",
     ),
     Message(
@@ -70,7 +70,7 @@ MESSAGES = MessageSet(
                 "bins and nodes of fewer rows than agreed are refused",
             )
         },
-        learns="sums of g and h per node, column alias and bin: hence about how many rows each bin has, and of which label",
+        learns="sums of g and h per node, column alias and bin; so about how many rows of which label each bin has",
         step="2",
         limit="minimum rows per bin and node; aliases change with every run",
     ),
@@ -84,9 +84,9 @@ MESSAGES = MessageSet(
             "cut": Disclosed("int64", "at which bin", "one per column named"),
             "missing_left": Disclosed("bool", "where missing values go", "one bit per column named"),
         },
-        learns="which of its own splits are used in the model",
+        learns="which of the host's own splits are used in the model",
         step="3",
-        limit="nodes and sides of fewer rows than agreed are refused",
+        limit="a host refuses nodes and sides with fewer rows than agreed",
     ),
     Message(
         "route",
@@ -97,7 +97,7 @@ MESSAGES = MessageSet(
             "column": Disclosed("int64", "which of the equal columns was taken", "one alias per node"),
             "left": Disclosed("binary", "which of the node's rows go left", "one bit per row of the node"),
         },
-        learns="on which side of a split of the host's each row of the node lies; not the column's name nor the cut",
+        learns="on which side of the host's split each row of the node is; not the name of the column, and not the cut",
         step="4",
         limit="one bit per row and split; minimum rows per side",
     ),
@@ -109,9 +109,9 @@ MESSAGES = MessageSet(
             "node": Disclosed("int64", "which nodes are looked at further", "nodes that were split"),
             "left": Disclosed("binary", "which of their rows go left", "one bit per row of the node; not of the last level"),
         },
-        learns="which rows are together in a node; with its own columns a host may guess at labels from that",
+        learns="which rows are together in a node; with its own columns a host may guess labels from that",
         step="5",
-        limit="minimum rows per node; nothing of the last level, nor of leaf values; first_tree_guest_only",
+        limit="minimum rows per node; nothing about the last level or about leaf values; first_tree_guest_only",
     ),
     Message(
         "turn",
@@ -130,44 +130,46 @@ MESSAGES = MessageSet(
 
 class HostTotalsDiffer(CodedError):
     code = "TMB-TREE-001"
-    cause = "A host's sums over the bins of a column do not add up to the node's own sums of g and h."
-    remedy = "The host computes with other rows or bins than agreed; compare versions, and start a new run."
+    cause = "The sums of a host over the bins of a column do not add up to the sums of g and h of the node."
+    remedy = "Check that both parties run the same version, and start a new run. The host used other rows or bins than agreed."
 
 
 class NodeTooSmall(CodedError):
     code = "TMB-TREE-002"
-    cause = "A node, or one side of a split, has fewer rows than the terms allow; its sums would be about single people."
-    remedy = "Honest guests never ask for it: limits.minimum_leaf_rows bounds the sum of h. Ask the guest."
+    cause = "A node, or one side of a split, has fewer rows than the terms allow. Its sums would be about single people."
+    remedy = "Ask the guest why it asked for this node. An honest guest keeps to limits.minimum_leaf_rows."
 
 
 class ForeignRoute(CodedError):
     code = "TMB-TREE-003"
-    cause = "A host's answer to a split is not about the node's rows, or not one of the splits asked for."
-    remedy = "The host's rows or records differ from its histograms; compare versions, and start a new run."
+    cause = "The answer of a host to a split is not about the rows of the node, or is not one of the splits that were asked for."
+    remedy = (
+        "Check that both parties run the same version, and start a new run. The answer of the host does not fit its histograms."
+    )
 
 
 class ForeignChoice(CodedError):
     code = "TMB-TREE-004"
-    cause = "The guest asks for a node, a column or a cut that is not at hand, or tells of rows that a node does not have."
-    remedy = "Both sides must run the same version; ask the guest."
+    cause = "The guest named a node, a column or a cut that does not exist, or rows that a node does not have."
+    remedy = "Check that both parties run the same version. If they do, ask the guest."
 
 
 class ForeignRows(CodedError):
     code = "TMB-TREE-005"
-    cause = "The rows of a round are not those that the parties' common seed gives."
-    remedy = "Both sides must use the same parameters and version; ask the guest."
+    cause = "The rows of a round do not follow from the common seed of the parties."
+    remedy = "Check that both parties run the same version. If they do, ask the guest."
 
 
 class ForeignFeatures(CodedError):
     code = "TMB-TREE-006"
-    cause = "A host's numbers of bins cannot be: none, too many, or more than agreed."
-    remedy = "Both sides must run the same version; ask the host."
+    cause = "A host sent impossible features: no columns, too many columns, a wrong number of bins, or a wrong number of names."
+    remedy = "Check that both parties run the same version. If they do, ask the host."
 
 
 @dataclass(frozen=True)
 class BinnedRows:
-    """One party's training rows: ``codes`` of shape (rows, columns), numbers of bins, which columns have missing values, names;
-    labels and weights at the guest."""
+    """The training rows of one party: ``codes`` of shape (rows, columns), the number of bins of each column, which columns have
+    missing values, and the names of columns; at the guest also labels ``y`` and weights ``w``."""
 
     codes: Codes
     sizes: npt.NDArray[np.int64]
@@ -183,18 +185,18 @@ class BinnedRows:
 
 
 def guest_only(session: Session) -> bool:
-    """Whether this round's trees are the guest's alone: the first, where the terms say so."""
+    """Whether the guest grows the trees of this round alone: in the first round, if the terms say so."""
     boosting = session.terms.task.section(BoostingTerms)
     return boosting.first_tree_guest_only and session.round == 1
 
 
 def packed(mask: Bools) -> bytes:
-    """One bit per row of a node."""
+    """Pack a mask into one bit per row of a node."""
     return np.packbits(mask).tobytes()
 
 
 def unpacked(data: bytes, rows: int) -> Bools | None:
-    """Inverse of :func:`packed`; None for bits that are not about ``rows`` rows."""
+    """Inverse of :func:`packed`; None if the bits are not for exactly ``rows`` rows."""
     if len(data) != -(-rows // 8):
         return None
     bits = np.unpackbits(np.frombuffer(data, dtype=np.uint8))

@@ -1,4 +1,4 @@
-"""Models of SecureBoost: records of a party's own splits, and the trees at the guest."""
+"""Models of SecureBoost: every party has the records of its own splits; the guest also has the trees."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _rows(binner: Binner, codes: Codes, labels: Labels | None, common: int) -> B
 
 
 def _document(session: Session, binner: Binner, state: State) -> dict[str, Any]:
-    """Records of the rounds that the model keeps; at the guest its trees, and what to call hosts' columns."""
+    """The records of the rounds that the model keeps; at the guest also the trees, and the names of the columns of hosts."""
     rounds, params = int(state["kept"]), session.parameters(Boosted)
     document = {"records": kept(session, RECORDS, rounds), "depth": params.depth, "rounds": rounds}
     if session.role != GUEST:
@@ -42,10 +42,10 @@ def _document(session: Session, binner: Binner, state: State) -> dict[str, Any]:
     return {
         **document,
         "trees": kept(session, TREES, rounds),
-        "base": [float(one) for one in state["base"]],
+        "base": [float(margin) for margin in state["base"]],
         "parties": [session.me, *session.hosts],
         "host_names": session.state.get(NAMES) or {},
-        "validation_loss": [float(one) for one in state["validation"]],
+        "validation_loss": [float(loss) for loss in state["validation"]],
     }
 
 

@@ -9,7 +9,7 @@ from tombolo.fl_tasks.learning.vertical.roles import WITHOUT_ARBITER
 
 
 class SecureBoostParameters(Sampled, Encrypted):
-    """Of SecureBoost."""
+    """The parameters of SecureBoost."""
 
 
 PROTOCOL = Protocol(

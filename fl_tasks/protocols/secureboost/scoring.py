@@ -1,8 +1,9 @@
-"""Scores of aligned rows with boosted trees: hosts say which way rows go at their splits, the guest adds up leaves.
+"""Scores of aligned rows with boosted trees: hosts say which way rows go at their splits, and the guest adds up leaves.
 
-Two forms; the agreement chooses. In ``one-message`` every host sends the directions of all rows at all its splits, in one message
-per batch: the guest also learns directions at splits that a row never comes to. In ``level-wise`` the guest asks level by level,
-only about rows that are there: it learns only those, and the hosts learn which rows come to which of their splits.
+There are two forms, and the terms choose one. With ``one-message`` every host sends the directions of all rows at all its splits,
+in one message per batch. The guest then also learns directions at splits that a row never comes to. With ``level-wise`` the guest
+asks level by level, and only about rows that come to a split. It learns only these directions, but the hosts learn which rows come
+to which of their splits.
 """
 
 from __future__ import annotations
@@ -37,9 +38,9 @@ MESSAGES = MessageSet(
             "record": Public("int64", "the number of one of the host's splits"),
             "left": Disclosed("binary", "the way of every row at the split", "one bit per row and split; boosting.prediction"),
         },
-        learns="which way every row goes at every split of the host's, also where the row never comes",
+        learns="which way every row goes at every split of the host, also at splits that the row never comes to",
         step="directions",
-        limit="only where the terms say one-message; rows that the agreement lets be scored",
+        limit="only if the terms say one-message; only rows that the agreement allows to score",
     ),
     Message(
         "visit",
@@ -49,9 +50,9 @@ MESSAGES = MessageSet(
             "record": Disclosed("int64", "the splits that rows have come to", "splits of one level"),
             "rows": Disclosed("binary", "which rows have come there", "one bit per row and split"),
         },
-        learns="which rows come to which of its own splits",
+        learns="which rows come to which of the host's own splits",
         step="visit",
-        limit="only where the terms say level-wise",
+        limit="only if the terms say level-wise",
     ),
     Message(
         "turned",
@@ -61,9 +62,9 @@ MESSAGES = MessageSet(
             "record": Public("int64", "the number of one of the host's splits"),
             "left": Disclosed("binary", "the way of the rows that came", "one bit per visiting row"),
         },
-        learns="which way the visiting rows go; nothing of other rows",
+        learns="which way the asked rows go; nothing about other rows",
         step="visit",
-        limit="only where the terms say level-wise",
+        limit="only if the terms say level-wise",
     ),
     TOTAL,
 )
@@ -72,25 +73,25 @@ MESSAGES = MessageSet(
 class ForeignVisit(CodedError):
     code = "TMB-SCORE-003"
     cause = "The guest asks about a split that this party does not have, or about rows that are not in the batch."
-    remedy = "Both parties must use the same version of the model; publish and predict with one run's model."
+    remedy = "Publish and predict with the model of a single run, so that both parties use the same version of the model."
 
 
 def exchange_scores(session: Session, part: TreePart, x: Codes, recipients: Iterable[str]) -> Floats | None:
     """Give every recipient the margins of each row of bin numbers ``x``: shape (rows,), or (rows, classes) for several classes.
 
-    Every data party calls it once per stage with the same recipients. Returns None elsewhere. Raises WrongScoreCount and
+    Every data party calls it once per stage with the same recipients. Returns None at other parties. Raises WrongScoreCount and
     :class:`ForeignVisit`.
     """
     boosting, wanted = session.terms.task.section(BoostingTerms), list(recipients)
     assert boosting is not None
     stepwise = boosting.prediction == "level-wise"
     total: Floats = np.zeros((0, 1))
-    found: list[Floats] = []
+    pieces: list[Floats] = []
     for number, start in enumerate(range(0, max(len(x), 1), BATCH)):
         codes = x[start : start + BATCH]
         if session.role == GUEST:
             ways = _visit(session, part, codes, number) if stepwise else _gather(session, part, codes, number)
-            found.append(margins(part.trees, part.base, ways, len(codes)))
+            pieces.append(margins(part.trees, part.base, ways, len(codes)))
         elif stepwise:
             _serve(session, part, codes, number)
         else:
@@ -99,7 +100,7 @@ def exchange_scores(session: Session, part: TreePart, x: Codes, recipients: Iter
             session.send("directions", record=list(range(len(lefts))), left=lefts)
     session.within(None)
     if session.role == GUEST:
-        total = np.concatenate(found)
+        total = np.concatenate(pieces)
         for party in wanted:
             if party != session.me:
                 session.send("total", party, score=total.ravel())
@@ -118,7 +119,7 @@ def _total(session: Session, rows: int, outputs: int) -> Floats:
 
 
 def _gather(session: Session, part: TreePart, codes: Codes, batch: int) -> list[Bools]:
-    """One message: everybody's directions of all rows, by party as the trees count them."""
+    """The form one-message: the directions of all rows at all parties, in the order in which the trees number the parties."""
     ways = [directions(part.records, codes)]
     for position, party in enumerate(part.parties[1:], start=1):
         session.within(batch)
@@ -126,30 +127,32 @@ def _gather(session: Session, part: TreePart, codes: Codes, batch: int) -> list[
         lefts = session.values(table, "left").to_pylist()
         needed = _splits(part, position)
         if session.values(table, "record").to_pylist() != list(range(len(lefts))) or len(lefts) < needed:
-            raise WrongScoreCount(f"{len(lefts)} splits where {needed} are in the trees.", party=party)
+            raise WrongScoreCount(
+                f"Directions of {len(lefts)} splits came; the trees have {needed} splits of this party.", party=party
+            )
         ways.append(_matrix(lefts, [len(codes)] * len(lefts), party, len(codes)))
     return ways
 
 
 def _splits(part: TreePart, position: int) -> int:
-    """How many records of a party the trees name."""
+    """How many records of a party the trees need."""
     named = (record for tree in part.trees for party, record in zip(tree.party, tree.record, strict=True) if party == position)
     return 1 + max(named, default=-1)
 
 
 def _matrix(lefts: Sequence[bytes], sizes: Sequence[int], party: str, width: int) -> Bools:
-    """Directions as rows of bits; raises WrongScoreCount for bits about another number of rows."""
-    found = np.zeros((len(lefts), width), dtype=np.bool_)
+    """The directions as a matrix (splits, rows). Raises WrongScoreCount if they are for another number of rows."""
+    matrix = np.zeros((len(lefts), width), dtype=np.bool_)
     for index, (data, size) in enumerate(zip(lefts, sizes, strict=True)):
         left = unpacked(data, size)
         if left is None:
-            raise WrongScoreCount("Directions are about another number of rows.", party=party)
-        found[index, :size] = left
-    return found
+            raise WrongScoreCount("The directions are for another number of rows.", party=party)
+        matrix[index, :size] = left
+    return matrix
 
 
 def _visit(session: Session, part: TreePart, codes: Codes, batch: int) -> list[Bools]:
-    """Level by level: walk all trees at once, and ask about the rows that stand at hosts' splits."""
+    """The form level-wise: walk down all trees at once, and ask hosts about the rows that are at their splits."""
     rows = len(codes)
     counts = [_splits(part, position) for position in range(1, len(part.parties))]
     ways = [directions(part.records, codes), *(np.zeros((count, rows), dtype=np.bool_) for count in counts)]
@@ -159,12 +162,12 @@ def _visit(session: Session, part: TreePart, codes: Codes, batch: int) -> list[B
         session.within(batch * part.depth + level)
         for position, party in enumerate(part.parties[1:], start=1):
             visits = asked[position]
-            session.send("visit", party, record=[record for record, _, _, _ in visits], rows=[packed(one) for *_, one in visits])
+            session.send("visit", party, record=[record for record, _, _, _ in visits], rows=[packed(mask) for *_, mask in visits])
         for position, party in enumerate(part.parties[1:], start=1):
             table = session.receive("turned", party)
             visits = asked[position]
             if session.values(table, "record").to_pylist() != [record for record, _, _, _ in visits]:
-                raise WrongScoreCount("Answers are about other splits than asked.", party=party)
+                raise WrongScoreCount("The answers are about other splits than those asked for.", party=party)
             sizes = [int(mask.sum()) for *_, mask in visits]
             lefts = _matrix(session.values(table, "left").to_pylist(), sizes, party, max(sizes, default=0))
             for (record, index, node, mask), left, size in zip(visits, lefts, sizes, strict=True):
@@ -175,7 +178,7 @@ def _visit(session: Session, part: TreePart, codes: Codes, batch: int) -> list[B
 
 
 def _frontier(part: TreePart, at: list[npt.NDArray[np.int64]], own: Bools) -> dict[int, list[tuple[int, int, int, Bools]]]:
-    """Walk on through the guest's own splits; then by party: record, tree, node and rows that wait there, by record."""
+    """Walk through the splits of the guest. Returns by party the visits: record, tree, node and waiting rows, sorted by record."""
     waiting: dict[int, list[tuple[int, int, int, Bools]]] = {position: [] for position in range(1, len(part.parties))}
     for index, tree in enumerate(part.trees):
         for node, party in enumerate(tree.party):
@@ -191,7 +194,7 @@ def _frontier(part: TreePart, at: list[npt.NDArray[np.int64]], own: Bools) -> di
 
 
 def _serve(session: Session, part: TreePart, codes: Codes, batch: int) -> None:
-    """A host's answers, level by level."""
+    """The side of a host in the form level-wise: it answers the visits of every level."""
     for level in range(part.depth):
         session.within(batch * part.depth + level)
         table = session.receive("visit", session.guest)

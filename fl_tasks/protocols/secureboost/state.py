@@ -1,9 +1,9 @@
-"""What the guest keeps of the hosts' columns."""
+"""The private objects of the guest: the names of the columns of hosts."""
 
 from __future__ import annotations
 
 from tombolo.fl_tasks.runtime.state import DOCUMENT, STAGE, Item
 from tombolo.storage.roles import GUEST
 
-NAMES = Item("names", DOCUMENT, "The names that hosts disclosed of their columns.", GUEST, STAGE)
+NAMES = Item("names", DOCUMENT, "The names of columns that hosts disclosed, or their aliases.", GUEST, STAGE)
 ITEMS = (NAMES,)

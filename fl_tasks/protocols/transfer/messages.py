@@ -1,4 +1,4 @@
-"""The messages of federated transfer learning. Each party holds a key pair, and computes on what the other has encrypted."""
+"""The messages of federated transfer learning. Each party has a key pair, and computes on ciphertexts of the other party."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ MESSAGES = MessageSet(
         GUEST,
         HOST,
         {"residue": PaddedModN(GUEST)},
-        learns="the gradient of its own net, one number per weight",
+        learns="the gradient of the recipient's own net, one number per weight",
         step="3",
         limit=_ROWS,
     ),
@@ -66,7 +66,7 @@ MESSAGES = MessageSet(
         HOST,
         GUEST,
         {"residue": PaddedModN(HOST)},
-        learns="the gradient of its own net, one number per weight, and the loss of the round",
+        learns="the gradient of the recipient's own net, one number per weight, and the loss of the round",
         step="4",
         limit=_ROWS,
     ),
@@ -75,7 +75,7 @@ MESSAGES = MessageSet(
         GUEST,
         HOST,
         {"yes": Disclosed("bool", "when to stop", "one bit per round")},
-        learns="whether the loss has settled",
+        learns="whether training stops because the loss hardly changes",
         step="5",
         limit="one bit per round",
     ),

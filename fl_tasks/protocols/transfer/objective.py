@@ -1,12 +1,12 @@
-"""What federated transfer learning minimises, in the clear (Liu, Kang, Xing, Chen, Yang 2018, equations 1 to 7).
+"""The loss that federated transfer learning minimises, in the clear (Liu, Kang, Xing, Chen, Yang 2018, equations 1 to 7).
 
-The source's rows (all of them, with labels y of -1 and 1) give Phi = sum_j v_j y_j u_j / sum_j v_j, and a row of the target scores
-phi = Phi . u_B. Over the n common rows, of which the first c are labelled,
+All rows of the source, with labels y of -1 and 1, give Phi = sum_j v_j y_j u_j / sum_j v_j. The score of a row of the target is
+phi = Phi . u_B. There are n common rows, of which the first c are labelled. The loss is
 
     L = 1/c sum_i w_i l1(y_i, phi_i) + gamma/n sum_i |u_A,i - u_B,i|^2 + l2/2 (|weights_A|^2 + |weights_B|^2),
 
-l1(y, phi) = log 2 - y phi / 2 + phi^2 / 8: the Taylor form of log(1 + exp(-y phi)). Other than in the paper both sums are means, so
-that gamma and l2 mean the same however many rows are common. Class weights w and v are 1, or balance the classes at the source.
+with l1(y, phi) = log 2 - y phi / 2 + phi^2 / 8, the Taylor form of log(1 + exp(-y phi)). Unlike in the paper, both sums are means,
+so that gamma and l2 mean the same for any number of common rows. The class weights w and v are 1, or balance the classes.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _RATE = 0.01
 
 @dataclass(frozen=True)
 class SourceRows:
-    """The source's rows, common ones first: ``x`` (rows, inputs), labels ``y`` of -1 and 1, class weights ``v``, both (rows,).
+    """The rows of the source: ``x`` (rows, inputs), labels ``y`` of -1 and 1, class weights ``v``, both of shape (rows,).
 
-    The first ``common`` rows are common, and the first ``labelled`` of them are learnt from by their labels.
+    The first ``common`` rows are the common rows. Training uses the labels of the first ``labelled`` of them.
     """
 
     x: Floats
@@ -41,30 +41,31 @@ class SourceRows:
 
     @classmethod
     def of(cls, x: Floats, labels: Floats, common: int, labelled: int, balanced: bool) -> SourceRows:
-        """Of labels 0 and 1."""
+        """The rows of a source with labels 0 and 1."""
         positive = labels > 0.5
         share = np.where(positive, positive.mean(), 1.0 - positive.mean())
         return cls(x, 2.0 * labels - 1.0, 0.5 / share if balanced else np.ones(len(labels)), common, labelled)
 
     @property
     def lead(self) -> Floats:
-        """v y / sum(v): what u is summed with to Phi, shape (rows,)."""
+        """v y / sum(v), shape (rows,): Phi is the sum of u with these weights."""
         return np.asarray(self.v * self.y / self.v.sum())
 
 
 @dataclass(frozen=True)
 class Objective:
-    """``gamma`` and ``l2`` as above."""
+    """The loss of the module text, with its weights ``gamma`` and ``l2``."""
 
     gamma: float
     l2: float
 
     @classmethod
     def of(cls, params: TransferParameters) -> Objective:
+        """The loss with the parameters of a run."""
         return cls(params.alignment_weight, params.l2)
 
     def loss(self, source: SourceRows, phi: Floats, u_a: Floats, u_b: Floats) -> float:
-        """Label and alignment loss of the common rows; ``phi`` is Phi, shape (width,)."""
+        """The label loss plus the alignment loss of the common rows; ``phi`` is Phi, shape (width,)."""
         y, w = source.y[: source.labelled], source.v[: source.labelled]
         score = u_b[: source.labelled] @ phi
         return float((w * (np.log(2.0) - y * score / 2 + score**2 / 8)).mean() + self.gamma * ((u_a - u_b) ** 2).sum(axis=1).mean())
@@ -74,12 +75,12 @@ class Objective:
         return self.l2 / 2 * float((tower.net.penalised() * w**2).sum())
 
     def decay(self, tower: PartyNet, w: Floats) -> Floats:
-        """The penalty's gradient."""
+        """The gradient of :meth:`penalty`."""
         return self.l2 * tower.net.penalised() * w
 
 
 def mover(params: TransferParameters, count: int, state: Mapping[str, Any] | None = None) -> Adam | Momentum:
-    """The optimiser that the parameters choose, as a round's ``state`` left it, or before its first move."""
+    """The optimiser of the parameters: as it was after the round of ``state``, or new if there is no state of it."""
     rate, none = params.rate, np.zeros(count)
     if params.optimiser == "sgd":
         return Momentum(rate, 0.0, none)
@@ -88,13 +89,13 @@ def mover(params: TransferParameters, count: int, state: Mapping[str, Any] | Non
 
 
 def moved(optimiser: Adam | Momentum, w: Floats, gradient: Floats) -> tuple[Floats, dict[str, Any]]:
-    """Weights after a move, and what of the optimiser a round's state must hold."""
+    """The weights after a move, and the values of the optimiser to keep in the state of the round."""
     w, after = optimiser.move(w, gradient)
     return w, {} if isinstance(after, Momentum) else {"first": after.first, "second": after.second, "moves": after.moves}
 
 
 def pretrained(tower: PartyNet, w: Floats, source: SourceRows, params: TransferParameters, objective: Objective) -> Floats:
-    """The source's weights after ``pretraining`` steps on its own labels: mean v log(1 + exp(-y Phi . u_A)). Nothing leaves."""
+    """The weights of the source after ``pretraining`` steps on the mean of v log(1 + exp(-y Phi . u_A)). Nothing is sent."""
     move = Adam(_RATE, np.zeros(len(w)), np.zeros(len(w)), beta2=0.999, tau=1e-8)
     for _ in range(params.pretraining):
         u = tower.features(w, source.x)

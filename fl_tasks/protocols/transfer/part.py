@@ -1,4 +1,4 @@
-"""A party's part of a transfer model: its feature net, its inputs' encoder, and at the source Phi."""
+"""The part of a party in a transfer model: the feature net, the encoder of its inputs, and at the source Phi."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class TransferPart(ModelPart):
-    """Weights ``w`` of the net ``tower``; ``phi`` of shape (width,), None at the target."""
+    """The net ``tower`` with its weights ``w``. ``phi`` has shape (width,) at the source, and is None at the target."""
 
     encoder: Components
     tower: PartyNet
@@ -28,15 +28,16 @@ class TransferPart(ModelPart):
 
     @classmethod
     def read(cls, document: Mapping[str, Any]) -> Self:
+        """Read a part from its document. Raises UnfitPart."""
         encoder = Components.from_document(document["encoder"])
         net, w = read_layers(document["layers"], len(encoder.names), "tanh")
         phi = None if document["phi"] is None else np.asarray(document["phi"], np.float64)
         if list(encoder.names) != document["names"] or (phi is not None and phi.shape != net.sizes[-1:]):
-            raise UnfitPart("Layers and encoded columns differ.")
+            raise UnfitPart("The layers do not fit the encoded columns or Phi.")
         if phi is not None and not np.isfinite(phi).all():
             raise UnfitPart("Phi is not finite.")
         return cls(encoder=encoder, tower=PartyNet(net), w=w, phi=phi, **cls._common(document))
 
     def features(self, x: Floats) -> Floats:
-        """What the net tells of each encoded row, shape (rows, width)."""
+        """The features of each encoded row, shape (rows, width)."""
         return self.tower.features(self.w, x)

@@ -1,7 +1,7 @@
 """Federated transfer learning with both tables in one place: the same algorithm in floating point, without encryption.
 
-For tests, and for what takes many trainings: curves over the number of common users. Beside it stands what the target could do
-alone, had it the labels of the common users.
+It is for tests, and for curves over the number of common users, which take many trainings. The module also trains the models that
+the target could train alone if it had the labels of the common users.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Trained:
-    """Weights of both nets, Phi of shape (width,), and the loss of every round."""
+    """The weights of both nets, Phi of shape (width,), and the loss of every round."""
 
     source: Floats
     target: Floats
@@ -31,7 +31,7 @@ class Trained:
 
 
 def train(terms: TransferTerms, params: TransferParameters, source: SourceRows, target: Floats) -> Trained:
-    """``target`` (common, inputs) are the target's inputs of the common rows, in the source's order."""
+    """Train. ``target`` (common, inputs) are the inputs of the target for the common rows, in the order of ``source``."""
     objective, common = Objective.of(params), source.common
     a, b = PartyNet.of(terms, source.x.shape[1]), PartyNet.of(terms, target.shape[1])
     w_a = pretrained(a, a.initial(params.seed, GUEST), source, params, objective)
@@ -59,9 +59,9 @@ def train(terms: TransferTerms, params: TransferParameters, source: SourceRows, 
 
 
 def self_learning(x: Floats, labels: Floats, new: Floats) -> dict[str, Floats]:
-    """Scores of ``new`` rows by a logistic regression and a support vector machine on the target's labelled common rows alone.
+    """Scores of the ``new`` rows by a logistic regression and a support vector machine, trained on labelled rows of the target.
 
-    ``x`` and ``new`` (rows, columns) are standardised, ``labels`` 0 or 1; both with scikit-learn's defaults.
+    ``x`` and ``new`` (rows, columns) are standardised, ``labels`` are 0 or 1. Both models have the defaults of scikit-learn.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.svm import SVC

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 class TransferTerms(TaskSection):
-    """The nets of federated transfer learning (docs/protocols/transfer.md), alike at both parties.
+    """The nets of federated transfer learning (docs/protocols/transfer.md). Both parties have a net of the same form.
 
-    A party's columns become at most ``components`` numbers, the principal components of its own rows; over them lie layers of
-    ``hidden`` units, and ``width`` numbers between -1 and 1 come out.
+    The columns of a party become at most ``components`` numbers, the principal components of its own rows. They go through layers
+    of ``hidden`` units. The net gives ``width`` numbers between -1 and 1.
     """
 
     components: int = Field(10, ge=1, le=256)
@@ -27,49 +27,55 @@ class TransferTerms(TaskSection):
 
 
 class TransferParameters(TrainingParameters, Penalised, Encrypted, Seeded):
-    """Of transfer learning."""
+    """The parameters of transfer learning."""
 
     alignment_weight: float = Field(
         0.1,
         ge=0,
         le=100,
         title="Alignment weight",
-        description="Weight of the squared distance between both parties' numbers of a row.",
+        description="Weight of the squared distance between the numbers of the two parties for the same row.",
     )
     labelled_rows: int | None = Field(
         None,
         ge=1,
         title="Labelled rows",
-        description="Most common rows whose labels are learnt from; empty for all of them.",
+        description="The most common rows whose labels are used in training; leave it empty to use all of them.",
     )
     class_weights: Literal["none", "balanced"] = Field(
         "none",
         title="Class weights",
-        description="Whether rows of the rarer class count for more; with it every row has its own ciphertexts.",
+        description="With balanced, rows of the rarer class count more; this takes more ciphertexts for every labelled row.",
     )
     pretraining: int = Field(
         300,
         ge=0,
         le=10_000,
         title="Pretraining",
-        description="Steps that the source's net takes on its own labels before the first round.",
+        description="How many steps the source trains its net on its own labels before the first round.",
     )
-    optimiser: Literal["adam", "sgd"] = Field("adam", title="Optimiser", description="How weights move along gradients.")
+    optimiser: Literal["adam", "sgd"] = Field(
+        "adam", title="Optimiser", description="The method that updates the weights from the gradients."
+    )
     rate: float = Field(0.02, ge=1e-6, le=10, title="Rate", description="Step size of the optimiser.")
     loss_change: float = Field(
         1e-4,
         ge=0,
         le=1,
         title="Loss change",
-        description="Training stops when three rounds changed the loss by less than this.",
+        description="Training stops when the loss changed by less than this in each of the last three rounds.",
     )
 
 
 def _check(terms: Terms) -> None:
     if isinstance(terms.task.parameters.get("labelled_rows"), dict):
-        raise ValueError("task.parameters.labelled_rows: one number; from runs that differ by a row its label would follow")
+        raise ValueError(
+            "task.parameters.labelled_rows: one number; two runs that differ by one row would show the label of this row"
+        )
     if any(terms.parties[name].role == "guest" for name in terms.scores):
-        raise ValueError("scores: transfer predicts for the host's own users, whom the guest need not know; name the host only")
+        raise ValueError(
+            "scores: name the host only; transfer predicts for the own users of the host, and the guest may not know them"
+        )
 
 
 PROTOCOL = Protocol(
@@ -82,9 +88,9 @@ PROTOCOL = Protocol(
         "paillier": Engine("tombolo.fl_tasks.protocols.transfer.programs:PROGRAMS", TransferParameters, frozenset({"stop.yes"}))
     },
     check=_check,
-    unvalued="with transfer nobody scores by itself, so coalitions cannot be valued",
+    unvalued="with transfer no party can score alone, so coalitions cannot be valued",
     own_users=True,
-    form="The source's mean by label times what the target's net tells of its own users",
+    form="The label-weighted mean of the features at the source, times the features of each user at the target",
     model="tombolo.fl_tasks.protocols.transfer.model:MODEL",
     compare="tombolo.fl_tasks.protocols.transfer.reference:compare",
     page="protocols/transfer.md",

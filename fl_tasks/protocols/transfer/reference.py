@@ -1,4 +1,4 @@
-"""Transfer learning in the clear, and what the target alone would learn."""
+"""For comparison: transfer learning in the clear, and models of the target alone."""
 
 from __future__ import annotations
 
@@ -21,8 +21,10 @@ from tombolo.storage.roles import GUEST, HOST
 
 
 def compare(contexts: Mapping[str, PartyContext], run: str) -> Comparison:
-    """The same algorithm in the clear, and what the target alone would learn from the common training rows if it had their labels;
-    of a logistic regression and a support vector machine the better one on the held-out rows."""
+    """Compare with the same algorithm in the clear, and with the target alone if it had the labels of the common training rows.
+
+    The target alone uses a logistic regression or a support vector machine: the better one on the held-out rows counts.
+    """
     by_role = {context.role: context for context in contexts.values()}
     guest, host = by_role[GUEST], by_role[HOST]
     parts = {role: part_of_run(context, run) for role, context in by_role.items()}
@@ -54,6 +56,6 @@ def compare(contexts: Mapping[str, PartyContext], run: str) -> Comparison:
     totals["self_learning"] = max(learnt.values(), key=lambda scores: classification(held_out, scores)["auc"])
     alone = classification(held_out, totals["self_learning"])
     models = {"pooled": classification(held_out, totals["pooled"]), "self_learning": {name: alone[name] for name in ("auc", "ks")}}
-    curves = {name: gains(held_out, found) for name, found in totals.items()}
+    curves = {name: gains(held_out, scores) for name, scores in totals.items()}
     counts = {"common": len(test), "train": common, "test": int(test.sum())}
     return Comparison(models, counts, curves, float(np.abs(totals["federated"] - totals["pooled"]).max()))

@@ -1,4 +1,4 @@
-"""One party's rows in federated transfer learning, and the guard against too few common ones."""
+"""The rows of one party in federated transfer learning, and the check that there are enough common rows."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ Floats = npt.NDArray[np.float64]
 
 class TooFewForNet(CodedError):
     code = "TMB-TRANSFER-001"
-    cause = "The labelled common rows are too few for the net: gradients of so many weights would give single rows away."
-    remedy = "Align more rows, learn from more of their labels, or agree on fewer task.transfer.components or hidden units."
+    cause = "There are too few labelled common rows for the net. Gradients of so many weights would show single rows."
+    remedy = "Align more rows, raise labelled_rows, or make an agreement with smaller task.transfer.components or hidden."
 
 
 @dataclass(frozen=True)
@@ -31,26 +31,25 @@ class TransferRows:
 
 
 def labelled_of(params: TransferParameters, common: int) -> int:
-    """How many of the common training rows, the first ones, are learnt from by their labels."""
+    """How many of the common training rows, counted from the first, are used with their labels."""
     given = params.labelled_rows
     return common if given is None else min(int(given), common)
 
 
 def guard_rows(session: Session, tower: PartyNet, labelled: int) -> None:
-    """A gradient is one equation per weight about ``width`` unknown numbers of every labelled row.
+    """Check that there are enough labelled rows for the net. Raises :class:`TooFewForNet`.
 
-    ``limits.minimum_numbers_per_weight`` says how many unknowns there must be to an equation (docs/protocols/transfer.md).
-
-    Raises :class:`TooFewForNet`.
+    A gradient gives one equation per weight, with ``width`` unknown numbers for every labelled row.
+    ``limits.minimum_numbers_per_weight`` says how many unknowns there must be per equation (docs/protocols/transfer.md).
     """
     least, unknown, equations = session.terms.limits.minimum_numbers_per_weight, labelled * tower.width, tower.net.count
     if unknown < least * equations:
         raise TooFewForNet(
-            f"{labelled} labelled rows give {unknown} numbers for {equations} weights, {least} to each are needed.",
+            f"{labelled} labelled rows give {unknown} numbers for {equations} weights; {least} numbers per weight are needed.",
             party=session.me,
         )
 
 
 def most_sums(session: Session, width: int, labelled: int) -> int:
-    """How many sums over rows a peer may have decrypted in a round: as many as a net that its own guard lets pass has weights."""
+    """The most sums over rows that a peer may have decrypted in a round: the most weights that its own check allows."""
     return labelled * width // session.terms.limits.minimum_numbers_per_weight

@@ -1,7 +1,7 @@
-"""Scores of the target's rows: its numbers go to the source encrypted, and come back as Phi . u_B.
+"""Scores of the rows of the target: the target sends its numbers encrypted, and the source turns them into Phi . u_B.
 
-The target gets the score itself where it receives scores. Where the source does (held-out rows in an evaluation), the target
-decrypts it under a one-time pad that the source then takes off.
+If the target receives scores, the source sends them back, and the target decrypts them. If the source receives scores (held-out
+rows in an evaluation), the target decrypts them under a one-time pad, and the source removes the pad.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tombolo.storage.errors import blame
 from tombolo.storage.roles import GUEST, HOST
 from tombolo.storage.schema import Message, MessageSet, PaddedModN, Paillier
 
-_ONE_FUNCTIONAL = "one number per row; those of as many rows as a row has numbers give Phi"
+_ONE_FUNCTIONAL = "one number per row; if a row has k numbers, the scores of k rows give Phi"
 MESSAGES = MessageSet(
     "transfer-scoring",
     PUBLIC_KEY,
@@ -29,7 +29,7 @@ MESSAGES = MessageSet(
         HOST,
         GUEST,
         {"c": Paillier(HOST)},
-        learns="how many rows are scored; the rest is ciphertexts under the host's key",
+        learns="how many rows are scored; nothing else: ciphertexts under the host's key",
         step="score",
     ),
     Message(
@@ -37,9 +37,9 @@ MESSAGES = MessageSet(
         GUEST,
         HOST,
         {"c": Paillier(HOST)},
-        learns="its own rows' scores Phi . u_B",
+        learns="the scores Phi . u_B of the host's own rows",
         step="score",
-        limit=f"where the agreement lets the host receive scores; {_ONE_FUNCTIONAL}, an aggregate over the guest's rows",
+        limit=f"only if the agreement lets the host receive scores; {_ONE_FUNCTIONAL}, an aggregate over the guest's rows",
     ),
     Message(
         "padded_scores",
@@ -57,16 +57,16 @@ MESSAGES = MessageSet(
         {"residue": PaddedModN(HOST)},
         learns="scores Phi . u_B of held-out common rows",
         step="score",
-        limit="one number per held-out row and run; u_B does not follow from it",
+        limit="one number per held-out row and run; it does not give u_B",
     ),
 )
 
 
 def exchange_scores(session: Session, part: TransferPart, x: Floats | None, recipients: Iterable[str]) -> Floats | None:
-    """Scores of the target's rows, shape (rows,), at a recipient; None elsewhere.
+    """Scores of the rows of the target, shape (rows,), at a recipient; None at other parties.
 
-    ``x`` are the target's own encoded rows there; at the source it only says how many rows there must be, or is None where the
-    target alone knows. Raises WrongScoreCount, WrongLength, WildGradient and what is wrong with ciphertexts.
+    At the target, ``x`` holds its own encoded rows. At the source, ``x`` only says how many rows there must be; it is None if only
+    the target knows. Raises WrongScoreCount, WrongLength, WildGradient, and the errors of ciphertexts.
     """
     wanted = list(recipients)
     if session.role == HOST:
@@ -97,17 +97,17 @@ def _source(session: Session, part: TransferPart, rows: int | None, wanted: list
         numbers = CipherVector.from_arrow(key, session.values(table, "c"))
     count, over = divmod(len(numbers), len(phi))
     if over or (rows is not None and count != rows):
-        raise WrongScoreCount(f"{len(numbers)} numbers for rows of {len(phi)}.", party=host)
+        raise WrongScoreCount(f"{len(numbers)} numbers came; each row has {len(phi)}.", party=host)
     check_headroom(key, scale_bits=2 * BITS, bound=2.0**10, terms=len(phi))
     weighted = numbers.times(encode(phi, BITS).tolist() * count, session.pool)
     scores = weighted[0 :: len(phi)]
     for unit in range(1, len(phi)):
         scores = scores + weighted[unit :: len(phi)]
-    found = None
+    readable = None
     if session.me in wanted:
         masked = Masked(session, key, host, "padded_scores")
         masked.send(scores)
-        found = sane(masked.receive(), 2 * BITS, host)
+        readable = sane(masked.receive(), 2 * BITS, host)
     if host in wanted:
         session.send("row_scores", c=scores.rerandomise_full(pool=session.pool).to_arrow())
-    return found
+    return readable

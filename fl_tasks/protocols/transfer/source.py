@@ -1,4 +1,4 @@
-"""The source's side: labels, its own rows beyond the common ones, and the decision when to stop."""
+"""The side of the source: it has the labels and more rows than the common ones, and decides when to stop."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LARGEST_WEIGHT = 2.0**11
 
 
 def guest(session: Session, rows: TransferRows) -> State:
-    """Returns the last state: weights ``w``, ``phi`` of shape (width,) and the ``loss`` list."""
+    """The side of the source. Returns its last state: weights ``w``, ``phi`` of shape (width,) and the ``loss`` list."""
     terms, params = session.terms.task.section(TransferTerms), session.parameters(TransferParameters)
     assert terms is not None
     source, tower = _source(session, rows), PartyNet.of(terms, rows.x.shape[1])
@@ -29,7 +29,7 @@ def guest(session: Session, rows: TransferRows) -> State:
     guard_rows(session, tower, labelled)
     key, (host,) = own_key(session), session.hosts
     session.send("public_key", key=key.public.to_bytes())
-    theirs = peer_key(session, host)
+    host_key = peer_key(session, host)
     half, objective = Half.of(width), Objective.of(params)
     state = session.latest or {"w": _first(tower, source, params, objective), "loss": []}
     side = _Numbers(session, source, tower, objective, half)
@@ -40,9 +40,9 @@ def guest(session: Session, rows: TransferRows) -> State:
         first = side.row_terms(u, phi)
         session.send("source_terms", c=encrypt(key.public, side.terms(first, phi), session.pool).to_arrow())  # step 1
         table = session.receive("target_terms", host)
-        found = vector(session, table, "c", theirs, side.expected, host)
-        masked = Masked(session, theirs, host, "source_gradient")
-        masked.send(side.sums(w, found, first, phi))  # step 4, sent first: both parties compute at the same time
+        received = vector(session, table, "c", host_key, side.expected, host)
+        masked = Masked(session, host_key, host, "source_gradient")
+        masked.send(side.sums(w, received, first, phi))  # step 4 comes before step 3: both parties compute at the same time
         serve(session, key, "target_gradient", host, most_sums(session, width, labelled))  # step 3
         *sums, lost = masked.receive()
         gradient = sane(sums, 3 * BITS, host, labelled) + side.own_gradient(w, u)
@@ -73,7 +73,7 @@ def _first(tower: PartyNet, source: SourceRows, params: TransferParameters, obje
 
 
 class _Numbers:
-    """The numbers of a round. All are multiplied by how many labelled rows there are, so that none is small in fixed point."""
+    """The numbers of a round. All are multiplied by the number of labelled rows, so that they are not too small in fixed point."""
 
     def __init__(self, session: Session, source: SourceRows, tower: PartyNet, objective: Objective, half: Half) -> None:
         self._session, self._source, self._tower, self._objective = session, source, tower, objective
@@ -84,33 +84,33 @@ class _Numbers:
 
     @property
     def expected(self) -> int:
-        """How many ciphertexts the target sends: its numbers, their squares, and its own part of the loss."""
+        """How many ciphertexts the target sends: its numbers, their products in pairs, and its own part of the loss."""
         return self._source.common * self._tower.width + len(self._half) * (self._labelled if self._weighted else 1) + 1
 
     def row_terms(self, u: Floats, phi: Floats) -> Floats:
-        """What of dL/du_B,i does not depend on u_B, shape (common, width)."""
-        found = -2.0 * self._gamma * u[: self._source.common]
-        found[: self._labelled] += np.outer(-self._v * self._y / 2, phi)
-        return np.asarray(found)
+        """The part of dL/du_B,i that does not depend on u_B, shape (common, width)."""
+        slopes = -2.0 * self._gamma * u[: self._source.common]
+        slopes[: self._labelled] += np.outer(-self._v * self._y / 2, phi)
+        return np.asarray(slopes)
 
     def terms(self, first: Floats, phi: Floats) -> list[int]:
-        """The row terms, and what u_B is multiplied by: Phi^T Phi / 4, of every row by its weight where rows are weighted."""
+        """The row terms, and the factor of u_B: Phi^T Phi / 4. With class weights: this factor for every row, times its weight."""
         square = self._half.squares(phi[None])[0] / 4
         squares = np.outer(self._v, square) if self._weighted else square
         return [*encode(first.ravel(), 2 * BITS).tolist(), *encode(squares.ravel(), BITS).tolist()]
 
-    def sums(self, w: Floats, found: CipherVector, first: Floats, phi: Floats) -> CipherVector:
-        """[[gradient]] at 72 fractional bits, and [[loss]] at 48: what of them depends on the target."""
+    def sums(self, w: Floats, received: CipherVector, first: Floats, phi: Floats) -> CipherVector:
+        """The parts that depend on the target: [[gradient]] with 72 fractional bits, and [[loss]] with 48."""
         common, width = self._source.common, self._tower.width
-        with_phi = product(self._session, self._to_phi(first, phi), found)
-        aligned = found[: common * width].times([round(-2.0 * self._gamma * 2.0**BITS)] * (common * width), self._session.pool)
+        with_phi = product(self._session, self._to_phi(first, phi), received)
+        aligned = received[: common * width].times([round(-2.0 * self._gamma * 2.0**BITS)] * (common * width), self._session.pool)
         jacobian = self._tower.jacobian(w, self._source.x[:common])
         by_phi = np.array([self._tower.gradient(w, self._source.x, np.outer(self._source.lead, unit)) for unit in np.eye(width)])
         gradient = product(self._session, np.vstack([jacobian, by_phi]), CipherVector.concatenate([aligned, with_phi[:width]]))
         return CipherVector.concatenate([gradient, with_phi[width]])
 
     def _to_phi(self, first: Floats, phi: Floats) -> Floats:
-        """How dL/dPhi and the loss come from the target's ciphertexts: shape (expected, width + 1)."""
+        """The matrix that turns the ciphertexts of the target into dL/dPhi and the loss, shape (expected, width + 1)."""
         common, width, half = self._source.common, self._tower.width, self._half
         numbers = np.zeros((common, width, width + 1))
         units = np.arange(width)
@@ -122,18 +122,18 @@ class _Numbers:
         squares[at, half.first] = phi[half.second] / 4
         squares[at, half.second] = phi[half.first] / 4
         squares[:, width] = twice * phi[half.first] * phi[half.second] / 8
-        every = np.concatenate([one * squares for one in self._v]) if self._weighted else squares
+        every = np.concatenate([weight * squares for weight in self._v]) if self._weighted else squares
         own = np.zeros((1, width + 1))
         own[0, width] = 1.0
         return np.concatenate([numbers.reshape(common * width, width + 1), every, own])
 
     def own_gradient(self, w: Floats, u: Floats) -> Floats:
-        """What of the gradient the source knows by itself."""
+        """The part of the gradient that the source can compute alone."""
         common = self._source.common
         slope = 2.0 * self._objective.gamma / common * u[:common]
         return self._tower.gradient(w, self._source.x[:common], slope) + self._objective.decay(self._tower, w)
 
     def own_loss(self, w: Floats, u: Floats) -> float:
-        """What of the loss the source knows by itself."""
+        """The part of the loss that the source can compute alone."""
         near = self._objective.gamma * float((u[: self._source.common] ** 2).sum(axis=1).mean())
         return float(np.log(2.0) * self._v.mean()) + near + self._objective.penalty(self._tower, w)

@@ -1,4 +1,4 @@
-"""When training is over before its last round: the loss hardly changes any more."""
+"""The rule for an early end of training: the loss hardly changes any more."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _ROUNDS = 3
 
 
 def settled(losses: Sequence[float], params: TransferParameters) -> bool:
-    """Whether the last three changes of the loss were all smaller than ``loss_change``, relative to a loss above 1."""
+    """Whether each of the last three changes of the loss was smaller than ``loss_change`` (relative if the loss is above 1)."""
     last = losses[-_ROUNDS - 1 :]
     least = params.loss_change
     return len(last) > _ROUNDS and all(abs(b - a) < least * max(1.0, abs(a)) for a, b in pairwise(last))

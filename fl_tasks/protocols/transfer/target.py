@@ -1,4 +1,4 @@
-"""The target's side: its columns of the common rows, and no label."""
+"""The side of the target: it has columns of the common rows, and no labels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tombolo.fl_tasks.runtime.session import Session
 
 
 def host(session: Session, rows: TransferRows) -> State:
-    """Returns the last state with weights ``w``."""
+    """The side of the target. Returns its last state, with the weights ``w``."""
     terms, params = session.terms.task.section(TransferTerms), session.parameters(TransferParameters)
     assert terms is not None
     x = rows.x[: rows.common]
@@ -23,7 +23,7 @@ def host(session: Session, rows: TransferRows) -> State:
     guard_rows(session, tower, labelled)
     key, guest = own_key(session), session.guest
     session.send("public_key", key=key.public.to_bytes())
-    theirs = peer_key(session, guest)
+    guest_key = peer_key(session, guest)
     half, objective = Half.of(tower.width), Objective.of(params)
     weighted = params.class_weights == "balanced"
     gamma = objective.gamma * labelled / rows.common
@@ -41,9 +41,9 @@ def host(session: Session, rows: TransferRows) -> State:
         session.send("target_terms", c=encrypt(key.public, plain, session.pool).to_arrow())  # step 2
         count = u.size + len(half) * (labelled if weighted else 1)
         table = session.receive("source_terms", guest)
-        found = vector(session, table, "c", theirs, count, guest)
-        masked = Masked(session, theirs, guest, "target_gradient")
-        masked.send(product(session, tower.jacobian(w, x), _slope(session, u, labelled, found, half)))  # step 3
+        received = vector(session, table, "c", guest_key, count, guest)
+        masked = Masked(session, guest_key, guest, "target_gradient")
+        masked.send(product(session, tower.jacobian(w, x), _slope(session, u, labelled, received, half)))  # step 3
         serve(session, key, "source_gradient", guest, most_sums(session, tower.width, labelled) + 1)  # step 4
         gradient = sane(masked.receive(), 3 * BITS, guest, labelled)
         gradient = gradient + tower.gradient(w, x, 2.0 * objective.gamma / len(x) * u) + objective.decay(tower, w)
@@ -54,8 +54,8 @@ def host(session: Session, rows: TransferRows) -> State:
     return state
 
 
-def _slope(session: Session, u: Floats, labelled: int, found: CipherVector, half: Half) -> CipherVector:
-    """[[dL/du_B]] at 48 fractional bits, less what the target knows by itself: (common * width) ciphertexts."""
+def _slope(session: Session, u: Floats, labelled: int, received: CipherVector, half: Half) -> CipherVector:
+    """[[dL/du_B]] with 48 fractional bits, without the part that the target can compute alone: (common * width) ciphertexts."""
     scored = labelled * u.shape[1]
-    by_label = found[:scored] + through(session, u[:labelled], found[u.size :], half)
-    return CipherVector.concatenate([by_label, found[scored : u.size]])
+    by_label = received[:scored] + through(session, u[:labelled], received[u.size :], half)
+    return CipherVector.concatenate([by_label, received[scored : u.size]])

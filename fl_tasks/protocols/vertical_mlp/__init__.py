@@ -1,7 +1,8 @@
-"""A network over columns of several parties: units at each, an encrypted layer between them, the labels at the guest.
+"""A network over the columns of several parties: units at each party, labels at the guest, an encrypted layer between them.
 
-White paper 3.2 (neural models on vertical data). The encrypted layer is FATE's (Zhang and Zhu 2020, arXiv 2007.06849) in a form
-that shows hosts no row's derivative: those are per row at the guest and as ciphertexts at hosts, which learn sums over batches.
-Two more forms of the layer are :mod:`~fl_tasks.vertical.neural.dealt`, on shares that an arbiter deals, and
-:mod:`~fl_tasks.vertical.neural.split`, which hides nothing.
+White paper 3.2 (neural models on vertical data). The encrypted layer is that of FATE (Zhang and Zhu 2020, arXiv 2007.06849) in a
+form that shows no derivative of a single row to a host. The guest has the derivatives of the rows; hosts have them as ciphertexts,
+and learn only sums over batches. There are two more forms of the layer: on shares that an arbiter deals
+(:mod:`tombolo.fl_tasks.protocols.vertical_mlp.dealt`), and one that hides nothing
+(:mod:`tombolo.fl_tasks.protocols.vertical_mlp.split`).
 """

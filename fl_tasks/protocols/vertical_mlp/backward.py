@@ -1,11 +1,11 @@
-"""Steps 4 to 6, backward through the encrypted layer: rows' derivatives are at the host as ciphertexts only.
+"""Steps 4 to 6, backward through the encrypted layer: the host has the derivatives of the rows as ciphertexts only.
 
-With delta, the derivatives of the batch's mean loss by the sums times the step size, the host's gradient is, for input p and
-unit j,
+Let delta be the derivatives of the mean loss of the batch by the sums, times the step size. Then the gradient of the host for input
+p and unit j is
 
     sum_i x_ip f'(a_ij) sum_l delta_il W_jl = sum_i c_ipj (delta W_hat^T)_ij + sum_l E_jl sum_i c_ipj delta_il
 
-of which the guest encrypts delta W_hat^T and delta. It comes to the guest under a pad, and back to the host.
+The guest encrypts delta W_hat^T and delta. The host sends the result to the guest under a pad, and the guest returns it decrypted.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ from tombolo.storage.errors import blame
 
 
 def check_slopes(session: Session, delta: Floats) -> None:
-    """At the guest; ``delta`` (rows, sums). Raises :class:`TooLarge`."""
+    """At the guest: check ``delta`` (rows, sums). Raises :class:`TooLarge`."""
     if not np.abs(delta).sum(axis=0).max(initial=0.0) <= LARGEST_SLOPES:
         raise TooLarge(party=session.me)
 
 
 def send_slopes(session: Session, key: PublicKey, host: str, delta: Floats, share: Grid) -> None:
-    """Step 4, at the guest, towards one host; ``delta`` (rows, sums). Raises :class:`TooLarge`."""
+    """Step 4, at the guest: send ``delta`` (rows, sums) encrypted to one host. Raises :class:`TooLarge`."""
     check_slopes(session, delta)
     plain = encoded(delta, SLOPE_BITS)
     session.send("slopes", host, delta=encrypt(key, plain.ravel(order="F").tolist(), session.pool).to_arrow())
@@ -53,7 +53,7 @@ def send_slopes(session: Session, key: PublicKey, host: str, delta: Floats, shar
 
 
 def receive_step(session: Session, key: PrivateKey, host: str, shape: tuple[int, ...]) -> Grid:
-    """Step 5, at the guest: the step of W with the host's noise, for the guest's share."""
+    """Step 5, at the guest: receive the step of W with the noise of the host; the guest moves its share by it."""
     public, count = key.public, int(np.prod(shape))
     held = -(-count // slots_per_ciphertext(public, MOVE_SLOT))
     packed = vector(session, session.receive("noisy_step", host), "step", public, held, host)
@@ -63,17 +63,17 @@ def receive_step(session: Session, key: PrivateKey, host: str, shape: tuple[int,
 
 
 def serve_gradient(session: Session, key: PrivateKey, host: str, most: int) -> None:
-    """Step 6, at the guest: a host's gradient for at most so many weights, decrypted under its pad. Raises WrongLength."""
+    """Step 6, at the guest: decrypt the padded gradient of a host, of at most ``most`` weights. Raises WrongLength."""
     table = session.receive("masked_gradient", host)
     with blame(host):
         masked = CipherVector.from_arrow(key.public, session.values(table, "gradient"))
     if len(masked) > -(-most // slots_per_ciphertext(key.public, GRADIENT_SLOT)):
-        raise WrongLength(f"{len(masked)} ciphertexts for {most} weights at most.", party=host)
+        raise WrongLength(f"{len(masked)} ciphertexts came, which is more than {most} weights need.", party=host)
     session.send("unmasked_gradient", host, gradient=residues_to_arrow(key.public, decrypt_residues(key, masked)))
 
 
 class Slopes:
-    """A host's side of steps 5 and 6, of one batch."""
+    """The side of a host in steps 5 and 6, for one batch."""
 
     def __init__(self, session: Session, key: PublicKey, rows: int, units: int, sums: int, batch: int) -> None:
         self._session, self._key, self._batch = session, key, batch
@@ -84,7 +84,7 @@ class Slopes:
         self._through = [through[at : at + rows] for at in range(0, len(through), rows)]
 
     def send_step(self, alpha: Grid) -> Grid:
-        """Step 5: [[alpha^T delta + noise]] to the guest; returns the noise, shape (units, sums)."""
+        """Step 5: send [[alpha^T delta + noise]] to the guest. Returns the noise, shape (units, sums)."""
         session, key = self._session, self._key
         drawn = noise(session.prf("noise", self._batch).stream(key.key_id), self._shape)
         units = alpha.astype(np.int64)
@@ -96,17 +96,17 @@ class Slopes:
         return drawn
 
     def gradient(self, x: Floats, bends: Floats, share: Grid) -> Floats:
-        """Steps 5 and 6: this host's gradient times the step size, shape (inputs + 1, units), biases last.
+        """Steps 5 and 6: the gradient of this host times the step size, shape (inputs + 1, units), biases last.
 
-        ``x`` (rows, inputs), ``bends`` (rows, units) the units' derivatives by their sums.
+        ``x`` has shape (rows, inputs). ``bends`` (rows, units) are the derivatives of the units by their sums.
         """
         session, key = self._session, self._key
         inputs = np.column_stack([x, np.ones(len(x))])
-        found = [
+        by_unit = [
             self._column(encode_features(inputs * bend[:, None], INPUT_BITS), unit, share) for unit, bend in enumerate(bends.T)
         ]
-        count = sum(len(one) for one in found)
-        packed = pack_encrypted(CipherVector.concatenate(found), GRADIENT_SLOT)
+        count = sum(len(column) for column in by_unit)
+        packed = pack_encrypted(CipherVector.concatenate(by_unit), GRADIENT_SLOT)
         masks = mask_residues(key, len(packed), session.prf("gradient", self._batch).stream(key.key_id))
         masked = packed.add_plain(masks).rerandomise_full(pool=session.pool)
         session.send("masked_gradient", session.guest, gradient=masked.to_arrow())
@@ -114,13 +114,13 @@ class Slopes:
         with blame(session.guest):
             residues = residues_from_arrow(key, session.values(table, "gradient"))
             if len(residues) != len(masks):
-                raise WrongLength(f"{len(residues)} gradient values instead of {len(masks)}.")
+                raise WrongLength(f"{len(residues)} ciphertexts of the gradient came back instead of {len(masks)}.")
             sums = unpack(unmask(key, residues, masks), GRADIENT_SLOT, count, key)
         scale = 1 << (INPUT_BITS + SLOPE_BITS + WEIGHT_BITS)
-        return np.array([one / scale for one in sums]).reshape(self._shape[0], -1).T
+        return np.array([value / scale for value in sums]).reshape(self._shape[0], -1).T
 
     def _column(self, coefficients: npt.NDArray[np.int64], unit: int, share: Grid) -> CipherVector:
-        """[[gradient]] of one unit's weights."""
+        """[[gradient]] of the weights of one unit."""
         pool = self._session.pool
         total = transposed_product(coefficients, self._through[unit], pool)
         for weight, column in zip(share[unit].tolist(), self._slopes, strict=True):

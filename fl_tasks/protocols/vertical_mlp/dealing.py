@@ -1,12 +1,13 @@
-"""The arbiter's part in a vertical network on shares: masks by seed, and corrections made of masks alone (Beaver 1991).
+"""The part of the arbiter in a vertical network on shares: masks from seeds, and corrections made of masks alone (Beaver 1991).
 
-One of guest and host knows a, the other b; the dealer and the owner of each draw its mask A or B from the owner's seed, and the
-dealer and the guest a pad c. With e = a - A and f = b - B shown to each other,
+The arbiter is the dealer. Guest and host multiply a and b: one of them knows a, the other knows b. The owner of a and the dealer
+draw the mask A from the seed of this owner; the mask B of b is drawn in the same way. The guest and the dealer draw a pad c. Guest
+and host show each other e = a - A and f = b - B. Then
 
     a b  =  (e b + c)  +  (A f + (A B - c))          the guest's share and the host's, where the host knows a
     a b  =  (a f + c)  +  (e B + (A B - c))          where the guest knows a
 
-The guest's share is all its own, and of the host's the dealer sends A B - c. Either share is uniform by itself, modulo 2^192.
+The guest computes its share alone. For the share of the host, the dealer sends A B - c. Each share alone is uniform modulo 2^192.
 """
 
 from __future__ import annotations
@@ -28,16 +29,16 @@ from tombolo.storage.roles import ARBITER, DATA, GUEST, HOST
 from tombolo.storage.schema import Disclosed, Message, MessageSet, Pad64, Public
 
 _MOST_VALUES, _MOST_AT_ONCE = 1 << 32, 1 << 27
-"""Of one mask in a whole training, and in a batch: 3 GiB."""
+"""The most values of one mask in a whole training, and in one batch (3 GiB)."""
 _UNIFORM = "uniformly random values: each is under a mask that only the sender and the arbiter know"
-_ONCE = "a mask is for one batch; **together with the arbiter the recipient could take it off**"
+_ONCE = "each mask is used in one batch only; **together with the arbiter the recipient could remove it**"
 FORWARD = (
     Message(
         "rows",
         GUEST,
         ARBITER,
         {"count": Disclosed("int64", "the shape of the masks", "one number per training or scoring")},
-        learns="how many rows are learnt from or scored",
+        learns="how many rows are used in training or scored",
         step="0",
         limit="one number",
     ),
@@ -46,7 +47,7 @@ FORWARD = (
         ARBITER,
         DATA,
         {"seed": Public("binary", "a random seed of masks; independent of all data")},
-        learns="its own masks of this run",
+        learns="the recipient's own masks of this run",
         step="0",
     ),
     Message("masked_units", HOST, GUEST, {"alpha": Pad64()}, learns=_UNIFORM, step="1", limit=_ONCE),
@@ -56,21 +57,21 @@ FORWARD = (
         ARBITER,
         HOST,
         {"share": Pad64()},
-        learns="uniformly random values: a pad that the guest draws is in each",
+        learns="uniformly random values: each is under a pad that the guest draws",
         step="2",
-        limit="a pad is for one batch",
+        limit="each pad is used in one batch only",
     ),
     Message(
         "shared_sums",
         HOST,
         GUEST,
         {"sums": Pad64()},
-        learns="the host's addend of every sum: so many numbers per row as the guest's first joint layer has units",
+        learns="the host's addend of every sum: as many numbers per row as the first joint layer of the guest has units",
         step="3",
-        limit="fewer sums than the host has units; the weights between them are known to nobody",
+        limit="fewer sums than the host has units; nobody knows the weights between units and sums",
     ),
 )
-"""Of every batch of rows, in training and in scoring."""
+"""The messages of every batch of rows, in training and in scoring."""
 
 MESSAGES = MessageSet(
     "vertical-mlp-dealer",
@@ -80,7 +81,7 @@ MESSAGES = MessageSet(
         HOST,
         ARBITER,
         {"count": Disclosed("int64", "the shape of the masks", "one number per run")},
-        learns="the sender's number of columns",
+        learns="how many columns the sender has",
         step="0",
         limit="one number per run",
     ),
@@ -92,7 +93,7 @@ MESSAGES = MessageSet(
         HOST,
         GUEST,
         {"x": Pad64()},
-        learns="the sender's number of columns; their values are uniform under a mask that the sender and the arbiter know",
+        learns="how many columns the sender has; their values are under a mask that only the sender and the arbiter know",
         step="4",
         limit=_ONCE,
     ),
@@ -101,16 +102,16 @@ MESSAGES = MessageSet(
         ARBITER,
         HOST,
         {"share": Pad64()},
-        learns="uniformly random values: a pad that the guest draws is in each",
+        learns="uniformly random values: each is under a pad that the guest draws",
         step="5",
-        limit="a pad is for one batch",
+        limit="each pad is used in one batch only",
     ),
     Message(
         "shared_step",
         HOST,
         GUEST,
         {"step": Pad64()},
-        learns="noise: the weights' step disappears in numbers 2^60 times as large, which stay with the host",
+        learns="noise: the host adds numbers 2^60 times as large as the step of the weights, and keeps them",
         step="5",
         limit="noise is never used twice",
     ),
@@ -128,7 +129,7 @@ MESSAGES = MessageSet(
         GUEST,
         HOST,
         {"gradient": Pad64()},
-        learns="its own gradient, summed over the batch: one number per own weight",
+        learns="the recipient's own gradient, summed over the batch: one number per weight",
         step="6",
         limit="limits.minimum_rows_per_weight; batches are the same in every round",
     ),
@@ -136,14 +137,14 @@ MESSAGES = MessageSet(
 
 
 class Masks:
-    """What one party's seed stands for; a name is for one use in a batch between the guest and a host."""
+    """The masks from the seed of one party. Each name is used once in a batch between the guest and a host."""
 
     def __init__(self, session: Session, seed: bytes) -> None:
         self._session, self._prf = session, Prf(seed)
 
     @classmethod
     def received(cls, session: Session) -> Masks:
-        """This party's, from the arbiter. Raises :class:`BadSeed`."""
+        """The masks of this party, from the seed that the arbiter sends. Raises :class:`BadSeed`."""
         assert session.arbiter is not None
         seed = session.scalar(session.receive("seed", session.arbiter), "seed")
         if len(seed) != SEED_BYTES:
@@ -151,35 +152,35 @@ class Masks:
         return cls(session, seed)
 
     def draw(self, name: str, host: str, *shape: int) -> Wide:
-        """Uniform, for this round and batch."""
+        """Uniformly random values of this shape, for this round and batch."""
         moment = self._session.moment
         return wide.uniform(self._prf.stream(name, host, moment["round"], moment["part"]), *shape)
 
 
 def shaped(table: pa.Table, column: str, sender: str, *shape: int) -> Wide:
-    """A column of a received table as an array of the ring; raises :class:`WrongLength`."""
+    """A column of a received table as an array of ring values, of this shape. Raises :class:`WrongLength`."""
     values: Wide = Session.values(table, column).to_numpy(zero_copy_only=False)
     if len(values) != wide.WORDS * int(np.prod(shape)):
-        raise WrongLength(f"Column {column}: {len(values)} words for {shape} values.", party=sender)
+        raise WrongLength(f"Column {column} has {len(values)} words; the shape {shape} needs another number.", party=sender)
     return values.reshape(*shape, wide.WORDS)
 
 
 def words(session: Session, name: str, column: str, sender: str, *shape: int) -> Wide:
-    """The one column of a message; raises :class:`WrongLength`."""
+    """Receive a message with a single column, and return it in this shape. Raises :class:`WrongLength`."""
     return shaped(session.receive(name, sender), column, sender, *shape)
 
 
 def inputs_of(session: Session, sender: str, rows: int, units: int) -> Wide:
-    """A host's masked columns and its ones, however many there are that its guard lets pass; raises :class:`WrongLength`."""
+    """Receive the masked columns of a host and its column of ones. Raises :class:`WrongLength` if there are more than allowed."""
     table = session.receive("masked_inputs", sender)
     columns = max(2, len(table) // (wide.WORDS * rows))
     if columns * units > most_weights(session, rows):
-        raise WrongLength(f"Gradients of {columns * units} weights over {rows} rows.", party=sender)
+        raise WrongLength(f"A gradient of {columns * units} weights is too large for a batch of {rows} rows.", party=sender)
     return shaped(table, "x", sender, rows, columns)
 
 
 def corrections_of(session: Session, rows: int, columns: int, units: int, sums: int) -> dict[str, Wide]:
-    """The dealer's part of a batch's four products on the way back, by name; raises :class:`WrongLength`."""
+    """Receive the corrections for the four backward products of a batch, by name. Raises :class:`WrongLength`."""
     assert session.arbiter is not None
     shapes = {"through": (rows, units), "step": (units, sums), "bent": (rows, units), "gradient": (columns + 1, units)}
     counts = [int(np.prod(shape)) for shape in shapes.values()]
@@ -189,7 +190,7 @@ def corrections_of(session: Session, rows: int, columns: int, units: int, sums: 
 
 
 class Dealer:
-    """The arbiter's side of one training or scoring; ``learns`` as at the data parties. It waits for nobody after its start."""
+    """The arbiter in one training or scoring; ``learns`` is true in training. After the start it waits for no message."""
 
     def __init__(self, session: Session, learns: bool) -> None:
         network = network_of(session)
@@ -197,7 +198,7 @@ class Dealer:
         self._session, self._units, self._sums = session, network.bottom, network.hidden[0]
         self.rows = int(session.scalar(session.receive("rows", session.guest), "count", 0, MOST_ROWS))
         if not 0 <= self.rows * max(network.bottom, network.hidden[0]) <= _MOST_VALUES:
-            raise WrongLength(f"{self.rows} rows.", party=session.guest)
+            raise WrongLength(f"{self.rows} rows need more masks than are allowed.", party=session.guest)
         self._columns = {party: self._counted(party) for party in session.hosts} if learns else {}
         seeds = {party: session.prf("seed", party).derive("seed") for party in session.data_parties}
         for party, seed in seeds.items():
@@ -207,15 +208,15 @@ class Dealer:
     def _counted(self, party: str) -> int:
         count = int(self._session.scalar(self._session.receive("columns", party), "count", 0, MOST_COLUMNS))
         if not 0 < count * self.rows <= _MOST_VALUES:
-            raise WrongLength(f"{count} columns of {self.rows} rows.", party=party)
+            raise WrongLength(f"{count} columns and {self.rows} rows need more masks than are allowed.", party=party)
         return count
 
     def deal(self, rows: int, batch: int) -> None:
-        """A batch's corrections for every host. Raises :class:`WrongLength` for more than this machine should be asked to hold."""
+        """Send the corrections of a batch to every host. Raises :class:`WrongLength` if a batch needs too much memory."""
         self._session.within(batch)
         for host in self._session.hosts:
             if rows * max(self._units, self._sums, self._columns.get(host, 0) + 1) > _MOST_AT_ONCE:
-                raise WrongLength(f"{rows} rows in a batch.", party=host)
+                raise WrongLength(f"A batch of {rows} rows needs too much memory.", party=host)
             self._deal_sums(host, rows)
             if self._columns:
                 self._deal_gradient(host, rows)
@@ -239,12 +240,12 @@ class Dealer:
             "bent": wide.times(bends, guests.draw("masked through", host, *by_unit)),
             "gradient": wide.product(wide.transposed(inputs), guests.draw("masked bent", host, *by_unit)),
         }
-        made = [wide.subtract(one, guests.draw(name, host, *one.shape[:-1])).ravel() for name, one in products.items()]
-        self._session.send("corrections", host, share=np.concatenate(made))
+        corrections = [wide.subtract(value, guests.draw(name, host, *value.shape[:-1])).ravel() for name, value in products.items()]
+        self._session.send("corrections", host, share=np.concatenate(corrections))
 
 
 def arbiter(session: Session) -> State:
-    """The arbiter's side of training; returns the last state."""
+    """The side of the arbiter in training. Returns its last state."""
     dealer = Dealer(session, True)
     sizes = [len(batch) for batch in parted(session, np.arange(dealer.rows))]
     state: State = session.latest or {"round": 0, "loss": []}

@@ -1,9 +1,9 @@
-"""The layer between the parties on shares that the arbiter deals: the numbers of the encrypted form, without a ciphertext.
+"""The layer between the parties on shares that the arbiter deals: the same numbers as in the encrypted form, without ciphertexts.
 
-Grids, shares of W and their noise are those of :mod:`tombolo.fl_tasks.protocols.vertical_mlp.grid`, so that models of both
-engines are alike. What is a ciphertext there is a value modulo 2^192 here, under a mask or a pad of one use
-(:mod:`tombolo.fl_tasks.protocols.vertical_mlp.dealing`). With D = delta W^T, a host's gradient is X^T (f' D): D and f' D, which
-are per row, stay shares.
+Grids, shares of W and their noise are those of :mod:`tombolo.fl_tasks.protocols.vertical_mlp.grid`, so that both engines give the
+same kind of model. In place of a ciphertext there is a value modulo 2^192 under a mask or a pad that is used once
+(:mod:`tombolo.fl_tasks.protocols.vertical_mlp.dealing`). With D = delta W^T, the gradient of a host is X^T (f' D). D and f' D have
+values per row, so they stay shares.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _GRADIENT_BITS = FEATURE_BITS + _BEND_BITS + SLOPE_BITS + WEIGHT_BITS
 
 
 class DealtGuest:
-    """The guest's side."""
+    """The side of the guest."""
 
     def __init__(self, session: Session, shares: dict[str, Share], shape: Shape, learns: bool) -> None:
         assert session.arbiter is not None
@@ -47,24 +47,24 @@ class DealtGuest:
         self._units: dict[str, Wide] = {}
 
     def sums(self, rows: int, batch: int) -> Floats:
-        """Steps 1 to 3."""
+        """Steps 1 to 3: the addends of the hosts to the joint sums, added up, shape (rows, sums)."""
         weights = {party: wide.of_integers(share.w) for party, share in self.shares.items()}
         for party, w in weights.items():
             self._session.send("masked_weights", party, w=self._under("weights", party, w))
-        return np.asarray(np.sum([self._heard(party, w, rows) for party, w in weights.items()], axis=0))
+        return np.asarray(np.sum([self._sums_with(party, w, rows) for party, w in weights.items()], axis=0))
 
-    def _heard(self, party: str, w: Wide, rows: int) -> Floats:
+    def _sums_with(self, party: str, w: Wide, rows: int) -> Floats:
         units, sums = w.shape[:2]
         self._units[party] = words(self._session, "masked_units", "alpha", party, rows, units)
         own = self._padded("sums", party, wide.product(self._units[party], w))
         whole = wide.add(own, words(self._session, "shared_sums", "sums", party, rows, sums))
-        found = wide.floats(whole, ACTIVATION_BITS + WEIGHT_BITS)
-        if not np.abs(found).max(initial=0.0) <= LARGEST_SUM:
+        addends = wide.floats(whole, ACTIVATION_BITS + WEIGHT_BITS)
+        if not np.abs(addends).max(initial=0.0) <= LARGEST_SUM:
             raise TooLarge(party=party)
-        return found
+        return addends
 
     def move(self, delta: Floats) -> None:
-        """Steps 4 to 6."""
+        """Steps 4 to 6 with ``delta`` (rows, sums): give the hosts their gradients, and move the shares of W."""
         check_slopes(self._session, delta)
         slopes = wide.of(encode(delta, SLOPE_BITS))
         for party in self.shares:
@@ -91,7 +91,7 @@ class DealtGuest:
         own = self._padded("step", party, wide.product(wide.transposed(self._units[party]), slopes))
         whole = wide.add(own, words(self._session, "shared_step", "step", party, *share.w.shape))
         step = wide.integers(whole)
-        if max(abs(one) for one in step.ravel()) >> (MOVE_SLOT - 1):
+        if max(abs(value) for value in step.ravel()) >> (MOVE_SLOT - 1):
             raise TooLarge(party=party)
         return step
 
@@ -103,7 +103,7 @@ class DealtGuest:
 
 
 class DealtHost:
-    """A host's side."""
+    """The side of a host."""
 
     def __init__(self, session: Session, share: Share, shape: Shape, learns: bool) -> None:
         assert session.arbiter is not None
@@ -114,7 +114,7 @@ class DealtHost:
         self._under = wide.of(np.zeros((0, 0), np.int64))
 
     def show(self, units: Floats) -> None:
-        """Steps 1 to 3."""
+        """Steps 1 to 3 with the units (rows, units) of this host."""
         check_units(self._session, units)
         session, alpha = self._session, wide.of(encode(units, ACTIVATION_BITS))
         self._under = mask = self._mask("units", alpha)
@@ -126,7 +126,7 @@ class DealtHost:
         session.send("shared_sums", sums=wide.add(products, correction).ravel())
 
     def gradient(self, x: Floats, bends: Floats, batch: int) -> Floats:
-        """Steps 4 to 6."""
+        """Steps 4 to 6: move W; returns the gradient of this host times the step size, shape (inputs + 1, units)."""
         session, guest, w = self._session, self._session.guest, wide.of_integers(self.share.w)
         (rows, units), sums = bends.shape, w.shape[1]
         inputs = wide.of(encode_features(np.column_stack([x, np.ones(rows)]), FEATURE_BITS))
@@ -147,11 +147,11 @@ class DealtHost:
         through, bent_slopes = (shaped(masked, name, guest, rows, units) for name in ("through", "bent"))
         own = wide.add(wide.product(slopes, wide.transposed(masks["share"])), corrections["through"])
         own = wide.add(wide.add(wide.times(bent, own), wide.times(masks["bends"], through)), corrections["bent"])
-        found = wide.product(wide.transposed(inputs), own)
-        found = wide.add(found, wide.product(wide.transposed(masks["inputs"]), bent_slopes))
-        found = wide.add(found, corrections["gradient"])
-        found = wide.add(found, words(session, "shared_gradient", "gradient", guest, inputs.shape[1], units))
-        gradient = wide.floats(found, _GRADIENT_BITS)
+        share = wide.product(wide.transposed(inputs), own)
+        share = wide.add(share, wide.product(wide.transposed(masks["inputs"]), bent_slopes))
+        share = wide.add(share, corrections["gradient"])
+        total = wide.add(share, words(session, "shared_gradient", "gradient", guest, inputs.shape[1], units))
+        gradient = wide.floats(total, _GRADIENT_BITS)
         if not np.abs(gradient).max() <= _LARGEST_GRADIENT:
             raise TooLarge(party=guest)
         self.share.move(drawn)

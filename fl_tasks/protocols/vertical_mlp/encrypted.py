@@ -1,4 +1,4 @@
-"""The layer between the parties on ciphertexts: both sides' steps 1 to 6 of a batch, in order."""
+"""The layer between the parties on ciphertexts: steps 1 to 6 of a batch at guest and host, in order."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tombolo.fl_tasks.runtime.session import Session
 
 
 class EncryptedGuest:
-    """The guest's side; ``shares`` of W by host. Where it ``learns``, the guest has a key of its own for the way back."""
+    """The side of the guest, with its ``shares`` of W by host. In training (``learns``) the guest has a key of its own too."""
 
     def __init__(self, session: Session, shares: dict[str, Share], shape: Shape, learns: bool) -> None:
         self._session, self.shares = session, shares
@@ -26,14 +26,14 @@ class EncryptedGuest:
         self._keys = {party: peer_key(session, party) for party in session.hosts}
 
     def sums(self, rows: int, batch: int) -> Floats:
-        """Steps 1 to 3: the hosts' addends of the joint sums, added up, shape (rows, sums)."""
+        """Steps 1 to 3: the addends of the hosts to the joint sums, added up, shape (rows, sums)."""
         asked = {party: Sums(self._session, party, key, rows, batch) for party, key in self._keys.items()}
-        for party, one in asked.items():
-            one.ask(self.shares[party].w)
-        return np.asarray(np.sum([one.hear(self.shares[party].w.shape[1]) for party, one in asked.items()], axis=0))
+        for party, sums in asked.items():
+            sums.ask(self.shares[party].w)
+        return np.asarray(np.sum([sums.hear(self.shares[party].w.shape[1]) for party, sums in asked.items()], axis=0))
 
     def move(self, delta: Floats) -> None:
-        """Steps 4 to 6; ``delta`` (rows, sums): derivatives of the batch's mean loss times the step size."""
+        """Steps 4 to 6. ``delta`` (rows, sums) are the derivatives of the mean loss of the batch, times the step size."""
         key = self._key
         assert key is not None
         for party, share in self.shares.items():
@@ -45,7 +45,7 @@ class EncryptedGuest:
 
 
 class EncryptedHost:
-    """A host's side; ``share`` of its W."""
+    """The side of a host, with its ``share`` of W."""
 
     def __init__(self, session: Session, share: Share, shape: Shape, learns: bool) -> None:
         self._session, self.share, self._key = session, share, own_key(session)
@@ -54,13 +54,13 @@ class EncryptedHost:
         self._alpha: Any = None
 
     def show(self, units: Floats) -> None:
-        """Steps 1 to 3; ``units`` (rows, units)."""
+        """Steps 1 to 3 with the units (rows, units) of this host."""
         self._alpha = on_grid(self._session, units)
         send_units(self._session, self._key.public, self._alpha)
         send_sums(self._session, self._key, self._alpha, self.share.w)
 
     def gradient(self, x: Floats, bends: Floats, batch: int) -> Floats:
-        """Steps 4 to 6: the gradient of this host's weights times the step size, shape (inputs + 1, units)."""
+        """Steps 4 to 6: the gradient of the weights of this host times the step size, shape (inputs + 1, units)."""
         assert self._guests is not None
         units, sums = self.share.w.shape
         slopes = Slopes(self._session, self._guests, len(x), units, sums, batch)

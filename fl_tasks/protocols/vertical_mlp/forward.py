@@ -1,7 +1,7 @@
-"""Steps 1 to 3, forward through the encrypted layer: the guest learns alpha W per row, and nothing of alpha or W.
+"""Steps 1 to 3, forward through the encrypted layer: the guest learns alpha W per row, and nothing else about alpha or W.
 
-Many rows of one unit share a ciphertext. Their products with the guest's share of W are far too large for a slot, and so are those
-with the host's; but modulo n their sum is what would have been packed had W been there, and that fits.
+Many rows of one unit share a ciphertext. The products with the share of the guest of W are far too large for a slot, and so are the
+products with the share of the host. But modulo n the sum of both is the packed product with W itself, and that fits.
 """
 
 from __future__ import annotations
@@ -31,27 +31,27 @@ LARGEST_SUM = 2.0**40
 
 
 def check_units(session: Session, units: Floats) -> None:
-    """At a host; ``units`` (rows, units). Raises :class:`TooLarge`."""
+    """At a host: check ``units`` (rows, units). Raises :class:`TooLarge`."""
     if not np.abs(units).max(initial=0.0) <= LARGEST_ACTIVATION:
         raise TooLarge(party=session.me)
 
 
 def on_grid(session: Session, units: Floats) -> Grid:
-    """A host's units on their grid, shape (rows, units). Raises :class:`TooLarge`."""
+    """The units of a host rounded to their grid, shape (rows, units). Raises :class:`TooLarge`."""
     check_units(session, units)
     return encoded(units, ACTIVATION_BITS)
 
 
 def send_units(session: Session, key: PublicKey, alpha: Grid) -> None:
-    """Step 1, at the host: units, one after the other, rows packed."""
-    packed = [one for column in alpha.T for one in pack(column.tolist(), SUM_SLOT, key)]
+    """Step 1, at the host: send the units one after the other, with many rows packed in a ciphertext."""
+    packed = [plain for column in alpha.T for plain in pack(column.tolist(), SUM_SLOT, key)]
     session.send("units", session.guest, alpha=encrypt(key, packed, session.pool).to_arrow())
 
 
 def send_sums(session: Session, key: PrivateKey, alpha: Grid, share: Grid) -> None:
-    """Step 3, at the host: what the guest made, decrypted, with the addends of the host's share of W."""
+    """Step 3, at the host: decrypt the sums of the guest, add the products with the share of the host of W, and send them back."""
     public, own = key.public, alpha @ share
-    addends = [one for column in own.T for one in placed(column.tolist(), SUM_SLOT, public)]
+    addends = [plain for column in own.T for plain in placed(column.tolist(), SUM_SLOT, public)]
     table = session.receive("masked_sums", session.guest)
     masked = decrypt_residues(key, vector(session, table, "sums", public, len(addends), session.guest))
     n = int(public.n)
@@ -59,7 +59,7 @@ def send_sums(session: Session, key: PrivateKey, alpha: Grid, share: Grid) -> No
 
 
 class Sums:
-    """The guest's side towards one host and of one batch: steps 2 and 3."""
+    """The side of the guest in steps 2 and 3, with one host and for one batch."""
 
     def __init__(self, session: Session, host: str, key: PublicKey, rows: int, batch: int) -> None:
         self._session, self._host, self._key, self._rows = session, host, key, rows
@@ -67,37 +67,37 @@ class Sums:
         self._masks: list[int] = []
 
     def ask(self, share: Grid) -> None:
-        """Step 2: [[alpha W_hat + N]]."""
+        """Step 2: send [[alpha W_hat + N]] to the host, where N are masks."""
         session, key, per_unit = self._session, self._key, -(-self._rows // slots_per_ciphertext(self._key, SUM_SLOT))
         units, sums = share.shape
         table = session.receive("units", self._host)
         alpha = vector(session, table, "alpha", key, units * per_unit, self._host)
-        made = combined(alpha, share, per_unit, session.pool)
-        self._masks = mask_residues(key, len(made), session.prf("sums", self._host, self._batch).stream(key.key_id))
-        masked = made.add_plain(self._masks).rerandomise_full(pool=session.pool)
+        products = combined(alpha, share, per_unit, session.pool)
+        self._masks = mask_residues(key, len(products), session.prf("sums", self._host, self._batch).stream(key.key_id))
+        masked = products.add_plain(self._masks).rerandomise_full(pool=session.pool)
         session.send("masked_sums", self._host, sums=masked.to_arrow())
 
     def hear(self, sums: int) -> Floats:
-        """Step 3: alpha W, shape (rows, sums)."""
+        """Step 3: receive alpha W, shape (rows, sums). Raises :class:`TooLarge` and WrongLength."""
         session, key = self._session, self._key
         table = session.receive("sums", self._host)
         with blame(self._host):
             residues = residues_from_arrow(key, session.values(table, "sums"))
             if len(residues) != len(self._masks):
-                raise WrongLength(f"{len(residues)} sums instead of {len(self._masks)}.")
+                raise WrongLength(f"{len(residues)} values came instead of {len(self._masks)}.")
             plain, per_sum = unmask(key, residues, self._masks), len(residues) // sums
             columns = [unpack(plain[at : at + per_sum], SUM_SLOT, self._rows, key) for at in range(0, len(plain), per_sum)]
-        found = np.array(columns, dtype=object).T / 2.0 ** (ACTIVATION_BITS + WEIGHT_BITS)
-        if not np.abs(found).max(initial=0.0) <= LARGEST_SUM:
+        product = np.array(columns, dtype=object).T / 2.0 ** (ACTIVATION_BITS + WEIGHT_BITS)
+        if not np.abs(product).max(initial=0.0) <= LARGEST_SUM:
             raise TooLarge(party=self._host)
-        return found.astype(np.float64)
+        return product.astype(np.float64)
 
 
 def combined(alpha: CipherVector, share: Grid, per_unit: int, pool: Pool) -> CipherVector:
-    """Every sum over the units of the units' ciphertexts times the share of W: ``per_unit`` ciphertexts for each of its columns."""
+    """The product of the units with a share of W: ``per_unit`` ciphertexts for each column of the share."""
     columns = []
     for weights in share.T:
-        products = alpha.times([int(one) for one in np.repeat(weights, per_unit)], pool)
+        products = alpha.times([int(weight) for weight in np.repeat(weights, per_unit)], pool)
         total = products[:per_unit]
         for at in range(per_unit, len(products), per_unit):
             total = total + products[at : at + per_unit]

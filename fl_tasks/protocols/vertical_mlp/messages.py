@@ -1,4 +1,4 @@
-"""The messages of the vertical network, and the errors that either side meets."""
+"""The messages of the vertical network, and its errors."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ FORWARD = (
         HOST,
         GUEST,
         {"sums": PaddedModN(HOST)},
-        learns="the host's addend of every sum: so many numbers per row as the guest's first joint layer has units",
+        learns="the host's addend of every sum: as many numbers per row as the first joint layer of the guest has units",
         step="3",
-        limit="fewer sums than the host has units; the weights between them are known to nobody",
+        limit="fewer sums than the host has units; nobody knows the weights between units and sums",
     ),
 )
-"""Of every batch of rows, in training and in scoring."""
+"""The messages of every batch of rows, in training and in scoring."""
 
 MESSAGES = MessageSet(
     "vertical-mlp",
@@ -61,7 +61,7 @@ MESSAGES = MessageSet(
         GUEST,
         HOST,
         {"delta": Paillier(GUEST)},
-        learns="nothing: the guest's addend of derivatives of rows by the host's units, under the guest's key",
+        learns="nothing: a part of the derivatives of rows by the host's units, under the guest's key",
         step="4",
     ),
     Message(
@@ -78,7 +78,7 @@ MESSAGES = MessageSet(
         HOST,
         GUEST,
         {"step": Paillier(GUEST)},
-        learns="noise: the weights' step disappears in numbers 2^60 times as large, which stay with the host",
+        learns="noise: the host adds numbers 2^60 times as large as the step of the weights, and keeps them",
         step="5",
         limit="noise is never used twice",
     ),
@@ -87,7 +87,7 @@ MESSAGES = MessageSet(
         GUEST,
         HOST,
         {"gradient": PaddedModN(GUEST)},
-        learns="its own gradient, summed over the batch: one number per own weight",
+        learns="the recipient's own gradient, summed over the batch: one number per weight",
         step="6",
         limit="limits.minimum_rows_per_weight; batches are the same in every round",
     ),
@@ -96,17 +96,19 @@ MESSAGES = MessageSet(
 
 class TooManySteps(CodedError):
     code = "TMB-NEURAL-001"
-    cause = "Training has more steps than the fixed-point form of the weights holds."
-    remedy = f"At most {MOST_STEPS} batches in all rounds together: take larger batches, or fewer rounds."
+    cause = "Training would take more steps than the fixed-point form of the weights allows."
+    remedy = f"Take larger batches or fewer rounds, so that all rounds together have at most {MOST_STEPS} batches."
 
 
 class TooFewColumns(CodedError):
     code = "TMB-NEURAL-003"
-    cause = "A host has no more columns than there are joint units: the guest would see as many numbers per row as the host has."
-    remedy = "Agree on fewer units in the first of network.hidden, or give more columns."
+    cause = "A host does not have more columns than there are joint units. The guest would see too many numbers about each row."
+    remedy = (
+        "Add columns to the table of the host, or make an agreement with fewer units in the first layer of task.network.hidden."
+    )
 
 
 class TooLarge(CodedError):
     code = "TMB-NEURAL-002"
-    cause = "A unit, a derivative or a sum of the network is too large for the fixed-point form; training diverges."
-    remedy = "Take a smaller step, tanh in place of relu, or clip extreme columns by agreement (clip: 5)."
+    cause = "Training diverges: a unit, a derivative or a sum of the network is too large for the fixed-point form."
+    remedy = "Start a run with a smaller step. Or make an agreement with tanh instead of relu, or with clip: 5 for extreme columns."

@@ -18,7 +18,7 @@ from tombolo.storage.roles import GUEST
 
 
 def _document(session: Session, encoder: Encoder, state: State) -> dict[str, Any]:
-    """A host's units and its share of what leads from them to the guest; at the guest all else."""
+    """At a host: its layer, and its share of the weights to the guest. At the guest: its layers, and its shares."""
     network, columns = session.terms.task.section(NetworkTerms), len(encoder.names)
     if session.role != GUEST:
         bottom, top, w = host_net(network, columns), [], state["w"]

@@ -1,4 +1,4 @@
-"""The role programs of vertical networks, whatever the layer between the parties is computed on."""
+"""The role programs of vertical networks, the same for all forms of the layer between the parties."""
 
 from __future__ import annotations
 
@@ -27,42 +27,42 @@ from tombolo.storage.schema import MessageSet
 
 Batches = list[npt.NDArray[np.int64]]
 Shape = tuple[int, ...]
-"""Of a party's table: rows and columns."""
+"""The numbers of rows and columns of the table of a party."""
 
 
 class GuestLayer(Protocol):
-    """The guest's side of the layer between the parties; ``shares`` of W by host."""
+    """The side of the guest in the layer between the parties, with its ``shares`` of W by host."""
 
     shares: dict[str, Share]
 
     def sums(self, rows: int, batch: int) -> Floats:
-        """The hosts' addends of the joint sums of a batch, added up, shape (rows, sums)."""
+        """The addends of the hosts to the joint sums of a batch, added up, shape (rows, sums)."""
 
     def move(self, delta: Floats) -> None:
-        """Let W and the hosts move by ``delta`` (rows, sums): derivatives of the batch's mean loss times the step size."""
+        """Move W and the hosts by ``delta`` (rows, sums): derivatives of the mean loss of the batch, times the step size."""
 
 
 class HostLayer(Protocol):
-    """A host's side; ``share`` of its W."""
+    """The side of a host, with its ``share`` of W."""
 
     share: Share
 
     def show(self, units: Floats) -> None:
-        """Let the guest have this host's addend of the joint sums; ``units`` (rows, units)."""
+        """Give the guest the addend of this host to the joint sums, from ``units`` (rows, units)."""
 
     def gradient(self, x: Floats, bends: Floats, batch: int) -> Floats:
-        """Move W; the gradient of this host's own weights times the step size, shape (inputs + 1, units), biases last.
+        """Move W. Returns the gradient of the weights of this host times the step size, shape (inputs + 1, units), biases last.
 
-        ``x`` (rows, inputs), ``bends`` (rows, units) the units' derivatives by their sums.
+        ``x`` has shape (rows, inputs). ``bends`` (rows, units) are the derivatives of the units by their sums.
         """
 
 
 @dataclass(frozen=True)
 class NetworkPrograms:
-    """The role programs for one kind of layer; sides are made with shares of W, with how many rows and columns the party has, and
-    with whether they will learn.
+    """The role programs for one form of the layer. A side is made from its shares of W, the shape of the table, and a flag for
+    training.
 
-    Where W is not ``shared`` the guest has all of it.
+    If W is not ``shared``, the guest has all of it.
     """
 
     guest_layer: Callable[[Session, dict[str, Share], Shape, bool], GuestLayer]
@@ -70,11 +70,11 @@ class NetworkPrograms:
     shared: bool = True
 
     def programs(self, messages: MessageSet, **helpers: HelperProgram) -> Programs[VerticalRows]:
-        """With the programs of further roles."""
+        """The programs of guest and host with these messages, and the programs of further roles in ``helpers``."""
         return Programs(messages, {GUEST: self.guest, HOST: self.host}, helpers)
 
     def guest(self, session: Session, data: VerticalRows) -> State:
-        """The guest's side; returns the last state with ``w`` of its layers, the ``shares`` by host, and the ``loss`` list."""
+        """The side of the guest. Returns its last state: ``w`` of its layers, ``shares`` by host, and the ``loss`` list."""
         network, outcome = network_of(session), session.terms.task.outcome
         y, batches = guard_label(session, data, binary=outcome == "binary"), batches_of(session, data)
         mean, scale = (float(y.mean()), float(y.std()) or 1.0) if outcome == "number" else (0.0, 1.0)
@@ -104,7 +104,7 @@ class NetworkPrograms:
         return state
 
     def host(self, session: Session, data: VerticalRows) -> State:
-        """A host's side; returns the last state with ``w`` of its layer and its ``share``."""
+        """The side of a host. Returns its last state, with ``w`` of its layer and its ``share``."""
         network, batches = network_of(session), batches_of(session, data)
         momentum = session.parameters(NetworkParameters).momentum
         net = host_net(network, data.x.shape[1])
@@ -133,15 +133,16 @@ class NetworkPrograms:
 
 
 def network_of(session: Session) -> NetworkTerms:
-    """The agreed network."""
+    """The network of the terms."""
     return session.terms.task.section(NetworkTerms)
 
 
 def batches_of(session: Session, data: VerticalRows) -> Batches:
     """The batches of every round, drawn by the data parties together once per run.
 
-    They stay the same, because sums over ever new batches would be ever new equations for the rows' derivatives. Raises
-    :class:`BatchTooSmall` where a batch is too small for this host's weights, :class:`TooFewColumns` and :class:`TooManySteps`.
+    They stay the same in all rounds, because every sum over a new batch would give a new equation for the derivatives of the rows.
+    Raises :class:`BatchTooSmall` if a batch is too small for the weights of this host, :class:`TooFewColumns` and
+    :class:`TooManySteps`.
     """
     network, limits = network_of(session), session.terms.limits
     assert network.bottom is not None
@@ -158,17 +159,17 @@ def batches_of(session: Session, data: VerticalRows) -> Batches:
 
 
 def most_weights(session: Session, rows: int) -> int:
-    """For how many weights a host may have gradients of a batch: the guest does not rely on the host's own guard."""
+    """The most weights for which a host may get the gradient of a batch. The guest checks this too, not only the host."""
     return rows // session.terms.limits.minimum_rows_per_weight
 
 
 def parted(session: Session, rows: npt.NDArray[np.int64]) -> Batches:
-    """Rows in an order, as the agreed number of batches."""
+    """Cut rows, in their order, into batches of about ``batch_rows``."""
     return np.array_split(rows, max(1, len(rows) // (session.parameters(NetworkParameters).batch_rows or len(rows))))
 
 
 def beginning(session: Session, make: Callable[[], State]) -> State:
-    """What this party's training begins with, kept in its private area; made once."""
+    """The first values of the training of this party: made once, and kept in its private area."""
     return session.state.once(BEGINNING, make)
 
 

@@ -14,20 +14,22 @@ if TYPE_CHECKING:
     from tombolo.agreements.terms import Terms
 
 SPLIT_WAIVER = "expose-labels-and-features-by-split"
-_SPLIT_RISK = "with split, hosts can read off labels from derivatives by row, and the guest sees hosts' units by row"
+_SPLIT_RISK = (
+    "with split, hosts can read most labels from the derivatives of rows, and the guest sees the units of hosts for each row"
+)
 
 
 class NetworkParameters(TrainingParameters, Descending):
-    """Of vertical networks."""
+    """The parameters of vertical networks."""
 
 
 class EncryptedNetworkParameters(NetworkParameters, Encrypted):
-    """The same on ciphertexts."""
+    """The parameters of vertical networks on ciphertexts."""
 
 
 def _check(terms: Terms) -> None:
     if terms.task.section(NetworkTerms).bottom is None:
-        raise ValueError("task.network.bottom: a party's own units; vertical-mlp needs them")
+        raise ValueError("task.network.bottom: say how many units each party has; vertical-mlp needs it")
 
 
 PROTOCOL = Protocol(

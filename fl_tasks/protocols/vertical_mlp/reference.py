@@ -1,4 +1,4 @@
-"""A vertical network in one place: all columns, the parties' own first weights, the same batches and descent."""
+"""The same network trained in one place: all columns, the first weights of the parties, the same batches and descent."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _totals(case: Pooled) -> Floats:
         guest,
         begun[guest]["w"],
         {party: begun[party]["w"] for party in hosts},
-        {party: sum(np.array(one[0], dtype=object) for one in shares) / 2.0**WEIGHT_BITS for party, shares in between.items()},
+        {party: sum(np.array(share[0], dtype=object) for share in shares) / 2.0**WEIGHT_BITS for party, shares in between.items()},
     )
     y = rows.labels[~rows.test]
     mean, scale = (float(y.mean()), float(y.std()) or 1.0) if network.outcome == "number" else (0.0, 1.0)

@@ -32,8 +32,8 @@ MESSAGES = MessageSet(
 def exchange_scores(session: Session, part: TowerPart, x: Floats, recipients: Iterable[str]) -> Floats | None:
     """Give every recipient the total score of each encoded row: shape (rows,), or (rows, classes) for several classes.
 
-    Every data party calls it once per stage with the same recipients. Returns None elsewhere. Raises WrongScoreCount, and what the
-    encrypted layer raises.
+    Every data party calls it once per stage with the same recipients. Returns None at other parties. Raises WrongScoreCount, and
+    the errors of the layer between the parties.
     """
     wanted = list(recipients)
     total = _guest(session, part, x) if session.role == GUEST else _host(session, part, x)
@@ -44,12 +44,12 @@ def exchange_scores(session: Session, part: TowerPart, x: Floats, recipients: It
     if session.me not in wanted:
         return None
     if session.role != GUEST:
-        total = _heard(session, len(x))
+        total = _received(session, len(x))
     return total[:, 0] if total.shape[1] == 1 else total
 
 
 def assist(session: Session) -> None:
-    """The arbiter's part in :func:`exchange_scores`: with the engine ``dealer`` it deals."""
+    """The part of the arbiter in :func:`exchange_scores`: with the engine ``dealer`` it deals masks."""
     if session.terms.task.engine == "dealer":
         dealer = dealing.Dealer(session, False)
         for batch, start in enumerate(range(0, dealer.rows, BATCH)):
@@ -62,12 +62,12 @@ def _guest(session: Session, part: TowerPart, rows: Floats) -> Floats:
     tower = GuestNet(part.bottom, part.top, part.top.activation)
     shares = {party: Share.still(grid) for party, grid in part.shares.items()}
     layer = _programs(session).guest_layer(session, shares, rows.shape, False)
-    found = []
+    pieces = []
     for batch, start in enumerate(range(0, len(rows), BATCH)):
         session.within(batch)
         x = rows[start : start + BATCH]
-        found.append(tower.outputs(np.concatenate([part.w, part.above]), x, layer.sums(len(x), batch)))
-    outputs = np.concatenate(found) if found else np.zeros((0, part.top.sizes[-1]))
+        pieces.append(tower.outputs(np.concatenate([part.w, part.above]), x, layer.sums(len(x), batch)))
+    outputs = np.concatenate(pieces) if pieces else np.zeros((0, part.top.sizes[-1]))
     return outputs * part.label_scale + part.label_mean
 
 
@@ -85,7 +85,7 @@ def _programs(session: Session) -> NetworkPrograms:
     return {"split": split.NETWORK, "dealer": dealt.NETWORK}.get(session.terms.task.engine or "", encrypted.NETWORK)
 
 
-def _heard(session: Session, rows: int) -> Floats:
+def _received(session: Session, rows: int) -> Floats:
     network = network_of(session)
     outputs = network.classes if network.outcome == "classes" else 1
     score = session.values(session.receive("total", session.guest), "score").to_numpy(zero_copy_only=False)

@@ -1,7 +1,7 @@
-"""Split learning without encryption (Gupta and Raskar 2018): units and their derivatives travel row by row, readable.
+"""Split learning without encryption (Gupta and Raskar 2018): the units and derivatives of each row are sent in readable form.
 
-The guest has W whole. From derivatives by row a host reads off most labels, and from units by row and W the guest may work out a
-host's columns: the terms must waive both, and the messages are booked as disclosed.
+The guest has all of W. A host can read most labels from the derivatives of the rows. The guest may compute the columns of a host
+from the units of the rows and W. The terms must accept both risks by a waiver, and the messages are declared as disclosed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ READABLE_UNITS = Message(
     HOST,
     GUEST,
     {"unit": Disclosed("float64", _WAIVED, "engine: split only")},
-    learns="**the host's units, row by row**; with their weights, which it has, it may work out the host's columns",
+    learns="**the host's units, row by row**; the guest also has their weights, so it may compute the host's columns",
     step="1",
     limit="only with the waiver",
 )
@@ -47,7 +47,7 @@ MESSAGES = MessageSet(
         GUEST,
         HOST,
         {"slope": Disclosed("float64", _WAIVED, "engine: split only")},
-        learns="**derivatives by its units, row by row, and hence most labels**",
+        learns="**the derivatives by the host's units, row by row, and so most labels**",
         step="2",
         limit="only with the waiver",
     ),
@@ -55,37 +55,37 @@ MESSAGES = MessageSet(
 
 
 class SplitGuest:
-    """The guest's side; its ``shares`` are W itself."""
+    """The side of the guest; its ``shares`` are W itself."""
 
     def __init__(self, session: Session, shares: dict[str, Share], shape: Shape, learns: bool) -> None:
         self._session, self.shares = session, shares
         self._units: dict[str, Floats] = {}
 
     def sums(self, rows: int, batch: int) -> Floats:
-        """Step 1."""
+        """Step 1: receive the units of the hosts; returns the joint sums (rows, sums)."""
         received = partial(_received, self._session, "readable_units", "unit", rows=rows, most=LARGEST_ACTIVATION)
         self._units = {party: received(party) for party in self.shares}
         return np.asarray(np.sum([units @ _plain(self.shares[party]) for party, units in self._units.items()], axis=0))
 
     def move(self, delta: Floats) -> None:
-        """Step 2."""
+        """Step 2: send the derivatives by the units, and move W; ``delta`` has shape (rows, sums)."""
         for party, share in self.shares.items():
             self._session.send("readable_slopes", party, slope=(delta @ _plain(share).T).ravel())
             share.move(encoded(-self._units[party].T @ delta, ACTIVATION_BITS + SLOPE_BITS))
 
 
 class SplitHost:
-    """A host's side; its ``share`` is of no use."""
+    """The side of a host; its ``share`` is not used."""
 
     def __init__(self, session: Session, share: Share, shape: Shape, learns: bool) -> None:
         self._session, self.share = session, share
 
     def show(self, units: Floats) -> None:
-        """Step 1."""
+        """Step 1: send the units (rows, units) to the guest."""
         self._session.send("readable_units", unit=units.ravel())
 
     def gradient(self, x: Floats, bends: Floats, batch: int) -> Floats:
-        """Step 2."""
+        """Step 2: receive the derivatives; returns the gradient of the weights of this host."""
         slopes = _received(self._session, "readable_slopes", "slope", self._session.guest, len(x), LARGEST_SUM)
         return np.column_stack([x, np.ones(len(x))]).T @ (slopes * bends)
 
@@ -95,12 +95,12 @@ def _plain(share: Share) -> Floats:
 
 
 def _received(session: Session, message: str, column: str, sender: str, rows: int, most: float) -> Floats:
-    """A matrix with a value, of magnitude ``most`` at most, for every row and unit."""
+    """Receive a matrix (rows, units) with values of magnitude ``most`` at most. Raises WrongLength and :class:`TooLarge`."""
     network = session.terms.task.section(NetworkTerms)
     assert network.bottom is not None
     values: npt.NDArray[np.float64] = session.values(session.receive(message, sender), column).to_numpy(zero_copy_only=False)
     if len(values) != rows * network.bottom:
-        raise WrongLength(f"{len(values)} values instead of {rows * network.bottom}.", party=sender)
+        raise WrongLength(f"{len(values)} values came instead of {rows * network.bottom}.", party=sender)
     if not np.abs(values).max(initial=0.0) <= most:
         raise TooLarge(party=sender)
     return values.reshape(rows, network.bottom)
