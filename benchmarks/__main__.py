@@ -113,8 +113,8 @@ def run(part: Part, quick: bool, peers: Mapping[str, Path | None], data: Path | 
         return "failed"
     if not output.is_file():
         return "wrote no figures"
-    found: dict[str, Any] = json.loads(output.read_text(encoding="utf-8"))
-    return {"at": datetime.now(UTC).isoformat(timespec="seconds"), "load": os.getloadavg()[0], **found}
+    figures: dict[str, Any] = json.loads(output.read_text(encoding="utf-8"))
+    return {"at": datetime.now(UTC).isoformat(timespec="seconds"), "load": os.getloadavg()[0], **figures}
 
 
 def earlier(file: Path, again: Sequence[Part]) -> dict[str, Any]:
@@ -122,7 +122,7 @@ def earlier(file: Path, again: Sequence[Part]) -> dict[str, Any]:
     if not file.is_file():
         return {}
     held: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))["benchmarks"]
-    return {name: one for name, one in held.items() if name not in {part.module for part in again}}
+    return {name: figures for name, figures in held.items() if name not in {part.module for part in again}}
 
 
 def gather(parts: Sequence[Part], found: Mapping[str, dict[str, Any] | str]) -> dict[str, Any]:
@@ -130,17 +130,17 @@ def gather(parts: Sequence[Part], found: Mapping[str, dict[str, Any] | str]) -> 
     ratios: dict[str, float] = {}
     skipped: dict[str, str] = {}
     for part in parts:
-        one = found[part.module]
-        if isinstance(one, str):
-            skipped |= dict.fromkeys(part.targets or [part.module], one)
+        result = found[part.module]
+        if isinstance(result, str):
+            skipped |= dict.fromkeys(part.targets or [part.module], result)
             continue
-        ratios |= one.get("ratios", {})
-        skipped |= one.get("skipped", {})
+        ratios |= result.get("ratios", {})
+        skipped |= result.get("skipped", {})
         for name in part.targets:
             if name not in ratios and name not in skipped:
                 skipped[name] = "not measured in this run: no peer, or another size" if part.peer else "not measured"
     targets = {name: target for part in parts for name, target in part.targets.items() if target}
-    figures = {name: one for name, one in found.items() if isinstance(one, dict)}
+    figures = {name: document for name, document in found.items() if isinstance(document, dict)}
     return {"ratios": ratios, "targets": targets, "skipped": skipped, "benchmarks": figures}
 
 
@@ -177,17 +177,17 @@ def main(arguments: list[str]) -> int:
     peers = {"kernels": options.kernels, "openmined": options.kernels, "fate": options.fate, "flower": options.flower}
     peers = {name: python if python is not None and python.is_file() else None for name, python in peers.items()}
     name = "quick" if options.quick else "full"
-    about, found = machine(), dict[str, Any](earlier(options.results / f"{name}.json", parts) if options.only else {})
+    about, figures = machine(), dict[str, Any](earlier(options.results / f"{name}.json", parts) if options.only else {})
     scratch = Path(".tombolo/bench")
     scratch.mkdir(parents=True, exist_ok=True)
     for part in parts:
         print(f"\n== {part.module}", flush=True)
-        found[part.module] = run(part, options.quick, peers, options.data, scratch / f"{part.module}.json")
+        figures[part.module] = run(part, options.quick, peers, options.data, scratch / f"{part.module}.json")
     document = {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "quick": options.quick,
         "machine": about,
-        **gather([part for part in PARTS if part.module in found], found),
+        **gather([part for part in PARTS if part.module in figures], figures),
     }
     options.results.mkdir(parents=True, exist_ok=True)
     (options.results / f"{name}.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
@@ -195,7 +195,7 @@ def main(arguments: list[str]) -> int:
         ratio_chart(document["ratios"], document["targets"]), encoding="utf-8"
     )
     show(document)
-    return int("failed" in found.values())
+    return int("failed" in figures.values())
 
 
 if __name__ == "__main__":

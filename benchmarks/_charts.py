@@ -25,7 +25,7 @@ def growth_chart(cells: list[Mapping[str, Any]], slopes: Mapping[int, float], ti
     lines = []
     for (features, slope), colour in zip(sorted(slopes.items(), reverse=True), (BLUE, ORANGE, GREEN), strict=True):
         line = [cell for cell in cells if cell["features"] == features]
-        points = [Point(one["rows"], one["seconds"], f"{one['seconds']:,.1f} seconds", one["measured"] < 1) for one in line]
+        points = [Point(cell["rows"], cell["seconds"], f"{cell['seconds']:,.1f} seconds", cell["measured"] < 1) for cell in line]
         lines.append(Curve(points, f"{features} features, slope {slope:.2f}", colour))
     scaled = any(cell["measured"] < 1 for cell in cells)
     name = "rows; hollow: scaled from a part of the columns" if scaled else "rows"

@@ -34,7 +34,7 @@ def party(folder: Path, setting: dict[str, Any], name: str, results: Any) -> Non
         was(self, epoch)
 
     was, Optimizer.set_iters = Optimizer.set_iters, begins
-    members = [(role, one) for one, role in setting["parties"].items()]
+    members = [(role, member) for member, role in setting["parties"].items()]
     role = setting["parties"][name]
     computing = CSession(session_id=f"logistic_{name}", data_dir=str(folder / "work"))
     federation = FederationBuilder(federation_session_id="logistic", party=(role, name), parties=members).build_standalone(

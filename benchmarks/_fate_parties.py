@@ -22,9 +22,9 @@ def run(party: Party) -> Any:
     methods = multiprocessing.get_context("spawn")
     results = methods.Queue()
     parties = [methods.Process(target=party, args=(folder, setting, name, results)) for name in setting["parties"]]
-    for one in parties:
-        one.start()
-    running = {one.sentinel: one for one in parties}
+    for process in parties:
+        process.start()
+    running = {process.sentinel: process for process in parties}
     while running:
         for sentinel in connection.wait(list(running)):
             ended = running.pop(sentinel)

@@ -39,7 +39,7 @@ def party(folder: Path, setting: dict[str, Any], name: str, results: Any) -> Non
             moments.append(time.monotonic())
 
     moments: list[float] = []
-    members = [("guest" if one == "guest" else "host", one) for one in setting["parties"]]
+    members = [("guest" if party == "guest" else "host", party) for party in setting["parties"]]
     me = members[setting["parties"].index(name)]
     computing = CSession(session_id=f"trees_{name}", data_dir=str(folder / "work"))
     federation = FederationBuilder(federation_session_id="trees", party=me, parties=members).build_standalone(computing)

@@ -34,15 +34,15 @@ class Client:
         content = RecordDict({RECORD_KEY_CONFIGS: ConfigRecord({Key.STAGE: stage, **configs})})
         message = Message(content, dst_node_id=self.node, message_type="train")
         began, cpu = time.perf_counter(), time.process_time()
-        found = secaggplus_mod(message, self.context, self.train)
+        answer = secaggplus_mod(message, self.context, self.train)
         self.seconds += time.perf_counter() - began
         self.cpu += time.process_time() - cpu
-        record = found.content.config_records[RECORD_KEY_CONFIGS]
+        record = answer.content.config_records[RECORD_KEY_CONFIGS]
         self.sent += sum(
-            len(one)
+            len(part)
             for value in record.values()
-            for one in (value if isinstance(value, list) else [value])
-            if isinstance(one, bytes)
+            for part in (value if isinstance(value, list) else [value])
+            if isinstance(part, bytes)
         )
         return dict(record)
 
@@ -66,16 +66,16 @@ def turn(clients: int, values: np.ndarray) -> dict[str, Any]:
         Key.MAX_WEIGHT: 1000.0,
     }
     keys = {}
-    for one in everybody:
-        found = one.answer(Stage.SETUP, setup)
-        keys[str(one.node)] = [found[Key.PUBLIC_KEY_1], found[Key.PUBLIC_KEY_2]]
+    for client in everybody:
+        answer = client.answer(Stage.SETUP, setup)
+        keys[str(client.node)] = [answer[Key.PUBLIC_KEY_1], answer[Key.PUBLIC_KEY_2]]
     boxes = []
-    for one in everybody:
-        found = one.answer(Stage.SHARE_KEYS, keys)
-        sealed = dict(zip(found[Key.DESTINATION_LIST], found[Key.CIPHERTEXT_LIST], strict=True))
-        if one is not first:
+    for client in everybody:
+        answer = client.answer(Stage.SHARE_KEYS, keys)
+        sealed = dict(zip(answer[Key.DESTINATION_LIST], answer[Key.CIPHERTEXT_LIST], strict=True))
+        if client is not first:
             boxes.append(sealed[first.node])
-    nodes = [one.node for one in everybody]
+    nodes = [client.node for client in everybody]
     first.answer(Stage.COLLECT_MASKED_VECTORS, {Key.CIPHERTEXT_LIST: boxes, Key.SOURCE_LIST: nodes[1:]})
     first.answer(Stage.UNMASK, {Key.ACTIVE_NODE_ID_LIST: nodes, Key.DEAD_NODE_ID_LIST: []})
     return {"seconds": first.seconds, "cpu": first.cpu, "sent": first.sent}

@@ -31,7 +31,7 @@ def findings(out: Path, run: Callable[..., Mapping[str, Any]]) -> Iterator[tuple
     simulation whose parties' folders are under ``out/name``."""
     tables = write_hospitals(out / "tables" / "hospitals")
     ids = pa.concat_tables([pq.read_table(path, columns=["patient"]) for path in tables.values()])
-    sets = ["test" if int(one[2:]) % 4 == 0 else "train" for one in ids.column("patient").to_pylist()]
+    sets = ["test" if int(patient[2:]) % 4 == 0 else "train" for patient in ids.column("patient").to_pylist()]
     split = out / "tables" / "hospitals" / "split.parquet"
     pq.write_table(ids.append_column("set", pa.array(sets)), split)
     report = run("hospitals-trees", _AGREEMENT, tables, split)
@@ -52,7 +52,7 @@ def findings(out: Path, run: Callable[..., Mapping[str, Any]]) -> Iterator[tuple
     yield "digits of training margins that agree with pooled trees'", _digits(np.abs(own - totals_[~test_]).max()), 9.0
     rows = LabelledRows(y_, np.ones(len(y_)), test_)
     reference = reference_of(task).totals(Pooled(task, limits, params, part.rounds, {"": codes_}, rows))
-    theirs, ours = (classification(y_[test_], found)["auc"] for found in (reference, totals_[test_]))
+    theirs, ours = (classification(y_[test_], scores)["auc"] for scores in (reference, totals_[test_]))
     yield "AUC, XGBoost on all rows", theirs, None
     yield "AUC, federated", ours, theirs - 5e-4
     yield "digits of AUC that agree with XGBoost's", _digits(abs(ours - theirs)), None
@@ -63,7 +63,9 @@ def pooled(plan: Plan, base: Any, scale: tuple[float, float], codes: Any, labels
     """Margins, shape (rows,), of trees over all rows at one place, by the code that grows them over several parties' columns."""
     margins = np.tile(base, (len(labels), 1))
     for _ in range(rounds):
-        g, h = (integers(one[:, 0], unit) for one, unit in zip(plan.objective.derivatives(margins, labels), scale, strict=True))
+        g, h = (
+            integers(values[:, 0], unit) for values, unit in zip(plan.objective.derivatives(margins, labels), scale, strict=True)
+        )
         derivatives = [Derivatives(g, h, scale)]
         source = Local(codes, int(codes.max()), derivatives, np.arange(codes.shape[1]), 0)
         trees, places = grow([source], derivatives, len(labels), np.arange(len(labels)), plan.growth(1.0))

@@ -22,10 +22,10 @@ def main() -> None:
     setup = server.CreateSetupMessage(1e-9, size, server_ids, psi.DataStructure.RAW).SerializeToString()
     request = client.CreateRequest(client_ids).SerializeToString()
     response = server.ProcessRequest(_read(psi.Request(), request)).SerializeToString()
-    found = client.GetIntersection(_read(psi.ServerSetup(), setup), _read(psi.Response(), response))
+    common_ids = client.GetIntersection(_read(psi.ServerSetup(), setup), _read(psi.Response(), response))
     cpu = time.process_time() - began
-    if len(found) != common:
-        raise SystemExit(f"found {len(found)} instead of {common}")
+    if len(common_ids) != common:
+        raise SystemExit(f"found {len(common_ids)} instead of {common}")
     print(json.dumps({"cpu": cpu, "bytes": len(setup) + len(request) + len(response)}))
 
 

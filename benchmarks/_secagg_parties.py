@@ -71,9 +71,9 @@ class Patience(Watch):
     turn: Turn
 
     def until(self, attempt: Callable[[], T | None], party: str, message: str, key: str) -> T:
-        while (found := attempt()) is None:
+        while (result := attempt()) is None:
             self.turn.pause()
-        return found
+        return result
 
     def gather(self, look: Callable[[], list[str]], among: Sequence[str], seconds: float, message: str, key: str) -> list[str]:
         if seconds and set(among) - set(there := look()):
@@ -115,7 +115,7 @@ class Federation:
         names = tuple(f"client{number:03d}" for number in range(clients))
         keys = {name: PartyKeys.new(name) for name in (*names, CENTRE)}
         peers = {
-            name: Peer(name, one.signing.public(), one.sealing.public(), LocalStore(root / name)) for name, one in keys.items()
+            name: Peer(name, own.signing.public(), own.sealing.public(), LocalStore(root / name)) for name, own in keys.items()
         }
         return cls(root, names, keys, peers)
 
@@ -141,7 +141,7 @@ class Federation:
         moved = {name: self._books(name, run) for name in turns}
         costs = {
             name: Cost(
-                turn.seconds, turn.cpu, *(sum(one.size for one in moved[name].entries(book)) for book in ("sent", "received"))
+                turn.seconds, turn.cpu, *(sum(entry.size for entry in moved[name].entries(book)) for book in ("sent", "received"))
             )
             for name, turn in turns.items()
             if name not in gone
@@ -157,7 +157,7 @@ class Federation:
     def _session(self, name: str, run: str, turn: Turn, vanishes: bool) -> Session:
         own, private = self.keys[name], self._private(name)
         me = Self(name, own.signing, own.sealing, self.peers[name].store)
-        others = {peer: one for peer, one in self.peers.items() if peer != name}
+        others = {peer: other for peer, other in self.peers.items() if peer != name}
         watch = Patience(Wait(math.inf), math.inf, datetime(2999, 1, 1, tzinfo=UTC), RunState(private, run), lambda: None)
         watch.turn = turn
         return (Vanishing if vanishes else Session)(

@@ -53,8 +53,8 @@ class Peer(AbstractContextManager["Peer"]):
         answer = self._process.stdout.readline()
         if not answer:
             raise SystemExit(f"the peer ended with status {self._process.wait()}")
-        found: dict[str, Any] = json.loads(answer)
-        return found
+        figures: dict[str, Any] = json.loads(answer)
+        return figures
 
     def side(self, question: dict[str, Any], per: int) -> Side:
         """A side of :func:`compare` in CPU microseconds per element, as the peer measured them."""

@@ -95,7 +95,7 @@ def heart(work: Work) -> Iterable[Finding]:
     frame = pd.read_parquet(work.data / "heart4.parquet")
     frame.loc[(frame["chol"] == 0) & frame["site"].isin(["switzerland", "va"]), "chol"] = np.nan  # recorded as 0 there
     for name in _HEART["levels"]:
-        frame[name] = frame[name].map(lambda one: "unknown" if np.isnan(one) else f"{one:.0f}")
+        frame[name] = frame[name].map(lambda level: "unknown" if np.isnan(level) else f"{level:.0f}")
     tables = {}
     for site, rows in frame.groupby("site"):
         tables[str(site)] = folder / f"{site}.parquet"
@@ -165,13 +165,13 @@ def skewed(name: str, local: Mapping[str, Any], more: float) -> Case:
         others |= {f"fedadam {rate}": {"strategy": "fedadam", "server_rate": rate} for rate in (0.01, 0.03, 0.1)}
         trial = Trial(tables, split)
         trial.best({"fedavg": local}, work, name)
-        chosen = trial.best({which: {**local, **one} for which, one in others.items()}, work, name)
+        chosen = trial.best({which: {**local, **other} for which, other in others.items()}, work, name)
         plain = work.run(f"{name}-fedavg", agreement, tables, split, **local)["metrics"]
-        found = work.run(f"{name}-{chosen['strategy']}", agreement, tables, split, **chosen)["metrics"]
+        corrected = work.run(f"{name}-{chosen['strategy']}", agreement, tables, split, **chosen)["metrics"]
         averaged = plain["federated"]["accuracy"]
         yield Finding("accuracy, pooled", plain["pooled"]["accuracy"])
         yield Finding("accuracy, fedavg", averaged)
-        yield Finding(f"accuracy, {chosen['strategy']}", found["federated"]["accuracy"], least=max(0.9, averaged + more))
+        yield Finding(f"accuracy, {chosen['strategy']}", corrected["federated"]["accuracy"], least=max(0.9, averaged + more))
         yield Finding("accuracy, best office alone", plain["best_client"]["accuracy"])
 
     return Case(name, find)
@@ -193,7 +193,7 @@ def digits_private(work: Work) -> Iterable[Finding]:
 
 def trees(work: Work) -> Iterable[Finding]:
     """Four hospitals' trees from sums of integers, against those of all rows in one place."""
-    yield from (Finding(*one) for one in findings(work.out, work.run))
+    yield from (Finding(*finding) for finding in findings(work.out, work.run))
 
 
 def _digits(work: Work, skewed: bool) -> tuple[Path, dict[str, Path], Path]:
@@ -227,24 +227,26 @@ class Trial:
         self._terms = read_model(_DIGITS / "agreement.yaml", Terms)
         marks = pd.read_parquet(split).set_index("item")["set"]
         rows = {party: pd.read_parquet(path) for party, path in tables.items()}
-        rows = {party: one[one["item"].map(marks) == "train"] for party, one in rows.items()}
+        rows = {party: table[table["item"].map(marks) == "train"] for party, table in rows.items()}
         every = pd.concat(rows.values()).drop(columns=["item", "digit"])
         mean, scale = every.mean(), every.std(ddof=0)
         names, rng = list(every.columns[scale > 0]), np.random.default_rng(_SEED)
         self._columns, self._parts, choosing = len(names), {}, []
-        for party, one in rows.items():
-            x = ((one[names] - mean[names]) / scale[names]).clip(-3, 3).to_numpy()
-            whole, kept = Sample(x, one["digit"].to_numpy(float)), rng.permutation(len(one)) >= len(one) // 5
+        for party, table in rows.items():
+            x = ((table[names] - mean[names]) / scale[names]).clip(-3, 3).to_numpy()
+            whole, kept = Sample(x, table["digit"].to_numpy(float)), rng.permutation(len(table)) >= len(table) // 5
             self._parts[party] = whole.part(kept)
             choosing.append(whole.part(~kept))
-        self._choosing = Sample(np.concatenate([one.x for one in choosing]), np.concatenate([one.y for one in choosing]))
+        self._choosing = Sample(
+            np.concatenate([sample.x for sample in choosing]), np.concatenate([sample.y for sample in choosing])
+        )
 
     def best(self, tried: Mapping[str, dict[str, Any]], work: Work, name: str) -> dict[str, Any]:
         """The settings with the best accuracy on the rows for choosing; all that was tried is printed."""
-        found = {which: self._accuracy(choices) for which, choices in tried.items()}
-        for which, accuracy in found.items():
+        accuracies = {which: self._accuracy(choices) for which, choices in tried.items()}
+        for which, accuracy in accuracies.items():
             work.console.print(f"{name}, tried {which}: {accuracy:.4f} on the rows for choosing", highlight=False)
-        return tried[max(found, key=lambda which: found[which])]
+        return tried[max(accuracies, key=lambda which: accuracies[which])]
 
     def _accuracy(self, choices: Mapping[str, Any]) -> float:
         params = Averaged.model_validate(self._terms.choose(choices))
@@ -287,14 +289,16 @@ def main(arguments: list[str]) -> int:
         table.add_column(column)
     results = []
     for case in (case for case in CASES if given.only in case.name):
-        for one in case.find(work):
-            verdict = ("passed" if one.passed else "FAILED") if one.bar else "reported"
-            table.add_row(case.name, one.what, f"{one.value:.4g}", one.bar, verdict)
-            results.append({"case": case.name, "figure": one.what, "value": float(one.value), "bar": one.bar, "verdict": verdict})
+        for finding in case.find(work):
+            verdict = ("passed" if finding.passed else "FAILED") if finding.bar else "reported"
+            table.add_row(case.name, finding.what, f"{finding.value:.4g}", finding.bar, verdict)
+            results.append(
+                {"case": case.name, "figure": finding.what, "value": float(finding.value), "bar": finding.bar, "verdict": verdict}
+            )
     work.console.print(table)
     given.out.mkdir(parents=True, exist_ok=True)
     (given.out / "report.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-    return 0 if all(one["verdict"] != "FAILED" for one in results) else 1
+    return 0 if all(result["verdict"] != "FAILED" for result in results) else 1
 
 
 if __name__ == "__main__":

@@ -101,7 +101,7 @@ class Draw:
         held_out = len(at) * 3 // 10
         shared, rest = at[: common + held_out], at[common + held_out :]
         own = rest[: len(rest) // 2], rest[len(rest) // 2 :]
-        ids = pd.Series([f"U{one:06d}" for one in range(len(users[2]))], name="id")
+        ids = pd.Series([f"U{user:06d}" for user in range(len(users[2]))], name="id")
         source, target = (
             pd.concat([ids, users[side]], axis=1).iloc[np.concatenate([shared, own[side]])].reset_index(drop=True)
             for side in (0, 1)
@@ -122,12 +122,12 @@ class Draw:
         params = TransferParameters.model_validate(terms.choose({"seed": number}))
         labels, kept = self.source["y"].to_numpy(float), ~np.isin(np.arange(len(self.source)), held_out)
         source = SourceRows.of(inputs[0][kept], labels[kept], self.common, labelled, params.class_weights == "balanced")
-        found = train(transfer, params, source, inputs[1][: self.common])
-        scores = PartyNet.of(transfer, inputs[1].shape[1]).features(found.target, inputs[1][held_out]) @ found.phi
+        model = train(transfer, params, source, inputs[1][: self.common])
+        scores = PartyNet.of(transfer, inputs[1].shape[1]).features(model.target, inputs[1][held_out]) @ model.phi
         columns = encoders[1].encoder.transform(table)
         alone = self_learning(columns[:labelled], labels[:labelled], columns[held_out])
         every = {"transfer": scores, **alone}
-        return {name: classification(labels[held_out], one)["auc"] for name, one in every.items()}
+        return {name: classification(labels[held_out], predicted)["auc"] for name, predicted in every.items()}
 
     def write(self, folder: Path) -> tuple[dict[str, Path], Path]:
         """The parties' files and the split file."""
@@ -148,12 +148,12 @@ def find(case: Case, data: Path, out: Path, encrypted: bool) -> Iterable[Finding
     for labelled in case.labelled:
         terms = read_model(case.terms(labelled, out / "agreements") / "agreement.yaml", Terms)
         for common, least in ((500, labelled in case.bar_at), (labelled, False)):
-            found = [Draw.of(users, number, common).plain(terms, number, labelled) for number in _DRAWS]
-            mean = {name: float(np.mean([one[name] for one in found])) for name in found[0]}
+            draws = [Draw.of(users, number, common).plain(terms, number, labelled) for number in _DRAWS]
+            mean = {name: float(np.mean([aucs[name] for aucs in draws])) for name in draws[0]}
             best = max(value for name, value in mean.items() if name != "transfer")
             what = f"{labelled} labelled of {common} common"
             yield Finding(f"AUC, {what}: transfer", mean["transfer"], least=best if least else None)
-            for name in found[0]:
+            for name in draws[0]:
                 if name != "transfer":
                     yield Finding(f"AUC, {what}: {name}", mean[name])
     if not encrypted:
@@ -172,10 +172,10 @@ def _clipped(table: pa.Table) -> TableTerms:
 
 
 def _credit(data: Path) -> Users:
-    one, two, three = (pd.read_parquet(data / f"default_credit__{party}.parquet") for party in ("guest", "host1", "host2"))
-    every = one.merge(two, on="id").merge(three, on="id").sort_values("id", ignore_index=True)
-    source = [name for name in (*one.columns, *two.columns) if name not in ("id", "y")]
-    return every[source].astype(float), every[[name for name in three.columns if name != "id"]].astype(float), every["y"]
+    guest, first, second = (pd.read_parquet(data / f"default_credit__{party}.parquet") for party in ("guest", "host1", "host2"))
+    every = guest.merge(first, on="id").merge(second, on="id").sort_values("id", ignore_index=True)
+    source = [name for name in (*guest.columns, *first.columns) if name not in ("id", "y")]
+    return every[source].astype(float), every[[name for name in second.columns if name != "id"]].astype(float), every["y"]
 
 
 def _digits(data: Path) -> Users:
@@ -183,7 +183,7 @@ def _digits(data: Path) -> Users:
 
     pixels, digit = load_digits(return_X_y=True)
     sides = [[row * 8 + column for row in range(8) for column in columns] for columns in (range(4), range(4, 8))]
-    left, right = (pd.DataFrame(pixels[:, side], columns=[f"pixel_{one}" for one in side]) for side in sides)
+    left, right = (pd.DataFrame(pixels[:, side], columns=[f"pixel_{pixel}" for pixel in side]) for side in sides)
     return left, right, pd.Series((digit >= 5).astype(int))
 
 
@@ -206,14 +206,16 @@ def main(arguments: list[str]) -> int:
     for column in ("case", "figure", "value", "bar", "verdict"):
         table.add_column(column)
     for case in (case for case in CASES if given.only in case.name):
-        for one in find(case, given.data, given.out, not given.plain):
-            verdict = ("passed" if one.passed else "FAILED") if one.bar else "reported"
-            table.add_row(case.name, one.what, f"{one.value:.4g}", one.bar, verdict)
-            results.append({"case": case.name, "figure": one.what, "value": one.value, "bar": one.bar, "verdict": verdict})
+        for finding in find(case, given.data, given.out, not given.plain):
+            verdict = ("passed" if finding.passed else "FAILED") if finding.bar else "reported"
+            table.add_row(case.name, finding.what, f"{finding.value:.4g}", finding.bar, verdict)
+            results.append(
+                {"case": case.name, "figure": finding.what, "value": finding.value, "bar": finding.bar, "verdict": verdict}
+            )
     console.print(table)
     given.out.mkdir(parents=True, exist_ok=True)
     (given.out / "report.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-    return 0 if all(one["verdict"] != "FAILED" for one in results) else 1
+    return 0 if all(result["verdict"] != "FAILED" for result in results) else 1
 
 
 if __name__ == "__main__":

@@ -84,10 +84,10 @@ def work(party: str, settings: Path, size: int) -> dict[str, Any]:
         began, cpu = time.monotonic(), time.process_time()
         rows = pair.common_rows(session, ids, 100)
         seconds, cpu = time.monotonic() - began, time.process_time() - cpu
-    found = hashlib.sha256("\n".join(ids[row] for row in rows).encode()).hexdigest()
-    sent = sum(one.size for one in context.books("bench").entries("sent") if "/align." in one.address)
+    digest = hashlib.sha256("\n".join(ids[row] for row in rows).encode()).hexdigest()
+    sent = sum(entry.size for entry in context.books("bench").entries("sent") if "/align." in entry.address)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    return {"common": len(rows), "found": found, "seconds": seconds, "cpu": cpu, "bytes": sent, "peak_gib": peak}
+    return {"common": len(rows), "found": digest, "seconds": seconds, "cpu": cpu, "bytes": sent, "peak_gib": peak}
 
 
 def measure(protocol: str, size: int) -> dict[str, Any]:
@@ -99,14 +99,14 @@ def measure(protocol: str, size: int) -> dict[str, Any]:
     invite(PartyContext.open("alignment", settings["guest"]), "bench", "train", {})
     with ProcessPoolExecutor(len(PARTIES), mp_context=multiprocessing.get_context("spawn")) as pool:
         futures = [pool.submit(work, party, settings[party], size) for party in PARTIES]
-        found = [future.result() for future in futures]
-    if {one["common"] for one in found} != {size - size // 2} or len({one["found"] for one in found}) != 1:
-        raise SystemExit(f"{protocol} at {size}: the parties found {[one['common'] for one in found]} common ids")
+        results = [future.result() for future in futures]
+    if {result["common"] for result in results} != {size - size // 2} or len({result["found"] for result in results}) != 1:
+        raise SystemExit(f"{protocol} at {size}: the parties found {[result['common'] for result in results]} common ids")
     return {
-        "cpu": sum(one["cpu"] for one in found),
-        "seconds": max(one["seconds"] for one in found),
-        "bytes": sum(one["bytes"] for one in found),
-        "peak_gib": max(one["peak_gib"] for one in found),
+        "cpu": sum(result["cpu"] for result in results),
+        "seconds": max(result["seconds"] for result in results),
+        "bytes": sum(result["bytes"] for result in results),
+        "peak_gib": max(result["peak_gib"] for result in results),
     }
 
 
@@ -115,8 +115,8 @@ def openmined(python: Path, size: int) -> dict[str, Any]:
     driver = Path(__file__).with_name("_openmined_psi.py")
     words = [str(python), str(driver), str(size), str(size - size // 2)]
     answer = subprocess.run(words, check=True, capture_output=True, text=True).stdout
-    found: dict[str, Any] = json.loads(answer.splitlines()[-1])
-    return found
+    figures: dict[str, Any] = json.loads(answer.splitlines()[-1])
+    return figures
 
 
 def scaled(found: dict[str, Any], size: int, to: int) -> dict[str, Any]:
@@ -134,20 +134,25 @@ def show(found: dict[str, Any], console: Console) -> None:
     table = Table(title="Alignment of two parties, half of the ids common", title_justify="left")
     for name in ("protocol", "ids per side", "CPU s, both", "seconds", "MB, both", "peak GiB"):
         table.add_column(name, justify="left" if name == "protocol" else "right")
-    for size, one in found["kkrt"].items():
-        words = (f"{one['cpu']:.1f}", f"{one['seconds']:.1f}", f"{one['bytes'] / 1e6:.1f}", f"{one['peak_gib']:.2f}")
+    for size, figures in found["kkrt"].items():
+        words = (
+            f"{figures['cpu']:.1f}",
+            f"{figures['seconds']:.1f}",
+            f"{figures['bytes'] / 1e6:.1f}",
+            f"{figures['peak_gib']:.2f}",
+        )
         table.add_row("kkrt", f"{int(size):,}", *words)
     for name in TARGETS:
         if name in found:
-            one, scale = found[name], ""
-            if one["measured_at"] != found["size"]:
-                scale = f", from {one['measured_at']:,}"
-            table.add_row(name, f"{found['size']:,}{scale}", f"{one['cpu']:.1f}", "", f"{one['bytes'] / 1e6:.1f}", "")
+            peer, scale = found[name], ""
+            if peer["measured_at"] != found["size"]:
+                scale = f", from {peer['measured_at']:,}"
+            table.add_row(name, f"{found['size']:,}{scale}", f"{peer['cpu']:.1f}", "", f"{peer['bytes'] / 1e6:.1f}", "")
     console.print(table)
     for name, target in TARGETS.items():
         if (times := found["ratios"].get(ratio(found["size"], name))) is not None:
             console.print(f"{times:.1f} times as fast as {name} (goal {target})")
-    console.print(f"peak {max(one['peak_gib'] for one in found['kkrt'].values()):.2f} GiB per party (goal {PEAK_GIB:g})")
+    console.print(f"peak {max(peer['peak_gib'] for peer in found['kkrt'].values()):.2f} GiB per party (goal {PEAK_GIB:g})")
 
 
 def main() -> None:
@@ -161,16 +166,16 @@ def main() -> None:
     os.environ["TOMBOLO_WORKERS"] = "1"
     size = SMALL if options.quick else LARGE
     sizes = [SMALL] if options.quick else [SMALL, LARGE, *([HUGE] if options.huge else [])]
-    found: dict[str, Any] = {"size": size, "kkrt": {str(one): measure("kkrt", one) for one in sizes}}
-    found["ring"] = scaled(measure("ring", PART), PART, size)
+    figures: dict[str, Any] = {"size": size, "kkrt": {str(ids): measure("kkrt", ids) for ids in sizes}}
+    figures["ring"] = scaled(measure("ring", PART), PART, size)
     if options.openmined is not None:
         part = size if options.full else SMALL // (10 if options.quick else 1)
-        found["openmined"] = scaled(openmined(options.openmined, part), part, size)
-    cpu = found["kkrt"][str(size)]["cpu"]
-    found["ratios"] = {ratio(size, name): found[name]["cpu"] / cpu for name in TARGETS if name in found}
-    show(found, Console())
+        figures["openmined"] = scaled(openmined(options.openmined, part), part, size)
+    cpu = figures["kkrt"][str(size)]["cpu"]
+    figures["ratios"] = {ratio(size, name): figures[name]["cpu"] / cpu for name in TARGETS if name in figures}
+    show(figures, Console())
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    options.output.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

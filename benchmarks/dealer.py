@@ -38,11 +38,11 @@ def best(repeat: int, *functions: Callable[[], Any]) -> list[float]:
     """CPU seconds of this process for each function, best of ``repeat`` runs, in turn."""
     times: list[list[float]] = [[] for _ in functions]
     for _ in range(repeat):
-        for function, found in zip(functions, times, strict=True):
+        for function, taken in zip(functions, times, strict=True):
             start = time.process_time()
             function()
-            found.append(time.process_time() - start)
-    return [min(found) for found in times]
+            taken.append(time.process_time() - start)
+    return [min(taken) for taken in times]
 
 
 class Round:
@@ -88,11 +88,11 @@ class Round:
     def at_arbiter(self) -> dict[str, np.ndarray]:
         """All that the dealer computes: an addend for each."""
         masks = {party: self.masks[party].residual(1, self.rows) for party in self.names}
-        found = {}
+        addends = {}
         for party, other in zip(self.names, reversed(self.names), strict=True):
             matrix = self.at_dealer[party]
-            found[party] = dealer_addend(matrix, masks[other], [self.masks[other].pad(1, party, matrix.shape[1])])
-        return found
+            addends[party] = dealer_addend(matrix, masks[other], [self.masks[other].pad(1, party, matrix.shape[1])])
+        return addends
 
     def opened(self, party: str, addends: list[np.ndarray]) -> np.ndarray:
         """A party's gradient from all addends."""
@@ -231,13 +231,13 @@ def work(settings: Path, run: str) -> dict[str, Any]:
         stage(context, run, wait, progress=lambda _: None)
     began = time.monotonic()
     train(context, run, wait, progress=lambda facts: ends.append(time.monotonic()) if "round" in facts else None)
-    sent = [one for one in context.books(run).entries("sent") if "/train." in one.address]
-    first = sum(one.size for one in sent if "/000000/" in one.address)
+    sent = [entry for entry in context.books(run).entries("sent") if "/train." in entry.address]
+    first = sum(entry.size for entry in sent if "/000000/" in entry.address)
     return {
         "once_seconds": ends[0] - began,
         "round_seconds": (ends[-1] - ends[0]) / (len(ends) - 1),
         "once_bytes": first,
-        "round_bytes": (sum(one.size for one in sent) - first) / len(ends),
+        "round_bytes": (sum(entry.size for entry in sent) - first) / len(ends),
     }
 
 
@@ -277,11 +277,11 @@ def show(found: dict[str, Any], console: Console) -> None:
     table.add_row("times Paillier's speed", f"{reached['dealer_round_vs_paillier_round']:,.0f}", f">= {GOAL_PAILLIER:.0f}")
     table.add_row("times as long as in the clear", f"{1 / reached['dealer_round_vs_plaintext']:.1f}", f"<= {GOAL_PLAINTEXT:.0f}")
     run = found["run"]
-    for party, one in run["parties"].items():
+    for party, costs in run["parties"].items():
         label = f"with exchange and storage, {run['rows']:,} rows, {party}"
-        table.add_row(f"{label}: seconds per round", f"{one['round_seconds']:.2f}", "")
-        table.add_row(f"{label}: MB sent per round", f"{one['round_bytes'] / 1e6:.2f}", "")
-        table.add_row(f"{label}: MB sent once", f"{one['once_bytes'] / 1e6:.2f}", "")
+        table.add_row(f"{label}: seconds per round", f"{costs['round_seconds']:.2f}", "")
+        table.add_row(f"{label}: MB sent per round", f"{costs['round_bytes'] / 1e6:.2f}", "")
+        table.add_row(f"{label}: MB sent once", f"{costs['once_bytes'] / 1e6:.2f}", "")
     console.print(table)
 
 
@@ -290,10 +290,10 @@ def main() -> None:
     parser.add_argument("output", nargs="?", type=Path, default=Path(".tombolo/bench/dealer.json"))
     parser.add_argument("--quick", action="store_true", help="Paillier on fewer rows, and a tenth of the rows in the training run")
     options = parser.parse_args()
-    found = measure(options.quick)
-    show(found, Console(width=120))
+    figures = measure(options.quick)
+    show(figures, Console(width=120))
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    options.output.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

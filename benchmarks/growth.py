@@ -56,8 +56,8 @@ def cells_of(key: PrivateKey, rows: int, limit: int) -> list[dict[str, Any]]:
     for features in FEATURES:
         if wanted := min(features, most) - done:
             x = np.rint(np.clip(random.normal(size=(rows, wanted)), -7.9, 7.9) * 2.0**20).astype(np.int64)
-            found, seconds = timed(transposed_product, x, vector)
-            sums, product, done = CipherVector.concatenate([sums, found]), product + seconds, done + wanted
+            products, seconds = timed(transposed_product, x, vector)
+            sums, product, done = CipherVector.concatenate([sums, products]), product + seconds, done + wanted
         fresh, refreshing = timed(sums.add_plain([1] * done).rerandomise_full)
         opened, opening = timed(decrypt, key, fresh)
         if opened[-1] != int(x[:, -1].astype(object) @ residuals.astype(object)) + 1:
@@ -82,7 +82,7 @@ def measure(quick: bool, say: Callable[[str], None]) -> dict[str, Any]:
         cells += cells_of(key, rows, limit)
         say(f"{rows:,} rows: {cells[-1]['seconds']:,.1f} CPU seconds at {FEATURES[-1]} features")
     by_features = {f: [cell for cell in cells if cell["features"] == f] for f in FEATURES}
-    by_rows = {cell["rows"]: [one for one in cells if one["rows"] == cell["rows"]] for cell in cells}
+    by_rows = {cell["rows"]: [other for other in cells if other["rows"] == cell["rows"]] for cell in cells}
     return {
         "setting": {
             "key_bits": 2048,

@@ -64,13 +64,13 @@ def measure(clients: int, rows: int) -> dict[str, Any]:
 
     folder = _OUT / str(clients)
     tables, terms = write_tables(folder / "tables", clients, rows), agreement(folder / "terms", clients)
-    one, some = (simulated(terms, tables, {"rounds": trees}, None, folder / "run", Console(quiet=True)) for trees in (1, TREES))
-    sent = {party: (some["bytes_sent"][party] - one["bytes_sent"][party]) / (TREES - 1) for party in some["bytes_sent"]}
+    single, some = (simulated(terms, tables, {"rounds": trees}, None, folder / "run", Console(quiet=True)) for trees in (1, TREES))
+    sent = {party: (some["bytes_sent"][party] - single["bytes_sent"][party]) / (TREES - 1) for party in some["bytes_sent"]}
     of_clients = [size for party, size in sent.items() if party != "centre"]
     return {
         "clients": clients,
         "rows": rows * clients,
-        "seconds_per_tree": round((some["seconds"]["train"] - one["seconds"]["train"]) / (TREES - 1), 2),
+        "seconds_per_tree": round((some["seconds"]["train"] - single["seconds"]["train"]) / (TREES - 1), 2),
         "bytes_per_tree_client": round(sum(of_clients) / len(of_clients)),
         "bytes_per_tree_aggregator": round(sent["centre"]),
     }
@@ -83,21 +83,21 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="three clients and few rows")
     given = parser.parse_args()
     console = Console(width=120)
-    found = [measure(clients, 500 if given.quick else ROWS) for clients in (CLIENTS[:1] if given.quick else CLIENTS)]
+    figures = [measure(clients, 500 if given.quick else ROWS) for clients in (CLIENTS[:1] if given.quick else CLIENTS)]
     table = Table(title=f"Trees of depth 4, {COLUMNS} columns, 32 bins", title_justify="left")
     for column in ("clients", "rows in all", "seconds per tree", "bytes per tree, a client", "bytes per tree, the aggregator"):
         table.add_column(column, justify="right")
-    for one in found:
+    for line in figures:
         table.add_row(
-            f"{one['clients']}",
-            f"{one['rows']:,}",
-            f"{one['seconds_per_tree']:.2f}",
-            f"{one['bytes_per_tree_client']:,}",
-            f"{one['bytes_per_tree_aggregator']:,}",
+            f"{line['clients']}",
+            f"{line['rows']:,}",
+            f"{line['seconds_per_tree']:.2f}",
+            f"{line['bytes_per_tree_client']:,}",
+            f"{line['bytes_per_tree_aggregator']:,}",
         )
     console.print(table)
     given.output.parent.mkdir(parents=True, exist_ok=True)
-    given.output.write_text(json.dumps({"trees": found}, indent=2) + "\n", encoding="utf-8")
+    given.output.write_text(json.dumps({"trees": figures}, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

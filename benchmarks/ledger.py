@@ -106,9 +106,9 @@ def measure(entries: int) -> dict[str, Any]:
         verify = seconds(lambda: check_record(audit, source))
         record = write_bookings(source, BOOKINGS)
         bookings = seconds(lambda: check_bookings(audit, source, record))
-    found = audit.counts["record"]["entries"], audit.counts["bookings"]["bookings"]
-    if audit.findings or found != (entries, BOOKINGS):
-        raise SystemExit(f"the audit of what was laid out found {found} and {audit.findings[:3]}")
+    checked = audit.counts["record"]["entries"], audit.counts["bookings"]["bookings"]
+    if audit.findings or checked != (entries, BOOKINGS):
+        raise SystemExit(f"the audit of what was laid out found {checked} and {audit.findings[:3]}")
     return {
         "entries": entries,
         "bytes": stored,
@@ -146,10 +146,10 @@ def main() -> None:
     parser.add_argument("--entries", type=int, default=ENTRIES)
     parser.add_argument("--quick", action="store_true", help="a tenth of the entries")
     options = parser.parse_args()
-    found = measure(options.entries // 10 if options.quick else options.entries)
+    figures = measure(options.entries // 10 if options.quick else options.entries)
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-    show(found, Console())
+    options.output.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    show(figures, Console())
 
 
 if __name__ == "__main__":

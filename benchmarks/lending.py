@@ -55,9 +55,9 @@ def arithmetic() -> dict[str, float]:
         ristretto.exponentiate(ristretto.points_from_arrow(ristretto.points_to_arrow(points)), scalar)
 
     def ask() -> None:
-        for one in ids[:100]:
+        for person in ids[:100]:
             blind = ristretto.random_scalar(stream)
-            point = ristretto.exponentiate(ristretto.hash_to_group(one, "bench"), blind)
+            point = ristretto.exponentiate(ristretto.hash_to_group(person, "bench"), blind)
             ristretto.validate(point)
             ristretto.exponentiate(point, ristretto.invert(blind))
         encrypt(key.public, masks)
@@ -91,21 +91,21 @@ def tables(folder: Path, customers: int) -> dict[str, Path]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    found = {}
+    files = {}
     for number, lender in enumerate(LENDERS):
         people = np.arange(customers) + number * (customers // 2)
-        columns = {"person": [f"P{one:08d}" for one in people], "open_loans": people % 5, "exposure": people % 90_000}
-        found[lender] = folder / f"{lender}.parquet"
-        pq.write_table(pa.table(columns), found[lender])
-    found["bank"] = questions(folder, 1, customers)
-    return found
+        columns = {"person": [f"P{person:08d}" for person in people], "open_loans": people % 5, "exposure": people % 90_000}
+        files[lender] = folder / f"{lender}.parquet"
+        pq.write_table(pa.table(columns), files[lender])
+    files["bank"] = questions(folder, 1, customers)
+    return files
 
 
 def questions(folder: Path, count: int, customers: int) -> Path:
     file = folder / f"questions-{count}.csv"
     step = max(1, 2 * customers // count)
     asked = range(7 if count == 1 else 11, 2 * customers, step)
-    rows = [f"P{one:08d},receipt {count}-{one}\n" for one in list(asked)[:count]]
+    rows = [f"P{person:08d},receipt {count}-{person}\n" for person in list(asked)[:count]]
     file.write_text("person,consent\n" + "".join(rows), encoding="utf-8")
     return file
 
@@ -136,14 +136,14 @@ def whole(folder: Path, customers: int) -> dict[str, Any]:
         file.write_text(file.read_text(encoding="utf-8") + "workers: 1\n", encoding="utf-8")
     places = {party: PartyContext.open(laid.agreement, file) for party, file in laid.settings.items()}
     context = places["bank"]
-    unit, found = laid.terms.task.section(QueryTerms).unit, {}
+    unit, figures = laid.terms.task.section(QueryTerms).unit, {}
 
     def run(kind: str, name: str) -> None:
         outcomes = drive(laid.settings, laid.agreement, name, lambda party, event: None)
-        found[name] = {
-            "seconds": max(one.seconds[kind] for one in outcomes.values()),
-            "cpu": {party: one.cpu[kind] for party, one in outcomes.items()},
-            "bytes": {party: sent(one, name, kind) for party, one in places.items()},
+        figures[name] = {
+            "seconds": max(outcome.seconds[kind] for outcome in outcomes.values()),
+            "cpu": {party: outcome.cpu[kind] for party, outcome in outcomes.items()},
+            "bytes": {party: sent(place, name, kind) for party, place in places.items()},
         }
 
     propose_index(context, "index")
@@ -152,15 +152,15 @@ def whole(folder: Path, customers: int) -> dict[str, Any]:
     for count in (1, BATCH):
         propose_query(context, f"query-{count}", put_questions(context, str(questions(folder, count, customers))))
         run("query", f"query-{count}")
-        for one in answers(context, f"query-{count}"):
-            if (one["loans"], one["exposure"]) != (true["loans"][one["id"]], true["exposure"][one["id"]] * unit):
+        for answer in answers(context, f"query-{count}"):
+            if (answer["loans"], answer["exposure"]) != (true["loans"][answer["id"]], true["exposure"][answer["id"]] * unit):
                 raise SystemExit("a wrong answer")
-    return found
+    return figures
 
 
 def sent(context: Any, run: str, kind: str) -> int:
     """Bytes of the protocol's artifacts, those of joining and settling aside."""
-    return sum(one.size for one in context.books(run).entries("sent") if f"/{kind}." in one.address)
+    return sum(entry.size for entry in context.books(run).entries("sent") if f"/{kind}." in entry.address)
 
 
 def show(pieces: dict[str, float], runs: dict[str, Any], console: Console) -> None:
@@ -172,9 +172,9 @@ def show(pieces: dict[str, float], runs: dict[str, Any], console: Console) -> No
     table = Table("customers per lender", "run", title="Whole runs of five processes", title_justify="left")
     for name in ("seconds", "CPU s, all", "MB, all"):
         table.add_column(name, justify="right")
-    for size, found in runs.items():
-        for name, one in found.items():
-            row = (one["seconds"], sum(one["cpu"].values()), sum(one["bytes"].values()) / 1e6)
+    for size, by_run in runs.items():
+        for name, costs in by_run.items():
+            row = (costs["seconds"], sum(costs["cpu"].values()), sum(costs["bytes"].values()) / 1e6)
             table.add_row(f"{int(size):,}", name, *(f"{value:,.1f}" for value in row))
     console.print(table)
     slowest = max(pieces[f"{party}_us"] for party in ("asker", "lender", "arbiter", "decryptor")) / 1000

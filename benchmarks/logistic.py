@@ -71,7 +71,7 @@ def write_tables(folder: Path, data: Path | None, rows: int) -> dict[str, Path]:
         sets = pd.read_csv(data / "default_credit__split.csv.gz", dtype=str).set_index("id")["train"]
         sets = sets.map({"True": "train", "False": "test"})
         common = set.intersection(*(set(table["id"].astype(str)) for table in tables.values()))
-        sets = sets[[one in common for one in sets.index]]
+        sets = sets[[row in common for row in sets.index]]
         sets = pd.concat([sets[sets == "train"].iloc[:rows], sets[sets == "test"].iloc[:400]])
     files = {party: folder / f"{party}.parquet" for party in FILES}
     for party, table in tables.items():
@@ -121,10 +121,10 @@ def party(settings: Path, run: str) -> dict[str, Any]:
     train(context, run, wait, progress=lambda _: moments.append(time.monotonic()), leg_end=ROUNDS)
     if context.me in FILES:
         write_encoded(context, run)
-    sent = [one for one in context.books(run).entries("sent") if "/000002/train." in one.address]
-    found = {"moments": moments, "bytes": sum(one.size for one in sent)}
-    return found | {
-        "stored": max((one.size / one.rows for one in sent if one.rows > 100 and one.kinds == ("paillier",)), default=0)
+    sent = [entry for entry in context.books(run).entries("sent") if "/000002/train." in entry.address]
+    figures = {"moments": moments, "bytes": sum(entry.size for entry in sent)}
+    return figures | {
+        "stored": max((entry.size / entry.rows for entry in sent if entry.rows > 100 and entry.kinds == ("paillier",)), default=0)
     }
 
 
@@ -155,13 +155,13 @@ def rounds(tables: dict[str, Path]) -> dict[str, Any]:
     invite(PartyContext.open("credit", laid.settings["bank"]), "bench", "train", {})
     with ProcessPoolExecutor(len(PARTIES), mp_context=multiprocessing.get_context("spawn")) as pool:
         futures = {party: pool.submit(work, file, "bench") for party, file in laid.settings.items()}
-        found = {party: future.result() for party, future in futures.items()}
-    moments = found["bank"]["moments"]
+        results = {party: future.result() for party, future in futures.items()}
+    moments = results["bank"]["moments"]
     return {
         "seconds": median(later - before for before, later in pairwise(moments)),
         "seconds_with_the_leg's_start": (moments[-1] - moments[0]) / (ROUNDS - 1),
-        "bytes": {party: one["bytes"] for party, one in found.items()},
-        "stored_bytes_per_ciphertext": max(one["stored"] for one in found.values()),
+        "bytes": {party: result["bytes"] for party, result in results.items()},
+        "stored_bytes_per_ciphertext": max(result["stored"] for result in results.values()),
     }
 
 
@@ -177,8 +177,8 @@ def epoch(python: Path) -> dict[str, Any]:
         json.dumps({"parties": PARTIES, "key_bits": 2048, "l2": 0.001}),
     ]
     answer = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True).stdout
-    found: dict[str, Any] = json.loads(answer.splitlines()[-1])
-    return found
+    figures: dict[str, Any] = json.loads(answer.splitlines()[-1])
+    return figures
 
 
 def measure(rows: int, data: Path | None, fate: Path | None, turns: int) -> dict[str, Any]:
@@ -196,7 +196,7 @@ def measure(rows: int, data: Path | None, fate: Path | None, turns: int) -> dict
         peers.append(epoch(fate))
         return float(peers[-1]["seconds"])
 
-    found: dict[str, Any] = {
+    figures: dict[str, Any] = {
         "setting": {
             "rows": rows,
             "data": "generated" if data is None else "default-credit",
@@ -206,11 +206,11 @@ def measure(rows: int, data: Path | None, fate: Path | None, turns: int) -> dict
     }
     if fate is None:
         ours()
-        found |= {"ratios": {}, "skipped": {RATIO: "no interpreter with pyfate 2.2.0 was named"}}
+        figures |= {"ratios": {}, "skipped": {RATIO: "no interpreter with pyfate 2.2.0 was named"}}
     else:
-        found["figures"] = {RATIO: compare(ours, theirs, turns)}
-        found |= {"ratios": {RATIO: found["figures"][RATIO]["ratio"]["median"]}, "skipped": {}, "fate": peers}
-    return found | {"rounds": own}
+        figures["figures"] = {RATIO: compare(ours, theirs, turns)}
+        figures |= {"ratios": {RATIO: figures["figures"][RATIO]["ratio"]["median"]}, "skipped": {}, "fate": peers}
+    return figures | {"rounds": own}
 
 
 def show(found: dict[str, Any], console: Console) -> None:
@@ -223,15 +223,15 @@ def show(found: dict[str, Any], console: Console) -> None:
     for name in ("", "measured", "target"):
         table.add_column(name, justify="right" if name else "left")
     for key in ("seconds", "seconds_with_the_leg's_start"):
-        table.add_row(key.replace("_", " "), ", ".join(f"{one[key]:.1f}" for one in found["rounds"]), "")
+        table.add_row(key.replace("_", " "), ", ".join(f"{turn[key]:.1f}" for turn in found["rounds"]), "")
     for party, size in last["bytes"].items():
         table.add_row(f"MB sent, {party}", f"{size / 1e6:.1f}", "")
     table.add_row("bytes stored per ciphertext of 512", f"{last['stored_bytes_per_ciphertext']:.0f}", f"<= {1.1 * 512:.0f}")
     for reason in found["skipped"].values():
         table.add_row("against FATE 2.2", reason, "")
-    for one in found["ratios"].values():
+    for ratio in found["ratios"].values():
         table.add_row("seconds, an epoch of FATE 2.2", ", ".join(f"{turn['seconds']:.1f}" for turn in found["fate"]), "")
-        table.add_row("times FATE's speed", f"{one:.1f}", f">= {TARGET}")
+        table.add_row("times FATE's speed", f"{ratio:.1f}", f">= {TARGET}")
     console.print(table)
 
 
@@ -243,10 +243,10 @@ def main() -> None:
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="the real tables")
     parser.add_argument("--fate", type=Path, metavar="PYTHON", help="compare with FATE: an interpreter that has pyfate 2.2.0")
     options = parser.parse_args()
-    found = measure(options.rows // 9 if options.quick else options.rows, options.data, options.fate, 1 if options.quick else 2)
-    show(found, Console())
+    figures = measure(options.rows // 9 if options.quick else options.rows, options.data, options.fate, 1 if options.quick else 2)
+    show(figures, Console())
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    options.output.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

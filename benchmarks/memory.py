@@ -87,12 +87,12 @@ def lay_out(folder: Path, columns: int) -> None:
 
 def expectations(columns: int) -> list[dict[str, object]]:
     """Two expectations per column, and unique ids."""
-    found: list[dict[str, object]] = [{"type": "expect_column_values_to_be_unique", "kwargs": {"column": "id"}}]
+    listed: list[dict[str, object]] = [{"type": "expect_column_values_to_be_unique", "kwargs": {"column": "id"}}]
     for name in (f"x{at}" for at in range(columns)):
-        found.append({"type": "expect_column_values_to_not_be_null", "kwargs": {"column": name}})
+        listed.append({"type": "expect_column_values_to_not_be_null", "kwargs": {"column": name}})
         between = {"column": name, "min_value": 0, "max_value": 1}
-        found.append({"type": "expect_column_values_to_be_between", "kwargs": between})
-    return found
+        listed.append({"type": "expect_column_values_to_be_between", "kwargs": between})
+    return listed
 
 
 def work(settings: str) -> None:
@@ -137,11 +137,11 @@ def measure(rows: int, columns: int) -> dict[str, object]:
             party: subprocess.Popen([*command, str(folder / party / "party.yaml")], stdout=subprocess.PIPE, text=True)
             for party in PARTIES
         }
-        found = {party: process.communicate()[0] for party, process in running.items()}
+        printed = {party: process.communicate()[0] for party, process in running.items()}
     failed = [party for party, process in running.items() if process.returncode]
     if failed:
         sys.exit(f"failed: {', '.join(failed)}")
-    parties = {party: json.loads(text) for party, text in found.items()}
+    parties = {party: json.loads(text) for party, text in printed.items()}
     worst = max(stage["peak_gib"] for stages in parties.values() for stage in stages.values())
     return {"rows": rows, "columns": columns, "peak_gib": worst, "goal_gib": GOAL_GIB, "parties": parties}
 

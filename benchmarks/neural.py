@@ -95,7 +95,7 @@ def work(settings: Path, run: str) -> dict[str, Any]:
     began, cpu = time.monotonic(), time.process_time()
     train(context, run, wait, progress=lambda _: None)
     seconds, cpu = time.monotonic() - began, time.process_time() - cpu
-    sent = sum(one.size for one in context.books(run).entries("sent") if "/000002/train." in one.address)
+    sent = sum(entry.size for entry in context.books(run).entries("sent") if "/000002/train." in entry.address)
     return {"seconds": seconds, "cpu": cpu, "bytes": sent, "mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
 
 
@@ -112,15 +112,15 @@ def measure(rows: int, bottom: int, joint: int, dealer: bool) -> dict[str, Any]:
     invite(PartyContext.open("network", laid.settings["guest"]), "bench", "train", {})
     with ProcessPoolExecutor(len(laid.settings), mp_context=multiprocessing.get_context("spawn")) as pool:
         futures = {party: pool.submit(work, file, "bench") for party, file in laid.settings.items()}
-        found = {party: future.result() for party, future in futures.items()}
+        results = {party: future.result() for party, future in futures.items()}
     return {
         "rows": rows,
         "bottom": bottom,
         "joint": joint,
-        "seconds_per_epoch": max(one["seconds"] for one in found.values()),
-        "cpu_per_epoch": {party: one["cpu"] for party, one in found.items()},
-        "bytes_per_epoch": {party: one["bytes"] for party, one in found.items()},
-        "most_mib": round(max(one["mib"] for one in found.values())),
+        "seconds_per_epoch": max(result["seconds"] for result in results.values()),
+        "cpu_per_epoch": {party: result["cpu"] for party, result in results.items()},
+        "bytes_per_epoch": {party: result["bytes"] for party, result in results.items()},
+        "most_mib": round(max(result["mib"] for result in results.values())),
     }
 
 
@@ -132,21 +132,24 @@ def main() -> None:
     parser.add_argument("output", type=Path, nargs="?", metavar="OUTPUT.json")
     options = parser.parse_args()
     cases = (*CASES, *_DEALT) if options.dealer else CASES
-    found = [measure(*case, options.dealer) for case in (cases[:_QUICK] if options.quick else cases)]
-    form, parties = ("dealt shares" if options.dealer else "2048 bits"), list(found[0]["cpu_per_epoch"])
+    measured = [measure(*case, options.dealer) for case in (cases[:_QUICK] if options.quick else cases)]
+    form, parties = ("dealt shares" if options.dealer else "2048 bits"), list(measured[0]["cpu_per_epoch"])
     table = Table(title=f"An epoch of a vertical network: 10 and 10 columns, one host, {form}", title_justify="left")
     names = [*(f"CPU s, {party}" for party in parties), *(f"MB, {party}" for party in parties), "MiB at most"]
     for name in ("rows", "units of each, joint", "seconds", *names):
         table.add_column(name, justify="right")
-    for one in found:
-        sent = [count / 1e6 for count in one["bytes_per_epoch"].values()]
-        figures = (one["seconds_per_epoch"], *one["cpu_per_epoch"].values(), *sent)
+    for result in measured:
+        sent = [count / 1e6 for count in result["bytes_per_epoch"].values()]
+        figures = (result["seconds_per_epoch"], *result["cpu_per_epoch"].values(), *sent)
         table.add_row(
-            f"{one['rows']:,}", f"{one['bottom']}, {one['joint']}", *(f"{figure:.2f}" for figure in figures), str(one["most_mib"])
+            f"{result['rows']:,}",
+            f"{result['bottom']}, {result['joint']}",
+            *(f"{figure:.2f}" for figure in figures),
+            str(result["most_mib"]),
         )
     Console(width=110).print(table)
     if options.output is not None:
-        options.output.write_text(json.dumps({"cases": found}, indent=2) + "\n", encoding="utf-8")
+        options.output.write_text(json.dumps({"cases": measured}, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

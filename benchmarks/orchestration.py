@@ -62,10 +62,10 @@ def main() -> None:
     if not report.is_file():
         console.print(f"Skipped: there is no {report}; run `make demo` first.")
         return
-    found = measure(json.loads(report.read_text(encoding="utf-8")), console)
+    figures = measure(json.loads(report.read_text(encoding="utf-8")), console)
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-    show(found, console)
+    options.output.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    show(figures, console)
 
 
 if __name__ == "__main__":

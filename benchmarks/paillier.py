@@ -70,8 +70,8 @@ def limit() -> dict[str, Any]:
         program = Path(folder) / "limit"
         try:
             subprocess.run(["cc", "-O2", "-o", str(program), str(source), "-lgmp", "-lcrypto"], check=True, capture_output=True)
-            found: dict[str, Any] = json.loads(subprocess.run([str(program)], check=True, capture_output=True, text=True).stdout)
-            return found
+            figures: dict[str, Any] = json.loads(subprocess.run([str(program)], check=True, capture_output=True, text=True).stdout)
+            return figures
         except (OSError, subprocess.CalledProcessError):
             return {"skipped": "needs a C compiler and the headers of GMP and OpenSSL (gcc, libgmp-dev, libssl-dev)"}
 
@@ -157,22 +157,22 @@ def measure(rows: int, columns: int, sample: int, turns: int, kernels: Path | No
     """All figures of one run: CPU microseconds per element, and ratios."""
     work = Work(generate(2048), rows, columns, sample)
     work.check()
-    found = {"paillier_encrypt_vs_phe": compare(work.encryption(), work.phe_encryption(), turns)}
+    figures = {"paillier_encrypt_vs_phe": compare(work.encryption(), work.phe_encryption(), turns)}
     for bits in BITS:
-        found[f"xtd_{bits}bit_vs_phe"] = compare(work.product(bits), work.phe_product(bits, True), turns)
-        found[f"xtd_{bits}bit_vs_phe_integers"] = compare(work.product(bits), work.phe_product(bits, False), turns)
+        figures[f"xtd_{bits}bit_vs_phe"] = compare(work.product(bits), work.phe_product(bits, True), turns)
+        figures[f"xtd_{bits}bit_vs_phe_integers"] = compare(work.product(bits), work.phe_product(bits, False), turns)
     skipped = {}
     if kernels is None:
         reason = "FATE's kernels are not there: make .venv-bench"
         skipped = {name: reason for name in ("paillier_encrypt_vs_fate_kernels", "xtd_vs_fate_kernels")}
     else:
-        found |= against_kernels(work, kernels, turns)
-    found["xtd_two_processes_vs_one"] = two_processes(work, turns)
+        figures |= against_kernels(work, kernels, turns)
+    figures["xtd_two_processes_vs_one"] = two_processes(work, turns)
     return {
         "setting": {"key_bits": 2048, "rows": rows, "columns": columns, "sample_rows": sample, "turns": turns},
-        "figures": found,
+        "figures": figures,
         "limit": limit() | {"python_us": multiply(work.vector[: min(rows, 20_000)])},
-        "ratios": {name: one["ratio"]["median"] for name, one in found.items()},
+        "ratios": {name: figure["ratio"]["median"] for name, figure in figures.items()},
         "skipped": skipped,
     }
 
@@ -185,9 +185,9 @@ def show(results: dict[str, Any], console: Console) -> None:
     table.add_column("against", no_wrap=True)
     for name in ("theirs", "ours", "ratio", "target"):
         table.add_column(name, justify="right")
-    for name, one in results["figures"].items():
-        ratio = f"{one['ratio']['median']:,.1f} ({one['ratio']['lowest']:,.1f} to {one['ratio']['highest']:,.1f})"
-        sides = (f"{one[side]['median']:,.1f}" for side in ("against", "ours"))
+    for name, figure in results["figures"].items():
+        ratio = f"{figure['ratio']['median']:,.1f} ({figure['ratio']['lowest']:,.1f} to {figure['ratio']['highest']:,.1f})"
+        sides = (f"{figure[side]['median']:,.1f}" for side in ("against", "ours"))
         table.add_row(escape(WHAT[name]), *sides, ratio, f">= {TARGETS[name]}")
     console.print(table)
     for name, reason in results["skipped"].items():

@@ -80,8 +80,8 @@ class Flower:
         assert self._process.stdin is not None and self._process.stdout is not None
         self._process.stdin.write(f"{clients}\n")
         self._process.stdin.flush()
-        found: dict[str, float] = json.loads(self._process.stdout.readline())
-        return found
+        figures: dict[str, float] = json.loads(self._process.stdout.readline())
+        return figures
 
     def close(self) -> None:
         self._process.communicate()
@@ -89,7 +89,7 @@ class Flower:
 
 def typical(costs: list[Cost]) -> dict[str, float]:
     """The median of each figure, in seconds and bytes."""
-    return {name: statistics.median(asdict(one)[name] for one in costs) for name in asdict(costs[0])}
+    return {name: statistics.median(asdict(cost)[name] for cost in costs) for name in asdict(costs[0])}
 
 
 def sums(clients: int, words: Words, turns: int, flower: Flower | None) -> dict[str, Any]:
@@ -105,8 +105,8 @@ def sums(clients: int, words: Words, turns: int, flower: Flower | None) -> dict[
         for name, lost in drops.items():
             limit.append(aes(words, streams))
             own.append(blocks(words, streams))
-            found, costs = federation.sum(words, f"{name.split()[0]}-{turn}", lost)
-            if not np.array_equal(found.words, words * np.uint64(clients - lost)):
+            total, costs = federation.sum(words, f"{name.split()[0]}-{turn}", lost)
+            if not np.array_equal(total.words, words * np.uint64(clients - lost)):
                 raise SystemExit("the sum is wrong")
             centre[name].append(costs.pop(CENTRE))
             client[name] += costs.values()
@@ -125,7 +125,7 @@ def sums(clients: int, words: Words, turns: int, flower: Flower | None) -> dict[
         "multiple_of_limit": whole["cpu"] / statistics.median(limit),
         "expansion_sent": whole["sent"] / plain,
         "expansion": (whole["sent"] + whole["received"]) / plain,
-        **({"flower": {name: statistics.median(one[name] for one in theirs) for name in theirs[0]}} if theirs else {}),
+        **({"flower": {name: statistics.median(answer[name] for answer in theirs) for name in theirs[0]}} if theirs else {}),
     }
 
 
@@ -158,7 +158,7 @@ def measure(quick: bool, python: Path | None) -> dict[str, Any]:
     count = COUNT // 10 if quick else COUNT
     words = np.random.default_rng(7).integers(0, 2**56, count).astype(np.uint64)
     flower = None if python is None else Flower(python, count)
-    found = {
+    by_clients = {
         clients: sums(clients, words, turns, flower if clients in FLOWERS else None)
         for clients, turns in TURNS.items()
         if clients <= 50 or not quick
@@ -173,9 +173,9 @@ def measure(quick: bool, python: Path | None) -> dict[str, Any]:
             "python": platform.python_version(),
             "quick": quick,
         },
-        "sums": found,
+        "sums": by_clients,
         "paillier": paillier(words, 10),
-        **against_flower(found[10]),
+        **against_flower(by_clients[10]),
     }
 
 
@@ -189,44 +189,44 @@ def against_flower(one: dict[str, Any]) -> dict[str, Any]:
 
 def show(results: dict[str, Any], console: Console) -> None:
     """The figures, and the targets they are held against."""
-    found, plain = results["sums"], results["setting"]["values"] * PLAIN_BYTES
+    by_clients, plain = results["sums"], results["setting"]["values"] * PLAIN_BYTES
     caption = f"plaintext: {plain / 1e6:g} MB, 8 bytes a number; milliseconds are CPU time, in brackets with the disk's flushes"
     title = f"Secure sum of {results['setting']['values']:,} numbers"
     table = Table(title=title, title_justify="left", caption=caption, caption_justify="left")
     table.add_column("clients", no_wrap=True)
-    for clients in found:
+    for clients in by_clients:
         table.add_column(str(clients), justify="right")
     table.add_column("target at 10", justify="right")
 
     def row(name: str, value: Callable[[dict[str, Any]], str], target: str = "") -> None:
-        table.add_row(name, *(value(one) for one in found.values()), target)
+        table.add_row(name, *(value(figures) for figures in by_clients.values()), target)
 
     def milliseconds(party: str, drops: str) -> Callable[[dict[str, Any]], str]:
-        def value(one: dict[str, Any]) -> str:
-            cost = one[party].get(drops)
+        def value(figures: dict[str, Any]) -> str:
+            cost = figures[party].get(drops)
             return "-" if cost is None else f"{cost['cpu'] * 1e3:,.0f} ({cost['seconds'] * 1e3:,.0f})"
 
         return value
 
-    row("masks of a client", lambda one: str(one["streams"]))
+    row("masks of a client", lambda figures: str(figures["streams"]))
     for party in ("client", "aggregator"):
         for drops in ("no drop", "one drop"):
             row(f"ms, {party}, {drops}", milliseconds(party, drops))
-    row("ms, AES limit", lambda one: f"{one['aes_limit'] * 1e3:,.0f}")
-    row("ms, the same by blocks", lambda one: f"{one['aes_by_blocks'] * 1e3:,.0f}")
-    row("client, times the limit", lambda one: f"{one['multiple_of_limit']:.1f}", "<= 3")
-    row("ms, client, Flower SecAgg+", lambda one: f"{one['flower']['cpu'] * 1e3:,.0f}" if "flower" in one else "-")
+    row("ms, AES limit", lambda figures: f"{figures['aes_limit'] * 1e3:,.0f}")
+    row("ms, the same by blocks", lambda figures: f"{figures['aes_by_blocks'] * 1e3:,.0f}")
+    row("client, times the limit", lambda figures: f"{figures['multiple_of_limit']:.1f}", "<= 3")
+    row("ms, client, Flower SecAgg+", lambda figures: f"{figures['flower']['cpu'] * 1e3:,.0f}" if "flower" in figures else "-")
     row(
         "times Flower's speed",
-        lambda one: f"{one['flower']['cpu'] / one['client']['no drop']['cpu']:.2f}" if "flower" in one else "-",
+        lambda figures: f"{figures['flower']['cpu'] / figures['client']['no drop']['cpu']:.2f}" if "flower" in figures else "-",
         "> 1",
     )
-    row("MB, client sends", lambda one: f"{one['client']['no drop']['sent'] / 1e6:.2f}")
-    row("MB, client receives", lambda one: f"{one['client']['no drop']['received'] / 1e6:.2f}")
-    row("MB, aggregator receives", lambda one: f"{one['aggregator']['no drop']['received'] / 1e6:,.1f}")
-    row("MB, aggregator sends", lambda one: f"{one['aggregator']['no drop']['sent'] / 1e6:,.1f}")
-    row("sent, of the plaintext", lambda one: f"{one['expansion_sent']:.3f}")
-    row("sent and received", lambda one: f"{one['expansion']:.3f}", "< 1.1")
+    row("MB, client sends", lambda figures: f"{figures['client']['no drop']['sent'] / 1e6:.2f}")
+    row("MB, client receives", lambda figures: f"{figures['client']['no drop']['received'] / 1e6:.2f}")
+    row("MB, aggregator receives", lambda figures: f"{figures['aggregator']['no drop']['received'] / 1e6:,.1f}")
+    row("MB, aggregator sends", lambda figures: f"{figures['aggregator']['no drop']['sent'] / 1e6:,.1f}")
+    row("sent, of the plaintext", lambda figures: f"{figures['expansion_sent']:.3f}")
+    row("sent and received", lambda figures: f"{figures['expansion']:.3f}", "< 1.1")
     console.print(table)
     p = results["paillier"]
     console.print(

@@ -101,7 +101,7 @@ def work(settings: Path, run: str) -> dict[str, Any]:
     began, cpu = time.monotonic(), time.process_time()
     train(context, run, wait, progress=lambda _: None)
     seconds, cpu = time.monotonic() - began, time.process_time() - cpu
-    sent = [one.size for one in context.books(run).entries("sent") if "/000002/train." in one.address]
+    sent = [entry.size for entry in context.books(run).entries("sent") if "/000002/train." in entry.address]
     return {"seconds": seconds, "cpu": cpu, "kernels": kernels, "bytes": sum(sent)}
 
 
@@ -155,21 +155,21 @@ def measure(rows: int, classes: int = 2) -> dict[str, Any]:
     invite(PartyContext.open("trees", laid.settings["guest"]), "bench", "train", {})
     with ProcessPoolExecutor(len(COLUMNS), mp_context=multiprocessing.get_context("spawn")) as pool:
         futures = {party: pool.submit(work, file, "bench") for party, file in laid.settings.items()}
-        found = {party: future.result() for party, future in futures.items()}
+        results = {party: future.result() for party, future in futures.items()}
     trees = TREES - 1
     kernels: dict[str, float] = {}
-    for one in found.values():
-        for name, seconds in one["kernels"].items():
+    for result in results.values():
+        for name, seconds in result["kernels"].items():
             kernels[name] = kernels.get(name, 0.0) + seconds / trees
-    cpu, own = sum(one["cpu"] for one in found.values()) / trees, sum(kernels.values())
+    cpu, own = sum(result["cpu"] for result in results.values()) / trees, sum(kernels.values())
     return {
         "setting": {"rows": rows, "classes": classes, "columns": COLUMNS, **_SETTING, "processors": os.cpu_count()},
-        "seconds_per_tree": max(one["seconds"] for one in found.values()) / trees,
+        "seconds_per_tree": max(result["seconds"] for result in results.values()) / trees,
         "cpu_per_tree": cpu,
         "kernels_per_tree": kernels,
         "kernels_cpu_per_tree": own,
         "other_work": (cpu - own) / own,
-        "bytes_per_tree": {party: one["bytes"] for party, one in found.items()},
+        "bytes_per_tree": {party: result["bytes"] for party, result in results.items()},
     }
 
 
@@ -201,7 +201,7 @@ def show(found: dict[str, Any], console: Console) -> None:
     table.add_column("")
     for name in ("measured", "target"):
         table.add_column(name, justify="right")
-    for name, seconds in sorted(found["kernels_per_tree"].items(), key=lambda one: -one[1]):
+    for name, seconds in sorted(found["kernels_per_tree"].items(), key=lambda item: -item[1]):
         table.add_row(f"CPU seconds, {name}", f"{seconds:.2f}", "")
     table.add_row("CPU seconds, all kernels", f"{found['kernels_cpu_per_tree']:.2f}", "")
     table.add_row("CPU seconds, all parties", f"{found['cpu_per_tree']:.2f}", "")
@@ -220,7 +220,7 @@ def show(found: dict[str, Any], console: Console) -> None:
 
 
 def _seconds(turns: list[float]) -> str:
-    return ", ".join(f"{one:.2f}" for one in turns)
+    return ", ".join(f"{turn:.2f}" for turn in turns)
 
 
 def main() -> None:
@@ -231,16 +231,16 @@ def main() -> None:
     parser.add_argument("--fate", type=Path, metavar="PYTHON", help="compare with FATE: an interpreter that has pyfate 2.2.0")
     options = parser.parse_args()
     part = 10 if options.quick else 1
-    found = measure(ROWS // part, options.classes)
+    figures = measure(ROWS // part, options.classes)
     if options.fate is None:
-        found["fate"] = {"skipped": "not run: no --fate"}
+        figures["fate"] = {"skipped": "not run: no --fate"}
     else:
-        found["fate"] = fate = compare(options.fate, ROWS // part)
+        figures["fate"] = fate = compare(options.fate, ROWS // part)
         theirs = [turn["seconds_per_tree"] for turn in fate["turns"]]
-        found["ratios"] = {"secureboost_tree_vs_fate": sum(theirs) / sum(fate["own_seconds_per_tree"])}
-    show(found, Console())
+        figures["ratios"] = {"secureboost_tree_vs_fate": sum(theirs) / sum(fate["own_seconds_per_tree"])}
+    show(figures, Console())
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    options.output.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

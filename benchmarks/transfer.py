@@ -68,13 +68,15 @@ def measure(common: int, width: int, weights: str) -> dict[str, Any]:
 
     folder = _OUT / f"{common}-{width}-{weights}"
     tables, terms = write_tables(folder / "tables", common), agreement(folder / "terms", width, weights)
-    one, some = (simulated(terms, tables, {"rounds": rounds}, None, folder / "run", Console(quiet=True)) for rounds in (1, ROUNDS))
-    sent = {party: (some["bytes_sent"][party] - one["bytes_sent"][party]) / (ROUNDS - 1) for party in some["bytes_sent"]}
+    single, some = (
+        simulated(terms, tables, {"rounds": rounds}, None, folder / "run", Console(quiet=True)) for rounds in (1, ROUNDS)
+    )
+    sent = {party: (some["bytes_sent"][party] - single["bytes_sent"][party]) / (ROUNDS - 1) for party in some["bytes_sent"]}
     return {
         "common": common,
         "width": width,
         "class_weights": weights,
-        "seconds_per_round": round((some["seconds"]["train"] - one["seconds"]["train"]) / (ROUNDS - 1), 2),
+        "seconds_per_round": round((some["seconds"]["train"] - single["seconds"]["train"]) / (ROUNDS - 1), 2),
         "bytes_per_round_source": round(sent["source"]),
         "bytes_per_round_target": round(sent["target"]),
     }
@@ -87,16 +89,16 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="the smallest size alone")
     given = parser.parse_args()
     console = Console(width=120)
-    found = [measure(*size) for size in (SIZES[:1] if given.quick else SIZES)]
+    figures = [measure(*size) for size in (SIZES[:1] if given.quick else SIZES)]
     table = Table(title=f"Transfer, {COMPONENTS} inputs of {COLUMNS} columns, 2048 bits", title_justify="left")
     for column in ("common rows", "width", "class weights", "seconds per round", "bytes, source", "bytes, target"):
         table.add_column(column, justify="right")
-    for one in found:
-        sent = f"{one['bytes_per_round_source']:,}", f"{one['bytes_per_round_target']:,}"
-        table.add_row(f"{one['common']}", f"{one['width']}", one["class_weights"], f"{one['seconds_per_round']:.2f}", *sent)
+    for line in figures:
+        sent = f"{line['bytes_per_round_source']:,}", f"{line['bytes_per_round_target']:,}"
+        table.add_row(f"{line['common']}", f"{line['width']}", line["class_weights"], f"{line['seconds_per_round']:.2f}", *sent)
     console.print(table)
     given.output.parent.mkdir(parents=True, exist_ok=True)
-    given.output.write_text(json.dumps({"transfer": found}, indent=2) + "\n", encoding="utf-8")
+    given.output.write_text(json.dumps({"transfer": figures}, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

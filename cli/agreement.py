@@ -72,7 +72,7 @@ def pin(
     plugin: Plugins = [],  # noqa: B006
 ) -> None:
     """Pin keys and stores: the first amendment pins all parties; later ones rotate a key or move a store."""
-    stores, parties = dict(_pair(one) for one in store), dict(_pair(one) for one in keys)
+    stores, parties = dict(_pair(pair) for pair in store), dict(_pair(pair) for pair in keys)
     changes = [{"party": party, **_public(party, Path(file))} for party, file in parties.items()]
     for change in changes:
         if change["party"] in stores:
@@ -144,14 +144,14 @@ def _public(party: str, path: Path) -> dict[str, str]:
         raise typer.BadParameter(f"{path} cannot be read") from None
     if text.lstrip().startswith("{"):
         keys = PartyKeys.load(path)
-        found = {"party": keys.party, **public_half(keys)}
+        public = {"party": keys.party, **public_half(keys)}
     else:
-        found = {name: value.strip() for name, _, value in (line.partition(": ") for line in text.splitlines())}
-    if not {"party", "verify", "seal"} <= set(found):
+        public = {name: value.strip() for name, _, value in (line.partition(": ") for line in text.splitlines())}
+    if not {"party", "verify", "seal"} <= set(public):
         raise typer.BadParameter(f"{path} holds no public keys")
-    if found["party"] != party:
-        raise typer.BadParameter(f"{path} holds the keys of {found['party']}, not of {party}")
-    return {"verify": found["verify"], "seal": found["seal"]}
+    if public["party"] != party:
+        raise typer.BadParameter(f"{path} holds the keys of {public['party']}, not of {party}")
+    return {"verify": public["verify"], "seal": public["seal"]}
 
 
 def _pair(text: str) -> tuple[str, str]:

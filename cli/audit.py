@@ -62,11 +62,11 @@ def show(
 
     source = _source(_only(agreement, settings), settings, store)
     if run is None:
-        found, unread = histories(source)
-        _print_runs(list(found.values()))
+        runs, unread = histories(source)
+        _print_runs(list(runs.values()))
     else:
-        one, unread = history(source, run)
-        _print_run(one)
+        past, unread = history(source, run)
+        _print_run(past)
     if unread:
         typer.echo(f"{len(unread)} objects could not be read; `tombolo audit verify` says which and why.")
         raise typer.Exit(1)
@@ -164,37 +164,37 @@ def _print_runs(runs: list[History]) -> None:
     from tombolo.fl_tasks.ledger.audit.report import size
 
     table = Table(header_style="bold")
-    table.add_column("run", no_wrap=True, min_width=max((len(one.run) for one in runs), default=0))
+    table.add_column("run", no_wrap=True, min_width=max((len(history.run) for history in runs), default=0))
     for column in ("kind", "began (UTC)", "state", "metrics", "sent", "received"):
         table.add_column(column, overflow="fold")
-    for one in runs:
-        metrics = " ".join(f"{name}={value:.4f}" for name, value in one.metrics.items())
-        traffic = (f"{part.count:,} ({size(part.bytes)})" for part in (one.total("sent"), one.total("received")))
-        table.add_row(one.run or "-", one.kind, _time(one.began), one.state, metrics, *traffic)
+    for history in runs:
+        metrics = " ".join(f"{name}={value:.4f}" for name, value in history.metrics.items())
+        traffic = (f"{part.count:,} ({size(part.bytes)})" for part in (history.total("sent"), history.total("received")))
+        table.add_row(history.run or "-", history.kind, _time(history.began), history.state, metrics, *traffic)
     _console().print(table)
 
 
-def _print_run(one: History) -> None:
+def _print_run(history: History) -> None:
     from rich.markup import escape
     from rich.table import Table
 
     from tombolo.fl_tasks.ledger.audit.history import plainly
 
     console = _console()
-    console.print(f"[bold]Run {escape(one.run)}[/bold]: {one.kind}, {one.state}")
+    console.print(f"[bold]Run {escape(history.run)}[/bold]: {history.kind}, {history.state}")
     events = Table("when (UTC)", "what", "about", "facts", title="What happened", title_justify="left")
-    for event in one.events:
+    for event in history.events:
         events.add_row(_time(event["at"]), event["kind"], escape(plainly(event["subject"])), escape(plainly(event["body"])))
     console.print(events)
-    console.print(_traffic(one))
-    if one.block is not None:
-        _print_block(console, one, one.block)
-    for event in one.of_kind("finding"):
+    console.print(_traffic(history))
+    if history.block is not None:
+        _print_block(console, history, history.block)
+    for event in history.of_kind("finding"):
         body = event["body"]
         console.print(f"FINDING  with {escape(event['subject'])}: {body['code']}", soft_wrap=True)
         for address in body.get("addresses", []):
             console.print(f"         {escape(address)}", soft_wrap=True)
-    for party, faces in one.evidence.items():
+    for party, faces in history.evidence.items():
         text = f"PROOF    {party} signed two different statements for one place in the ledger: {faces}"
         console.print(escape(text), soft_wrap=True)
 
@@ -207,7 +207,7 @@ def _console() -> Any:
     return console if console.is_terminal else Console(highlight=False, width=200)
 
 
-def _traffic(one: History) -> Any:
+def _traffic(history: History) -> Any:
     from rich.table import Table
 
     from tombolo.fl_tasks.ledger.audit.report import size
@@ -218,21 +218,21 @@ def _traffic(one: History) -> Any:
     for column in ("artifacts", "bytes", "rows"):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("protection", overflow="fold")
-    for (book, peer, message), part in sorted(one.traffic.items(), key=lambda item: (item[0][0] != "sent", item[0])):
+    for (book, peer, message), part in sorted(history.traffic.items(), key=lambda item: (item[0][0] != "sent", item[0])):
         way = "to" if book == "sent" else "from"
         kinds = ", ".join(sorted(part.kinds))
         table.add_row(way, peer, message, f"{part.count:,}", size(part.bytes), f"{part.rows:,}", kinds)
     return table
 
 
-def _print_block(console: Any, one: History, block: Mapping[str, Any]) -> None:
+def _print_block(console: Any, history: History, block: Mapping[str, Any]) -> None:
     from rich.table import Table
 
     from tombolo.fl_tasks.ledger.audit.history import shares
     from tombolo.fl_tasks.ledger.audit.report import size
     from tombolo.storage.canonical import digest
 
-    console.print(f"Block {block['height']} {digest(block)}, signed by {', '.join(one.signers)}", soft_wrap=True)
+    console.print(f"Block {block['height']} {digest(block)}, signed by {', '.join(history.signers)}", soft_wrap=True)
     pairs = Table("pair", "artifacts", "bytes", "not booked alike")
     for pair in block["pairs"]:
         facts = [f"{pair['artifacts']:,}", size(pair["bytes"]), str(pair["unmatched"])] if "root" in pair else ["disputed", "", ""]

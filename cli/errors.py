@@ -28,7 +28,7 @@ def page() -> str:
     """The Markdown page; imports every module that defines an error."""
     from tombolo.storage.errors import homes, known
 
-    rows = [f"| `{code}` | {one.cause} | {one.remedy} |" for code in sorted(homes()) if (one := known(code))]
+    rows = [f"| `{code}` | {error.cause} | {error.remedy} |" for code in sorted(homes()) if (error := known(code))]
     head = (
         "# Errors\n\nThis page is for everybody who meets an error code. After reading a line, you know what\n"
         "happened and what to do.\n\n"

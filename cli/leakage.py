@@ -42,8 +42,8 @@ def foreign_tables(plugins: list[str]) -> list[str]:
     from tombolo.fl_tasks.workflow.messages import sets_of
     from tombolo.storage.plugins import NoSuchPlugin, offered
 
-    found = [protocol_named(name, plugins) for name in offered(GROUP, plugins)]
-    sets = [one for offer in found if offer.foreign for one in sets_of(offer.protocol).items()]
+    offers = [protocol_named(name, plugins) for name in offered(GROUP, plugins)]
+    sets = [named for offer in offers if offer.foreign for named in sets_of(offer.protocol).items()]
     if not sets:
         raise NoSuchPlugin(f"No protocol comes from {', '.join(plugins)}.")
     return [f"{name}\n\n{messages.leakage_table()}" for name, messages in sets]
@@ -55,7 +55,7 @@ def pages() -> dict[str, str]:
     from tombolo.storage.plugins import offered
 
     protocols = [protocol_named(name).protocol for name in offered(GROUP)]
-    return {**STAGE_PAGES, **{one.page: one.name for one in protocols if one.page is not None}}
+    return {**STAGE_PAGES, **{protocol.page: protocol.name for protocol in protocols if protocol.page is not None}}
 
 
 def with_table(text: str, name: str) -> str:
@@ -63,4 +63,4 @@ def with_table(text: str, name: str) -> str:
     from tombolo.fl_tasks.workflow.messages import every_set
 
     sets, usual = every_set(), pages()[name]
-    return _TABLE.sub(lambda found: found.group(1) + sets[found.group(2) or usual].leakage_table() + found.group(3), text)
+    return _TABLE.sub(lambda table: table.group(1) + sets[table.group(2) or usual].leakage_table() + table.group(3), text)

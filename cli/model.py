@@ -38,8 +38,8 @@ def release(agreement: Agreement, version: Version, out: Out, settings: Settings
     from tombolo.fl_tasks.learning.trees.export import release as make
     from tombolo.fl_tasks.runtime.context import PartyContext
 
-    found = make(PartyContext.open(agreement, settings), version)
-    _write(out, f"{json.dumps(found, indent=2)}\n".encode())
+    document = make(PartyContext.open(agreement, settings), version)
+    _write(out, f"{json.dumps(document, indent=2)}\n".encode())
     typer.echo(f"Wrote {out}: with it the guest learns this party's columns and cuts in version {version}.")
 
 

@@ -28,12 +28,12 @@ def preflight(
     from tombolo.agreements.settings import PartySettings
 
     report = _Report()
-    party = report.ask("settings", lambda: PartySettings.load(settings), lambda one: f"party {one.party}")
+    party = report.ask("settings", lambda: PartySettings.load(settings), lambda own: f"party {own.party}")
     if party is None:
         raise typer.Exit(1)
     report.ask("versions", _versions, str)
     report.ask("keys", party.load_keys, lambda keys: f"those of {keys.party}")
-    store = report.ask("own store", lambda: _own_store(party.open_store(party.store)), lambda one: one.url)
+    store = report.ask("own store", lambda: _own_store(party.open_store(party.store)), lambda opened: opened.url)
     if store is not None:
         report.ask("clock", lambda: _clock(store), lambda seconds: f"{seconds:+.1f} s against the store")
     if party.executor is not None:
@@ -54,14 +54,14 @@ class _Report:
         from tombolo.storage.errors import CodedError
 
         try:
-            found = question()
+            result = question()
         except Exception as error:  # one broken thing must not hide the others; foreign texts may quote data or secrets
             self.failures += 1
             reason = " ".join(str(error).split()) if isinstance(error, CodedError) else type(error).__name__
             typer.echo(f"FAIL  {what}: {reason}")
             return None
-        typer.echo(f"ok    {what}: {answer(found)}")
-        return found
+        typer.echo(f"ok    {what}: {answer(result)}")
+        return result
 
 
 def _agreement(report: _Report, party: PartySettings, name: str) -> None:
@@ -69,24 +69,24 @@ def _agreement(report: _Report, party: PartySettings, name: str) -> None:
     from tombolo.storage.roles import HOLDERS
 
     def load() -> Agreement:
-        found = Agreement.load(party.federations / name, plugins=party.plugins)
-        found.require_member(party.party, party.load_keys())
-        return found
+        signed = Agreement.load(party.federations / name, plugins=party.plugins)
+        signed.require_member(party.party, party.load_keys())
+        return signed
 
-    found = report.ask(f"{name}: agreement", load, lambda one: f"digest {one.digest[:16]}, signed by all")
-    if found is None:
+    signed = report.ask(f"{name}: agreement", load, lambda loaded: f"digest {loaded.digest[:16]}, signed by all")
+    if signed is None:
         return
-    for peer, member in found.members.items():
+    for peer, member in signed.members.items():
         if peer != party.party:
             address = party.peers.get(peer, member.store)
             report.ask(f"{name}: store of {peer}", lambda a=address: _peer_store(party.open_store(a), party.party), str)  # type: ignore[misc]
-    if found.members[party.party].role not in HOLDERS:
+    if signed.members[party.party].role not in HOLDERS:
         return
     own = party.for_agreement(name)
-    report.ask(f"{name}: table", lambda: _table(party, found, own.table), str)
+    report.ask(f"{name}: table", lambda: _table(party, signed, own.table), str)
     if own.predict_table is not None:
-        report.ask(f"{name}: predict_table", lambda: _table(party, found, own.predict_table), str)
-    suite = party.path(own.suite) if own.suite else found.folder / "suites" / f"{party.party}.json"
+        report.ask(f"{name}: predict_table", lambda: _table(party, signed, own.predict_table), str)
+    suite = party.path(own.suite) if own.suite else signed.folder / "suites" / f"{party.party}.json"
     if own.suite or suite.exists():
         report.ask(f"{name}: suite", lambda: _suite(suite), str)
 
@@ -156,7 +156,7 @@ def _table(party: PartySettings, agreement: Agreement, source: TableSettings | N
     from tombolo.fl_tasks.tables.source import read_table
 
     settings = party.for_agreement(agreement.name)
-    columns = [settings.rename.get(one.column, one.column) for one in agreement.terms.alignment.id]
+    columns = [settings.rename.get(part.column, part.column) for part in agreement.terms.alignment.id]
     table = read_table(source, party.folder, {"as_of": datetime.now(UTC).isoformat()}, columns, party.plugins)
     lacking = sorted(set(columns) - set(table.column_names))
     if lacking:
@@ -169,7 +169,7 @@ def _suite(path: Path) -> str:
     from tombolo.fl_tasks.workflow.validate import BadSuite
 
     try:
-        types = [one["type"] for one in json.loads(path.read_text(encoding="utf-8"))["expectations"]]
+        types = [expectation["type"] for expectation in json.loads(path.read_text(encoding="utf-8"))["expectations"]]
     except (OSError, ValueError, KeyError, TypeError):
         raise BadSuite(f"{path}.") from None
     return f"{len(types)} expectations"

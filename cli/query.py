@@ -88,6 +88,6 @@ def _show(context: PartyContext, run: str) -> None:
     table = Table(title=f"Answers of {run}", title_justify="left")
     for name in ("person", "open loans", "exposure", "shown as"):
         table.add_column(name, justify="left" if name in ("person", "shown as") else "right")
-    for one in answers_of(context, run):
-        table.add_row(one["id"], str(one["loans"]), f"{one['exposure']:,}", one["band"])
+    for answer in answers_of(context, run):
+        table.add_row(answer["id"], str(answer["loans"]), f"{answer['exposure']:,}", answer["band"])
     Console().print(table)

@@ -51,12 +51,12 @@ def page() -> str:
     common = common_items()
     sections = {"Under every protocol": common}
     for name in offered(GROUP):
-        sections[f"Under `{name}` only"] = [one for one in items_of(protocol_named(name).protocol) if one not in common]
+        sections[f"Under `{name}` only"] = [item for item in items_of(protocol_named(name).protocol) if item not in common]
     return _HEAD + "".join(f"\n## {title}\n\n{_table(items)}" for title, items in sections.items() if items)
 
 
 def _table(items: list[Item[Any]]) -> str:
-    rows = [(_shown(one), one.about, ", ".join(one.writers()), _ENDS[one.ends]) for one in items]
+    rows = [(_shown(item), item.about, ", ".join(item.writers()), _ENDS[item.ends]) for item in items]
     body = "".join(f"| `{name}` | {about} | {writers} | {ends} |\n" for name, about, writers, ends in sorted(rows))
     return "| object | what it holds | who writes it | how long |\n|---|---|---|---|\n" + body
 

@@ -113,15 +113,15 @@ def _report(laid: Layout, initiator: str, run: str, outcomes: dict[str, Outcome]
 
 
 def _pairs(given: list[str], option: str, convert: Any) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    pairs: dict[str, Any] = {}
     for text in given:
         name, sign, value = text.partition("=")
         if not (name and sign and value):
             raise typer.BadParameter(f"{option} takes NAME=VALUE, not {text!r}")
-        if name in found:
+        if name in pairs:
             raise typer.BadParameter(f"{option} names {name} twice")
-        found[name] = convert(value)
-    return found
+        pairs[name] = convert(value)
+    return pairs
 
 
 def _value(text: str) -> Any:

@@ -25,4 +25,4 @@ def demo_stop() -> None:
     from tombolo.cli.demo.demos import DEMOS
     from tombolo.cli.demo.supervise import stop_registered
 
-    typer.echo(f"stopped {sum(stop_registered(one.register) for one in DEMOS.values())} processes")
+    typer.echo(f"stopped {sum(stop_registered(each.register) for each in DEMOS.values())} processes")

@@ -43,11 +43,11 @@ class Airflow:
 
     def dags(self) -> list[str]:
         """Ids of the DAGs that can be triggered now."""
-        found = self.get("/api/v2/dags", limit=200)["dags"]
-        return [dag["dag_id"] for dag in found if not dag["is_paused"] and not dag["is_stale"]]
+        dags = self.get("/api/v2/dags", limit=200)["dags"]
+        return [dag["dag_id"] for dag in dags if not dag["is_paused"] and not dag["is_stale"]]
 
     def import_errors(self) -> list[str]:
-        return [one["stack_trace"] for one in self.get("/api/v2/importErrors")["import_errors"]]
+        return [error["stack_trace"] for error in self.get("/api/v2/importErrors")["import_errors"]]
 
     def trigger(self, dag: str, conf: Mapping[str, Any], run_id: str | None = None) -> str:
         """Start a DAG run; returns its id."""
@@ -60,8 +60,8 @@ class Airflow:
     def run(self, dag: str, run: str) -> dict[str, Any] | None:
         """A DAG run, or None where there is none (yet)."""
         try:
-            found: dict[str, Any] = self.get(f"/api/v2/dags/{_quote(dag)}/dagRuns/{_quote(run)}")
-            return found
+            answer: dict[str, Any] = self.get(f"/api/v2/dags/{_quote(dag)}/dagRuns/{_quote(run)}")
+            return answer
         except ApiRefused as error:
             if error.status == 404:
                 return None
@@ -69,14 +69,14 @@ class Airflow:
 
     def runs(self) -> list[dict[str, Any]]:
         """All DAG runs of the instance."""
-        found: list[dict[str, Any]] = self.get("/api/v2/dags/~/dagRuns", limit=100)["dag_runs"]
-        return found
+        runs: list[dict[str, Any]] = self.get("/api/v2/dags/~/dagRuns", limit=100)["dag_runs"]
+        return runs
 
     def tasks(self, dag: str, run: str) -> list[dict[str, Any]]:
         """The task instances of a run."""
         path = f"/api/v2/dags/{_quote(dag)}/dagRuns/{_quote(run)}/taskInstances"
-        found: list[dict[str, Any]] = self.get(path, limit=200)["task_instances"]
-        return found
+        tasks: list[dict[str, Any]] = self.get(path, limit=200)["task_instances"]
+        return tasks
 
     def xcom(self, dag: str, run: str, task: str, key: str = "return_value") -> Any:
         """What a task left, or None."""
@@ -120,8 +120,8 @@ class Airflow:
         """Wait for a run to end; returns its last state seen."""
         state, until = "missing", time.monotonic() + seconds
         while time.monotonic() < until:
-            found = self.run(dag, run)
-            state = found["state"] if found else "missing"
+            answer = self.run(dag, run)
+            state = answer["state"] if answer else "missing"
             if state in FINISHED:
                 break
             time.sleep(0.5)

@@ -37,7 +37,7 @@ def ask_lenders(up: Up) -> dict[str, Any]:
     asking = up.run("query", conf={"questions": handle})
     up.all_well()
     run = next(name for party, name in asking.runs.items() if party != guest)
-    found = {one["id"]: one for one in answers(context, run)}
+    answered = {answer["id"]: answer for answer in answers(context, run)}
     up.show.say("looking for the three people in everything that the five organisations have written")
     traces = [str(file.relative_to(federation.root)) for file in _written(federation.root) if _holds(file, people.values())]
     if traces:
@@ -47,7 +47,7 @@ def ask_lenders(up: Up) -> dict[str, Any]:
         "queries": [
             {
                 "who": who,
-                "answer": {name: found[person][name] for name in ("loans", "exposure", "band")},
+                "answer": {name: answered[person][name] for name in ("loans", "exposure", "band")},
                 "truth": truth(tables, person, query.unit),
             }
             for who, person in people.items()
@@ -90,10 +90,15 @@ def _saw(context: Any, run: str) -> list[dict[str, Any]]:
     """What a party received in the query, with what its contract says that it learns."""
     from tombolo.fl_tasks.protocols.lending_query.messages import QUERY
 
-    found = [one for one in context.books(run).entries("received") if one.message in QUERY]
+    entries = [entry for entry in context.books(run).entries("received") if entry.message in QUERY]
     return [
-        {"message": one.message, "from": one.peer, "protected by": sorted(set(one.kinds)), "learns": QUERY[one.message].learns}
-        for one in found
+        {
+            "message": entry.message,
+            "from": entry.peer,
+            "protected by": sorted(set(entry.kinds)),
+            "learns": QUERY[entry.message].learns,
+        }
+        for entry in entries
     ]
 
 
@@ -102,17 +107,19 @@ def show_answers(report: Mapping[str, Any], folder: Path, console: Console) -> N
     table = Table(title="What the bank asked, and was answered", title_justify="left")
     for name in ("a person", "open loans", "truth", "exposure", "truth", "shown as"):
         table.add_column(name, justify="left" if name in ("a person", "shown as") else "right")
-    for one in report["queries"]:
-        said, true = one["answer"], one["truth"]
+    for query in report["queries"]:
+        said, true = query["answer"], query["truth"]
         numbers = (str(said["loans"]), str(true["loans"]), f"{said['exposure']:,}", f"{true['exposure']:,}")
-        table.add_row(one["who"], *numbers, said["band"])
+        table.add_row(query["who"], *numbers, said["band"])
     console.print(table)
     saw = Table(title="What each party saw of it", title_justify="left")
     for name in ("party", "received", "from", "protected by", "and learnt"):
         saw.add_column(name, overflow="fold")
     for party, messages in report["saw"].items():
-        for number, one in enumerate(messages):
-            saw.add_row("" if number else party, one["message"], one["from"], ", ".join(one["protected by"]), one["learns"])
+        for number, message in enumerate(messages):
+            saw.add_row(
+                "" if number else party, message["message"], message["from"], ", ".join(message["protected by"]), message["learns"]
+            )
         saw.add_section()
     console.print(saw)
     seconds, sent = report["seconds"], report["bytes_sent"]

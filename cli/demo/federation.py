@@ -67,4 +67,4 @@ def lay_out(
         }
         settings[party].write_text(yaml.safe_dump(written, sort_keys=False), encoding="utf-8")
     shutil.rmtree(root / "signing")
-    return Federation(demo.agreement, root, settings, {party: one["role"] for party, one in document["parties"].items()})
+    return Federation(demo.agreement, root, settings, {party: member["role"] for party, member in document["parties"].items()})

@@ -75,10 +75,10 @@ def follow(
             _part(followed, leaves, show)
             if followed.states[party] in _ENDED:
                 continue
-            found = airflow.run(dag, runs[party])
-            if found is None:
+            answer = airflow.run(dag, runs[party])
+            if answer is None:
                 continue
-            followed.states[party] = found["state"]
+            followed.states[party] = answer["state"]
             followed.tasks[party] = airflow.tasks(dag, runs[party])
             if party == initiator:
                 _listen(airflow, followed, party, runs[party], heard)

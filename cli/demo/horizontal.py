@@ -50,7 +50,7 @@ def lose_a_client(up: Up) -> dict[str, Any]:
     up.show.say("training the pooled models and each hospital's own for comparison")
     initiator = up.federation.initiator
     clients = [party for party, role in up.federation.roles.items() if role == CLIENT]
-    finished = [one for one in clients if training.states[one] == "success"]
+    finished = [client for client in clients if training.states[client] == "success"]
     return {
         **up.came_of(training, [VANISHES]),
         "seconds": {**training.seconds(initiator), "prediction": scored.pop("seconds")},
@@ -88,8 +88,11 @@ def _sums(up: Up, training: Followed) -> list[dict[str, Any]]:
 
     context = PartyContext.open(up.federation.agreement, up.federation.settings[up.federation.initiator])
     name = next(run for party, run in training.runs.items() if party != up.federation.initiator)
-    found = cohorts(context.private, name)
-    return [{"sums": one.title, "first": one.first, "last": one.last, "clients": list(one.survivors or ())} for one in found]
+    sums = cohorts(context.private, name)
+    return [
+        {"sums": cohort.title, "first": cohort.first, "last": cohort.last, "clients": list(cohort.survivors or ())}
+        for cohort in sums
+    ]
 
 
 def show_clients(report: Mapping[str, Any], folder: Path, console: Console) -> None:
@@ -98,8 +101,8 @@ def show_clients(report: Mapping[str, Any], folder: Path, console: Console) -> N
     table = Table(title="Who was there", title_justify="left")
     for column in ("", *told["started"]):
         table.add_column(column, justify="left" if not column else "center")
-    for one in told["sums"]:
-        table.add_row(one["sums"], *("█" if client in one["clients"] else "" for client in told["started"]))
+    for cohort in told["sums"]:
+        table.add_row(cohort["sums"], *("█" if client in cohort["clients"] else "" for client in told["started"]))
     table.add_section()
     signers = report["settlement"]["signers"]
     table.add_row("signed the block", *("█" if client in signers else "" for client in told["started"]))

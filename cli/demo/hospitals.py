@@ -31,11 +31,11 @@ def write_tables(folder: Path) -> dict[str, Tables]:
 
     Of the others every fourth is held out, by a split file: the demo's figures are the same every time.
     """
-    found = {}
+    written = {}
     for name, patients in _sites().items():
         own = folder / name
         own.mkdir(parents=True, exist_ok=True)
-        tables = found[name] = Tables(
+        tables = written[name] = Tables(
             own / "patients.parquet", own / "new_patients.parquet", own / "outcomes.parquet", own / "split.csv"
         )
         new, known = patients[: round(_NEW * len(patients))], patients[round(_NEW * len(patients)) :]
@@ -44,7 +44,7 @@ def write_tables(folder: Path) -> dict[str, Tables]:
         new[["patient", LABEL]].to_parquet(tables.labels_table, index=False)
         sets = ["train" if number % 4 else "test" for number in range(len(known))]
         known[["patient"]].assign(set=sets).to_csv(tables.split, index=False)
-    return found
+    return written
 
 
 def _sites() -> dict[str, pd.DataFrame]:

@@ -101,14 +101,14 @@ class Instance:
 
 def free_ports(count: int, first: int) -> list[int]:
     """TCP ports of the loopback interface that nobody listens on, the lowest from ``first`` on."""
-    found: list[int] = []
+    ports: list[int] = []
     for port in range(first, first + 2000):
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
-        found.append(port)
-        if len(found) == count:
-            return found
+        ports.append(port)
+        if len(ports) == count:
+            return ports
     raise OSError(f"no {count} free ports from {first} on")

@@ -59,22 +59,22 @@ def main() -> int:
     gc.collect()
     gc.freeze()
     plan = json.loads(sys.stdin.readline())
-    instances = [_fork(_instance, one) for one in plan]
+    instances = [_fork(_instance, instance) for instance in plan]
     for pid in instances:
         os.waitpid(pid, 0)
     return 0
 
 
-def _instance(one: dict[str, Any]) -> int:
+def _instance(instance: dict[str, Any]) -> int:
     os.environ.clear()
-    os.environ.update(one["environment"])
-    os.chdir(one["cwd"])
+    os.environ.update(instance["environment"])
+    os.chdir(instance["cwd"])
     for module in _PER_INSTANCE:
         import_module(module)
     gc.collect()
     gc.freeze()
     components = []
-    for component in one["components"]:
+    for component in instance["components"]:
         pid = _fork(_component, component)
         os.write(1, (json.dumps({"name": component["name"], "pid": pid}) + "\n").encode())
         components.append(pid)

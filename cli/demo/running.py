@@ -73,7 +73,9 @@ def _demo(demo: Demo, keep: bool, supervisor: Supervisor, console: Console, bega
             Instance(party, federation.home(party) / "airflow", settings, port, secrets.token_urlsafe(9))
             for (party, settings), port in zip(federation.settings.items(), ports, strict=True)
         ]
-        airflows = start(demo.agreement, instances, supervisor, show, {one.party: one.environment() for one in instances})
+        airflows = start(
+            demo.agreement, instances, supervisor, show, {instance.party: instance.environment() for instance in instances}
+        )
         started = time.monotonic() - began
         told = story.tell(up := Up(federation, airflows, supervisor, show))
         folder = federation.home(federation.initiator) / "federations" / federation.agreement
@@ -81,24 +83,24 @@ def _demo(demo: Demo, keep: bool, supervisor: Supervisor, console: Console, bega
             agreement=demo.agreement,
             protocol=Agreement.load(folder).terms.task.protocol,
             **{**told, "seconds": {"starting": started, **told["seconds"]}},
-            airflows={one.party: _login(one, keep) for one in instances if one.party in up.airflows},
+            airflows={instance.party: _login(instance, keep) for instance in instances if instance.party in up.airflows},
         )
         report["seconds"]["demo"] = round(time.monotonic() - began, 3)
         write(report, demo.root / "report.json")
         return report
 
 
-def _login(one: Instance, keep: bool) -> dict[str, str]:
+def _login(instance: Instance, keep: bool) -> dict[str, str]:
     """Where an Airflow is; a password only where it opens something afterwards."""
-    return {"url": one.url, "user": USER, **({"password": one.password} if keep else {})}
+    return {"url": instance.url, "user": USER, **({"password": instance.password} if keep else {})}
 
 
 def start(
     agreement: str, instances: list[Instance], supervisor: Supervisor, show: Display, environments: Mapping[str, Mapping[str, str]]
 ) -> dict[str, Airflow]:
     """Start all instances and wait until every one is healthy and has the agreement's DAGs. Raises :class:`DidNotStart`."""
-    for one in instances:
-        one.prepare()
+    for instance in instances:
+        instance.prepare()
     show.say("making the metadata databases")
     first = instances[0]
     template = first.home.parent.parent.with_name(f"airflow-{version('apache-airflow-core')}.db")
@@ -107,11 +109,11 @@ def start(
     else:
         migrate(first, environments[first.party])
         shutil.copyfile(first.database, template)
-    for one in instances[1:]:
-        copy_database(first, one)
+    for instance in instances[1:]:
+        copy_database(first, instance)
     show.say(f"starting {len(instances)} Airflows")
-    supervisor.start({one.party: (one, environments[one.party]) for one in instances})
-    airflows = {one.party: Airflow(one.url, USER, one.password) for one in instances}
+    supervisor.start({instance.party: (instance, environments[instance.party]) for instance in instances})
+    airflows = {instance.party: Airflow(instance.url, USER, instance.password) for instance in instances}
     for party, airflow in airflows.items():
         show.party(party, f"starting at {airflow.url}")
     for party, airflow in airflows.items():
@@ -136,7 +138,7 @@ def _until(ready: Callable[[], object], party: str, instances: list[Instance], s
     while not ready():
         supervisor.check()
         if time.monotonic() > until:
-            logs = log_of(next(one for one in instances if one.party == party), "api-server").parent
+            logs = log_of(next(instance for instance in instances if instance.party == party), "api-server").parent
             raise DidNotStart(f"{party} is not ready after {_START_LIMIT:.0f} s; see {logs}")
         time.sleep(0.5)
 
@@ -151,8 +153,8 @@ def _show_instances(airflows: Mapping[str, Mapping[str, str]], stopped: str | No
     table = Table(title="The Airflows", title_justify="left")
     for column in ("party", "address", "user", "password"):
         table.add_column(column)
-    for party, one in airflows.items():
-        table.add_row(party, one["url"], one["user"], one["password"])
+    for party, login in airflows.items():
+        table.add_row(party, login["url"], login["user"], login["password"])
     console.print(table)
     console.print("They keep running; `make down` stops them.")
 

@@ -139,9 +139,9 @@ def _shows(browser: Any, text: str) -> bool:
             return True
         for frame in browser.find_elements(By.TAG_NAME, "iframe"):
             browser.switch_to.frame(frame)
-            found = text in browser.find_element(By.TAG_NAME, "body").text
+            shown = text in browser.find_element(By.TAG_NAME, "body").text
             browser.switch_to.default_content()
-            if found:
+            if shown:
                 return True
     except WebDriverException:
         browser.switch_to.default_content()

@@ -57,7 +57,7 @@ class Supervisor:
         assert self._launcher.stdin is not None and self._launcher.stdout is not None
         self._launcher.stdin.write(json.dumps(document).encode() + b"\n")
         self._launcher.stdin.flush()
-        for _ in range(sum(len(one["components"]) for one in document)):
+        for _ in range(sum(len(instance["components"]) for instance in document)):
             line = self._launcher.stdout.readline()
             if not line:
                 raise DidNotStart(f"the launcher ended; see {self._launcher_log}")
@@ -92,10 +92,10 @@ class Supervisor:
         """End one party's whole Airflow at once and without warning (SIGKILL), as a power cut does; returns how many processes
         there were. It is not missed by :meth:`check` from then on."""
         names = [name for name in self._running if name.partition("/")[0] == party]
-        doomed = [one for name in names for one in _frozen(self._running[name])]
-        for one in reversed(doomed):  # children first: whoever is interrupted here still finds them by their parents
+        doomed = [process for name in names for process in _frozen(self._running[name])]
+        for process in reversed(doomed):  # children first: whoever is interrupted here still finds them by their parents
             with contextlib.suppress(psutil.Error):
-                one.kill()
+                process.kill()
         psutil.wait_procs(doomed, timeout=_GRACE)
         for name in names:
             del self._running[name]
@@ -129,9 +129,9 @@ class Supervisor:
     def _write(self) -> None:
         running = {**self._running, "launcher": psutil.Process(self._launcher.pid)}
         entries = []
-        for name, one in running.items():
+        for name, process in running.items():
             with contextlib.suppress(psutil.Error):
-                entries.append({"name": name, "pid": one.pid, "started": one.create_time()})
+                entries.append({"name": name, "pid": process.pid, "started": process.create_time()})
         self._register.write_text(json.dumps(entries, indent=1))
 
 
@@ -141,15 +141,15 @@ def stop_registered(register: Path) -> int:
         entries = json.loads(register.read_text())
     except FileNotFoundError:
         return 0
-    found = []
-    for one in entries:
+    alive = []
+    for entry in entries:
         with contextlib.suppress(psutil.Error):
-            process = psutil.Process(one["pid"])
-            if process.create_time() == one["started"]:  # a process id alone may be somebody else's by now
-                found.append(process)
-    _end(found)
+            process = psutil.Process(entry["pid"])
+            if process.create_time() == entry["started"]:  # a process id alone may be somebody else's by now
+                alive.append(process)
+    _end(alive)
     register.unlink(missing_ok=True)
-    return len(found)
+    return len(alive)
 
 
 def migrate(instance: Instance, environment: Mapping[str, str]) -> None:
@@ -198,7 +198,7 @@ def _frozen(leader: psutil.Process) -> list[psutil.Process]:
         children = leader.children()
     except psutil.Error:
         return []
-    return [leader, *(one for child in children for one in _frozen(child))]
+    return [leader, *(process for child in children for process in _frozen(child))]
 
 
 def _end(leaders: list[psutil.Process]) -> None:
@@ -206,13 +206,13 @@ def _end(leaders: list[psutil.Process]) -> None:
     family: dict[int, psutil.Process] = {}
     for leader in leaders:
         with contextlib.suppress(psutil.Error):
-            family |= {one.pid: one for one in (leader, *leader.children(recursive=True))}
+            family |= {process.pid: process for process in (leader, *leader.children(recursive=True))}
     for leader in leaders:
         if leader.pid in family:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(leader.pid, signal.SIGTERM)
     _, left = psutil.wait_procs(list(family.values()), timeout=_GRACE)
-    for one in left:
+    for process in left:
         with contextlib.suppress(psutil.Error):
-            one.kill()
+            process.kill()
     psutil.wait_procs(left, timeout=5)

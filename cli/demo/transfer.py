@@ -62,22 +62,24 @@ def on_new_patients(contexts: Mapping[str, PartyContext], clinic: str, run: str,
 
     home = contexts[clinic].party_settings.folder
     known = pd.read_parquet(home / "diagnoses.parquet").set_index(diagnosis.ID)[diagnosis.LABEL]
-    found = pd.read_parquet(scores)
-    labels = known[found[diagnosis.ID]].to_numpy(float)
+    scored = pd.read_parquet(scores)
+    labels = known[scored[diagnosis.ID]].to_numpy(float)
     aligned = {party: load_aligned(context, run) for party, context in contexts.items()}
     (hospital,) = (party for party in contexts if party != clinic)
     train = ~aligned[clinic].test
     encoder = part_of_run(contexts[clinic], run).encoder
     assert isinstance(encoder, Components)
-    new = pd.read_parquet(home / "new_patients.parquet").set_index(diagnosis.ID).loc[found[diagnosis.ID]]
+    new = pd.read_parquet(home / "new_patients.parquet").set_index(diagnosis.ID).loc[scored[diagnosis.ID]]
     learnt = self_learning(
         encoder.encoder.transform(features(contexts[clinic], aligned[clinic]).filter(pa.array(train))),
         label(contexts[hospital], aligned[hospital])[train],
         encoder.encoder.transform(pa.Table.from_pandas(new, preserve_index=False)),
     )
-    alone = max((classification(labels, one) for one in learnt.values()), key=lambda one: one["auc"])
-    together = classification(labels, found["score"].to_numpy())
-    return {name: {kind: one[kind] for kind in ("auc", "ks")} for name, one in (("transfer", together), ("self_learning", alone))}
+    alone = max((classification(labels, predicted) for predicted in learnt.values()), key=lambda model: model["auc"])
+    together = classification(labels, scored["score"].to_numpy())
+    return {
+        name: {kind: model[kind] for kind in ("auc", "ks")} for name, model in (("transfer", together), ("self_learning", alone))
+    }
 
 
 def curve(context: PartyContext) -> list[dict[str, float]]:
@@ -85,12 +87,12 @@ def curve(context: PartyContext) -> list[dict[str, float]]:
     clinic's own models from the common patients' labels."""
     import numpy as np
 
-    terms, found = context.terms, []
+    terms, points = context.terms, []
     drawn = [diagnosis.generate(np.random.default_rng(seed), 4000) for seed in range(_DRAWS)]
     for common in _COMMON:
         every = [_aucs(terms, frame, common) for frame in drawn]
-        found.append({"common": float(common), **{name: float(np.mean([one[name] for one in every])) for name, _ in _LINES}})
-    return found
+        points.append({"common": float(common), **{name: float(np.mean([aucs[name] for aucs in every])) for name, _ in _LINES}})
+    return points
 
 
 def _aucs(terms: Any, frame: Any, common: int) -> dict[str, float]:
@@ -119,7 +121,7 @@ def _aucs(terms: Any, frame: Any, common: int) -> dict[str, float]:
     model = train(transfer, params, SourceRows.of(own[hospital], labels[hospital], common, common, False), x[:common])
     scores = {"transfer": PartyNet.of(transfer, x.shape[1]).features(model.target, x[new]) @ model.phi}
     scores |= self_learning(raw[:common], labels[:common], raw[new])
-    return {name: classification(labels[new], one)["auc"] for name, one in scores.items()}
+    return {name: classification(labels[new], predicted)["auc"] for name, predicted in scores.items()}
 
 
 def show_curve(report: Mapping[str, Any], folder: Path, console: Console) -> None:
@@ -128,8 +130,8 @@ def show_curve(report: Mapping[str, Any], folder: Path, console: Console) -> Non
     table = Table(title="AUC on the clinic's new patients by common patients to train on", title_justify="left")
     for name in ("common", *(name for name, _ in _LINES)):
         table.add_column(name, justify="right")
-    for one in points:
-        table.add_row(f"{one['common']:.0f}", *(f"{one[name]:.3f}" for name, _ in _LINES))
+    for point in points:
+        table.add_row(f"{point['common']:.0f}", *(f"{point[name]:.3f}" for name, _ in _LINES))
     console.print(table)
     metrics = report["metrics"]
     console.print(
@@ -145,7 +147,7 @@ def picture(points: Sequence[Mapping[str, float]]) -> str:
     """An SVG with one line per model."""
     from tombolo.fl_tasks.pages.charts import Axis, Curve, curves
 
-    lines = [Curve([(one["common"], one[name]) for one in points], name, colour) for name, colour in _LINES]
-    x = Axis({0: "0"} | {one["common"]: f"{one['common']:.0f}" for one in points}, "common patients", grid=False)
-    y = Axis.around([one[name] for one in points for name, _ in _LINES])
+    lines = [Curve([(point["common"], point[name]) for point in points], name, colour) for name, colour in _LINES]
+    x = Axis({0: "0"} | {point["common"]: f"{point['common']:.0f}" for point in points}, "common patients", grid=False)
+    y = Axis.around([point[name] for point in points for name, _ in _LINES])
     return curves(lines, x, y, "AUC on new patients by the number of common patients")

@@ -44,14 +44,14 @@ def build(
     from tombolo.fl_tasks.learning.gains import SHARES, lift
 
     gains = compared.gains
-    curves = {"shares": list(SHARES), **{name: list(found) for name, found in gains.items()}}
+    curves = {"shares": list(SHARES), **{name: list(gain) for name, gain in gains.items()}}
     return {
         "schema": _SCHEMA,
         "agreement": agreement,
         "protocol": protocol,
         "run": run,
         "metrics": {"federated": dict(federated), **compared.models},
-        **({"lift": {name: lift(found) for name, found in gains.items()}, "gains": curves} if gains else {}),
+        **({"lift": {name: lift(gain) for name, gain in gains.items()}, "gains": curves} if gains else {}),
         **({} if compared.margins is None else {"margins_off_by": compared.margins}),
         "rows": dict(compared.rows),
         "rounds": rounds,
@@ -79,7 +79,7 @@ def show(report: Mapping[str, Any], console: Any) -> None:
     for column in ("", *(MODELS[model] for model in metrics)):
         table.add_column(column, justify="left" if not column else "right")
     for name in metrics["federated"]:
-        values = (found.get(name) for found in metrics.values())
+        values = (measured.get(name) for measured in metrics.values())
         table.add_row(_title(name), *("" if value is None else f"{value:.6f}" for value in values))
     if "lift" in report:
         table.add_row("lift, best tenth", *(f"{report['lift'][model]:.3f}" for model in metrics))
@@ -110,11 +110,11 @@ def _settlement(settled: Mapping[str, Any]) -> Any:
     table = Table(title=title, title_justify="left")
     for column in ("", "Shapley value", "leave-one-out", "share of data", "reward"):
         table.add_column(column, justify="left" if not column else "right")
-    found, paid = settled["contributions"], settled["rewards"]
-    if found is None or paid is None:
+    contributed, paid = settled["contributions"], settled["rewards"]
+    if contributed is None or paid is None:
         return title
-    for party in sorted({*found["players"], *paid["refunds"]}):
-        values = [(found[kind] or {}).get(party) for kind in ("shapley", "leave_one_out", "volume")]
+    for party in sorted({*contributed["players"], *paid["refunds"]}):
+        values = [(contributed[kind] or {}).get(party) for kind in ("shapley", "leave_one_out", "volume")]
         money = paid["rewards"].get(party, 0) + paid["refunds"].get(party, 0)
         shown = ("" if value is None else f"{value:.4f}" for value in values)
         table.add_row(party, *shown, f"{money / 100:,.2f} {paid['currency']}")

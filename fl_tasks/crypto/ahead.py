@@ -55,15 +55,15 @@ class Ahead:
 
     def take(self, count: int) -> CipherVector:
         """The next ``count``; what is not there yet is waited for or made now."""
-        found, there = [self._held], len(self._held)
+        vectors, there = [self._held], len(self._held)
         while self._coming and there < count:
             made = CipherVector(self._public, self._coming.popleft().result())
             self._promised -= len(made)
-            found.append(made)
+            vectors.append(made)
             there += len(made)
         if there < count:
             make = fresh_zeros if self._full else zeros
-            found.append(make(self._public, count - there, self._pool))
-        all_of_them = CipherVector.concatenate(found)
+            vectors.append(make(self._public, count - there, self._pool))
+        all_of_them = CipherVector.concatenate(vectors)
         taken, self._held = all_of_them[:count], all_of_them[count:]
         return taken

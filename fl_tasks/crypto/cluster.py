@@ -55,10 +55,10 @@ class _Watch:
 
     def workers(self) -> int:
         """How many there are; waits for the first."""
-        while not (found := self._count()):
+        while not (workers := self._count()):
             self._patience()
             time.sleep(0.1)
-        return found
+        return workers
 
     def look(self) -> None:
         """Raise :class:`WorkersLost` when the scheduler has forgotten the work, or nobody has been there to do it for a minute."""
@@ -67,14 +67,14 @@ class _Watch:
 
     def _count(self) -> int:
         try:
-            found = len(self._client.scheduler_info()["workers"])
+            workers = len(self._client.scheduler_info()["workers"])
         except Exception as error:
             raise WorkersLost(f"The scheduler does not answer ({type(error).__name__}).") from error
         if self._client.scheduler_comm is not self._stream:  # connected anew: to a scheduler that knows of nothing
             raise WorkersLost("The connection to the scheduler was lost.")
-        if found:
+        if workers:
             self._seen = time.monotonic()
-        return found
+        return workers
 
     def _patience(self) -> None:
         if time.monotonic() - self._seen > _EMPTY_SECONDS:

@@ -61,7 +61,7 @@ class Convolution:
         """The plaintexts of signed numbers, shape (rows,): one for every k rows, the last filled up with zeros."""
         k = self.rows
         padded = np.pad(numbers, (0, -len(numbers) % k)).reshape(-1, k)
-        return [sum(one << DIGIT_BITS * at for at, one in enumerate(row)) for row in padded.tolist()]
+        return [sum(value << DIGIT_BITS * at for at, value in enumerate(row)) for row in padded.tolist()]
 
     def product(self, x: Matrix, vector: CipherVector, pool: Pool | None = None) -> CipherVector:
         """The products for x of shape (rows, columns), a ciphertext per column: mask them whole before anybody decrypts.
@@ -88,13 +88,13 @@ class Convolution:
 
     def masks(self, count: int, stream: Stream) -> list[int]:
         """``count`` masks uniform modulo n, without the 2^-38 of them with which a product might carry into the middle or wrap."""
-        low, n, found = 1 << self._low, int(self.public.n), list[int]()
+        low, n, drawn = 1 << self._low, int(self.public.n), list[int]()
         near, far = low >> GUARD_BITS, n >> GUARD_BITS
-        while len(found) < count:
+        while len(drawn) < count:
             (mask,) = stream.integers_below(n, 1)
             if far <= mask < n - far and near <= mask % low < low - near:
-                found.append(mask)
-        return found
+                drawn.append(mask)
+        return drawn
 
     def middle(self, residues: Sequence[int]) -> list[int]:
         """What the key holder returns of masked products: their middle digits, in [0, B)."""
@@ -106,5 +106,5 @@ class Convolution:
             raise WrongShape(f"{len(digits)} digits for {len(masks)} masks.")
         if any(not 0 <= digit < _BASE for digit in digits):
             raise InvalidResidue("A digit is not below its base.")
-        found = [(digit - (mask >> self._low)) % _BASE for digit, mask in zip(digits, masks, strict=True)]
-        return [value - _BASE if value >= _BASE >> 1 else value for value in found]
+        sums = [(digit - (mask >> self._low)) % _BASE for digit, mask in zip(digits, masks, strict=True)]
+        return [value - _BASE if value >= _BASE >> 1 else value for value in sums]

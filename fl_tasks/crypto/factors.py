@@ -47,8 +47,8 @@ def inverses(values: Sequence[Any], modulus: mpz) -> list[Any]:
         running = gmpy2.invert(prefix[-1], modulus)
     except ZeroDivisionError:
         raise InvalidCiphertext("A value is not invertible.") from None
-    found = []
+    inverted = []
     for value, before in zip(reversed(values), reversed(prefix[:-1]), strict=True):
-        found.append(running * before % modulus)
+        inverted.append(running * before % modulus)
         running = running * value % modulus
-    return found[::-1]
+    return inverted[::-1]

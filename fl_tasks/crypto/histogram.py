@@ -63,8 +63,8 @@ def _block(n: int, buffer: bytes, codes: bytes, sizes: list[int]) -> bytes:
     bins = np.frombuffer(codes, dtype="<i8").reshape(len(values), len(sizes))
     sums: list[list[Any]] = [[]] * len(sizes)
     for group in share_passes(len(values), sizes):
-        found = _pass(values, bins[:, group], [sizes[f] for f in group], public.nsquare)
-        for feature, products in zip(group, found, strict=True):
+        bin_products = _pass(values, bins[:, group], [sizes[f] for f in group], public.nsquare)
+        for feature, products in zip(group, bin_products, strict=True):
             sums[feature] = products
     return bytes(CipherVector.from_values(public, [product for products in sums for product in products]).buffer)
 
@@ -95,9 +95,9 @@ def grouped_bin_sums(
     widths = [sum(sizes) * groups[group][1].public.width for group in owners]
     sums: list[CipherVector | None] = [None] * len(groups)
     for group, block in zip(owners, pool.map(_block, tasks, widths), strict=True):
-        found, before = CipherVector(groups[group][1].public, block), sums[group]
-        sums[group] = found if before is None else before + found
-    return [one for one in sums if one is not None]
+        partial, before = CipherVector(groups[group][1].public, block), sums[group]
+        sums[group] = partial if before is None else before + partial
+    return [total for total in sums if total is not None]
 
 
 def _checked(bins: npt.NDArray[np.integer[Any]], sizes: Sequence[int], vector: CipherVector) -> npt.NDArray[np.int64]:
@@ -119,8 +119,8 @@ def compress(vector: CipherVector, slot_bits: int, pool: Pool | None = None) -> 
     packed = -(-len(vector) // slots)
     parts = pool.split(packed, _SQUARE_US * slot_bits * slots)
     tasks = [(int(public.n), bytes(vector[part.start * slots : part.stop * slots].buffer), slot_bits) for part in parts]
-    found = pool.map(_compressed, tasks, [public.width * -(-len(buffer) // (public.width * slots)) for _, buffer, _ in tasks])
-    return CipherVector(public, b"".join(found))
+    buffers = pool.map(_compressed, tasks, [public.width * -(-len(buffer) // (public.width * slots)) for _, buffer, _ in tasks])
+    return CipherVector(public, b"".join(buffers))
 
 
 def _compressed(n: int, buffer: bytes, slot_bits: int) -> bytes:

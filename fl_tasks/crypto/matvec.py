@@ -76,25 +76,25 @@ def share_passes(x: Matrix) -> list[Group]:
     groups: list[Group] = []
     few: list[_Costs] = []
     for at, column in enumerate(x.T):
-        one = _Costs.of(at, column)
-        if one.values**2 < len(x) or one.merged:
-            few.append(one)
+        costs = _Costs.of(at, column)
+        if costs.values**2 < len(x) or costs.merged:
+            few.append(costs)
         else:
-            groups.append(([at], one.alone))
-    few.sort(key=lambda one: (one.values, one.at))
+            groups.append(([at], costs.alone))
+    few.sort(key=lambda costs: (costs.values, costs.at))
     while few:
         best, saved = 1, 0.0
         codes, alone, rest = few[0].codes, few[0].alone, few[0].rest
-        for count, one in enumerate(few[1:], 2):
-            found, codes = np.unique(codes * one.values + one.codes, return_inverse=True)
-            alone, rest = alone + one.alone, rest + one.rest
-            saving = alone - (len(x) + count * len(found) + rest)
+        for count, costs in enumerate(few[1:], 2):
+            distinct, codes = np.unique(codes * costs.values + costs.codes, return_inverse=True)
+            alone, rest = alone + costs.alone, rest + costs.rest
+            saving = alone - (len(x) + count * len(distinct) + rest)
             if saving > saved:
                 best, saved = count, saving
-            if count * len(found) > len(x):
+            if count * len(distinct) > len(x):
                 break
         members, few = few[:best], few[best:]
-        groups.append(([one.at for one in members], sum(one.alone for one in members) - saved))
+        groups.append(([costs.at for costs in members], sum(costs.alone for costs in members) - saved))
     return groups
 
 
@@ -165,7 +165,7 @@ def _column(values: Sequence[Any], column: Matrix, modulus: mpz) -> tuple[mpz, m
                 negative = negative * power % modulus
         return positive, negative
     for digit in reversed(_digits(column, window, windows)):
-        positive, negative = (gmpy2.powmod(one, 1 << window, modulus) for one in (positive, negative))
+        positive, negative = (gmpy2.powmod(side, 1 << window, modulus) for side in (positive, negative))
         high, low = max(int(digit.max()), 0), min(int(digit.min()), 0)
         # index k for k >= 0, and k from the end for k < 0; the bucket of 0 is not looked at
         nonzero = np.flatnonzero(digit)
@@ -185,7 +185,7 @@ class _Rows:
         if factored:
             self.values, second = factor(self.public, self.values)
             limbs = -(-self.public.bits // 32)
-            data = b"".join([one.to_bytes(4 * limbs, "little") for one in second])
+            data = b"".join([number.to_bytes(4 * limbs, "little") for number in second])
             self._second = np.frombuffer(data, dtype="<u4").reshape(-1, limbs)
 
     def second(self, matrix: Matrix) -> list[int]:
@@ -203,7 +203,7 @@ class _Rows:
                 digit, block = _digits(block, _SUM_DIGIT, 2)
                 sums += np.einsum("ij,ik->jk", digit, limbs).astype(object) << shift
                 shift += _SUM_DIGIT
-        return [sum(one << 32 * at for at, one in enumerate(row)) for row in sums.tolist()]
+        return [sum(limb << 32 * at for at, limb in enumerate(row)) for row in sums.tolist()]
 
 
 @lru_cache(maxsize=1)
@@ -310,6 +310,6 @@ def transposed_product(x: Matrix, vector: CipherVector, pool: Pool | None = None
             for start, stop in pairwise(bounds)
             for some, shared in zip(columns, sizes, strict=True)
         ]
-        found = pool.map(_task, tasks, [width * len(some) for some in columns] * blocks)
-    joined = [b"".join(found[i : i + len(batches)]) for i in range(0, len(found), len(batches))]
+        buffers = pool.map(_task, tasks, [width * len(some) for some in columns] * blocks)
+    joined = [b"".join(buffers[i : i + len(batches)]) for i in range(0, len(buffers), len(batches))]
     return reduce(add, [CipherVector(public, block) for block in joined]).take(np.argsort(order))

@@ -53,10 +53,10 @@ class Pairs:
     def split(self, sums: Sequence[int]) -> Integers:
         """The sums of g and h, shape (n, 2). Raises :class:`MalformedPacking` for values that no sum of pairs can have."""
         low, mask, limit = self.low, (1 << self.low) - 1, self.rows << self.bits
-        found = np.array([(value >> low, value & mask) for value in sums], dtype=object).reshape(-1, 2)
-        if any(abs(g) > limit or h > limit for g, h in found):
+        pairs = np.array([(value >> low, value & mask) for value in sums], dtype=object).reshape(-1, 2)
+        if any(abs(g) > limit or h > limit for g, h in pairs):
             raise MalformedPacking("A sum exceeds what the rows can add up to.")
-        return found.astype(np.int64)
+        return pairs.astype(np.int64)
 
     def stack(self, classes: Sequence[Sequence[int]]) -> list[int]:
         """One plaintext per row of several classes' pairs, the first class in the lowest slot.

@@ -72,10 +72,10 @@ class Pending:
         """Wait for the bytes. Raises :class:`WorkersLost`, :class:`WrongResult`, or the work's own coded error."""
         while not wait([self._future], _LOOK_SECONDS).done:
             self._look()
-        found: object = _asked(self._future.result)
-        if not isinstance(found, bytes) or len(found) != self._size:
+        result: object = _asked(self._future.result)
+        if not isinstance(result, bytes) or len(result) != self._size:
             raise WrongResult(f"{self._size} bytes were due.")
-        return found
+        return result
 
 
 def _asked(ask: Callable[..., Any], *arguments: Any) -> Any:
@@ -129,7 +129,7 @@ class Pool:
         if self.executor is None or len(tasks) == 1:
             return [function(*task) for task in tasks]
         pending = [self.submit(function, task, size) for task, size in zip(tasks, sizes, strict=True)]
-        return [one.result() for one in pending]
+        return [part.result() for part in pending]
 
     @contextmanager
     def share(self, buffer: memoryview) -> Iterator[Callable[[int, int], Token]]:

@@ -64,8 +64,8 @@ class Powers:
         Row by row, each in the order of its powers: a large table is read from memory once, not from all over it.
         """
         modulus, first, rest = self.public.nsquare, self._rows[0], self._rows[1:]
-        found = [first[digit] for digit in digits[:, 0].tolist()]
-        us, vs = [u for u, _ in found], [v for _, v in found]
+        factors = [first[digit] for digit in digits[:, 0].tolist()]
+        us, vs = [u for u, _ in factors], [v for _, v in factors]
         for row, column in zip(rest, digits.T[1:], strict=True):
             order = np.argsort(column)
             for at, digit in zip(order.tolist(), column[order].tolist(), strict=True):
@@ -83,16 +83,16 @@ class _Maker:
 
     def rows(self) -> FactorTable:
         """Make them: two multiplications each, or so."""
-        found, power = [], self._base(self._public)
+        rows, power = [], self._base(self._public)
         for _ in range(self._rows):
             row = _row(self._public, power, 1 << self._window)
-            found.append(row)
+            rows.append(row)
             power = join(self._public, *row[-1]) * power % self._public.nsquare
-        return found
+        return rows
 
     def write(self, rows: FactorTable) -> bytes:
         width = self._public.residue_width
-        body = b"".join([one.to_bytes(width, "big") for row in rows for factors in row for one in factors])
+        body = b"".join([number.to_bytes(width, "big") for row in rows for factors in row for number in factors])
         return b"".join([_MAGIC, hashlib.sha256(body).digest(), body])
 
     def read(self, data: bytes) -> FactorTable | None:
@@ -151,6 +151,6 @@ def _alone(place: Path) -> Iterator[None]:
 
 def _forget_oldest(place: Path) -> None:
     """Keep the tables last used."""
-    tables = sorted((one for one in place.iterdir() if one.name != "lock"), key=lambda one: one.stat().st_mtime)
+    tables = sorted((file for file in place.iterdir() if file.name != "lock"), key=lambda file: file.stat().st_mtime)
     for table in tables[:-_TABLES_KEPT]:
         table.unlink(missing_ok=True)

@@ -285,8 +285,8 @@ def decrypt_residues(private: PrivateKey, vector: CipherVector, pool: Pool | Non
         return [int(private.residue(c)) for c in vector.values()]
     width = private.public.residue_width
     sizes = [width * (part.stop - part.start) for part in parts]
-    found = b"".join(pool.map(_residues, [(bytes(vector[part].buffer),) for part in parts], sizes))
-    return [int.from_bytes(found[i : i + width], "big") for i in range(0, len(found), width)]
+    residues = b"".join(pool.map(_residues, [(bytes(vector[part].buffer),) for part in parts], sizes))
+    return [int.from_bytes(residues[i : i + width], "big") for i in range(0, len(residues), width)]
 
 
 def decrypt(private: PrivateKey, vector: CipherVector, pool: Pool | None = None) -> list[int]:

@@ -161,7 +161,7 @@ def value_coalitions(
         assert scores_of is not None
         values = _measured_at_guest(session, game, rows, scores_of, labels)
     session.enter(0)
-    session.send("coalition_values", coalition=[game.mask(one) for one in game.asked], value=values)
+    session.send("coalition_values", coalition=[game.mask(coalition) for coalition in game.asked], value=values)
     return _accepted(game, values, session.me, told)
 
 
@@ -194,7 +194,7 @@ def _disguise(session: Session, metric: str) -> tuple[float, float]:
 
 def _measured_shares(session: Session, game: Game, rows: int) -> list[float]:
     """The arbiter's side; a value that was computed is kept."""
-    found = []
+    values = []
     for number in range(1, len(game.asked) + 1):
         value = session.state.get(VALUE.of(number))
         if value is None:
@@ -209,8 +209,8 @@ def _measured_shares(session: Session, game: Game, rows: int) -> list[float]:
                 sums[name] = unmasked(shares.values())
             measured = measure(session.terms.task.outcome, sums["label"], sums["score"])[game.metric]
             value = session.state.keep(VALUE.of(number), measured)
-        found.append(value)
-    return found
+        values.append(value)
+    return values
 
 
 # -- without ----------------------------------------------------------------------------------------------------------------
@@ -240,7 +240,7 @@ def _checked(session: Session, scores: Floats, party: str | None = None) -> Floa
 def _heard(session: Session, game: Game, evaluator: str, told: float) -> list[float]:
     table = session.receive("coalition_values", evaluator)
     asked = Session.values(table, "coalition").to_pylist()
-    if asked != [game.mask(one) for one in game.asked]:
+    if asked != [game.mask(coalition) for coalition in game.asked]:
         raise ForeignValues("Of other coalitions.", party=evaluator)
     return _accepted(game, Session.values(table, "value").to_pylist(), evaluator, told)
 

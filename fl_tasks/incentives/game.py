@@ -45,7 +45,10 @@ class Game:
         else:
             orders = shapley.random_orders(players, seed, ORDERS)
             wanted = shapley.needed(orders) | {everybody - {player} for player in players}
-        led = sorted((one for one in wanted if guest in one), key=lambda one: (len(one), sorted(map(players.index, one))))
+        led = sorted(
+            (coalition for coalition in wanted if guest in coalition),
+            key=lambda coalition: (len(coalition), sorted(map(players.index, coalition))),
+        )
         return cls(players, guest, metric_of(terms), tuple(orders), (frozenset(), *led))
 
     def members(self, coalition: Coalition) -> list[str]:
@@ -72,18 +75,20 @@ class Game:
 
     def assessed(self, values: Sequence[float]) -> dict[str, Any]:
         """What follows from the coalitions' values, in the order of ``asked``; gains are positive where a party is of use."""
-        found = dict(zip(self.asked, values, strict=True))
+        by_coalition = dict(zip(self.asked, values, strict=True))
         sign = 1.0 if HIGHER_IS_BETTER[self.metric] else -1.0
 
         def gain(coalition: Coalition) -> float:
-            return sign * found[coalition if self.guest in coalition else frozenset()]
+            return sign * by_coalition[coalition if self.guest in coalition else frozenset()]
 
         worth, errors = (
             shapley.sampled(self.players, gain, self.orders) if self.orders else (shapley.exact(self.players, gain), None)
         )
         return {
-            "baseline": found[frozenset()],
-            "coalitions": [{"members": self.members(one), "value": found[one]} for one in self.asked if one],
+            "baseline": by_coalition[frozenset()],
+            "coalitions": [
+                {"members": self.members(coalition), "value": by_coalition[coalition]} for coalition in self.asked if coalition
+            ],
             "shapley": worth,
             "errors": errors,
             "leave_one_out": shapley.leave_one_out(self.players, gain),
@@ -118,4 +123,4 @@ def trainings(terms: Terms, roles: Mapping[str, str], party: str) -> int:
     if terms.incentives is None or terms.incentives.method == "volume" or terms.incentives.absent == "mean":
         return 1
     game = Game.of(terms, roles, bytes(32))
-    return sum(len(one) > 1 and (party in one or roles[party] == ARBITER) for one in game.asked)
+    return sum(len(coalition) > 1 and (party in coalition or roles[party] == ARBITER) for coalition in game.asked)

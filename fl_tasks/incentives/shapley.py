@@ -28,29 +28,29 @@ def coalitions(players: Sequence[str]) -> list[Coalition]:
 def exact(players: Sequence[str], value: Value) -> dict[str, float]:
     """The Shapley value of every player: its marginal value, averaged over all orders in which the players could come."""
     count = len(players)
-    found = {}
+    worth = {}
     for player in players:
-        others = [one for one in players if one != player]
+        others = [other for other in players if other != player]
         total = Fraction(0)
         for before in coalitions(others):
             weight = Fraction(factorial(len(before)) * factorial(count - len(before) - 1), factorial(count))
             total += weight * (Fraction(value(before | {player})) - Fraction(value(before)))
-        found[player] = float(total)
-    return found
+        worth[player] = float(total)
+    return worth
 
 
 def sampled(players: Sequence[str], value: Value, orders: Orders) -> tuple[dict[str, float], dict[str, float]]:
     """Mean marginal value of every player over the given orders (two or more), and the mean's standard error."""
-    found, errors, count = {}, {}, len(orders)
+    means, errors, count = {}, {}, len(orders)
     for player in players:
         marginals = []
         for order in orders:
             before = frozenset(order[: order.index(player)])
             marginals.append(Fraction(value(before | {player})) - Fraction(value(before)))
         mean = sum(marginals, Fraction(0)) / count
-        variance = sum(((one - mean) ** 2 for one in marginals), Fraction(0)) / (count - 1)
-        found[player], errors[player] = float(mean), sqrt(float(variance / count))
-    return found, errors
+        variance = sum(((marginal - mean) ** 2 for marginal in marginals), Fraction(0)) / (count - 1)
+        means[player], errors[player] = float(mean), sqrt(float(variance / count))
+    return means, errors
 
 
 def random_orders(players: Sequence[str], seed: bytes, count: int) -> list[tuple[str, ...]]:
@@ -67,4 +67,4 @@ def needed(orders: Orders) -> set[Coalition]:
 def leave_one_out(players: Sequence[str], value: Value) -> dict[str, float]:
     """What all players lose when one of them leaves."""
     everybody = frozenset(players)
-    return {one: float(Fraction(value(everybody)) - Fraction(value(everybody - {one}))) for one in players}
+    return {player: float(Fraction(value(everybody)) - Fraction(value(everybody - {player}))) for player in players}

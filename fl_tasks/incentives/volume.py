@@ -84,7 +84,7 @@ def agree_on_rows(session: Session, own: int | None) -> dict[str, int]:
         counts = _listed(session)
     else:
         signature = session.sign(_DOMAIN, _statement(session, session.me, own))
-        for party in (*(one for one in session.clients if one != session.me), session.aggregator):
+        for party in (*(client for client in session.clients if client != session.me), session.aggregator):
             session.send("row_count", party, rows=own, signature=signature)  # the aggregator last: what it lists, all have
         counts = _heard(session, own)
     if not any(counts.values()):
@@ -104,7 +104,7 @@ def _listed(session: Session) -> dict[str, int]:
     seconds = session.terms.task.horizontal_terms.step_seconds
     there = session.state.once(COUNTED, lambda: session.gather("row_count", session.clients, seconds))
     told = {name: _told(session, name) for name in there}
-    counts, signatures = ([one[at] for one in told.values()] for at in (0, 1))
+    counts, signatures = ([signed[at] for signed in told.values()] for at in (0, 1))
     session.send("row_counts", client=list(told), rows=counts, signature=signatures)
     return dict(zip(told, counts, strict=True))
 
@@ -113,7 +113,7 @@ def _heard(session: Session, own: int) -> dict[str, int]:
     """A client's side: the aggregator's list, each count signed, and compared with what its client has told this one."""
     table = session.receive("row_counts", session.aggregator)
     names, counts, signatures = (session.values(table, name).to_pylist() for name in ("client", "rows", "signature"))
-    if names != [one for one in session.clients if one in set(names)]:
+    if names != [client for client in session.clients if client in set(names)]:
         raise ForeignCounts(party=session.aggregator)
     for name, rows, signature in zip(names, counts, signatures, strict=True):
         if name == session.me:
@@ -126,7 +126,7 @@ def _heard(session: Session, own: int) -> dict[str, int]:
             raise ForeignCounts(f"{name} has not signed {rows} rows.", party=session.aggregator) from None
         told = _told(session, name)
         if told[0] != rows:
-            both = [{"rows": one, "signature": sign.hex()} for one, sign in (told, (rows, signature))]
+            both = [{"rows": count, "signature": sign.hex()} for count, sign in (told, (rows, signature))]
             session.state.keep(TWO_COUNTS.of(name), both)
     return dict(zip(names, counts, strict=True))
 

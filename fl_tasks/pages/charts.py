@@ -57,7 +57,7 @@ class Axis:
 
     def at(self, value: float) -> float:
         """Where a value lies: at 0 for the first tick, at 1 for the last."""
-        low, high, here = (log10(one) if self.logarithmic else one for one in (min(self.ticks), max(self.ticks), value))
+        low, high, here = (log10(place) if self.logarithmic else place for place in (min(self.ticks), max(self.ticks), value))
         return (here - low) / ((high - low) or 1.0)
 
 
@@ -145,8 +145,8 @@ def cell_bars(values: Sequence[float]) -> list[Markup]:
     low, high = min([0.0, *values]), max([0.0, *values])
     span = (high - low) or 1.0
     return [
-        render("bar.svg", start=(min(0.0, one) - low) / span * 100, width=abs(one) / span * 100, zero=-low / span * 100)
-        for one in values
+        render("bar.svg", start=(min(0.0, value) - low) / span * 100, width=abs(value) / span * 100, zero=-low / span * 100)
+        for value in values
     ]
 
 
@@ -158,4 +158,4 @@ def number(value: float) -> str:
 def _round_step(least: float) -> float:
     """The first of 1, 2, 5, 10, 20, ... (or 0.5, 0.2, ...) that is at least ``least``."""
     size = 10.0 ** floor(log10(least))
-    return next(one * size for one in (1, 2, 5, 10) if one * size >= least)
+    return next(digit * size for digit in (1, 2, 5, 10) if digit * size >= least)
