@@ -1,4 +1,4 @@
-"""`tombolo audit`: verify a party's past, look at it, and hand it to an auditor."""
+"""`tombolo audit`: verify, show and export the record of a party."""
 
 from __future__ import annotations
 
@@ -16,19 +16,25 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Verify, show and export a party's record.")
 Settings = Annotated[Path | None, typer.Option(help="Party settings file; default: TOMBOLO_PARTY.")]
-Copy = Annotated[str | None, typer.Option(help="Address of a copy of the own store (a backup) to read instead.")]
-Which = Annotated[str | None, typer.Option(help="Which agreement; may be left out where there is only one.")]
+Copy = Annotated[
+    str | None, typer.Option(help="Address of a copy of this party's store, for example a backup. It is read instead of the store.")
+]
+Which = Annotated[str | None, typer.Option(help="Name of the agreement; not needed if the party has only one.")]
 
 
 @app.command()
 def verify(
-    agreement: Annotated[str | None, typer.Argument(help="Only this agreement; default: all of this party.")] = None,
+    agreement: Annotated[
+        str | None, typer.Argument(help="Verify only this agreement; default: all agreements of this party.")
+    ] = None,
     settings: Settings = None,
     store: Copy = None,
-    bundle: Annotated[Path | None, typer.Option(help="Verify this bundle instead; needs no settings, keys or store.")] = None,
-    plugin: Annotated[list[str], typer.Option(help="With --bundle: a distribution that its protocol may come from.")] = [],  # noqa: B006
+    bundle: Annotated[
+        Path | None, typer.Option(help="Verify this bundle instead of a store; needs no settings, keys or store.")
+    ] = None,
+    plugin: Annotated[list[str], typer.Option(help="With --bundle: a distribution that the protocol may come from.")] = [],  # noqa: B006
 ) -> None:
-    """Check everything that a store or a bundle can prove, say what was checked, and name everything that is wrong."""
+    """Verify the record in a store or in a bundle. Prints what was checked, and each error that was found."""
     if bundle is not None:
         sound = _verify_bundle(bundle, plugin)
     else:
@@ -39,7 +45,7 @@ def verify(
         for name in [agreement] if agreement else _names(settings):
             try:
                 source = _source(name, settings, store)
-            except CodedError as error:  # the others can be verified all the same
+            except CodedError as error:  # the other agreements are still verified
                 typer.echo(f"error: {error}", err=True)
                 sound = False
                 continue
@@ -52,12 +58,12 @@ def verify(
 
 @app.command()
 def show(
-    run: Annotated[str | None, typer.Argument(help="The run; without it, all runs are listed.")] = None,
+    run: Annotated[str | None, typer.Argument(help="The run's id; without it, all runs are listed.")] = None,
     agreement: Which = None,
     settings: Settings = None,
     store: Copy = None,
 ) -> None:
-    """Show the runs in the record, or the history of one: events, artifacts, metrics, contributions, rewards, block, findings."""
+    """List all runs, or show one run: its events, artifacts, metrics, contributions, rewards, block and findings."""
     from tombolo.fl_tasks.ledger.audit.history import histories, history
 
     source = _source(_only(agreement, settings), settings, store)
@@ -68,18 +74,18 @@ def show(
         past, unread = history(source, run)
         _print_run(past)
     if unread:
-        typer.echo(f"{len(unread)} objects could not be read; `tombolo audit verify` says which and why.")
+        typer.echo(f"{len(unread)} objects could not be read. Run `tombolo audit verify` to see which, and why.")
         raise typer.Exit(1)
 
 
 @app.command()
 def export(
-    out: Annotated[Path, typer.Option(help="File to write (.zip); an existing one is never overwritten.")],
+    out: Annotated[Path, typer.Option(help="File to write (.zip); an existing file is never overwritten.")],
     agreement: Which = None,
     settings: Settings = None,
     store: Copy = None,
 ) -> None:
-    """Write a bundle for an auditor: what was signed, opened, with a report (report.html) to read and print."""
+    """Write a bundle for an auditor: the signed documents in readable form, and a report (report.html) to read and print."""
     from tombolo.fl_tasks.ledger.audit.bundle import export as write
     from tombolo.fl_tasks.ledger.audit.report import page, several
     from tombolo.fl_tasks.ledger.audit.verify import verify_store
@@ -88,10 +94,10 @@ def export(
     audit, ends = verify_store(source)
     count = write(source, page(source, audit, ends), out)
     typer.echo(
-        f"Wrote {out}: {count} files. It discloses addresses, times, hashes, sizes, metrics and names; no data, no secret key."
+        f"Wrote {out}: {count} files. It shows addresses, times, hashes, sizes, metrics and names, but no data and no secret key."
     )
     if audit.findings:
-        typer.echo(f"The audit found {several(len(audit.findings), 'things')} wrong; the report names them.")
+        typer.echo(f"The audit found {several(len(audit.findings), 'things')} wrong. The report lists them.")
         raise typer.Exit(1)
 
 
@@ -108,7 +114,7 @@ def _names(settings: Path | None) -> list[str]:
 def _only(agreement: str | None, settings: Path | None) -> str:
     names = [agreement] if agreement else _names(settings)
     if len(names) != 1:
-        raise typer.BadParameter(f"there are {len(names)}: {', '.join(names)}", param_hint="--agreement")
+        raise typer.BadParameter(f"this party has {len(names)} agreements ({', '.join(names)}); name one", param_hint="--agreement")
     return names[0]
 
 
@@ -154,8 +160,8 @@ def _print_audit(title: str, digest: str, audit: Audit, ends: Ends) -> None:
     console.print(table)
     for finding in audit.findings:
         console.print(f"FINDING  {escape(finding.name)}: {finding.code} {escape(finding.what)}")
-    console.print(f"The record ends with segment {ends.segment} {ends.segment_digest}")
-    console.print(f"The last block is {ends.height} {ends.block}; compare it with another party's.")
+    console.print(f"The last segment of the record is {ends.segment} {ends.segment_digest}")
+    console.print(f"The last block is {ends.height} {ends.block}. Compare it with the last block of another party.")
 
 
 def _print_runs(runs: list[History]) -> None:
@@ -195,12 +201,12 @@ def _print_run(history: History) -> None:
         for address in body.get("addresses", []):
             console.print(f"         {escape(address)}", soft_wrap=True)
     for party, faces in history.evidence.items():
-        text = f"PROOF    {party} signed two different statements for one place in the ledger: {faces}"
+        text = f"PROOF    {party} signed two different statements about the same thing: {faces}"
         console.print(escape(text), soft_wrap=True)
 
 
 def _console() -> Any:
-    """Names are there to be copied: what is piped away is wide enough for all of them."""
+    """A console that is 200 columns wide if the output is not a terminal, so that long names are not cut."""
     from rich.console import Console
 
     console = Console(highlight=False)
@@ -233,7 +239,7 @@ def _print_block(console: Any, history: History, block: Mapping[str, Any]) -> No
     from tombolo.storage.canonical import digest
 
     console.print(f"Block {block['height']} {digest(block)}, signed by {', '.join(history.signers)}", soft_wrap=True)
-    pairs = Table("pair", "artifacts", "bytes", "not booked alike")
+    pairs = Table("pair", "artifacts", "bytes", "booked differently")
     for pair in block["pairs"]:
         facts = [f"{pair['artifacts']:,}", size(pair["bytes"]), str(pair["unmatched"])] if "root" in pair else ["disputed", "", ""]
         pairs.add_row(" and ".join(pair["parties"]), *facts)

@@ -1,4 +1,4 @@
-"""`tombolo preflight`: is everything in place for a run? One line per question."""
+"""`tombolo preflight`: checks that everything is ready for a run, and prints one line per check."""
 
 from __future__ import annotations
 
@@ -22,9 +22,11 @@ _CLOCK_SECONDS = 30.0
 
 def preflight(
     settings: Annotated[Path | None, typer.Option(help="Party settings file; default: TOMBOLO_PARTY.")] = None,
-    agreement: Annotated[str | None, typer.Option(help="Only this agreement; default: all in the settings.")] = None,
+    agreement: Annotated[
+        str | None, typer.Option(help="Check only this agreement; default: all agreements in the settings.")
+    ] = None,
 ) -> None:
-    """Check settings, keys, stores, clocks, versions, tables and suites; exit status 1 where one of them fails."""
+    """Check settings, keys, stores, clock, versions, tables and suites. The exit status is 1 if a check fails."""
     from tombolo.agreements.settings import PartySettings
 
     report = _Report()
@@ -32,10 +34,10 @@ def preflight(
     if party is None:
         raise typer.Exit(1)
     report.ask("versions", _versions, str)
-    report.ask("keys", party.load_keys, lambda keys: f"those of {keys.party}")
+    report.ask("keys", party.load_keys, lambda keys: f"the keys of {keys.party}")
     store = report.ask("own store", lambda: _own_store(party.open_store(party.store)), lambda opened: opened.url)
     if store is not None:
-        report.ask("clock", lambda: _clock(store), lambda seconds: f"{seconds:+.1f} s against the store")
+        report.ask("clock", lambda: _clock(store), lambda seconds: f"{seconds:+.1f} s difference to the store's clock")
     if party.executor is not None:
         report.ask("executor", lambda: _cluster(party.executor or ""), lambda workers: f"{workers} workers")
     for name in [agreement] if agreement else sorted(party.agreements):
@@ -45,7 +47,7 @@ def preflight(
 
 
 class _Report:
-    """Prints one line per question and counts failures."""
+    """Prints one line per check and counts the failures."""
 
     def __init__(self) -> None:
         self.failures = 0
@@ -55,7 +57,7 @@ class _Report:
 
         try:
             result = question()
-        except Exception as error:  # one broken thing must not hide the others; foreign texts may quote data or secrets
+        except Exception as error:  # go on with the other checks; other errors' texts are not printed, as they may quote data
             self.failures += 1
             reason = " ".join(str(error).split()) if isinstance(error, CodedError) else type(error).__name__
             typer.echo(f"FAIL  {what}: {reason}")
@@ -99,20 +101,20 @@ def _own_store(store: Store) -> Store:
 
 
 def _peer_store(store: Store, me: str) -> str:
-    """Readable at our prefix, and closed to writing."""
+    """Check that this party can read its part of a peer's store, and cannot write there."""
     from tombolo.storage.stores.base import StoreRefused
     from tombolo.storage.stores.local import LocalStore
 
     count = len(store.list(f"to-{me}/preflight/"))
     if isinstance(store, LocalStore):
-        return f"{store.url} is readable (a directory's rights are its owner's business)"
+        return f"{store.url} is readable (the rights of a directory are not checked)"
     key = f"to-{me}/preflight/probe"
     try:
         store.put(key, b"")
     except StoreRefused:
         return f"{store.url} is readable and not writable ({count} probes)"
     store.delete(key)
-    raise StoreRefused(f"{store.url} lets us write; its owner must apply the peer policy.")
+    raise StoreRefused(f"This party can write to {store.url}; the store's owner must apply the peer policy.")
 
 
 def _cluster(address: str) -> int:
@@ -132,7 +134,7 @@ def _clock(store: Store) -> float:
     finally:
         store.delete(key)
     if abs(seconds) > _CLOCK_SECONDS:
-        raise StoreUnreachable(f"This machine's clock and the store's differ by {seconds:+.0f} s; set it by NTP.")
+        raise StoreUnreachable(f"This machine's clock and the store's clock differ by {seconds:+.0f} s; set this clock by NTP.")
     return seconds
 
 
@@ -165,7 +167,7 @@ def _table(party: PartySettings, agreement: Agreement, source: TableSettings | N
 
 
 def _suite(path: Path) -> str:
-    """Readable as far as a short look can tell; validation has the last word."""
+    """Check that a suite can be read. The validate stage checks it fully."""
     from tombolo.fl_tasks.workflow.validate import BadSuite
 
     try:

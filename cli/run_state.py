@@ -1,4 +1,4 @@
-"""`tombolo run-state`: the page of all that a party keeps privately, from the declarations themselves."""
+"""`tombolo run-state`: writes the page of all private objects from their declarations in the code."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _ENDS = {"settlement": "until settlement", "retention": "erased", "protocol": "r
 
 
 def run_state(out: Out = Path("docs/run-state.md")) -> None:
-    """Write docs/run-state.md: a table row per private object, with what it holds, who writes it, and what deletes it."""
+    """Write docs/run-state.md: for each private object, what it holds, who writes it, and how long it stays."""
     out.write_text(page())
     typer.echo(f"Wrote {out}.")
 
@@ -62,5 +62,5 @@ def _table(items: list[Item[Any]]) -> str:
 
 
 def _shown(item: Item[Any]) -> str:
-    """The whole name, with fields as people write them."""
+    """The full name of an object, with its fields written as ``<field>``."""
     return re.sub(r"\{(\w+)[^}]*\}", r"<\1>", item.place + item.name)

@@ -1,4 +1,4 @@
-"""A small client of Airflow's public REST API, used as a person would use it: log in, trigger a DAG, look at its tasks."""
+"""A small client of Airflow's public REST API: it logs in, triggers a DAG and reads the states of its tasks."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class ApiRefused(Exception):
 
 
 class Airflow:
-    """One Airflow instance under one login."""
+    """One Airflow instance, used with one login."""
 
     def __init__(self, url: str, user: str, password: str) -> None:
         self.url, self._login, self._token = url, {"username": user, "password": password}, ""
 
     def token(self) -> str:
-        """The login's token; fetched at first use."""
+        """The token of the login; it is fetched at first use."""
         self._token = self._token or self._call("POST", "/auth/token", self._login, token=False)["access_token"]
         return self._token
 
@@ -47,6 +47,7 @@ class Airflow:
         return [dag["dag_id"] for dag in dags if not dag["is_paused"] and not dag["is_stale"]]
 
     def import_errors(self) -> list[str]:
+        """The stack traces of the DAG files that could not be imported."""
         return [error["stack_trace"] for error in self.get("/api/v2/importErrors")["import_errors"]]
 
     def trigger(self, dag: str, conf: Mapping[str, Any], run_id: str | None = None) -> str:
@@ -58,7 +59,7 @@ class Airflow:
         return started
 
     def run(self, dag: str, run: str) -> dict[str, Any] | None:
-        """A DAG run, or None where there is none (yet)."""
+        """A DAG run, or None if it does not exist (yet)."""
         try:
             answer: dict[str, Any] = self.get(f"/api/v2/dags/{_quote(dag)}/dagRuns/{_quote(run)}")
             return answer
@@ -79,7 +80,7 @@ class Airflow:
         return tasks
 
     def xcom(self, dag: str, run: str, task: str, key: str = "return_value") -> Any:
-        """What a task left, or None."""
+        """The XCom value that a task wrote, or None."""
         path = f"/api/v2/dags/{_quote(dag)}/dagRuns/{_quote(run)}/taskInstances/{_quote(task)}/xcomEntries/{key}"
         try:
             value = self.get(path, deserialize="true")["value"]
@@ -96,12 +97,15 @@ class Airflow:
         return "\n".join(str(line.get("event", line)) if isinstance(line, dict) else str(line) for line in content)
 
     def get(self, path: str, **query: Any) -> Any:
+        """Send a GET request. Returns the JSON answer; raises :class:`ApiRefused`."""
         return self._call("GET", f"{path}?{urllib.parse.urlencode(query)}" if query else path)
 
     def patch(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Send a PATCH request. Returns the JSON answer; raises :class:`ApiRefused`."""
         return self._call("PATCH", path, body)
 
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Send a POST request. Returns the JSON answer; raises :class:`ApiRefused`."""
         return self._call("POST", path, body)
 
     def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None, token: bool = True) -> Any:
@@ -117,7 +121,7 @@ class Airflow:
             raise ApiRefused(error.code, error.read().decode(errors="replace")) from None
 
     def wait_run(self, dag: str, run: str, seconds: float) -> str:
-        """Wait for a run to end; returns its last state seen."""
+        """Wait at most ``seconds`` for a run to end. Returns the last state that was seen."""
         state, until = "missing", time.monotonic() + seconds
         while time.monotonic() < until:
             answer = self.run(dag, run)

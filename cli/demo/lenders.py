@@ -1,4 +1,4 @@
-"""Tables of the lending demo: 100,000 generated people, and which of them have open loans with which of three lenders."""
+"""Tables of the lending demo: 100,000 generated people, and their open loans with three lenders."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SEED = 20260404
 
 
 def write_tables(folder: Path) -> dict[str, Tables]:
-    """Write each lender's customers under a folder of its name."""
+    """Write each lender's customers into a folder with its name."""
     written = {}
     for name, customers in customers_of(PEOPLE).items():
         own = folder / name
@@ -28,7 +28,10 @@ def write_tables(folder: Path) -> dict[str, Tables]:
 
 
 def customers_of(people: int) -> dict[str, pd.DataFrame]:
-    """Person, open loans and exposure by lender, the same every time; people who borrow somewhere often borrow elsewhere too."""
+    """Each lender's table of person, open loans and exposure. It is the same in every run.
+
+    A person who borrows from one lender often borrows from another lender too.
+    """
     import numpy as np
     import pandas as pd
 
@@ -47,7 +50,7 @@ def customers_of(people: int) -> dict[str, pd.DataFrame]:
 
 
 def three_people(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
-    """A person whom all three lenders know, one whom one knows, and one whom none knows."""
+    """The ids of three people: a customer of all three lenders, a customer of one lender, and a customer of none."""
     known = [set(table["person"]) for table in tables.values()]
     everybody = set.intersection(*known)
     first = set(known[0]).difference(*known[1:])
@@ -55,7 +58,7 @@ def three_people(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
 
 
 def truth(tables: Mapping[str, pd.DataFrame], person: str, unit: int) -> dict[str, int]:
-    """What the lenders' tables say of a person, each exposure rounded as its lender rounds it."""
+    """A person's loans and exposure in the tables of all lenders. Each exposure is rounded as its lender rounds it."""
     import numpy as np
 
     rows = [row for table in tables.values() for row in table[table["person"] == person].itertuples()]

@@ -1,4 +1,4 @@
-"""The story of the diagnosis demo: transfer from a hospital to a clinic, measured on the clinic's own new patients."""
+"""The steps of the diagnosis demo: transfer from a hospital to a clinic, measured on the clinic's own new patients."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _LINES = (("transfer", "#1565c0"), ("logistic regression", "#b26a00"), ("support
 
 
 def transfer_and_diagnose(up: Up) -> dict[str, Any]:
-    """Run both DAGs; returns what the report says of them.
+    """Run both DAGs. Returns the content of the report.
 
-    ``transfer`` and ``self_learning`` are measured on the clinic's new patients, whose diagnoses came later; ``federated`` is what
-    the agreement's own evaluation found on the held-out common ones.
+    The metrics ``transfer`` and ``self_learning`` are measured on the clinic's new patients, whose diagnoses came later.
+    The metrics ``federated`` come from the evaluate stage, on the held-out common patients.
     """
     from tombolo.fl_tasks.runtime.context import PartyContext
 
@@ -50,7 +50,7 @@ def transfer_and_diagnose(up: Up) -> dict[str, Any]:
 
 
 def on_new_patients(contexts: Mapping[str, PartyContext], clinic: str, run: str, scores: Path) -> dict[str, dict[str, float]]:
-    """AUC and KS of the scores that the clinic received, and of the better one of its own models, on the same new patients."""
+    """AUC and KS on the same new patients: of the scores that the clinic received, and of the better one of its own models."""
     import pandas as pd
     import pyarrow as pa
 
@@ -83,8 +83,10 @@ def on_new_patients(contexts: Mapping[str, PartyContext], clinic: str, run: str,
 
 
 def curve(context: PartyContext) -> list[dict[str, float]]:
-    """Mean AUC on new patients over populations drawn anew, by how many patients are common: transfer in its plain form, and the
-    clinic's own models from the common patients' labels."""
+    """Mean AUC on new patients for several numbers of common patients, over several newly drawn populations.
+
+    Compares transfer in its plain form with the clinic's own models, which are trained on the common patients' labels.
+    """
     import numpy as np
 
     terms, points = context.terms, []
@@ -125,9 +127,9 @@ def _aucs(terms: Any, frame: Any, common: int) -> dict[str, float]:
 
 
 def show_curve(report: Mapping[str, Any], folder: Path, console: Console) -> None:
-    """Transfer against self-learning, over the number of common patients, as a table and as a picture in ``folder``."""
+    """Compare transfer with self-learning by the number of common patients: as a table, and as a picture in ``folder``."""
     points = report["curve"]
-    table = Table(title="AUC on the clinic's new patients by common patients to train on", title_justify="left")
+    table = Table(title="AUC on the clinic's new patients, by the number of common patients in training", title_justify="left")
     for name in ("common", *(name for name, _ in _LINES)):
         table.add_column(name, justify="right")
     for point in points:
@@ -140,7 +142,7 @@ def show_curve(report: Mapping[str, Any], folder: Path, console: Console) -> Non
         highlight=False,
     )
     (folder / PICTURE).write_text(picture(points), encoding="utf-8")
-    console.print(f"The curves as a picture: {folder / PICTURE}", highlight=False, soft_wrap=True)
+    console.print(f"Picture of the curves: {folder / PICTURE}", highlight=False, soft_wrap=True)
 
 
 def picture(points: Sequence[Mapping[str, float]]) -> str:

@@ -1,4 +1,4 @@
-"""A lending query with all parties on this machine: an index, one batch of questions, the answers and the truth beside them."""
+"""A lending query with all parties on this machine: an index, one batch of questions, the answers, and the true values."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tombolo.storage.roles import GUEST, HOST
 
 
 def build_and_ask(laid: Layout, questions: Path, choices: Mapping[str, Any], stamp: str, console: Console) -> dict[str, Any]:
-    """Build an index and ask it; returns the report. Raises Misuse, RunFailed or a coded error."""
+    """Build an index and ask the questions. Returns the report. Raises Misuse, RunFailed or a coded error."""
     from tombolo.fl_tasks.protocols.lending_query.asking import answers, propose_query, put_questions
     from tombolo.fl_tasks.protocols.lending_query.questions import Questions
     from tombolo.fl_tasks.protocols.lending_query.terms import QueryTerms
@@ -60,7 +60,7 @@ def build_and_ask(laid: Layout, questions: Path, choices: Mapping[str, Any], sta
 
 
 def truth(laid: Layout, run: str) -> dict[str, Counter[str]]:
-    """Loans, exposure in units and number of lenders by canonical id, from every lender's own table of an index."""
+    """The true loans, exposure (in units) and number of lenders of each canonical id, computed from the lenders' tables."""
     from tombolo.fl_tasks.protocols.lending_query.customers import Customers, unpack
     from tombolo.fl_tasks.protocols.lending_query.terms import QueryTerms
     from tombolo.fl_tasks.tables.prepared import prepare
@@ -79,8 +79,8 @@ def truth(laid: Layout, run: str) -> dict[str, Counter[str]]:
 
 
 def show(report: Mapping[str, Any], console: Console) -> None:
-    """The answers beside the truth, and what the two runs took."""
-    table = Table("question", title="Answers, and the truth", title_justify="left")
+    """Print the answers next to the true values, and the cost of the two runs."""
+    table = Table("question", title="Answers and true values", title_justify="left")
     for name in ("loans", "exposure", "band", "truth: loans", "exposure", "lenders"):
         table.add_column(name, justify="right")
     for number, query in enumerate(report["queries"], 1):
@@ -88,7 +88,7 @@ def show(report: Mapping[str, Any], console: Console) -> None:
         words = (told["loans"], told["exposure"], told["band"], true["loans"], true["exposure"], true["lenders"])
         table.add_row(str(number), *(f"{word:,}" if isinstance(word, int) else word for word in words))
     console.print(table)
-    costs = Table("", title="What it took", title_justify="left")
+    costs = Table("", title="Cost", title_justify="left")
     for name in ("seconds, index", "seconds, query", "bytes sent, index", "bytes sent, query"):
         costs.add_column(name, justify="right")
     for party in report["index"]["parties"]:

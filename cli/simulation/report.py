@@ -40,7 +40,7 @@ def build(
     settlement: Mapping[str, Any],
     **more: Any,
 ) -> dict[str, Any]:
-    """The report as a document; ``seconds`` holds one entry per stage and what else took time."""
+    """The report as a document. ``seconds`` has one entry per stage, and entries for other work that took time."""
     from tombolo.fl_tasks.learning.gains import SHARES, lift
 
     gains = compared.gains
@@ -64,14 +64,14 @@ def build(
 
 
 def write(report: Mapping[str, Any], path: Path) -> None:
-    """Whole or not at all."""
+    """Write the report to a file. An interrupted write leaves no incomplete file."""
     part = path.with_name(f".{path.name}.{os.getpid()}")
     part.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     os.replace(part, path)
 
 
 def show(report: Mapping[str, Any], console: Any) -> None:
-    """Print metrics, rounds, seconds per stage and bytes per party as one table."""
+    """Print a table of metrics, rounds, seconds per stage and bytes per party, then the block and the rewards."""
     from rich.table import Table
 
     table = Table(title=f"{report['agreement']}: {report['protocol']}, run {report['run']}", title_justify="left")
@@ -87,7 +87,7 @@ def show(report: Mapping[str, Any], console: Any) -> None:
         table.add_row("margins, off by at most", f"{report['margins_off_by']:.1e}")
     table.add_section()
     rows = report["rows"]
-    table.add_row("rows", f"{rows['common']:,} common", f"{rows['train']:,} trained", f"{rows['test']:,} held out")
+    table.add_row("rows", f"{rows['common']:,} common", f"{rows['train']:,} for training", f"{rows['test']:,} held out")
     table.add_row("rounds", f"{report['rounds']}")
     table.add_section()
     for name, value in report["seconds"].items():
@@ -100,7 +100,7 @@ def show(report: Mapping[str, Any], console: Any) -> None:
 
 
 def _settlement(settled: Mapping[str, Any]) -> Any:
-    """The block that all parties signed and, where the agreement pays, who contributed what and gets what."""
+    """The block that all parties signed. If the agreement pays rewards, also each party's contribution and reward."""
     from rich.table import Table
 
     block = f"Block {settled['height']} ({settled['block'][:16]}), signed by {', '.join(settled['signers'])}"
