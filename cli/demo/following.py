@@ -64,7 +64,7 @@ def follow(
     limit: float,
     leaves: Callable[[], str | None] = lambda: None,
 ) -> Followed:
-    """Wait until a run has ended at every party. ``runs`` has the DAG run id of each party; the initiator's may have characters that
+    """Wait until a run has ended at every party. ``runs`` has each party's DAG run id; the initiator's may have characters that
     the others do not have. Gives up after ``limit`` seconds, or one minute after a party has failed.
 
     ``leaves`` is called again and again. It returns the name of a party whose Airflow was killed since the last call, or None.

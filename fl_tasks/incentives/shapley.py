@@ -1,6 +1,6 @@
-"""Contributions of players to a game: Shapley values, exact or sampled, and leave-one-out; pure functions of coalition values.
+"""Contributions of players to a game: exact or sampled Shapley values, and leave-one-out. All are functions of coalition values.
 
-A game gives each coalition (a set of players) a number. All arithmetic is in fractions and rounded once at the end, so that every
+A game gives a number to each coalition (a set of players). All arithmetic uses fractions and rounds once at the end, so that every
 party computes the same bytes from the same coalition values (Shapley 1953; sampling: Castro, Gomez and Tejada 2009).
 """
 
@@ -17,7 +17,7 @@ Coalition = frozenset[str]
 Value = Callable[[Coalition], float]
 Orders = Sequence[tuple[str, ...]]
 MOST_EXACT = 6
-"""The most players whose Shapley values are computed exactly."""
+"""The largest number of players for which Shapley values are computed exactly."""
 
 
 def coalitions(players: Sequence[str]) -> list[Coalition]:
@@ -26,7 +26,7 @@ def coalitions(players: Sequence[str]) -> list[Coalition]:
 
 
 def exact(players: Sequence[str], value: Value) -> dict[str, float]:
-    """The Shapley value of every player: its marginal value, averaged over all orders in which the players could come."""
+    """The Shapley value of every player: its marginal value, averaged over all orders in which the players can join."""
     count = len(players)
     worth = {}
     for player in players:
@@ -54,17 +54,17 @@ def sampled(players: Sequence[str], value: Value, orders: Orders) -> tuple[dict[
 
 
 def random_orders(players: Sequence[str], seed: bytes, count: int) -> list[tuple[str, ...]]:
-    """``count`` orders of the players that a public 32-byte seed determines: everybody draws the same."""
+    """``count`` orders of the players, drawn from a public 32-byte seed. Every party draws the same ones."""
     stream = Prf(seed).stream("shapley orders")
     return [tuple(players[index] for index in stream.permutation(len(players))) for _ in range(count)]
 
 
 def needed(orders: Orders) -> set[Coalition]:
-    """The coalitions whose values :func:`sampled` asks for."""
+    """The coalitions whose values :func:`sampled` needs."""
     return {frozenset(order[:size]) for order in orders for size in range(len(order) + 1)}
 
 
 def leave_one_out(players: Sequence[str], value: Value) -> dict[str, float]:
-    """What all players lose when one of them leaves."""
+    """For each player, how much the value of all players falls when that player leaves."""
     everybody = frozenset(players)
     return {player: float(Fraction(value(everybody)) - Fraction(value(everybody - {player}))) for player in players}
