@@ -1,4 +1,4 @@
-"""A case for the quality bars of the horizontal protocols: the hospitals' trees beside those of all rows, and beside XGBoost's."""
+"""A case for the quality bars of the horizontal protocols: the hospitals' trees, compared with pooled trees and with XGBoost."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ _AGREEMENT = Path(__file__).resolve().parents[1] / "federations" / "hospitals-tr
 
 
 def findings(out: Path, run: Callable[..., Mapping[str, Any]]) -> Iterator[tuple[str, float, float | None]]:
-    """What was found, its value, and the least that it must be. ``run(name, agreement, tables, split)`` gives the report of a
-    simulation whose parties' folders are under ``out/name``."""
+    """Figures: what is measured, its value, and the least allowed value. ``run(name, agreement, tables, split)`` returns the report
+    of a simulation, with the parties' folders in ``out/name``."""
     tables = write_hospitals(out / "tables" / "hospitals")
     ids = pa.concat_tables([pq.read_table(path, columns=["patient"]) for path in tables.values()])
     sets = ["test" if int(patient[2:]) % 4 == 0 else "train" for patient in ids.column("patient").to_pylist()]
@@ -60,7 +60,7 @@ def findings(out: Path, run: Callable[..., Mapping[str, Any]]) -> Iterator[tuple
 
 
 def pooled(plan: Plan, base: Any, scale: tuple[float, float], codes: Any, labels: Any, rounds: int) -> Any:
-    """Margins, shape (rows,), of trees over all rows at one place, by the code that grows them over several parties' columns."""
+    """Margins, shape (rows,), of trees over all rows in one place. The code is that for trees over several parties' columns."""
     margins = np.tile(base, (len(labels), 1))
     for _ in range(rounds):
         g, h = (

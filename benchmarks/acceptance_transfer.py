@@ -1,10 +1,10 @@
 """Quality bars of federated transfer learning: ``python -m benchmarks.acceptance_transfer DATA [--only TEXT] [--out FOLDER]``.
 
-DATA holds default_credit's tables; digits come with scikit-learn. The source has one part of the columns and the labels, the target
-the other part. Settings were chosen on the draws 100 to 103 and are fixed; figures are means over the draws 1 to 5, each of which
-deals users anew: 500 common ones to train on, of which so many are learnt from by their labels, 1,800 (of digits 539) held out, and
-of the rest half to each party. Alone, the target learns from the labelled common users. Means are of the plain form; the first draw
-is also trained under encryption, with 2048-bit keys and all parties as processes, and must come to the same.
+DATA holds the tables of default_credit; digits come with scikit-learn. The source has the labels and one part of the columns. The
+target has the other part. Settings were chosen on the draws 100 to 103 and are fixed. Figures are means over the draws 1 to 5. Each
+draw splits the users again: 500 common users to train on, of which a stated number is used with labels; 1,800 held-out users (539
+of the digits); half of the rest to each party. Alone, the target learns from the labelled common users. Means are of the plain
+form. The first draw is also trained under encryption, with 2048-bit keys and all parties as processes; the result must be the same.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ Users = tuple[pd.DataFrame, pd.DataFrame, pd.Series]
 
 @dataclass(frozen=True)
 class Case:
-    """A data set: its users, their columns at the source and at the target, and labels; with it what was chosen."""
+    """A data set (users with the source's columns, the target's columns and labels), and the settings that were chosen for it."""
 
     name: str
     read: Callable[[Path], Users]
@@ -53,7 +53,7 @@ class Case:
     parameters: Mapping[str, Any]
 
     def numbers_per_weight(self, labelled: int) -> int:
-        """The default limit, lowered to what so few rows allow: docs/protocols/transfer.md says what that costs."""
+        """The default limit, or less if there are too few rows for it. docs/protocols/transfer.md explains the risk of less."""
         terms = TransferTerms(**self.transfer)
         numbers = labelled * terms.width // PartyNet.of(terms, terms.components).net.count
         return min(LimitTerms().minimum_numbers_per_weight, max(1, numbers))
@@ -87,7 +87,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Draw:
-    """Users dealt anew: frames of both parties, common training users first, then held-out ones; how many there are of each."""
+    """One draw of users: the tables of both parties (common training users first, then held-out ones), and the group sizes."""
 
     source: pd.DataFrame
     target: pd.DataFrame
@@ -96,6 +96,7 @@ class Draw:
 
     @classmethod
     def of(cls, users: Users, number: int, common: int) -> Draw:
+        """Draw number ``number``, with ``common`` common training users."""
         rng = np.random.default_rng(number)
         at = rng.permutation(len(users[2]))[:_USERS]
         held_out = len(at) * 3 // 10
@@ -110,7 +111,7 @@ class Draw:
         return cls(source, target, common, held_out)
 
     def plain(self, terms: Terms, number: int, labelled: int) -> dict[str, float]:
-        """AUC on held-out users of transfer, and of the target alone by what it learnt with."""
+        """AUC on held-out users: of transfer, and of each model of the target alone."""
         transfer = terms.task.section(TransferTerms)
         held_out = np.arange(self.common, self.common + self.held_out)
         inputs, encoders = [], []
@@ -130,7 +131,7 @@ class Draw:
         return {name: classification(labels[held_out], predicted)["auc"] for name, predicted in every.items()}
 
     def write(self, folder: Path) -> tuple[dict[str, Path], Path]:
-        """The parties' files and the split file."""
+        """Write the parties' files and the split file. Returns their paths."""
         folder.mkdir(parents=True, exist_ok=True)
         files = {"source": folder / "source.parquet", "target": folder / "target.parquet"}
         self.source.to_parquet(files["source"], index=False)
@@ -142,8 +143,8 @@ class Draw:
 
 
 def find(case: Case, data: Path, out: Path, encrypted: bool) -> Iterable[Finding]:
-    """Means over the draws by how many common users are labelled, also where there are no other common ones; then the first draw
-    under encryption."""
+    """Means over the draws for each number of labelled common users, with and without other common users. Then the first draw under
+    encryption, if asked for."""
     users = case.read(data)
     for labelled in case.labelled:
         terms = read_model(case.terms(labelled, out / "agreements") / "agreement.yaml", Terms)
@@ -194,11 +195,11 @@ CASES = (
 
 
 def main(arguments: list[str]) -> int:
-    """Run the cases; exit status 1 if a bar is missed."""
+    """Run the cases. Returns exit status 1 if a bar is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--only", default="", help="run only the cases whose name contains this text")
-    parser.add_argument("--plain", action="store_true", help="leave the encrypted runs out")
+    parser.add_argument("--plain", action="store_true", help="skip the encrypted runs")
     parser.add_argument("--out", type=Path, default=Path(".tombolo/acceptance-transfer"))
     given = parser.parse_args(arguments)
     console, results = Console(), []

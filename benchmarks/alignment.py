@@ -1,12 +1,12 @@
 """Alignment of two parties with large lists: CPU seconds of both together, seconds, bytes, and the peak memory of each.
 
-``python -m benchmarks.alignment [--quick] [--huge] [--openmined PYTHON [--full]] [OUTPUT.json]``: half of the ids are common. By
-oblivious transfer extension (KKRT) at 100,000 and a million ids per side, with ``--huge`` at ten million too; by Diffie-Hellman
-(``ring``) on a part, which is scaled up: its work is the same for every id. Only the protocol counts, sealing, signing and storing
-its messages included, not the reading of tables.
+``python -m benchmarks.alignment [--quick] [--huge] [--openmined PYTHON [--full]] [OUTPUT.json]``: half of the ids are common.
+Oblivious transfer extension (KKRT) runs with 100,000 and a million ids per side, and with ten million for ``--huge``.
+Diffie-Hellman (``ring``) runs on a part and is scaled up, because its work is the same for every id. The figures cover the
+protocol, with sealing, signing and storing of its messages, but without reading tables.
 
-With ``--openmined``, the interpreter of an environment of its own that has ``openmined-psi==2.0.6``, its exact intersection of
-100,000 ids is timed too and scaled up alike; with ``--full``, that of a million.
+``--openmined`` names the Python interpreter of another environment, which has ``openmined-psi==2.0.6``. Its exact intersection of
+100,000 ids is then timed and scaled up in the same way; with ``--full``, that of a million ids.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _OUT = Path(".tombolo/bench/alignment")
 
 
 def ids_of(party: str, size: int) -> list[str]:
-    """A party's ids in an order of its own; half of them the other has too."""
+    """A party's ids, in an order of its own. The other party has half of them too."""
     import numpy as np
 
     first = 0 if party == "guest" else size // 2
@@ -44,7 +44,7 @@ def ids_of(party: str, size: int) -> list[str]:
 
 
 def lay_out(protocol: str, name: str) -> dict[str, Path]:
-    """Keys, settings and a signed agreement of both parties; the table is never read."""
+    """Make keys, settings and a signed agreement for both parties. The table in the settings is never read."""
     import yaml
 
     from tombolo.cli.simulation.layout import lay_out
@@ -70,7 +70,7 @@ def lay_out(protocol: str, name: str) -> dict[str, Path]:
 
 
 def work(party: str, settings: Path, size: int) -> dict[str, Any]:
-    """One party, in a process of its own."""
+    """Run one party, in its own process. Returns its figures."""
     from tombolo.fl_tasks.alignment import pair
     from tombolo.fl_tasks.alignment.messages import MESSAGES
     from tombolo.fl_tasks.runtime.context import PartyContext
@@ -91,7 +91,7 @@ def work(party: str, settings: Path, size: int) -> dict[str, Any]:
 
 
 def measure(protocol: str, size: int) -> dict[str, Any]:
-    """Both parties at once; refuses figures of a wrong result."""
+    """Run both parties at the same time. Exits if the result is wrong."""
     from tombolo.fl_tasks.runtime.context import PartyContext
     from tombolo.fl_tasks.workflow.join import invite
 
@@ -111,7 +111,7 @@ def measure(protocol: str, size: int) -> dict[str, Any]:
 
 
 def openmined(python: Path, size: int) -> dict[str, Any]:
-    """The same lists' intersection by openmined-psi, in one process of its interpreter."""
+    """The intersection of the same lists by openmined-psi, in one process of its interpreter."""
     driver = Path(__file__).with_name("_openmined_psi.py")
     words = [str(python), str(driver), str(size), str(size - size // 2)]
     answer = subprocess.run(words, check=True, capture_output=True, text=True).stdout
@@ -120,17 +120,17 @@ def openmined(python: Path, size: int) -> dict[str, Any]:
 
 
 def scaled(found: dict[str, Any], size: int, to: int) -> dict[str, Any]:
-    """CPU seconds and bytes of a part, as those of the whole."""
+    """CPU seconds and bytes of a part, scaled up to the whole."""
     return {**{name: found[name] * to / size for name in ("cpu", "bytes")}, "measured_at": size}
 
 
 def ratio(size: int, name: str) -> str:
-    """What the comparison of so many ids is called."""
+    """The name of the ratio for a comparison with ``size`` ids."""
     return f"psi_{'1m' if size == LARGE else '100k'}_vs_{name}"
 
 
 def show(found: dict[str, Any], console: Console) -> None:
-    """The figures, and the targets they are held against."""
+    """Print the figures and their targets."""
     table = Table(title="Alignment of two parties, half of the ids common", title_justify="left")
     for name in ("protocol", "ids per side", "CPU s, both", "seconds", "MB, both", "peak GiB"):
         table.add_column(name, justify="left" if name == "protocol" else "right")
@@ -156,12 +156,15 @@ def show(found: dict[str, Any], console: Console) -> None:
 
 
 def main() -> None:
+    """Measure, print, and write the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("output", nargs="?", type=Path, default=Path(".tombolo/bench/alignment.json"))
     parser.add_argument("--quick", action="store_true", help="100,000 ids at most")
-    parser.add_argument("--huge", action="store_true", help="ten million ids per side too")
-    parser.add_argument("--openmined", type=Path, metavar="PYTHON", help="compare with openmined-psi: an interpreter that has it")
-    parser.add_argument("--full", action="store_true", help="let openmined-psi intersect a million ids, not a part")
+    parser.add_argument("--huge", action="store_true", help="also ten million ids per side")
+    parser.add_argument(
+        "--openmined", type=Path, metavar="PYTHON", help="compare with openmined-psi; name a Python interpreter that has it"
+    )
+    parser.add_argument("--full", action="store_true", help="let openmined-psi intersect a million ids instead of a part")
     options = parser.parse_args()
     os.environ["TOMBOLO_WORKERS"] = "1"
     size = SMALL if options.quick else LARGE

@@ -1,8 +1,8 @@
 """Horizontal trees: seconds and bytes per tree, by the number of clients.
 
 ``python -m benchmarks.horizontal_trees [--quick] [OUTPUT.json]`` simulates runs of trees of depth 4 over 20 columns in 32 bins,
-with 5,000 generated training rows at each of 3, 6 and 9 clients; every party is a process on this machine. What comes before
-the first tree is taken off by a run of a single one.
+with 5,000 generated training rows at each of 3, 6 and 9 clients. Every party is a process on this machine. The cost of a run with
+a single tree is subtracted, so that the work before the first tree does not count.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _OUT = Path(".tombolo/bench/horizontal_trees")
 
 
 def write_tables(folder: Path, clients: int, rows: int) -> dict[str, Path]:
-    """Generated tables, the same every time, a fifth more than are trained on."""
+    """Write generated tables, the same in every run. A fifth of their rows is held out."""
     import numpy as np
     import pandas as pd
 
@@ -38,7 +38,7 @@ def write_tables(folder: Path, clients: int, rows: int) -> dict[str, Path]:
 
 
 def agreement(folder: Path, clients: int) -> Path:
-    """Terms of the benchmark."""
+    """Write the terms of the benchmark."""
     import yaml
 
     terms = {
@@ -59,7 +59,7 @@ def agreement(folder: Path, clients: int) -> Path:
 
 
 def measure(clients: int, rows: int) -> dict[str, Any]:
-    """Seconds and bytes per tree: those of a run of some trees less those of a run of one."""
+    """Seconds and bytes per tree: the cost of a run with several trees minus that of a run with one tree."""
     from tombolo.cli.simulate import simulated
 
     folder = _OUT / str(clients)
@@ -77,7 +77,7 @@ def measure(clients: int, rows: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure, print, and keep the figures."""
+    """Measure, print, and write the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("output", nargs="?", type=Path, default=Path(".tombolo/bench/horizontal_trees.json"))
     parser.add_argument("--quick", action="store_true", help="three clients and few rows")

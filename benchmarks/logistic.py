@@ -1,13 +1,12 @@
-"""A round of vertical logistic regression with an arbiter, whole: seconds and bytes, against an epoch of FATE's.
+"""A whole round of vertical logistic regression with an arbiter: seconds and bytes, compared with an epoch of FATE.
 
 ``python -m benchmarks.logistic [--quick] [--data FOLDER] [--rows N] [--fate PYTHON] [OUTPUT.json]`` trains by the terms of
 federations/credit: a guest with 5 columns, hosts with 6 and 12, an arbiter with a key of 2048 bits. FOLDER has the UCI table of
 credit card clients, split over the parties (``default_credit__<guest|host1|host2>.parquet`` and ``default_credit__split.csv.gz``);
-without it, data of the same shape is generated. Each party uses all processors,
-as FATE's do.
+without it, data of the same shape is generated. Each party uses all processors, as in FATE.
 
-With ``--fate``, the interpreter of an environment of its own that has ``pyfate==2.2.0``, one epoch of FATE's hetero logistic
-regression, in one batch, and our rounds are measured in turn on the same encoded rows. Neither's key generation counts.
+``--fate`` names the Python interpreter of another environment, which has ``pyfate==2.2.0``. One epoch of FATE's hetero logistic
+regression, in one batch, and our rounds are then measured in turn on the same encoded rows. Key generation does not count.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ _OUT = Path(".tombolo/bench/logistic")
 
 
 def generated(rows: int) -> dict[str, Any]:
-    """Tables of the shape of the real ones, by party, the same every time."""
+    """Generated tables with the shape of the real ones, by party. They are the same in every run."""
     import numpy as np
     import pandas as pd
 
@@ -58,7 +57,7 @@ def generated(rows: int) -> dict[str, Any]:
 
 
 def write_tables(folder: Path, data: Path | None, rows: int) -> dict[str, Path]:
-    """Tables with ``rows`` common training rows and a few held-out ones."""
+    """Write tables with ``rows`` common training rows and a few held-out rows."""
     import pandas as pd
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -82,7 +81,7 @@ def write_tables(folder: Path, data: Path | None, rows: int) -> dict[str, Path]:
 
 
 def agreement(folder: Path) -> Path:
-    """The terms of federations/credit, for tables of any size: a part of the rows has more leverage each."""
+    """Write the terms of federations/credit without the leverage limit: with fewer rows, each row has more leverage."""
     import yaml
 
     terms = yaml.safe_load((AGREEMENT / "agreement.yaml").read_text(encoding="utf-8"))
@@ -93,7 +92,7 @@ def agreement(folder: Path) -> Path:
 
 
 def work(settings: Path, run: str) -> dict[str, Any]:
-    """:func:`party`; a failure ends the process and with it the others, which would wait."""
+    """Run :func:`party`. A failure ends this process, and so the pool. Otherwise the other parties would wait."""
     try:
         return party(settings, run)
     except BaseException:
@@ -102,7 +101,7 @@ def work(settings: Path, run: str) -> dict[str, Any]:
 
 
 def party(settings: Path, run: str) -> dict[str, Any]:
-    """One party, in a process of its own: when its rounds ended, and what it sent in the second."""
+    """Run one party, in its own process. Returns when its rounds ended, and the bytes that it sent in the second round."""
     import math
     import time
 
@@ -116,7 +115,7 @@ def party(settings: Path, run: str) -> dict[str, Any]:
     context, wait = PartyContext.open("credit", settings), Wait(math.inf)
     for stage in (join, validate, align):
         stage(context, run, wait, progress=lambda _: None)
-    train(context, run, wait, progress=lambda _: None, leg_end=1)  # key generation and tables of powers are not a round's cost
+    train(context, run, wait, progress=lambda _: None, leg_end=1)  # key generation and tables of powers do not count
     moments = [time.monotonic()]
     train(context, run, wait, progress=lambda _: moments.append(time.monotonic()), leg_end=ROUNDS)
     if context.me in FILES:
@@ -129,7 +128,7 @@ def party(settings: Path, run: str) -> dict[str, Any]:
 
 
 def write_encoded(context: Any, run: str) -> None:
-    """This party's training rows as it trains on them, for the peer."""
+    """Write this party's encoded training rows for FATE."""
     import pandas as pd
 
     from tombolo.fl_tasks.tables.encoding import Encoder
@@ -146,7 +145,7 @@ def write_encoded(context: Any, run: str) -> None:
 
 
 def rounds(tables: dict[str, Path]) -> dict[str, Any]:
-    """Our rounds, of one run: figures per round."""
+    """Run a training of ours. Returns figures per round."""
     from tombolo.cli.simulation.layout import lay_out
     from tombolo.fl_tasks.runtime.context import PartyContext
     from tombolo.fl_tasks.workflow.join import invite
@@ -166,7 +165,7 @@ def rounds(tables: dict[str, Path]) -> dict[str, Any]:
 
 
 def epoch(python: Path) -> dict[str, Any]:
-    """An epoch of FATE's on what our parties wrote down."""
+    """Run an epoch of FATE on the rows that our parties wrote."""
     driver = Path(__file__).with_name("_fate_logistic.py")
     words = [
         str(python),
@@ -182,7 +181,7 @@ def epoch(python: Path) -> dict[str, Any]:
 
 
 def measure(rows: int, data: Path | None, fate: Path | None, turns: int) -> dict[str, Any]:
-    """All figures of one run."""
+    """Measure all figures."""
     tables = write_tables(_OUT / "tables", data, rows)
     own: list[dict[str, Any]] = []
     peers: list[dict[str, Any]] = []
@@ -214,7 +213,7 @@ def measure(rows: int, data: Path | None, fate: Path | None, turns: int) -> dict
 
 
 def show(found: dict[str, Any], console: Console) -> None:
-    """The figures, and the target they are held against."""
+    """Print the figures and the target."""
     setting, last = found["setting"], found["rounds"][-1]
     title = (
         f"Logistic regression, a round: {setting['rows']:,} rows ({setting['data']}) at {setting['key_bits']} bits, four processes"
@@ -236,12 +235,15 @@ def show(found: dict[str, Any], console: Console) -> None:
 
 
 def main() -> None:
+    """Measure, print, and write the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("output", nargs="?", type=Path, default=Path(".tombolo/bench/logistic.json"))
-    parser.add_argument("--quick", action="store_true", help="a ninth of the rows, one turn")
+    parser.add_argument("--quick", action="store_true", help="a ninth of the rows, and one turn")
     parser.add_argument("--rows", type=int, default=ROWS)
-    parser.add_argument("--data", type=Path, metavar="FOLDER", help="the real tables")
-    parser.add_argument("--fate", type=Path, metavar="PYTHON", help="compare with FATE: an interpreter that has pyfate 2.2.0")
+    parser.add_argument("--data", type=Path, metavar="FOLDER", help="folder with the real tables")
+    parser.add_argument(
+        "--fate", type=Path, metavar="PYTHON", help="compare with FATE; name a Python interpreter with pyfate 2.2.0"
+    )
     options = parser.parse_args()
     figures = measure(options.rows // 9 if options.quick else options.rows, options.data, options.fate, 1 if options.quick else 2)
     show(figures, Console())

@@ -1,8 +1,8 @@
 """An epoch of a vertical network with one host, at 2048 bits or on dealt shares: seconds, bytes and memory by rows and by widths.
 
-``python -m benchmarks.neural [--quick] [--dealer] [OUTPUT.json]``. A process for each party, with one worker, trains on generated
-tables of ten columns each, with exchange, sealing and booking. The first epoch, which has keys and tables of powers to make, does
-not count.
+``python -m benchmarks.neural [--quick] [--dealer] [OUTPUT.json]``. Each party is a process with one worker. It trains on
+generated tables of ten columns per party, with exchange, sealing and booking. The first epoch does not count, because it also makes
+keys and tables of powers.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from rich.table import Table
 
 COLUMNS = {"guest": 10, "host": 10}
 CASES = ((1_000, 4, 2), (4_000, 4, 2), (1_000, 8, 4), (4_000, 8, 4), (16_000, 4, 2))
-"""Rows, units of each party, joint units."""
+"""Number of rows, units of each party, joint units."""
 _DEALT = ((100_000, 4, 2),)
-"""Beyond them, on dealt shares."""
+"""More cases, only with dealt shares."""
 _QUICK = 1
 _EPOCHS = 2
 _OUT = Path(".tombolo/bench/neural")
 
 
 def write_tables(folder: Path, rows: int) -> dict[str, Path]:
-    """Generated tables, the same every time, with some rows more that are held out."""
+    """Write generated tables, the same in every run. They have some more rows, which are held out."""
     import pandas as pd
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -52,7 +52,7 @@ def write_tables(folder: Path, rows: int) -> dict[str, Path]:
 
 
 def agreement(folder: Path, bottom: int, joint: int, dealer: bool) -> Path:
-    """Terms of the benchmark: all rows are one batch."""
+    """Write the terms of the benchmark. All rows are one batch."""
     import yaml
 
     from tombolo.fl_tasks.learning.vertical.roles import DEALER_WAIVER
@@ -77,7 +77,7 @@ def agreement(folder: Path, bottom: int, joint: int, dealer: bool) -> Path:
 
 
 def work(settings: Path, run: str) -> dict[str, Any]:
-    """One party, in a process of its own: seconds, CPU seconds and bytes sent of the second epoch; the process's most MiB."""
+    """Run one party, in its own process. Returns seconds, CPU seconds and bytes sent in the second epoch, and the peak MiB."""
     import math
     import resource
 
@@ -100,7 +100,7 @@ def work(settings: Path, run: str) -> dict[str, Any]:
 
 
 def measure(rows: int, bottom: int, joint: int, dealer: bool) -> dict[str, Any]:
-    """The figures of one case."""
+    """Measure one case."""
     from tombolo.cli.simulation.layout import lay_out
     from tombolo.fl_tasks.runtime.context import PartyContext
     from tombolo.fl_tasks.workflow.join import invite
@@ -127,8 +127,8 @@ def measure(rows: int, bottom: int, joint: int, dealer: bool) -> dict[str, Any]:
 def main() -> None:
     """Measure, print, and write the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="the smallest case only")
-    parser.add_argument("--dealer", action="store_true", help="on shares that an arbiter deals")
+    parser.add_argument("--quick", action="store_true", help="only the smallest case")
+    parser.add_argument("--dealer", action="store_true", help="use dealt shares instead of Paillier")
     parser.add_argument("output", type=Path, nargs="?", metavar="OUTPUT.json")
     options = parser.parse_args()
     cases = (*CASES, *_DEALT) if options.dealer else CASES

@@ -1,7 +1,8 @@
 """Transfer: seconds and bytes per round, by common rows, width and class weights.
 
-``python -m benchmarks.transfer [--quick] [OUTPUT.json]`` simulates runs over generated tables with 2048-bit keys; both parties are
-processes on this machine. What comes before the first round is taken off by a run of a single one.
+``python -m benchmarks.transfer [--quick] [OUTPUT.json]`` simulates runs with generated tables and 2048-bit keys. Both parties are
+processes on this machine. The cost of a run with a single round is subtracted, so that the work before the first round does not
+count.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _OUT = Path(".tombolo/bench/transfer")
 
 
 def write_tables(folder: Path, common: int) -> dict[str, Path]:
-    """Generated tables, the same every time: ``common`` rows to train on, a quarter more held out, and rows of each party alone."""
+    """Write generated tables, the same in every run: ``common`` rows to train on, a quarter more held out, own rows per party."""
     import numpy as np
     import pandas as pd
 
@@ -41,7 +42,7 @@ def write_tables(folder: Path, common: int) -> dict[str, Path]:
 
 
 def agreement(folder: Path, width: int, weights: str) -> Path:
-    """Terms of the benchmark."""
+    """Write the terms of the benchmark."""
     import yaml
 
     rounds = {"default": ROUNDS, "min": 1, "max": ROUNDS}
@@ -63,7 +64,7 @@ def agreement(folder: Path, width: int, weights: str) -> Path:
 
 
 def measure(common: int, width: int, weights: str) -> dict[str, Any]:
-    """Seconds and bytes per round: those of a run of some rounds less those of a run of one."""
+    """Seconds and bytes per round: the cost of a run with several rounds minus that of a run with one round."""
     from tombolo.cli.simulate import simulated
 
     folder = _OUT / f"{common}-{width}-{weights}"
@@ -83,10 +84,10 @@ def measure(common: int, width: int, weights: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure, print, and keep the figures."""
+    """Measure, print, and write the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("output", nargs="?", type=Path, default=Path(".tombolo/bench/transfer.json"))
-    parser.add_argument("--quick", action="store_true", help="the smallest size alone")
+    parser.add_argument("--quick", action="store_true", help="only the smallest size")
     given = parser.parse_args()
     console = Console(width=120)
     figures = [measure(*size) for size in (SIZES[:1] if given.quick else SIZES)]
