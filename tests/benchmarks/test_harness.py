@@ -100,7 +100,13 @@ def test_the_chart_of_growth_tells_what_was_scaled():
     cells += [{**cell, "features": features, "measured": 1} for cell in cells for features in (50, 100)]
     root = ElementTree.fromstring(growth_chart(cells, {10: 1.0, 50: 1.0, 100: 1.0}, "Growth"))
     texts = [one.text for one in root.iter() if one.tag.endswith("text")]
-    assert {"Growth", "10 features, slope 1.00", "100", "1,000", "rows; hollow: scaled from a part of the columns"} <= set(texts)
+    assert {
+        "Growth",
+        "10 features, slope 1.00",
+        "100",
+        "1,000",
+        "rows; hollow points are scaled from a part of the columns",
+    } <= set(texts)
     assert [one.get("fill") == "#fff" for one in root.iter() if one.tag.endswith("circle")].count(True) == 1
 
 
