@@ -1,1 +1,1 @@
-"""Performance runs against peers and limits; not tests."""
+"""Benchmarks: they compare the speed of Tombolo with other software and with hardware limits. They are not tests."""

@@ -1,11 +1,12 @@
-"""Runs the benchmarks, one after the other, each in a process of its own, and gathers what they found.
+"""Runs the benchmarks one after the other, each in its own process, and collects their figures.
 
 ``python -m benchmarks [--quick] [--kernels PYTHON] [--fate PYTHON] [--flower PYTHON] [--data FOLDER] [--only NAME ...]
-[--results FOLDER] [--picture SVG]``. Each prints its table and writes its figures as JSON; all of them, the machine and the ratios
-go to ``benchmarks/results/full.json`` (or ``quick.json``), and the ratios into a chart. The exit status is 1 if a benchmark failed.
+[--results FOLDER] [--picture SVG]``. Each benchmark prints a table and writes its figures as JSON. All figures, the ratios and a
+description of the machine go to ``benchmarks/results/full.json`` (or ``quick.json``). The ratios also go into a chart. The exit
+status is 1 if a benchmark failed.
 
-A benchmark takes part by a line in :data:`PARTS`. It is a module with a ``main`` that takes ``[--quick] OUTPUT.json``; what it
-writes may have ``ratios`` (a name -> how many times as fast as the other side we are) and ``skipped`` (a name -> why not).
+The benchmarks are listed in :data:`PARTS`. Each is a module with a ``main`` that takes ``[--quick] OUTPUT.json``. Its JSON may have
+``ratios`` (by name, how many times as fast as the other software Tombolo is) and ``skipped`` (by name, why there is no ratio).
 """
 
 from __future__ import annotations
@@ -31,9 +32,9 @@ LIBRARIES = ("cryptography", "gmpy2", "numpy", "phe", "pyarrow")
 
 @dataclass(frozen=True)
 class Part:
-    """A benchmark: its module, the option that names its peer's interpreter, and the ratios that it is expected to find.
+    """A benchmark: its module, the option that names the peer's Python interpreter, and the ratios that it should measure.
 
-    ``targets`` has what each ratio should reach. A ``quick`` one takes part in ``make bench-quick``.
+    ``targets`` has the value that each ratio should reach. A ``quick`` benchmark also runs in ``make bench-quick``.
     """
 
     module: str
@@ -80,7 +81,7 @@ PARTS = (
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were taken on."""
+    """The machine on which the figures were measured."""
     import psutil
 
     names = [line.split(":", 1)[1].strip() for line in _lines(Path("/proc/cpuinfo")) if line.startswith("model name")]
@@ -100,7 +101,7 @@ def _lines(file: Path) -> list[str]:
 
 
 def run(part: Part, quick: bool, peers: Mapping[str, Path | None], data: Path | None, output: Path) -> dict[str, Any] | str:
-    """A benchmark's figures, or why there are none."""
+    """Run a benchmark. Returns its figures, or the reason why there are none."""
     if not (_HERE / f"{part.module}.py").is_file():
         return f"there is no benchmarks/{part.module}.py"
     words = [sys.executable, "-m", f"benchmarks.{part.module}", *(["--quick"] if quick else [])]
@@ -113,43 +114,45 @@ def run(part: Part, quick: bool, peers: Mapping[str, Path | None], data: Path | 
         return "failed"
     if not output.is_file():
         return "wrote no figures"
-    found: dict[str, Any] = json.loads(output.read_text(encoding="utf-8"))
-    return {"at": datetime.now(UTC).isoformat(timespec="seconds"), "load": os.getloadavg()[0], **found}
+    figures: dict[str, Any] = json.loads(output.read_text(encoding="utf-8"))
+    return {"at": datetime.now(UTC).isoformat(timespec="seconds"), "load": os.getloadavg()[0], **figures}
 
 
 def earlier(file: Path, again: Sequence[Part]) -> dict[str, Any]:
-    """The figures in a file of those benchmarks that are not run again."""
+    """The figures in ``file``, except those of the benchmarks that are run again."""
     if not file.is_file():
         return {}
     held: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))["benchmarks"]
-    return {name: one for name, one in held.items() if name not in {part.module for part in again}}
+    return {name: figures for name, figures in held.items() if name not in {part.module for part in again}}
 
 
 def gather(parts: Sequence[Part], found: Mapping[str, dict[str, Any] | str]) -> dict[str, Any]:
-    """One document of all figures, with flat ``ratios`` and ``skipped``; every expected ratio is in one of them."""
+    """One document with all figures, ``ratios`` and ``skipped``. Each expected ratio is in one of the last two."""
     ratios: dict[str, float] = {}
     skipped: dict[str, str] = {}
     for part in parts:
-        one = found[part.module]
-        if isinstance(one, str):
-            skipped |= dict.fromkeys(part.targets or [part.module], one)
+        result = found[part.module]
+        if isinstance(result, str):
+            skipped |= dict.fromkeys(part.targets or [part.module], result)
             continue
-        ratios |= one.get("ratios", {})
-        skipped |= one.get("skipped", {})
+        ratios |= result.get("ratios", {})
+        skipped |= result.get("skipped", {})
         for name in part.targets:
             if name not in ratios and name not in skipped:
-                skipped[name] = "not measured in this run: no peer, or another size" if part.peer else "not measured"
+                skipped[name] = (
+                    "not measured in this run: there was no peer, or the size was another one" if part.peer else "not measured"
+                )
     targets = {name: target for part in parts for name, target in part.targets.items() if target}
-    figures = {name: one for name, one in found.items() if isinstance(one, dict)}
+    figures = {name: document for name, document in found.items() if isinstance(document, dict)}
     return {"ratios": ratios, "targets": targets, "skipped": skipped, "benchmarks": figures}
 
 
 def show(document: Mapping[str, Any]) -> None:
-    """The ratios and what was skipped."""
+    """Print the ratios, and what was skipped."""
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("", title="Ours against theirs", title_justify="left")
+    table = Table("", title="Tombolo against other software", title_justify="left")
     for name in ("times as fast", "target"):
         table.add_column(name, justify="right")
     for name, ratio in document["ratios"].items():
@@ -162,32 +165,41 @@ def show(document: Mapping[str, Any]) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Run them; returns the exit status."""
+    """Run the benchmarks. Returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="the kernels only, on small sizes: under five minutes")
-    parser.add_argument("--kernels", type=Path, metavar="PYTHON", help="an interpreter that has benchmarks/requirements.lock")
-    parser.add_argument("--fate", type=Path, metavar="PYTHON", help="an interpreter that has pyfate 2.2.0")
-    parser.add_argument("--flower", type=Path, metavar="PYTHON", help="an interpreter that has flwr 1.42.0")
-    parser.add_argument("--data", type=Path, metavar="FOLDER", help="tables that benchmarks may use instead of generated ones")
-    parser.add_argument("--only", nargs="+", choices=[part.module for part in PARTS], help="these; other figures stay in the file")
+    parser.add_argument("--quick", action="store_true", help="only the kernels, with small sizes: less than five minutes")
+    parser.add_argument(
+        "--kernels", type=Path, metavar="PYTHON", help="a Python interpreter with the packages of benchmarks/requirements.lock"
+    )
+    parser.add_argument("--fate", type=Path, metavar="PYTHON", help="a Python interpreter with pyfate 2.2.0")
+    parser.add_argument("--flower", type=Path, metavar="PYTHON", help="a Python interpreter with flwr 1.42.0")
+    parser.add_argument(
+        "--data", type=Path, metavar="FOLDER", help="folder with tables that benchmarks use instead of generated ones"
+    )
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=[part.module for part in PARTS],
+        help="run only these; the other figures in the results file are kept",
+    )
     parser.add_argument("--results", type=Path, default=_HERE / "results", metavar="FOLDER")
-    parser.add_argument("--picture", type=Path, metavar="SVG", help="where the chart goes, if not beside the figures")
+    parser.add_argument("--picture", type=Path, metavar="SVG", help="file for the chart; default: next to the figures")
     options = parser.parse_args(arguments)
     parts = [part for part in PARTS if (part.module in options.only if options.only else part.quick or not options.quick)]
     peers = {"kernels": options.kernels, "openmined": options.kernels, "fate": options.fate, "flower": options.flower}
     peers = {name: python if python is not None and python.is_file() else None for name, python in peers.items()}
     name = "quick" if options.quick else "full"
-    about, found = machine(), dict[str, Any](earlier(options.results / f"{name}.json", parts) if options.only else {})
+    about, figures = machine(), dict[str, Any](earlier(options.results / f"{name}.json", parts) if options.only else {})
     scratch = Path(".tombolo/bench")
     scratch.mkdir(parents=True, exist_ok=True)
     for part in parts:
         print(f"\n== {part.module}", flush=True)
-        found[part.module] = run(part, options.quick, peers, options.data, scratch / f"{part.module}.json")
+        figures[part.module] = run(part, options.quick, peers, options.data, scratch / f"{part.module}.json")
     document = {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "quick": options.quick,
         "machine": about,
-        **gather([part for part in PARTS if part.module in found], found),
+        **gather([part for part in PARTS if part.module in figures], figures),
     }
     options.results.mkdir(parents=True, exist_ok=True)
     (options.results / f"{name}.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
@@ -195,7 +207,7 @@ def main(arguments: list[str]) -> int:
         ratio_chart(document["ratios"], document["targets"]), encoding="utf-8"
     )
     show(document)
-    return int("failed" in found.values())
+    return int("failed" in figures.values())
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The benchmarks' pictures: ratios as bars with their targets, and how a round's cost grows with its rows."""
+"""The pictures of the benchmarks: ratios as bars with their targets, and the cost of a round by its number of rows."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from tombolo.fl_tasks.pages.charts import BLUE, GREEN, ORANGE, Axis, Curve, Poin
 
 
 def ratio_chart(found: Mapping[str, float], targets: Mapping[str, float]) -> str:
-    """An SVG of how many times as fast we are; ratios below 1 get no bar but keep their number."""
-    title = "Times as fast as the other side"
+    """An SVG of the ratios of speed. A ratio below 1 has no bar, only its number."""
+    title = "Times as fast as the other software"
     named, marks = ({name.replace("_", " "): ratio for name, ratio in each.items()} for each in (found, targets))
     told = "; ".join(f"{name} {ratio:.1f}" for name, ratio in named.items())
     x = Axis.powers([1.0, 10.0, *(max(1.0, ratio) for ratio in (*found.values(), *targets.values()))])
@@ -18,16 +18,16 @@ def ratio_chart(found: Mapping[str, float], targets: Mapping[str, float]) -> str
 
 
 def growth_chart(cells: list[Mapping[str, Any]], slopes: Mapping[int, float], title: str) -> str:
-    """CPU seconds over rows as an SVG, both logarithmic, a line for each number of features; ``slopes`` are by number of features.
+    """An SVG of CPU seconds over rows, both logarithmic, with a line and a slope for each number of features.
 
-    Hollow marks are cells of which a part was measured.
+    Hollow marks are cells of which only a part was measured.
     """
     lines = []
     for (features, slope), colour in zip(sorted(slopes.items(), reverse=True), (BLUE, ORANGE, GREEN), strict=True):
         line = [cell for cell in cells if cell["features"] == features]
-        points = [Point(one["rows"], one["seconds"], f"{one['seconds']:,.1f} seconds", one["measured"] < 1) for one in line]
+        points = [Point(cell["rows"], cell["seconds"], f"{cell['seconds']:,.1f} seconds", cell["measured"] < 1) for cell in line]
         lines.append(Curve(points, f"{features} features, slope {slope:.2f}", colour))
     scaled = any(cell["measured"] < 1 for cell in cells)
-    name = "rows; hollow: scaled from a part of the columns" if scaled else "rows"
+    name = "rows; hollow points are scaled from a part of the columns" if scaled else "rows"
     x = Axis({rows: f"{rows:,}" for rows in sorted({cell["rows"] for cell in cells})}, name, logarithmic=True)
     return curves(lines, x, Axis.powers([cell["seconds"] for cell in cells]), title, size=(720, 400))

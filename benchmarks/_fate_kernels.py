@@ -1,7 +1,7 @@
-"""FATE's Rust kernels for Paillier, timed: run by the interpreter of an environment that has ``fate-utils``, not by ours.
+"""Times FATE's Rust kernels for Paillier. Runs in the Python interpreter of another environment, which has ``fate-utils``.
 
-Reads one JSON object a line and answers each with one: ``{"encrypt": count}`` or ``{"product": [rows, columns], "bits": b}``
-with ``{"seconds": CPU seconds}``. The key of 2048 bits is made before the first question.
+Reads questions from standard input, one JSON object per line: ``{"encrypt": count}`` or ``{"product": [rows, columns], "bits":
+b}``. Answers each with ``{"seconds": CPU seconds}``. The key of 2048 bits is made before the first question.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 
 def main() -> None:
+    """Make a key, then answer the questions on standard input."""
     import numpy as np
     from fate_utils.paillier import keygen
 

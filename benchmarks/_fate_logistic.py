@@ -1,9 +1,9 @@
-"""Hetero logistic regression of FATE 2.2, timed: run by the interpreter of an environment that has ``pyfate``, not by ours.
+"""Times FATE 2.2's hetero logistic regression. Runs in the Python interpreter of another environment, which has ``pyfate``.
 
-``PYTHON _fate_logistic.py FOLDER SETTING`` reads ``FOLDER/<party>.csv`` (columns ``id``, the party's own, encoded, and at the
-guest ``y``) and trains one epoch in one batch, in one process per party, over FATE's standalone computing and federation. SETTING
-is JSON: ``parties`` (roles by name: guest, hosts, arbiter), ``key_bits`` and ``l2``. The last line printed is JSON: the seconds
-from the epoch's start to its end at the guest, and the CPU seconds of all processes, which key generation and reading are part of.
+``PYTHON _fate_logistic.py FOLDER SETTING`` reads ``FOLDER/<party>.csv``: the columns ``id``, the party's own encoded columns, and
+at the guest ``y``. It trains one epoch in one batch, with one process per party, over FATE's standalone computing and federation.
+SETTING is JSON: ``parties`` (roles by name: guest, hosts, arbiter), ``key_bits`` and ``l2``. The last printed line is JSON: the
+seconds from the epoch's start to its end at the guest, and the CPU seconds of all processes, with key generation and reading.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from _fate_parties import run
 
 
 def party(folder: Path, setting: dict[str, Any], name: str, results: Any) -> None:
-    """One party, to the end of training."""
+    """Run one party until training has ended."""
     import pandas as pd
     from fate.arch.computing.backends.standalone import CSession
     from fate.arch.context import Context
@@ -34,7 +34,7 @@ def party(folder: Path, setting: dict[str, Any], name: str, results: Any) -> Non
         was(self, epoch)
 
     was, Optimizer.set_iters = Optimizer.set_iters, begins
-    members = [(role, one) for one, role in setting["parties"].items()]
+    members = [(role, member) for member, role in setting["parties"].items()]
     role = setting["parties"][name]
     computing = CSession(session_id=f"logistic_{name}", data_dir=str(folder / "work"))
     federation = FederationBuilder(federation_session_id="logistic", party=(role, name), parties=members).build_standalone(

@@ -1,9 +1,9 @@
-"""Hetero SecureBoost of FATE 2.2, timed: run by the interpreter of an environment that has ``pyfate``, not by ours.
+"""Times FATE 2.2's hetero SecureBoost. Runs in the Python interpreter of another environment, which has ``pyfate``.
 
-``PYTHON _fate_secureboost.py FOLDER SETTING`` reads ``FOLDER/<party>.csv`` (columns ``id``, the party's own and, at the guest,
-``y``) and trains in one process per party, over FATE's standalone computing and federation. SETTING is JSON: ``parties``,
+``PYTHON _fate_secureboost.py FOLDER SETTING`` reads ``FOLDER/<party>.csv``: the columns ``id``, the party's own columns, and at the
+guest ``y``. It trains with one process per party, over FATE's standalone computing and federation. SETTING is JSON: ``parties``,
 ``trees``, ``depth``, ``bins``, ``key_bits``, ``l2``, ``minimum_rows`` (per leaf) and ``minimum_weight`` (sum of h per leaf).
-The last line printed is JSON.
+The last printed line is JSON.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from _fate_parties import run
 
 
 def party(folder: Path, setting: dict[str, Any], name: str, results: Any) -> None:
-    """One party, to the end of training."""
+    """Run one party until training has ended."""
     import pandas as pd
     from fate.arch.computing.backends.standalone import CSession
     from fate.arch.context import Context
@@ -27,7 +27,7 @@ def party(folder: Path, setting: dict[str, Any], name: str, results: Any) -> Non
     from fate.ml.ensemble.algo.secureboost.hetero.host import HeteroSecureBoostHost
 
     class Guest(HeteroSecureBoostGuest):  # type: ignore[misc]
-        """Notes when the first tree begins, its key being made, and when each is finished and all rows' scores are up to date."""
+        """Notes when the first tree begins (after the key is made), and when each tree is complete and all scores are updated."""
 
         def _check_encrypt_kit(self, ctx: Context) -> Any:
             kit = super()._check_encrypt_kit(ctx)
@@ -39,7 +39,7 @@ def party(folder: Path, setting: dict[str, Any], name: str, results: Any) -> Non
             moments.append(time.monotonic())
 
     moments: list[float] = []
-    members = [("guest" if one == "guest" else "host", one) for one in setting["parties"]]
+    members = [("guest" if party == "guest" else "host", party) for party in setting["parties"]]
     me = members[setting["parties"].index(name)]
     computing = CSession(session_id=f"trees_{name}", data_dir=str(folder / "work"))
     federation = FederationBuilder(federation_session_id="trees", party=me, parties=members).build_standalone(computing)

@@ -1,9 +1,9 @@
-"""One client of Flower's SecAgg+, for :mod:`benchmarks.secagg`; run by an interpreter that has ``flwr``.
+"""Times one client of Flower's SecAgg+ for :mod:`benchmarks.secagg`. Runs in a Python interpreter with ``flwr``.
 
-``PYTHON _flower_secagg.py COUNT`` drives ``secaggplus_mod`` itself through its four stages, as Flower's server would, for one
-client with all others as neighbours: keys, shares, the masked vector of COUNT floats, unmasking. Every line
-read is a number of clients and gives a line of JSON. What the others send it is
-made with the same code beforehand and not counted, nor is transport, the server, or training.
+``PYTHON _flower_secagg.py COUNT`` calls ``secaggplus_mod`` for its four stages as Flower's server does, for one client that has
+all others as neighbours. The stages are: keys, shares, the masked vector of COUNT floats, unmasking. Each input line is a number of
+clients; the answer is a line of JSON. The messages of the other clients are made before with the same code and are not counted.
+Transport, the server and training are not counted either.
 """
 
 from __future__ import annotations
@@ -31,24 +31,25 @@ class Client:
         self.context = Context(run_id=1, node_id=node, node_config={}, state=RecordDict(), run_config={})
 
     def answer(self, stage: str, configs: dict[str, Any]) -> dict[str, Any]:
+        """Run one stage, add its cost, and return what the client sends."""
         content = RecordDict({RECORD_KEY_CONFIGS: ConfigRecord({Key.STAGE: stage, **configs})})
         message = Message(content, dst_node_id=self.node, message_type="train")
         began, cpu = time.perf_counter(), time.process_time()
-        found = secaggplus_mod(message, self.context, self.train)
+        answer = secaggplus_mod(message, self.context, self.train)
         self.seconds += time.perf_counter() - began
         self.cpu += time.process_time() - cpu
-        record = found.content.config_records[RECORD_KEY_CONFIGS]
+        record = answer.content.config_records[RECORD_KEY_CONFIGS]
         self.sent += sum(
-            len(one)
+            len(part)
             for value in record.values()
-            for one in (value if isinstance(value, list) else [value])
-            if isinstance(one, bytes)
+            for part in (value if isinstance(value, list) else [value])
+            if isinstance(part, bytes)
         )
         return dict(record)
 
 
 def turn(clients: int, values: np.ndarray) -> dict[str, Any]:
-    """One round of the first of ``clients``."""
+    """Run one round for ``clients`` clients. Returns the cost of the first client."""
     result = FitRes(Status(Code.OK, ""), ndarrays_to_parameters([values]), 1, {})
 
     def train(message: Message, context: Context) -> Message:
@@ -66,23 +67,24 @@ def turn(clients: int, values: np.ndarray) -> dict[str, Any]:
         Key.MAX_WEIGHT: 1000.0,
     }
     keys = {}
-    for one in everybody:
-        found = one.answer(Stage.SETUP, setup)
-        keys[str(one.node)] = [found[Key.PUBLIC_KEY_1], found[Key.PUBLIC_KEY_2]]
+    for client in everybody:
+        answer = client.answer(Stage.SETUP, setup)
+        keys[str(client.node)] = [answer[Key.PUBLIC_KEY_1], answer[Key.PUBLIC_KEY_2]]
     boxes = []
-    for one in everybody:
-        found = one.answer(Stage.SHARE_KEYS, keys)
-        sealed = dict(zip(found[Key.DESTINATION_LIST], found[Key.CIPHERTEXT_LIST], strict=True))
-        if one is not first:
+    for client in everybody:
+        answer = client.answer(Stage.SHARE_KEYS, keys)
+        sealed = dict(zip(answer[Key.DESTINATION_LIST], answer[Key.CIPHERTEXT_LIST], strict=True))
+        if client is not first:
             boxes.append(sealed[first.node])
-    nodes = [one.node for one in everybody]
+    nodes = [client.node for client in everybody]
     first.answer(Stage.COLLECT_MASKED_VECTORS, {Key.CIPHERTEXT_LIST: boxes, Key.SOURCE_LIST: nodes[1:]})
     first.answer(Stage.UNMASK, {Key.ACTIVE_NODE_ID_LIST: nodes, Key.DEAD_NODE_ID_LIST: []})
     return {"seconds": first.seconds, "cpu": first.cpu, "sent": first.sent}
 
 
 def main() -> None:
-    TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = 1, 0, 1  # the server's, whose messages these are
+    """Answer the numbers of clients on standard input."""
+    TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = 1, 0, 1  # the ids of the server, which sends these messages
     values = np.random.default_rng(7).normal(size=int(sys.argv[1])).astype(np.float32)
     for line in sys.stdin:
         print(json.dumps(turn(int(line), values)), flush=True)

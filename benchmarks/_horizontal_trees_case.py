@@ -1,4 +1,4 @@
-"""A case for the quality bars of the horizontal protocols: the hospitals' trees beside those of all rows, and beside XGBoost's."""
+"""A case for the quality bars of the horizontal protocols: the hospitals' trees, compared with pooled trees and with XGBoost."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ _AGREEMENT = Path(__file__).resolve().parents[1] / "federations" / "hospitals-tr
 
 
 def findings(out: Path, run: Callable[..., Mapping[str, Any]]) -> Iterator[tuple[str, float, float | None]]:
-    """What was found, its value, and the least that it must be. ``run(name, agreement, tables, split)`` gives the report of a
-    simulation whose parties' folders are under ``out/name``."""
+    """Figures: what is measured, its value, and the least allowed value. ``run(name, agreement, tables, split)`` returns the report
+    of a simulation, with the parties' folders in ``out/name``."""
     tables = write_hospitals(out / "tables" / "hospitals")
     ids = pa.concat_tables([pq.read_table(path, columns=["patient"]) for path in tables.values()])
-    sets = ["test" if int(one[2:]) % 4 == 0 else "train" for one in ids.column("patient").to_pylist()]
+    sets = ["test" if int(patient[2:]) % 4 == 0 else "train" for patient in ids.column("patient").to_pylist()]
     split = out / "tables" / "hospitals" / "split.parquet"
     pq.write_table(ids.append_column("set", pa.array(sets)), split)
     report = run("hospitals-trees", _AGREEMENT, tables, split)
@@ -52,7 +52,7 @@ def findings(out: Path, run: Callable[..., Mapping[str, Any]]) -> Iterator[tuple
     yield "digits of training margins that agree with pooled trees'", _digits(np.abs(own - totals_[~test_]).max()), 9.0
     rows = LabelledRows(y_, np.ones(len(y_)), test_)
     reference = reference_of(task).totals(Pooled(task, limits, params, part.rounds, {"": codes_}, rows))
-    theirs, ours = (classification(y_[test_], found)["auc"] for found in (reference, totals_[test_]))
+    theirs, ours = (classification(y_[test_], scores)["auc"] for scores in (reference, totals_[test_]))
     yield "AUC, XGBoost on all rows", theirs, None
     yield "AUC, federated", ours, theirs - 5e-4
     yield "digits of AUC that agree with XGBoost's", _digits(abs(ours - theirs)), None
@@ -60,10 +60,12 @@ def findings(out: Path, run: Callable[..., Mapping[str, Any]]) -> Iterator[tuple
 
 
 def pooled(plan: Plan, base: Any, scale: tuple[float, float], codes: Any, labels: Any, rounds: int) -> Any:
-    """Margins, shape (rows,), of trees over all rows at one place, by the code that grows them over several parties' columns."""
+    """Margins, shape (rows,), of trees over all rows in one place. The code is that for trees over several parties' columns."""
     margins = np.tile(base, (len(labels), 1))
     for _ in range(rounds):
-        g, h = (integers(one[:, 0], unit) for one, unit in zip(plan.objective.derivatives(margins, labels), scale, strict=True))
+        g, h = (
+            integers(values[:, 0], unit) for values, unit in zip(plan.objective.derivatives(margins, labels), scale, strict=True)
+        )
         derivatives = [Derivatives(g, h, scale)]
         source = Local(codes, int(codes.max()), derivatives, np.arange(codes.shape[1]), 0)
         trees, places = grow([source], derivatives, len(labels), np.arange(len(labels)), plan.growth(1.0))

@@ -1,4 +1,5 @@
-/* CPU microseconds of one multiplication modulo a number of 4096 bits: GMP's product and remainder, OpenSSL's Montgomery product. */
+/* Measures CPU microseconds of one multiplication modulo a 4096-bit number: with GMP (product and remainder) and with OpenSSL
+   (Montgomery product). */
 #include <gmp.h>
 #include <openssl/bn.h>
 #include <stdio.h>

@@ -1,7 +1,8 @@
-"""The private set intersection of OpenMined, timed: run by the interpreter of an environment that has ``openmined-psi``.
+"""Times OpenMined's private set intersection. Runs in the Python interpreter of another environment, which has ``openmined-psi``.
 
-``PYTHON _openmined_psi.py SIZE COMMON`` intersects two lists of so many ids, exactly (its ``RAW`` structure), and lets the client
-learn which are common. All phases of both sides run in this process, one after the other. The line printed is JSON.
+``PYTHON _openmined_psi.py SIZE COMMON`` intersects two lists of SIZE ids exactly (with the ``RAW`` structure). COMMON ids are in
+both lists, and the client learns which. All phases of both sides run in this process, one after the other. The output is one line
+of JSON.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import time
 
 
 def main() -> None:
+    """Intersect the two lists and print the cost."""
     import private_set_intersection.python as psi
 
     size, common = int(sys.argv[1]), int(sys.argv[2])
@@ -22,10 +24,10 @@ def main() -> None:
     setup = server.CreateSetupMessage(1e-9, size, server_ids, psi.DataStructure.RAW).SerializeToString()
     request = client.CreateRequest(client_ids).SerializeToString()
     response = server.ProcessRequest(_read(psi.Request(), request)).SerializeToString()
-    found = client.GetIntersection(_read(psi.ServerSetup(), setup), _read(psi.Response(), response))
+    common_ids = client.GetIntersection(_read(psi.ServerSetup(), setup), _read(psi.Response(), response))
     cpu = time.process_time() - began
-    if len(found) != common:
-        raise SystemExit(f"found {len(found)} instead of {common}")
+    if len(common_ids) != common:
+        raise SystemExit(f"found {len(common_ids)} instead of {common}")
     print(json.dumps({"cpu": cpu, "bytes": len(setup) + len(request) + len(response)}))
 
 

@@ -1,4 +1,4 @@
-"""Parties of a secure sum that take turns: each is a thread that works until it waits, so that its seconds are its own work."""
+"""Parties of a secure sum that take turns. Each is a thread that works until it must wait, so that its seconds are its own work."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ CENTRE = "centre"
 
 
 class Vanished(Exception):
-    """A client is gone for good."""
+    """A client has vanished and does not come back."""
 
 
 class Turn(threading.Thread):
-    """One party at work; ``seconds`` and ``cpu`` count what it does while it has the word."""
+    """The thread of one party. ``seconds`` and ``cpu`` count its work during its turns."""
 
     def __init__(self, program: Callable[[Turn], Any]) -> None:
         super().__init__(daemon=True)
@@ -51,11 +51,12 @@ class Turn(threading.Thread):
             raise self.result
 
     def pause(self) -> None:
-        """Called by the party: hand the word on."""
+        """End the party's turn and wait for the next one. The party itself calls this."""
         self._back.release()
         self._given.acquire()
 
     def run(self) -> None:
+        """Run the party's program in its turns."""
         self._given.acquire()
         try:
             self.result = self._program(self)
@@ -66,16 +67,18 @@ class Turn(threading.Thread):
 
 
 class Patience(Watch):
-    """Waits by handing on the word; a step is closed when everybody else has had a turn."""
+    """Waits by ending the turn. A step with a time limit is closed when all other parties have had a turn."""
 
     turn: Turn
 
     def until(self, attempt: Callable[[], T | None], party: str, message: str, key: str) -> T:
-        while (found := attempt()) is None:
+        """End turns until ``attempt`` returns a result."""
+        while (result := attempt()) is None:
             self.turn.pause()
-        return found
+        return result
 
     def gather(self, look: Callable[[], list[str]], among: Sequence[str], seconds: float, message: str, key: str) -> list[str]:
+        """The clients whose message has arrived after one turn of all others."""
         if seconds and set(among) - set(there := look()):
             self.turn.pause()
             there = look()
@@ -83,9 +86,10 @@ class Patience(Watch):
 
 
 class Vanishing(Session):
-    """A client that is gone before it sends its masked values."""
+    """The session of a client that vanishes before it sends its masked values."""
 
     def send(self, name: str, to: Any = None, /, **columns: Any) -> None:
+        """Send a message. Raises :class:`Vanished` instead of sending the masked values."""
         if name == "masked":
             raise Vanished
         super().send(name, to, **columns)
@@ -93,7 +97,7 @@ class Vanishing(Session):
 
 @dataclass(frozen=True)
 class Cost:
-    """What one party has worked and moved in one sum."""
+    """The cost of one sum for one party: time, and bytes sent and received."""
 
     seconds: float
     cpu: float
@@ -103,7 +107,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Federation:
-    """An aggregator and clients over directory stores."""
+    """An aggregator and clients with directory stores."""
 
     root: Path
     clients: tuple[str, ...]
@@ -112,15 +116,16 @@ class Federation:
 
     @classmethod
     def new(cls, root: Path, clients: int) -> Federation:
+        """Make keys and stores for ``clients`` clients and an aggregator in the folder ``root``."""
         names = tuple(f"client{number:03d}" for number in range(clients))
         keys = {name: PartyKeys.new(name) for name in (*names, CENTRE)}
         peers = {
-            name: Peer(name, one.signing.public(), one.sealing.public(), LocalStore(root / name)) for name, one in keys.items()
+            name: Peer(name, own.signing.public(), own.sealing.public(), LocalStore(root / name)) for name, own in keys.items()
         }
         return cls(root, names, keys, peers)
 
     def sum(self, words: Words, run: str, lost: int) -> tuple[Sum, dict[str, Cost]]:
-        """One secure sum in which every client adds ``words`` and the last ``lost`` vanish; with everybody's cost who stays."""
+        """One secure sum. Every client adds ``words``; the last ``lost`` clients vanish. Also returns the costs of the others."""
         threshold, gone = 2 * len(self.clients) // 3 + 1, self.clients[len(self.clients) - lost :]
 
         def party(name: str) -> Turn:
@@ -141,7 +146,7 @@ class Federation:
         moved = {name: self._books(name, run) for name in turns}
         costs = {
             name: Cost(
-                turn.seconds, turn.cpu, *(sum(one.size for one in moved[name].entries(book)) for book in ("sent", "received"))
+                turn.seconds, turn.cpu, *(sum(entry.size for entry in moved[name].entries(book)) for book in ("sent", "received"))
             )
             for name, turn in turns.items()
             if name not in gone
@@ -157,7 +162,7 @@ class Federation:
     def _session(self, name: str, run: str, turn: Turn, vanishes: bool) -> Session:
         own, private = self.keys[name], self._private(name)
         me = Self(name, own.signing, own.sealing, self.peers[name].store)
-        others = {peer: one for peer, one in self.peers.items() if peer != name}
+        others = {peer: other for peer, other in self.peers.items() if peer != name}
         watch = Patience(Wait(math.inf), math.inf, datetime(2999, 1, 1, tzinfo=UTC), RunState(private, run), lambda: None)
         watch.turn = turn
         return (Vanishing if vanishes else Session)(

@@ -1,4 +1,4 @@
-"""Two sides measured in turn, ours first: the median and the spread of what each took. Peers may answer from another process."""
+"""Measures two sides in turn, Tombolo first: the median and the spread of their costs. The peer may run in another process."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from types import TracebackType
 from typing import Any
 
 Side = Callable[[], float]
-"""Does the work once and returns what it took, per element."""
+"""Does the work once and returns its cost per element."""
 
 
 def cpu_us(work: Callable[[], Any], per: int) -> Side:
-    """A side that takes CPU microseconds of this process per element: other work on the machine hardly disturbs them."""
+    """A side measured in CPU microseconds of this process per element. Other work on the machine changes these very little."""
 
     def once() -> float:
         began = time.process_time()
@@ -28,7 +28,7 @@ def cpu_us(work: Callable[[], Any], per: int) -> Side:
 
 
 def compare(ours: Side, against: Side, turns: int) -> dict[str, Any]:
-    """Measure both in turn. The ratio is the median of the turns' own ratios, above 1 where ours is faster."""
+    """Measure both in turn. The ratio is the median of the ratios of all turns; above 1 means that ours is faster."""
     taken = [(ours(), against()) for _ in range(turns)]
     own, other = ([pair[side] for pair in taken] for side in (0, 1))
     ratios = [theirs / mine for mine, theirs in taken]
@@ -40,24 +40,25 @@ def _spread(values: Sequence[float]) -> dict[str, float]:
 
 
 class Peer(AbstractContextManager["Peer"]):
-    """A worker process that answers one JSON object a line with another."""
+    """A worker process that answers each line of JSON with a line of JSON."""
 
     def __init__(self, python: Path, driver: str) -> None:
         command = [str(python), str(Path(__file__).parent / driver)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def ask(self, question: dict[str, Any]) -> dict[str, Any]:
+        """Send a question and return the answer. Exits if the peer has ended."""
         assert self._process.stdin and self._process.stdout
         self._process.stdin.write(json.dumps(question) + "\n")
         self._process.stdin.flush()
         answer = self._process.stdout.readline()
         if not answer:
             raise SystemExit(f"the peer ended with status {self._process.wait()}")
-        found: dict[str, Any] = json.loads(answer)
-        return found
+        figures: dict[str, Any] = json.loads(answer)
+        return figures
 
     def side(self, question: dict[str, Any], per: int) -> Side:
-        """A side of :func:`compare` in CPU microseconds per element, as the peer measured them."""
+        """A side for :func:`compare`, in CPU microseconds per element as the peer measures them."""
         return lambda: float(self.ask(question)["seconds"]) / per * 1e6
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

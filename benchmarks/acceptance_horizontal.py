@@ -1,8 +1,9 @@
 """Quality bars of the horizontal protocols: ``python -m benchmarks.acceptance_horizontal DATA [--only TEXT] [--out FOLDER]``.
 
-Every figure is that of a federated run, all parties as processes over directory stores (``tombolo simulate``), unless it says so.
-DATA holds ``heart4.parquet``: UCI heart disease at four hospitals, ``site`` says which. Digits come with scikit-learn; settings are
-chosen on a fifth of their training rows, by the protocol's own arithmetic on sums in the clear, and never on held-out rows.
+If a figure's name says nothing else, the figure is of a federated run, with all parties as processes and directory stores
+(``tombolo simulate``). DATA holds ``heart4.parquet``: UCI heart disease at four hospitals, named in the column ``site``. Digits
+come with scikit-learn. Their settings are chosen on a fifth of the training rows, never on held-out rows, with the protocol's
+arithmetic on unprotected sums.
 """
 
 from __future__ import annotations
@@ -48,21 +49,21 @@ _HEART = {
 
 @dataclass(frozen=True)
 class Work:
-    """Where a case finds tables and puts what it makes."""
+    """The folder with the tables, the folder for results, and the console."""
 
     data: Path
     out: Path
     console: Console
 
     def run(self, name: str, agreement: Path, tables: Mapping[str, Path], split: Path, **choices: Any) -> dict[str, Any]:
-        """The report of a federated run; its parties' folders are under ``out/name``."""
+        """Run a simulation and return its report. The parties' folders are in ``out/name``."""
         self.console.rule(name)
         return simulated(agreement, dict(tables), choices, split, self.out / name, Console(quiet=True))
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One figure and its bar: the least or the most that it may be, none where it is only reported."""
+    """One figure and its bar: the least or the largest allowed value. A figure without both is only reported."""
 
     what: str
     value: float
@@ -71,10 +72,12 @@ class Finding:
 
     @property
     def passed(self) -> bool:
+        """Whether the value meets its bar."""
         return (self.least is None or self.value >= self.least) and (self.most is None or self.value <= self.most)
 
     @property
     def bar(self) -> str:
+        """The bar as text; empty if there is none."""
         if self.least is None and self.most is None:
             return ""
         return f"at least {self.least:.4g}" if self.least is not None else f"at most {self.most:.4g}"
@@ -82,20 +85,22 @@ class Finding:
 
 @dataclass(frozen=True)
 class Case:
-    """A protocol on some tables."""
+    """A case: its name, and the function that measures its figures."""
 
     name: str
     find: Callable[[Work], Iterable[Finding]]
 
 
 def heart(work: Work) -> Iterable[Finding]:
-    """Newton's method over four hospitals, against scikit-learn's logistic regression on the very same encoded rows."""
+    """Newton's method over four hospitals, against scikit-learn's logistic regression on the same encoded rows."""
     folder = work.out / "tables" / "heart4"
     folder.mkdir(parents=True, exist_ok=True)
     frame = pd.read_parquet(work.data / "heart4.parquet")
-    frame.loc[(frame["chol"] == 0) & frame["site"].isin(["switzerland", "va"]), "chol"] = np.nan  # recorded as 0 there
+    frame.loc[(frame["chol"] == 0) & frame["site"].isin(["switzerland", "va"]), "chol"] = (
+        np.nan
+    )  # these sites write 0 for a missing value
     for name in _HEART["levels"]:
-        frame[name] = frame[name].map(lambda one: "unknown" if np.isnan(one) else f"{one:.0f}")
+        frame[name] = frame[name].map(lambda level: "unknown" if np.isnan(level) else f"{level:.0f}")
     tables = {}
     for site, rows in frame.groupby("site"):
         tables[str(site)] = folder / f"{site}.parquet"
@@ -141,7 +146,7 @@ def _heart_agreement(agreements: Path, sites: list[str]) -> Path:
 
 
 def digits_alike(work: Work) -> Iterable[Finding]:
-    """Digits dealt at random: federated averaging against the pooled network."""
+    """Digits split at random: federated averaging against the pooled network."""
     agreement, tables, split = _digits(work, skewed=False)
     trial = Trial(tables, split)
     tried = {
@@ -156,8 +161,8 @@ def digits_alike(work: Work) -> Iterable[Finding]:
 
 
 def skewed(name: str, local: Mapping[str, Any], more: float) -> Case:
-    """Two digits of ten at each office, all strategies with the same ``local`` work: fedprox or fedadam must reach 0.9, and plain
-    averaging and ``more``. Which of them, and fedprox's weight or fedadam's rate, is chosen."""
+    """Two of the ten digits at each office; all strategies do the same ``local`` work. The case chooses fedprox or fedadam, and its
+    weight or rate. The choice must reach an accuracy of 0.9, and that of fedavg plus ``more``."""
 
     def find(work: Work) -> Iterable[Finding]:
         agreement, tables, split = _digits(work, skewed=True)
@@ -165,20 +170,20 @@ def skewed(name: str, local: Mapping[str, Any], more: float) -> Case:
         others |= {f"fedadam {rate}": {"strategy": "fedadam", "server_rate": rate} for rate in (0.01, 0.03, 0.1)}
         trial = Trial(tables, split)
         trial.best({"fedavg": local}, work, name)
-        chosen = trial.best({which: {**local, **one} for which, one in others.items()}, work, name)
+        chosen = trial.best({which: {**local, **other} for which, other in others.items()}, work, name)
         plain = work.run(f"{name}-fedavg", agreement, tables, split, **local)["metrics"]
-        found = work.run(f"{name}-{chosen['strategy']}", agreement, tables, split, **chosen)["metrics"]
+        corrected = work.run(f"{name}-{chosen['strategy']}", agreement, tables, split, **chosen)["metrics"]
         averaged = plain["federated"]["accuracy"]
         yield Finding("accuracy, pooled", plain["pooled"]["accuracy"])
         yield Finding("accuracy, fedavg", averaged)
-        yield Finding(f"accuracy, {chosen['strategy']}", found["federated"]["accuracy"], least=max(0.9, averaged + more))
+        yield Finding(f"accuracy, {chosen['strategy']}", corrected["federated"]["accuracy"], least=max(0.9, averaged + more))
         yield Finding("accuracy, best office alone", plain["best_client"]["accuracy"])
 
     return Case(name, find)
 
 
 def digits_private(work: Work) -> Iterable[Finding]:
-    """Digits dealt at random, with differential privacy of rows; there is no bar."""
+    """Digits split at random, with differential privacy of rows. There is no bar."""
     agreement, tables, split = _digits(work, skewed=False)
     terms = yaml.safe_load((agreement / "agreement.yaml").read_text(encoding="utf-8"))
     task = terms["task"]
@@ -192,12 +197,12 @@ def digits_private(work: Work) -> Iterable[Finding]:
 
 
 def trees(work: Work) -> Iterable[Finding]:
-    """Four hospitals' trees from sums of integers, against those of all rows in one place."""
-    yield from (Finding(*one) for one in findings(work.out, work.run))
+    """Trees of four hospitals from sums of integers, against trees of all rows in one place."""
+    yield from (Finding(*finding) for finding in findings(work.out, work.run))
 
 
 def _digits(work: Work, skewed: bool) -> tuple[Path, dict[str, Path], Path]:
-    """The example's agreement without its gate, which would stop what is measured here; tables; held-out rows."""
+    """The example's agreement without its quality gate (it would stop the run); the tables; the split file."""
     folder = work.out / "tables" / ("digits-skewed" if skewed else "digits-alike")
     tables = write_digits(folder, skewed)
     items = pd.concat([pd.read_parquet(path, columns=["item"]) for path in tables.values()])["item"]
@@ -214,37 +219,39 @@ def _written(terms: Mapping[str, Any], agreements: Path) -> Path:
 
 
 def _split(ids: pd.Series[str], path: Path) -> Path:
-    """A quarter of the rows is held out, always the same ones."""
+    """Write a split file that holds out a quarter of the rows: the same rows in every run."""
     chosen = np.random.default_rng(_SEED).permutation(len(ids)) < len(ids) // 4
     pd.DataFrame({str(ids.name): ids.to_numpy(), "set": np.where(chosen, "test", "train")}).to_parquet(path, index=False)
     return path
 
 
 class Trial:
-    """The digits' training rows, a fifth of them for choosing; standardised as the federation does, over all offices' rows."""
+    """The digits' training rows, standardised over all offices as in the federation. A fifth is for choosing settings."""
 
     def __init__(self, tables: Mapping[str, Path], split: Path) -> None:
         self._terms = read_model(_DIGITS / "agreement.yaml", Terms)
         marks = pd.read_parquet(split).set_index("item")["set"]
         rows = {party: pd.read_parquet(path) for party, path in tables.items()}
-        rows = {party: one[one["item"].map(marks) == "train"] for party, one in rows.items()}
+        rows = {party: table[table["item"].map(marks) == "train"] for party, table in rows.items()}
         every = pd.concat(rows.values()).drop(columns=["item", "digit"])
         mean, scale = every.mean(), every.std(ddof=0)
         names, rng = list(every.columns[scale > 0]), np.random.default_rng(_SEED)
         self._columns, self._parts, choosing = len(names), {}, []
-        for party, one in rows.items():
-            x = ((one[names] - mean[names]) / scale[names]).clip(-3, 3).to_numpy()
-            whole, kept = Sample(x, one["digit"].to_numpy(float)), rng.permutation(len(one)) >= len(one) // 5
+        for party, table in rows.items():
+            x = ((table[names] - mean[names]) / scale[names]).clip(-3, 3).to_numpy()
+            whole, kept = Sample(x, table["digit"].to_numpy(float)), rng.permutation(len(table)) >= len(table) // 5
             self._parts[party] = whole.part(kept)
             choosing.append(whole.part(~kept))
-        self._choosing = Sample(np.concatenate([one.x for one in choosing]), np.concatenate([one.y for one in choosing]))
+        self._choosing = Sample(
+            np.concatenate([sample.x for sample in choosing]), np.concatenate([sample.y for sample in choosing])
+        )
 
     def best(self, tried: Mapping[str, dict[str, Any]], work: Work, name: str) -> dict[str, Any]:
-        """The settings with the best accuracy on the rows for choosing; all that was tried is printed."""
-        found = {which: self._accuracy(choices) for which, choices in tried.items()}
-        for which, accuracy in found.items():
+        """The settings with the best accuracy on the rows for choosing. Prints the accuracy of all settings that were tried."""
+        accuracies = {which: self._accuracy(choices) for which, choices in tried.items()}
+        for which, accuracy in accuracies.items():
             work.console.print(f"{name}, tried {which}: {accuracy:.4f} on the rows for choosing", highlight=False)
-        return tried[max(found, key=lambda which: found[which])]
+        return tried[max(accuracies, key=lambda which: accuracies[which])]
 
     def _accuracy(self, choices: Mapping[str, Any]) -> float:
         params = Averaged.model_validate(self._terms.choose(choices))
@@ -270,12 +277,12 @@ CASES = (
     Case("digits-alike", digits_alike),
     Case("digits-private", digits_private),
     skewed("digits-skewed-short", {"rounds": 10, "step": 0.02, "local_epochs": 1}, 0.02),
-    skewed("digits-skewed-long", {"rounds": 40, "step": 0.1, "local_epochs": 3}, -1.0),  # where averaging has caught up
+    skewed("digits-skewed-long", {"rounds": 40, "step": 0.1, "local_epochs": 3}, -1.0),  # here fedavg is about as good
 )
 
 
 def main(arguments: list[str]) -> int:
-    """Run the cases; exit status 1 if a bar is missed."""
+    """Run the cases. Returns exit status 1 if a bar is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--only", default="", help="run only the cases whose name contains this text")
@@ -287,14 +294,16 @@ def main(arguments: list[str]) -> int:
         table.add_column(column)
     results = []
     for case in (case for case in CASES if given.only in case.name):
-        for one in case.find(work):
-            verdict = ("passed" if one.passed else "FAILED") if one.bar else "reported"
-            table.add_row(case.name, one.what, f"{one.value:.4g}", one.bar, verdict)
-            results.append({"case": case.name, "figure": one.what, "value": float(one.value), "bar": one.bar, "verdict": verdict})
+        for finding in case.find(work):
+            verdict = ("passed" if finding.passed else "FAILED") if finding.bar else "reported"
+            table.add_row(case.name, finding.what, f"{finding.value:.4g}", finding.bar, verdict)
+            results.append(
+                {"case": case.name, "figure": finding.what, "value": float(finding.value), "bar": finding.bar, "verdict": verdict}
+            )
     work.console.print(table)
     given.out.mkdir(parents=True, exist_ok=True)
     (given.out / "report.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-    return 0 if all(one["verdict"] != "FAILED" for one in results) else 1
+    return 0 if all(result["verdict"] != "FAILED" for result in results) else 1
 
 
 if __name__ == "__main__":

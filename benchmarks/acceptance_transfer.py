@@ -1,10 +1,10 @@
 """Quality bars of federated transfer learning: ``python -m benchmarks.acceptance_transfer DATA [--only TEXT] [--out FOLDER]``.
 
-DATA holds default_credit's tables; digits come with scikit-learn. The source has one part of the columns and the labels, the target
-the other part. Settings were chosen on the draws 100 to 103 and are fixed; figures are means over the draws 1 to 5, each of which
-deals users anew: 500 common ones to train on, of which so many are learnt from by their labels, 1,800 (of digits 539) held out, and
-of the rest half to each party. Alone, the target learns from the labelled common users. Means are of the plain form; the first draw
-is also trained under encryption, with 2048-bit keys and all parties as processes, and must come to the same.
+DATA holds the tables of default_credit; digits come with scikit-learn. The source has the labels and one part of the columns. The
+target has the other part. Settings were chosen on the draws 100 to 103 and are fixed. Figures are means over the draws 1 to 5. Each
+draw splits the users again: 500 common users to train on, of which a stated number is used with labels; 1,800 held-out users (539
+of the digits); half of the rest to each party. Alone, the target learns from the labelled common users. Means are of the plain
+form. The first draw is also trained under encryption, with 2048-bit keys and all parties as processes; the result must be the same.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ Users = tuple[pd.DataFrame, pd.DataFrame, pd.Series]
 
 @dataclass(frozen=True)
 class Case:
-    """A data set: its users, their columns at the source and at the target, and labels; with it what was chosen."""
+    """A data set (users with the source's columns, the target's columns and labels), and the settings that were chosen for it."""
 
     name: str
     read: Callable[[Path], Users]
@@ -53,7 +53,7 @@ class Case:
     parameters: Mapping[str, Any]
 
     def numbers_per_weight(self, labelled: int) -> int:
-        """The default limit, lowered to what so few rows allow: docs/protocols/transfer.md says what that costs."""
+        """The default limit, or less if there are too few rows for it. docs/protocols/transfer.md explains the risk of less."""
         terms = TransferTerms(**self.transfer)
         numbers = labelled * terms.width // PartyNet.of(terms, terms.components).net.count
         return min(LimitTerms().minimum_numbers_per_weight, max(1, numbers))
@@ -87,7 +87,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Draw:
-    """Users dealt anew: frames of both parties, common training users first, then held-out ones; how many there are of each."""
+    """One draw of users: the tables of both parties (common training users first, then held-out ones), and the group sizes."""
 
     source: pd.DataFrame
     target: pd.DataFrame
@@ -96,12 +96,13 @@ class Draw:
 
     @classmethod
     def of(cls, users: Users, number: int, common: int) -> Draw:
+        """Draw number ``number``, with ``common`` common training users."""
         rng = np.random.default_rng(number)
         at = rng.permutation(len(users[2]))[:_USERS]
         held_out = len(at) * 3 // 10
         shared, rest = at[: common + held_out], at[common + held_out :]
         own = rest[: len(rest) // 2], rest[len(rest) // 2 :]
-        ids = pd.Series([f"U{one:06d}" for one in range(len(users[2]))], name="id")
+        ids = pd.Series([f"U{user:06d}" for user in range(len(users[2]))], name="id")
         source, target = (
             pd.concat([ids, users[side]], axis=1).iloc[np.concatenate([shared, own[side]])].reset_index(drop=True)
             for side in (0, 1)
@@ -110,7 +111,7 @@ class Draw:
         return cls(source, target, common, held_out)
 
     def plain(self, terms: Terms, number: int, labelled: int) -> dict[str, float]:
-        """AUC on held-out users of transfer, and of the target alone by what it learnt with."""
+        """AUC on held-out users: of transfer, and of each model of the target alone."""
         transfer = terms.task.section(TransferTerms)
         held_out = np.arange(self.common, self.common + self.held_out)
         inputs, encoders = [], []
@@ -122,15 +123,15 @@ class Draw:
         params = TransferParameters.model_validate(terms.choose({"seed": number}))
         labels, kept = self.source["y"].to_numpy(float), ~np.isin(np.arange(len(self.source)), held_out)
         source = SourceRows.of(inputs[0][kept], labels[kept], self.common, labelled, params.class_weights == "balanced")
-        found = train(transfer, params, source, inputs[1][: self.common])
-        scores = PartyNet.of(transfer, inputs[1].shape[1]).features(found.target, inputs[1][held_out]) @ found.phi
+        model = train(transfer, params, source, inputs[1][: self.common])
+        scores = PartyNet.of(transfer, inputs[1].shape[1]).features(model.target, inputs[1][held_out]) @ model.phi
         columns = encoders[1].encoder.transform(table)
         alone = self_learning(columns[:labelled], labels[:labelled], columns[held_out])
         every = {"transfer": scores, **alone}
-        return {name: classification(labels[held_out], one)["auc"] for name, one in every.items()}
+        return {name: classification(labels[held_out], predicted)["auc"] for name, predicted in every.items()}
 
     def write(self, folder: Path) -> tuple[dict[str, Path], Path]:
-        """The parties' files and the split file."""
+        """Write the parties' files and the split file. Returns their paths."""
         folder.mkdir(parents=True, exist_ok=True)
         files = {"source": folder / "source.parquet", "target": folder / "target.parquet"}
         self.source.to_parquet(files["source"], index=False)
@@ -142,18 +143,18 @@ class Draw:
 
 
 def find(case: Case, data: Path, out: Path, encrypted: bool) -> Iterable[Finding]:
-    """Means over the draws by how many common users are labelled, also where there are no other common ones; then the first draw
-    under encryption."""
+    """Means over the draws for each number of labelled common users, with and without other common users. Then the first draw under
+    encryption, if asked for."""
     users = case.read(data)
     for labelled in case.labelled:
         terms = read_model(case.terms(labelled, out / "agreements") / "agreement.yaml", Terms)
         for common, least in ((500, labelled in case.bar_at), (labelled, False)):
-            found = [Draw.of(users, number, common).plain(terms, number, labelled) for number in _DRAWS]
-            mean = {name: float(np.mean([one[name] for one in found])) for name in found[0]}
+            draws = [Draw.of(users, number, common).plain(terms, number, labelled) for number in _DRAWS]
+            mean = {name: float(np.mean([aucs[name] for aucs in draws])) for name in draws[0]}
             best = max(value for name, value in mean.items() if name != "transfer")
             what = f"{labelled} labelled of {common} common"
             yield Finding(f"AUC, {what}: transfer", mean["transfer"], least=best if least else None)
-            for name in found[0]:
+            for name in draws[0]:
                 if name != "transfer":
                     yield Finding(f"AUC, {what}: {name}", mean[name])
     if not encrypted:
@@ -172,10 +173,10 @@ def _clipped(table: pa.Table) -> TableTerms:
 
 
 def _credit(data: Path) -> Users:
-    one, two, three = (pd.read_parquet(data / f"default_credit__{party}.parquet") for party in ("guest", "host1", "host2"))
-    every = one.merge(two, on="id").merge(three, on="id").sort_values("id", ignore_index=True)
-    source = [name for name in (*one.columns, *two.columns) if name not in ("id", "y")]
-    return every[source].astype(float), every[[name for name in three.columns if name != "id"]].astype(float), every["y"]
+    guest, first, second = (pd.read_parquet(data / f"default_credit__{party}.parquet") for party in ("guest", "host1", "host2"))
+    every = guest.merge(first, on="id").merge(second, on="id").sort_values("id", ignore_index=True)
+    source = [name for name in (*guest.columns, *first.columns) if name not in ("id", "y")]
+    return every[source].astype(float), every[[name for name in second.columns if name != "id"]].astype(float), every["y"]
 
 
 def _digits(data: Path) -> Users:
@@ -183,7 +184,7 @@ def _digits(data: Path) -> Users:
 
     pixels, digit = load_digits(return_X_y=True)
     sides = [[row * 8 + column for row in range(8) for column in columns] for columns in (range(4), range(4, 8))]
-    left, right = (pd.DataFrame(pixels[:, side], columns=[f"pixel_{one}" for one in side]) for side in sides)
+    left, right = (pd.DataFrame(pixels[:, side], columns=[f"pixel_{pixel}" for pixel in side]) for side in sides)
     return left, right, pd.Series((digit >= 5).astype(int))
 
 
@@ -194,11 +195,11 @@ CASES = (
 
 
 def main(arguments: list[str]) -> int:
-    """Run the cases; exit status 1 if a bar is missed."""
+    """Run the cases. Returns exit status 1 if a bar is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--only", default="", help="run only the cases whose name contains this text")
-    parser.add_argument("--plain", action="store_true", help="leave the encrypted runs out")
+    parser.add_argument("--plain", action="store_true", help="skip the encrypted runs")
     parser.add_argument("--out", type=Path, default=Path(".tombolo/acceptance-transfer"))
     given = parser.parse_args(arguments)
     console, results = Console(), []
@@ -206,14 +207,16 @@ def main(arguments: list[str]) -> int:
     for column in ("case", "figure", "value", "bar", "verdict"):
         table.add_column(column)
     for case in (case for case in CASES if given.only in case.name):
-        for one in find(case, given.data, given.out, not given.plain):
-            verdict = ("passed" if one.passed else "FAILED") if one.bar else "reported"
-            table.add_row(case.name, one.what, f"{one.value:.4g}", one.bar, verdict)
-            results.append({"case": case.name, "figure": one.what, "value": one.value, "bar": one.bar, "verdict": verdict})
+        for finding in find(case, given.data, given.out, not given.plain):
+            verdict = ("passed" if finding.passed else "FAILED") if finding.bar else "reported"
+            table.add_row(case.name, finding.what, f"{finding.value:.4g}", finding.bar, verdict)
+            results.append(
+                {"case": case.name, "figure": finding.what, "value": finding.value, "bar": finding.bar, "verdict": verdict}
+            )
     console.print(table)
     given.out.mkdir(parents=True, exist_ok=True)
     (given.out / "report.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-    return 0 if all(one["verdict"] != "FAILED" for one in results) else 1
+    return 0 if all(result["verdict"] != "FAILED" for result in results) else 1
 
 
 if __name__ == "__main__":

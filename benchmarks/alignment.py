@@ -1,12 +1,12 @@
 """Alignment of two parties with large lists: CPU seconds of both together, seconds, bytes, and the peak memory of each.
 
-``python -m benchmarks.alignment [--quick] [--huge] [--openmined PYTHON [--full]] [OUTPUT.json]``: half of the ids are common. By
-oblivious transfer extension (KKRT) at 100,000 and a million ids per side, with ``--huge`` at ten million too; by Diffie-Hellman
-(``ring``) on a part, which is scaled up: its work is the same for every id. Only the protocol counts, sealing, signing and storing
-its messages included, not the reading of tables.
+``python -m benchmarks.alignment [--quick] [--huge] [--openmined PYTHON [--full]] [OUTPUT.json]``: half of the ids are common.
+Oblivious transfer extension (KKRT) runs with 100,000 and a million ids per side, and with ten million for ``--huge``.
+Diffie-Hellman (``ring``) runs on a part and is scaled up, because its work is the same for every id. The figures cover the
+protocol, with sealing, signing and storing of its messages, but without reading tables.
 
-With ``--openmined``, the interpreter of an environment of its own that has ``openmined-psi==2.0.6``, its exact intersection of
-100,000 ids is timed too and scaled up alike; with ``--full``, that of a million.
+``--openmined`` names the Python interpreter of another environment, which has ``openmined-psi==2.0.6``. Its exact intersection of
+100,000 ids is then timed and scaled up in the same way; with ``--full``, that of a million ids.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _OUT = Path(".tombolo/bench/alignment")
 
 
 def ids_of(party: str, size: int) -> list[str]:
-    """A party's ids in an order of its own; half of them the other has too."""
+    """A party's ids, in an order of its own. The other party has half of them too."""
     import numpy as np
 
     first = 0 if party == "guest" else size // 2
@@ -44,7 +44,7 @@ def ids_of(party: str, size: int) -> list[str]:
 
 
 def lay_out(protocol: str, name: str) -> dict[str, Path]:
-    """Keys, settings and a signed agreement of both parties; the table is never read."""
+    """Make keys, settings and a signed agreement for both parties. The table in the settings is never read."""
     import yaml
 
     from tombolo.cli.simulation.layout import lay_out
@@ -70,7 +70,7 @@ def lay_out(protocol: str, name: str) -> dict[str, Path]:
 
 
 def work(party: str, settings: Path, size: int) -> dict[str, Any]:
-    """One party, in a process of its own."""
+    """Run one party, in its own process. Returns its figures."""
     from tombolo.fl_tasks.alignment import pair
     from tombolo.fl_tasks.alignment.messages import MESSAGES
     from tombolo.fl_tasks.runtime.context import PartyContext
@@ -84,14 +84,14 @@ def work(party: str, settings: Path, size: int) -> dict[str, Any]:
         began, cpu = time.monotonic(), time.process_time()
         rows = pair.common_rows(session, ids, 100)
         seconds, cpu = time.monotonic() - began, time.process_time() - cpu
-    found = hashlib.sha256("\n".join(ids[row] for row in rows).encode()).hexdigest()
-    sent = sum(one.size for one in context.books("bench").entries("sent") if "/align." in one.address)
+    digest = hashlib.sha256("\n".join(ids[row] for row in rows).encode()).hexdigest()
+    sent = sum(entry.size for entry in context.books("bench").entries("sent") if "/align." in entry.address)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    return {"common": len(rows), "found": found, "seconds": seconds, "cpu": cpu, "bytes": sent, "peak_gib": peak}
+    return {"common": len(rows), "found": digest, "seconds": seconds, "cpu": cpu, "bytes": sent, "peak_gib": peak}
 
 
 def measure(protocol: str, size: int) -> dict[str, Any]:
-    """Both parties at once; refuses figures of a wrong result."""
+    """Run both parties at the same time. Exits if the result is wrong."""
     from tombolo.fl_tasks.runtime.context import PartyContext
     from tombolo.fl_tasks.workflow.join import invite
 
@@ -99,78 +99,86 @@ def measure(protocol: str, size: int) -> dict[str, Any]:
     invite(PartyContext.open("alignment", settings["guest"]), "bench", "train", {})
     with ProcessPoolExecutor(len(PARTIES), mp_context=multiprocessing.get_context("spawn")) as pool:
         futures = [pool.submit(work, party, settings[party], size) for party in PARTIES]
-        found = [future.result() for future in futures]
-    if {one["common"] for one in found} != {size - size // 2} or len({one["found"] for one in found}) != 1:
-        raise SystemExit(f"{protocol} at {size}: the parties found {[one['common'] for one in found]} common ids")
+        results = [future.result() for future in futures]
+    if {result["common"] for result in results} != {size - size // 2} or len({result["found"] for result in results}) != 1:
+        raise SystemExit(f"{protocol} at {size}: the parties found {[result['common'] for result in results]} common ids")
     return {
-        "cpu": sum(one["cpu"] for one in found),
-        "seconds": max(one["seconds"] for one in found),
-        "bytes": sum(one["bytes"] for one in found),
-        "peak_gib": max(one["peak_gib"] for one in found),
+        "cpu": sum(result["cpu"] for result in results),
+        "seconds": max(result["seconds"] for result in results),
+        "bytes": sum(result["bytes"] for result in results),
+        "peak_gib": max(result["peak_gib"] for result in results),
     }
 
 
 def openmined(python: Path, size: int) -> dict[str, Any]:
-    """The same lists' intersection by openmined-psi, in one process of its interpreter."""
+    """The intersection of the same lists by openmined-psi, in one process of its interpreter."""
     driver = Path(__file__).with_name("_openmined_psi.py")
     words = [str(python), str(driver), str(size), str(size - size // 2)]
     answer = subprocess.run(words, check=True, capture_output=True, text=True).stdout
-    found: dict[str, Any] = json.loads(answer.splitlines()[-1])
-    return found
+    figures: dict[str, Any] = json.loads(answer.splitlines()[-1])
+    return figures
 
 
 def scaled(found: dict[str, Any], size: int, to: int) -> dict[str, Any]:
-    """CPU seconds and bytes of a part, as those of the whole."""
+    """CPU seconds and bytes of a part, scaled up to the whole."""
     return {**{name: found[name] * to / size for name in ("cpu", "bytes")}, "measured_at": size}
 
 
 def ratio(size: int, name: str) -> str:
-    """What the comparison of so many ids is called."""
+    """The name of the ratio for a comparison with ``size`` ids."""
     return f"psi_{'1m' if size == LARGE else '100k'}_vs_{name}"
 
 
 def show(found: dict[str, Any], console: Console) -> None:
-    """The figures, and the targets they are held against."""
+    """Print the figures and their targets."""
     table = Table(title="Alignment of two parties, half of the ids common", title_justify="left")
     for name in ("protocol", "ids per side", "CPU s, both", "seconds", "MB, both", "peak GiB"):
         table.add_column(name, justify="left" if name == "protocol" else "right")
-    for size, one in found["kkrt"].items():
-        words = (f"{one['cpu']:.1f}", f"{one['seconds']:.1f}", f"{one['bytes'] / 1e6:.1f}", f"{one['peak_gib']:.2f}")
+    for size, figures in found["kkrt"].items():
+        words = (
+            f"{figures['cpu']:.1f}",
+            f"{figures['seconds']:.1f}",
+            f"{figures['bytes'] / 1e6:.1f}",
+            f"{figures['peak_gib']:.2f}",
+        )
         table.add_row("kkrt", f"{int(size):,}", *words)
     for name in TARGETS:
         if name in found:
-            one, scale = found[name], ""
-            if one["measured_at"] != found["size"]:
-                scale = f", from {one['measured_at']:,}"
-            table.add_row(name, f"{found['size']:,}{scale}", f"{one['cpu']:.1f}", "", f"{one['bytes'] / 1e6:.1f}", "")
+            peer, scale = found[name], ""
+            if peer["measured_at"] != found["size"]:
+                scale = f", from {peer['measured_at']:,}"
+            table.add_row(name, f"{found['size']:,}{scale}", f"{peer['cpu']:.1f}", "", f"{peer['bytes'] / 1e6:.1f}", "")
     console.print(table)
     for name, target in TARGETS.items():
         if (times := found["ratios"].get(ratio(found["size"], name))) is not None:
             console.print(f"{times:.1f} times as fast as {name} (goal {target})")
-    console.print(f"peak {max(one['peak_gib'] for one in found['kkrt'].values()):.2f} GiB per party (goal {PEAK_GIB:g})")
+    console.print(f"peak {max(peer['peak_gib'] for peer in found['kkrt'].values()):.2f} GiB per party (goal {PEAK_GIB:g})")
 
 
 def main() -> None:
+    """Measure, print, and write the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("output", nargs="?", type=Path, default=Path(".tombolo/bench/alignment.json"))
     parser.add_argument("--quick", action="store_true", help="100,000 ids at most")
-    parser.add_argument("--huge", action="store_true", help="ten million ids per side too")
-    parser.add_argument("--openmined", type=Path, metavar="PYTHON", help="compare with openmined-psi: an interpreter that has it")
-    parser.add_argument("--full", action="store_true", help="let openmined-psi intersect a million ids, not a part")
+    parser.add_argument("--huge", action="store_true", help="also ten million ids per side")
+    parser.add_argument(
+        "--openmined", type=Path, metavar="PYTHON", help="compare with openmined-psi; name a Python interpreter that has it"
+    )
+    parser.add_argument("--full", action="store_true", help="let openmined-psi intersect a million ids instead of a part")
     options = parser.parse_args()
     os.environ["TOMBOLO_WORKERS"] = "1"
     size = SMALL if options.quick else LARGE
     sizes = [SMALL] if options.quick else [SMALL, LARGE, *([HUGE] if options.huge else [])]
-    found: dict[str, Any] = {"size": size, "kkrt": {str(one): measure("kkrt", one) for one in sizes}}
-    found["ring"] = scaled(measure("ring", PART), PART, size)
+    figures: dict[str, Any] = {"size": size, "kkrt": {str(ids): measure("kkrt", ids) for ids in sizes}}
+    figures["ring"] = scaled(measure("ring", PART), PART, size)
     if options.openmined is not None:
         part = size if options.full else SMALL // (10 if options.quick else 1)
-        found["openmined"] = scaled(openmined(options.openmined, part), part, size)
-    cpu = found["kkrt"][str(size)]["cpu"]
-    found["ratios"] = {ratio(size, name): found[name]["cpu"] / cpu for name in TARGETS if name in found}
-    show(found, Console())
+        figures["openmined"] = scaled(openmined(options.openmined, part), part, size)
+    cpu = figures["kkrt"][str(size)]["cpu"]
+    figures["ratios"] = {ratio(size, name): figures[name]["cpu"] / cpu for name in TARGETS if name in figures}
+    show(figures, Console())
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    options.output.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""A round of linear regression on dealt shares against the same round on Paillier ciphertexts, and in floats in the clear.
+"""A round of linear regression on dealt shares, compared with the same round on Paillier ciphertexts and on unprotected floats.
 
-``python -m benchmarks.dealer [--quick] [OUTPUT.json]``: 100,000 rows of 50 columns, half at a guest and half at a host. Arithmetic
-is that of all parties added up, each on one core by itself, without files or sealing; the shares' includes drawing all masks.
-Paillier (2048 bits) is measured on a part of the rows and columns and scaled, somewhat in its disfavour: bucket sums get cheaper
-with rows. Beside it stands a whole training run of the same size, a process per party: seconds and bytes with exchange and storage.
+``python -m benchmarks.dealer [--quick] [OUTPUT.json]``: 100,000 rows of 50 columns, half at a guest and half at a host. The time is
+the sum over all parties, each measured alone on one core, without files or sealing. With shares, it includes drawing all masks.
+Paillier (2048 bits) is measured on a part of the rows and columns and scaled up. This makes it a little too slow, because bucket
+sums get cheaper with more rows. A whole training run of the same size is measured too, with a process per party: its seconds and
+bytes include exchange and storage.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # one core for both sides
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # each side uses one core
 
 import numpy as np
 from rich.console import Console
@@ -35,14 +36,14 @@ _OUT = Path(".tombolo/bench/dealer")
 
 
 def best(repeat: int, *functions: Callable[[], Any]) -> list[float]:
-    """CPU seconds of this process for each function, best of ``repeat`` runs, in turn."""
+    """CPU seconds of this process for each function: the best of ``repeat`` runs. The functions run in turn."""
     times: list[list[float]] = [[] for _ in functions]
     for _ in range(repeat):
-        for function, found in zip(functions, times, strict=True):
+        for function, taken in zip(functions, times, strict=True):
             start = time.process_time()
             function()
-            found.append(time.process_time() - start)
-    return [min(found) for found in times]
+            taken.append(time.process_time() - start)
+    return [min(taken) for taken in times]
 
 
 class Round:
@@ -55,7 +56,7 @@ class Round:
         self.x = {party: np.asfortranarray(fixed) / 2.0**FEATURE_BITS for party, fixed in self.fixed.items()}
         self.w = {party: rng.normal(size=width) / 10 for party, width in COLUMNS.items()}
         self.y = rng.normal(size=rows)
-        self.pooled = np.ascontiguousarray(np.hstack(list(self.x.values())))  # as numpy lays out a table by itself
+        self.pooled = np.ascontiguousarray(np.hstack(list(self.x.values())))  # the usual memory order of a table in NumPy
         self.weights = np.concatenate(list(self.w.values()))
         self.masks = {party: Masks(rng.bytes(32)) for party in COLUMNS}
         self.matrices = {
@@ -70,6 +71,7 @@ class Round:
         return (self.pooled @ self.weights - self.y) @ self.pooled
 
     def part(self, party: str) -> np.ndarray:
+        """A party's part of the residual, in floats."""
         part: np.ndarray = self.x[party] @ self.w[party]
         return part - self.y if party == "guest" else part
 
@@ -79,27 +81,27 @@ class Round:
         return mask, self.scale.encode(self.part(party)) - mask
 
     def at_party(self, party: str, other: str, received: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """All that a data party computes: its own addend, and the one for the other."""
+        """Everything that a data party computes: its own addend, and the addend for the other data party."""
         mask, own = self.masked(party)
         width = self.matrices[other].x.shape[1]
         peer = peer_addend(self.at_peer[other], mask, self.masks[party].pad(1, other, width))
         return self.matrices[party].own_addend(own + received, mask), peer
 
     def at_arbiter(self) -> dict[str, np.ndarray]:
-        """All that the dealer computes: an addend for each."""
+        """Everything that the dealer computes: an addend for each data party."""
         masks = {party: self.masks[party].residual(1, self.rows) for party in self.names}
-        found = {}
+        addends = {}
         for party, other in zip(self.names, reversed(self.names), strict=True):
             matrix = self.at_dealer[party]
-            found[party] = dealer_addend(matrix, masks[other], [self.masks[other].pad(1, party, matrix.shape[1])])
-        return found
+            addends[party] = dealer_addend(matrix, masks[other], [self.masks[other].pad(1, party, matrix.shape[1])])
+        return addends
 
     def opened(self, party: str, addends: list[np.ndarray]) -> np.ndarray:
         """A party's gradient from all addends."""
         return self.scale.decode(self.matrices[party].checked(np.sum(addends, axis=0, dtype=np.uint64)))
 
     def dealt(self) -> tuple[np.ndarray, list[Callable[[], Any]]]:
-        """The same on shares; and all that each party computes for it, as on machines of their own."""
+        """The gradient from shares, and a function per party with everything that this party computes."""
         guest, host = self.names
         parts = {party: self.masked(party)[1] for party in self.names}
         own, peer = {}, {}
@@ -116,7 +118,7 @@ class Round:
 
 
 def paillier_seconds(rows: int, columns: int, repeat: int) -> float:
-    """A round's kernels at both data parties and the key holder, on ``rows`` x ``columns``, scaled to the whole table."""
+    """Seconds of a round's kernels at both data parties and the key holder, measured on ``rows`` x ``columns`` and scaled up."""
     from tombolo.fl_tasks.crypto.fixedpoint import encode
     from tombolo.fl_tasks.crypto.masks import mask_residues
     from tombolo.fl_tasks.crypto.matvec import transposed_product
@@ -127,7 +129,7 @@ def paillier_seconds(rows: int, columns: int, repeat: int) -> float:
     key, data = generate(2048), Round(rows)
     public = key.public
     host, guest = (encode(data.part(party), RESIDUAL_BITS) for party in ("host", "guest"))
-    encrypt(public, host[:10])  # tables of powers are made once per run
+    encrypt(public, host[:10])  # makes the tables of powers, which is done once per run
     residual = encrypt(public, host)
 
     def chain() -> None:
@@ -142,7 +144,7 @@ def paillier_seconds(rows: int, columns: int, repeat: int) -> float:
     sums = transposed_product(data.fixed["guest"][:10, :columns], residual[:10])
 
     def masked() -> None:
-        """Steps 4 and 5 once the sums are there."""
+        """Steps 4 and 5, after the sums."""
         masks = mask_residues(public, columns, Prf(bytes(32)).stream("bench"))
         decrypt_residues(key, sums.add_plain(masks).rerandomise_full())
 
@@ -172,7 +174,7 @@ def arithmetic(quick: bool) -> dict[str, Any]:
 
 
 def write_tables(folder: Path, rows: int) -> dict[str, Path]:
-    """Generated tables, the same every time; a few rows more than are trained on, which are held out."""
+    """Write generated tables, the same in every run. They have a few more rows than ``rows``, which are held out."""
     import pandas as pd
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -193,7 +195,7 @@ def write_tables(folder: Path, rows: int) -> dict[str, Path]:
 
 
 def agreement(folder: Path) -> Path:
-    """Terms of the run; tolerance 0, so that it takes all its rounds."""
+    """Write the terms of the run. The tolerance is 0, so that training runs all rounds."""
     import yaml
 
     roles = {"guest": "guest", "host": "host", "notary": "arbiter"}
@@ -216,7 +218,7 @@ def agreement(folder: Path) -> Path:
 
 
 def work(settings: Path, run: str) -> dict[str, Any]:
-    """One party, in a process of its own: seconds before the first round and per round, and bytes sent in either."""
+    """Run one party, in its own process. Returns seconds and bytes sent: once before the first round, and per round."""
     import math
 
     from tombolo.fl_tasks.runtime.context import PartyContext
@@ -231,18 +233,18 @@ def work(settings: Path, run: str) -> dict[str, Any]:
         stage(context, run, wait, progress=lambda _: None)
     began = time.monotonic()
     train(context, run, wait, progress=lambda facts: ends.append(time.monotonic()) if "round" in facts else None)
-    sent = [one for one in context.books(run).entries("sent") if "/train." in one.address]
-    first = sum(one.size for one in sent if "/000000/" in one.address)
+    sent = [entry for entry in context.books(run).entries("sent") if "/train." in entry.address]
+    first = sum(entry.size for entry in sent if "/000000/" in entry.address)
     return {
         "once_seconds": ends[0] - began,
         "round_seconds": (ends[-1] - ends[0]) / (len(ends) - 1),
         "once_bytes": first,
-        "round_bytes": (sum(one.size for one in sent) - first) / len(ends),
+        "round_bytes": (sum(entry.size for entry in sent) - first) / len(ends),
     }
 
 
 def exchange(rows: int) -> dict[str, Any]:
-    """A training run with everything around the arithmetic, by party."""
+    """Run a whole training, with exchange and storage. Returns the figures by party."""
     from tombolo.cli.simulation.layout import lay_out
     from tombolo.fl_tasks.runtime.context import PartyContext
     from tombolo.fl_tasks.workflow.join import invite
@@ -263,37 +265,38 @@ def measure(quick: bool) -> dict[str, Any]:
 
 
 def show(found: dict[str, Any], console: Console) -> None:
-    """The figures, and the targets they are held against."""
+    """Print the figures and their targets."""
     setting, seconds, part, reached = found["setting"], found["seconds"], found["paillier_measured_on"], found["ratios"]
     columns = sum(setting["columns"].values())
     table = Table(title=f"A round of linear regression: {setting['rows']:,} x {columns}, two data parties", title_justify="left")
     table.add_column("")
     for name in ("measured", "target"):
         table.add_column(name, justify="right")
-    table.add_row("CPU ms, floats in the clear, pooled", f"{seconds['plaintext'] * 1e3:.1f}", "")
+    table.add_row("CPU ms, unprotected floats, pooled", f"{seconds['plaintext'] * 1e3:.1f}", "")
     table.add_row("CPU ms, dealt shares, all parties", f"{seconds['dealer'] * 1e3:.1f}", "")
     scaled = f"(scaled from {part['rows']:,} x {part['columns']})"
     table.add_row(f"CPU ms, Paillier, all parties {scaled}", f"{seconds['paillier'] * 1e3:,.0f}", "")
     table.add_row("times Paillier's speed", f"{reached['dealer_round_vs_paillier_round']:,.0f}", f">= {GOAL_PAILLIER:.0f}")
-    table.add_row("times as long as in the clear", f"{1 / reached['dealer_round_vs_plaintext']:.1f}", f"<= {GOAL_PLAINTEXT:.0f}")
+    table.add_row("times as long as unprotected", f"{1 / reached['dealer_round_vs_plaintext']:.1f}", f"<= {GOAL_PLAINTEXT:.0f}")
     run = found["run"]
-    for party, one in run["parties"].items():
+    for party, costs in run["parties"].items():
         label = f"with exchange and storage, {run['rows']:,} rows, {party}"
-        table.add_row(f"{label}: seconds per round", f"{one['round_seconds']:.2f}", "")
-        table.add_row(f"{label}: MB sent per round", f"{one['round_bytes'] / 1e6:.2f}", "")
-        table.add_row(f"{label}: MB sent once", f"{one['once_bytes'] / 1e6:.2f}", "")
+        table.add_row(f"{label}: seconds per round", f"{costs['round_seconds']:.2f}", "")
+        table.add_row(f"{label}: MB sent per round", f"{costs['round_bytes'] / 1e6:.2f}", "")
+        table.add_row(f"{label}: MB sent once", f"{costs['once_bytes'] / 1e6:.2f}", "")
     console.print(table)
 
 
 def main() -> None:
+    """Measure, print, and write the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("output", nargs="?", type=Path, default=Path(".tombolo/bench/dealer.json"))
-    parser.add_argument("--quick", action="store_true", help="Paillier on fewer rows, and a tenth of the rows in the training run")
+    parser.add_argument("--quick", action="store_true", help="fewer rows for Paillier, and a tenth of the rows in the training run")
     options = parser.parse_args()
-    found = measure(options.quick)
-    show(found, Console(width=120))
+    figures = measure(options.quick)
+    show(figures, Console(width=120))
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    options.output.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

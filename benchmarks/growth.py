@@ -1,9 +1,9 @@
 """How the cost of a vertical round grows: CPU seconds of its ciphertext work over rows and features, 2048 bits, one core.
 
 ``python -m benchmarks.growth [--quick] [--chart FILE.svg] [OUTPUT.json]``. The work is that of a logistic round with one host, both
-parties together: the guest encrypts a residual per row, the host checks the ciphertexts, multiplies them by its 24-bit columns,
-masks and refreshes the sums, the guest decrypts them. Columns of so many values are independent of each other, so that the product
-is timed over more and more of them; where that would be more than ``LIMIT`` elements, it is scaled from as many columns as fit, and
+parties together: the guest encrypts a residual per row. The host checks the ciphertexts, multiplies them by its 24-bit columns, and
+masks and refreshes the sums. The guest decrypts the sums. The work is the same for every column, so that the product is measured
+column by column. If there are more than ``LIMIT`` elements, the product is measured on as many columns as fit, scaled up, and
 marked.
 """
 
@@ -33,19 +33,19 @@ _BATCH = 100_000
 
 
 def timed(function: Callable[..., T], *arguments: Any) -> tuple[T, float]:
-    """What it gives, and its CPU seconds."""
+    """The result of ``function``, and its CPU seconds."""
     began = time.process_time()
     return function(*arguments), time.process_time() - began
 
 
 def encrypted(key: PrivateKey, residuals: npt.NDArray[np.int64]) -> CipherVector:
-    """In batches, to bound the memory."""
+    """Encrypt the residuals in batches, to limit memory."""
     batches = [encrypt(key.public, residuals[at : at + _BATCH]) for at in range(0, len(residuals), _BATCH)]
     return CipherVector.concatenate(batches)
 
 
 def cells_of(key: PrivateKey, rows: int, limit: int) -> list[dict[str, Any]]:
-    """The cells of one number of rows."""
+    """The figures for one number of rows: a cell for each number of features."""
     random = np.random.default_rng(rows)
     residuals = np.rint(random.uniform(-1, 1, rows) * 2.0**32).astype(np.int64)
     vector, encryption = timed(encrypted, key, residuals)
@@ -56,8 +56,8 @@ def cells_of(key: PrivateKey, rows: int, limit: int) -> list[dict[str, Any]]:
     for features in FEATURES:
         if wanted := min(features, most) - done:
             x = np.rint(np.clip(random.normal(size=(rows, wanted)), -7.9, 7.9) * 2.0**20).astype(np.int64)
-            found, seconds = timed(transposed_product, x, vector)
-            sums, product, done = CipherVector.concatenate([sums, found]), product + seconds, done + wanted
+            products, seconds = timed(transposed_product, x, vector)
+            sums, product, done = CipherVector.concatenate([sums, products]), product + seconds, done + wanted
         fresh, refreshing = timed(sums.add_plain([1] * done).rerandomise_full)
         opened, opening = timed(decrypt, key, fresh)
         if opened[-1] != int(x[:, -1].astype(object) @ residuals.astype(object)) + 1:
@@ -69,20 +69,20 @@ def cells_of(key: PrivateKey, rows: int, limit: int) -> list[dict[str, Any]]:
 
 
 def slope(x: list[float], y: list[float]) -> float:
-    """Of the straight line through the logarithms, by least squares."""
+    """The slope of the straight line through the logarithms of ``x`` and ``y``, by least squares."""
     return float(np.polyfit(np.log(x), np.log(y), 1)[0])
 
 
 def measure(quick: bool, say: Callable[[str], None]) -> dict[str, Any]:
-    """All figures of one run."""
+    """Measure all figures."""
     key = generate(2048)
-    encrypt(key.public, [0] * _BATCH)  # the tables of powers are made once per key
+    encrypt(key.public, [0] * _BATCH)  # makes the tables of powers, which is done once per key
     cells = []
     for rows, limit in ((rows // 10, LIMIT // 10) if quick else (rows, LIMIT) for rows in ROWS):
         cells += cells_of(key, rows, limit)
         say(f"{rows:,} rows: {cells[-1]['seconds']:,.1f} CPU seconds at {FEATURES[-1]} features")
     by_features = {f: [cell for cell in cells if cell["features"] == f] for f in FEATURES}
-    by_rows = {cell["rows"]: [one for one in cells if one["rows"] == cell["rows"]] for cell in cells}
+    by_rows = {cell["rows"]: [other for other in cells if other["rows"] == cell["rows"]] for cell in cells}
     return {
         "setting": {
             "key_bits": 2048,
@@ -101,7 +101,7 @@ def measure(quick: bool, say: Callable[[str], None]) -> dict[str, Any]:
 
 
 def show(results: dict[str, Any], console: Console) -> None:
-    """The figures."""
+    """Print the figures."""
     caption = "* measured on a part of the columns and scaled"
     table = Table(title="A round's ciphertext work, CPU seconds", title_justify="left", caption=caption, caption_justify="left")
     table.add_column("rows", justify="right")
@@ -119,10 +119,11 @@ def show(results: dict[str, Any], console: Console) -> None:
 
 
 def main() -> None:
+    """Measure, print, and write the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("output", nargs="?", type=Path, default=Path(".tombolo/bench/growth.json"))
     parser.add_argument("--quick", action="store_true", help="a tenth of the rows: about a minute")
-    parser.add_argument("--chart", type=Path, metavar="FILE.svg", help="draw the figures")
+    parser.add_argument("--chart", type=Path, metavar="FILE.svg", help="draw the figures into this file")
     options = parser.parse_args()
     console = Console()
     results = measure(options.quick, console.print)

@@ -1,10 +1,10 @@
 """The lending query: an index of three lenders' customers, a single question and a batch of a thousand.
 
-``python -m benchmarks.lending [--quick] [OUTPUT.json]``. First the arithmetic alone, in one process: microseconds per record and
-lender it passes, per deposited record, and per question at each party, with encryptions of zero at hand. Then whole runs of five
-processes: seconds, CPU seconds and bytes of an index of 100,000 customers per lender (without ``--quick`` of a million, too;
-10,000 with it) and of queries. Beside it the form in which the asker downloads every lender's table (2HashDH on the same curve:
-a hash and an exponentiation per record, twelve bytes each), built here on a part and scaled up.
+``python -m benchmarks.lending [--quick] [OUTPUT.json]``. First only the arithmetic, in one process, in microseconds: per record at
+each lender that it passes, per deposited record, and per question at each party (encryptions of zero are made before). Then whole
+runs of five processes: seconds, CPU seconds and bytes of an index and of queries. The index has 100,000 and a million customers per
+lender, or 10,000 with ``--quick``. For comparison, a simpler design in which the asker downloads every lender's table (2HashDH on
+the same curve: a hash and an exponentiation per record, twelve bytes each), measured on a part and scaled up.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ HOP_US, QUERY_MS = 150, 5.0
 
 
 def timed(count: int, work: Callable[[], Any]) -> float:
-    """CPU microseconds for each of ``count``."""
+    """CPU microseconds of ``work``, divided by ``count``."""
     began = time.process_time()
     work()
     return (time.process_time() - began) / count * 1e6
 
 
 def arithmetic() -> dict[str, float]:
-    """Microseconds of each piece at full key size."""
+    """Microseconds of each operation at full key size."""
     from tombolo.fl_tasks.crypto import ristretto
     from tombolo.fl_tasks.crypto.masks import mask_residues, unmask
     from tombolo.fl_tasks.crypto.paillier import generate
@@ -47,7 +47,7 @@ def arithmetic() -> dict[str, float]:
     scalar, ids = ristretto.random_scalar(stream), [f"person-{at}".encode() for at in range(SAMPLE)]
     points = ristretto.hash_all(ids, "bench")
     key = generate(2048)
-    values = encrypt(key.public, range(SAMPLE))  # makes the tables of the key, too
+    values = encrypt(key.public, range(SAMPLE))  # also makes the key's tables of powers
     few, masks = values[:100], mask_residues(key.public, 100, stream)
     zeros = fresh_zeros(key.public, 100)
 
@@ -55,9 +55,9 @@ def arithmetic() -> dict[str, float]:
         ristretto.exponentiate(ristretto.points_from_arrow(ristretto.points_to_arrow(points)), scalar)
 
     def ask() -> None:
-        for one in ids[:100]:
+        for person in ids[:100]:
             blind = ristretto.random_scalar(stream)
-            point = ristretto.exponentiate(ristretto.hash_to_group(one, "bench"), blind)
+            point = ristretto.exponentiate(ristretto.hash_to_group(person, "bench"), blind)
             ristretto.validate(point)
             ristretto.exponentiate(point, ristretto.invert(blind))
         encrypt(key.public, masks)
@@ -86,32 +86,33 @@ def arithmetic() -> dict[str, float]:
 
 
 def tables(folder: Path, customers: int) -> dict[str, Path]:
-    """Three lenders' customers, half of whom the next lender has too; the first file of questions."""
+    """Write the customers of three lenders (the next lender has half of them too) and a file with one question."""
     import numpy as np
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    found = {}
+    files = {}
     for number, lender in enumerate(LENDERS):
         people = np.arange(customers) + number * (customers // 2)
-        columns = {"person": [f"P{one:08d}" for one in people], "open_loans": people % 5, "exposure": people % 90_000}
-        found[lender] = folder / f"{lender}.parquet"
-        pq.write_table(pa.table(columns), found[lender])
-    found["bank"] = questions(folder, 1, customers)
-    return found
+        columns = {"person": [f"P{person:08d}" for person in people], "open_loans": people % 5, "exposure": people % 90_000}
+        files[lender] = folder / f"{lender}.parquet"
+        pq.write_table(pa.table(columns), files[lender])
+    files["bank"] = questions(folder, 1, customers)
+    return files
 
 
 def questions(folder: Path, count: int, customers: int) -> Path:
+    """Write a file with ``count`` questions. Returns its path."""
     file = folder / f"questions-{count}.csv"
     step = max(1, 2 * customers // count)
     asked = range(7 if count == 1 else 11, 2 * customers, step)
-    rows = [f"P{one:08d},receipt {count}-{one}\n" for one in list(asked)[:count]]
+    rows = [f"P{person:08d},receipt {count}-{person}\n" for person in list(asked)[:count]]
     file.write_text("person,consent\n" + "".join(rows), encoding="utf-8")
     return file
 
 
 def patient(folder: Path) -> Path:
-    """The example's terms, with patience for a machine that does other things too."""
+    """Write the example's terms with longer deadlines, because the machine may do other work too."""
     import yaml
 
     terms = yaml.safe_load((EXAMPLE / "agreement.yaml").read_text(encoding="utf-8"))
@@ -123,7 +124,7 @@ def patient(folder: Path) -> Path:
 
 
 def whole(folder: Path, customers: int) -> dict[str, Any]:
-    """Runs of five processes on this machine; refuses wrong answers."""
+    """Run an index and queries with five processes on this machine. Exits if an answer is wrong."""
     from tombolo.cli.simulation.driver import drive
     from tombolo.cli.simulation.layout import lay_out
     from tombolo.cli.simulation.lending import truth
@@ -132,18 +133,18 @@ def whole(folder: Path, customers: int) -> dict[str, Any]:
     from tombolo.fl_tasks.runtime.context import PartyContext
 
     laid = lay_out(patient(folder / "terms"), tables(folder, customers), None, folder / "run")
-    for file in laid.settings.values():  # in the party's own process, where its CPU time is counted
+    for file in laid.settings.values():  # one worker: all work is in the party's own process, whose CPU time is measured
         file.write_text(file.read_text(encoding="utf-8") + "workers: 1\n", encoding="utf-8")
     places = {party: PartyContext.open(laid.agreement, file) for party, file in laid.settings.items()}
     context = places["bank"]
-    unit, found = laid.terms.task.section(QueryTerms).unit, {}
+    unit, figures = laid.terms.task.section(QueryTerms).unit, {}
 
     def run(kind: str, name: str) -> None:
         outcomes = drive(laid.settings, laid.agreement, name, lambda party, event: None)
-        found[name] = {
-            "seconds": max(one.seconds[kind] for one in outcomes.values()),
-            "cpu": {party: one.cpu[kind] for party, one in outcomes.items()},
-            "bytes": {party: sent(one, name, kind) for party, one in places.items()},
+        figures[name] = {
+            "seconds": max(outcome.seconds[kind] for outcome in outcomes.values()),
+            "cpu": {party: outcome.cpu[kind] for party, outcome in outcomes.items()},
+            "bytes": {party: sent(place, name, kind) for party, place in places.items()},
         }
 
     propose_index(context, "index")
@@ -152,18 +153,19 @@ def whole(folder: Path, customers: int) -> dict[str, Any]:
     for count in (1, BATCH):
         propose_query(context, f"query-{count}", put_questions(context, str(questions(folder, count, customers))))
         run("query", f"query-{count}")
-        for one in answers(context, f"query-{count}"):
-            if (one["loans"], one["exposure"]) != (true["loans"][one["id"]], true["exposure"][one["id"]] * unit):
-                raise SystemExit("a wrong answer")
-    return found
+        for answer in answers(context, f"query-{count}"):
+            if (answer["loans"], answer["exposure"]) != (true["loans"][answer["id"]], true["exposure"][answer["id"]] * unit):
+                raise SystemExit("an answer is wrong")
+    return figures
 
 
 def sent(context: Any, run: str, kind: str) -> int:
-    """Bytes of the protocol's artifacts, those of joining and settling aside."""
-    return sum(one.size for one in context.books(run).entries("sent") if f"/{kind}." in one.address)
+    """Bytes of the protocol's artifacts, without those of the join and settle stages."""
+    return sum(entry.size for entry in context.books(run).entries("sent") if f"/{kind}." in entry.address)
 
 
 def show(pieces: dict[str, float], runs: dict[str, Any], console: Console) -> None:
+    """Print the figures and their targets."""
     table = Table("arithmetic", title="The lending query, 2048-bit key", title_justify="left")
     table.add_column("us", justify="right")
     for name, us in pieces.items():
@@ -172,17 +174,20 @@ def show(pieces: dict[str, float], runs: dict[str, Any], console: Console) -> No
     table = Table("customers per lender", "run", title="Whole runs of five processes", title_justify="left")
     for name in ("seconds", "CPU s, all", "MB, all"):
         table.add_column(name, justify="right")
-    for size, found in runs.items():
-        for name, one in found.items():
-            row = (one["seconds"], sum(one["cpu"].values()), sum(one["bytes"].values()) / 1e6)
+    for size, by_run in runs.items():
+        for name, costs in by_run.items():
+            row = (costs["seconds"], sum(costs["cpu"].values()), sum(costs["bytes"].values()) / 1e6)
             table.add_row(f"{int(size):,}", name, *(f"{value:,.1f}" for value in row))
     console.print(table)
     slowest = max(pieces[f"{party}_us"] for party in ("asker", "lender", "arbiter", "decryptor")) / 1000
-    console.print(f"per record and lender {pieces['hop_us']:.0f} us (target {HOP_US}); per question and party {slowest:.1f} ms")
-    console.print(f"at most, with zeros at hand (target {QUERY_MS:g})", highlight=False)
+    console.print(
+        f"per record and lender {pieces['hop_us']:.0f} us (target {HOP_US}); per question and party at most {slowest:.1f} ms"
+    )
+    console.print(f"if encryptions of zero are ready (target {QUERY_MS:g} ms)", highlight=False)
 
 
 def main() -> None:
+    """Measure, print, and write the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="10,000 customers per lender")
     parser.add_argument("output", nargs="?", type=Path)

@@ -1,13 +1,12 @@
-"""A round of vertical logistic regression with an arbiter, whole: seconds and bytes, against an epoch of FATE's.
+"""A whole round of vertical logistic regression with an arbiter: seconds and bytes, compared with an epoch of FATE.
 
 ``python -m benchmarks.logistic [--quick] [--data FOLDER] [--rows N] [--fate PYTHON] [OUTPUT.json]`` trains by the terms of
 federations/credit: a guest with 5 columns, hosts with 6 and 12, an arbiter with a key of 2048 bits. FOLDER has the UCI table of
 credit card clients, split over the parties (``default_credit__<guest|host1|host2>.parquet`` and ``default_credit__split.csv.gz``);
-without it, data of the same shape is generated. Each party uses all processors,
-as FATE's do.
+without it, data of the same shape is generated. Each party uses all processors, as in FATE.
 
-With ``--fate``, the interpreter of an environment of its own that has ``pyfate==2.2.0``, one epoch of FATE's hetero logistic
-regression, in one batch, and our rounds are measured in turn on the same encoded rows. Neither's key generation counts.
+``--fate`` names the Python interpreter of another environment, which has ``pyfate==2.2.0``. One epoch of FATE's hetero logistic
+regression, in one batch, and our rounds are then measured in turn on the same encoded rows. Key generation does not count.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ _OUT = Path(".tombolo/bench/logistic")
 
 
 def generated(rows: int) -> dict[str, Any]:
-    """Tables of the shape of the real ones, by party, the same every time."""
+    """Generated tables with the shape of the real ones, by party. They are the same in every run."""
     import numpy as np
     import pandas as pd
 
@@ -58,7 +57,7 @@ def generated(rows: int) -> dict[str, Any]:
 
 
 def write_tables(folder: Path, data: Path | None, rows: int) -> dict[str, Path]:
-    """Tables with ``rows`` common training rows and a few held-out ones."""
+    """Write tables with ``rows`` common training rows and a few held-out rows."""
     import pandas as pd
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -71,7 +70,7 @@ def write_tables(folder: Path, data: Path | None, rows: int) -> dict[str, Path]:
         sets = pd.read_csv(data / "default_credit__split.csv.gz", dtype=str).set_index("id")["train"]
         sets = sets.map({"True": "train", "False": "test"})
         common = set.intersection(*(set(table["id"].astype(str)) for table in tables.values()))
-        sets = sets[[one in common for one in sets.index]]
+        sets = sets[[row in common for row in sets.index]]
         sets = pd.concat([sets[sets == "train"].iloc[:rows], sets[sets == "test"].iloc[:400]])
     files = {party: folder / f"{party}.parquet" for party in FILES}
     for party, table in tables.items():
@@ -82,7 +81,7 @@ def write_tables(folder: Path, data: Path | None, rows: int) -> dict[str, Path]:
 
 
 def agreement(folder: Path) -> Path:
-    """The terms of federations/credit, for tables of any size: a part of the rows has more leverage each."""
+    """Write the terms of federations/credit without the leverage limit: with fewer rows, each row has more leverage."""
     import yaml
 
     terms = yaml.safe_load((AGREEMENT / "agreement.yaml").read_text(encoding="utf-8"))
@@ -93,7 +92,7 @@ def agreement(folder: Path) -> Path:
 
 
 def work(settings: Path, run: str) -> dict[str, Any]:
-    """:func:`party`; a failure ends the process and with it the others, which would wait."""
+    """Run :func:`party`. A failure ends this process, and so the pool. Otherwise the other parties would wait."""
     try:
         return party(settings, run)
     except BaseException:
@@ -102,7 +101,7 @@ def work(settings: Path, run: str) -> dict[str, Any]:
 
 
 def party(settings: Path, run: str) -> dict[str, Any]:
-    """One party, in a process of its own: when its rounds ended, and what it sent in the second."""
+    """Run one party, in its own process. Returns when its rounds ended, and the bytes that it sent in the second round."""
     import math
     import time
 
@@ -116,20 +115,20 @@ def party(settings: Path, run: str) -> dict[str, Any]:
     context, wait = PartyContext.open("credit", settings), Wait(math.inf)
     for stage in (join, validate, align):
         stage(context, run, wait, progress=lambda _: None)
-    train(context, run, wait, progress=lambda _: None, leg_end=1)  # key generation and tables of powers are not a round's cost
+    train(context, run, wait, progress=lambda _: None, leg_end=1)  # key generation and tables of powers do not count
     moments = [time.monotonic()]
     train(context, run, wait, progress=lambda _: moments.append(time.monotonic()), leg_end=ROUNDS)
     if context.me in FILES:
         write_encoded(context, run)
-    sent = [one for one in context.books(run).entries("sent") if "/000002/train." in one.address]
-    found = {"moments": moments, "bytes": sum(one.size for one in sent)}
-    return found | {
-        "stored": max((one.size / one.rows for one in sent if one.rows > 100 and one.kinds == ("paillier",)), default=0)
+    sent = [entry for entry in context.books(run).entries("sent") if "/000002/train." in entry.address]
+    figures = {"moments": moments, "bytes": sum(entry.size for entry in sent)}
+    return figures | {
+        "stored": max((entry.size / entry.rows for entry in sent if entry.rows > 100 and entry.kinds == ("paillier",)), default=0)
     }
 
 
 def write_encoded(context: Any, run: str) -> None:
-    """This party's training rows as it trains on them, for the peer."""
+    """Write this party's encoded training rows for FATE."""
     import pandas as pd
 
     from tombolo.fl_tasks.tables.encoding import Encoder
@@ -146,7 +145,7 @@ def write_encoded(context: Any, run: str) -> None:
 
 
 def rounds(tables: dict[str, Path]) -> dict[str, Any]:
-    """Our rounds, of one run: figures per round."""
+    """Run a training of ours. Returns figures per round."""
     from tombolo.cli.simulation.layout import lay_out
     from tombolo.fl_tasks.runtime.context import PartyContext
     from tombolo.fl_tasks.workflow.join import invite
@@ -155,18 +154,18 @@ def rounds(tables: dict[str, Path]) -> dict[str, Any]:
     invite(PartyContext.open("credit", laid.settings["bank"]), "bench", "train", {})
     with ProcessPoolExecutor(len(PARTIES), mp_context=multiprocessing.get_context("spawn")) as pool:
         futures = {party: pool.submit(work, file, "bench") for party, file in laid.settings.items()}
-        found = {party: future.result() for party, future in futures.items()}
-    moments = found["bank"]["moments"]
+        results = {party: future.result() for party, future in futures.items()}
+    moments = results["bank"]["moments"]
     return {
         "seconds": median(later - before for before, later in pairwise(moments)),
         "seconds_with_the_leg's_start": (moments[-1] - moments[0]) / (ROUNDS - 1),
-        "bytes": {party: one["bytes"] for party, one in found.items()},
-        "stored_bytes_per_ciphertext": max(one["stored"] for one in found.values()),
+        "bytes": {party: result["bytes"] for party, result in results.items()},
+        "stored_bytes_per_ciphertext": max(result["stored"] for result in results.values()),
     }
 
 
 def epoch(python: Path) -> dict[str, Any]:
-    """An epoch of FATE's on what our parties wrote down."""
+    """Run an epoch of FATE on the rows that our parties wrote."""
     driver = Path(__file__).with_name("_fate_logistic.py")
     words = [
         str(python),
@@ -177,12 +176,12 @@ def epoch(python: Path) -> dict[str, Any]:
         json.dumps({"parties": PARTIES, "key_bits": 2048, "l2": 0.001}),
     ]
     answer = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True).stdout
-    found: dict[str, Any] = json.loads(answer.splitlines()[-1])
-    return found
+    figures: dict[str, Any] = json.loads(answer.splitlines()[-1])
+    return figures
 
 
 def measure(rows: int, data: Path | None, fate: Path | None, turns: int) -> dict[str, Any]:
-    """All figures of one run."""
+    """Measure all figures."""
     tables = write_tables(_OUT / "tables", data, rows)
     own: list[dict[str, Any]] = []
     peers: list[dict[str, Any]] = []
@@ -196,7 +195,7 @@ def measure(rows: int, data: Path | None, fate: Path | None, turns: int) -> dict
         peers.append(epoch(fate))
         return float(peers[-1]["seconds"])
 
-    found: dict[str, Any] = {
+    figures: dict[str, Any] = {
         "setting": {
             "rows": rows,
             "data": "generated" if data is None else "default-credit",
@@ -206,15 +205,15 @@ def measure(rows: int, data: Path | None, fate: Path | None, turns: int) -> dict
     }
     if fate is None:
         ours()
-        found |= {"ratios": {}, "skipped": {RATIO: "no interpreter with pyfate 2.2.0 was named"}}
+        figures |= {"ratios": {}, "skipped": {RATIO: "no interpreter with pyfate 2.2.0 was named"}}
     else:
-        found["figures"] = {RATIO: compare(ours, theirs, turns)}
-        found |= {"ratios": {RATIO: found["figures"][RATIO]["ratio"]["median"]}, "skipped": {}, "fate": peers}
-    return found | {"rounds": own}
+        figures["figures"] = {RATIO: compare(ours, theirs, turns)}
+        figures |= {"ratios": {RATIO: figures["figures"][RATIO]["ratio"]["median"]}, "skipped": {}, "fate": peers}
+    return figures | {"rounds": own}
 
 
 def show(found: dict[str, Any], console: Console) -> None:
-    """The figures, and the target they are held against."""
+    """Print the figures and the target."""
     setting, last = found["setting"], found["rounds"][-1]
     title = (
         f"Logistic regression, a round: {setting['rows']:,} rows ({setting['data']}) at {setting['key_bits']} bits, four processes"
@@ -223,30 +222,33 @@ def show(found: dict[str, Any], console: Console) -> None:
     for name in ("", "measured", "target"):
         table.add_column(name, justify="right" if name else "left")
     for key in ("seconds", "seconds_with_the_leg's_start"):
-        table.add_row(key.replace("_", " "), ", ".join(f"{one[key]:.1f}" for one in found["rounds"]), "")
+        table.add_row(key.replace("_", " "), ", ".join(f"{turn[key]:.1f}" for turn in found["rounds"]), "")
     for party, size in last["bytes"].items():
         table.add_row(f"MB sent, {party}", f"{size / 1e6:.1f}", "")
     table.add_row("bytes stored per ciphertext of 512", f"{last['stored_bytes_per_ciphertext']:.0f}", f"<= {1.1 * 512:.0f}")
     for reason in found["skipped"].values():
         table.add_row("against FATE 2.2", reason, "")
-    for one in found["ratios"].values():
+    for ratio in found["ratios"].values():
         table.add_row("seconds, an epoch of FATE 2.2", ", ".join(f"{turn['seconds']:.1f}" for turn in found["fate"]), "")
-        table.add_row("times FATE's speed", f"{one:.1f}", f">= {TARGET}")
+        table.add_row("times FATE's speed", f"{ratio:.1f}", f">= {TARGET}")
     console.print(table)
 
 
 def main() -> None:
+    """Measure, print, and write the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("output", nargs="?", type=Path, default=Path(".tombolo/bench/logistic.json"))
-    parser.add_argument("--quick", action="store_true", help="a ninth of the rows, one turn")
+    parser.add_argument("--quick", action="store_true", help="a ninth of the rows, and one turn")
     parser.add_argument("--rows", type=int, default=ROWS)
-    parser.add_argument("--data", type=Path, metavar="FOLDER", help="the real tables")
-    parser.add_argument("--fate", type=Path, metavar="PYTHON", help="compare with FATE: an interpreter that has pyfate 2.2.0")
+    parser.add_argument("--data", type=Path, metavar="FOLDER", help="folder with the real tables")
+    parser.add_argument(
+        "--fate", type=Path, metavar="PYTHON", help="compare with FATE; name a Python interpreter with pyfate 2.2.0"
+    )
     options = parser.parse_args()
-    found = measure(options.rows // 9 if options.quick else options.rows, options.data, options.fate, 1 if options.quick else 2)
-    show(found, Console())
+    figures = measure(options.rows // 9 if options.quick else options.rows, options.data, options.fate, 1 if options.quick else 2)
+    show(figures, Console())
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    options.output.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Peak memory of a party that takes a large table through validation, alignment and encoding.
 
-``python -m benchmarks.memory [--rows 1000000] [--columns 20] [OUT]``: a guest and a host, a process each, with tables of so many
-rows of which nine tenths are common. The figure is the peak resident size per party; the goal is 4 GiB at a million rows.
+``python -m benchmarks.memory [--rows 1000000] [--columns 20] [OUT]``: a guest and a host, each in
+its own process, with tables of that size. Nine tenths of the rows are common. The figure is the peak resident memory per party. The
+goal is 4 GiB at a million rows.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ GOAL_GIB = 4.0
 
 
 def write_tables(folder: Path, rows: int, columns: int) -> None:
-    """Tables of random numbers, written in chunks; ids are shared but for one tenth."""
+    """Write tables of random numbers in chunks. The parties share all ids except one tenth."""
     import numpy as np
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -44,7 +45,7 @@ def write_tables(folder: Path, rows: int, columns: int) -> None:
 
 
 def lay_out(folder: Path, columns: int) -> None:
-    """Keys, settings, expectation suites and a signed agreement of both parties."""
+    """Make keys, settings, expectation suites and a signed agreement for both parties."""
     import yaml
 
     from tombolo.agreements.agreement import Agreement
@@ -87,16 +88,16 @@ def lay_out(folder: Path, columns: int) -> None:
 
 def expectations(columns: int) -> list[dict[str, object]]:
     """Two expectations per column, and unique ids."""
-    found: list[dict[str, object]] = [{"type": "expect_column_values_to_be_unique", "kwargs": {"column": "id"}}]
+    listed: list[dict[str, object]] = [{"type": "expect_column_values_to_be_unique", "kwargs": {"column": "id"}}]
     for name in (f"x{at}" for at in range(columns)):
-        found.append({"type": "expect_column_values_to_not_be_null", "kwargs": {"column": name}})
+        listed.append({"type": "expect_column_values_to_not_be_null", "kwargs": {"column": name}})
         between = {"column": name, "min_value": 0, "max_value": 1}
-        found.append({"type": "expect_column_values_to_be_between", "kwargs": between})
-    return found
+        listed.append({"type": "expect_column_values_to_be_between", "kwargs": between})
+    return listed
 
 
 def work(settings: str) -> None:
-    """One party's process: join, validate, align, encode; prints seconds and peak memory after each."""
+    """Run one party: join, validate, align, encode. Prints the seconds and the peak memory of each stage."""
     from tombolo.fl_tasks.runtime.context import PartyContext
     from tombolo.fl_tasks.runtime.waiting import Wait
     from tombolo.fl_tasks.tables.encoding import Encoder
@@ -123,7 +124,7 @@ def work(settings: str) -> None:
 
 
 def measure(rows: int, columns: int) -> dict[str, object]:
-    """Run both parties; returns what each printed."""
+    """Run both parties. Returns the figures of each."""
     from tombolo.fl_tasks.runtime.context import PartyContext
     from tombolo.fl_tasks.workflow.join import invite
 
@@ -137,17 +138,17 @@ def measure(rows: int, columns: int) -> dict[str, object]:
             party: subprocess.Popen([*command, str(folder / party / "party.yaml")], stdout=subprocess.PIPE, text=True)
             for party in PARTIES
         }
-        found = {party: process.communicate()[0] for party, process in running.items()}
+        printed = {party: process.communicate()[0] for party, process in running.items()}
     failed = [party for party, process in running.items() if process.returncode]
     if failed:
         sys.exit(f"failed: {', '.join(failed)}")
-    parties = {party: json.loads(text) for party, text in found.items()}
+    parties = {party: json.loads(text) for party, text in printed.items()}
     worst = max(stage["peak_gib"] for stages in parties.values() for stage in stages.values())
     return {"rows": rows, "columns": columns, "peak_gib": worst, "goal_gib": GOAL_GIB, "parties": parties}
 
 
 def main() -> None:
-    """Measure and print a table; write JSON where asked."""
+    """Measure, print, and write the figures."""
     from rich.console import Console
     from rich.table import Table
 

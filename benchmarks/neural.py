@@ -1,8 +1,8 @@
 """An epoch of a vertical network with one host, at 2048 bits or on dealt shares: seconds, bytes and memory by rows and by widths.
 
-``python -m benchmarks.neural [--quick] [--dealer] [OUTPUT.json]``. A process for each party, with one worker, trains on generated
-tables of ten columns each, with exchange, sealing and booking. The first epoch, which has keys and tables of powers to make, does
-not count.
+``python -m benchmarks.neural [--quick] [--dealer] [OUTPUT.json]``. Each party is a process with one worker. It trains on
+generated tables of ten columns per party, with exchange, sealing and booking. The first epoch does not count, because it also makes
+keys and tables of powers.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from rich.table import Table
 
 COLUMNS = {"guest": 10, "host": 10}
 CASES = ((1_000, 4, 2), (4_000, 4, 2), (1_000, 8, 4), (4_000, 8, 4), (16_000, 4, 2))
-"""Rows, units of each party, joint units."""
+"""Number of rows, units of each party, joint units."""
 _DEALT = ((100_000, 4, 2),)
-"""Beyond them, on dealt shares."""
+"""More cases, only with dealt shares."""
 _QUICK = 1
 _EPOCHS = 2
 _OUT = Path(".tombolo/bench/neural")
 
 
 def write_tables(folder: Path, rows: int) -> dict[str, Path]:
-    """Generated tables, the same every time, with some rows more that are held out."""
+    """Write generated tables, the same in every run. They have some more rows, which are held out."""
     import pandas as pd
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -52,7 +52,7 @@ def write_tables(folder: Path, rows: int) -> dict[str, Path]:
 
 
 def agreement(folder: Path, bottom: int, joint: int, dealer: bool) -> Path:
-    """Terms of the benchmark: all rows are one batch."""
+    """Write the terms of the benchmark. All rows are one batch."""
     import yaml
 
     from tombolo.fl_tasks.learning.vertical.roles import DEALER_WAIVER
@@ -77,7 +77,7 @@ def agreement(folder: Path, bottom: int, joint: int, dealer: bool) -> Path:
 
 
 def work(settings: Path, run: str) -> dict[str, Any]:
-    """One party, in a process of its own: seconds, CPU seconds and bytes sent of the second epoch; the process's most MiB."""
+    """Run one party, in its own process. Returns seconds, CPU seconds and bytes sent in the second epoch, and the peak MiB."""
     import math
     import resource
 
@@ -95,12 +95,12 @@ def work(settings: Path, run: str) -> dict[str, Any]:
     began, cpu = time.monotonic(), time.process_time()
     train(context, run, wait, progress=lambda _: None)
     seconds, cpu = time.monotonic() - began, time.process_time() - cpu
-    sent = sum(one.size for one in context.books(run).entries("sent") if "/000002/train." in one.address)
+    sent = sum(entry.size for entry in context.books(run).entries("sent") if "/000002/train." in entry.address)
     return {"seconds": seconds, "cpu": cpu, "bytes": sent, "mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
 
 
 def measure(rows: int, bottom: int, joint: int, dealer: bool) -> dict[str, Any]:
-    """The figures of one case."""
+    """Measure one case."""
     from tombolo.cli.simulation.layout import lay_out
     from tombolo.fl_tasks.runtime.context import PartyContext
     from tombolo.fl_tasks.workflow.join import invite
@@ -112,41 +112,44 @@ def measure(rows: int, bottom: int, joint: int, dealer: bool) -> dict[str, Any]:
     invite(PartyContext.open("network", laid.settings["guest"]), "bench", "train", {})
     with ProcessPoolExecutor(len(laid.settings), mp_context=multiprocessing.get_context("spawn")) as pool:
         futures = {party: pool.submit(work, file, "bench") for party, file in laid.settings.items()}
-        found = {party: future.result() for party, future in futures.items()}
+        results = {party: future.result() for party, future in futures.items()}
     return {
         "rows": rows,
         "bottom": bottom,
         "joint": joint,
-        "seconds_per_epoch": max(one["seconds"] for one in found.values()),
-        "cpu_per_epoch": {party: one["cpu"] for party, one in found.items()},
-        "bytes_per_epoch": {party: one["bytes"] for party, one in found.items()},
-        "most_mib": round(max(one["mib"] for one in found.values())),
+        "seconds_per_epoch": max(result["seconds"] for result in results.values()),
+        "cpu_per_epoch": {party: result["cpu"] for party, result in results.items()},
+        "bytes_per_epoch": {party: result["bytes"] for party, result in results.items()},
+        "most_mib": round(max(result["mib"] for result in results.values())),
     }
 
 
 def main() -> None:
     """Measure, print, and write the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="the smallest case only")
-    parser.add_argument("--dealer", action="store_true", help="on shares that an arbiter deals")
+    parser.add_argument("--quick", action="store_true", help="only the smallest case")
+    parser.add_argument("--dealer", action="store_true", help="use dealt shares instead of Paillier")
     parser.add_argument("output", type=Path, nargs="?", metavar="OUTPUT.json")
     options = parser.parse_args()
     cases = (*CASES, *_DEALT) if options.dealer else CASES
-    found = [measure(*case, options.dealer) for case in (cases[:_QUICK] if options.quick else cases)]
-    form, parties = ("dealt shares" if options.dealer else "2048 bits"), list(found[0]["cpu_per_epoch"])
+    measured = [measure(*case, options.dealer) for case in (cases[:_QUICK] if options.quick else cases)]
+    form, parties = ("dealt shares" if options.dealer else "2048 bits"), list(measured[0]["cpu_per_epoch"])
     table = Table(title=f"An epoch of a vertical network: 10 and 10 columns, one host, {form}", title_justify="left")
     names = [*(f"CPU s, {party}" for party in parties), *(f"MB, {party}" for party in parties), "MiB at most"]
     for name in ("rows", "units of each, joint", "seconds", *names):
         table.add_column(name, justify="right")
-    for one in found:
-        sent = [count / 1e6 for count in one["bytes_per_epoch"].values()]
-        figures = (one["seconds_per_epoch"], *one["cpu_per_epoch"].values(), *sent)
+    for result in measured:
+        sent = [count / 1e6 for count in result["bytes_per_epoch"].values()]
+        figures = (result["seconds_per_epoch"], *result["cpu_per_epoch"].values(), *sent)
         table.add_row(
-            f"{one['rows']:,}", f"{one['bottom']}, {one['joint']}", *(f"{figure:.2f}" for figure in figures), str(one["most_mib"])
+            f"{result['rows']:,}",
+            f"{result['bottom']}, {result['joint']}",
+            *(f"{figure:.2f}" for figure in figures),
+            str(result["most_mib"]),
         )
     Console(width=110).print(table)
     if options.output is not None:
-        options.output.write_text(json.dumps({"cases": found}, indent=2) + "\n", encoding="utf-8")
+        options.output.write_text(json.dumps({"cases": measured}, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

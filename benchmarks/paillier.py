@@ -1,9 +1,9 @@
-"""Paillier kernels against python-paillier as its users write it, FATE's Rust kernels, and the multiply-modulo limit, in turn.
+"""Paillier kernels, compared in turn with python-paillier (in its usual form), FATE's Rust kernels, and the limit of the machine.
 
 ``python -m benchmarks.paillier [--quick] [--kernels PYTHON] [OUTPUT.json]``: keys of 2048 bits, CPU microseconds of one process.
-The peers' slow paths are timed on a part of the rows and given per element; the table says so. ``--kernels`` names the interpreter
-of an environment that has benchmarks/requirements.lock. The limit is a C program, built now, that multiplies modulo 4096 bits with
-GMP and with OpenSSL; without a compiler and their headers it is left out.
+Slow operations of the peers are measured on a part of the rows and given per element; the table marks them. ``--kernels`` names the
+Python interpreter of an environment with benchmarks/requirements.lock. The limit is the time of a multiplication modulo 4096 bits
+in C, with GMP and with OpenSSL. It is skipped if there is no compiler or if the headers are missing.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ WHAT = {
 
 
 def seconds(work: Callable[[], Any]) -> Side:
-    """A side that takes wall-clock seconds."""
+    """A side measured in wall-clock seconds."""
 
     def once() -> float:
         began = time.perf_counter()
@@ -64,20 +64,20 @@ def seconds(work: Callable[[], Any]) -> Side:
 
 
 def limit() -> dict[str, Any]:
-    """Microseconds of a multiplication modulo 4096 bits in C, or why there are none."""
+    """Microseconds of a multiplication modulo 4096 bits in C, or the reason why there is no figure."""
     source = Path(__file__).with_name("_multiply_modulo.c")
     with tempfile.TemporaryDirectory() as folder:
         program = Path(folder) / "limit"
         try:
             subprocess.run(["cc", "-O2", "-o", str(program), str(source), "-lgmp", "-lcrypto"], check=True, capture_output=True)
-            found: dict[str, Any] = json.loads(subprocess.run([str(program)], check=True, capture_output=True, text=True).stdout)
-            return found
+            figures: dict[str, Any] = json.loads(subprocess.run([str(program)], check=True, capture_output=True, text=True).stdout)
+            return figures
         except (OSError, subprocess.CalledProcessError):
             return {"skipped": "needs a C compiler and the headers of GMP and OpenSSL (gcc, libgmp-dev, libssl-dev)"}
 
 
 class Work:
-    """What both sides work on: residuals under one key, and matrices of several sizes of integers."""
+    """The data for both sides: residuals under one key, and matrices with integers of several sizes."""
 
     def __init__(self, key: PrivateKey, rows: int, columns: int, sample: int) -> None:
         rng = np.random.default_rng(2)
@@ -91,16 +91,20 @@ class Work:
         self.phe_integers = [self.phe.encrypt(value) for value in part]
 
     def encryption(self) -> Side:
+        """Our encryption."""
         return cpu_us(lambda: encrypt(self.key.public, self.residuals), self.rows)
 
     def phe_encryption(self) -> Side:
+        """python-paillier's encryption."""
         values = (self.residuals[: self.sample] / 2**RESIDUAL_BITS).tolist()
         return cpu_us(lambda: [self.phe.encrypt(value) for value in values], self.sample)
 
     def product(self, bits: int) -> Side:
+        """Our product X^T [[d]] with integers of ``bits`` bits."""
         return cpu_us(lambda: transposed_product(self.matrices[bits], self.vector), self.rows * self.columns)
 
     def phe_product(self, bits: int, floats: bool) -> Side:
+        """python-paillier's product of one column, with floats or with integers."""
         column = self.matrices[bits][: self.sample, 0]
         factors = (column / 2.0 ** (bits - 4)).tolist() if floats else column.tolist()
         held = self.phe_floats if floats else self.phe_integers
@@ -111,7 +115,7 @@ class Work:
         return cpu_us(dot, self.sample)
 
     def check(self) -> None:
-        """Refuse figures of a wrong result."""
+        """Exit if a result is wrong."""
         for matrix in self.matrices.values():
             exact = matrix.T.astype(object) @ self.residuals.astype(object)
             if decrypt(self.key, transposed_product(matrix, self.vector)) != [int(value) for value in exact]:
@@ -122,7 +126,7 @@ def two_processes(work: Work, turns: int) -> dict[str, Any]:
     """The 20-bit product by two processes and by one, in wall-clock seconds."""
     matrix = work.matrices[20]
     with open_pool(2) as pool:
-        transposed_product(matrix[:1000], work.vector[:1000], pool)  # the processes start
+        transposed_product(matrix[:1000], work.vector[:1000], pool)  # starts the processes
         return compare(
             seconds(lambda: transposed_product(matrix, work.vector, pool)),
             seconds(lambda: transposed_product(matrix, work.vector)),
@@ -131,7 +135,7 @@ def two_processes(work: Work, turns: int) -> dict[str, Any]:
 
 
 def against_kernels(work: Work, python: Path, turns: int) -> dict[str, Any]:
-    """Both kernels of FATE's."""
+    """Compare with the two kernels of FATE."""
     with Peer(python, "_fate_kernels.py") as peer:
         return {
             "paillier_encrypt_vs_fate_kernels": compare(work.encryption(), peer.side({"encrypt": work.sample}, work.sample), turns),
@@ -142,7 +146,7 @@ def against_kernels(work: Work, python: Path, turns: int) -> dict[str, Any]:
 
 
 def multiply(vector: CipherVector) -> float:
-    """CPU microseconds of a multiplication and a remainder modulo n^2 as Python sees them: the cost per element of a plain pass."""
+    """CPU microseconds of a multiplication and a remainder modulo n^2 called from Python: the cost per element of a plain pass."""
     values, modulus = vector.values(), vector.public.nsquare
 
     def run() -> None:
@@ -154,40 +158,40 @@ def multiply(vector: CipherVector) -> float:
 
 
 def measure(rows: int, columns: int, sample: int, turns: int, kernels: Path | None) -> dict[str, Any]:
-    """All figures of one run: CPU microseconds per element, and ratios."""
+    """Measure all figures: CPU microseconds per element, and ratios."""
     work = Work(generate(2048), rows, columns, sample)
     work.check()
-    found = {"paillier_encrypt_vs_phe": compare(work.encryption(), work.phe_encryption(), turns)}
+    figures = {"paillier_encrypt_vs_phe": compare(work.encryption(), work.phe_encryption(), turns)}
     for bits in BITS:
-        found[f"xtd_{bits}bit_vs_phe"] = compare(work.product(bits), work.phe_product(bits, True), turns)
-        found[f"xtd_{bits}bit_vs_phe_integers"] = compare(work.product(bits), work.phe_product(bits, False), turns)
+        figures[f"xtd_{bits}bit_vs_phe"] = compare(work.product(bits), work.phe_product(bits, True), turns)
+        figures[f"xtd_{bits}bit_vs_phe_integers"] = compare(work.product(bits), work.phe_product(bits, False), turns)
     skipped = {}
     if kernels is None:
-        reason = "FATE's kernels are not there: make .venv-bench"
+        reason = "FATE's kernels are not installed; run `make .venv-bench`, then name its interpreter with --kernels"
         skipped = {name: reason for name in ("paillier_encrypt_vs_fate_kernels", "xtd_vs_fate_kernels")}
     else:
-        found |= against_kernels(work, kernels, turns)
-    found["xtd_two_processes_vs_one"] = two_processes(work, turns)
+        figures |= against_kernels(work, kernels, turns)
+    figures["xtd_two_processes_vs_one"] = two_processes(work, turns)
     return {
         "setting": {"key_bits": 2048, "rows": rows, "columns": columns, "sample_rows": sample, "turns": turns},
-        "figures": found,
+        "figures": figures,
         "limit": limit() | {"python_us": multiply(work.vector[: min(rows, 20_000)])},
-        "ratios": {name: one["ratio"]["median"] for name, one in found.items()},
+        "ratios": {name: figure["ratio"]["median"] for name, figure in figures.items()},
         "skipped": skipped,
     }
 
 
 def show(results: dict[str, Any], console: Console) -> None:
-    """Print the figures with the targets they are held against."""
+    """Print the figures and their targets."""
     setting, multiplications = results["setting"], results["limit"]
     title = f"Paillier, {setting['key_bits']} bits, {setting['rows']:,} rows, CPU us per element"
     table = Table(title=title, caption=f"* timed on {setting['sample_rows']} rows; median of {setting['turns']} turns (spread)")
     table.add_column("against", no_wrap=True)
     for name in ("theirs", "ours", "ratio", "target"):
         table.add_column(name, justify="right")
-    for name, one in results["figures"].items():
-        ratio = f"{one['ratio']['median']:,.1f} ({one['ratio']['lowest']:,.1f} to {one['ratio']['highest']:,.1f})"
-        sides = (f"{one[side]['median']:,.1f}" for side in ("against", "ours"))
+    for name, figure in results["figures"].items():
+        ratio = f"{figure['ratio']['median']:,.1f} ({figure['ratio']['lowest']:,.1f} to {figure['ratio']['highest']:,.1f})"
+        sides = (f"{figure[side]['median']:,.1f}" for side in ("against", "ours"))
         table.add_row(escape(WHAT[name]), *sides, ratio, f">= {TARGETS[name]}")
     console.print(table)
     for name, reason in results["skipped"].items():
@@ -200,10 +204,13 @@ def show(results: dict[str, Any], console: Console) -> None:
 
 
 def main() -> None:
+    """Measure, print, and write the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("output", nargs="?", type=Path, default=Path(".tombolo/bench/paillier.json"))
     parser.add_argument("--quick", action="store_true", help="50,000 rows and small samples: about two minutes")
-    parser.add_argument("--kernels", type=Path, metavar="PYTHON", help="compare with FATE's kernels: an interpreter that has them")
+    parser.add_argument(
+        "--kernels", type=Path, metavar="PYTHON", help="compare with FATE's kernels; name a Python interpreter that has them"
+    )
     options = parser.parse_args()
     size = (50_000, 10, 60, 3) if options.quick else (100_000, 10, 200, 5)
     results = measure(*size, options.kernels)

@@ -1,14 +1,15 @@
-"""A secure sum of a million numbers: seconds and bytes of a client and of the aggregator, against AES, Paillier and Flower.
+"""A secure sum of a million numbers: seconds and bytes of a client and of the aggregator, compared with AES, Paillier and Flower.
 
-``python -m benchmarks.secagg [--quick] [--flower PYTHON] [OUTPUT.json]``. All clients and the aggregator really work: they are
-threads of one process that take turns over directory stores, one at a time, so that a party's seconds are its own work and no
-waiting. A client's work is everything it does in one sum: keys, shares, masks, sealing, signing, writing, reading, verifying. CPU
-seconds leave out what the disk takes to flush, seconds have it in. One sum drops nobody, the next one client that has shared its
-secrets.
+``python -m benchmarks.secagg [--quick] [--flower PYTHON] [OUTPUT.json]``. All clients and the aggregator run completely. They are
+threads of one process with directory stores, and only one works at a time, so that a party's seconds are its own work without
+waiting. A client's work is everything that it does in one sum: keys, shares, masks, sealing, signing, writing, reading, verifying.
+CPU seconds do not include the flushes of the disk, seconds do. In one sum no client vanishes. In the next one, a client vanishes
+after it has shared its secrets.
 
-The AES limit is the time to expand as many AES-256-CTR streams as the client has masks, whole, and to add them to its vector; the
-protocol itself does it by blocks. With ``--flower``, the interpreter of an environment of its own that has ``flwr``, the client of
-Flower's SecAgg+ does its part in turn: its own module, without transport. Packed Paillier is timed on a part and scaled.
+The AES limit is the time to expand as many whole AES-256-CTR streams as the client has masks, and to add them to its vector. The
+protocol itself does this in blocks. ``--flower`` names the Python interpreter of another environment, which has ``flwr``. The
+client of Flower's SecAgg+ is then measured in turn: only its own module, without transport. Packed Paillier is measured on a part
+and scaled up.
 """
 
 from __future__ import annotations
@@ -46,12 +47,12 @@ SLOT_BITS, PAILLIER_PART = 72, 50
 
 
 def masks_of(clients: int) -> int:
-    """How many streams a client expands: its own, and one per neighbour."""
+    """The number of streams that a client expands: its own one, and one per neighbour."""
     return len(Graph.draw(bytes(32), clients, clients, 2 * clients // 3 + 1).holders(1))
 
 
 def aes(words: Words, streams: int) -> float:
-    """CPU seconds to expand so many streams, each whole into one buffer, and to add them to a vector in place."""
+    """CPU seconds to expand ``streams`` streams, each as a whole into one buffer, and to add them to a vector in place."""
     zeros, buffer, total = bytes(8 * len(words)), np.ones(8 * len(words) + 15, dtype=np.uint8), words.copy()
     began = time.thread_time()
     for stream in range(streams):
@@ -61,7 +62,7 @@ def aes(words: Words, streams: int) -> float:
 
 
 def blocks(words: Words, streams: int) -> float:
-    """The same as the protocol does it: by blocks that stay in the processor's cache."""
+    """The same as :func:`aes`, but in blocks that stay in the processor's cache, as in the protocol."""
     total = words.copy()
     began = time.thread_time()
     for stream in range(streams):
@@ -70,43 +71,45 @@ def blocks(words: Words, streams: int) -> float:
 
 
 class Flower:
-    """A process of the other interpreter that plays one client per question."""
+    """A process of the other interpreter. For each question, it runs one client of Flower."""
 
     def __init__(self, python: Path, count: int) -> None:
         command = [str(python), "-W", "ignore", str(Path(__file__).with_name("_flower_secagg.py")), str(count)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def client(self, clients: int) -> dict[str, float]:
+        """The cost of one client among ``clients``."""
         assert self._process.stdin is not None and self._process.stdout is not None
         self._process.stdin.write(f"{clients}\n")
         self._process.stdin.flush()
-        found: dict[str, float] = json.loads(self._process.stdout.readline())
-        return found
+        figures: dict[str, float] = json.loads(self._process.stdout.readline())
+        return figures
 
     def close(self) -> None:
+        """End the process."""
         self._process.communicate()
 
 
 def typical(costs: list[Cost]) -> dict[str, float]:
     """The median of each figure, in seconds and bytes."""
-    return {name: statistics.median(asdict(one)[name] for one in costs) for name in asdict(costs[0])}
+    return {name: statistics.median(asdict(cost)[name] for cost in costs) for name in asdict(costs[0])}
 
 
 def sums(clients: int, words: Words, turns: int, flower: Flower | None) -> dict[str, Any]:
-    """All figures of sums over so many clients; ours, the limit and Flower's take turns."""
+    """Measure sums over ``clients`` clients. The AES limit, our sum and Flower run in turn."""
     shutil.rmtree(_OUT, ignore_errors=True)
     federation, streams = Federation.new(_OUT, clients), masks_of(clients)
     drops = {"no drop": 0, "one drop": 1}
     client: dict[str, list[Cost]] = {name: [] for name in drops}
     centre: dict[str, list[Cost]] = {name: [] for name in drops}
     limit, own, theirs = [], [], []
-    drops = drops if clients > 3 else {"no drop": 0}  # of three clients nobody may vanish
+    drops = drops if clients > 3 else {"no drop": 0}  # with three clients, no client may vanish
     for turn in range(turns):
         for name, lost in drops.items():
             limit.append(aes(words, streams))
             own.append(blocks(words, streams))
-            found, costs = federation.sum(words, f"{name.split()[0]}-{turn}", lost)
-            if not np.array_equal(found.words, words * np.uint64(clients - lost)):
+            total, costs = federation.sum(words, f"{name.split()[0]}-{turn}", lost)
+            if not np.array_equal(total.words, words * np.uint64(clients - lost)):
                 raise SystemExit("the sum is wrong")
             centre[name].append(costs.pop(CENTRE))
             client[name] += costs.values()
@@ -125,16 +128,16 @@ def sums(clients: int, words: Words, turns: int, flower: Flower | None) -> dict[
         "multiple_of_limit": whole["cpu"] / statistics.median(limit),
         "expansion_sent": whole["sent"] / plain,
         "expansion": (whole["sent"] + whole["received"]) / plain,
-        **({"flower": {name: statistics.median(one[name] for one in theirs) for name in theirs[0]}} if theirs else {}),
+        **({"flower": {name: statistics.median(answer[name] for answer in theirs) for name in theirs[0]}} if theirs else {}),
     }
 
 
 def paillier(words: Words, clients: int) -> dict[str, float]:
-    """A client's and the aggregator's CPU seconds for the same vector under 2048 bits, packed; timed on a part and scaled."""
+    """CPU seconds of a client and the aggregator with packed Paillier (2048 bits), measured on a part and scaled up."""
     part = words[: len(words) // PAILLIER_PART].view(np.int64)
     key = generate(2048)
     check_slots(SLOT_BITS, 2.0**63, clients)
-    encrypt(key.public, [1])  # the tables of powers are made once per key
+    encrypt(key.public, [1])  # makes the tables of powers, which is done once per key
 
     def timed(function: Callable[[], Any]) -> tuple[Any, float]:
         began = time.process_time()
@@ -154,11 +157,11 @@ def paillier(words: Words, clients: int) -> dict[str, float]:
 
 
 def measure(quick: bool, python: Path | None) -> dict[str, Any]:
-    """All figures of one run."""
+    """Measure all figures."""
     count = COUNT // 10 if quick else COUNT
     words = np.random.default_rng(7).integers(0, 2**56, count).astype(np.uint64)
     flower = None if python is None else Flower(python, count)
-    found = {
+    by_clients = {
         clients: sums(clients, words, turns, flower if clients in FLOWERS else None)
         for clients, turns in TURNS.items()
         if clients <= 50 or not quick
@@ -173,75 +176,76 @@ def measure(quick: bool, python: Path | None) -> dict[str, Any]:
             "python": platform.python_version(),
             "quick": quick,
         },
-        "sums": found,
+        "sums": by_clients,
         "paillier": paillier(words, 10),
-        **against_flower(found[10]),
+        **against_flower(by_clients[10]),
     }
 
 
 def against_flower(one: dict[str, Any]) -> dict[str, Any]:
-    """The harness's ratio: a client's CPU seconds in Flower, of ours; or why there is none."""
+    """The ratio of a client's CPU seconds, Flower to ours, or the reason why there is none."""
     name = "secagg_client_vs_flower"
     if "flower" not in one:
-        return {"ratios": {}, "skipped": {name: "Flower is not there: --flower names an interpreter that has flwr"}}
+        return {"ratios": {}, "skipped": {name: "Flower was not measured; name a Python interpreter with flwr by --flower"}}
     return {"ratios": {name: one["flower"]["cpu"] / one["client"]["no drop"]["cpu"]}, "skipped": {}}
 
 
 def show(results: dict[str, Any], console: Console) -> None:
-    """The figures, and the targets they are held against."""
-    found, plain = results["sums"], results["setting"]["values"] * PLAIN_BYTES
-    caption = f"plaintext: {plain / 1e6:g} MB, 8 bytes a number; milliseconds are CPU time, in brackets with the disk's flushes"
+    """Print the figures and their targets."""
+    by_clients, plain = results["sums"], results["setting"]["values"] * PLAIN_BYTES
+    caption = f"plaintext: {plain / 1e6:g} MB, 8 bytes per number; milliseconds: CPU time, in brackets wall-clock time"
     title = f"Secure sum of {results['setting']['values']:,} numbers"
     table = Table(title=title, title_justify="left", caption=caption, caption_justify="left")
     table.add_column("clients", no_wrap=True)
-    for clients in found:
+    for clients in by_clients:
         table.add_column(str(clients), justify="right")
     table.add_column("target at 10", justify="right")
 
     def row(name: str, value: Callable[[dict[str, Any]], str], target: str = "") -> None:
-        table.add_row(name, *(value(one) for one in found.values()), target)
+        table.add_row(name, *(value(figures) for figures in by_clients.values()), target)
 
     def milliseconds(party: str, drops: str) -> Callable[[dict[str, Any]], str]:
-        def value(one: dict[str, Any]) -> str:
-            cost = one[party].get(drops)
+        def value(figures: dict[str, Any]) -> str:
+            cost = figures[party].get(drops)
             return "-" if cost is None else f"{cost['cpu'] * 1e3:,.0f} ({cost['seconds'] * 1e3:,.0f})"
 
         return value
 
-    row("masks of a client", lambda one: str(one["streams"]))
+    row("masks of a client", lambda figures: str(figures["streams"]))
     for party in ("client", "aggregator"):
         for drops in ("no drop", "one drop"):
             row(f"ms, {party}, {drops}", milliseconds(party, drops))
-    row("ms, AES limit", lambda one: f"{one['aes_limit'] * 1e3:,.0f}")
-    row("ms, the same by blocks", lambda one: f"{one['aes_by_blocks'] * 1e3:,.0f}")
-    row("client, times the limit", lambda one: f"{one['multiple_of_limit']:.1f}", "<= 3")
-    row("ms, client, Flower SecAgg+", lambda one: f"{one['flower']['cpu'] * 1e3:,.0f}" if "flower" in one else "-")
+    row("ms, AES limit", lambda figures: f"{figures['aes_limit'] * 1e3:,.0f}")
+    row("ms, the same by blocks", lambda figures: f"{figures['aes_by_blocks'] * 1e3:,.0f}")
+    row("client, multiple of the limit", lambda figures: f"{figures['multiple_of_limit']:.1f}", "<= 3")
+    row("ms, client, Flower SecAgg+", lambda figures: f"{figures['flower']['cpu'] * 1e3:,.0f}" if "flower" in figures else "-")
     row(
         "times Flower's speed",
-        lambda one: f"{one['flower']['cpu'] / one['client']['no drop']['cpu']:.2f}" if "flower" in one else "-",
+        lambda figures: f"{figures['flower']['cpu'] / figures['client']['no drop']['cpu']:.2f}" if "flower" in figures else "-",
         "> 1",
     )
-    row("MB, client sends", lambda one: f"{one['client']['no drop']['sent'] / 1e6:.2f}")
-    row("MB, client receives", lambda one: f"{one['client']['no drop']['received'] / 1e6:.2f}")
-    row("MB, aggregator receives", lambda one: f"{one['aggregator']['no drop']['received'] / 1e6:,.1f}")
-    row("MB, aggregator sends", lambda one: f"{one['aggregator']['no drop']['sent'] / 1e6:,.1f}")
-    row("sent, of the plaintext", lambda one: f"{one['expansion_sent']:.3f}")
-    row("sent and received", lambda one: f"{one['expansion']:.3f}", "< 1.1")
+    row("MB, client sends", lambda figures: f"{figures['client']['no drop']['sent'] / 1e6:.2f}")
+    row("MB, client receives", lambda figures: f"{figures['client']['no drop']['received'] / 1e6:.2f}")
+    row("MB, aggregator receives", lambda figures: f"{figures['aggregator']['no drop']['received'] / 1e6:,.1f}")
+    row("MB, aggregator sends", lambda figures: f"{figures['aggregator']['no drop']['sent'] / 1e6:,.1f}")
+    row("sent, of the plaintext", lambda figures: f"{figures['expansion_sent']:.3f}")
+    row("sent and received", lambda figures: f"{figures['expansion']:.3f}", "< 1.1")
     console.print(table)
     p = results["paillier"]
     console.print(
         f"Packed Paillier, 2048 bits, 10 clients (1/{PAILLIER_PART} timed, scaled): client {p['client']:.1f} s, aggregator and "
-        f"key holder {p['aggregator']:.1f} s, {p['sent'] / 1e6:.1f} MB a client ({p['sent'] / plain:.2f} of the plaintext)."
+        f"key holder {p['aggregator']:.1f} s, {p['sent'] / 1e6:.1f} MB per client ({p['sent'] / plain:.2f} of the plaintext)."
     )
     for name, reason in results["skipped"].items():
         console.print(f"{name}: skipped, {reason}")
 
 
 def main() -> None:
+    """Measure, print, and write the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("output", nargs="?", type=Path, default=Path(".tombolo/bench/secagg.json"))
-    parser.add_argument("--quick", action="store_true", help="a tenth of the numbers, and no 200 clients")
-    parser.add_argument("--flower", type=Path, metavar="PYTHON", help="compare with Flower: an interpreter that has flwr")
+    parser.add_argument("--quick", action="store_true", help="a tenth of the numbers, and not with 200 clients")
+    parser.add_argument("--flower", type=Path, metavar="PYTHON", help="compare with Flower; name a Python interpreter with flwr")
     options = parser.parse_args()
     results = measure(options.quick, options.flower)
     show(results, Console())

@@ -1,12 +1,13 @@
-"""SecureBoost at full size: seconds and bytes per tree, and how much of the work is not the kernels' own.
+"""SecureBoost at full size: seconds and bytes per tree, and the share of the work outside the cryptographic kernels.
 
 ``python -m benchmarks.secureboost [--quick] [--classes K] [--fate PYTHON] [OUTPUT.json]`` trains trees of depth 4 over 32 bins at
 2048 bits: a guest with 5 columns, hosts with 6 and 12 (the shape of the UCI table of credit card clients), 18,185 training rows of
-generated data. Each party is a single process, so that its CPU seconds are all its work; those spent inside the kernels are timed
-in the same processes. With more classes than two, figures are those of a round: one tree per class.
+generated data. Each party is a single process, so that its CPU seconds are all of its work. The CPU seconds inside the kernels are
+measured in the same processes. With more than two classes, figures are per round, which has one tree per class.
 
-With ``--fate``, the interpreter of an environment of its own that has ``pyfate==2.2.0``, FATE's hetero SecureBoost and ours train
-in turn on the same rows, with the same columns, depth, bins, key size, penalty and least leaf; neither's key generation counts.
+``--fate`` names the Python interpreter of another environment, which has ``pyfate==2.2.0``. FATE's hetero SecureBoost and ours then
+train in turn on the same rows, with the same columns, depth, bins, key size, penalty and minimum leaf. Key generation does not
+count.
 """
 
 from __future__ import annotations
@@ -33,9 +34,9 @@ _OUT = Path(".tombolo/bench/secureboost")
 
 
 def write_tables(folder: Path, rows: int, classes: int) -> dict[str, Path]:
-    """Generated tables, the same every time; a few rows more than are trained on, which are held out.
+    """Write generated tables, the same in every run. They have a few more rows than ``rows``, which are held out.
 
-    The label is 1 for about a fifth of the rows; of several classes each has about as many rows.
+    The label is 1 for about a fifth of the rows. With several classes, each class has about the same number of rows.
     """
     import numpy as np
     import pandas as pd
@@ -62,7 +63,7 @@ def write_tables(folder: Path, rows: int, classes: int) -> dict[str, Path]:
 
 
 def agreement(folder: Path, classes: int) -> Path:
-    """Terms of the benchmark."""
+    """Write the terms of the benchmark."""
     import yaml
 
     terms = {
@@ -83,7 +84,7 @@ def agreement(folder: Path, classes: int) -> Path:
 
 
 def work(settings: Path, run: str) -> dict[str, Any]:
-    """One party, in a process of its own: its seconds, CPU seconds and kernels' CPU seconds in training, and bytes sent by tree."""
+    """Run one party, in its own process. Returns seconds, CPU seconds and the kernels' CPU seconds of training; bytes per tree."""
     import math
 
     from tombolo.fl_tasks.runtime.context import PartyContext
@@ -96,17 +97,17 @@ def work(settings: Path, run: str) -> dict[str, Any]:
     context, wait = PartyContext.open("trees", settings), Wait(math.inf)
     for stage in (join, validate, align):
         stage(context, run, wait, progress=lambda _: None)
-    train(context, run, wait, progress=lambda _: None, leg_end=1)  # key generation and tables of powers are not a tree's cost
+    train(context, run, wait, progress=lambda _: None, leg_end=1)  # key generation and tables of powers do not count
     kernels = timed_kernels()
     began, cpu = time.monotonic(), time.process_time()
     train(context, run, wait, progress=lambda _: None)
     seconds, cpu = time.monotonic() - began, time.process_time() - cpu
-    sent = [one.size for one in context.books(run).entries("sent") if "/000002/train." in one.address]
+    sent = [entry.size for entry in context.books(run).entries("sent") if "/000002/train." in entry.address]
     return {"seconds": seconds, "cpu": cpu, "kernels": kernels, "bytes": sum(sent)}
 
 
 def timed_kernels() -> dict[str, float]:
-    """From now on, this process's CPU seconds inside each kernel; filled while it works."""
+    """Start to measure this process's CPU seconds inside each kernel. The returned dict is filled while the process works."""
     import importlib
 
     from tombolo.fl_tasks.crypto.ahead import Ahead
@@ -142,7 +143,7 @@ def timed_kernels() -> dict[str, float]:
 
 
 def measure(rows: int, classes: int = 2) -> dict[str, Any]:
-    """All figures of our own, of one run."""
+    """Run a training of ours and return all its figures."""
     from tombolo.cli.simulation.layout import lay_out
     from tombolo.fl_tasks.runtime.context import PartyContext
     from tombolo.fl_tasks.workflow.join import invite
@@ -155,29 +156,29 @@ def measure(rows: int, classes: int = 2) -> dict[str, Any]:
     invite(PartyContext.open("trees", laid.settings["guest"]), "bench", "train", {})
     with ProcessPoolExecutor(len(COLUMNS), mp_context=multiprocessing.get_context("spawn")) as pool:
         futures = {party: pool.submit(work, file, "bench") for party, file in laid.settings.items()}
-        found = {party: future.result() for party, future in futures.items()}
+        results = {party: future.result() for party, future in futures.items()}
     trees = TREES - 1
     kernels: dict[str, float] = {}
-    for one in found.values():
-        for name, seconds in one["kernels"].items():
+    for result in results.values():
+        for name, seconds in result["kernels"].items():
             kernels[name] = kernels.get(name, 0.0) + seconds / trees
-    cpu, own = sum(one["cpu"] for one in found.values()) / trees, sum(kernels.values())
+    cpu, own = sum(result["cpu"] for result in results.values()) / trees, sum(kernels.values())
     return {
         "setting": {"rows": rows, "classes": classes, "columns": COLUMNS, **_SETTING, "processors": os.cpu_count()},
-        "seconds_per_tree": max(one["seconds"] for one in found.values()) / trees,
+        "seconds_per_tree": max(result["seconds"] for result in results.values()) / trees,
         "cpu_per_tree": cpu,
         "kernels_per_tree": kernels,
         "kernels_cpu_per_tree": own,
         "other_work": (cpu - own) / own,
-        "bytes_per_tree": {party: one["bytes"] for party, one in found.items()},
+        "bytes_per_tree": {party: result["bytes"] for party, result in results.items()},
     }
 
 
 def compare(python: Path, rows: int) -> dict[str, Any]:
-    """Seconds per tree of ours and of FATE's, turn by turn on the same rows."""
+    """Seconds per tree of ours and of FATE, measured in turn on the same rows."""
     import pandas as pd
 
-    limits = {"l2": 1, "minimum_rows": 20, "minimum_weight": 5}  # what our terms come to: a row's h is at most 1/4
+    limits = {"l2": 1, "minimum_rows": 20, "minimum_weight": 5}  # equal to our terms: h is at most 1/4 per row
     setting = {"parties": list(COLUMNS), "trees": 1, "depth": 4, "bins": 32, "key_bits": 2048, **limits}
     driver, own, peer = Path(__file__).with_name("_fate_secureboost.py"), [], []
     for _ in range(PEER_TURNS):
@@ -193,7 +194,7 @@ def compare(python: Path, rows: int) -> dict[str, Any]:
 
 
 def show(found: dict[str, Any], console: Console) -> None:
-    """The figures, and the targets they are held against."""
+    """Print the figures and their targets."""
     setting = found["setting"]
     unit = "tree" if setting["classes"] == 2 else f"round of {setting['classes']} trees"
     title = f"SecureBoost per {unit}: {setting['rows']:,} rows at {setting['key_bits']} bits, three processes"
@@ -201,11 +202,11 @@ def show(found: dict[str, Any], console: Console) -> None:
     table.add_column("")
     for name in ("measured", "target"):
         table.add_column(name, justify="right")
-    for name, seconds in sorted(found["kernels_per_tree"].items(), key=lambda one: -one[1]):
+    for name, seconds in sorted(found["kernels_per_tree"].items(), key=lambda item: -item[1]):
         table.add_row(f"CPU seconds, {name}", f"{seconds:.2f}", "")
     table.add_row("CPU seconds, all kernels", f"{found['kernels_cpu_per_tree']:.2f}", "")
     table.add_row("CPU seconds, all parties", f"{found['cpu_per_tree']:.2f}", "")
-    table.add_row("other work, of the kernels'", f"{found['other_work']:.1%}", "< 20%")
+    table.add_row("other work, relative to the kernels", f"{found['other_work']:.1%}", "< 20%")
     for party, size in found["bytes_per_tree"].items():
         table.add_row(f"MB sent, {party}", f"{size / 1e6:.1f}", "")
     table.add_row("seconds", f"{found['seconds_per_tree']:.2f}", "")
@@ -220,27 +221,30 @@ def show(found: dict[str, Any], console: Console) -> None:
 
 
 def _seconds(turns: list[float]) -> str:
-    return ", ".join(f"{one:.2f}" for one in turns)
+    return ", ".join(f"{turn:.2f}" for turn in turns)
 
 
 def main() -> None:
+    """Measure, print, and write the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("output", nargs="?", type=Path, default=Path(".tombolo/bench/secureboost.json"))
     parser.add_argument("--quick", action="store_true", help="a tenth of the rows")
-    parser.add_argument("--classes", type=int, default=2, metavar="K", help="softmax over so many classes instead of two")
-    parser.add_argument("--fate", type=Path, metavar="PYTHON", help="compare with FATE: an interpreter that has pyfate 2.2.0")
+    parser.add_argument("--classes", type=int, default=2, metavar="K", help="number of classes; softmax if more than two")
+    parser.add_argument(
+        "--fate", type=Path, metavar="PYTHON", help="compare with FATE; name a Python interpreter with pyfate 2.2.0"
+    )
     options = parser.parse_args()
     part = 10 if options.quick else 1
-    found = measure(ROWS // part, options.classes)
+    figures = measure(ROWS // part, options.classes)
     if options.fate is None:
-        found["fate"] = {"skipped": "not run: no --fate"}
+        figures["fate"] = {"skipped": "not measured; name an interpreter with --fate"}
     else:
-        found["fate"] = fate = compare(options.fate, ROWS // part)
+        figures["fate"] = fate = compare(options.fate, ROWS // part)
         theirs = [turn["seconds_per_tree"] for turn in fate["turns"]]
-        found["ratios"] = {"secureboost_tree_vs_fate": sum(theirs) / sum(fate["own_seconds_per_tree"])}
-    show(found, Console())
+        figures["ratios"] = {"secureboost_tree_vs_fate": sum(theirs) / sum(fate["own_seconds_per_tree"])}
+    show(figures, Console())
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    options.output.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

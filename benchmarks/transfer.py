@@ -1,7 +1,8 @@
 """Transfer: seconds and bytes per round, by common rows, width and class weights.
 
-``python -m benchmarks.transfer [--quick] [OUTPUT.json]`` simulates runs over generated tables with 2048-bit keys; both parties are
-processes on this machine. What comes before the first round is taken off by a run of a single one.
+``python -m benchmarks.transfer [--quick] [OUTPUT.json]`` simulates runs with generated tables and 2048-bit keys. Both parties are
+processes on this machine. The cost of a run with a single round is subtracted, so that the work before the first round does not
+count.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _OUT = Path(".tombolo/bench/transfer")
 
 
 def write_tables(folder: Path, common: int) -> dict[str, Path]:
-    """Generated tables, the same every time: ``common`` rows to train on, a quarter more held out, and rows of each party alone."""
+    """Write generated tables, the same in every run: ``common`` rows to train on, a quarter more held out, own rows per party."""
     import numpy as np
     import pandas as pd
 
@@ -41,7 +42,7 @@ def write_tables(folder: Path, common: int) -> dict[str, Path]:
 
 
 def agreement(folder: Path, width: int, weights: str) -> Path:
-    """Terms of the benchmark."""
+    """Write the terms of the benchmark."""
     import yaml
 
     rounds = {"default": ROUNDS, "min": 1, "max": ROUNDS}
@@ -63,40 +64,42 @@ def agreement(folder: Path, width: int, weights: str) -> Path:
 
 
 def measure(common: int, width: int, weights: str) -> dict[str, Any]:
-    """Seconds and bytes per round: those of a run of some rounds less those of a run of one."""
+    """Seconds and bytes per round: the cost of a run with several rounds minus that of a run with one round."""
     from tombolo.cli.simulate import simulated
 
     folder = _OUT / f"{common}-{width}-{weights}"
     tables, terms = write_tables(folder / "tables", common), agreement(folder / "terms", width, weights)
-    one, some = (simulated(terms, tables, {"rounds": rounds}, None, folder / "run", Console(quiet=True)) for rounds in (1, ROUNDS))
-    sent = {party: (some["bytes_sent"][party] - one["bytes_sent"][party]) / (ROUNDS - 1) for party in some["bytes_sent"]}
+    single, some = (
+        simulated(terms, tables, {"rounds": rounds}, None, folder / "run", Console(quiet=True)) for rounds in (1, ROUNDS)
+    )
+    sent = {party: (some["bytes_sent"][party] - single["bytes_sent"][party]) / (ROUNDS - 1) for party in some["bytes_sent"]}
     return {
         "common": common,
         "width": width,
         "class_weights": weights,
-        "seconds_per_round": round((some["seconds"]["train"] - one["seconds"]["train"]) / (ROUNDS - 1), 2),
+        "seconds_per_round": round((some["seconds"]["train"] - single["seconds"]["train"]) / (ROUNDS - 1), 2),
         "bytes_per_round_source": round(sent["source"]),
         "bytes_per_round_target": round(sent["target"]),
     }
 
 
 def main() -> None:
-    """Measure, print, and keep the figures."""
+    """Measure, print, and write the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("output", nargs="?", type=Path, default=Path(".tombolo/bench/transfer.json"))
-    parser.add_argument("--quick", action="store_true", help="the smallest size alone")
+    parser.add_argument("--quick", action="store_true", help="only the smallest size")
     given = parser.parse_args()
     console = Console(width=120)
-    found = [measure(*size) for size in (SIZES[:1] if given.quick else SIZES)]
+    figures = [measure(*size) for size in (SIZES[:1] if given.quick else SIZES)]
     table = Table(title=f"Transfer, {COMPONENTS} inputs of {COLUMNS} columns, 2048 bits", title_justify="left")
     for column in ("common rows", "width", "class weights", "seconds per round", "bytes, source", "bytes, target"):
         table.add_column(column, justify="right")
-    for one in found:
-        sent = f"{one['bytes_per_round_source']:,}", f"{one['bytes_per_round_target']:,}"
-        table.add_row(f"{one['common']}", f"{one['width']}", one["class_weights"], f"{one['seconds_per_round']:.2f}", *sent)
+    for line in figures:
+        sent = f"{line['bytes_per_round_source']:,}", f"{line['bytes_per_round_target']:,}"
+        table.add_row(f"{line['common']}", f"{line['width']}", line["class_weights"], f"{line['seconds_per_round']:.2f}", *sent)
     console.print(table)
     given.output.parent.mkdir(parents=True, exist_ok=True)
-    given.output.write_text(json.dumps({"transfer": found}, indent=2) + "\n", encoding="utf-8")
+    given.output.write_text(json.dumps({"transfer": figures}, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

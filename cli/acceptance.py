@@ -1,8 +1,8 @@
-"""`tombolo acceptance DATA`: the quality bars of every protocol at full key size, on real tables, as one table of verdicts.
+"""`tombolo acceptance DATA`: tests every protocol against its quality bar, on real tables and with full key size.
 
-Each case runs all parties as processes (``tombolo simulate``) with 2048-bit keys and compares with the pooled model of the same
-rows. DATA holds ``<name>__<party>.parquet`` tables joined by ``id`` and ``<name>__split.csv.gz`` (id, train) for abalone and
-default_credit; diabetes and WDBC come with scikit-learn.
+Each case runs all parties as processes (``tombolo simulate``) with 2048-bit keys. It compares the result with the pooled model of
+the same rows. The verdicts are printed as one table. DATA holds ``<name>__<party>.parquet`` tables, joined by ``id``, and
+``<name>__split.csv.gz`` (id, train) for abalone and default_credit. The data sets diabetes and WDBC come with scikit-learn.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ _CLIP = 5.0
 
 @dataclass(frozen=True)
 class Tables:
-    """One data set, split over parties: files by party (the guest first), an optional split file, the categorical columns."""
+    """One data set, split over parties: each party's file (the guest first), an optional split file, the categorical columns."""
 
     files: Mapping[str, Path]
     label: str
     split: Path | None = None
     categorical: frozenset[str] = frozenset()
-    leverage: float = 0.1  # what the parties agree on; small wide tables need more than the default
-    rows: Mapping[str, int] = field(default_factory=dict)  # what alignment must find: common, train, test
+    leverage: float = 0.1  # the maximum leverage in the terms; small wide tables need more than the default
+    rows: Mapping[str, int] = field(default_factory=dict)  # the row counts that alignment must find: common, train, test
 
 
 @dataclass(frozen=True)
 class Case:
-    """One protocol on one data set, with the bar that it must reach; ``bar`` is None where the figure is only reported.
+    """One protocol on one data set, with the quality bar that it must reach. ``bar`` is None if the figure is only reported.
 
-    ``margins`` is a second bar: how far the margin of a held-out row may be from the pooled model's.
+    ``margins`` is a second bar: the largest allowed difference between a held-out row's margin and the pooled model's margin.
     """
 
     name: str
@@ -45,8 +45,8 @@ class Case:
     tables: Callable[[Path, Path], Tables]
     parameters: Mapping[str, Any]
     bar: float | None
-    task: Mapping[str, Any] = field(default_factory=dict)  # more of the terms' task
-    limits: Mapping[str, Any] = field(default_factory=dict)  # and of their limits
+    task: Mapping[str, Any] = field(default_factory=dict)  # added to the terms' task
+    limits: Mapping[str, Any] = field(default_factory=dict)  # added to the terms' limits
     margins: float | None = None
 
 
@@ -55,7 +55,7 @@ def acceptance(
     only: Annotated[str, typer.Option(help="Run only the cases whose name contains this text.")] = "",
     out: Annotated[Path, typer.Option(help="Folder for stores, logs and results.")] = _OUT,
 ) -> None:
-    """Run the quality bars of every protocol at 2048 bits; exit status 1 if any is missed."""
+    """Test every protocol against its quality bar at 2048 bits. The exit status is 1 if a bar is missed."""
     import json
 
     from rich.console import Console
@@ -77,7 +77,7 @@ def acceptance(
 
 
 def _run(case: Case, data: Path, out: Path, console: Any) -> dict[str, Any]:
-    """Run one case; whatever happens becomes a result, so that the others still run."""
+    """Run one case. An error becomes a result too, so that the other cases still run."""
     from tombolo.cli.simulate import simulated
     from tombolo.storage.errors import CodedError
 
@@ -209,9 +209,9 @@ def _from_folder(name: str, parties: list[str], categorical: set[str], rows: Map
 
 
 def _from_scikit_learn(loader: str, shares: list[int]) -> Callable[[Path, Path], Tables]:
-    """A bundled data set, its columns dealt to the parties: every party gets the next ``share`` columns, rows shuffled by party.
+    """A data set of scikit-learn, split by columns: each party gets the next ``share`` columns, in a row order of its own.
 
-    A quarter of the rows is held out, always the same ones.
+    A quarter of the rows is held out: the same rows in every run.
     """
 
     def tables(data: Path, work: Path) -> Tables:
@@ -242,7 +242,7 @@ def _from_scikit_learn(loader: str, shares: list[int]) -> Callable[[Path, Path],
 
 
 def _with_gaps(source: Callable[[Path, Path], Tables], share: float) -> Callable[[Path, Path], Tables]:
-    """The same tables with a share of the feature values missing, always the same ones."""
+    """The same tables with a share of the feature values removed: the same values in every run."""
 
     def tables(data: Path, work: Path) -> Tables:
         import numpy as np
@@ -262,7 +262,7 @@ def _with_gaps(source: Callable[[Path, Path], Tables], share: float) -> Callable
 
 
 def _part_of(source: Callable[[Path, Path], Tables], rows: int) -> Callable[[Path, Path], Tables]:
-    """The same tables with some of the guest's rows, always the same ones."""
+    """The same tables with only some of the guest's rows: the same rows in every run."""
 
     def tables(data: Path, work: Path) -> Tables:
         import pandas as pd
@@ -290,9 +290,13 @@ _WDBC_PAIR = _from_scikit_learn("load_breast_cancer", [20, 10])
 _BOOSTED = {"rounds": 50, "depth": 4, "bins": 32}
 _DEALT = {"engine": "dealer", "waivers": ["expose-features-to-colluding-arbiter"]}
 _NETWORK = {"network": {"bottom": 3, "hidden": [2]}}
-_FEW_ROWS = {"minimum_rows_per_weight": 10}  # a host's gradients then say something of labels: docs/protocols/vertical-mlp.md
+_FEW_ROWS = {
+    "minimum_rows_per_weight": 10
+}  # at this limit a host's gradients reveal something about labels: docs/protocols/vertical-mlp.md
 _SQUARED = {"boosting": {"objective": "squared"}}
-_XGBOOSTS_LEAVES = {"minimum_leaf_rows": 4}  # of h at most 1/4 each: XGBoost's own min_child_weight, 1, instead of 5
+_XGBOOSTS_LEAVES = {
+    "minimum_leaf_rows": 4
+}  # h is at most 1/4 per row, so 4 rows mean XGBoost's default min_child_weight of 1 instead of 5
 
 CASES = (
     Case("linear-diabetes", "linear", _DIABETES, {"rounds": 60, "tolerance": 1e-9}, 1e-6),

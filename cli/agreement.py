@@ -8,15 +8,19 @@ from typing import Annotated, Any
 import typer
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Check, sign and amend agreements.")
-amendments = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Write the next amendment, for all to sign.")
+amendments = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="Write the next amendment. All members must then sign it."
+)
 app.add_typer(amendments, name="amend")
 Folder = Annotated[Path, typer.Argument(help="The agreement's folder.")]
-Plugins = Annotated[list[str], typer.Option("--plugin", help="A distribution that the protocol may come from; may be repeated.")]
+Plugins = Annotated[
+    list[str], typer.Option("--plugin", help="A distribution that the protocol may come from. Repeat the option for several.")
+]
 
 
 @app.command()
 def check(folder: Folder, plugin: Plugins = []) -> None:  # noqa: B006
-    """Show members, digests and signatures; exit status 1 where something is missing or does not verify."""
+    """Show members, digests and signatures. The exit status is 1 if a signature is missing or wrong."""
     from rich.console import Console
     from rich.table import Table
 
@@ -50,7 +54,7 @@ def check(folder: Folder, plugin: Plugins = []) -> None:  # noqa: B006
 
 @app.command()
 def sign(folder: Folder, settings: Annotated[Path | None, typer.Option(help="Party settings file.")] = None) -> None:
-    """Sign whatever of the chain needs this party's signature; send the new files in signatures/ to all."""
+    """Sign every part that needs this party's signature. Then send the new files in signatures/ to all members."""
     from tombolo.agreements.agreement import Agreement, NotAMember, NotPinned
     from tombolo.agreements.settings import PartySettings
 
@@ -67,12 +71,16 @@ def sign(folder: Folder, settings: Annotated[Path | None, typer.Option(help="Par
 @amendments.command()
 def pin(
     folder: Folder,
-    keys: Annotated[list[str], typer.Option("--party", help="PARTY=KEYFILE or PARTY=PUBLICFILE (output of keys show).")],
-    store: Annotated[list[str], typer.Option("--store", help="PARTY=ADDRESS where peers read its store.")] = [],  # noqa: B006
+    keys: Annotated[
+        list[str], typer.Option("--party", help="PARTY=KEYFILE, or PARTY=PUBLICFILE (the output of `tombolo keys show`).")
+    ],
+    store: Annotated[
+        list[str], typer.Option("--store", help="PARTY=ADDRESS: the address where peers read the party's store.")
+    ] = [],  # noqa: B006
     plugin: Plugins = [],  # noqa: B006
 ) -> None:
-    """Pin keys and stores: the first amendment pins all parties; later ones rotate a key or move a store."""
-    stores, parties = dict(_pair(one) for one in store), dict(_pair(one) for one in keys)
+    """Pin keys and stores. The first amendment pins all parties; a later one changes keys or stores."""
+    stores, parties = dict(_pair(pair) for pair in store), dict(_pair(pair) for pair in keys)
     changes = [{"party": party, **_public(party, Path(file))} for party, file in parties.items()]
     for change in changes:
         if change["party"] in stores:
@@ -85,10 +93,10 @@ def pin(
 def rotate(
     folder: Folder,
     party: Annotated[str, typer.Argument(help="The member whose keys change.")],
-    public: Annotated[Path, typer.Option(help="Its new public keys (output of keys show).")],
+    public: Annotated[Path, typer.Option(help="File with its new public keys (the output of `tombolo keys show`).")],
     plugin: Plugins = [],  # noqa: B006
 ) -> None:
-    """Replace a member's keys; it signs with the old and the new ones."""
+    """Replace a member's keys. The member signs the amendment with the old keys and with the new keys."""
     _write(folder, [{"pin": {"party": party, **_public(party, public)}}], plugin)
 
 
@@ -96,10 +104,10 @@ def rotate(
 def move_store(
     folder: Folder,
     party: Annotated[str, typer.Argument(help="The member whose store moves.")],
-    store: Annotated[str, typer.Argument(help="Its new address, as peers read it.")],
+    store: Annotated[str, typer.Argument(help="The address where peers will read the store.")],
     plugin: Plugins = [],  # noqa: B006
 ) -> None:
-    """Move a member's store."""
+    """Change the address of a member's store."""
     _write(folder, [{"pin": {"party": party, "store": store}}], plugin)
 
 
@@ -108,11 +116,11 @@ def join(
     folder: Folder,
     party: Annotated[str, typer.Argument(help="The new member.")],
     role: Annotated[str, typer.Option(help="One of the protocol's roles.")],
-    public: Annotated[Path, typer.Option(help="Its public keys (output of keys show).")],
-    store: Annotated[str, typer.Option(help="Its store's address, as peers read it.")],
+    public: Annotated[Path, typer.Option(help="File with its public keys (the output of `tombolo keys show`).")],
+    store: Annotated[str, typer.Option(help="The address where peers read its store.")],
     plugin: Plugins = [],  # noqa: B006
 ) -> None:
-    """Admit a member."""
+    """Add a new member."""
     _write(folder, [{"join": {"party": party, "role": role, **_public(party, public), "store": store}}], plugin)
 
 
@@ -122,7 +130,7 @@ def leave(
     party: Annotated[str, typer.Argument(help="The member that leaves.")],
     plugin: Plugins = [],  # noqa: B006
 ) -> None:
-    """Let a member leave."""
+    """Remove a member that leaves."""
     _write(folder, [{"leave": party}], plugin)
 
 
@@ -130,7 +138,7 @@ def _write(folder: Path, changes: list[dict[str, Any]], plugins: list[str]) -> N
     from tombolo.agreements.agreement import Agreement
 
     path = Agreement.load(folder, verify=False, plugins=plugins).write_amendment(changes)
-    typer.echo(f"Wrote {path}. Every member signs it with `tombolo agreement sign`.")
+    typer.echo(f"Wrote {path}. Every member must now sign it with `tombolo agreement sign`.")
 
 
 def _public(party: str, path: Path) -> dict[str, str]:
@@ -144,18 +152,18 @@ def _public(party: str, path: Path) -> dict[str, str]:
         raise typer.BadParameter(f"{path} cannot be read") from None
     if text.lstrip().startswith("{"):
         keys = PartyKeys.load(path)
-        found = {"party": keys.party, **public_half(keys)}
+        public = {"party": keys.party, **public_half(keys)}
     else:
-        found = {name: value.strip() for name, _, value in (line.partition(": ") for line in text.splitlines())}
-    if not {"party", "verify", "seal"} <= set(found):
-        raise typer.BadParameter(f"{path} holds no public keys")
-    if found["party"] != party:
-        raise typer.BadParameter(f"{path} holds the keys of {found['party']}, not of {party}")
-    return {"verify": found["verify"], "seal": found["seal"]}
+        public = {name: value.strip() for name, _, value in (line.partition(": ") for line in text.splitlines())}
+    if not {"party", "verify", "seal"} <= set(public):
+        raise typer.BadParameter(f"{path} has no public keys; name a key file or a file with the output of `tombolo keys show`")
+    if public["party"] != party:
+        raise typer.BadParameter(f"{path} has the keys of {public['party']}, not of {party}")
+    return {"verify": public["verify"], "seal": public["seal"]}
 
 
 def _pair(text: str) -> tuple[str, str]:
     name, separator, value = text.partition("=")
     if not (name and separator and value):
-        raise typer.BadParameter(f"{text}: write PARTY=VALUE")
+        raise typer.BadParameter(f"{text!r} is not of the form PARTY=VALUE")
     return name, value

@@ -1,4 +1,4 @@
-"""The ``tombolo`` command line. Its modules import what they need when they are called, so that ``--help`` is quick."""
+"""The ``tombolo`` command line. A command imports the packages that it needs only when it is called, so ``--help`` is fast."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ app.command("demo-stop")(demo_stop)
 
 @app.callback()
 def tombolo() -> None:
-    """Train one model together over data that may not move."""
+    """Train one model with several organisations. No organisation gives its data away."""
 
 
 def main() -> None:
-    """Entry point: a coded error becomes one line on standard error and exit status 1."""
+    """Entry point. A coded error is printed as one line on standard error, and the exit status is 1."""
     from tombolo.storage.errors import CodedError
 
     try:

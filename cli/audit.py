@@ -1,4 +1,4 @@
-"""`tombolo audit`: verify a party's past, look at it, and hand it to an auditor."""
+"""`tombolo audit`: verify, show and export the record of a party."""
 
 from __future__ import annotations
 
@@ -16,19 +16,25 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Verify, show and export a party's record.")
 Settings = Annotated[Path | None, typer.Option(help="Party settings file; default: TOMBOLO_PARTY.")]
-Copy = Annotated[str | None, typer.Option(help="Address of a copy of the own store (a backup) to read instead.")]
-Which = Annotated[str | None, typer.Option(help="Which agreement; may be left out where there is only one.")]
+Copy = Annotated[
+    str | None, typer.Option(help="Address of a copy of this party's store, for example a backup. It is read instead of the store.")
+]
+Which = Annotated[str | None, typer.Option(help="Name of the agreement; not needed if the party has only one.")]
 
 
 @app.command()
 def verify(
-    agreement: Annotated[str | None, typer.Argument(help="Only this agreement; default: all of this party.")] = None,
+    agreement: Annotated[
+        str | None, typer.Argument(help="Verify only this agreement; default: all agreements of this party.")
+    ] = None,
     settings: Settings = None,
     store: Copy = None,
-    bundle: Annotated[Path | None, typer.Option(help="Verify this bundle instead; needs no settings, keys or store.")] = None,
-    plugin: Annotated[list[str], typer.Option(help="With --bundle: a distribution that its protocol may come from.")] = [],  # noqa: B006
+    bundle: Annotated[
+        Path | None, typer.Option(help="Verify this bundle instead of a store; needs no settings, keys or store.")
+    ] = None,
+    plugin: Annotated[list[str], typer.Option(help="With --bundle: a distribution that the protocol may come from.")] = [],  # noqa: B006
 ) -> None:
-    """Check everything that a store or a bundle can prove, say what was checked, and name everything that is wrong."""
+    """Verify the record in a store or in a bundle. Prints what was checked, and each error that was found."""
     if bundle is not None:
         sound = _verify_bundle(bundle, plugin)
     else:
@@ -39,7 +45,7 @@ def verify(
         for name in [agreement] if agreement else _names(settings):
             try:
                 source = _source(name, settings, store)
-            except CodedError as error:  # the others can be verified all the same
+            except CodedError as error:  # the other agreements are still verified
                 typer.echo(f"error: {error}", err=True)
                 sound = False
                 continue
@@ -52,34 +58,34 @@ def verify(
 
 @app.command()
 def show(
-    run: Annotated[str | None, typer.Argument(help="The run; without it, all runs are listed.")] = None,
+    run: Annotated[str | None, typer.Argument(help="The run's id; without it, all runs are listed.")] = None,
     agreement: Which = None,
     settings: Settings = None,
     store: Copy = None,
 ) -> None:
-    """Show the runs in the record, or the history of one: events, artifacts, metrics, contributions, rewards, block, findings."""
+    """List all runs, or show one run: its events, artifacts, metrics, contributions, rewards, block and findings."""
     from tombolo.fl_tasks.ledger.audit.history import histories, history
 
     source = _source(_only(agreement, settings), settings, store)
     if run is None:
-        found, unread = histories(source)
-        _print_runs(list(found.values()))
+        runs, unread = histories(source)
+        _print_runs(list(runs.values()))
     else:
-        one, unread = history(source, run)
-        _print_run(one)
+        past, unread = history(source, run)
+        _print_run(past)
     if unread:
-        typer.echo(f"{len(unread)} objects could not be read; `tombolo audit verify` says which and why.")
+        typer.echo(f"{len(unread)} objects could not be read. Run `tombolo audit verify` to see which, and why.")
         raise typer.Exit(1)
 
 
 @app.command()
 def export(
-    out: Annotated[Path, typer.Option(help="File to write (.zip); an existing one is never overwritten.")],
+    out: Annotated[Path, typer.Option(help="File to write (.zip); an existing file is never overwritten.")],
     agreement: Which = None,
     settings: Settings = None,
     store: Copy = None,
 ) -> None:
-    """Write a bundle for an auditor: what was signed, opened, with a report (report.html) to read and print."""
+    """Write a bundle for an auditor: the signed documents in readable form, and a report (report.html) to read and print."""
     from tombolo.fl_tasks.ledger.audit.bundle import export as write
     from tombolo.fl_tasks.ledger.audit.report import page, several
     from tombolo.fl_tasks.ledger.audit.verify import verify_store
@@ -88,10 +94,10 @@ def export(
     audit, ends = verify_store(source)
     count = write(source, page(source, audit, ends), out)
     typer.echo(
-        f"Wrote {out}: {count} files. It discloses addresses, times, hashes, sizes, metrics and names; no data, no secret key."
+        f"Wrote {out}: {count} files. It shows addresses, times, hashes, sizes, metrics and names, but no data and no secret key."
     )
     if audit.findings:
-        typer.echo(f"The audit found {several(len(audit.findings), 'things')} wrong; the report names them.")
+        typer.echo(f"The audit found {several(len(audit.findings), 'things')} wrong. The report lists them.")
         raise typer.Exit(1)
 
 
@@ -108,7 +114,7 @@ def _names(settings: Path | None) -> list[str]:
 def _only(agreement: str | None, settings: Path | None) -> str:
     names = [agreement] if agreement else _names(settings)
     if len(names) != 1:
-        raise typer.BadParameter(f"there are {len(names)}: {', '.join(names)}", param_hint="--agreement")
+        raise typer.BadParameter(f"this party has {len(names)} agreements ({', '.join(names)}); name one", param_hint="--agreement")
     return names[0]
 
 
@@ -154,8 +160,8 @@ def _print_audit(title: str, digest: str, audit: Audit, ends: Ends) -> None:
     console.print(table)
     for finding in audit.findings:
         console.print(f"FINDING  {escape(finding.name)}: {finding.code} {escape(finding.what)}")
-    console.print(f"The record ends with segment {ends.segment} {ends.segment_digest}")
-    console.print(f"The last block is {ends.height} {ends.block}; compare it with another party's.")
+    console.print(f"The last segment of the record is {ends.segment} {ends.segment_digest}")
+    console.print(f"The last block is {ends.height} {ends.block}. Compare it with the last block of another party.")
 
 
 def _print_runs(runs: list[History]) -> None:
@@ -164,50 +170,50 @@ def _print_runs(runs: list[History]) -> None:
     from tombolo.fl_tasks.ledger.audit.report import size
 
     table = Table(header_style="bold")
-    table.add_column("run", no_wrap=True, min_width=max((len(one.run) for one in runs), default=0))
+    table.add_column("run", no_wrap=True, min_width=max((len(history.run) for history in runs), default=0))
     for column in ("kind", "began (UTC)", "state", "metrics", "sent", "received"):
         table.add_column(column, overflow="fold")
-    for one in runs:
-        metrics = " ".join(f"{name}={value:.4f}" for name, value in one.metrics.items())
-        traffic = (f"{part.count:,} ({size(part.bytes)})" for part in (one.total("sent"), one.total("received")))
-        table.add_row(one.run or "-", one.kind, _time(one.began), one.state, metrics, *traffic)
+    for history in runs:
+        metrics = " ".join(f"{name}={value:.4f}" for name, value in history.metrics.items())
+        traffic = (f"{part.count:,} ({size(part.bytes)})" for part in (history.total("sent"), history.total("received")))
+        table.add_row(history.run or "-", history.kind, _time(history.began), history.state, metrics, *traffic)
     _console().print(table)
 
 
-def _print_run(one: History) -> None:
+def _print_run(history: History) -> None:
     from rich.markup import escape
     from rich.table import Table
 
     from tombolo.fl_tasks.ledger.audit.history import plainly
 
     console = _console()
-    console.print(f"[bold]Run {escape(one.run)}[/bold]: {one.kind}, {one.state}")
+    console.print(f"[bold]Run {escape(history.run)}[/bold]: {history.kind}, {history.state}")
     events = Table("when (UTC)", "what", "about", "facts", title="What happened", title_justify="left")
-    for event in one.events:
+    for event in history.events:
         events.add_row(_time(event["at"]), event["kind"], escape(plainly(event["subject"])), escape(plainly(event["body"])))
     console.print(events)
-    console.print(_traffic(one))
-    if one.block is not None:
-        _print_block(console, one, one.block)
-    for event in one.of_kind("finding"):
+    console.print(_traffic(history))
+    if history.block is not None:
+        _print_block(console, history, history.block)
+    for event in history.of_kind("finding"):
         body = event["body"]
         console.print(f"FINDING  with {escape(event['subject'])}: {body['code']}", soft_wrap=True)
         for address in body.get("addresses", []):
             console.print(f"         {escape(address)}", soft_wrap=True)
-    for party, faces in one.evidence.items():
-        text = f"PROOF    {party} signed two different statements for one place in the ledger: {faces}"
+    for party, faces in history.evidence.items():
+        text = f"PROOF    {party} signed two different statements about the same thing: {faces}"
         console.print(escape(text), soft_wrap=True)
 
 
 def _console() -> Any:
-    """Names are there to be copied: what is piped away is wide enough for all of them."""
+    """A console that is 200 columns wide if the output is not a terminal, so that long names are not cut."""
     from rich.console import Console
 
     console = Console(highlight=False)
     return console if console.is_terminal else Console(highlight=False, width=200)
 
 
-def _traffic(one: History) -> Any:
+def _traffic(history: History) -> Any:
     from rich.table import Table
 
     from tombolo.fl_tasks.ledger.audit.report import size
@@ -218,22 +224,22 @@ def _traffic(one: History) -> Any:
     for column in ("artifacts", "bytes", "rows"):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("protection", overflow="fold")
-    for (book, peer, message), part in sorted(one.traffic.items(), key=lambda item: (item[0][0] != "sent", item[0])):
+    for (book, peer, message), part in sorted(history.traffic.items(), key=lambda item: (item[0][0] != "sent", item[0])):
         way = "to" if book == "sent" else "from"
         kinds = ", ".join(sorted(part.kinds))
         table.add_row(way, peer, message, f"{part.count:,}", size(part.bytes), f"{part.rows:,}", kinds)
     return table
 
 
-def _print_block(console: Any, one: History, block: Mapping[str, Any]) -> None:
+def _print_block(console: Any, history: History, block: Mapping[str, Any]) -> None:
     from rich.table import Table
 
     from tombolo.fl_tasks.ledger.audit.history import shares
     from tombolo.fl_tasks.ledger.audit.report import size
     from tombolo.storage.canonical import digest
 
-    console.print(f"Block {block['height']} {digest(block)}, signed by {', '.join(one.signers)}", soft_wrap=True)
-    pairs = Table("pair", "artifacts", "bytes", "not booked alike")
+    console.print(f"Block {block['height']} {digest(block)}, signed by {', '.join(history.signers)}", soft_wrap=True)
+    pairs = Table("pair", "artifacts", "bytes", "booked differently")
     for pair in block["pairs"]:
         facts = [f"{pair['artifacts']:,}", size(pair["bytes"]), str(pair["unmatched"])] if "root" in pair else ["disputed", "", ""]
         pairs.add_row(" and ".join(pair["parties"]), *facts)

@@ -1,4 +1,4 @@
-"""`tombolo errors`: the page of all coded errors, from the classes themselves."""
+"""`tombolo errors`: writes the page of all coded errors from the error classes."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import typer
 
 
 def in_folder(path: Path) -> Path:
-    """A file to write whose folder is there; else a usage error."""
+    """Return the file to write. Raises a usage error if its folder does not exist."""
     if not path.parent.is_dir():
         raise typer.BadParameter(f"there is no folder {path.parent}: run this in a checkout of Tombolo, or name a file")
     return path
 
 
-Out = Annotated[Path, typer.Option(help="Markdown file to write, in place of the one that is there.", callback=in_folder)]
+Out = Annotated[Path, typer.Option(help="Markdown file to write. An existing file is replaced.", callback=in_folder)]
 
 
 def errors(out: Out = Path("docs/errors.md")) -> None:
-    """Write docs/errors.md: a table row per code, with what happened and what to do."""
+    """Write docs/errors.md: for each error code, what happened and what to do."""
     out.write_text(page())
     typer.echo(f"Wrote {out}.")
 
@@ -28,7 +28,7 @@ def page() -> str:
     """The Markdown page; imports every module that defines an error."""
     from tombolo.storage.errors import homes, known
 
-    rows = [f"| `{code}` | {one.cause} | {one.remedy} |" for code in sorted(homes()) if (one := known(code))]
+    rows = [f"| `{code}` | {error.cause} | {error.remedy} |" for code in sorted(homes()) if (error := known(code))]
     head = (
         "# Errors\n\nThis page is for everybody who meets an error code. After reading a line, you know what\n"
         "happened and what to do.\n\n"

@@ -1,4 +1,4 @@
-"""`tombolo preflight`: is everything in place for a run? One line per question."""
+"""`tombolo preflight`: checks that everything is ready for a run, and prints one line per check."""
 
 from __future__ import annotations
 
@@ -22,20 +22,22 @@ _CLOCK_SECONDS = 30.0
 
 def preflight(
     settings: Annotated[Path | None, typer.Option(help="Party settings file; default: TOMBOLO_PARTY.")] = None,
-    agreement: Annotated[str | None, typer.Option(help="Only this agreement; default: all in the settings.")] = None,
+    agreement: Annotated[
+        str | None, typer.Option(help="Check only this agreement; default: all agreements in the settings.")
+    ] = None,
 ) -> None:
-    """Check settings, keys, stores, clocks, versions, tables and suites; exit status 1 where one of them fails."""
+    """Check settings, keys, stores, clock, versions, tables and suites. The exit status is 1 if a check fails."""
     from tombolo.agreements.settings import PartySettings
 
     report = _Report()
-    party = report.ask("settings", lambda: PartySettings.load(settings), lambda one: f"party {one.party}")
+    party = report.ask("settings", lambda: PartySettings.load(settings), lambda own: f"party {own.party}")
     if party is None:
         raise typer.Exit(1)
     report.ask("versions", _versions, str)
-    report.ask("keys", party.load_keys, lambda keys: f"those of {keys.party}")
-    store = report.ask("own store", lambda: _own_store(party.open_store(party.store)), lambda one: one.url)
+    report.ask("keys", party.load_keys, lambda keys: f"the keys of {keys.party}")
+    store = report.ask("own store", lambda: _own_store(party.open_store(party.store)), lambda opened: opened.url)
     if store is not None:
-        report.ask("clock", lambda: _clock(store), lambda seconds: f"{seconds:+.1f} s against the store")
+        report.ask("clock", lambda: _clock(store), lambda seconds: f"{seconds:+.1f} s difference to the store's clock")
     if party.executor is not None:
         report.ask("executor", lambda: _cluster(party.executor or ""), lambda workers: f"{workers} workers")
     for name in [agreement] if agreement else sorted(party.agreements):
@@ -45,7 +47,7 @@ def preflight(
 
 
 class _Report:
-    """Prints one line per question and counts failures."""
+    """Prints one line per check and counts the failures."""
 
     def __init__(self) -> None:
         self.failures = 0
@@ -54,14 +56,14 @@ class _Report:
         from tombolo.storage.errors import CodedError
 
         try:
-            found = question()
-        except Exception as error:  # one broken thing must not hide the others; foreign texts may quote data or secrets
+            result = question()
+        except Exception as error:  # go on with the other checks; other errors' texts are not printed, as they may quote data
             self.failures += 1
             reason = " ".join(str(error).split()) if isinstance(error, CodedError) else type(error).__name__
             typer.echo(f"FAIL  {what}: {reason}")
             return None
-        typer.echo(f"ok    {what}: {answer(found)}")
-        return found
+        typer.echo(f"ok    {what}: {answer(result)}")
+        return result
 
 
 def _agreement(report: _Report, party: PartySettings, name: str) -> None:
@@ -69,24 +71,24 @@ def _agreement(report: _Report, party: PartySettings, name: str) -> None:
     from tombolo.storage.roles import HOLDERS
 
     def load() -> Agreement:
-        found = Agreement.load(party.federations / name, plugins=party.plugins)
-        found.require_member(party.party, party.load_keys())
-        return found
+        signed = Agreement.load(party.federations / name, plugins=party.plugins)
+        signed.require_member(party.party, party.load_keys())
+        return signed
 
-    found = report.ask(f"{name}: agreement", load, lambda one: f"digest {one.digest[:16]}, signed by all")
-    if found is None:
+    signed = report.ask(f"{name}: agreement", load, lambda loaded: f"digest {loaded.digest[:16]}, signed by all")
+    if signed is None:
         return
-    for peer, member in found.members.items():
+    for peer, member in signed.members.items():
         if peer != party.party:
             address = party.peers.get(peer, member.store)
             report.ask(f"{name}: store of {peer}", lambda a=address: _peer_store(party.open_store(a), party.party), str)  # type: ignore[misc]
-    if found.members[party.party].role not in HOLDERS:
+    if signed.members[party.party].role not in HOLDERS:
         return
     own = party.for_agreement(name)
-    report.ask(f"{name}: table", lambda: _table(party, found, own.table), str)
+    report.ask(f"{name}: table", lambda: _table(party, signed, own.table), str)
     if own.predict_table is not None:
-        report.ask(f"{name}: predict_table", lambda: _table(party, found, own.predict_table), str)
-    suite = party.path(own.suite) if own.suite else found.folder / "suites" / f"{party.party}.json"
+        report.ask(f"{name}: predict_table", lambda: _table(party, signed, own.predict_table), str)
+    suite = party.path(own.suite) if own.suite else signed.folder / "suites" / f"{party.party}.json"
     if own.suite or suite.exists():
         report.ask(f"{name}: suite", lambda: _suite(suite), str)
 
@@ -99,20 +101,20 @@ def _own_store(store: Store) -> Store:
 
 
 def _peer_store(store: Store, me: str) -> str:
-    """Readable at our prefix, and closed to writing."""
+    """Check that this party can read its part of a peer's store, and cannot write there."""
     from tombolo.storage.stores.base import StoreRefused
     from tombolo.storage.stores.local import LocalStore
 
     count = len(store.list(f"to-{me}/preflight/"))
     if isinstance(store, LocalStore):
-        return f"{store.url} is readable (a directory's rights are its owner's business)"
+        return f"{store.url} is readable (the rights of a directory are not checked)"
     key = f"to-{me}/preflight/probe"
     try:
         store.put(key, b"")
     except StoreRefused:
         return f"{store.url} is readable and not writable ({count} probes)"
     store.delete(key)
-    raise StoreRefused(f"{store.url} lets us write; its owner must apply the peer policy.")
+    raise StoreRefused(f"This party can write to {store.url}; the store's owner must apply the peer policy.")
 
 
 def _cluster(address: str) -> int:
@@ -132,7 +134,7 @@ def _clock(store: Store) -> float:
     finally:
         store.delete(key)
     if abs(seconds) > _CLOCK_SECONDS:
-        raise StoreUnreachable(f"This machine's clock and the store's differ by {seconds:+.0f} s; set it by NTP.")
+        raise StoreUnreachable(f"This machine's clock and the store's clock differ by {seconds:+.0f} s; set this clock by NTP.")
     return seconds
 
 
@@ -156,7 +158,7 @@ def _table(party: PartySettings, agreement: Agreement, source: TableSettings | N
     from tombolo.fl_tasks.tables.source import read_table
 
     settings = party.for_agreement(agreement.name)
-    columns = [settings.rename.get(one.column, one.column) for one in agreement.terms.alignment.id]
+    columns = [settings.rename.get(part.column, part.column) for part in agreement.terms.alignment.id]
     table = read_table(source, party.folder, {"as_of": datetime.now(UTC).isoformat()}, columns, party.plugins)
     lacking = sorted(set(columns) - set(table.column_names))
     if lacking:
@@ -165,11 +167,11 @@ def _table(party: PartySettings, agreement: Agreement, source: TableSettings | N
 
 
 def _suite(path: Path) -> str:
-    """Readable as far as a short look can tell; validation has the last word."""
+    """Check that a suite can be read. The validate stage checks it fully."""
     from tombolo.fl_tasks.workflow.validate import BadSuite
 
     try:
-        types = [one["type"] for one in json.loads(path.read_text(encoding="utf-8"))["expectations"]]
+        types = [expectation["type"] for expectation in json.loads(path.read_text(encoding="utf-8"))["expectations"]]
     except (OSError, ValueError, KeyError, TypeError):
         raise BadSuite(f"{path}.") from None
     return f"{len(types)} expectations"

@@ -1,4 +1,4 @@
-"""`tombolo query`: ask all lenders about people from a terminal, or seal questions for the query DAG."""
+"""`tombolo query`: ask all lenders about people from a terminal, or store sealed questions for the query DAG."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ import typer
 if TYPE_CHECKING:
     from tombolo.fl_tasks.runtime.context import PartyContext
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Ask all lenders about people, and expose nobody.")
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Ask all lenders about people without telling them about whom.")
 Agreement = Annotated[str, typer.Argument(help="The agreement's name.")]
 File = Annotated[
-    Path | None, typer.Argument(help="CSV or Parquet with the id columns and `consent`; without it, one person is asked for here.")
+    Path | None,
+    typer.Argument(help="CSV or Parquet file with the id columns and `consent`. Without it, you type one person's id here."),
 ]
-Settings = Annotated[Path | None, typer.Option(help="Party settings; TOMBOLO_PARTY names them otherwise.")]
+Settings = Annotated[Path | None, typer.Option(help="Party settings file; default: TOMBOLO_PARTY.")]
 
 
 @app.command()
 def put(agreement: Agreement, file: File = None, settings: Settings = None) -> None:
-    """Seal questions and print their handle, for the trigger form of the query DAG. The file is not needed any more then."""
+    """Store sealed questions and print their handle for the trigger form of the query DAG. After that, the file is not needed."""
     from tombolo.fl_tasks.runtime.context import PartyContext
 
     typer.echo(_sealed(PartyContext.open(agreement, settings), file))
@@ -28,7 +29,7 @@ def put(agreement: Agreement, file: File = None, settings: Settings = None) -> N
 
 @app.command()
 def ask(agreement: Agreement, file: File = None, settings: Settings = None) -> None:
-    """Ask now, from this terminal, and print the answers; the other parties answer by their own DAGs."""
+    """Ask now, from this terminal, and print the answers. The other parties answer through their own DAGs."""
     import math
     from datetime import UTC, datetime
 
@@ -51,7 +52,7 @@ def ask(agreement: Agreement, file: File = None, settings: Settings = None) -> N
             join(context, run, wait, approver="terminal", progress=lambda _: None)
             status.update("asking")
             take_part(context, run, wait, progress=lambda _: None)
-        except BaseException as error:  # Ctrl-C too: the others wait
+        except BaseException as error:  # also at Ctrl-C, because the other parties are waiting
             abort(context, run, error, "query")
             raise
     _show(context, run)
@@ -63,7 +64,7 @@ def ask(agreement: Agreement, file: File = None, settings: Settings = None) -> N
 def answers(
     agreement: Agreement, run: Annotated[str, typer.Argument(help="The query's run id.")], settings: Settings = None
 ) -> None:
-    """Print the answers of a query that the DAG has asked."""
+    """Print the answers of a query that was asked through the DAG."""
     from tombolo.fl_tasks.runtime.context import PartyContext
 
     _show(PartyContext.open(agreement, settings), run)
@@ -88,6 +89,6 @@ def _show(context: PartyContext, run: str) -> None:
     table = Table(title=f"Answers of {run}", title_justify="left")
     for name in ("person", "open loans", "exposure", "shown as"):
         table.add_column(name, justify="left" if name in ("person", "shown as") else "right")
-    for one in answers_of(context, run):
-        table.add_row(one["id"], str(one["loans"]), f"{one['exposure']:,}", one["band"])
+    for answer in answers_of(context, run):
+        table.add_row(answer["id"], str(answer["loans"]), f"{answer['exposure']:,}", answer["band"])
     Console().print(table)

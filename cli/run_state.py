@@ -1,4 +1,4 @@
-"""`tombolo run-state`: the page of all that a party keeps privately, from the declarations themselves."""
+"""`tombolo run-state`: writes the page of all private objects from their declarations in the code."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _ENDS = {"settlement": "until settlement", "retention": "erased", "protocol": "r
 
 
 def run_state(out: Out = Path("docs/run-state.md")) -> None:
-    """Write docs/run-state.md: a table row per private object, with what it holds, who writes it, and what deletes it."""
+    """Write docs/run-state.md: for each private object, what it holds, who writes it, and how long it stays."""
     out.write_text(page())
     typer.echo(f"Wrote {out}.")
 
@@ -51,16 +51,16 @@ def page() -> str:
     common = common_items()
     sections = {"Under every protocol": common}
     for name in offered(GROUP):
-        sections[f"Under `{name}` only"] = [one for one in items_of(protocol_named(name).protocol) if one not in common]
+        sections[f"Under `{name}` only"] = [item for item in items_of(protocol_named(name).protocol) if item not in common]
     return _HEAD + "".join(f"\n## {title}\n\n{_table(items)}" for title, items in sections.items() if items)
 
 
 def _table(items: list[Item[Any]]) -> str:
-    rows = [(_shown(one), one.about, ", ".join(one.writers()), _ENDS[one.ends]) for one in items]
+    rows = [(_shown(item), item.about, ", ".join(item.writers()), _ENDS[item.ends]) for item in items]
     body = "".join(f"| `{name}` | {about} | {writers} | {ends} |\n" for name, about, writers, ends in sorted(rows))
     return "| object | what it holds | who writes it | how long |\n|---|---|---|---|\n" + body
 
 
 def _shown(item: Item[Any]) -> str:
-    """The whole name, with fields as people write them."""
+    """The full name of an object, with its fields written as ``<field>``."""
     return re.sub(r"\{(\w+)[^}]*\}", r"<\1>", item.place + item.name)

@@ -1,4 +1,4 @@
-"""`tombolo simulate`: every party of an agreement as a process on this machine, with directory stores and without Airflow."""
+"""`tombolo simulate`: runs all parties of an agreement as processes on this machine, with directory stores, without Airflow."""
 
 from __future__ import annotations
 
@@ -17,15 +17,21 @@ if TYPE_CHECKING:
 
 def simulate(
     agreement: Annotated[Path, typer.Argument(help="An agreement's folder, or its agreement.yaml; signatures are not needed.")],
-    data: Annotated[list[str], typer.Option(help="PARTY=FILE (.parquet or .csv); a role stands for its only party.")],
-    out: Annotated[Path, typer.Option(help="Folder for stores, logs and report.json; new, empty or of an earlier simulation.")],
-    split: Annotated[Path | None, typer.Option(help="Table with the id columns and a column `set`: train or test.")] = None,
-    set_: Annotated[list[str], typer.Option("--set", help="PARAMETER=VALUE, within what the agreement allows.")] = [],  # noqa: B006
-    plugin: Annotated[list[str], typer.Option(help="A distribution that all parties trust; may be repeated.")] = [],  # noqa: B006
+    data: Annotated[
+        list[str], typer.Option(help="PARTY=FILE (.parquet or .csv). A role name works too if only one party has the role.")
+    ],
+    out: Annotated[
+        Path, typer.Option(help="Folder for stores, logs and report.json: new, empty, or made by an earlier simulation.")
+    ],
+    split: Annotated[
+        Path | None, typer.Option(help="Table with the id columns and a column `set` with the values train and test.")
+    ] = None,
+    set_: Annotated[list[str], typer.Option("--set", help="PARAMETER=VALUE, within the limits of the agreement.")] = [],  # noqa: B006
+    plugin: Annotated[list[str], typer.Option(help="A distribution that all parties trust. Repeat the option for several.")] = [],  # noqa: B006
 ) -> None:
-    """Train an agreement's model with all parties on this machine, and compare it with the pooled model and one party alone.
+    """Train an agreement's model with all parties on this machine. Compare it with the pooled model and with one party alone.
 
-    Of a lending agreement: build an index, and ask it what the guest's table asks.
+    For a lending agreement, build an index and ask it the questions in the guest's table.
     """
     from rich.console import Console
 
@@ -57,7 +63,7 @@ def simulated(
     console: Any,
     plugins: Collection[str] = (),
 ) -> dict[str, Any]:
-    """Lay out, run and compare; writes and returns the report. Raises Misuse, RunFailed or a coded error."""
+    """Lay out the parties, run them and compare. Writes and returns the report. Raises Misuse, RunFailed or a coded error."""
     from tombolo.cli.simulation.display import progress
     from tombolo.cli.simulation.driver import drive
     from tombolo.cli.simulation.layout import assign, lay_out
@@ -113,19 +119,19 @@ def _report(laid: Layout, initiator: str, run: str, outcomes: dict[str, Outcome]
 
 
 def _pairs(given: list[str], option: str, convert: Any) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    pairs: dict[str, Any] = {}
     for text in given:
         name, sign, value = text.partition("=")
         if not (name and sign and value):
-            raise typer.BadParameter(f"{option} takes NAME=VALUE, not {text!r}")
-        if name in found:
+            raise typer.BadParameter(f"{option} needs NAME=VALUE, not {text!r}")
+        if name in pairs:
             raise typer.BadParameter(f"{option} names {name} twice")
-        found[name] = convert(value)
-    return found
+        pairs[name] = convert(value)
+    return pairs
 
 
 def _value(text: str) -> Any:
-    """A parameter's value as YAML reads it: a number, a truth value or text."""
+    """A parameter's value, read as YAML: a number, true or false, or text."""
     import yaml
 
     return yaml.safe_load(text)

@@ -1,4 +1,4 @@
-"""DAGs of every agreement that this Airflow's party takes part in; the party is named by the settings file in TOMBOLO_PARTY."""
+"""The DAGs of all agreements of this Airflow's party. TOMBOLO_PARTY names the settings file of the party."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ invited_by_others, retained = [], []
 
 for folder in sorted(path.parent for path in settings.federations.glob("*/agreement.yaml")):
     try:
-        # signatures are verified by every task that acts on the agreement
+        # not verified here: every task that acts on the agreement verifies its signatures
         agreement = Agreement.load(folder, verify=False, plugins=settings.plugins)
         role = agreement.roles().get(settings.party)
         if role is None:
@@ -28,7 +28,7 @@ for folder in sorted(path.parent for path in settings.federations.glob("*/agreem
         if agreement.terms.retention is not None:
             retained.append(agreement.name)
         globals().update({dag.dag_id: dag for dag in build_dags(agreement, settings.party)})
-    except CodedError as error:  # one bad agreement must not take the others' DAGs away
+    except CodedError as error:  # one bad agreement must not remove the DAGs of the other agreements
         logging.getLogger("tombolo").error("%s", error)
         with DAG(f"{folder.name}_unusable", description=error.cause, doc_md=f"```\n{error}\n```", tags=["tombolo"]) as unusable:
             EmptyOperator(task_id="see_the_dag_docs")

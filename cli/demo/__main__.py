@@ -1,4 +1,4 @@
-"""``python -m tombolo.cli.demo [NAME] [--keep]``: a demo without the rest of the command line."""
+"""``python -m tombolo.cli.demo [NAME] [--keep]`` runs a demo without loading the other commands."""
 
 import typer
 

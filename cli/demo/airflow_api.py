@@ -1,4 +1,4 @@
-"""A small client of Airflow's public REST API, used as a person would use it: log in, trigger a DAG, look at its tasks."""
+"""A small client of Airflow's public REST API: it logs in, triggers a DAG and reads the states of its tasks."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class ApiRefused(Exception):
 
 
 class Airflow:
-    """One Airflow instance under one login."""
+    """One Airflow instance, used with one login."""
 
     def __init__(self, url: str, user: str, password: str) -> None:
         self.url, self._login, self._token = url, {"username": user, "password": password}, ""
 
     def token(self) -> str:
-        """The login's token; fetched at first use."""
+        """The token of the login; it is fetched at first use."""
         self._token = self._token or self._call("POST", "/auth/token", self._login, token=False)["access_token"]
         return self._token
 
@@ -43,11 +43,12 @@ class Airflow:
 
     def dags(self) -> list[str]:
         """Ids of the DAGs that can be triggered now."""
-        found = self.get("/api/v2/dags", limit=200)["dags"]
-        return [dag["dag_id"] for dag in found if not dag["is_paused"] and not dag["is_stale"]]
+        dags = self.get("/api/v2/dags", limit=200)["dags"]
+        return [dag["dag_id"] for dag in dags if not dag["is_paused"] and not dag["is_stale"]]
 
     def import_errors(self) -> list[str]:
-        return [one["stack_trace"] for one in self.get("/api/v2/importErrors")["import_errors"]]
+        """The stack traces of the DAG files that could not be imported."""
+        return [error["stack_trace"] for error in self.get("/api/v2/importErrors")["import_errors"]]
 
     def trigger(self, dag: str, conf: Mapping[str, Any], run_id: str | None = None) -> str:
         """Start a DAG run; returns its id."""
@@ -58,10 +59,10 @@ class Airflow:
         return started
 
     def run(self, dag: str, run: str) -> dict[str, Any] | None:
-        """A DAG run, or None where there is none (yet)."""
+        """A DAG run, or None if it does not exist (yet)."""
         try:
-            found: dict[str, Any] = self.get(f"/api/v2/dags/{_quote(dag)}/dagRuns/{_quote(run)}")
-            return found
+            answer: dict[str, Any] = self.get(f"/api/v2/dags/{_quote(dag)}/dagRuns/{_quote(run)}")
+            return answer
         except ApiRefused as error:
             if error.status == 404:
                 return None
@@ -69,17 +70,17 @@ class Airflow:
 
     def runs(self) -> list[dict[str, Any]]:
         """All DAG runs of the instance."""
-        found: list[dict[str, Any]] = self.get("/api/v2/dags/~/dagRuns", limit=100)["dag_runs"]
-        return found
+        runs: list[dict[str, Any]] = self.get("/api/v2/dags/~/dagRuns", limit=100)["dag_runs"]
+        return runs
 
     def tasks(self, dag: str, run: str) -> list[dict[str, Any]]:
         """The task instances of a run."""
         path = f"/api/v2/dags/{_quote(dag)}/dagRuns/{_quote(run)}/taskInstances"
-        found: list[dict[str, Any]] = self.get(path, limit=200)["task_instances"]
-        return found
+        tasks: list[dict[str, Any]] = self.get(path, limit=200)["task_instances"]
+        return tasks
 
     def xcom(self, dag: str, run: str, task: str, key: str = "return_value") -> Any:
-        """What a task left, or None."""
+        """The XCom value that a task wrote, or None."""
         path = f"/api/v2/dags/{_quote(dag)}/dagRuns/{_quote(run)}/taskInstances/{_quote(task)}/xcomEntries/{key}"
         try:
             value = self.get(path, deserialize="true")["value"]
@@ -96,12 +97,15 @@ class Airflow:
         return "\n".join(str(line.get("event", line)) if isinstance(line, dict) else str(line) for line in content)
 
     def get(self, path: str, **query: Any) -> Any:
+        """Send a GET request. Returns the JSON answer; raises :class:`ApiRefused`."""
         return self._call("GET", f"{path}?{urllib.parse.urlencode(query)}" if query else path)
 
     def patch(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Send a PATCH request. Returns the JSON answer; raises :class:`ApiRefused`."""
         return self._call("PATCH", path, body)
 
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Send a POST request. Returns the JSON answer; raises :class:`ApiRefused`."""
         return self._call("POST", path, body)
 
     def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None, token: bool = True) -> Any:
@@ -117,11 +121,11 @@ class Airflow:
             raise ApiRefused(error.code, error.read().decode(errors="replace")) from None
 
     def wait_run(self, dag: str, run: str, seconds: float) -> str:
-        """Wait for a run to end; returns its last state seen."""
+        """Wait at most ``seconds`` for a run to end. Returns the last state that was seen."""
         state, until = "missing", time.monotonic() + seconds
         while time.monotonic() < until:
-            found = self.run(dag, run)
-            state = found["state"] if found else "missing"
+            answer = self.run(dag, run)
+            state = answer["state"] if answer else "missing"
             if state in FINISHED:
                 break
             time.sleep(0.5)

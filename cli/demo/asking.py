@@ -1,4 +1,4 @@
-"""The story of the lending demo: an index of all lenders' customers, three questions, and what each party saw of them."""
+"""The steps of the lending demo: an index of all lenders' customers, three questions, and a list of what each party saw."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _OWN_FILES = (".parquet", ".pyc")
 
 
 def ask_lenders(up: Up) -> dict[str, Any]:
-    """Build the index, ask about three people, and compare; returns what the report says. Raises DemoFailed."""
+    """Build the index, ask about three people, and compare. Returns the content of the report. Raises DemoFailed."""
     import pandas as pd
 
     from tombolo.fl_tasks.protocols.lending_query.asking import answers, put_questions
@@ -37,17 +37,17 @@ def ask_lenders(up: Up) -> dict[str, Any]:
     asking = up.run("query", conf={"questions": handle})
     up.all_well()
     run = next(name for party, name in asking.runs.items() if party != guest)
-    found = {one["id"]: one for one in answers(context, run)}
-    up.show.say("looking for the three people in everything that the five organisations have written")
+    answered = {answer["id"]: answer for answer in answers(context, run)}
+    up.show.say("searching the files of the five organisations for the ids of the three people")
     traces = [str(file.relative_to(federation.root)) for file in _written(federation.root) if _holds(file, people.values())]
     if traces:
-        raise DemoFailed(f"an id that was asked about stands in {', '.join(traces)}")
+        raise DemoFailed(f"an id of a question was found in {', '.join(traces)}")
     return {
         "run": run,
         "queries": [
             {
                 "who": who,
-                "answer": {name: found[person][name] for name in ("loans", "exposure", "band")},
+                "answer": {name: answered[person][name] for name in ("loans", "exposure", "band")},
                 "truth": truth(tables, person, query.unit),
             }
             for who, person in people.items()
@@ -75,7 +75,7 @@ def _write_questions(home: Path, people: Any) -> str:
 
 
 def _written(root: Path) -> list[Path]:
-    """Every file below the demo's folder but the lenders' own tables; the plain questions are taken away first."""
+    """Every file in the demo's folder except the lenders' own tables. The file of plain questions is deleted first."""
     for file in root.glob("*/questions.csv"):
         file.unlink()
     return [file for file in root.rglob("*") if file.is_file() and file.suffix not in _OWN_FILES]
@@ -87,40 +87,47 @@ def _holds(file: Path, people: Any) -> bool:
 
 
 def _saw(context: Any, run: str) -> list[dict[str, Any]]:
-    """What a party received in the query, with what its contract says that it learns."""
+    """The messages that a party received in the query. For each, what the declared message says that the party learns."""
     from tombolo.fl_tasks.protocols.lending_query.messages import QUERY
 
-    found = [one for one in context.books(run).entries("received") if one.message in QUERY]
+    entries = [entry for entry in context.books(run).entries("received") if entry.message in QUERY]
     return [
-        {"message": one.message, "from": one.peer, "protected by": sorted(set(one.kinds)), "learns": QUERY[one.message].learns}
-        for one in found
+        {
+            "message": entry.message,
+            "from": entry.peer,
+            "protected by": sorted(set(entry.kinds)),
+            "learns": QUERY[entry.message].learns,
+        }
+        for entry in entries
     ]
 
 
 def show_answers(report: Mapping[str, Any], folder: Path, console: Console) -> None:
-    """The answers beside the truth, and what each party saw."""
-    table = Table(title="What the bank asked, and was answered", title_justify="left")
-    for name in ("a person", "open loans", "truth", "exposure", "truth", "shown as"):
+    """Print the answers next to the true values, and what each party saw."""
+    table = Table(title="Questions of the bank, and the answers", title_justify="left")
+    for name in ("a person", "open loans", "true value", "exposure", "true value", "shown as"):
         table.add_column(name, justify="left" if name in ("a person", "shown as") else "right")
-    for one in report["queries"]:
-        said, true = one["answer"], one["truth"]
+    for query in report["queries"]:
+        said, true = query["answer"], query["truth"]
         numbers = (str(said["loans"]), str(true["loans"]), f"{said['exposure']:,}", f"{true['exposure']:,}")
-        table.add_row(one["who"], *numbers, said["band"])
+        table.add_row(query["who"], *numbers, said["band"])
     console.print(table)
-    saw = Table(title="What each party saw of it", title_justify="left")
-    for name in ("party", "received", "from", "protected by", "and learnt"):
+    saw = Table(title="What each party saw of the query", title_justify="left")
+    for name in ("party", "received", "from", "protected by", "learned"):
         saw.add_column(name, overflow="fold")
     for party, messages in report["saw"].items():
-        for number, one in enumerate(messages):
-            saw.add_row("" if number else party, one["message"], one["from"], ", ".join(one["protected by"]), one["learns"])
+        for number, message in enumerate(messages):
+            saw.add_row(
+                "" if number else party, message["message"], message["from"], ", ".join(message["protected by"]), message["learns"]
+            )
         saw.add_section()
     console.print(saw)
     seconds, sent = report["seconds"], report["bytes_sent"]
     console.print(
         f"Index of {sum(report['customers'].values()):,} customers: {seconds['index']:.0f} s and "
-        f"{sum(sent['index'].values()) / 1e6:,.0f} MB; the query: {seconds['query']:.0f} s and "
-        f"{sum(sent['query'].values()) / 1e6:.1f} MB, most of it waiting and settling. No id that was asked about stands in any "
-        f"file, log or database of the five organisations. The query is block {report['settlement']['height']}, signed by "
+        f"{sum(sent['index'].values()) / 1e6:,.0f} MB. The query: {seconds['query']:.0f} s and "
+        f"{sum(sent['query'].values()) / 1e6:.1f} MB; most of that time was waiting and settling. No file, log or database of the "
+        f"five organisations contains an id that was asked about. The query is block {report['settlement']['height']}, signed by "
         f"{', '.join(report['settlement']['signers'])}.",
         highlight=False,
     )

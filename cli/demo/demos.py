@@ -1,4 +1,4 @@
-"""The demos, described by what differs between them."""
+"""The demos, each described by the values in which it differs from the others."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from tombolo.cli.demo.tables import Tables
 
 @dataclass(frozen=True)
 class Demo:
-    """One demo: its agreement (a folder under federations/), what writes its tables, and where and on which ports it lives.
+    """One demo: its agreement (a folder in federations/), the function that writes its tables, its folder and its first port.
 
-    ``up`` is the command that leaves it running. What happens in it is in :mod:`tombolo.cli.demo.stories`.
+    ``up`` is the command that keeps the demo running. The steps of each demo are in :mod:`tombolo.cli.demo.stories`.
     """
 
     agreement: str
@@ -31,7 +31,7 @@ class Demo:
 
     @property
     def register(self) -> Path:
-        """The file that names the demo's processes; outside the folder that a new demo clears."""
+        """The file that lists the demo's processes. It is outside the folder that a new demo deletes."""
         return self.root.with_name(f"{self.root.name}.processes.json")
 
 

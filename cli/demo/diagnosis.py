@@ -1,7 +1,7 @@
-"""The diagnosis demo's tables: patients of a large hospital and of a small clinic, generated (docs/demo-transfer.md).
+"""The tables of the diagnosis demo: generated patients of a large hospital and of a small clinic (docs/demo-transfer.md).
 
-The hospital knows from its laboratory and wards who has the illness; the clinic, which measures other things, has no diagnosis of
-its own patients. Few patients were at both.
+The hospital knows which of its patients have the illness. The clinic measures other things and has no diagnoses of its own
+patients. Few patients were at both places.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ _SEED = 20260505
 
 
 def write_tables(folder: Path) -> dict[str, Tables]:
-    """Write each party's tables under a folder of its name. Every other common patient is held out; the diagnoses of the clinic's
-    new patients came to be known later."""
+    """Write each party's tables into a folder with its name. Every second common patient is held out. The file of diagnoses of the
+    clinic's new patients stands for labels that arrive later."""
     import numpy as np
     import pandas as pd
 
@@ -64,7 +64,7 @@ def write_tables(folder: Path) -> dict[str, Tables]:
 
 
 def generate(rng: np.random.Generator, patients: int) -> pd.DataFrame:
-    """Patients with everything that anybody measures: four causes that nobody sees as such show in all columns, with noise."""
+    """Generate patients with the columns of both parties. All columns depend on four hidden causes, with noise."""
     import numpy as np
     import pandas as pd
 
@@ -114,4 +114,4 @@ _USUAL = {
     "reaction_ms": (310, 45),
     "visits": (4.2, 1.9),
 }
-"""Of every column mean and deviation, in the unit that its kind has."""
+"""The mean and the standard deviation of each column, in the usual unit of what it measures."""

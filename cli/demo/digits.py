@@ -1,4 +1,4 @@
-"""Tables of five sorting offices: scikit-learn's handwritten digits, dealt at random, or two digits of ten to each office."""
+"""Tables of five sorting offices with scikit-learn's handwritten digits: split at random, or two of the ten digits per office."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _SEED = 20260401
 
 
 def write_digits(folder: Path, skewed: bool = False) -> dict[str, Path]:
-    """Write a Parquet file per office under ``folder``: item, 64 pixels from 0 to 16, and which digit it was."""
+    """Write a Parquet file per office into ``folder``: the item's id, 64 pixels from 0 to 16, and the digit."""
     import numpy as np
     import pandas as pd
     from sklearn.datasets import load_digits

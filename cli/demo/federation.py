@@ -1,4 +1,4 @@
-"""Lays out a demo's organisations: a folder each with keys, store, tables, settings and a signed copy of the agreement."""
+"""Lays out a demo: for each organisation a folder with keys, store, tables, settings and a signed copy of the agreement."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _INLINE_SECONDS = 90
 
 @dataclass(frozen=True)
 class Federation:
-    """A demo's folders; ``settings`` by party, in the agreement's order."""
+    """The folders of a demo. ``settings`` has the settings file of each party, in the agreement's order."""
 
     agreement: str
     root: Path
@@ -29,7 +29,7 @@ class Federation:
 
     @property
     def initiator(self) -> str:
-        """Who starts runs: the guest, or the aggregator."""
+        """The party that starts runs: the guest or the aggregator."""
         return next(party for party, role in self.roles.items() if role in INITIATORS)
 
     def home(self, party: str) -> Path:
@@ -40,7 +40,7 @@ class Federation:
 def lay_out(
     root: Path, terms: Mapping[str, Any] | None = None, inline_seconds: float = _INLINE_SECONDS, demo: Demo = WDBC
 ) -> Federation:
-    """Make everything under ``root``, which must not exist. ``terms`` overrides top-level terms of the demo's agreement."""
+    """Make all files in the new folder ``root``, which must not exist. ``terms`` replaces top-level terms of the agreement."""
     document = {**yaml.safe_load((demo.terms / "agreement.yaml").read_text(encoding="utf-8")), **(terms or {})}
     root.mkdir(parents=True, mode=0o700)
     draft = root / "signing" / demo.agreement
@@ -67,4 +67,4 @@ def lay_out(
         }
         settings[party].write_text(yaml.safe_dump(written, sort_keys=False), encoding="utf-8")
     shutil.rmtree(root / "signing")
-    return Federation(demo.agreement, root, settings, {party: one["role"] for party, one in document["parties"].items()})
+    return Federation(demo.agreement, root, settings, {party: member["role"] for party, member in document["parties"].items()})

@@ -1,4 +1,4 @@
-"""Follows one federated run in all parties' Airflows through their REST APIs until it has ended everywhere that it can."""
+"""Follows one run in the Airflows of all parties through their REST APIs, until it has ended at every party that still exists."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tombolo.cli.demo.airflow_api import FINISHED, Airflow
 from tombolo.cli.demo.progress import Display
 
 VANISHED = "vanished"
-"""State of a run at a party whose Airflow has gone."""
+"""State of a run at a party whose Airflow was killed."""
 _ENDED = (*FINISHED, VANISHED)
 _EVERY, _BETWEEN = 1.0, 0.1
 _AFTER_END = 60.0
@@ -20,7 +20,7 @@ _AFTER_END = 60.0
 
 @dataclass
 class Followed:
-    """One run as it went: its DAG run ids, final states and task instances by party, and the losses by round of who started it."""
+    """What happened in one run: DAG run ids, final states and task instances by party, and the initiator's loss by round."""
 
     dag: str
     runs: Mapping[str, str]
@@ -31,6 +31,7 @@ class Followed:
 
     @property
     def succeeded(self) -> bool:
+        """Whether the run succeeded at every party whose Airflow was not killed."""
         return all(state in ("success", VANISHED) for state in self.states.values())
 
     def failures(self) -> list[str]:
@@ -43,7 +44,7 @@ class Followed:
         ]
 
     def seconds(self, party: str) -> dict[str, float]:
-        """Seconds from the first start to the last end of each stage at one party, and ``total`` over all parties."""
+        """Seconds of each stage at one party, from its first start to its last end; ``total`` is over all parties."""
         spans: dict[str, list[tuple[float, float]]] = {}
         for task in sorted(self.tasks[party], key=lambda task: task["start_date"] or ""):
             if task["start_date"] and task["end_date"] and task["state"] == "success":
@@ -63,10 +64,10 @@ def follow(
     limit: float,
     leaves: Callable[[], str | None] = lambda: None,
 ) -> Followed:
-    """Wait until a run has ended at every party; ``runs`` holds its DAG run id by party (the initiator's may have characters that
-    the others' lack). Gives up after ``limit`` seconds, or a minute after one party has failed.
+    """Wait until a run has ended at every party. ``runs`` has each party's DAG run id; the initiator's may have characters that
+    the others do not have. Gives up after ``limit`` seconds, or one minute after a party has failed.
 
-    ``leaves`` is asked all the time, and names a party whose Airflow has gone since.
+    ``leaves`` is called again and again. It returns the name of a party whose Airflow was killed since the last call, or None.
     """
     followed = Followed(dag, runs, dict.fromkeys(airflows, "missing"))
     until, heard = time.monotonic() + limit, set[str]()
@@ -75,10 +76,10 @@ def follow(
             _part(followed, leaves, show)
             if followed.states[party] in _ENDED:
                 continue
-            found = airflow.run(dag, runs[party])
-            if found is None:
+            answer = airflow.run(dag, runs[party])
+            if answer is None:
                 continue
-            followed.states[party] = found["state"]
+            followed.states[party] = answer["state"]
             followed.tasks[party] = airflow.tasks(dag, runs[party])
             if party == initiator:
                 _listen(airflow, followed, party, runs[party], heard)
@@ -95,7 +96,7 @@ def follow(
 
 
 def _part(followed: Followed, leaves: Callable[[], str | None], show: Display) -> None:
-    """Note who has gone."""
+    """Mark the party whose Airflow was killed, if there is one."""
     party = leaves()
     if party is not None:
         followed.states[party] = VANISHED
@@ -103,7 +104,7 @@ def _part(followed: Followed, leaves: Callable[[], str | None], show: Display) -
 
 
 def _listen(airflow: Airflow, followed: Followed, party: str, run: str, heard: set[str]) -> None:
-    """Read rounds and losses of the initiator's legs that have ended since."""
+    """Read the rounds and losses of the initiator's legs that have ended since the last call."""
     ended = {
         task["task_id"] for task in followed.tasks[party] if task["task_id"].startswith("train.") and task["state"] == "success"
     }
@@ -116,7 +117,7 @@ def _listen(airflow: Airflow, followed: Followed, party: str, run: str, heard: s
 
 
 def _doing(followed: Followed, party: str) -> str:
-    """The tasks at work and, once there are any, rounds and loss."""
+    """The tasks that are running or waiting, and the round and loss as soon as they are known."""
     state, tasks = followed.states[party], followed.tasks[party]
     if state in FINISHED:
         text = state

@@ -1,4 +1,4 @@
-"""The chart of gains in a terminal: how many of those who say yes are reached by asking the best rows first."""
+"""The chart of gains in a terminal: the share of all positive rows that is reached if the rows with the best scores are asked."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _STEPS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8)
 
 
 def show_gains(report: Mapping[str, Any], folder: Path, console: Console) -> None:
-    """The gains of the federated model over the guest's own, as bars and as a picture in ``folder``."""
+    """Print the gains of the federated model and of the guest's own model as bars, and draw them as a picture in ``folder``."""
     show(report, console)
     curves = {"together": report["gains"]["federated"], "the guest alone": report["gains"]["guest_only"]}
     (folder / PICTURE).write_text(gains_picture(curves, f"Gains of {report['agreement']} on held-out rows"), encoding="utf-8")
@@ -25,26 +25,29 @@ def show_gains(report: Mapping[str, Any], folder: Path, console: Console) -> Non
 
 
 def show(report: Mapping[str, Any], console: Console) -> None:
-    """Print the gains of a report: what the guest's own model finds, and what the federated one finds beyond it."""
+    """Print the gains of a report: what the guest's own model reaches, and what the federated model reaches in addition."""
     gains, lifts = report["gains"], report["lift"]
-    table = Table(title="Gains on held-out rows: asked, best first, and found of all who say yes", title_justify="left")
+    table = Table(
+        title="Gains on held-out rows: share of rows asked, best first, and share of all positive rows reached",
+        title_justify="left",
+    )
     for column in ("asked", "together", "guest alone"):
         table.add_column(column, justify="right")
-    table.add_column("█ guest alone  ▒ more together  ┊ at random")
+    table.add_column("█ guest alone  ▒ more together  ┊ random choice")
     for share in _STEPS:
         at = gains["shares"].index(share)
         together, alone = gains["federated"][at], gains["guest_only"][at]
         table.add_row(f"{share:.0%}", f"{together:.1%}", f"{alone:.1%}", bar(together, alone, share))
     console.print(table)
     console.print(
-        f"Lift in the best tenth: {lifts['federated']:.2f} together, {lifts['guest_only']:.2f} for the guest alone: "
-        f"{lifts['federated'] / lifts['guest_only']:.2f} times as many found by as many offers.",
+        f"Lift in the best tenth: {lifts['federated']:.2f} together, {lifts['guest_only']:.2f} for the guest alone. With the same "
+        f"number of offers, {lifts['federated'] / lifts['guest_only']:.2f} times as many positive rows are reached.",
         highlight=False,
     )
 
 
 def bar(together: float, alone: float, random: float) -> Text:
-    """One line of the chart: shares from 0 to 1 as blocks, with a mark where a random choice would be."""
+    """One line of the chart: shares from 0 to 1 as blocks, with a mark at the share that a random choice reaches."""
     ends = [round(share * _WIDTH) for share in (alone, max(together, alone))]
     letters = "█" * ends[0] + "▒" * (ends[1] - ends[0])
     line = letters.ljust(_WIDTH)

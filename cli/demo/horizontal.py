@@ -1,4 +1,4 @@
-"""The story of the demo over rows: a client's whole Airflow is killed in mid-training, and the others finish without it."""
+"""The steps of the horizontal demo: the whole Airflow of one client is killed during training. The others finish without it."""
 
 from __future__ import annotations
 
@@ -16,41 +16,44 @@ from tombolo.cli.demo.runs import DemoFailed, Up, bytes_sent
 from tombolo.storage.roles import CLIENT
 
 VANISHES, ROUNDS_BEFORE = "west", 3
-"""Who is lost, when it has begun its first round after so many."""
+"""The client that is killed, and the number of complete rounds before it is killed in the next one."""
 _SCORE_LIMIT = 180.0
 
 
 class Vanishing:
-    """Kills a client's Airflow when it has sent the first artifact of the round after ``rounds`` (SIGKILL, all processes)."""
+    """Kills all processes of a client's Airflow (SIGKILL) as soon as the client has sent an artifact of round ``rounds`` + 1."""
 
     def __init__(self, up: Up, client: str, rounds: int) -> None:
         self._up, self._client, self._round = up, client, rounds + 1
         self.moment: dict[str, Any] | None = None
 
     def __call__(self, run: str) -> str | None:
-        """The client's name, once: when it has gone just now."""
+        """Return the client's name in the call that killed it, else None."""
         store = self._up.federation.home(self._client) / "store"
         if self.moment is not None or not any(store.glob(f"to-*/*/{run}/{self._round:06d}")):
             return None
         processes = self._up.supervisor.kill(self._client)
         self.moment = {"at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "round": self._round, "processes": processes}
-        self._up.show.say(f"{self._client} is killed in round {self._round}: {processes} processes, no farewell")
+        self._up.show.say(f"{self._client} is killed in round {self._round}: {processes} processes, without warning")
         return self._client
 
 
 def lose_a_client(up: Up) -> dict[str, Any]:
-    """Train with all, lose one, finish and score with the others; returns what the report says. Raises DemoFailed."""
+    """Train with all clients, kill one, then finish and score with the others. Returns the content of the report.
+
+    Raises DemoFailed.
+    """
     vanishing = Vanishing(up, VANISHES, ROUNDS_BEFORE)
     training = up.run("train", vanishing)
     if vanishing.moment is None:
-        raise DemoFailed(f"training was over before {VANISHES} could vanish")
+        raise DemoFailed(f"training ended before {VANISHES} was killed")
     del up.airflows[VANISHES]
     scored = _score(up)
     up.all_well()
-    up.show.say("training the pooled models and each hospital's own for comparison")
+    up.show.say("training the pooled models and a model of each hospital alone, for comparison")
     initiator = up.federation.initiator
     clients = [party for party, role in up.federation.roles.items() if role == CLIENT]
-    finished = [one for one in clients if training.states[one] == "success"]
+    finished = [client for client in clients if training.states[client] == "success"]
     return {
         **up.came_of(training, [VANISHES]),
         "seconds": {**training.seconds(initiator), "prediction": scored.pop("seconds")},
@@ -67,7 +70,7 @@ def lose_a_client(up: Up) -> dict[str, Any]:
 
 
 def _score(up: Up) -> dict[str, Any]:
-    """Each client scores its own new patients, for itself; rows by client, and seconds in all. Raises DemoFailed."""
+    """Let each client score its own new patients. Returns the rows by client and the total seconds. Raises DemoFailed."""
     dag, began, rows = f"{up.federation.agreement}_score", time.monotonic(), {}
     clients = [party for party in up.airflows if party != up.federation.initiator]
     up.show.say(f"triggering {dag} at {', '.join(clients)}")
@@ -76,30 +79,33 @@ def _score(up: Up) -> dict[str, Any]:
         state = up.airflows[party].wait_run(dag, run, _SCORE_LIMIT)
         up.show.party(party, f"scored: {state}" if state in FINISHED else f"scoring: {state}")
         if state != "success":
-            raise DemoFailed(f"{dag} at {party}: {state}; its log is under {up.federation.home(party) / 'airflow' / 'logs'}")
+            raise DemoFailed(f"{dag} at {party} ended as {state}; its logs are in {up.federation.home(party) / 'airflow' / 'logs'}")
         rows[party] = up.airflows[party].xcom(dag, run, "score")["rows"]
     return {"rows": rows, "seconds": time.monotonic() - began}
 
 
 def _sums(up: Up, training: Followed) -> list[dict[str, Any]]:
-    """Who was in which sums, from the aggregator's lists."""
+    """The clients in each kind of sum, from the aggregator's lists."""
     from tombolo.fl_tasks.learning.horizontal.attendance import cohorts
     from tombolo.fl_tasks.runtime.context import PartyContext
 
     context = PartyContext.open(up.federation.agreement, up.federation.settings[up.federation.initiator])
     name = next(run for party, run in training.runs.items() if party != up.federation.initiator)
-    found = cohorts(context.private, name)
-    return [{"sums": one.title, "first": one.first, "last": one.last, "clients": list(one.survivors or ())} for one in found]
+    sums = cohorts(context.private, name)
+    return [
+        {"sums": cohort.title, "first": cohort.first, "last": cohort.last, "clients": list(cohort.survivors or ())}
+        for cohort in sums
+    ]
 
 
 def show_clients(report: Mapping[str, Any], folder: Path, console: Console) -> None:
-    """Who was in which sum, drawn as a table; who signed, and how many rows each scored afterwards."""
+    """Print a table: which clients were in which sums, which of them signed the block, and how many rows each scored afterwards."""
     told = report["clients"]
-    table = Table(title="Who was there", title_justify="left")
+    table = Table(title="Clients in the sums", title_justify="left")
     for column in ("", *told["started"]):
         table.add_column(column, justify="left" if not column else "center")
-    for one in told["sums"]:
-        table.add_row(one["sums"], *("█" if client in one["clients"] else "" for client in told["started"]))
+    for cohort in told["sums"]:
+        table.add_row(cohort["sums"], *("█" if client in cohort["clients"] else "" for client in told["started"]))
     table.add_section()
     signers = report["settlement"]["signers"]
     table.add_row("signed the block", *("█" if client in signers else "" for client in told["started"]))

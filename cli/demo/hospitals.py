@@ -1,4 +1,4 @@
-"""Tables of four hospitals: scikit-learn's breast cancer data, split by site so that each sees tumours of other sizes."""
+"""Tables of four hospitals: scikit-learn's breast cancer data, split so that each hospital has tumours of other sizes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SEED = 20260303
 
 
 def write_hospitals(folder: Path) -> dict[str, Path]:
-    """Write a Parquet file per hospital under ``folder``: patient, thirty columns, and whether the tumour was malignant."""
+    """Write a Parquet file per hospital into ``folder``: the patient's id, thirty columns, and whether the tumour is malignant."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = {}
     for name, patients in _sites().items():
@@ -27,15 +27,15 @@ def write_hospitals(folder: Path) -> dict[str, Path]:
 
 
 def write_tables(folder: Path) -> dict[str, Tables]:
-    """Write each hospital's tables under a folder of its name; some of its patients are set aside as new ones, to predict for.
+    """Write each hospital's tables into a folder with its name. Some patients become new patients, to predict for.
 
-    Of the others every fourth is held out, by a split file: the demo's figures are the same every time.
+    A split file holds out every fourth of the other patients, so that the demo has the same figures in every run.
     """
-    found = {}
+    written = {}
     for name, patients in _sites().items():
         own = folder / name
         own.mkdir(parents=True, exist_ok=True)
-        tables = found[name] = Tables(
+        tables = written[name] = Tables(
             own / "patients.parquet", own / "new_patients.parquet", own / "outcomes.parquet", own / "split.csv"
         )
         new, known = patients[: round(_NEW * len(patients))], patients[round(_NEW * len(patients)) :]
@@ -44,11 +44,11 @@ def write_tables(folder: Path) -> dict[str, Tables]:
         new[["patient", LABEL]].to_parquet(tables.labels_table, index=False)
         sets = ["train" if number % 4 else "test" for number in range(len(known))]
         known[["patient"]].assign(set=sets).to_csv(tables.split, index=False)
-    return found
+    return written
 
 
 def _sites() -> dict[str, pd.DataFrame]:
-    """Every hospital's patients, in an order of its own."""
+    """The patients of each hospital, in random order."""
     import numpy as np
     import pandas as pd
     from sklearn.datasets import load_breast_cancer

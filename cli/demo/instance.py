@@ -1,4 +1,4 @@
-"""One party's Airflow as the demo runs it: its folder, its ports, its secrets and its environment."""
+"""One party's Airflow in a demo: its folder, its port, its secrets and its environment."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ USER = "admin"
 
 @dataclass(frozen=True)
 class Instance:
-    """Where one party's Airflow lives; ``settings`` is the party settings file that its tasks read."""
+    """Folder, port and password of one party's Airflow. ``settings`` is the party settings file that its tasks read."""
 
     party: str
     home: Path
@@ -37,7 +37,7 @@ class Instance:
         return self.home / "airflow.db"
 
     def prepare(self) -> None:
-        """Make the home folder and the file that Airflow's simple auth manager reads logins from."""
+        """Make the home folder and the file with the logins for Airflow's simple auth manager."""
         self.home.mkdir(parents=True, exist_ok=True, mode=0o700)
         logins = self.home / "passwords.json"
         logins.touch(mode=0o600)
@@ -45,7 +45,7 @@ class Instance:
 
     @staticmethod
     def shared_environment(base: Mapping[str, str] = os.environ) -> dict[str, str]:
-        """What all processes of the demo get: the caller's environment, less any Airflow settings, plus ours."""
+        """The environment of all processes: that of the caller without its Airflow settings, and the demo's settings."""
         kept = {name: value for name, value in base.items() if not name.startswith(("AIRFLOW_", "TOMBOLO_DOCS"))}
         return {
             **kept,
@@ -61,7 +61,7 @@ class Instance:
     def environment(self) -> dict[str, str]:
         """The environment of this instance's processes.
 
-        Slim on purpose: three to five instances share two cores. Secrets are drawn anew at every call.
+        The settings save work, because three to five instances share two cores. Every call draws new secrets.
         """
         settings = {
             "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.database}",
@@ -100,15 +100,15 @@ class Instance:
 
 
 def free_ports(count: int, first: int) -> list[int]:
-    """TCP ports of the loopback interface that nobody listens on, the lowest from ``first`` on."""
-    found: list[int] = []
+    """The lowest ``count`` free TCP ports of the loopback interface, from ``first`` on. Raises OSError if there are not enough."""
+    ports: list[int] = []
     for port in range(first, first + 2000):
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
-        found.append(port)
-        if len(found) == count:
-            return found
-    raise OSError(f"no {count} free ports from {first} on")
+        ports.append(port)
+        if len(ports) == count:
+            return ports
+    raise OSError(f"there are not {count} free ports from {first} on; stop other programs or demos (`tombolo demo-stop`)")

@@ -1,9 +1,11 @@
-"""Starts the processes of several Airflows from one that has done the heavy imports: two cores do them once, not twelve times.
+"""Starts the processes of several Airflows by forks of one process, so that slow imports are done once and not twelve times.
 
-``python -m tombolo.cli.demo.launcher``: reads one JSON plan from standard input, a list of instances with ``environment``,
-``cwd`` and ``components`` (name, arguments, log), and writes ``{"name", "pid"}`` per component as JSON lines. It imports what
-all share, forks once per instance, which imports Airflow under its own environment, and forks there once per component. Each
-component runs Airflow's own command line in a session of its own. In production a service manager starts the same commands.
+``python -m tombolo.cli.demo.launcher`` reads one JSON plan from standard input: a list of instances with ``environment``,
+``cwd`` and ``components`` (name, arguments, log). It writes ``{"name", "pid"}`` per component as JSON lines.
+
+The launcher imports the common packages and forks once per instance. The fork imports Airflow under the instance's environment,
+and forks once per component. Each component runs Airflow's own command line in a session of its own. In production, a service
+manager starts the same commands.
 """
 
 from __future__ import annotations
@@ -53,28 +55,28 @@ _PER_INSTANCE = (
 
 
 def main() -> int:
-    """Import, fork, and stay as the parent that reaps."""
+    """Import, fork, and wait until all children have ended."""
     for module in _SHARED:
         import_module(module)
     gc.collect()
     gc.freeze()
     plan = json.loads(sys.stdin.readline())
-    instances = [_fork(_instance, one) for one in plan]
+    instances = [_fork(_instance, instance) for instance in plan]
     for pid in instances:
         os.waitpid(pid, 0)
     return 0
 
 
-def _instance(one: dict[str, Any]) -> int:
+def _instance(instance: dict[str, Any]) -> int:
     os.environ.clear()
-    os.environ.update(one["environment"])
-    os.chdir(one["cwd"])
+    os.environ.update(instance["environment"])
+    os.chdir(instance["cwd"])
     for module in _PER_INSTANCE:
         import_module(module)
     gc.collect()
     gc.freeze()
     components = []
-    for component in one["components"]:
+    for component in instance["components"]:
         pid = _fork(_component, component)
         os.write(1, (json.dumps({"name": component["name"], "pid": pid}) + "\n").encode())
         components.append(pid)
@@ -99,7 +101,7 @@ def _component(component: dict[str, Any]) -> int:
 
 
 def _fork(work: Any, argument: dict[str, Any]) -> int:
-    """Run ``work`` in a child; returns its process id."""
+    """Run ``work`` in a child process. Returns the child's process id."""
     pid = os.fork()
     if pid:
         return pid

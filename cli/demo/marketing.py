@@ -1,8 +1,8 @@
-"""The marketing demo's tables: users of a shop, a bank and a social network, generated (docs/demo-marketing.md).
+"""The tables of the marketing demo: generated users of a shop, a bank and a social network (docs/demo-marketing.md).
 
-The shop offered a hiking weekend to its users and knows who accepted. That depends on habit, which the shop sees, on means, which
-the bank sees, and on wishes, which the social network sees, and mostly on several at once. Each party lacks users that others have,
-and keeps its own in an order of its own.
+The shop offered a hiking weekend to its users and knows who accepted. A user's answer depends on habits (the shop sees them), on
+income (the bank sees it) and on interests (the social network sees them), and mostly on several of these together. Each party does
+not know some users of the others. Each party has its own row order.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 ID, LABEL = "user", "accepted"
 USERS, NEW_USERS = 20_000, 2_000
 _SEED = 20260217
-_CONSTANT = -6.15  # of the logit: about one in nine accepts
+_CONSTANT = -6.15  # added to the logit, so that about one user in nine accepts
 
 
 @dataclass(frozen=True)
 class Population:
-    """Everybody: ids, whether each accepted the offer (0 or 1), and by party its columns and which of them it knows."""
+    """All users: their ids, and whether each accepted the offer (0 or 1). Per party, its columns and which users it knows."""
 
     ids: npt.NDArray[np.str_]
     accepted: npt.NDArray[np.int64]
@@ -39,7 +39,7 @@ class Population:
 
 
 def generate(rng: np.random.Generator, users: int) -> Population:
-    """Draw ``users`` people and what each party knows of them."""
+    """Draw ``users`` people, and what each party knows about them."""
     import numpy as np
 
     people = _people(rng, users)
@@ -59,7 +59,7 @@ def generate(rng: np.random.Generator, users: int) -> Population:
 
 
 def write_tables(folder: Path, users: int = USERS, new_users: int = NEW_USERS) -> dict[str, Tables]:
-    """Write each party's tables under a folder of its name: of ``users`` to train on, and of ``new_users`` more to predict for."""
+    """Write each party's tables into a folder with its name: ``users`` to train on, and ``new_users`` more to predict for."""
     import numpy as np
     import pyarrow as pa
 
@@ -69,7 +69,7 @@ def write_tables(folder: Path, users: int = USERS, new_users: int = NEW_USERS) -
     new[rng.choice(len(new), new_users, replace=False)] = True
 
     def part(party: str, rows: Mask, without: tuple[str, ...] = ()) -> pa.Table:
-        """These rows, as far as the party knows them, in an order of their own."""
+        """Those of the rows that the party knows, in random order."""
         at = rng.permutation(np.flatnonzero(rows & everybody.known[party]))
         columns = {name: values[at] for name, values in everybody.columns[party].items() if name not in without}
         return pa.table({ID: everybody.ids[at], **{name: _plain(values) for name, values in columns.items()}})
@@ -85,7 +85,7 @@ def write_tables(folder: Path, users: int = USERS, new_users: int = NEW_USERS) -
 
 
 def _people(rng: np.random.Generator, n: int) -> dict[str, Floats]:
-    """What nobody sees as such: age in years, monthly income and debts in euros, and wishes and habits between 0 and 1."""
+    """The hidden facts about ``n`` people: age in years, monthly income and debts in euros; interests and habits from 0 to 1."""
     import numpy as np
 
     age = np.clip(18 + rng.gamma(2.6, 10.0, n), 18, 92)
@@ -107,7 +107,7 @@ def _people(rng: np.random.Generator, n: int) -> dict[str, Floats]:
 
 
 def _inclination(people: Mapping[str, Floats]) -> Floats:
-    """What makes somebody accept, as a logit up to a constant: wish and means together, reached by habit or online."""
+    """The logit (without a constant) of accepting: interest and income together, if the offer reaches the person."""
     import numpy as np
 
     spare = (people["income"] - people["debts"]) / 2200 - 0.45 * people["family"]
@@ -150,7 +150,7 @@ def _shop(people: Mapping[str, Floats], rng: np.random.Generator) -> dict[str, A
 
 
 def _bank(people: Mapping[str, Floats], rng: np.random.Generator) -> dict[str, Any]:
-    """Accounts, in euros. Incomes paid to another bank, savings held elsewhere and undeclared occupations are missing."""
+    """Accounts, in euros. Income paid to another bank, savings at another bank and unknown occupations are missing."""
     import numpy as np
 
     n, income, age = len(people["age"]), people["income"], people["age"]
@@ -174,7 +174,7 @@ def _bank(people: Mapping[str, Floats], rng: np.random.Generator) -> dict[str, A
 
 
 def _social_network(people: Mapping[str, Floats], rng: np.random.Generator) -> dict[str, Any]:
-    """Activity per week, and interests from 0 to 100 as the network infers them; those of quiet users are missing."""
+    """Activity per week, and interests from 0 to 100 as the network guesses them. Interests of inactive users are often missing."""
     import numpy as np
 
     n, online = len(people["age"]), people["online"]
@@ -205,7 +205,7 @@ def _squash(x: Floats) -> Floats:
 
 
 def _choice(odds: Mapping[str, Any], rng: np.random.Generator) -> npt.NDArray[np.object_]:
-    """One of the names per person, with these odds: one number for all, or one for each."""
+    """Draw a name per person. ``odds`` has a weight for each name: one number for all people, or one per person."""
     import numpy as np
 
     weights = np.stack(np.broadcast_arrays(*odds.values()))
@@ -215,7 +215,7 @@ def _choice(odds: Mapping[str, Any], rng: np.random.Generator) -> npt.NDArray[np
 
 
 def _lacking(values: npt.NDArray[Any], missing: Mask) -> npt.NDArray[Any]:
-    """The values with some missing: NaN among numbers, None among texts."""
+    """The values, with some replaced by a missing value: NaN for numbers, None for texts."""
     import numpy as np
 
     nothing: Any = None if values.dtype == object else np.nan
@@ -223,7 +223,7 @@ def _lacking(values: npt.NDArray[Any], missing: Mask) -> npt.NDArray[Any]:
 
 
 def _plain(values: npt.NDArray[Any]) -> Any:
-    """A column for Arrow, in which missing is null."""
+    """An Arrow column, in which missing values are null."""
     import pyarrow as pa
 
     return pa.array(values, from_pandas=True)

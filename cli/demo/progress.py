@@ -1,4 +1,4 @@
-"""Live progress of the demo: a line per party with its task, rounds and loss; plain lines where there is no terminal."""
+"""Live progress of a demo: one line per party with its task, rounds and loss. Without a terminal, plain lines."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rich.table import Column
 
 
 class Display:
-    """What the demo tells while it works."""
+    """Shows the progress of a demo."""
 
     def __init__(self, console: Console, bars: Progress | None, parties: Iterable[str]) -> None:
         self._console, self._bars, self._began = console, bars, time.monotonic()
@@ -23,7 +23,7 @@ class Display:
             self._tasks = {party: bars.add_task("", total=None, party=party, doing="waiting") for party in parties}
 
     def say(self, text: str) -> None:
-        """One line for the whole demo: cut at a terminal's edge, whole elsewhere."""
+        """Print one line about the whole demo. In a terminal, a long line is cut at the edge."""
         line = f"[dim]{time.monotonic() - self._began:5.0f} s[/]  {text}"
         if self._console.is_terminal:
             self._console.print(line, highlight=False, no_wrap=True, overflow="ellipsis")
@@ -31,7 +31,7 @@ class Display:
             self._console.print(line, highlight=False, soft_wrap=True)
 
     def party(self, party: str, doing: str, done: int | None = None, total: int | None = None) -> None:
-        """What one party does now; repeated calls with the same text cost nothing."""
+        """Show what one party does now. The same text is not printed twice in a row."""
         if self._bars is not None:
             self._bars.update(self._tasks[party], doing=doing, completed=done, total=total)
         elif self._shown.get(party) != doing:
@@ -41,7 +41,7 @@ class Display:
 
 @contextmanager
 def display(console: Console, parties: Iterable[str]) -> Iterator[Display]:
-    """A display that fits the console."""
+    """A display: with bars in a terminal, with plain lines elsewhere."""
     names = list(parties)
     if not console.is_terminal:
         yield Display(console, None, names)

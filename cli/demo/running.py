@@ -1,4 +1,4 @@
-"""A demo from beginning to end: lay out, start, train, predict, compare, report, stop."""
+"""Runs a demo: lay out, start, train, predict, compare, report, stop."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _START_LIMIT = 300.0
 
 
 def run_demo(demo: Demo, keep: bool) -> int:
-    """Run a demo; with ``keep`` its Airflows stay up. Returns the exit status."""
+    """Run a demo. With ``keep``, its Airflows keep running afterwards. Returns the exit status."""
     console = Console()
     demo.root.parent.mkdir(parents=True, exist_ok=True)
     stop_registered(demo.register)
@@ -73,7 +73,9 @@ def _demo(demo: Demo, keep: bool, supervisor: Supervisor, console: Console, bega
             Instance(party, federation.home(party) / "airflow", settings, port, secrets.token_urlsafe(9))
             for (party, settings), port in zip(federation.settings.items(), ports, strict=True)
         ]
-        airflows = start(demo.agreement, instances, supervisor, show, {one.party: one.environment() for one in instances})
+        airflows = start(
+            demo.agreement, instances, supervisor, show, {instance.party: instance.environment() for instance in instances}
+        )
         started = time.monotonic() - began
         told = story.tell(up := Up(federation, airflows, supervisor, show))
         folder = federation.home(federation.initiator) / "federations" / federation.agreement
@@ -81,24 +83,24 @@ def _demo(demo: Demo, keep: bool, supervisor: Supervisor, console: Console, bega
             agreement=demo.agreement,
             protocol=Agreement.load(folder).terms.task.protocol,
             **{**told, "seconds": {"starting": started, **told["seconds"]}},
-            airflows={one.party: _login(one, keep) for one in instances if one.party in up.airflows},
+            airflows={instance.party: _login(instance, keep) for instance in instances if instance.party in up.airflows},
         )
         report["seconds"]["demo"] = round(time.monotonic() - began, 3)
         write(report, demo.root / "report.json")
         return report
 
 
-def _login(one: Instance, keep: bool) -> dict[str, str]:
-    """Where an Airflow is; a password only where it opens something afterwards."""
-    return {"url": one.url, "user": USER, **({"password": one.password} if keep else {})}
+def _login(instance: Instance, keep: bool) -> dict[str, str]:
+    """The address and login of an Airflow; with the password only if the Airflow keeps running."""
+    return {"url": instance.url, "user": USER, **({"password": instance.password} if keep else {})}
 
 
 def start(
     agreement: str, instances: list[Instance], supervisor: Supervisor, show: Display, environments: Mapping[str, Mapping[str, str]]
 ) -> dict[str, Airflow]:
-    """Start all instances and wait until every one is healthy and has the agreement's DAGs. Raises :class:`DidNotStart`."""
-    for one in instances:
-        one.prepare()
+    """Start all instances, and wait until each is healthy and has the agreement's DAGs. Raises :class:`DidNotStart`."""
+    for instance in instances:
+        instance.prepare()
     show.say("making the metadata databases")
     first = instances[0]
     template = first.home.parent.parent.with_name(f"airflow-{version('apache-airflow-core')}.db")
@@ -107,11 +109,11 @@ def start(
     else:
         migrate(first, environments[first.party])
         shutil.copyfile(first.database, template)
-    for one in instances[1:]:
-        copy_database(first, one)
+    for instance in instances[1:]:
+        copy_database(first, instance)
     show.say(f"starting {len(instances)} Airflows")
-    supervisor.start({one.party: (one, environments[one.party]) for one in instances})
-    airflows = {one.party: Airflow(one.url, USER, one.password) for one in instances}
+    supervisor.start({instance.party: (instance, environments[instance.party]) for instance in instances})
+    airflows = {instance.party: Airflow(instance.url, USER, instance.password) for instance in instances}
     for party, airflow in airflows.items():
         show.party(party, f"starting at {airflow.url}")
     for party, airflow in airflows.items():
@@ -136,30 +138,30 @@ def _until(ready: Callable[[], object], party: str, instances: list[Instance], s
     while not ready():
         supervisor.check()
         if time.monotonic() > until:
-            logs = log_of(next(one for one in instances if one.party == party), "api-server").parent
-            raise DidNotStart(f"{party} is not ready after {_START_LIMIT:.0f} s; see {logs}")
+            logs = log_of(next(instance for instance in instances if instance.party == party), "api-server").parent
+            raise DidNotStart(f"the Airflow of {party} is not ready after {_START_LIMIT:.0f} s; see the logs in {logs}")
         time.sleep(0.5)
 
 
 def _show_instances(airflows: Mapping[str, Mapping[str, str]], stopped: str | None, console: Console) -> None:
-    """Where the Airflows are and how to log in or, if they are stopped, the command that leaves them running."""
+    """Print the addresses and logins of the Airflows. If they are stopped, print the command that keeps them running."""
     from rich.table import Table
 
     if stopped:
-        console.print(f"The Airflows are stopped; `{stopped}` leaves them running.", highlight=False)
+        console.print(f"The Airflows are stopped. `{stopped}` runs the demo again and keeps them running.", highlight=False)
         return
     table = Table(title="The Airflows", title_justify="left")
     for column in ("party", "address", "user", "password"):
         table.add_column(column)
-    for party, one in airflows.items():
-        table.add_row(party, one["url"], one["user"], one["password"])
+    for party, login in airflows.items():
+        table.add_row(party, login["url"], login["user"], login["password"])
     console.print(table)
-    console.print("They keep running; `make down` stops them.")
+    console.print("The Airflows keep running. Stop them with `make down`.")
 
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """Let a plain termination end the demo as Ctrl-C does, so that nothing is left running."""
+    """Let SIGTERM end the demo as Ctrl-C does, so that no process is left running."""
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt

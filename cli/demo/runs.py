@@ -1,4 +1,4 @@
-"""Federated runs of a demo: triggered as a person would, followed at every party, and read for the report."""
+"""The runs of a demo: they are triggered through Airflow's API, followed at every party, and read for the report."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _RUN_LIMIT = 1500.0
 
 
 class DemoFailed(Exception):
-    """The demo did not get through; the text says where to look."""
+    """The demo failed. The text says where to look."""
 
 
 @dataclass
 class Up:
-    """A federation whose Airflows are up; ``airflows`` holds those that run, by party."""
+    """A federation whose Airflows are running. ``airflows`` has the running ones, by party."""
 
     federation: Federation
     airflows: dict[str, Airflow]
@@ -32,9 +32,10 @@ class Up:
     def run(
         self, kind: str, leaves: Callable[[str], str | None] = lambda run: None, conf: Mapping[str, Any] | None = None
     ) -> Followed:
-        """Trigger the initiator's DAG as a person would, and follow the run at every party. Raises :class:`DemoFailed`.
+        """Trigger the initiator's DAG through the API, and follow the run at every party. Raises :class:`DemoFailed`.
 
-        ``leaves``, given the federation's run id, is asked all the time who has gone since; ``conf`` fills the trigger form.
+        ``leaves`` is called again and again with the run id. It returns a party whose Airflow was killed since the last call, or
+        None. ``conf`` fills the trigger form.
         """
         dag, initiator = f"{self.federation.agreement}_{kind}", self.federation.initiator
         begun = f"demo-{time.strftime('%Y%m%d-%H%M%S')}"
@@ -48,11 +49,11 @@ class Up:
             states = ", ".join(f"{party} {state}" for party, state in followed.states.items())
             failed = "; ".join(followed.failures())
             logs = self.federation.home("<party>") / "airflow" / "logs"
-            raise DemoFailed(f"{dag}: {states}. {failed}\nThe tasks' logs are under {logs}")
+            raise DemoFailed(f"{dag}: {states}. {failed}\nThe tasks' logs are in {logs}")
         return followed
 
     def all_well(self) -> None:
-        """Every DAG run of every party, the inboxes' too, must have succeeded. Raises :class:`DemoFailed`."""
+        """Check that every DAG run of every party has succeeded, also of the inbox DAGs. Raises :class:`DemoFailed`."""
         for party, airflow in self.airflows.items():
             until = time.monotonic() + 60
             while any(run["state"] not in FINISHED for run in airflow.runs()) and time.monotonic() < until:
@@ -62,7 +63,7 @@ class Up:
                 raise DemoFailed(f"{party}: {'; '.join(bad)}")
 
     def came_of(self, training: Followed, vanished: Collection[str] = ()) -> dict[str, Any]:
-        """What the report says of a training run, beside the plain models of the same rows."""
+        """The part of the report about a training run, with a comparison to models trained without protection on the same rows."""
         from tombolo.fl_tasks.workflow.comparison import compare
 
         federation, initiator = self.federation, self.federation.initiator
@@ -80,7 +81,7 @@ class Up:
 
 
 def bytes_sent(federation: Federation, *runs: Mapping[str, str]) -> dict[str, int]:
-    """What each party's books say it sent, over these runs."""
+    """The bytes that each party sent in these runs, from its books."""
     from tombolo.fl_tasks.runtime.context import PartyContext
 
     sent = {}

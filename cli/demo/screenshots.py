@@ -1,4 +1,4 @@
-"""Takes the pictures of README and docs from a demo that is up: ``python -m tombolo.cli.demo.screenshots [DEMO [FOLDER]]``."""
+"""Takes the pictures for README and docs from a running demo: ``python -m tombolo.cli.demo.screenshots [DEMO [FOLDER]]``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tombolo.cli.demo.demos import DEMOS, HOSPITALS, LENDING, WDBC, Demo
 from tombolo.cli.demo.instance import REPOSITORY
 
 Pages = dict[str, tuple[str, str, str]]
-"""Picture's name: party, path, and a text that the page shows when it is ready."""
+"""By the name of each picture: the party, the path, and a text that the page shows when it is ready."""
 _SIZE = (1500, 920)
 _FLAGS = (
     "--headless=new",
@@ -34,7 +34,7 @@ _FLAGS = (
 
 
 def clinic_pages(run: str) -> Pages:
-    """Of ``make up``."""
+    """The pages to photograph after ``make up``."""
     train, at = f"/dags/{WDBC.agreement}_train", quote(run, safe="")
     return {
         "grid": ("clinic", f"{train}/runs/{at}", "rounds"),
@@ -42,14 +42,14 @@ def clinic_pages(run: str) -> Pages:
         "console-overview": ("clinic", "/plugin/federations", "Parties and signatures"),
         "console-overview-dark": ("clinic", "/plugin/federations", "Parties and signatures"),
         "console-run": ("clinic", f"{_console(WDBC, run)}#progress", "Training loss"),
-        "console-artifacts": ("clinic", f"{_console(WDBC, run)}?page=2#artifacts", "What left the house"),
+        "console-artifacts": ("clinic", f"{_console(WDBC, run)}?page=2#artifacts", "Sent artifacts"),
         "console-contributions": ("clinic", f"{_console(WDBC, run)}#contributions", "Contributions and rewards"),
         "inbox": ("notary", "/dags/tombolo_inbox", "begin"),
     }
 
 
 def hospital_pages(run: str) -> Pages:
-    """Of ``make up-horizontal``."""
+    """The pages to photograph after ``make up-horizontal``."""
     train, at = f"/dags/{HOSPITALS.agreement}_train", quote(run, safe="")
     return {
         "horizontal-grid": ("registry", f"{train}/runs/{at}", "rounds"),
@@ -59,7 +59,7 @@ def hospital_pages(run: str) -> Pages:
 
 
 def lending_pages(run: str) -> Pages:
-    """Of ``make up-lending``."""
+    """The pages to photograph after ``make up-lending``."""
     at = quote(run, safe="")
     return {
         "lending-form": ("bank", f"/dags/{LENDING.agreement}_query", "Trigger"),
@@ -75,12 +75,12 @@ PAGES: dict[str, Callable[[str], Pages]] = {
 
 
 def _console(demo: Demo, run: str) -> str:
-    """A run's page of the console, opened from the navigation."""
+    """The path of a run's page in the console."""
     return f"/plugin/federations/tombolo/runs/{demo.agreement}_train/{quote(run, safe='')}/"
 
 
 def take(folder: Path, demo: Demo = WDBC) -> list[Path]:
-    """Write all pictures of a demo that is up; returns their paths."""
+    """Write all pictures of a running demo. Returns their paths."""
     report = json.loads((demo.root / "report.json").read_text(encoding="utf-8"))
     folder.mkdir(parents=True, exist_ok=True)
     taken = []
@@ -115,7 +115,7 @@ def _browser(profile: str) -> Any:
 
 
 def _log_in(browser: Any, airflow: dict[str, str]) -> None:
-    """Put the login token where Airflow's own login page would put it."""
+    """Store the login token in the cookie that Airflow's own login page uses."""
     token = Airflow(airflow["url"], airflow["user"], airflow["password"]).token()
     browser.get(f"{airflow['url']}/api/v2/version")
     browser.delete_all_cookies()
@@ -123,7 +123,7 @@ def _log_in(browser: Any, airflow: dict[str, str]) -> None:
 
 
 def _wait(browser: Any, text: str, seconds: float = 40) -> None:
-    """Wait for a text on the page or in a frame of it, then for things to settle."""
+    """Wait for a text on the page or in one of its frames, then two seconds more until the page is stable."""
     until = time.monotonic() + seconds
     while time.monotonic() < until and not _shows(browser, text):
         time.sleep(0.5)
@@ -139,9 +139,9 @@ def _shows(browser: Any, text: str) -> bool:
             return True
         for frame in browser.find_elements(By.TAG_NAME, "iframe"):
             browser.switch_to.frame(frame)
-            found = text in browser.find_element(By.TAG_NAME, "body").text
+            shown = text in browser.find_element(By.TAG_NAME, "body").text
             browser.switch_to.default_content()
-            if found:
+            if shown:
                 return True
     except WebDriverException:
         browser.switch_to.default_content()

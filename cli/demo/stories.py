@@ -1,4 +1,4 @@
-"""What happens in each demo once all is up, and what is shown of it at the end."""
+"""The steps of each demo after its Airflows have started, and what is printed at the end."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ Show = Callable[[Mapping[str, Any], Path, Console], None]
 
 
 def show_model(report: Mapping[str, Any], folder: Path, console: Console) -> None:
-    """The model beside the plain ones of the same rows."""
+    """Print the metrics of the model next to those of unprotected models of the same rows."""
     show(report, console)
 
 
 @dataclass(frozen=True)
 class Story:
-    """``tell`` returns what the report says, ``report`` makes the whole of it, ``shows`` print it or draw into its folder."""
+    """``tell`` runs the steps and returns the facts. ``report`` makes the report of them. ``shows`` print it or draw pictures."""
 
     tell: Callable[[Up], dict[str, Any]]
     shows: tuple[Show, ...] = (show_model,)
@@ -41,4 +41,4 @@ STORIES = {
     "lending": Story(ask_lenders, (show_answers,), dict),
     "diagnosis": Story(transfer_and_diagnose, (show_model, show_curve)),
 }
-"""By the demo's agreement."""
+"""The steps by the name of the demo's agreement."""

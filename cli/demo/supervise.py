@@ -1,4 +1,4 @@
-"""Starts and stops the processes of several Airflows: each in a group of its own, known by process id and start time."""
+"""Starts and stops the processes of several Airflows. Each has its own process group and is known by process id and start time."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ _GRACE = 15.0
 
 
 class DidNotStart(Exception):
-    """A process ended at start; the text names its log."""
+    """A process ended at its start. The text names its log."""
 
 
 class Supervisor:
-    """The running components of all instances; ``register`` is the file that a later process stops them by.
+    """The running components of all instances. ``register`` is a file that lists them, so that a later process can stop them.
 
-    The launcher begins its imports as soon as the supervisor exists, while others still lay out folders.
+    The launcher starts its imports when the supervisor is created, while the demo still lays out folders.
     """
 
     def __init__(self, register: Path) -> None:
@@ -42,7 +42,7 @@ class Supervisor:
         self._write()
 
     def start(self, plan: Mapping[str, tuple[Instance, Mapping[str, str]]]) -> None:
-        """Start all components of instances, given with their environments; output goes to ``<home>/logs/<component>.log``."""
+        """Start all components of the instances in the plan. Their output goes to ``<home>/logs/<component>.log``."""
         document = [
             {
                 "environment": dict(environment),
@@ -57,7 +57,7 @@ class Supervisor:
         assert self._launcher.stdin is not None and self._launcher.stdout is not None
         self._launcher.stdin.write(json.dumps(document).encode() + b"\n")
         self._launcher.stdin.flush()
-        for _ in range(sum(len(one["components"]) for one in document)):
+        for _ in range(sum(len(instance["components"]) for instance in document)):
             line = self._launcher.stdout.readline()
             if not line:
                 raise DidNotStart(f"the launcher ended; see {self._launcher_log}")
@@ -66,7 +66,7 @@ class Supervisor:
             self._write()
 
     def restart(self, instance: Instance, environment: Mapping[str, str], component: str) -> None:
-        """Start one component again by itself."""
+        """Start one component again, without the launcher."""
         with _open_log(instance, component).open("ab") as output:
             self._running[f"{instance.party}/{component}"] = psutil.Popen(
                 [sys.executable, "-m", "airflow", *COMPONENTS[component]],
@@ -80,22 +80,27 @@ class Supervisor:
         self._write()
 
     def process(self, instance: Instance, component: str) -> psutil.Process:
+        """The process of one component."""
         return self._running[f"{instance.party}/{component}"]
 
     def check(self) -> None:
-        """Raise :class:`DidNotStart` where a component has ended."""
+        """Raise :class:`DidNotStart` if a component has ended."""
         for name, process in self._running.items():
             if not _alive(process):
-                raise DidNotStart(f"{name} has ended")
+                raise DidNotStart(f"{name} has ended; see its log in the logs folder of that Airflow")
 
     def kill(self, party: str) -> int:
-        """End one party's whole Airflow at once and without warning (SIGKILL), as a power cut does; returns how many processes
-        there were. It is not missed by :meth:`check` from then on."""
+        """Kill all processes of one party's Airflow without warning (SIGKILL), as a power cut does. Returns how many there were.
+
+        After that, :meth:`check` ignores this Airflow.
+        """
         names = [name for name in self._running if name.partition("/")[0] == party]
-        doomed = [one for name in names for one in _frozen(self._running[name])]
-        for one in reversed(doomed):  # children first: whoever is interrupted here still finds them by their parents
+        doomed = [process for name in names for process in _frozen(self._running[name])]
+        for process in reversed(
+            doomed
+        ):  # children first: if this is interrupted, the rest can still be found through their parents
             with contextlib.suppress(psutil.Error):
-                one.kill()
+                process.kill()
         psutil.wait_procs(doomed, timeout=_GRACE)
         for name in names:
             del self._running[name]
@@ -103,7 +108,7 @@ class Supervisor:
         return len(doomed)
 
     def stop(self) -> None:
-        """End everything that this supervisor started, with all descendants."""
+        """End all processes that this supervisor started, with all their descendants."""
         launcher = [psutil.Process(self._launcher.pid)] if self._launcher.poll() is None else []
         _end([*self._running.values(), *launcher])
         self._launcher.communicate()
@@ -129,27 +134,27 @@ class Supervisor:
     def _write(self) -> None:
         running = {**self._running, "launcher": psutil.Process(self._launcher.pid)}
         entries = []
-        for name, one in running.items():
+        for name, process in running.items():
             with contextlib.suppress(psutil.Error):
-                entries.append({"name": name, "pid": one.pid, "started": one.create_time()})
+                entries.append({"name": name, "pid": process.pid, "started": process.create_time()})
         self._register.write_text(json.dumps(entries, indent=1))
 
 
 def stop_registered(register: Path) -> int:
-    """End what an earlier supervisor left running; returns how many of its processes still lived."""
+    """End the processes that an earlier supervisor left running. Returns how many were still alive."""
     try:
         entries = json.loads(register.read_text())
     except FileNotFoundError:
         return 0
-    found = []
-    for one in entries:
+    alive = []
+    for entry in entries:
         with contextlib.suppress(psutil.Error):
-            process = psutil.Process(one["pid"])
-            if process.create_time() == one["started"]:  # a process id alone may be somebody else's by now
-                found.append(process)
-    _end(found)
+            process = psutil.Process(entry["pid"])
+            if process.create_time() == entry["started"]:  # the process id may belong to another program by now
+                alive.append(process)
+    _end(alive)
     register.unlink(missing_ok=True)
-    return len(found)
+    return len(alive)
 
 
 def migrate(instance: Instance, environment: Mapping[str, str]) -> None:
@@ -169,12 +174,13 @@ def migrate(instance: Instance, environment: Mapping[str, str]) -> None:
 
 
 def copy_database(source: Instance, target: Instance) -> None:
-    """Give ``target`` the still empty metadata database of ``source``."""
+    """Copy the metadata database of ``source``, which is still empty, to ``target``."""
     shutil.copyfile(source.database, target.database)
     target.database.chmod(0o600)
 
 
 def log_of(instance: Instance, component: str) -> Path:
+    """The log file of a component."""
     return instance.home / "logs" / f"{component}.log"
 
 
@@ -192,27 +198,27 @@ def _alive(process: psutil.Process) -> bool:
 
 
 def _frozen(leader: psutil.Process) -> list[psutil.Process]:
-    """A process and all its descendants, each stopped before its children are listed, so that none is born meanwhile."""
+    """A process and all its descendants. Each is suspended before its children are listed, so that it cannot start new ones."""
     try:
         leader.suspend()
         children = leader.children()
     except psutil.Error:
         return []
-    return [leader, *(one for child in children for one in _frozen(child))]
+    return [leader, *(process for child in children for process in _frozen(child))]
 
 
 def _end(leaders: list[psutil.Process]) -> None:
-    """Terminate processes; they and their descendants that are left after a grace period are killed."""
+    """Terminate processes and their descendants. Those that still run after a grace period are killed."""
     family: dict[int, psutil.Process] = {}
     for leader in leaders:
         with contextlib.suppress(psutil.Error):
-            family |= {one.pid: one for one in (leader, *leader.children(recursive=True))}
+            family |= {process.pid: process for process in (leader, *leader.children(recursive=True))}
     for leader in leaders:
         if leader.pid in family:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(leader.pid, signal.SIGTERM)
     _, left = psutil.wait_procs(list(family.values()), timeout=_GRACE)
-    for one in left:
+    for process in left:
         with contextlib.suppress(psutil.Error):
-            one.kill()
+            process.kill()
     psutil.wait_procs(left, timeout=5)

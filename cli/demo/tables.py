@@ -1,4 +1,4 @@
-"""What a demo's party has on disk."""
+"""The files of a demo's party."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Tables:
-    """One party's files: rows to train on, new rows to predict for where it brings some, what became of the new ones where it comes
-    to know that, and which rows are held out where that is not left to chance."""
+    """One party's files: rows to train on, new rows to predict for, the later labels of the new rows, and a split file.
+
+    All but the first are None where the party has no such file. Without a split file, held-out rows are drawn at random.
+    """
 
     table: Path
     predict_table: Path | None = None
@@ -18,7 +20,7 @@ class Tables:
     split: Path | None = None
 
     def settings(self) -> dict[str, Any]:
-        """The settings of the agreement in the party's settings file, which lies beside the files."""
+        """The agreement's section of the party's settings file. That file is in the same folder as the tables."""
         files = {"table": self.table, "predict_table": self.predict_table, "labels_table": self.labels_table}
         sources = {
             name: {"source": file.suffix.removeprefix("."), "path": file.name} for name, file in files.items() if file is not None

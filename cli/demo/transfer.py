@@ -1,4 +1,4 @@
-"""The story of the diagnosis demo: transfer from a hospital to a clinic, measured on the clinic's own new patients."""
+"""The steps of the diagnosis demo: transfer from a hospital to a clinic, measured on the clinic's own new patients."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _LINES = (("transfer", "#1565c0"), ("logistic regression", "#b26a00"), ("support
 
 
 def transfer_and_diagnose(up: Up) -> dict[str, Any]:
-    """Run both DAGs; returns what the report says of them.
+    """Run both DAGs. Returns the content of the report.
 
-    ``transfer`` and ``self_learning`` are measured on the clinic's new patients, whose diagnoses came later; ``federated`` is what
-    the agreement's own evaluation found on the held-out common ones.
+    The metrics ``transfer`` and ``self_learning`` are measured on the clinic's new patients, whose diagnoses came later.
+    The metrics ``federated`` come from the evaluate stage, on the held-out common patients.
     """
     from tombolo.fl_tasks.runtime.context import PartyContext
 
@@ -50,7 +50,7 @@ def transfer_and_diagnose(up: Up) -> dict[str, Any]:
 
 
 def on_new_patients(contexts: Mapping[str, PartyContext], clinic: str, run: str, scores: Path) -> dict[str, dict[str, float]]:
-    """AUC and KS of the scores that the clinic received, and of the better one of its own models, on the same new patients."""
+    """AUC and KS on the same new patients: of the scores that the clinic received, and of the better one of its own models."""
     import pandas as pd
     import pyarrow as pa
 
@@ -62,35 +62,39 @@ def on_new_patients(contexts: Mapping[str, PartyContext], clinic: str, run: str,
 
     home = contexts[clinic].party_settings.folder
     known = pd.read_parquet(home / "diagnoses.parquet").set_index(diagnosis.ID)[diagnosis.LABEL]
-    found = pd.read_parquet(scores)
-    labels = known[found[diagnosis.ID]].to_numpy(float)
+    scored = pd.read_parquet(scores)
+    labels = known[scored[diagnosis.ID]].to_numpy(float)
     aligned = {party: load_aligned(context, run) for party, context in contexts.items()}
     (hospital,) = (party for party in contexts if party != clinic)
     train = ~aligned[clinic].test
     encoder = part_of_run(contexts[clinic], run).encoder
     assert isinstance(encoder, Components)
-    new = pd.read_parquet(home / "new_patients.parquet").set_index(diagnosis.ID).loc[found[diagnosis.ID]]
+    new = pd.read_parquet(home / "new_patients.parquet").set_index(diagnosis.ID).loc[scored[diagnosis.ID]]
     learnt = self_learning(
         encoder.encoder.transform(features(contexts[clinic], aligned[clinic]).filter(pa.array(train))),
         label(contexts[hospital], aligned[hospital])[train],
         encoder.encoder.transform(pa.Table.from_pandas(new, preserve_index=False)),
     )
-    alone = max((classification(labels, one) for one in learnt.values()), key=lambda one: one["auc"])
-    together = classification(labels, found["score"].to_numpy())
-    return {name: {kind: one[kind] for kind in ("auc", "ks")} for name, one in (("transfer", together), ("self_learning", alone))}
+    alone = max((classification(labels, predicted) for predicted in learnt.values()), key=lambda model: model["auc"])
+    together = classification(labels, scored["score"].to_numpy())
+    return {
+        name: {kind: model[kind] for kind in ("auc", "ks")} for name, model in (("transfer", together), ("self_learning", alone))
+    }
 
 
 def curve(context: PartyContext) -> list[dict[str, float]]:
-    """Mean AUC on new patients over populations drawn anew, by how many patients are common: transfer in its plain form, and the
-    clinic's own models from the common patients' labels."""
+    """Mean AUC on new patients for several numbers of common patients, over several newly drawn populations.
+
+    Compares transfer in its plain form with the clinic's own models, which are trained on the common patients' labels.
+    """
     import numpy as np
 
-    terms, found = context.terms, []
+    terms, points = context.terms, []
     drawn = [diagnosis.generate(np.random.default_rng(seed), 4000) for seed in range(_DRAWS)]
     for common in _COMMON:
         every = [_aucs(terms, frame, common) for frame in drawn]
-        found.append({"common": float(common), **{name: float(np.mean([one[name] for one in every])) for name, _ in _LINES}})
-    return found
+        points.append({"common": float(common), **{name: float(np.mean([aucs[name] for aucs in every])) for name, _ in _LINES}})
+    return points
 
 
 def _aucs(terms: Any, frame: Any, common: int) -> dict[str, float]:
@@ -119,17 +123,17 @@ def _aucs(terms: Any, frame: Any, common: int) -> dict[str, float]:
     model = train(transfer, params, SourceRows.of(own[hospital], labels[hospital], common, common, False), x[:common])
     scores = {"transfer": PartyNet.of(transfer, x.shape[1]).features(model.target, x[new]) @ model.phi}
     scores |= self_learning(raw[:common], labels[:common], raw[new])
-    return {name: classification(labels[new], one)["auc"] for name, one in scores.items()}
+    return {name: classification(labels[new], predicted)["auc"] for name, predicted in scores.items()}
 
 
 def show_curve(report: Mapping[str, Any], folder: Path, console: Console) -> None:
-    """Transfer against self-learning, over the number of common patients, as a table and as a picture in ``folder``."""
+    """Compare transfer with self-learning by the number of common patients: as a table, and as a picture in ``folder``."""
     points = report["curve"]
-    table = Table(title="AUC on the clinic's new patients by common patients to train on", title_justify="left")
+    table = Table(title="AUC on the clinic's new patients, by the number of common patients in training", title_justify="left")
     for name in ("common", *(name for name, _ in _LINES)):
         table.add_column(name, justify="right")
-    for one in points:
-        table.add_row(f"{one['common']:.0f}", *(f"{one[name]:.3f}" for name, _ in _LINES))
+    for point in points:
+        table.add_row(f"{point['common']:.0f}", *(f"{point[name]:.3f}" for name, _ in _LINES))
     console.print(table)
     metrics = report["metrics"]
     console.print(
@@ -138,14 +142,14 @@ def show_curve(report: Mapping[str, Any], folder: Path, console: Console) -> Non
         highlight=False,
     )
     (folder / PICTURE).write_text(picture(points), encoding="utf-8")
-    console.print(f"The curves as a picture: {folder / PICTURE}", highlight=False, soft_wrap=True)
+    console.print(f"Picture of the curves: {folder / PICTURE}", highlight=False, soft_wrap=True)
 
 
 def picture(points: Sequence[Mapping[str, float]]) -> str:
     """An SVG with one line per model."""
     from tombolo.fl_tasks.pages.charts import Axis, Curve, curves
 
-    lines = [Curve([(one["common"], one[name]) for one in points], name, colour) for name, colour in _LINES]
-    x = Axis({0: "0"} | {one["common"]: f"{one['common']:.0f}" for one in points}, "common patients", grid=False)
-    y = Axis.around([one[name] for one in points for name, _ in _LINES])
+    lines = [Curve([(point["common"], point[name]) for point in points], name, colour) for name, colour in _LINES]
+    x = Axis({0: "0"} | {point["common"]: f"{point['common']:.0f}" for point in points}, "common patients", grid=False)
+    y = Axis.around([point[name] for point in points for name, _ in _LINES])
     return curves(lines, x, y, "AUC on new patients by the number of common patients")

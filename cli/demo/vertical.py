@@ -1,4 +1,4 @@
-"""The story of the demos over columns: all parties train, and predict for new users."""
+"""The steps of the vertical demos: all parties train, and predict for new users."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from tombolo.cli.demo.runs import Up, bytes_sent
 
 
 def train_and_predict(up: Up) -> dict[str, Any]:
-    """Run both DAGs; returns what the report says of them."""
+    """Run both DAGs. Returns the content of the report."""
     training = up.run("train")
     prediction = up.run("predict")
     up.all_well()
     guest = up.federation.initiator
     predicted = up.airflows[guest].xcom(prediction.dag, prediction.runs[guest], "predict")
-    up.show.say("training the pooled and the guest's own model for comparison")
+    up.show.say("training the pooled model and a model of the guest alone, for comparison")
     return {
         **up.came_of(training),
         "seconds": {**training.seconds(guest), "prediction": prediction.seconds(guest)["total"]},

@@ -1,7 +1,7 @@
-"""The demo's tables: scikit-learn's breast cancer data (WDBC), split between a clinic and a laboratory.
+"""The tables of the wdbc demo: scikit-learn's breast cancer data (WDBC), split between a clinic and a laboratory.
 
-The clinic has the label and seven weaker columns, the laboratory the 23 strong ones. Each knows patients that the other does not,
-and they keep them in different order. Some patients are set aside as new ones, to predict for.
+The clinic has the label and the seven weaker columns; the laboratory has the 23 stronger columns. Each has patients that the other
+does not have, and the row orders differ. Some patients become new patients, to predict for.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _SEED = 20260101
 
 
 def write_tables(folder: Path) -> dict[str, Tables]:
-    """Write each party's tables under a folder of its name: the clinic's as Parquet, the laboratory's as CSV."""
+    """Write each party's tables into a folder with its name: the clinic's as Parquet, the laboratory's as CSV."""
     import numpy as np
     import pandas as pd
     from sklearn.datasets import load_breast_cancer
@@ -40,7 +40,7 @@ def write_tables(folder: Path) -> dict[str, Tables]:
     strong = [name for name in names if name not in CLINIC_COLUMNS]
 
     def part(rows: np.ndarray, columns: list[str]) -> pd.DataFrame:
-        """These rows and columns in an order of their own, less the patients that this party does not know."""
+        """These rows and columns in random order, without the patients that this party does not know."""
         known = rows & (rng.random(len(rows)) >= _LACKING)
         return everybody.loc[known, columns].sample(frac=1, random_state=int(rng.integers(1 << 31)))
 

@@ -1,4 +1,4 @@
-"""Live progress of a simulated run: one line per party with stage, round and loss; plain lines where there is no terminal."""
+"""Live progress of a simulated run: one line per party with stage, round and loss. Without a terminal, plain lines."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tombolo.cli.simulation.driver import Listener
 
 @contextmanager
 def progress(console: Console, roles: Mapping[str, str], rounds: int) -> Iterator[Listener]:
-    """A listener for :func:`tombolo.cli.simulation.driver.drive`; ``rounds`` is the most that training may take."""
+    """A listener for :func:`tombolo.cli.simulation.driver.drive`; ``rounds`` is the largest number of training rounds."""
     if not console.is_terminal:
         yield _Lines(console)
         return
@@ -51,7 +51,7 @@ class _Bars:
 
 
 class _Lines:
-    """A line for every stage of every party, and for every round one: of the party that tells its loss first."""
+    """Prints a line for every stage of every party, and one line per round: that of the first party that reports a loss."""
 
     def __init__(self, console: Console) -> None:
         self._console = console

@@ -1,4 +1,4 @@
-"""Starts one process per party, follows what they tell, and stops all when one fails."""
+"""Starts one process per party, reads their events, and stops all processes when one fails."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _PEER_ABORTED = "TMB-EXCH-004"
 
 
 class RunFailed(Exception):
-    """A party failed; the text is one line for the user."""
+    """A party failed. The text is one line for the user."""
 
 
 @dataclass
 class Outcome:
-    """What one party told: seconds and result per stage, bytes sent per peer, artifacts sent."""
+    """What one party reported: seconds and result per stage, bytes sent per peer, artifacts sent."""
 
     seconds: dict[str, float] = field(default_factory=dict)
     cpu: dict[str, float] = field(default_factory=dict)
@@ -37,9 +37,10 @@ Listener = Callable[[str, Mapping[str, Any]], None]
 
 
 def drive(settings: Mapping[str, Path], agreement: str, run: str, listen: Listener) -> dict[str, Outcome]:
-    """Run all parties (name to settings file) through one run; ``listen(party, event)`` hears everything they tell.
+    """Run all parties (name to settings file) through one run; ``listen(party, event)`` is called with every event.
 
-    Each party's log is written beside its settings. Raises :class:`RunFailed` with the first real failure; none is left running.
+    Each party's log is written next to its settings file. Raises :class:`RunFailed` with the first failure that no other
+    party caused. No process is left running.
     """
     events: queue.Queue[tuple[str, dict[str, Any] | None]] = queue.Queue()
     outcomes = {party: Outcome() for party in settings}
@@ -117,7 +118,7 @@ def _book(outcome: Outcome, event: Mapping[str, Any]) -> None:
 
 
 def _reason(failures: list[tuple[str, dict[str, Any]]], settings: Mapping[str, Path]) -> str:
-    """The first failure that is not the echo of another party's, in one line."""
+    """The first failure that was not caused by another party's abort, as one line."""
     party, event = next(((party, event) for party, event in failures if event["code"] != _PEER_ABORTED), failures[0])
     if event["code"] is not None:
         return str(event["text"]).replace("\n", " ")

@@ -1,4 +1,4 @@
-"""Lays out an agreement for a simulation: fresh keys, directory stores, settings and a signed copy, all under one folder."""
+"""Lays out a simulation in one folder: new keys, directory stores, party settings and a signed copy of the agreement."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _SOURCES = {".parquet": "parquet", ".pq": "parquet", ".csv": "csv"}
 
 
 class Misuse(Exception):
-    """The command line does not fit the agreement; the text says what is wrong and what is possible."""
+    """The command line does not fit the agreement. The text says what is wrong and what is possible."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """A laid-out federation: the agreement's name and terms, and each party's settings file."""
+    """The laid-out federation: the agreement's name and terms, and each party's settings file."""
 
     root: Path
     agreement: str
@@ -35,7 +35,7 @@ class Layout:
 
     @property
     def roles(self) -> dict[str, str]:
-        """Role by party."""
+        """Each party's role."""
         return self.terms.roles()
 
 
@@ -44,13 +44,13 @@ def lay_out(agreement: Path, data: Mapping[str, Path], split: Path | None, out: 
     all parties trust. Raises :class:`Misuse`."""
     source = agreement / "agreement.yaml" if agreement.is_dir() else agreement
     if not source.is_file():
-        raise Misuse(f"there is no agreement at {source}")
+        raise Misuse(f"{source} does not exist; name the folder of an agreement or its agreement.yaml")
     terms = read_model(source, Terms, {"plugins": plugins})
     roles = terms.roles()
     tables = assign(roles, data)
     for file in [*tables.values(), *([split] if split else [])]:
         if not file.is_file():
-            raise Misuse(f"there is no table at {file}")
+            raise Misuse(f"the table {file} does not exist")
     _clear(out)
     folder = out / "federations" / terms.name
     folder.mkdir(parents=True)
@@ -78,13 +78,16 @@ def lay_out(agreement: Path, data: Mapping[str, Path], split: Path | None, out: 
 
 
 def assign(roles: Mapping[str, str], data: Mapping[str, Path]) -> dict[str, Path]:
-    """Tables by party; a role's name may stand for its only party. Raises :class:`Misuse` where one lacks or does not belong."""
+    """Each data party's table. ``data`` has party names, or roles that only one party has.
+
+    Raises :class:`Misuse` if a table is missing or does not belong to a data party.
+    """
     holders = [party for party, role in roles.items() if role in HOLDERS]
     tables: dict[str, Path] = {}
     for name, file in data.items():
         named = [name] if name in holders else [party for party in holders if roles[party] == name]
         if len(named) != 1:
-            raise Misuse(f"--data {name}=...: name one of the data parties {', '.join(holders)}")
+            raise Misuse(f"--data {name}=...: {name} does not stand for one data party; they are {', '.join(holders)}")
         if named[0] in tables:
             raise Misuse(f"--data names {named[0]} twice")
         tables[named[0]] = file
@@ -95,11 +98,11 @@ def assign(roles: Mapping[str, str], data: Mapping[str, Path]) -> dict[str, Path
 
 
 def _source(file: Path) -> dict[str, Any]:
-    """Table settings by the file's ending, a trailing .gz aside."""
+    """The table settings for a file, by its ending. A trailing .gz is ignored."""
     suffixes = [suffix for suffix in file.suffixes if suffix != ".gz"]
     kind = _SOURCES.get(suffixes[-1].lower() if suffixes else "")
     if kind is None:
-        raise Misuse(f"{file}: tables are .parquet or .csv files")
+        raise Misuse(f"{file} is not a .parquet or .csv file")
     return {"source": kind, "path": str(file.resolve())}
 
 
@@ -114,12 +117,14 @@ def _settings(party: str, store: str, agreement: str, own: Mapping[str, Any]) ->
 
 
 def _clear(out: Path) -> None:
-    """An empty folder at ``out``; an earlier simulation there gives way, anything else is left alone."""
+    """Make an empty folder at ``out``. Deletes an earlier simulation there. Raises :class:`Misuse` if other files are there."""
     if out.exists() and not out.is_dir():
         raise Misuse(f"--out {out} is not a folder")
     if out.is_dir() and any(out.iterdir()):
         if not (out / _MARK).is_file():
-            raise Misuse(f"--out {out} holds other files; name an empty or new folder")
+            raise Misuse(f"--out {out} has other files in it; name an empty or a new folder")
         shutil.rmtree(out)
     out.mkdir(parents=True, exist_ok=True)
-    (out / _MARK).write_text("This folder was made by `tombolo simulate` and is replaced by the next one.\n", encoding="utf-8")
+    (out / _MARK).write_text(
+        "`tombolo simulate` made this folder. The next simulation with this --out replaces it.\n", encoding="utf-8"
+    )

@@ -1,4 +1,4 @@
-"""A lending query with all parties on this machine: an index, one batch of questions, the answers and the truth beside them."""
+"""A lending query with all parties on this machine: an index, one batch of questions, the answers, and the true values."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tombolo.storage.roles import GUEST, HOST
 
 
 def build_and_ask(laid: Layout, questions: Path, choices: Mapping[str, Any], stamp: str, console: Console) -> dict[str, Any]:
-    """Build an index and ask it; returns the report. Raises Misuse, RunFailed or a coded error."""
+    """Build an index and ask the questions. Returns the report. Raises Misuse, RunFailed or a coded error."""
     from tombolo.fl_tasks.protocols.lending_query.asking import answers, propose_query, put_questions
     from tombolo.fl_tasks.protocols.lending_query.questions import Questions
     from tombolo.fl_tasks.protocols.lending_query.terms import QueryTerms
@@ -44,10 +44,10 @@ def build_and_ask(laid: Layout, questions: Path, choices: Mapping[str, Any], sta
     unit = laid.terms.task.section(QueryTerms).unit
     queries = [
         {
-            "answer": {name: one[name] for name in ("loans", "exposure", "band")},
-            "truth": dict(zip(("loans", "exposure", "lenders"), _scaled(true, canonical[one["id"]], unit), strict=True)),
+            "answer": {name: answer[name] for name in ("loans", "exposure", "band")},
+            "truth": dict(zip(("loans", "exposure", "lenders"), _scaled(true, canonical[answer["id"]], unit), strict=True)),
         }
-        for one in answers(context, query)
+        for answer in answers(context, query)
     ]
     return {
         "agreement": laid.agreement,
@@ -60,45 +60,45 @@ def build_and_ask(laid: Layout, questions: Path, choices: Mapping[str, Any], sta
 
 
 def truth(laid: Layout, run: str) -> dict[str, Counter[str]]:
-    """Loans, exposure in units and number of lenders by canonical id, from every lender's own table of an index."""
+    """The true loans, exposure (in units) and number of lenders of each canonical id, computed from the lenders' tables."""
     from tombolo.fl_tasks.protocols.lending_query.customers import Customers, unpack
     from tombolo.fl_tasks.protocols.lending_query.terms import QueryTerms
     from tombolo.fl_tasks.tables.prepared import prepare
 
-    query, found = laid.terms.task.section(QueryTerms), {name: Counter[str]() for name in ("loans", "exposure", "lenders")}
+    query, totals = laid.terms.task.section(QueryTerms), {name: Counter[str]() for name in ("loans", "exposure", "lenders")}
     for party, role in laid.roles.items():
         if role == HOST:
             prepared = prepare(PartyContext.open(laid.agreement, laid.settings[party]), run)
             customers = Customers.of(prepared.table, prepared.ids, query)
-            for one, value in zip(customers.ids, customers.values.tolist(), strict=True):
+            for customer, value in zip(customers.ids, customers.values.tolist(), strict=True):
                 loans, exposure = unpack(value)
-                found["loans"][one] += loans
-                found["exposure"][one] += exposure
-                found["lenders"][one] += 1
-    return found
+                totals["loans"][customer] += loans
+                totals["exposure"][customer] += exposure
+                totals["lenders"][customer] += 1
+    return totals
 
 
 def show(report: Mapping[str, Any], console: Console) -> None:
-    """The answers beside the truth, and what the two runs took."""
-    table = Table("question", title="Answers, and the truth", title_justify="left")
+    """Print the answers next to the true values, and the cost of the two runs."""
+    table = Table("question", title="Answers and true values", title_justify="left")
     for name in ("loans", "exposure", "band", "truth: loans", "exposure", "lenders"):
         table.add_column(name, justify="right")
-    for number, one in enumerate(report["queries"], 1):
-        told, true = one["answer"], one["truth"]
+    for number, query in enumerate(report["queries"], 1):
+        told, true = query["answer"], query["truth"]
         words = (told["loans"], told["exposure"], told["band"], true["loans"], true["exposure"], true["lenders"])
         table.add_row(str(number), *(f"{word:,}" if isinstance(word, int) else word for word in words))
     console.print(table)
-    costs = Table("", title="What it took", title_justify="left")
+    costs = Table("", title="Cost", title_justify="left")
     for name in ("seconds, index", "seconds, query", "bytes sent, index", "bytes sent, query"):
         costs.add_column(name, justify="right")
     for party in report["index"]["parties"]:
         row = [report[kind]["parties"][party] for kind in ("index", "query")]
-        costs.add_row(party, *(f"{one['seconds']:.1f}" for one in row), *(f"{one['bytes_sent']:,}" for one in row))
+        costs.add_row(party, *(f"{run['seconds']:.1f}" for run in row), *(f"{run['bytes_sent']:,}" for run in row))
     console.print(costs)
 
 
-def _scaled(true: Mapping[str, Counter[str]], one: str, unit: int) -> tuple[int, int, int]:
-    return true["loans"][one], true["exposure"][one] * unit, true["lenders"][one]
+def _scaled(true: Mapping[str, Counter[str]], customer: str, unit: int) -> tuple[int, int, int]:
+    return true["loans"][customer], true["exposure"][customer] * unit, true["lenders"][customer]
 
 
 def _facts(outcomes: Mapping[str, Outcome], run: str) -> dict[str, Any]:

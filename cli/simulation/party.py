@@ -1,6 +1,6 @@
-"""One party of a simulated run, as a process of its own: works through the stages and tells what happens as JSON lines.
+"""One party of a simulated run, in its own process. It runs the stages and writes events as JSON lines to standard output.
 
-``python -m tombolo.cli.simulation.party SETTINGS AGREEMENT RUN``. Everything else that is printed goes to standard error.
+Command: ``python -m tombolo.cli.simulation.party SETTINGS AGREEMENT RUN``. All other output goes to standard error.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, TextIO
 
 
 def main(settings: str, agreement: str, run: str) -> int:
-    """Run every stage; returns the exit status."""
+    """Run every stage. Returns the exit status."""
     events = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
@@ -52,7 +52,7 @@ def _tell(events: TextIO, **facts: Any) -> None:
 
 
 def _fail(events: TextIO, error: Exception, context: Any, run: str, stage: str) -> None:
-    """Say what went wrong, here and to the peers. What is not a coded error goes to the log only, since its text may hold data."""
+    """Report an error to the driver and to the peers. The text of an uncoded error goes only to the log: it may contain data."""
     from tombolo.fl_tasks.workflow.abort import abort
     from tombolo.storage.errors import CodedError
 

@@ -40,18 +40,18 @@ def build(
     settlement: Mapping[str, Any],
     **more: Any,
 ) -> dict[str, Any]:
-    """The report as a document; ``seconds`` holds one entry per stage and what else took time."""
+    """The report as a document. ``seconds`` has one entry per stage, and entries for other work that took time."""
     from tombolo.fl_tasks.learning.gains import SHARES, lift
 
     gains = compared.gains
-    curves = {"shares": list(SHARES), **{name: list(found) for name, found in gains.items()}}
+    curves = {"shares": list(SHARES), **{name: list(gain) for name, gain in gains.items()}}
     return {
         "schema": _SCHEMA,
         "agreement": agreement,
         "protocol": protocol,
         "run": run,
         "metrics": {"federated": dict(federated), **compared.models},
-        **({"lift": {name: lift(found) for name, found in gains.items()}, "gains": curves} if gains else {}),
+        **({"lift": {name: lift(gain) for name, gain in gains.items()}, "gains": curves} if gains else {}),
         **({} if compared.margins is None else {"margins_off_by": compared.margins}),
         "rows": dict(compared.rows),
         "rounds": rounds,
@@ -64,14 +64,14 @@ def build(
 
 
 def write(report: Mapping[str, Any], path: Path) -> None:
-    """Whole or not at all."""
+    """Write the report to a file. An interrupted write leaves no incomplete file."""
     part = path.with_name(f".{path.name}.{os.getpid()}")
     part.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     os.replace(part, path)
 
 
 def show(report: Mapping[str, Any], console: Any) -> None:
-    """Print metrics, rounds, seconds per stage and bytes per party as one table."""
+    """Print a table of metrics, rounds, seconds per stage and bytes per party, then the block and the rewards."""
     from rich.table import Table
 
     table = Table(title=f"{report['agreement']}: {report['protocol']}, run {report['run']}", title_justify="left")
@@ -79,7 +79,7 @@ def show(report: Mapping[str, Any], console: Any) -> None:
     for column in ("", *(MODELS[model] for model in metrics)):
         table.add_column(column, justify="left" if not column else "right")
     for name in metrics["federated"]:
-        values = (found.get(name) for found in metrics.values())
+        values = (measured.get(name) for measured in metrics.values())
         table.add_row(_title(name), *("" if value is None else f"{value:.6f}" for value in values))
     if "lift" in report:
         table.add_row("lift, best tenth", *(f"{report['lift'][model]:.3f}" for model in metrics))
@@ -87,7 +87,7 @@ def show(report: Mapping[str, Any], console: Any) -> None:
         table.add_row("margins, off by at most", f"{report['margins_off_by']:.1e}")
     table.add_section()
     rows = report["rows"]
-    table.add_row("rows", f"{rows['common']:,} common", f"{rows['train']:,} trained", f"{rows['test']:,} held out")
+    table.add_row("rows", f"{rows['common']:,} common", f"{rows['train']:,} for training", f"{rows['test']:,} held out")
     table.add_row("rounds", f"{report['rounds']}")
     table.add_section()
     for name, value in report["seconds"].items():
@@ -100,7 +100,7 @@ def show(report: Mapping[str, Any], console: Any) -> None:
 
 
 def _settlement(settled: Mapping[str, Any]) -> Any:
-    """The block that all parties signed and, where the agreement pays, who contributed what and gets what."""
+    """The block that all parties signed. If the agreement pays rewards, also each party's contribution and reward."""
     from rich.table import Table
 
     block = f"Block {settled['height']} ({settled['block'][:16]}), signed by {', '.join(settled['signers'])}"
@@ -110,11 +110,11 @@ def _settlement(settled: Mapping[str, Any]) -> Any:
     table = Table(title=title, title_justify="left")
     for column in ("", "Shapley value", "leave-one-out", "share of data", "reward"):
         table.add_column(column, justify="left" if not column else "right")
-    found, paid = settled["contributions"], settled["rewards"]
-    if found is None or paid is None:
+    contributed, paid = settled["contributions"], settled["rewards"]
+    if contributed is None or paid is None:
         return title
-    for party in sorted({*found["players"], *paid["refunds"]}):
-        values = [(found[kind] or {}).get(party) for kind in ("shapley", "leave_one_out", "volume")]
+    for party in sorted({*contributed["players"], *paid["refunds"]}):
+        values = [(contributed[kind] or {}).get(party) for kind in ("shapley", "leave_one_out", "volume")]
         money = paid["rewards"].get(party, 0) + paid["refunds"].get(party, 0)
         shown = ("" if value is None else f"{value:.4f}" for value in values)
         table.add_row(party, *shown, f"{money / 100:,.2f} {paid['currency']}")

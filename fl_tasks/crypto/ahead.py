@@ -1,4 +1,4 @@
-"""Encryptions of zero made ahead of use, by processes that would otherwise idle while a party waits for its peers."""
+"""Encryptions of zero that are made before they are needed, by worker processes that are idle while a party waits for its peers."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _MOST = 1 << 18
 
 
 class Ahead:
-    """A supply of fresh encryptions of zero under one key, each given out once: short ones, or of ``full`` size.
+    """A supply of fresh encryptions of zero under one key: with short exponents, or of ``full`` size. Each is given out once.
 
-    What is not worth another process, or where there is none, short ones are made by this one as soon as they are foreseen, which
-    is when peers are at work; those of full size, of which not all may be needed, when they are asked for.
+    Small amounts, or all if there are no worker processes, are made in this process. Short ones are then made in :meth:`prepare`,
+    while the peers are at work. Those of full size are made only in :meth:`take`, because not all of them may be needed.
     """
 
     def __init__(self, public: PublicKey, pool: Pool, full: bool = False) -> None:
@@ -34,7 +34,10 @@ class Ahead:
         self._held = CipherVector(public, b"")
 
     def prepare(self, count: int) -> None:
-        """Have as many under way or at hand, 2^18 at most (128 MiB at 2048 bits); returns at once where processes make them."""
+        """Make or order encryptions until ``count`` are ready or ordered, at most 2^18 (128 MiB at 2048 bits).
+
+        Does not wait for worker processes.
+        """
         count = min(count, _MOST)
         piece, make = _PIECE[self._full], full_bytes if self._full else short_bytes
         if not self._pool.pays(count * _EACH_US[self._full]):
@@ -48,22 +51,22 @@ class Ahead:
             self._promised += size
 
     def encrypt(self, values: Integers) -> CipherVector:
-        """:func:`~fl_tasks.crypto.vector.encrypt`, with what is there."""
+        """The same as :func:`tombolo.fl_tasks.crypto.vector.encrypt`, but uses the encryptions of zero in this supply."""
         if not self._coming and not len(self._held):
             return encrypt(self._public, values, self._pool)
         return self.take(len(values)).add_plain(values)
 
     def take(self, count: int) -> CipherVector:
-        """The next ``count``; what is not there yet is waited for or made now."""
-        found, there = [self._held], len(self._held)
+        """Give out the next ``count``. Waits for ordered ones, and makes the missing ones now."""
+        vectors, there = [self._held], len(self._held)
         while self._coming and there < count:
             made = CipherVector(self._public, self._coming.popleft().result())
             self._promised -= len(made)
-            found.append(made)
+            vectors.append(made)
             there += len(made)
         if there < count:
             make = fresh_zeros if self._full else zeros
-            found.append(make(self._public, count - there, self._pool))
-        all_of_them = CipherVector.concatenate(found)
+            vectors.append(make(self._public, count - there, self._pool))
+        all_of_them = CipherVector.concatenate(vectors)
         taken, self._held = all_of_them[:count], all_of_them[count:]
         return taken

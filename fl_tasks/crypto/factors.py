@@ -1,8 +1,8 @@
 """Numbers modulo n^2 as products c = u (1 + v n), both u and v below n.
 
-In a product of many, the v only add up, (1 + v n)(1 + v' n) = 1 + (v + v') n, and the u are half as long as the numbers:
-multiplying one in takes little more than half the time. Finding v = (c div n) / u mod n takes two or three such
-multiplications, by one inversion for all numbers together.
+In a product of many numbers, the v are only added: (1 + v n)(1 + v' n) = 1 + (v + v') n. The u are half as long as the numbers, so
+that a multiplication takes little more than half the time. Computing v = (c div n) / u mod n takes two or three such
+multiplications, with one inversion for all numbers together.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from tombolo.fl_tasks.crypto.errors import InvalidCiphertext
 from tombolo.fl_tasks.crypto.paillier import PublicKey
 
 Factors = tuple[Any, Any]
-"""u and v. A product of several has its u modulo n^2, and its v not reduced."""
+"""u and v. In a product of several numbers, u is reduced modulo n^2 and v is not reduced."""
 
 
 def factor(public: PublicKey, values: Sequence[Any]) -> tuple[list[Any], list[Any]]:
-    """The u and the v of numbers modulo n^2. Raises :class:`InvalidCiphertext` if one is not invertible."""
+    """The u and the v of numbers modulo n^2. Raises :class:`InvalidCiphertext` if a number is not invertible."""
     n, high, low = public.n, [], []
     for value in values:
         quotient, remainder = divmod(value, n)
@@ -36,9 +36,9 @@ def join(public: PublicKey, u: mpz, v: int) -> mpz:
 
 
 def inverses(values: Sequence[Any], modulus: mpz) -> list[Any]:
-    """The inverses modulo ``modulus`` by one inversion and three multiplications each (Montgomery's trick).
+    """The inverses modulo ``modulus``, by one inversion in all and three multiplications per value (Montgomery's trick).
 
-    Raises :class:`InvalidCiphertext` if one is not invertible.
+    Raises :class:`InvalidCiphertext` if a value is not invertible.
     """
     prefix = [mpz(1)]
     for value in values:
@@ -47,8 +47,8 @@ def inverses(values: Sequence[Any], modulus: mpz) -> list[Any]:
         running = gmpy2.invert(prefix[-1], modulus)
     except ZeroDivisionError:
         raise InvalidCiphertext("A value is not invertible.") from None
-    found = []
+    inverted = []
     for value, before in zip(reversed(values), reversed(prefix[:-1]), strict=True):
-        found.append(running * before % modulus)
+        inverted.append(running * before % modulus)
         running = running * value % modulus
-    return found[::-1]
+    return inverted[::-1]

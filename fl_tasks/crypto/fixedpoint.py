@@ -1,4 +1,4 @@
-"""Fixed-point encoding of real values: one scale per message field, so that no exponent travels with a value."""
+"""Fixed-point encoding of real numbers. Each message field has one scale, so that no exponent is sent with a value."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def encode(values: npt.ArrayLike, bits: int) -> npt.NDArray[np.int64]:
         raise OutOfRange("A value is NaN or infinite.")
     rounded = np.rint(scaled)
     if rounded.size and np.abs(rounded).max() >= _INT64_LIMIT:
-        raise OutOfRange(f"A value does not fit 63 bits at {bits} fractional bits.")
+        raise OutOfRange(f"A value does not fit in 63 bits with {bits} fractional bits.")
     return rounded.astype(np.int64)
 
 
@@ -42,7 +42,7 @@ def encode_features(values: npt.ArrayLike, bits: int, limit: float = FEATURE_LIM
 
 
 def decode(values: Sequence[int] | npt.NDArray[np.int64], bits: int) -> npt.NDArray[np.float64]:
-    """The float64 values of integers at ``bits`` fractional bits, each correctly rounded; integers of any size."""
+    """The float64 values of integers at ``bits`` fractional bits, each correctly rounded. The integers may have any size."""
     if isinstance(values, np.ndarray) and values.dtype != object:
         return values.astype(np.float64) / 2.0**bits
     scale = 1 << bits
@@ -57,4 +57,4 @@ def check_headroom(public: PublicKey, *, scale_bits: int, bound: float, terms: i
     """
     needed = scale_bits + ceil(log2(max(bound, 1.0))) + max(terms, 1).bit_length() + 1
     if needed >= public.bits - 1:
-        raise NoHeadroom(f"{needed} bits are needed, the key offers {public.bits - 2}.")
+        raise NoHeadroom(f"The result needs {needed} bits, and the key has room for {public.bits - 2}.")

@@ -1,8 +1,8 @@
-"""Sums of ciphertexts per feature bin, the inner loop of boosted trees, and their compression before decryption.
+"""Sums of ciphertexts per feature bin (the inner loop of boosted trees), and their compression before decryption.
 
-Features with few bins share a pass: the rows are first multiplied into one bucket per *combination* of their bins,
-and the buckets are then multiplied up per feature. Three features of 16 bins cost little more than one as long as
-there are many more rows than combinations.
+Features with few bins share a pass over the rows. The pass multiplies the rows into one bucket per *combination* of bins.
+Then the buckets are multiplied together per feature. Three features of 16 bins cost little more than one, if there are
+many more rows than combinations.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _MULTIPLY_US, _SQUARE_US = 7.0, 6.0
 
 
 def share_passes(rows: int, sizes: Sequence[int]) -> list[list[int]]:
-    """Which features share a pass over the rows, by their bins: small ones are grouped while that saves work."""
+    """Which features share a pass over the rows, given their numbers of bins. Small ones are grouped if that saves work."""
     groups: list[list[int]] = []
     combinations = 1
     for feature in sorted(range(len(sizes)), key=lambda f: sizes[f]):
@@ -57,14 +57,14 @@ def _pass(values: list[Any], codes: npt.NDArray[np.int64], sizes: list[int], mod
 
 
 def _block(n: int, buffer: bytes, codes: bytes, sizes: list[int]) -> bytes:
-    """All features' bins over one block of rows; ``codes`` are int64, row-major."""
+    """The bin products of all features over one block of rows. ``codes`` are int64, row-major."""
     public = cached_public(n)
     values = CipherVector(public, buffer).values()
     bins = np.frombuffer(codes, dtype="<i8").reshape(len(values), len(sizes))
     sums: list[list[Any]] = [[]] * len(sizes)
     for group in share_passes(len(values), sizes):
-        found = _pass(values, bins[:, group], [sizes[f] for f in group], public.nsquare)
-        for feature, products in zip(group, found, strict=True):
+        bin_products = _pass(values, bins[:, group], [sizes[f] for f in group], public.nsquare)
+        for feature, products in zip(group, bin_products, strict=True):
             sums[feature] = products
     return bytes(CipherVector.from_values(public, [product for products in sums for product in products]).buffer)
 
@@ -74,8 +74,8 @@ def bin_sums(
 ) -> list[CipherVector]:
     """For each feature, the encrypted sums of the rows in each of its bins.
 
-    ``bins`` has shape (rows, features) with values in [0, sizes[feature]). Deterministic, and an empty bin is the
-    trivial ciphertext 1: re-randomise before sending. Raises :class:`WrongShape`. The pool's workers see the bins.
+    ``bins`` has shape (rows, features) with values in [0, sizes[feature]). The result is deterministic, and an empty bin gives
+    the trivial ciphertext 1: re-randomise before sending. Raises :class:`WrongShape`. The pool's workers see the bins.
     """
     (total,) = grouped_bin_sums([(bins, vector)], sizes, pool)
     ends = np.cumsum([0, *sizes]).tolist()
@@ -85,7 +85,7 @@ def bin_sums(
 def grouped_bin_sums(
     groups: Sequence[tuple[npt.NDArray[np.integer[Any]], CipherVector]], sizes: Sequence[int], pool: Pool | None = None
 ) -> list[CipherVector]:
-    """:func:`bin_sums` of several groups of rows (the nodes of a tree) at once; all features' bins of a group in one vector."""
+    """:func:`bin_sums` for several groups of rows (tree nodes). Each group gives one vector with the bins of all features."""
     pool, tasks, owners = pool or INLINE, list[tuple[int, bytes, bytes, list[int]]](), list[int]()
     for group, (bins, vector) in enumerate(groups):
         codes = _checked(bins, sizes, vector)
@@ -95,9 +95,9 @@ def grouped_bin_sums(
     widths = [sum(sizes) * groups[group][1].public.width for group in owners]
     sums: list[CipherVector | None] = [None] * len(groups)
     for group, block in zip(owners, pool.map(_block, tasks, widths), strict=True):
-        found, before = CipherVector(groups[group][1].public, block), sums[group]
-        sums[group] = found if before is None else before + found
-    return [one for one in sums if one is not None]
+        partial, before = CipherVector(groups[group][1].public, block), sums[group]
+        sums[group] = partial if before is None else before + partial
+    return [total for total in sums if total is not None]
 
 
 def _checked(bins: npt.NDArray[np.integer[Any]], sizes: Sequence[int], vector: CipherVector) -> npt.NDArray[np.int64]:
@@ -110,17 +110,17 @@ def _checked(bins: npt.NDArray[np.integer[Any]], sizes: Sequence[int], vector: C
 
 
 def compress(vector: CipherVector, slot_bits: int, pool: Pool | None = None) -> CipherVector:
-    """Put several encrypted integers into one ciphertext, the first in the lowest slot, by Horner's rule.
+    """Pack several encrypted integers into one ciphertext by Horner's rule. The first integer is in the lowest slot.
 
-    Decrypt and read with :func:`tombolo.fl_tasks.crypto.packing.unpack`. Every plaintext must lie in -2^(b-1) <= m < 2^(b-1)
+    Decrypt, then read with :func:`tombolo.fl_tasks.crypto.packing.unpack`. Every plaintext must lie in -2^(b-1) <= m < 2^(b-1)
     for slots of b bits.
     """
     pool, public, slots = pool or INLINE, vector.public, slots_per_ciphertext(vector.public, slot_bits)
     packed = -(-len(vector) // slots)
     parts = pool.split(packed, _SQUARE_US * slot_bits * slots)
     tasks = [(int(public.n), bytes(vector[part.start * slots : part.stop * slots].buffer), slot_bits) for part in parts]
-    found = pool.map(_compressed, tasks, [public.width * -(-len(buffer) // (public.width * slots)) for _, buffer, _ in tasks])
-    return CipherVector(public, b"".join(found))
+    buffers = pool.map(_compressed, tasks, [public.width * -(-len(buffer) // (public.width * slots)) for _, buffer, _ in tasks])
+    return CipherVector(public, b"".join(buffers))
 
 
 def _compressed(n: int, buffer: bytes, slot_bits: int) -> bytes:

@@ -1,8 +1,7 @@
-"""One-time pads modulo n: what the key holder decrypts for somebody else is uniform to it.
+"""One-time pads modulo n: a value that the key holder decrypts for another party looks uniform to the key holder.
 
-The owner adds a uniform residue to its encrypted result (``vector.add_plain(masks)``, then ``rerandomise_full``), the
-key holder decrypts and returns residues, and the owner subtracts: perfect secrecy as long as a mask is never used
-twice.
+The owner adds a uniform residue to its encrypted result (``vector.add_plain(masks)``, then ``rerandomise_full``). The
+key holder decrypts and returns residues. The owner subtracts the mask. Secrecy is perfect if no mask is used twice.
 """
 
 from __future__ import annotations
@@ -19,12 +18,12 @@ from tombolo.fl_tasks.crypto.vector import fixed_bytes
 
 
 def mask_residues(public: PublicKey, count: int, stream: Stream) -> list[int]:
-    """``count`` residues uniform in Z_n (up to 2^-128) from a pseudo-random stream."""
+    """``count`` residues from a pseudo-random stream, uniform in Z_n (up to 2^-128)."""
     return stream.integers_below(int(public.n), count)
 
 
 def unmask(public: PublicKey, residues: Sequence[int], masks: Sequence[int]) -> list[int]:
-    """The signed integers in (-n/2, n/2) under the masks. Raises :class:`WrongShape` for differing lengths."""
+    """The signed integers in (-n/2, n/2) without their masks. Raises :class:`WrongShape` for different lengths."""
     if len(residues) != len(masks):
         raise WrongShape(f"{len(residues)} residues for {len(masks)} masks.")
     return [public.signed(mpz(value - mask) % public.n) for value, mask in zip(residues, masks, strict=True)]
@@ -39,7 +38,7 @@ def residues_to_arrow(public: PublicKey, residues: Sequence[int]) -> pa.FixedSiz
 
 
 def residues_from_arrow(public: PublicKey, array: pa.Array | pa.ChunkedArray) -> list[int]:
-    """Take over a peer's column of residues (plain or extension type). Raises :class:`InvalidResidue`."""
+    """Check and read a peer's column of residues (plain or extension type). Raises :class:`InvalidResidue`."""
     width = public.residue_width
     data = fixed_bytes(array, width, InvalidResidue)
     residues = [int.from_bytes(data[i : i + width], "big") for i in range(0, len(data), width)]

@@ -1,17 +1,17 @@
-"""Products X^T [[d]] of a plain integer matrix and an encrypted vector, exact, each column in the cheapest of three ways.
+"""Exact products X^T [[d]] of a plain integer matrix and an encrypted vector. Each column uses the cheapest of three methods.
 
-*Buckets* (Pippenger 1976): a column's integers are written in signed digits of w bits. For each digit position the
-ciphertexts are multiplied into one bucket per digit value; the product of bucket_k^k then takes two multiplications
-per bucket instead of a power per row. For 24-bit integers and 100,000 rows that is a little over two multiplications
-per element. Negative digits have buckets of their own: one inversion per column.
+*Buckets* (Pippenger 1976): a column's integers are written in signed digits of w bits. For each digit position, the
+ciphertexts are multiplied into one bucket per digit value. Then the product of all bucket_k^k takes two multiplications
+per bucket, instead of a power per row. For 24-bit integers and 100,000 rows that is a little over two multiplications
+per element. Negative digits have buckets of their own, which costs one inversion per column.
 
-*Merging*: rows that are equal in a group of columns are first multiplied together, and the same is done again with
-what is left. Columns of few distinct values share such a pass over the rows.
+*Merging*: rows that are equal in a group of columns are first multiplied together. Columns with few distinct
+values share such a pass over the rows. Then each column merges its own equal values in the same way.
 
-*Powers*: a plain power per ciphertext, for a handful of rows.
+*Powers*: a plain power per ciphertext, for very few rows.
 
-Where the passes are many, ciphertexts are taken in factors (:mod:`tombolo.fl_tasks.crypto.factors`): the passes multiply the
-first ones alone, and NumPy adds up the second ones, weighted by the columns' integers.
+If there are many passes, ciphertexts are split into factors (:mod:`tombolo.fl_tasks.crypto.factors`). The passes then multiply
+only the first factors u. NumPy adds up the second factors v, weighted by the columns' integers.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ _SUM_DIGIT, _SUM_ROWS = 24, 1 << 8
 
 @lru_cache(maxsize=4096)
 def plan(count: int, largest: int) -> tuple[int, int, float]:
-    """The cheapest buckets to multiply ``count`` ciphertexts by integers up to ``largest`` in magnitude.
+    """The cheapest way to multiply ``count`` ciphertexts by integers up to ``largest`` in magnitude with buckets.
 
-    Returns the window in bits, the number of windows and the expected multiplications; a window of 0 stands for a
-    plain power per ciphertext, which wins for a handful of rows.
+    Returns the window in bits, the number of windows and the expected multiplications. A window of 0 means a
+    plain power per ciphertext, which is cheapest for very few rows.
     """
     bits = largest.bit_length()
     best = (0, 1, 1.1 * bits * count)
@@ -64,43 +64,43 @@ def plan(count: int, largest: int) -> tuple[int, int, float]:
 
 
 def _direct(column: Matrix) -> float:
-    """Multiplications that a column takes by itself, without merging."""
+    """The number of multiplications for a column, without merging."""
     return plan(int(np.count_nonzero(column)), int(np.abs(column).max(initial=0)))[2]
 
 
 def share_passes(x: Matrix) -> list[Group]:
-    """Which columns share a pass over the rows, and the multiplications expected for each such group.
+    """Which columns share a pass over the rows, and the expected multiplications of each such group.
 
-    A column alone in its group may still be merged by its own values.
+    In a group of one column, rows with equal values may still be merged.
     """
     groups: list[Group] = []
     few: list[_Costs] = []
     for at, column in enumerate(x.T):
-        one = _Costs.of(at, column)
-        if one.values**2 < len(x) or one.merged:
-            few.append(one)
+        costs = _Costs.of(at, column)
+        if costs.values**2 < len(x) or costs.merged:
+            few.append(costs)
         else:
-            groups.append(([at], one.alone))
-    few.sort(key=lambda one: (one.values, one.at))
+            groups.append(([at], costs.alone))
+    few.sort(key=lambda costs: (costs.values, costs.at))
     while few:
         best, saved = 1, 0.0
         codes, alone, rest = few[0].codes, few[0].alone, few[0].rest
-        for count, one in enumerate(few[1:], 2):
-            found, codes = np.unique(codes * one.values + one.codes, return_inverse=True)
-            alone, rest = alone + one.alone, rest + one.rest
-            saving = alone - (len(x) + count * len(found) + rest)
+        for count, costs in enumerate(few[1:], 2):
+            distinct, codes = np.unique(codes * costs.values + costs.codes, return_inverse=True)
+            alone, rest = alone + costs.alone, rest + costs.rest
+            saving = alone - (len(x) + count * len(distinct) + rest)
             if saving > saved:
                 best, saved = count, saving
-            if count * len(found) > len(x):
+            if count * len(distinct) > len(x):
                 break
         members, few = few[:best], few[best:]
-        groups.append(([one.at for one in members], sum(one.alone for one in members) - saved))
+        groups.append(([costs.at for costs in members], sum(costs.alone for costs in members) - saved))
     return groups
 
 
 @dataclass(frozen=True)
 class _Costs:
-    """What a column costs: by itself, and once its rows are merged by value."""
+    """The cost of a column: ``alone``, and ``rest`` after a pass that has merged rows with equal values."""
 
     at: int
     values: int
@@ -118,7 +118,7 @@ class _Costs:
 
 
 def _digits(column: Matrix, window: int, windows: int) -> list[Matrix]:
-    """Signed digits, lowest first; the top digit takes what remains, so that no carry needs a further window."""
+    """Signed digits, lowest first. The top digit takes the remainder, so that no carry needs another window."""
     half, mask, digits = 1 << (window - 1), (1 << window) - 1, []
     for _ in range(windows - 1):
         digit = ((column + half) & mask) - half
@@ -128,7 +128,7 @@ def _digits(column: Matrix, window: int, windows: int) -> list[Matrix]:
 
 
 def _gather(values: Sequence[Any], places: Sequence[int], count: int, modulus: mpz) -> list[Any]:
-    """``count`` buckets with the products of the values that belong to each."""
+    """``count`` buckets. Each has the product of the values with its place."""
     buckets = [mpz(1)] * count
     for value, place in zip(values, places, strict=True):
         buckets[place] = buckets[place] * value % modulus
@@ -165,9 +165,9 @@ def _column(values: Sequence[Any], column: Matrix, modulus: mpz) -> tuple[mpz, m
                 negative = negative * power % modulus
         return positive, negative
     for digit in reversed(_digits(column, window, windows)):
-        positive, negative = (gmpy2.powmod(one, 1 << window, modulus) for one in (positive, negative))
+        positive, negative = (gmpy2.powmod(side, 1 << window, modulus) for side in (positive, negative))
         high, low = max(int(digit.max()), 0), min(int(digit.min()), 0)
-        # index k for k >= 0, and k from the end for k < 0; the bucket of 0 is not looked at
+        # bucket of digit k: index k for k >= 0, and k from the end for k < 0; the bucket of 0 is not used
         nonzero = np.flatnonzero(digit)
         chosen = values if len(nonzero) == len(digit) else [values[row] for row in nonzero.tolist()]
         buckets = _gather(chosen, digit[nonzero].tolist(), high - low + 1, modulus)
@@ -177,7 +177,7 @@ def _column(values: Sequence[Any], column: Matrix, modulus: mpz) -> tuple[mpz, m
 
 
 class _Rows:
-    """The ciphertexts of some rows, in factors (:mod:`tombolo.fl_tasks.crypto.factors`) if there is enough to do with them."""
+    """The ciphertexts of some rows. If ``factored``, they are split into factors (:mod:`tombolo.fl_tasks.crypto.factors`)."""
 
     def __init__(self, vector: CipherVector, factored: bool) -> None:
         self.public, self.values = vector.public, vector.values()
@@ -185,13 +185,13 @@ class _Rows:
         if factored:
             self.values, second = factor(self.public, self.values)
             limbs = -(-self.public.bits // 32)
-            data = b"".join([one.to_bytes(4 * limbs, "little") for one in second])
+            data = b"".join([number.to_bytes(4 * limbs, "little") for number in second])
             self._second = np.frombuffer(data, dtype="<u4").reshape(-1, limbs)
 
     def second(self, matrix: Matrix) -> list[int]:
-        """For each column, the sum of the second factors times its integers, exactly; 0 where there are none.
+        """For each column, the exact sum of the second factors times its integers; 0 if the rows are not factored.
 
-        Their limbs of 32 bits are multiplied by digits of 24, so few rows at a time that no sum reaches 2^63.
+        Limbs of 32 bits are multiplied by digits of 24 bits, with so few rows at a time that no sum reaches 2^63.
         """
         if self._second is None:
             return [0] * matrix.shape[1]
@@ -203,7 +203,7 @@ class _Rows:
                 digit, block = _digits(block, _SUM_DIGIT, 2)
                 sums += np.einsum("ij,ik->jk", digit, limbs).astype(object) << shift
                 shift += _SUM_DIGIT
-        return [sum(one << 32 * at for at, one in enumerate(row)) for row in sums.tolist()]
+        return [sum(limb << 32 * at for at, limb in enumerate(row)) for row in sums.tolist()]
 
 
 @lru_cache(maxsize=1)
@@ -212,7 +212,7 @@ def _decoded(n: int, token: Token, factored: bool) -> _Rows:
 
 
 def _group(values: Sequence[Any], matrix: Matrix, modulus: mpz) -> list[tuple[mpz, mpz]]:
-    """Numerators and denominators of a group of columns that share their pass over the rows."""
+    """Numerators and denominators of a group of columns that share a pass over the rows."""
     if matrix.shape[1] > 1:
         matrix, codes = np.unique(matrix, axis=0, return_inverse=True)
         values = _gather(values, codes.reshape(-1).tolist(), len(matrix), modulus)
@@ -220,7 +220,7 @@ def _group(values: Sequence[Any], matrix: Matrix, modulus: mpz) -> list[tuple[mp
 
 
 def _groups(rows: _Rows, matrix: Matrix, sizes: Sequence[int]) -> CipherVector:
-    """The products of groups of so many columns each, side by side in ``matrix``."""
+    """The products of groups of columns. ``sizes`` has the number of columns of each group, in the order of ``matrix``."""
     public, modulus = rows.public, rows.public.nsquare
     bounds = np.cumsum([0, *sizes]).tolist()
     pairs = [pair for start, stop in pairwise(bounds) for pair in _group(rows.values, matrix[:, start:stop], modulus)]
@@ -230,7 +230,7 @@ def _groups(rows: _Rows, matrix: Matrix, sizes: Sequence[int]) -> CipherVector:
 
 
 def _task(n: int, token: Token, factored: bool, columns: bytes, sizes: list[int]) -> bytes:
-    """One block of rows and some groups of columns, in a worker; ``columns`` is column-major int64."""
+    """The products of one block of rows and some groups of columns, in a worker. ``columns`` is column-major int64."""
     rows = _decoded(n, token, factored)
     matrix = np.frombuffer(columns, dtype="<i8").reshape(-1, len(rows.values)).T
     return bytes(_groups(rows, matrix, sizes).buffer)
@@ -245,12 +245,12 @@ def _pays_to_factor(multiplications: float, rows: int) -> bool:
 
 
 def _cost_us(multiplications: float, rows: int) -> float:
-    """Time of so many multiplications by the ciphertexts of some rows, which are factored if that pays."""
+    """The time of multiplications by the ciphertexts of ``rows`` rows. The ciphertexts are factored if that saves time."""
     return min(multiplications * _FULL_US, multiplications * _MULTIPLY_US + rows * _FACTOR_US)
 
 
 def _batches(groups: list[Group], task_us: float) -> list[list[list[int]]]:
-    """Groups of columns worth a task each, the dearest first."""
+    """Batches of groups of columns. Each batch is worth a task. The most expensive groups come first."""
     batches: list[list[list[int]]] = []
     room = 0.0
     for members, cost in sorted(groups, key=lambda group: -group[1]):
@@ -263,10 +263,10 @@ def _batches(groups: list[Group], task_us: float) -> list[list[list[int]]]:
 
 
 def _cut(pool: Pool, x: Matrix) -> tuple[list[list[list[int]]], int, bool]:
-    """Which groups of columns to a task, into how many blocks the rows are cut, and whether ciphertexts are factored.
+    """The batches of columns, the number of blocks of rows, and whether ciphertexts are factored.
 
-    Blocks of rows save workers to factor the same ciphertexts, and these from travelling more than once; batches of
-    columns have the smaller share of work in buckets.
+    With blocks of rows, each ciphertext is sent once and factored by one worker only. With batches of columns, a smaller
+    part of the work is in buckets.
     """
     rows, groups = len(x), share_passes(x)
     whole, total = [[members for members, _ in groups]], _expected(groups)
@@ -285,17 +285,17 @@ def _cut(pool: Pool, x: Matrix) -> tuple[list[list[list[int]]], int, bool]:
 def transposed_product(x: Matrix, vector: CipherVector, pool: Pool | None = None) -> CipherVector:
     """X^T [[d]] for x of shape (rows, columns) and a vector of ``rows`` ciphertexts: ``columns`` ciphertexts.
 
-    Deterministic: re-randomise before sending; a column of zeros gives the trivial ciphertext 1. Raises
+    The result is deterministic, and a column of zeros gives the trivial ciphertext 1: re-randomise before sending. Raises
     :class:`WrongShape` for a matrix that does not fit and :class:`OutOfRange` for integers of 2^62 and above. The
     pool's workers see columns of x.
     """
     if x.ndim != 2 or x.dtype != np.int64 or len(x) != len(vector):
-        raise WrongShape(f"A matrix of {x.shape} {x.dtype} for {len(vector)} ciphertexts.")
+        raise WrongShape(f"A matrix of shape {x.shape} and type {x.dtype} does not fit {len(vector)} ciphertexts.")
     public, rows = vector.public, len(x)
     if not x.size:
         return CipherVector.from_values(public, [mpz(1)] * x.shape[1])
     if max(int(x.max()), -int(x.min())) >= _INTEGER_LIMIT:
-        raise OutOfRange("An integer does not fit 62 bits.")
+        raise OutOfRange("An integer does not fit in 62 bits.")
     pool = pool or INLINE
     batches, blocks, factored = _cut(pool, x)
     columns = [[column for members in batch for column in members] for batch in batches]
@@ -310,6 +310,6 @@ def transposed_product(x: Matrix, vector: CipherVector, pool: Pool | None = None
             for start, stop in pairwise(bounds)
             for some, shared in zip(columns, sizes, strict=True)
         ]
-        found = pool.map(_task, tasks, [width * len(some) for some in columns] * blocks)
-    joined = [b"".join(found[i : i + len(batches)]) for i in range(0, len(found), len(batches))]
+        buffers = pool.map(_task, tasks, [width * len(some) for some in columns] * blocks)
+    joined = [b"".join(buffers[i : i + len(batches)]) for i in range(0, len(buffers), len(batches))]
     return reduce(add, [CipherVector(public, block) for block in joined]).take(np.argsort(order))

@@ -1,10 +1,11 @@
 """Random encryptions of zero, which hide the plaintext of a Paillier ciphertext.
 
-The quick kind is h_n^r for a short r (Damgard, Jurik, Nielsen 2010, section 4.2): h_n = (-y^2)^n is fixed per key,
-its powers are tabulated, and r is short, but long enough that the search for it takes as long as factoring n. Every
-party derives y from n by hashing, so that nobody needs to trust the key holder's choice. The holder of the private
-key can attack short exponents: what is sent *to the key holder* after computing on its ciphertexts is refreshed with
-the full kind, r^n for r uniform in Z_n*.
+The fast kind is h_n^r for a short r (Damgard, Jurik, Nielsen 2010, section 4.2). h_n = (-y^2)^n is fixed per key, and
+its powers are in a table. r is short, but so long that a search for it takes as long as factoring n. Every party
+derives y from n by hashing, so that nobody needs to trust the key holder's choice.
+
+The full kind is r^n for r uniform in Z_n*. It is needed for ciphertexts that are sent *to the key holder* after
+computing on them, because the holder of the private key can attack short exponents.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _MAKING = 2
 
 
 def exponent_bits(public: PublicKey) -> int:
-    """Bits of r: twice the strength of the modulus (NIST SP 800-57 part 1, table 2), so that neither is the weaker."""
+    """Bits of r: twice the strength of the modulus (NIST SP 800-57 part 1, table 2), so that both are equally strong."""
     return 224 if public.bits <= 2048 else 256 if public.bits <= 3072 else 304
 
 
@@ -39,7 +40,7 @@ def _base(public: PublicKey) -> mpz:
 
 
 class _Supply:
-    """Draws from the table that suits how many were drawn under this key so far: as many are expected to follow."""
+    """Draws powers of h_n. The table size suits the number drawn under this key so far; as many again are expected."""
 
     def __init__(self, n: int) -> None:
         self._public = cached_public(n)

@@ -1,8 +1,8 @@
 """Several small signed integers in one Paillier plaintext: 63 slots of 32 bits, 51 of 40 or 31 of 64 at 2048 bits.
 
-Packed plaintexts add slot by slot, also under encryption, as long as every slot's **sum** s stays in -2^(b-1) <= s <
-2^(b-1) for slots of b bits: with k summands, each must be within 2^(b-1)/k. A sum that leaves its slot disturbs the
-next one and cannot be detected from the slot alone: choose the slot width by :func:`check_slots` before encrypting.
+Packed plaintexts add slot by slot, also under encryption, if the **sum** s in every slot stays in -2^(b-1) <= s < 2^(b-1)
+for slots of b bits. So with k summands, each must be within 2^(b-1)/k. A sum that is too large for its slot changes the
+next slot, and this cannot be seen from the slot alone. Check the slot width with :func:`check_slots` before encrypting.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from tombolo.fl_tasks.crypto.vector import CipherVector
 
 
 def slots_per_ciphertext(public: PublicKey, slot_bits: int) -> int:
-    """How many slots fit so that the packed value stays within (-n/2, n/2). Slots are whole bytes; one at least must fit."""
+    """How many slots fit so that the packed value stays within (-n/2, n/2). Slots are whole bytes, and at least one must fit."""
     if slot_bits % 8 or not 8 <= slot_bits <= public.bits - 2:
-        raise NoHeadroom("Slots are whole bytes, and not larger than a plaintext.")
+        raise NoHeadroom("Slots must be whole bytes and must fit in a plaintext.")
     return (public.bits - 2) // slot_bits
 
 
 def check_slots(slot_bits: int, bound: float, summands: int) -> None:
     """Raise :class:`NoHeadroom` if ``summands`` values of magnitude at most ``bound`` could overflow a slot."""
     if bound * summands >= 2.0 ** (slot_bits - 1):
-        raise NoHeadroom(f"{summands} values at this bound do not fit a slot of {slot_bits} bits.")
+        raise NoHeadroom(f"The sum of {summands} values with this bound does not fit in a slot of {slot_bits} bits.")
 
 
 def _offset(slots: int, slot_bits: int) -> int:
-    """Half a slot's range in each of ``slots`` slots: what makes all digits non-negative."""
+    """A number with half of a slot's range in each of ``slots`` slots. Adding it makes all digits non-negative."""
     return int.from_bytes((bytes(slot_bits // 8 - 1) + b"\x80") * slots, "little")
 
 
 def pack(values: Sequence[int] | npt.NDArray[np.integer[Any]], slot_bits: int, public: PublicKey) -> list[int]:
-    """Signed integers in, signed packed plaintexts out; the first value sits in the lowest slot of the first.
+    """Pack signed integers into signed plaintexts. The first value is in the lowest slot of the first plaintext.
 
     Raises :class:`OutOfRange` if a value does not fit its slot.
     """
@@ -47,7 +47,7 @@ def pack(values: Sequence[int] | npt.NDArray[np.integer[Any]], slot_bits: int, p
     try:
         digits = [(value + half).to_bytes(width, "little") for value in plain]
     except OverflowError:
-        raise OutOfRange(f"A value does not fit a slot of {slot_bits} bits.") from None
+        raise OutOfRange(f"A value does not fit in a slot of {slot_bits} bits.") from None
     packed = []
     for start in range(0, len(digits), slots):
         part = digits[start : start + slots]
@@ -56,16 +56,16 @@ def pack(values: Sequence[int] | npt.NDArray[np.integer[Any]], slot_bits: int, p
 
 
 def placed(values: Sequence[int], slot_bits: int, public: PublicKey) -> list[int]:
-    """As :func:`pack`, for addends modulo n of what will fit the slots once they are added up: any integers, no check."""
+    """The same as :func:`pack` for addends modulo n. Only their sum must fit the slots, so any integers are accepted unchecked."""
     slots = slots_per_ciphertext(public, slot_bits)
     groups = [values[start : start + slots] for start in range(0, len(values), slots)]
     return [sum(int(value) << slot_bits * slot for slot, value in enumerate(group)) for group in groups]
 
 
 def pack_encrypted(vector: CipherVector, slot_bits: int) -> CipherVector:
-    """What :func:`pack` makes of the plaintexts, modulo n, under encryption: ``slot_bits`` squarings per ciphertext.
+    """Apply :func:`pack` to the encrypted plaintexts, modulo n. Takes ``slot_bits`` squarings per ciphertext.
 
-    Deterministic: re-randomise before sending.
+    The result is deterministic: re-randomise before sending.
     """
     public, values = vector.public, vector.values()
     slots, shift, packed = slots_per_ciphertext(public, slot_bits), 1 << slot_bits, []
@@ -78,9 +78,9 @@ def pack_encrypted(vector: CipherVector, slot_bits: int) -> CipherVector:
 
 
 def unpack(packed: Sequence[int], slot_bits: int, count: int, public: PublicKey) -> list[int]:
-    """The ``count`` signed integers in packed plaintexts (sums of results of :func:`pack`), decrypted and signed.
+    """The ``count`` signed integers in packed plaintexts: decrypted, signed sums of results of :func:`pack`.
 
-    Raises :class:`MalformedPacking` if the number of plaintexts does not match or one does not decompose.
+    Raises :class:`MalformedPacking` if the number of plaintexts does not match, or if a plaintext is larger than its slots.
     """
     slots = slots_per_ciphertext(public, slot_bits)
     if len(packed) != -(-count // slots):
@@ -92,7 +92,7 @@ def unpack(packed: Sequence[int], slot_bits: int, count: int, public: PublicKey)
 
 
 def slots_of(value: int, slot_bits: int, held: int) -> list[int]:
-    """The ``held`` signed integers in one packed plaintext. Raises :class:`MalformedPacking` if there is more in it."""
+    """The ``held`` signed integers in one packed plaintext. Raises :class:`MalformedPacking` if the plaintext is larger."""
     width, half = slot_bits // 8, 1 << (slot_bits - 1)
     try:
         digits = (int(value) + _offset(held, slot_bits)).to_bytes(held * width, "little")

@@ -59,7 +59,7 @@ class PublicKey:
     def from_bytes(cls, data: bytes, shortest: int = MIN_BITS) -> PublicKey:
         """Read and validate a peer's key. Raises :class:`WeakKey` or :class:`MalformedKey`."""
         if len(data) < 2 or data[0] != _PUBLIC_V1 or data[1] == 0:
-            raise MalformedKey("Unknown version, or not in canonical form.")
+            raise MalformedKey("The version is unknown, or the key is not in canonical form.")
         check_size(8 * len(data) - 8 - 8 + int(data[1]).bit_length(), shortest)
         public = cls(int.from_bytes(data[1:], "big"), shortest)
         if gmpy2.is_power(public.n) or gmpy2.is_prime(public.n):
@@ -84,7 +84,7 @@ class PublicKey:
 
 @lru_cache(maxsize=8)
 def cached_public(n: int) -> PublicKey:
-    """The key of a modulus that this party has accepted before, as its workers are given it: of whatever length it is."""
+    """The key of a modulus that this party has accepted before. Workers use it; the length is not checked again."""
     return PublicKey(n, shortest=0)
 
 
@@ -117,16 +117,16 @@ class PrivateKey:
         return mp + self._p * ((mq - mp) * self._p_inverse % self._q)
 
     def to_bytes(self) -> bytes:
-        """Version byte, then p and q big-endian, each of half the length. Secret: store it sealed only."""
+        """Version byte, then p and q big-endian, each of half the length. The result is secret: store it only sealed."""
         width = (max(self._p.bit_length(), self._q.bit_length()) + 7) // 8
         return b"".join([bytes([_PRIVATE_V1]), self._p.to_bytes(width, "big"), self._q.to_bytes(width, "big")])
 
     @classmethod
     def from_bytes(cls, data: bytes, shortest: int = MIN_BITS) -> PrivateKey:
-        """Read :meth:`to_bytes`. Raises :class:`WeakKey` or :class:`MalformedKey`."""
+        """Read the result of :meth:`to_bytes`. Raises :class:`WeakKey` or :class:`MalformedKey`."""
         half, odd = divmod(len(data) - 1, 2)
         if len(data) < 3 or data[0] != _PRIVATE_V1 or odd or half * 16 > MAX_BITS + 16:
-            raise MalformedKey("Unknown version, or not in canonical form.")
+            raise MalformedKey("The version is unknown, or the key is not in canonical form.")
         return cls(int.from_bytes(data[1 : 1 + half], "big"), int.from_bytes(data[1 + half :], "big"), shortest)
 
     def to_phe(self) -> Any:
@@ -137,7 +137,7 @@ class PrivateKey:
 
     @classmethod
     def from_phe(cls, key: Any, shortest: int = MIN_BITS) -> PrivateKey:
-        """Take over a ``phe.PaillierPrivateKey``. Raises :class:`WeakKey` or :class:`MalformedKey`."""
+        """Make a key from a ``phe.PaillierPrivateKey``. Raises :class:`WeakKey` or :class:`MalformedKey`."""
         return cls(int(key.p), int(key.q), shortest)
 
     def __repr__(self) -> str:

@@ -1,8 +1,8 @@
-"""Two signed sums in one Paillier plaintext: v = (g << low) + h with h >= 0, so that sums of v hold the sums of g and of h.
+"""Two sums in one Paillier plaintext: v = (g << low) + h with h >= 0, so that a sum of v contains the sums of g and of h.
 
-No offset is needed: H is the residue of v modulo 2^low, and G is what remains, exactly, also for negative G. Sums fit a slot of
-whole bytes, so that many of them can be compressed into one ciphertext before decryption, and the pairs of several classes can be
-stacked into one plaintext per row, which adds up to the stacked sums of all classes at once.
+No offset is needed: the sum H of h is the residue of v modulo 2^low, and the sum G of g is exactly the rest, also for negative G. A
+sum fits in a slot of whole bytes, so that many sums can be compressed into one ciphertext before decryption. The pairs of several
+classes can be stacked into one plaintext per row. Adding such plaintexts adds all classes at once.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Integers = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Pairs:
-    """The form of pairs whose members have magnitudes of at most 2^bits and of which at most ``rows`` are added up."""
+    """The format of pairs. Their members have magnitudes of at most 2^bits, and at most ``rows`` pairs are added up."""
 
     bits: int
     rows: int
@@ -38,7 +38,7 @@ class Pairs:
         return -(-(2 * self.low + 1) // 8) * 8
 
     def sets(self, public: PublicKey, classes: int) -> list[range]:
-        """Which classes are stacked together: as many as fit one plaintext, in order."""
+        """Which classes are stacked together: as many as fit in one plaintext, in order."""
         most = slots_per_ciphertext(public, self.slot_bits)
         return [range(first, min(first + most, classes)) for first in range(0, classes, most)]
 
@@ -46,26 +46,26 @@ class Pairs:
         """One plaintext per row. Raises :class:`OutOfRange` for values beyond the declared bound, or a negative h."""
         limit = 1 << self.bits
         if len(g) and (np.abs(g).max() > limit or h.min() < 0 or h.max() > limit):
-            raise OutOfRange("A member of a pair exceeds its bits.")
+            raise OutOfRange("A member of a pair is larger than its bits allow.")
         low = self.low
         return [(a << low) + b for a, b in zip(g.tolist(), h.tolist(), strict=True)]
 
     def split(self, sums: Sequence[int]) -> Integers:
         """The sums of g and h, shape (n, 2). Raises :class:`MalformedPacking` for values that no sum of pairs can have."""
         low, mask, limit = self.low, (1 << self.low) - 1, self.rows << self.bits
-        found = np.array([(value >> low, value & mask) for value in sums], dtype=object).reshape(-1, 2)
-        if any(abs(g) > limit or h > limit for g, h in found):
-            raise MalformedPacking("A sum exceeds what the rows can add up to.")
-        return found.astype(np.int64)
+        pairs = np.array([(value >> low, value & mask) for value in sums], dtype=object).reshape(-1, 2)
+        if any(abs(g) > limit or h > limit for g, h in pairs):
+            raise MalformedPacking("A sum is larger than the sum of all rows can be.")
+        return pairs.astype(np.int64)
 
     def stack(self, classes: Sequence[Sequence[int]]) -> list[int]:
-        """One plaintext per row of several classes' pairs, the first class in the lowest slot.
+        """One plaintext per row, with the pairs of several classes. The first class is in the lowest slot.
 
-        A sum of pairs stays below 2^(slot_bits - 1) in magnitude for each class, whatever its sign, so none carries into another's.
+        For each class, a sum of pairs stays below 2^(slot_bits - 1) in magnitude, so that it does not carry into the next slot.
         """
         return [sum(pair << self.slot_bits * at for at, pair in enumerate(row)) for row in zip(*classes, strict=True)]
 
     def unstack(self, sums: Sequence[int], classes: int) -> Integers:
-        """Every class's sums of g and h, shape (classes, n, 2), from sums of stacked pairs. Raises :class:`MalformedPacking`."""
+        """Each class's sums of g and h, shape (classes, n, 2), from sums of stacked pairs. Raises :class:`MalformedPacking`."""
         rows = [slots_of(value, self.slot_bits, classes) for value in sums]
         return np.stack([self.split([row[at] for row in rows]) for at in range(classes)])

@@ -1,8 +1,8 @@
-"""Spreading ciphertext work over processes, or over any ``concurrent.futures`` executor such as Dask's.
+"""Distributes ciphertext work to processes, or to any ``concurrent.futures`` executor such as Dask's.
 
-Work travels as flat buffers, and comes back as bytes of a length that is known before. A private key never travels as an
-argument: it reaches the workers of a local pool once, through their initializer, and a foreign executor never gets one.
-Small work runs in the calling process.
+Tasks are sent as flat buffers, and their results are bytes of a length that is known before. A private key is never sent as an
+argument: the workers of a local pool get it once, through their initializer, and another executor never gets one. Small work runs
+in the calling process.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def default_workers() -> int:
 
 def _hold(key: bytes | None) -> None:
     global _held_key
-    _held_key = PrivateKey.from_bytes(key, shortest=0) if key is not None else None  # its length was looked at where it was made
+    _held_key = PrivateKey.from_bytes(key, shortest=0) if key is not None else None  # its length was checked where the key was made
 
 
 def held_key() -> PrivateKey:
@@ -48,7 +48,7 @@ def held_key() -> PrivateKey:
 
 
 class Work:
-    """A function and its arguments, of which it says nothing: executors print and log what they run."""
+    """A function and its arguments. The arguments do not appear in its text, because executors print and log what they run."""
 
     __slots__ = ("_arguments", "_function")
 
@@ -63,7 +63,7 @@ class Work:
 
 
 class Pending:
-    """What a worker was asked for: ``size`` bytes; ``look`` is called while they are awaited, and raises if they cannot come."""
+    """A result of ``size`` bytes that a worker computes. ``look`` is called during the wait; it raises if no result can come."""
 
     def __init__(self, future: Future[bytes], size: int, look: Callable[[], None]) -> None:
         self._future, self._size, self._look = future, size, look
@@ -72,14 +72,14 @@ class Pending:
         """Wait for the bytes. Raises :class:`WorkersLost`, :class:`WrongResult`, or the work's own coded error."""
         while not wait([self._future], _LOOK_SECONDS).done:
             self._look()
-        found: object = _asked(self._future.result)
-        if not isinstance(found, bytes) or len(found) != self._size:
-            raise WrongResult(f"{self._size} bytes were due.")
-        return found
+        result: object = _asked(self._future.result)
+        if not isinstance(result, bytes) or len(result) != self._size:
+            raise WrongResult(f"A result of {self._size} bytes was expected.")
+        return result
 
 
 def _asked(ask: Callable[..., Any], *arguments: Any) -> Any:
-    """What an executor answers; whatever goes wrong with it is coded."""
+    """Call the executor. Every error that is not a coded error becomes :class:`WorkersLost`."""
     try:
         return ask(*arguments)
     except CodedError:
@@ -89,7 +89,7 @@ def _asked(ask: Callable[..., Any], *arguments: Any) -> Any:
 
 
 class Pool:
-    """An executor with what the kernels need to know of it; made by :func:`open_pool`."""
+    """An executor, and what the kernels need to know about it. :func:`open_pool` makes it."""
 
     def __init__(
         self,
@@ -107,11 +107,11 @@ class Pool:
         self._look = look
 
     def pays(self, total_us: float) -> bool:
-        """Whether work that takes so long in one process is worth shipping."""
+        """Whether work that takes ``total_us`` in one process should be sent to the executor."""
         return self.executor is not None and total_us >= _WORTH_SHIPPING_US
 
     def split(self, count: int, cost_us: float) -> list[slice]:
-        """Slices of ``range(count)`` worth a task each; a single one if the work is too small to ship."""
+        """Slices of ``range(count)``, one per task. There is a single slice if the work is too small for the executor."""
         total = count * cost_us
         if not self.pays(total):
             return [slice(0, count)]
@@ -120,22 +120,22 @@ class Pool:
         return [slice(a, b) for a, b in pairwise(bounds)]
 
     def submit(self, function: Callable[..., bytes], task: tuple[Any, ...], size: int) -> Pending:
-        """Ask the executor, which must be there, for ``function(*task)``: ``size`` bytes."""
+        """Let the executor compute ``function(*task)``, a result of ``size`` bytes. The pool must have an executor."""
         assert self.executor is not None
         return Pending(_asked(self.executor.submit, Work(function, task)), size, self._look)
 
     def map(self, function: Callable[..., bytes], tasks: Sequence[tuple[Any, ...]], sizes: Sequence[int]) -> list[bytes]:
-        """``function(*task)``, of so many bytes each, in order; in this process if there is only one task or no executor."""
+        """The results of ``function(*task)`` in order, with lengths ``sizes``. A single task runs in this process."""
         if self.executor is None or len(tasks) == 1:
             return [function(*task) for task in tasks]
         pending = [self.submit(function, task, size) for task, size in zip(tasks, sizes, strict=True)]
-        return [one.result() for one in pending]
+        return [part.result() for part in pending]
 
     @contextmanager
     def share(self, buffer: memoryview) -> Iterator[Callable[[int, int], Token]]:
-        """Gives ``part(start, stop)``: what stands for these bytes of a large public buffer in a task; see :func:`attach`.
+        """Give a function ``part(start, stop)``. It returns a token for these bytes of a large public buffer; see :func:`attach`.
 
-        Local workers map a temporary file, however many tasks name it; others get the bytes themselves.
+        Local workers map one temporary file for all tasks. Other workers get the bytes themselves in each task.
         """
         if not self.local or self.executor is None:
             yield lambda start, stop: bytes(buffer[start:stop])
@@ -160,11 +160,11 @@ INLINE = Pool(None, 1, local=True)
 
 @contextmanager
 def open_pool(workers: int | None = None, *, private: PrivateKey | None = None, executor: Executor | None = None) -> Iterator[Pool]:
-    """A pool of ``workers`` processes (default: all processors), or a wrapping of a given executor.
+    """A pool of ``workers`` processes (default: one per processor), or a pool over a given executor.
 
-    ``private`` is given to the processes so that :func:`tombolo.fl_tasks.crypto.vector.decrypt` can use them; it is ignored
-    with a given executor, whose workers may be anywhere. The given executor is not shut down; it must compute every
-    submission anew, since equal calls make different encryptions of zero.
+    The processes get ``private`` so that :func:`tombolo.fl_tasks.crypto.vector.decrypt` can use them. A given executor does not
+    get it, because its workers may be anywhere. The given executor is not shut down. It must compute every call again, because
+    equal calls make different encryptions of zero.
     """
     count = default_workers() if workers is None else workers
     if executor is not None:
@@ -176,9 +176,9 @@ def open_pool(workers: int | None = None, *, private: PrivateKey | None = None, 
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
     secret = private.to_bytes() if private is not None else None
     context = multiprocessing.get_context(method)
-    context.set_forkserver_preload(["tombolo.fl_tasks.crypto.matvec"])  # imported once, not by every worker
+    context.set_forkserver_preload(["tombolo.fl_tasks.crypto.matvec"])  # imported once, and not by every worker
     processes = ProcessPoolExecutor(count, mp_context=context, initializer=_hold, initargs=(secret,))
     try:
         yield Pool(processes, count, local=True, private=private)
     finally:
-        processes.shutdown(cancel_futures=True)  # what was asked for ahead of use, and is not needed any more
+        processes.shutdown(cancel_futures=True)  # cancels results that were ordered early and are not needed any more

@@ -1,8 +1,8 @@
-"""Tables of the powers of a fixed base modulo n^2, made once per public key and kept on disk.
+"""Tables of the powers of a fixed base modulo n^2. A table is made once per public key and kept on disk.
 
-A large table is a file in the user's cache folder: whoever needs it first makes it, the other processes of the machine
-read it. A file that is not what its maker wrote is made anew; where no folder can be had that only this user writes to,
-every process makes its own. Everything in a table follows from the public key.
+A large table is a file in the user's cache folder. The first process that needs it makes it, and the other processes of the machine
+read it. A damaged file is made again. If there is no folder that only this user can write to, every process makes its own table.
+A table is computed from the public key alone, so it is not secret.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _TABLES_KEPT = 3
 
 
 def folder() -> Path:
-    """Where tables are kept: ``tombolo/powers`` in the user's cache folder (XDG_CACHE_HOME)."""
+    """The folder of the tables: ``tombolo/powers`` in the user's cache folder (XDG_CACHE_HOME)."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "tombolo" / "powers"
 
 
 def kept(public: PublicKey, exponent_bits: int, window: int) -> bool:
-    """Whether a table of this size need not be made."""
+    """Whether a table of this size is already on disk."""
     return _file(public, exponent_bits, window).is_file()
 
 
@@ -55,17 +55,17 @@ class Powers:
 
     @property
     def rows(self) -> int:
-        """How many rows there are."""
+        """The number of rows."""
         return len(self._rows)
 
     def products(self, digits: npt.NDArray[np.int64]) -> list[Factors]:
-        """For each line of ``digits``, shape (count, rows), the product of one power per row.
+        """For each line of ``digits``, shape (count, rows), the product of one power from each row.
 
-        Row by row, each in the order of its powers: a large table is read from memory once, not from all over it.
+        Works row by row, and in each row in the order of its powers, so that a large table is read from memory in order.
         """
         modulus, first, rest = self.public.nsquare, self._rows[0], self._rows[1:]
-        found = [first[digit] for digit in digits[:, 0].tolist()]
-        us, vs = [u for u, _ in found], [v for _, v in found]
+        factors = [first[digit] for digit in digits[:, 0].tolist()]
+        us, vs = [u for u, _ in factors], [v for _, v in factors]
         for row, column in zip(rest, digits.T[1:], strict=True):
             order = np.argsort(column)
             for at, digit in zip(order.tolist(), column[order].tolist(), strict=True):
@@ -76,27 +76,28 @@ class Powers:
 
 
 class _Maker:
-    """Makes the rows, and knows the form of their file: a magic number, a digest, and the factors one after the other."""
+    """Makes the rows, and writes and reads their file: a magic number, a digest, then the factors one after the other."""
 
     def __init__(self, public: PublicKey, base: Callable[[PublicKey], mpz], window: int, rows: int) -> None:
         self._public, self._base, self._window, self._rows = public, base, window, rows
 
     def rows(self) -> FactorTable:
-        """Make them: two multiplications each, or so."""
-        found, power = [], self._base(self._public)
+        """Make the rows, with about two multiplications per power."""
+        rows, power = [], self._base(self._public)
         for _ in range(self._rows):
             row = _row(self._public, power, 1 << self._window)
-            found.append(row)
+            rows.append(row)
             power = join(self._public, *row[-1]) * power % self._public.nsquare
-        return found
+        return rows
 
     def write(self, rows: FactorTable) -> bytes:
+        """The content of the file for these rows."""
         width = self._public.residue_width
-        body = b"".join([one.to_bytes(width, "big") for row in rows for factors in row for one in factors])
+        body = b"".join([number.to_bytes(width, "big") for row in rows for factors in row for number in factors])
         return b"".join([_MAGIC, hashlib.sha256(body).digest(), body])
 
     def read(self, data: bytes) -> FactorTable | None:
-        """The rows of a file; None if it is not as it was written."""
+        """The rows in a file's content, or None if it is damaged."""
         start, width, read = len(_MAGIC) + _DIGEST_BYTES, self._public.residue_width, mpz.from_bytes
         size = (self._rows << self._window) * 2 * width
         body = data[start:]
@@ -108,7 +109,7 @@ class _Maker:
 
 
 def _row(public: PublicKey, base: mpz, count: int) -> list[Factors]:
-    """The first ``count`` powers of a base. The inverses that the second factors take are powers too."""
+    """The first ``count`` powers of a base. The second factors need inverses, which are powers too."""
     n, (u, v), row = public.n, (mpz(1), mpz(0)), [(mpz(1), mpz(0))]
     (base_u,), (base_v,) = factor(public, [base])
     inverse, base_inverse = mpz(1), gmpy2.invert(base_u, n)
@@ -121,7 +122,7 @@ def _row(public: PublicKey, base: mpz, count: int) -> list[Factors]:
 
 
 def _kept(file: Path, make: _Maker) -> FactorTable | None:
-    """The rows in a file, made and written if it is not there or damaged; None where no file can be had."""
+    """The rows in a file. A missing or damaged file is made and written. None if no file can be read or written."""
     try:
         with _alone(file.parent):
             rows = make.read(file.read_bytes()) if file.is_file() else None
@@ -139,7 +140,7 @@ def _kept(file: Path, make: _Maker) -> FactorTable | None:
 
 @contextmanager
 def _alone(place: Path) -> Iterator[None]:
-    """One process at a time, in a folder that only this user can write to; raises OSError otherwise."""
+    """Let one process at a time work in a folder. Raises OSError if other users can write to the folder."""
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
     about = place.stat()
     if about.st_uid != os.getuid() or about.st_mode & 0o022:
@@ -150,7 +151,7 @@ def _alone(place: Path) -> Iterator[None]:
 
 
 def _forget_oldest(place: Path) -> None:
-    """Keep the tables last used."""
-    tables = sorted((one for one in place.iterdir() if one.name != "lock"), key=lambda one: one.stat().st_mtime)
+    """Delete all tables except those that were used last."""
+    tables = sorted((file for file in place.iterdir() if file.name != "lock"), key=lambda file: file.stat().st_mtime)
     for table in tables[:-_TABLES_KEPT]:
         table.unlink(missing_ok=True)

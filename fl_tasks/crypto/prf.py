@@ -16,7 +16,7 @@ from gmpy2 import mpz
 Label = str | int | bytes
 _BLOCK = 1 << 18
 _ZEROS = bytes(_BLOCK)
-"""A block stays in the processor's cache between its making and its use."""
+"""A block is small, so that it is still in the processor's cache when it is used."""
 _DERIVE, _STREAM = b"tombolo/prf/derive/1", b"tombolo/prf/stream/1"
 
 
@@ -37,7 +37,7 @@ def _encode(labels: tuple[Label, ...]) -> bytes:
 
 
 class Stream:
-    """An endless pseudo-random byte sequence, read from its start; every method consumes some of it."""
+    """An endless pseudo-random byte sequence, read from its start. Every method reads the next part of it."""
 
     def __init__(self, key: bytes) -> None:
         self._keystream = Cipher(algorithms.AES256(key), modes.CTR(bytes(16))).encryptor()
@@ -51,9 +51,8 @@ class Stream:
         return np.frombuffer(self.bytes(8 * count), dtype="<u8").astype(np.uint64)
 
     def add_to(self, total: npt.NDArray[np.uint64], sign: int = 1) -> None:
-        """Add the next numbers of :meth:`uint64`, as many as ``total`` has, to it in place modulo 2^64; subtract them where
-        ``sign`` is negative."""
-        block = bytearray(_BLOCK + 15)  # the room that ``update_into`` insists on
+        """Add the next numbers of :meth:`uint64` to all of ``total`` in place, modulo 2^64; subtract if ``sign`` is negative."""
+        block = bytearray(_BLOCK + 15)  # ``update_into`` needs 15 bytes more than it writes
         words = np.frombuffer(block, dtype="<u8", count=_BLOCK // 8)
         zeros, apply = memoryview(_ZEROS), np.add if sign > 0 else np.subtract
         for start in range(0, len(total), len(words)):
@@ -62,7 +61,7 @@ class Stream:
             apply(part, words[: len(part)], out=part)
 
     def integers_below(self, bound: int, count: int) -> list[int]:
-        """``count`` integers in [0, bound), each reduced from 128 bits more than the bound has: bias below 2^-128."""
+        """``count`` integers in [0, bound). Each is reduced from 128 bits more than the bound has, so the bias is below 2^-128."""
         if bound < 1:
             raise ValueError("the bound must be positive")
         width = (int(bound).bit_length() + 135) // 8
@@ -89,7 +88,7 @@ class Prf:
         self._key = bytes(key)
 
     def derive(self, *labels: Label) -> bytes:
-        """32 bytes that stand for these labels; independent of every :meth:`stream`."""
+        """32 bytes that depend on these labels. They are independent of every :meth:`stream`."""
         return hmac.digest(self._key, _DERIVE + _encode(labels), "sha256")
 
     def stream(self, *labels: Label) -> Stream:

@@ -1,8 +1,8 @@
 """Blinded points in the prime-order group ristretto255 (RFC 9496), as flat buffers of 32-byte encodings.
 
-The group has no cofactor, so an exponentiated point says nothing about its input beyond the Diffie-Hellman problem.
-libsodium's calls release the interpreter lock: vectors are spread over threads, and a secret scalar never leaves the
-process.
+The group has no cofactor. An exponentiated point reveals nothing about its input if the Diffie-Hellman problem is hard.
+Calls of libsodium release the interpreter lock, so vectors are computed in several threads. A secret scalar never leaves
+the process.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _WORTH_THREADS = 2_000
 
 
 def hash_to_group(data: bytes, domain: bytes | str) -> bytes:
-    """A point whose discrete logarithm nobody knows: SHA-512 of the prefixed domain and the data, mapped."""
+    """A point whose discrete logarithm nobody knows: SHA-512 of the length-prefixed domain and the data, mapped to the group."""
     label = domain.encode() if isinstance(domain, str) else domain
     digest = hashlib.sha512(len(label).to_bytes(8, "big") + label + data).digest()
     return bytes(rbcl.crypto_core_ristretto255_from_hash(digest))
@@ -47,7 +47,7 @@ def random_scalar(stream: Stream) -> bytes:
 def invert(scalar: bytes) -> bytes:
     """The scalar that undoes an exponentiation. Raises ``ValueError`` for zero."""
     if len(scalar) != POINT_BYTES or not any(scalar):
-        raise ValueError("not an invertible scalar")
+        raise ValueError("the scalar must have 32 bytes and must not be zero")
     return bytes(rbcl.crypto_core_ristretto255_scalar_invert(scalar))
 
 
@@ -67,7 +67,7 @@ def divide(left: bytes, right: bytes) -> bytes:
 
 
 def _spread(count: int, function: Callable[[int], bytes], threads: int) -> bytes:
-    """The results for 0 to ``count`` - 1, joined; in threads if that is worth it."""
+    """The joined results of ``function`` for 0 to ``count`` - 1, computed in threads if there are many."""
 
     def run(start: int, stop: int) -> bytes:
         return b"".join([function(i) for i in range(start, stop)])
@@ -131,7 +131,7 @@ def points_to_arrow(points: bytes | memoryview) -> pa.FixedSizeBinaryArray:
 
 
 def points_from_arrow(array: pa.Array | pa.ChunkedArray, threads: int = 1) -> bytes:
-    """Take over a peer's column (plain or extension type) as a flat buffer. Raises :class:`InvalidPoint`."""
+    """Check and read a peer's column (plain or extension type) as a flat buffer. Raises :class:`InvalidPoint`."""
     points = fixed_bytes(array, POINT_BYTES, InvalidPoint)
     validate(points, threads)
     return points

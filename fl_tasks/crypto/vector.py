@@ -1,7 +1,7 @@
-"""Vectors of Paillier ciphertexts as one flat buffer, and the exact arithmetic on what they encrypt.
+"""Vectors of Paillier ciphertexts in one flat buffer, and exact arithmetic on the encrypted values.
 
-Sums, signs, scalings and permutations are deterministic: a vector derived by them from a peer's ciphertexts must be
-re-randomised before it leaves the party (:meth:`CipherVector.rerandomise`, or :meth:`CipherVector.rerandomise_full`
+Sums, signs, scalings and permutations are deterministic. A vector that was computed with them from a peer's ciphertexts
+must be re-randomised before it leaves the party (:meth:`CipherVector.rerandomise`, or :meth:`CipherVector.rerandomise_full`
 if it goes to the key holder).
 """
 
@@ -28,7 +28,7 @@ _ENCRYPT_US, _FULL_US, _SCALE_US, _DECRYPT_US = 55.0, 11_000.0, 8.0, 3_000.0
 
 
 def _integers(values: Integers) -> list[int]:
-    """Plain Python integers; floats are refused because they would be rounded silently."""
+    """The values as Python integers. Floats are refused, because rounding them would go unnoticed."""
     if isinstance(values, np.ndarray) and values.ndim != 1:
         raise WrongShape("Plain operands must be one-dimensional.")
     try:
@@ -38,9 +38,9 @@ def _integers(values: Integers) -> list[int]:
 
 
 class CipherVector:
-    """An immutable vector of ciphertexts under one key: fixed-width, big-endian, one after the other in a buffer.
+    """An immutable vector of ciphertexts under one key: big-endian, of fixed width, one after the other in a buffer.
 
-    The constructor trusts its buffer; use :meth:`from_arrow` for anything that a peer sent.
+    The constructor does not check the ciphertexts. Use :meth:`from_arrow` for everything that a peer sent.
     """
 
     __slots__ = ("_buffer", "public")
@@ -103,7 +103,7 @@ class CipherVector:
         return plain
 
     def __add__(self, other: CipherVector) -> CipherVector:
-        """Element by element: encrypts the sums."""
+        """Add element by element: the result encrypts the sums."""
         self._same_key(other)
         if len(self) != len(other):
             raise WrongShape(f"{len(self)} and {len(other)} ciphertexts.")
@@ -111,11 +111,11 @@ class CipherVector:
         return self.from_values(self.public, [a * b % modulus for a, b in zip(self.values(), other.values(), strict=True)])
 
     def add_plain(self, values: Integers) -> CipherVector:
-        """Add integers (signed, or residues modulo n) to what is encrypted."""
+        """Add integers (signed, or residues modulo n) to the encrypted values."""
         return _joined(self.public, zip(self.values(), self._integers(values), strict=True))
 
     def times(self, values: Integers, pool: Pool | None = None) -> CipherVector:
-        """Multiply what is encrypted by signed integers. A factor of 0 leaves the trivial ciphertext 1."""
+        """Multiply the encrypted values by signed integers. A factor of 0 gives the trivial ciphertext 1."""
         plain = self._integers(values)
         bits = max((abs(v).bit_length() for v in plain), default=0)
         width, pool = bits // 8 + 1, pool or INLINE
@@ -141,19 +141,19 @@ class CipherVector:
         return CipherVector(self.public, rows[positions].tobytes())
 
     def rerandomise(self, pool: Pool | None = None) -> CipherVector:
-        """The same plaintexts in fresh ciphertexts, unlinkable for anybody but the key holder."""
+        """The same plaintexts in fresh ciphertexts. Only the key holder could link them to the old ones."""
         return self + zeros(self.public, len(self), pool)
 
     def rerandomise_full(self, zeros: CipherVector | None = None, pool: Pool | None = None) -> CipherVector:
-        """The same plaintexts in fresh ciphertexts, unlinkable for the key holder too.
+        """The same plaintexts in fresh ciphertexts. Not even the key holder can link them to the old ones.
 
-        ``zeros`` may come from an earlier :func:`fresh_zeros` of the same length; each may be used only once.
+        ``zeros`` may come from an earlier :func:`fresh_zeros` of the same length. Use each of them only once.
         """
         return self + (fresh_zeros(self.public, len(self), pool) if zeros is None else zeros)
 
     @staticmethod
     def concatenate(vectors: Sequence[CipherVector]) -> CipherVector:
-        """One vector of several under the same key; at least one."""
+        """Join vectors under the same key; there must be at least one."""
         if not vectors:
             raise WrongShape("Nothing to concatenate.")
         for vector in vectors:
@@ -166,7 +166,7 @@ class CipherVector:
 
     @classmethod
     def from_arrow(cls, public: PublicKey, array: pa.Array | pa.ChunkedArray) -> CipherVector:
-        """Take over a peer's column (plain or extension type).
+        """Check and read a peer's column (plain or extension type).
 
         Raises :class:`InvalidCiphertext` unless every value c is of the right width with 0 < c < n^2 and gcd(c, n) = 1.
         """
@@ -182,12 +182,12 @@ class CipherVector:
 
 
 def fixed_bytes(array: pa.Array | pa.ChunkedArray, width: int, error: type[Exception]) -> bytes:
-    """The flat bytes of a fixed-size binary array, whatever its offset or type; raises ``error`` if it is not one."""
+    """The bytes of a fixed-size binary array (plain or extension type). Raises ``error`` if the array is not one."""
     if isinstance(array, pa.ChunkedArray):
         return b"".join([fixed_bytes(chunk, width, error) for chunk in array.chunks])
     storage = array.storage if isinstance(array, pa.ExtensionArray) else array
     if not pa.types.is_fixed_size_binary(storage.type) or storage.type.byte_width != width:
-        raise error(f"The column is not of {width} bytes per value.")
+        raise error(f"The column does not have {width} bytes per value.")
     if storage.null_count:
         raise error("The column has null values.")
     if len(storage) == 0:
@@ -200,7 +200,7 @@ def fixed_bytes(array: pa.Array | pa.ChunkedArray, width: int, error: type[Excep
 
 
 def _scaled(n: int, buffer: bytes, data: bytes, width: int) -> bytes:
-    """Ciphertexts times the signed integers of ``width`` bytes each in ``data``; for a pool's workers."""
+    """Multiply ciphertexts by the signed integers in ``data``, each of ``width`` bytes. Runs in a pool's workers."""
     public = cached_public(n)
     factors = [int.from_bytes(data[at : at + width], "little", signed=True) for at in range(0, len(data), width)]
     values, modulus = CipherVector(public, buffer).values(), public.nsquare
@@ -220,13 +220,13 @@ def _joined(public: PublicKey, factors: Iterable[Factors]) -> CipherVector:
 
 
 def short_bytes(n: int, count: int) -> bytes:
-    """The buffer of ``count`` encryptions of zero with short exponents; for a pool's workers."""
+    """The buffer of ``count`` encryptions of zero with short exponents. Runs in a pool's workers."""
     public = cached_public(n)
     return bytes(_joined(public, short_zeros(public, count)).buffer)
 
 
 def full_bytes(n: int, count: int) -> bytes:
-    """The buffer of ``count`` encryptions of zero of full size; for a pool's workers."""
+    """The buffer of ``count`` encryptions of zero of full size. Runs in a pool's workers."""
     public = cached_public(n)
     return bytes(CipherVector.from_values(public, full_zeros(public, count)).buffer)
 
@@ -234,14 +234,14 @@ def full_bytes(n: int, count: int) -> bytes:
 def zeros(public: PublicKey, count: int, pool: Pool | None = None) -> CipherVector:
     """Fresh encryptions of zero with short exponents (about 0.05 ms each at 2048 bits).
 
-    Made ahead of use and used once, ``zeros(...).add_plain(values)`` is an encryption that costs a few microseconds.
+    ``zeros(...).add_plain(values)`` encrypts values. If the zeros were made before, it costs a few microseconds. Use them once.
     """
     pool = pool or INLINE
     return _made(short_bytes, public, pool, pool.split(count, _ENCRYPT_US))
 
 
 def fresh_zeros(public: PublicKey, count: int, pool: Pool | None = None) -> CipherVector:
-    """Fresh encryptions of zero with full-size randomness (about 11 ms each at 2048 bits); may be made ahead of use."""
+    """Fresh encryptions of zero with full-size randomness (about 11 ms each at 2048 bits); may be made before they are needed."""
     pool = pool or INLINE
     return _made(full_bytes, public, pool, pool.split(count, _FULL_US))
 
@@ -285,8 +285,8 @@ def decrypt_residues(private: PrivateKey, vector: CipherVector, pool: Pool | Non
         return [int(private.residue(c)) for c in vector.values()]
     width = private.public.residue_width
     sizes = [width * (part.stop - part.start) for part in parts]
-    found = b"".join(pool.map(_residues, [(bytes(vector[part].buffer),) for part in parts], sizes))
-    return [int.from_bytes(found[i : i + width], "big") for i in range(0, len(found), width)]
+    residues = b"".join(pool.map(_residues, [(bytes(vector[part].buffer),) for part in parts], sizes))
+    return [int.from_bytes(residues[i : i + width], "big") for i in range(0, len(residues), width)]
 
 
 def decrypt(private: PrivateKey, vector: CipherVector, pool: Pool | None = None) -> list[int]:

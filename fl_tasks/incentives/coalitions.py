@@ -1,16 +1,17 @@
-"""Valuing coalitions of data parties without showing anybody another party's scores.
+"""Computes the values of coalitions of data parties. No party sees the scores of another party.
 
-For every coalition the data parties send the arbiter additive shares, modulo 2^64, of its score of each held-out row and of the
-row's label. Both are in an order that is drawn anew for each coalition, by a seed that the arbiter does not know. The arbiter adds
-the shares, measures, and tells everybody the values. (White paper, chapter 4; masks as in
+For every coalition, the data parties send the arbiter additive shares modulo 2^64 of the coalition's score of each held-out row,
+and of the row's label. The row order is drawn again for each coalition, from a seed that the arbiter does not know. The arbiter
+adds the shares, computes the metric, and sends the values to all parties. (White paper, chapter 4; masks as in
 :mod:`tombolo.fl_tasks.learning.vertical.scoring`.)
 
-Leakage. Besides the values the arbiter learns, per coalition, which scores come with which labels, nameless and in no order. Where
-the metric does not notice, scores are scaled and shifted by numbers that the arbiter does not know (AUC, KS and R2: both; accuracy:
-scaled; RMSE: shifted). Sums of scores are the same in every row (those of {g, a} and {g, b} less those of {g} and {g, a, b}), so
-that with two hosts or more an arbiter could search for rows that belong together, and learn of a nameless row how the hosts' scores
-differ from their means; the unknown scales stand against that for AUC, KS, accuracy and R2, nothing does for log-loss and RMSE.
-Models that are trained anew have no such sums. Without an arbiter, hosts that have waived it show their scores to the guest.
+Leakage. Besides the values, the arbiter learns for each coalition which scores have which labels, without ids and in random order.
+If the metric allows it, scores are scaled and shifted by numbers that the arbiter does not know (AUC, KS and R2: both; accuracy:
+scaled; RMSE: shifted). In every row, the scores of {g, a} and {g, b} have the same sum as those of {g} and {g, a, b}. With
+two or more hosts, an arbiter could therefore search for rows of different coalitions that belong together. It would then learn
+for a row without an id how the hosts' scores differ from their means. For AUC, KS, accuracy and R2, the unknown scales make this
+hard. For log-loss and RMSE, nothing prevents it. Models that are trained again for each coalition have no such sums. Without an
+arbiter, hosts that have signed a waiver send their scores to the guest.
 """
 
 from __future__ import annotations
@@ -52,10 +53,10 @@ MESSAGES = MessageSet(
         "volume",
         DATA,
         EVERYONE,
-        {"columns": Disclosed("int64", "a share of the data, which is a contribution", "one count per run")},
+        {"columns": Disclosed("int64", "contributions by share of the data are computed from it", "one count per run")},
         learns="how many encoded columns the sender trained with",
         step="0",
-        limit="one count; sent only where the terms pay for contributions",
+        limit="one count; sent only if the terms pay for contributions",
     ),
     Message(
         "coalition_shares",
@@ -63,15 +64,15 @@ MESSAGES = MessageSet(
         ARBITER,
         {"score": Pad64(), "label": Pad64()},
         learns=(
-            "once all shares are added, per coalition: held-out scores with their labels, nameless, in an order drawn anew; "
+            "after adding all shares, for each coalition: held-out scores with their labels, without ids, in a new random order; "
             "each share alone is uniform"
         ),
         step="1",
         limit=(
-            "scores scaled by an unknown number for auc, ks, accuracy and r2, shifted for auc, ks, r2 and rmse, labels alike for "
-            "r2 and rmse; "
-            "with two or more hosts and absent: mean, rows of different coalitions could be linked by value "
-            "(for logloss and rmse at once, else by guessing the scales)"
+            "scores are scaled by an unknown number for auc, ks, accuracy and r2, and shifted for auc, ks, r2 and rmse; labels are "
+            "scaled and shifted like scores for r2 and rmse; "
+            "with two or more hosts and absent: mean, rows of different coalitions could be linked by their values "
+            "(for logloss and rmse directly, for the others by guessing the scales)"
         ),
     ),
     Message(
@@ -80,10 +81,12 @@ MESSAGES = MessageSet(
         GUEST,
         {
             "score": Disclosed(
-                "float64", "the guest values coalitions where there is no arbiter", "waived in the terms; once per run"
+                "float64",
+                "without an arbiter, the guest computes the values of coalitions",
+                "by a waiver in the terms; once per run",
             )
         },
-        learns="the host's partial score of each held-out row, after its mean over training rows",
+        learns="the host's mean partial score over training rows, then its partial score of each held-out row",
         step="1",
         limit="only without an arbiter, under the waiver disclose-coalition-scores-to-guest",
     ),
@@ -92,7 +95,7 @@ MESSAGES = MessageSet(
         (GUEST, ARBITER),
         EVERYONE,
         {
-            "coalition": Public("int64", "which coalition: bit k stands for data party k"),
+            "coalition": Public("int64", "the coalition: bit k stands for data party k"),
             "value": Disclosed("float64", "what each party contributed", "one aggregate per coalition and run"),
         },
         learns="each coalition's quality on the held-out rows",
@@ -106,25 +109,29 @@ MESSAGES = MessageSet(
 
 class ForeignValues(CodedError):
     code = "TMB-REWARD-001"
-    cause = "The coalition values are not those asked for, not finite, or out of the metric's range; nothing is paid by them."
-    remedy = "All parties must run the same version; ask the evaluating party, and clear the settle task at all parties."
+    cause = (
+        "The coalition values are of other coalitions, not finite, or outside the metric's range. They are not used for rewards."
+    )
+    remedy = "Check with the named party that all run the same version of Tombolo. Then clear the settle task at all parties."
 
 
 class OtherQuality(CodedError):
     code = "TMB-REWARD-002"
-    cause = "All parties' coalition is not worth what the guest measured when the model was evaluated."
-    remedy = "A party gave other scores or labels now than then; compare versions and whether tables or models were restored."
+    cause = "The value of the coalition of all parties differs from the metric that was measured when the model was evaluated."
+    remedy = "A party sent other scores or labels than before. Compare versions, and ask whether a party restored tables or models."
 
 
 class BadVolume(CodedError):
     code = "TMB-REWARD-003"
-    cause = "A party says that it trained with no column, or with absurdly many."
-    remedy = "All parties must run the same version; ask that party."
+    cause = "A party reports an impossible number of columns that it trained with."
+    remedy = "Check that all parties run the same version of Tombolo, and ask the named party."
 
 
 def share_volume(session: Session, columns: int | None) -> dict[str, int]:
-    """Every data party's number of encoded columns, in the agreement's order; ``columns`` is
-    this one's (None where it has no table)."""
+    """Exchange the numbers of encoded columns. Returns that of every data party, in the agreement's order.
+
+    ``columns`` is this party's own number (None if it has no table). Raises :class:`BadVolume`.
+    """
     if columns is not None:
         session.send("volume", columns=columns)
     heard = {party: int(session.scalar(table, "columns")) for party, table in session.receive_all("volume").items()}
@@ -139,11 +146,11 @@ def share_volume(session: Session, columns: int | None) -> dict[str, int]:
 def value_coalitions(
     session: Session, game: Game, rows: int, told: float, scores_of: ScoresOf | None, labels: Floats | None
 ) -> list[float]:
-    """The values of ``game.asked`` at every party, the same everywhere and in every replay.
+    """The values of the coalitions ``game.asked``. They are the same at every party and in every replay.
 
-    ``rows`` held-out rows were evaluated, and all parties' coalition was then measured at ``told``. ``scores_of`` gives this
-    party's addend, shape (rows,), of a coalition's scores (None where it has no table); ``labels``, shape (rows,), are known to
-    the guest. Raises :class:`ForeignValues`, :class:`OtherQuality` or what scoring raises.
+    ``rows`` is the number of held-out rows that were evaluated. ``told`` is the metric of all parties together in that evaluation.
+    ``scores_of`` gives this party's addend, shape (rows,), of a coalition's scores (None if the party has no table). ``labels``,
+    shape (rows,), are known to the guest. Raises :class:`ForeignValues`, :class:`OtherQuality` or what scoring raises.
     """
     if session.role not in (*DATA, ARBITER):
         return _heard(session, game, session.arbiter or session.guest, told)
@@ -161,7 +168,7 @@ def value_coalitions(
         assert scores_of is not None
         values = _measured_at_guest(session, game, rows, scores_of, labels)
     session.enter(0)
-    session.send("coalition_values", coalition=[game.mask(one) for one in game.asked], value=values)
+    session.send("coalition_values", coalition=[game.mask(coalition) for coalition in game.asked], value=values)
     return _accepted(game, values, session.me, told)
 
 
@@ -187,14 +194,14 @@ def _send_shares(session: Session, game: Game, scores_of: ScoresOf, labels: Floa
 
 
 def _disguise(session: Session, metric: str) -> tuple[float, float]:
-    """This coalition's scale, from 1/2 to 1, and shift, where the metric does not notice."""
+    """This coalition's scale (from 1/2 to 1) and shift of scores, as far as they do not change the metric."""
     first, second = (session.common().stream("disguise").uint64(2) / 2.0**64).tolist()
     return 0.5 + first / 2 if metric in _SCALED else 1.0, (second - 0.5) * _WIDEST_SHIFT if metric in _SHIFTED else 0.0
 
 
 def _measured_shares(session: Session, game: Game, rows: int) -> list[float]:
-    """The arbiter's side; a value that was computed is kept."""
-    found = []
+    """The arbiter's side. Each computed value is kept, so that a retried task does not compute it again."""
+    values = []
     for number in range(1, len(game.asked) + 1):
         value = session.state.get(VALUE.of(number))
         if value is None:
@@ -209,15 +216,15 @@ def _measured_shares(session: Session, game: Game, rows: int) -> list[float]:
                 sums[name] = unmasked(shares.values())
             measured = measure(session.terms.task.outcome, sums["label"], sums["score"])[game.metric]
             value = session.state.keep(VALUE.of(number), measured)
-        found.append(value)
-    return found
+        values.append(value)
+    return values
 
 
-# -- without ----------------------------------------------------------------------------------------------------------------
+# -- without an arbiter ------------------------------------------------------------------------------------------------------
 
 
 def _measured_at_guest(session: Session, game: Game, rows: int, scores_of: ScoresOf, labels: Floats) -> list[float]:
-    """The guest's side, where the hosts have waived that it sees their scores."""
+    """The guest's side, if the hosts have signed a waiver and sent their scores."""
     heard = {host: _checked(session, column(session, "host_scores", "score", host, rows + 1), host) for host in session.hosts}
     outcome, values = session.terms.task.outcome, []
     for coalition in game.asked:
@@ -240,8 +247,8 @@ def _checked(session: Session, scores: Floats, party: str | None = None) -> Floa
 def _heard(session: Session, game: Game, evaluator: str, told: float) -> list[float]:
     table = session.receive("coalition_values", evaluator)
     asked = Session.values(table, "coalition").to_pylist()
-    if asked != [game.mask(one) for one in game.asked]:
-        raise ForeignValues("Of other coalitions.", party=evaluator)
+    if asked != [game.mask(coalition) for coalition in game.asked]:
+        raise ForeignValues("The values are of other coalitions.", party=evaluator)
     return _accepted(game, Session.values(table, "value").to_pylist(), evaluator, told)
 
 
@@ -249,5 +256,5 @@ def _accepted(game: Game, values: list[float], evaluator: str, told: float) -> l
     if not game.plausible(values):
         raise ForeignValues(party=evaluator)
     if abs(values[-1] - told) > _TOLERANCE * max(1.0, abs(told)):
-        raise OtherQuality(f"{game.metric} is {values[-1]:.4f} now and was {told:.4f} then.", party=evaluator)
+        raise OtherQuality(f"{game.metric} is {values[-1]:.4f} now and was {told:.4f} in the evaluation.", party=evaluator)
     return values

@@ -1,4 +1,4 @@
-"""The message by which a prediction run is paid for how well the published model does in use."""
+"""The message with the quality of the published model in use. Rewards of a prediction run are computed from it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ LIVE = MessageSet(
         GUEST,
         EVERYONE,
         {
-            "booking": Public("string", "the monitoring run that booked it; empty where there is nothing new"),
+            "booking": Public("string", "the monitoring run that booked the value; empty if there is no new value"),
             "rows": Disclosed("int64", "how many labelled rows the aggregate covers", "one count per prediction run"),
             "value": Disclosed(
                 "float64", "quality of the joint model on labels that arrived later", "one value per prediction run"
             ),
         },
-        learns="how well the published model does in use",
+        learns="the quality of the published model in use",
         step="0",
-        limit="an aggregate over at least incentives.live.minimum_rows rows; sent only where the terms pay for it",
+        limit="an aggregate over at least incentives.live.minimum_rows rows; sent only if the terms pay for it",
     ),
 )

@@ -1,4 +1,4 @@
-"""Rewards: a budget in whole currency units, divided by contribution; sums are exact at every party."""
+"""Rewards: an amount in whole units that is divided by contribution. The sums are exact and the same at every party."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from tombolo.agreements.terms import IncentiveTerms
 
 
 def divide(amount: int, weights: Mapping[str, float]) -> dict[str, int]:
-    """``amount`` in proportion to weights (not negative, not all 0), by largest remainder; who has more weight gets no less.
+    """Divide ``amount`` in proportion to the weights (not negative, not all 0) by the largest remainders.
 
-    Units left over go to the largest remainders; between equal ones, to the larger weight and then to the first name.
+    A party with a larger weight never gets less. Units that are left over go to the largest remainders. If remainders are equal,
+    the larger weight comes first, then the first name.
     """
     total = sum(map(Fraction, weights.values()), Fraction(0))
     quotas = {name: amount * Fraction(weight) / total for name, weight in weights.items()}
@@ -24,13 +25,13 @@ def divide(amount: int, weights: Mapping[str, float]) -> dict[str, int]:
 
 
 def weights_of(contributions: Mapping[str, Any]) -> dict[str, float]:
-    """What the budget is divided by: positive Shapley values, or shares of data where no player has one."""
+    """The weights that divide the budget: positive Shapley values, or the shares of the data if no Shapley value is positive."""
     positive = {party: max(0.0, value) for party, value in (contributions["shapley"] or {}).items()}
     return positive if any(positive.values()) else dict(contributions["volume"])
 
 
 def training_rewards(incentives: IncentiveTerms, contributions: Mapping[str, Any], members: Mapping[str, str]) -> dict[str, Any]:
-    """Who gets what for a training run: the members' refunds first, the rest of the budget by contribution."""
+    """The rewards of a training run: first the members' refunds, then the rest of the budget by contribution."""
     refunds = {party: cost for party, cost in incentives.refunds.items() if party in members}
     rest = incentives.budget - sum(refunds.values())
     return {

@@ -1,1 +1,1 @@
-"""What people are shown: pages and pictures, all made from templates."""
+"""Pages and pictures for people. All are made from templates."""

@@ -1,4 +1,4 @@
-"""The template engine as all pages use it: every text is escaped, and a name that is not defined is an error."""
+"""The template engine of all pages. It escapes every text, and an undefined name is an error."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _TEMPLATES = Path(__file__).with_name("templates")
 
 @cache
 def environment(folder: Path) -> Environment:
-    """The engine for the templates of a folder; one for each folder, to which its owner may add filters."""
+    """The engine for the templates of a folder. There is one per folder, and the package that uses it may add filters."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     loader = FileSystemLoader(folder)
@@ -23,7 +23,7 @@ def environment(folder: Path) -> Environment:
 
 
 def render(template: str, **facts: Any) -> Markup:
-    """A page or picture from a template of this room; the result counts as markup where another template takes it in."""
+    """A page or picture from a template of this package. Another template can include the result without escaping it."""
     from markupsafe import Markup
 
     return Markup(environment(_TEMPLATES).get_template(template).render(**facts))  # noqa: S704 - the engine has escaped it

@@ -27,7 +27,7 @@ def test_every_expected_ratio_is_found_or_skipped_with_a_reason():
     assert document["ratios"] == {"a": 5.0}
     assert document["skipped"] == {
         "b": "no",
-        "c": "not measured in this run: no peer, or another size",
+        "c": "not measured in this run: there was no peer, or the size was another one",
         "d": "failed",
         "four": "failed",
     }
@@ -91,7 +91,7 @@ def test_the_chart_shows_every_ratio_and_its_target():
     widths = [float(one.get("width")) for one in root.iter() if one.tag.endswith("rect")][1:]
     assert widths[0] > widths[1] == 0
     assert sum(one.get("class") == "mark" for one in root.iter()) == 1
-    assert root.get("aria-label") == "Times as fast as the other side: a vs b 120.0; slow vs fast 0.5"
+    assert root.get("aria-label") == "Times as fast as the other software: a vs b 120.0; slow vs fast 0.5"
     assert len(ElementTree.fromstring(ratio_chart({}, {"a_vs_b": 100}))) > 3, "there may be nothing to show"
 
 
@@ -100,7 +100,13 @@ def test_the_chart_of_growth_tells_what_was_scaled():
     cells += [{**cell, "features": features, "measured": 1} for cell in cells for features in (50, 100)]
     root = ElementTree.fromstring(growth_chart(cells, {10: 1.0, 50: 1.0, 100: 1.0}, "Growth"))
     texts = [one.text for one in root.iter() if one.tag.endswith("text")]
-    assert {"Growth", "10 features, slope 1.00", "100", "1,000", "rows; hollow: scaled from a part of the columns"} <= set(texts)
+    assert {
+        "Growth",
+        "10 features, slope 1.00",
+        "100",
+        "1,000",
+        "rows; hollow points are scaled from a part of the columns",
+    } <= set(texts)
     assert [one.get("fill") == "#fff" for one in root.iter() if one.tag.endswith("circle")].count(True) == 1
 
 

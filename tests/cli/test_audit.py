@@ -131,7 +131,7 @@ def test_show_says_where_it_could_not_read(fed):
 def test_an_auditor_reads_and_verifies_a_bundle(fed, tmp_path):
     path = tmp_path / "lab.zip"
     status, shown = call("export", "--out", path, "--settings", fed.settings("lab"))
-    assert status == 0 and "no data, no secret key" in shown
+    assert status == 0 and "no data and no secret key" in shown
     status, shown = call("verify", "--bundle", path)
     assert status == 0, shown
     assert "bundle of lab" in shown

@@ -142,9 +142,9 @@ def test_a_missed_quality_gate_fails_the_run(folder):
     ("arguments", "text"),
     [
         (["--data", "bank=x.parquet"], "names bank twice"),
-        (["--data", "nobody=x.parquet"], "name one of the data parties bank, insurer"),
-        (["--split", "nowhere.csv"], "there is no table at nowhere.csv"),
-        (["--set", "rounds"], "takes NAME=VALUE"),
+        (["--data", "nobody=x.parquet"], "nobody does not stand for one data party; they are bank, insurer"),
+        (["--split", "nowhere.csv"], "the table nowhere.csv does not exist"),
+        (["--set", "rounds"], "needs NAME=VALUE"),
     ],
 )
 def test_misuse_has_exit_status_two(folder, arguments, text):
@@ -171,7 +171,7 @@ def test_a_role_stands_for_its_only_party(tmp_path):
     roles = {"bank": "guest", "insurer": "host", "shop": "host", "notary": "arbiter"}
     given = {"guest": tmp_path / "a", "insurer": tmp_path / "b", "shop": tmp_path / "c"}
     assert assign(roles, given) == {"bank": tmp_path / "a", "insurer": tmp_path / "b", "shop": tmp_path / "c"}
-    with pytest.raises(Misuse, match="name one of"):
+    with pytest.raises(Misuse, match="host does not stand for one data party"):
         assign(roles, {"host": tmp_path / "b"})
     with pytest.raises(Misuse, match="no table for bank, shop"):
         assign(roles, {"insurer": tmp_path / "b"})

@@ -136,8 +136,8 @@ def test_passwords_of_stopped_airflows_are_told_nowhere(tmp_path):
         airflows = {"clinic": _login(instance, keep)}
         _show_instances(airflows, None if keep else "make up", Console(file=output, width=80))
         told[keep] = f"{airflows} {output.getvalue()}"
-    assert "s3cret" not in told[False] and "`make up` leaves them running" in told[False]
-    assert told[True].count("s3cret") == 2 and "`make down` stops them" in told[True]
+    assert "s3cret" not in told[False] and "`make up` runs the demo again" in told[False]
+    assert told[True].count("s3cret") == 2 and "Stop them with `make down`" in told[True]
 
 
 def test_stopping_ends_descendants_and_spares_a_reused_process_id(tmp_path: Path):

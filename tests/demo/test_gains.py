@@ -22,4 +22,4 @@ def test_the_chart_names_shares_and_lift():
     output = StringIO()
     show({"gains": curves, "lift": {"federated": 4.0, "guest_only": 2.0}}, Console(file=output, width=120))
     assert "40.0%" in output.getvalue() and "20.0%" in output.getvalue()
-    assert "4.00 together, 2.00 for the guest alone: 2.00 times" in output.getvalue()
+    assert "4.00 together, 2.00 for the guest alone" in output.getvalue() and "2.00 times as many" in output.getvalue()

@@ -158,7 +158,8 @@ def _deposit(session: Session, entries: dict[bytes, int], key: PublicKey, paddin
 def _ready(session: Session, keeping: Keeping, series: str, base: str | None, at: str) -> Epoch:
     session.enter(len(session.hosts) + 1)
     assert session.arbiter is not None
-    lenders = int(session.scalar(session.receive("index_ready", session.arbiter), "lenders"))
-    if lenders != sum(role == HOST for role in session.roles.values()):
-        raise TooFewLenders(f"There are {lenders} lenders in the index.", party=session.arbiter)
+    hosts = sum(role == HOST for role in session.roles.values())
+    lenders = int(session.scalar(session.receive("index_ready", session.arbiter), "lenders", 0, hosts))
+    if lenders < hosts:
+        raise TooFewLenders(f"There are {lenders} lenders in the index, of {hosts}.", party=session.arbiter)
     return keeping.finished(Epoch(session.run, series, base, at, lenders))

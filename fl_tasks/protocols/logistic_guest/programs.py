@@ -18,6 +18,7 @@ from tombolo.fl_tasks.learning.parameters import Regression
 from tombolo.fl_tasks.learning.vertical.key_holder import (
     RESIDUAL_BITS,
     MaskedGradient,
+    WrongLength,
     gradient_messages,
     own_key,
     peer_key,
@@ -302,7 +303,7 @@ def _sum_of_directions(session: Session, rows: int) -> Floats:
     for party, table in session.receive_all("direction").items():
         share = session.values(table, "v").to_numpy(zero_copy_only=False)
         if len(share) != rows:
-            raise DirectionsSpent("A direction has another number of rows than the table.", party=party)
+            raise WrongLength(f"A direction has {len(share)} values; the table has {rows} rows.", party=party)
         summed = summed + share
     return decode(summed.astype(np.int64), RESIDUAL_BITS)
 

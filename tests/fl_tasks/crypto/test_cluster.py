@@ -184,7 +184,7 @@ def secrets_of(fed: Federation, holder: str) -> tuple[PrivateKey, dict[str, byte
 def test_without_a_certificate_nobody_gets_in(cluster, monkeypatch):
     monkeypatch.setattr(clusters, "_CONNECT_SECONDS", 1.0)
     nothing = {"distributed.comm.tls.client.cert": None, "distributed.comm.tls.client.key": None}
-    with dask.config.set(nothing), pytest.raises(WorkersLost, match="No scheduler"), open_cluster(cluster.address):
+    with dask.config.set(nothing), pytest.raises(WorkersLost, match="There is no scheduler"), open_cluster(cluster.address):
         pass
 
 
@@ -238,7 +238,7 @@ def test_an_address_where_nobody_listens(monkeypatch):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         with (
-            pytest.raises(WorkersLost, match="No scheduler at dask://"),
+            pytest.raises(WorkersLost, match="There is no scheduler at dask://"),
             open_cluster(f"dask://127.0.0.1:{taken.getsockname()[1]}"),
         ):
             pass

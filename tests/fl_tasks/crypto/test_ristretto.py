@@ -52,7 +52,7 @@ def test_exponents_commute_and_are_undone():
     assert a == random_scalar(STREAM("a"))
     assert exponentiate(exponentiate(points, a), b) == exponentiate(exponentiate(points, b), a)
     assert exponentiate(exponentiate(points, a), invert(a)) == points
-    with pytest.raises(ValueError, match="invertible"):
+    with pytest.raises(ValueError, match="must not be zero"):
         invert(bytes(32))
 
 

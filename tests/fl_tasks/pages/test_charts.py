@@ -70,7 +70,7 @@ def test_a_long_curve_is_thinned_and_keeps_its_end():
 def test_a_screen_reader_is_told_what_is_seen():
     alone, inline = (ElementTree.fromstring(losses([0.5, 0.25], one)) for one in (False, True))
     told = "Training loss: 0.5 after round 1, 0.25 after round 2"
-    assert (alone.get("aria-label"), inline.get("aria-label")) == (told, f"{told}. Arrow keys read the rounds between.")
+    assert (alone.get("aria-label"), inline.get("aria-label")) == (told, f"{told}. Use the arrow keys to read the rounds between.")
     assert (alone.get("role"), inline.get("role"), inline.get("tabindex")) == ("img", "img", "0")
     assert alone.find("{*}rect").get("fill") == "#fff" and inline.find("{*}rect") is None
 
