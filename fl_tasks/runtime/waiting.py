@@ -42,7 +42,7 @@ class PeerSilent(CodedError):
 class PeerAborted(CodedError):
     code = "TMB-EXCH-004"
     cause = "A peer aborted the run."
-    remedy = "Read the named code. When the named party has corrected the cause, start a new run."
+    remedy = "Read the named code and its remedy. When the named party has corrected the cause, start a new run."
 
     def __init__(self, origin: Failure) -> None:
         """``origin`` is the first failure of the run, as the party ``origin.by`` reports it."""

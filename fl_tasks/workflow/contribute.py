@@ -101,15 +101,15 @@ def _own_scores(
     training rows, which the guest adds. In a coalition without this party, its addend is its mean score over the training rows, or
     0 if coalitions train models of their own.
     """
-    anew = context.terms.incentives is not None and context.terms.incentives.absent == "retrain"
-    weights = retrain(context, run, game, wait, progress) if anew else {}
+    retrained = context.terms.incentives is not None and context.terms.incentives.absent == "retrain"
+    weights = retrain(context, run, game, wait, progress) if retrained else {}
     if context.role not in DATA:
         return None, None
     part, aligned = part_of_run(context, run), load_aligned(context, run)
     assert isinstance(part, LinearPart)
     labels, held_out = label(context, aligned) if context.role == GUEST else None, encoded_rows(context, run, SCORED)
     present = partial_scores(part, held_out)
-    absent = 0.0 if anew else float(partial_scores(part, encoded_rows(context, run, LEARNT)).mean())
+    absent = 0.0 if retrained else float(partial_scores(part, encoded_rows(context, run, LEARNT)).mean())
     prior = 0.0 if labels is None else _prior(context.terms.task.outcome, labels[~aligned.test])
 
     def scores_of(coalition: Coalition) -> Floats:

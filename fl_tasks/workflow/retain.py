@@ -55,13 +55,13 @@ def _erase(context: PartyContext, run: str) -> int:
     """Delete first, then note it. After a crash in between, the next call deletes the rest."""
     began = MANIFEST in context.state(run)
     took_part = context.taking_part(run) if began else context.peers  # signed artifacts for absent parties stay
-    doomed = [key for peer in context.peers if peer in took_part for key in _artifacts(context, peer, run)]
-    for key in doomed:
+    artifacts = [key for peer in context.peers if peer in took_part for key in _artifacts(context, peer, run)]
+    for key in artifacts:
         context.store.delete(key)
     personal = _personal(context, run)
     for name in personal:
         context.private.delete(name)
-    count = len(doomed) + len(personal)
+    count = len(artifacts) + len(personal)
     enter(context, run, "erasure", "retention", objects=count)
     context.state().keep(ERASED.of(run), {"objects": count, "at": datetime.now(UTC).isoformat(timespec="seconds")})
     return count

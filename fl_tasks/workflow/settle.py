@@ -107,8 +107,8 @@ def _settle(context: PartyContext, run: str, wait: Wait, progress: Progress) -> 
         books = reconcile(session, context.books(run), forgiving(members))
         at = agree_on_place(session, lambda: _next_place(context, run))
         own = {"party": context.me, "pairs": books.pairs, "record": _record_head(context)}
-        said = {**common, "height": at.height, "previous": _previous(context, run, at), **own}
-        document = Assembly(session, seat, at, attestation(session, seat, said)).run()
+        statement = {**common, "height": at.height, "previous": _previous(context, run, at), **own}
+        document = Assembly(session, seat, at, attestation(session, seat, statement)).run()
         session.report(block=document["block"]["height"])
     kept = context.blocks.put(at.height, document)
     show_block(context, run, kept, at.previous_run)

@@ -111,17 +111,17 @@ def check_pairs(audit: Audit, source: AuditSource, record: RecordSummary, blocks
     """Compute the summaries that this party attested from its kept books, and find the lines of the books in the record."""
     for kept in blocks.values():
         run = kept["block"]["run"]
-        for said in map(Signed.from_json, kept["attestations"]):
-            if said.party == source.party:
-                for pair in _attested(said, source.agreement, kept["block"]):
+        for attestation in map(Signed.from_json, kept["attestations"]):
+            if attestation.party == source.party:
+                for pair in _attested(attestation, source.agreement, kept["block"]):
                     peer = next(party for party in pair.parties if party != source.party)
                     _check_pair(audit, source, record, run, peer, pair)
 
 
-def _attested(said: Signed, agreement: Agreement, block: Mapping[str, Any]) -> tuple[Pair, ...]:
+def _attested(attestation: Signed, agreement: Agreement, block: Mapping[str, Any]) -> tuple[Pair, ...]:
     for members in members_of(agreement, block):
         try:
-            return read_attestation(said, members[said.party]).pairs
+            return read_attestation(attestation, members[attestation.party]).pairs
         except CodedError:
             continue
     return ()

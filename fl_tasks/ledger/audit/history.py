@@ -18,7 +18,7 @@ from tombolo.storage.ledger.signed import Signed
 class NoSuchRun(CodedError):
     code = "TMB-AUDIT-006"
     cause = "The record has no such run."
-    remedy = "`tombolo audit show` without a run lists all of them."
+    remedy = "Run `tombolo audit show` without a run. It lists all runs; choose one of them."
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ def check_bookings(audit: Audit, source: StoreSource, record: RecordSummary) -> 
             audit.count(BOOKINGS, "bookings")
     for keys in recorded.values():
         for key in keys.keys() - seen:
-            audit.find(BOOKINGS, key, Missing("It is in the record."))
+            audit.find(BOOKINGS, key, Missing("The record names it."))
     for run in sorted(settled & lacking.keys()) if record.whole else ():
         lost = CutOff(f"{lacking[run]} artifacts of the settled run {run} are booked but not in the record.")
         audit.find(BOOKINGS, segment_key(source.agreement.name, record.length + 1), lost)

@@ -104,7 +104,7 @@ class _Signers:
                 continue
             self._keys = self._keys[number:]
             return
-        raise SignatureRefused("It was not made with a key that the agreement pins for the party, or with a key already replaced.")
+        raise SignatureRefused("It fits no key that the agreement pins for the party, or only a key that was replaced before.")
 
 
 def _take(record: RecordSummary, opened: Opened) -> None:

@@ -23,8 +23,8 @@ class BadBook(CodedError):
     code = "TMB-LEDGER-106"
     cause = "A peer's book or salt has a wrong form."
     remedy = (
-        "Install the same version of Tombolo at both parties and start the settle task again. If it happens again, ask the named "
-        "party."
+        "Ask the named party why its book is wrong; this run stays open until then. Install the same version of Tombolo at both "
+        "parties before the next run."
     )
 
 
@@ -75,7 +75,7 @@ def _compared(session: Session, books: Books, peer: str, forgiving: bool) -> tup
         return None
     salt = joint_salt([session.state[SALT.of(peer)], theirs])
     matched = match(_own_book(session, books, peer), lines)
-    kept = session.state.keep(PAIR.of(peer), {"salt": salt.hex(), "unmatched": _odd(matched)})
+    kept = session.state.keep(PAIR.of(peer), {"salt": salt.hex(), "unmatched": _unmatched(matched)})
     return None if kept == _SILENT else (salt, matched)
 
 
@@ -108,6 +108,6 @@ def _book(session: Session, peer: str) -> list[Line]:
     return lines
 
 
-def _odd(matched: Matched) -> dict[str, Any]:
+def _unmatched(matched: Matched) -> dict[str, Any]:
     """The lines that only one side has, by side. They stay at this party."""
     return {side: [asdict(line) for line in lines] for side, lines in (("ours", matched.ours), ("theirs", matched.theirs))}

@@ -213,8 +213,8 @@ class Assembly:
         """Wait until a message comes. After the deadline, go on without the silent parties if the rest is a quorum."""
         voted = self._ballot.voters(self._voter.view, self._voter.phase)
         attesting = {party for party, _ in self._attested}
-        name, spoken = ("attestation", attesting) if self._session.me not in voted else (self._voter.phase, voted)
-        missing = next((peer for peer in self._peers if peer not in spoken), self._peers[0])
+        name, answered = ("attestation", attesting) if self._session.me not in voted else (self._voter.phase, voted)
+        missing = next((peer for peer in self._peers if peer not in answered), self._peers[0])
         try:
             self._session.until(lambda: self._listen() or None, missing, name, 0 if name == "attestation" else self._voter.view)
         except PeerSilent:
@@ -225,16 +225,16 @@ class Assembly:
 
     def _send(self, vote: Signed) -> None:
         """Send a vote with everything that peers may not have: all attestations, the earlier votes, and the block itself."""
-        meant = vote.document
-        if meant["view"] > _MOST_VIEWS:
+        content = vote.document
+        if content["view"] > _MOST_VIEWS:
             raise NoAgreement(f"There were {_MOST_VIEWS} views.", party=self._session.me)
         rows = [("vote", vote), *(("attestation", signed) for signed in self._attested.values())]
-        rows += [("vote", signed) for signed in self._ballot.grounds(meant["view"], meant["phase"])]
-        if meant["block"] in self._blocks:
-            rows.append(("block", Signed(self._session.me, canonical(self._blocks[meant["block"]]), b"")))
-        self._session.enter(meant["view"])
+        rows += [("vote", signed) for signed in self._ballot.grounds(content["view"], content["phase"])]
+        if content["block"] in self._blocks:
+            rows.append(("block", Signed(self._session.me, canonical(self._blocks[content["block"]]), b"")))
+        self._session.enter(content["view"])
         self._session.send(
-            meant["phase"],
+            content["phase"],
             kind=[kind for kind, _ in rows],
             party=[signed.party for _, signed in rows],
             document=[signed.body for _, signed in rows],
