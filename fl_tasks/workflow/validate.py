@@ -96,7 +96,7 @@ def _check_label(context: PartyContext, table: pa.Table) -> None:
 def _finite_numbers(context: PartyContext, table: pa.Table, name: str) -> list[float]:
     """The different values of a column that must hold only finite numbers. Raises NoLabel."""
     if name not in table.column_names:
-        raise NoLabel(f"The table has no column {name}.", party=context.me)
+        raise NoLabel(f"Column {name} is not in the table.", party=context.me)
     column = table.column(name)
     if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_boolean(column.type)):
         raise NoLabel(f"Column {name} is of type {column.type}.", party=context.me)
@@ -114,7 +114,7 @@ def _check_values(context: PartyContext, table: pa.Table) -> None:
             raise UnusableColumn(f"Column {name} is named in the terms, but the table does not have it.", party=context.me)
     for name in feature_columns(context, table.column_names):
         if name not in table.column_names:
-            raise UnusableColumn(f"The table has no column {name}.", party=context.me)
+            raise UnusableColumn(f"Column {name} is not in the table.", party=context.me)
         column, declared = table.column(name), terms.columns.get(name)
         rejects = ((declared.missing if declared else None) or terms.missing) == "reject"
         if rejects and column.null_count:
