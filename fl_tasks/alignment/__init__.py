@@ -1,1 +1,1 @@
-"""Encrypted entity alignment: which ids the data parties have in common, and in which order, and nothing else."""
+"""Encrypted entity alignment: the data parties learn which ids they have in common and in which order, and nothing else."""

@@ -7,6 +7,6 @@ from tombolo.fl_tasks.alignment.kkrt import messages as kkrt
 from tombolo.storage.schema import MessageSet
 
 KKRT = MessageSet("kkrt", salt.MESSAGES, kkrt.MESSAGES)
-"""What two parties with large lists send each other until they know which ids are common."""
+"""The messages of two parties with large lists, until they know which ids are common."""
 
 MESSAGES = MessageSet("alignment", salt.MESSAGES, two_party.MESSAGES, ring.MESSAGES, kkrt.MESSAGES, order.MESSAGES)

@@ -1,4 +1,4 @@
-"""After the intersection: proof that all data parties hold the same rows in the same order, and which rows are held out."""
+"""After the intersection: check that all data parties hold the same rows in the same order, and share which rows are held out."""
 
 from __future__ import annotations
 
@@ -29,23 +29,26 @@ MESSAGES = MessageSet(
         DATA,
         DATA,
         {"hash": Commitment()},
-        learns="whether the sender's aligned ids and their order equal its own",
+        learns="whether the sender has the same aligned ids in the same order",
         step="9",
-        limit="keyed by a secret of the data parties: no dictionary test for the arbiter or anybody else",
+        limit="the hash has a secret key of the data parties, so nobody else can test guessed ids against it",
     ),
 )
 
 
 class OrderMismatch(CodedError):
     code = "TMB-ALIGN-008"
-    cause = "Two parties hold different aligned rows, or the same in another order."
-    remedy = "Nothing was trained. Compare id canonicalisation and versions at both parties; then start a new run."
+    cause = "Two parties hold different aligned rows, or the same rows in another order."
+    remedy = (
+        "Nothing was trained. Compare the id columns, their canonical form and the Tombolo version at both parties; then start a "
+        "new run."
+    )
 
 
 def check_order(session: Session, ids: Sequence[str]) -> None:
     """Compare keyed digests of the aligned ids among the data parties; raises :class:`OrderMismatch`."""
     key = session.common().derive("order digest")
-    joined = b"".join(len(one.encode()).to_bytes(4, "big") + one.encode() for one in ids)
+    joined = b"".join(len(row_id.encode()).to_bytes(4, "big") + row_id.encode() for row_id in ids)
     mine = hmac.digest(key, joined, "sha256")
     session.send("order_digest", hash=pa.array([mine], pa.binary(32)))
     for party, table in session.receive_all("order_digest").items():
@@ -60,5 +63,5 @@ def share_split(session: Session, test: npt.NDArray[np.bool_] | None, rows: int)
         return test
     received = session.values(session.receive("split", session.guest), "test").to_numpy(zero_copy_only=False)
     if len(received) != rows:
-        raise OrderMismatch("The split has another length.", party=session.guest)
+        raise OrderMismatch("The split does not have one value for each aligned row.", party=session.guest)
     return np.asarray(received, dtype=bool)

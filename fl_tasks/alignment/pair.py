@@ -1,4 +1,4 @@
-"""Two data parties: they show each other the sizes of their lists, and both choose the same protocol by them."""
+"""Two data parties: they tell each other the sizes of their lists. From the sizes, both choose the same alignment protocol."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _LARGE = 100_000
 
 
 def common_rows(session: Session, ids: Sequence[str], least: int) -> list[int]:
-    """Positions in ``ids`` of the common ones, in the order that both parties share."""
+    """Positions in ``ids`` of the common ids, in the order that both parties share."""
     salt, sizes = joint_salt(session, len(ids), least)
     protocol = session.terms.alignment.protocol
     if protocol == "kkrt" or (protocol == "auto" and max(sizes.values()) >= _LARGE):

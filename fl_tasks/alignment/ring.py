@@ -1,11 +1,11 @@
 """Intersection of three or more data parties: commutative blinding around a ring, intersected by the arbiter.
 
-Every party's list, in an order known to that party alone, passes every other party once and is raised to each secret exponent. The
-fully blinded lists go to the arbiter, which intersects tokens, sorts the common ones, and tells each owner which of its positions
-are common. Lists are padded with random points to a multiple of 1024 first.
+Every party first pads its list with random points to a multiple of 1024, and puts it in an order that only this party knows. The
+list then goes to every other party once, and each party raises it to its secret exponent. The fully blinded lists go to the
+arbiter. The arbiter intersects the tokens, sorts the common ones, and tells each owner which of its positions are common.
 
-Without an arbiter the guest intersects. It knows the order of its own list and would see which of its ids each host has; so the
-last host, where the guest's list arrives, shuffles it once more and translates the positions.
+Without an arbiter the guest intersects. But the guest knows the order of its own list, so it would see which of its ids each host
+has. Therefore the last host, which receives the guest's list at the end, shuffles the list once more and translates the positions.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MESSAGES = MessageSet(
         DATA,
         DATA,
         {"point": BlindedPoint()},
-        learns="nothing: points under at least one exponent unknown to the recipient, in the owner's random order",
+        learns="nothing: points under at least one exponent that the recipient does not know, in the owner's random order",
         step="3",
     ),
     Message(
@@ -46,7 +46,7 @@ MESSAGES = MessageSet(
         (ARBITER, GUEST),
         DATA,
         {"position": Disclosed("int64", "which of the recipient's own ids are common to all", "one list per run")},
-        learns="which of its own ids all parties have, in the common order",
+        learns="which of the recipient's own ids all parties have, in the common order",
         step="5",
         limit="common ids only",
     ),
@@ -55,7 +55,7 @@ MESSAGES = MessageSet(
         GUEST,
         HOST,
         {"position": Disclosed("int64", "which points of the guest's shuffled list are common to all", "one list per run")},
-        learns="nothing but their number: points in an order that the recipient drew (only without an arbiter)",
+        learns="only how many there are: the points are in an order that the recipient drew (only without an arbiter)",
         step="5",
         limit="no id: the guest's points are blinded and in the guest's random order",
     ),
@@ -64,7 +64,7 @@ MESSAGES = MessageSet(
         HOST,
         GUEST,
         {"position": Disclosed("int64", "which of the guest's own ids are common to all", "one list per run")},
-        learns="which of its own ids all parties have, in the common order (only without an arbiter)",
+        learns="which of the recipient's own ids all parties have, in the common order (only without an arbiter)",
         step="5",
         limit="common ids only",
     ),
@@ -73,19 +73,19 @@ MESSAGES = MessageSet(
 
 class BadPositions(WrongListSize):
     code = "TMB-ALIGN-007"
-    cause = "The intersecting party returned positions that cannot be."
-    remedy = "Both sides must run the same version; ask the arbiter."
+    cause = "The party that intersects the lists returned impossible positions."
+    remedy = "Install the same version of Tombolo at all parties and start a new run. If it happens again, ask the named party."
 
 
 def common_rows(session: Session, ids: Sequence[str], least: int) -> list[int]:
-    """Positions in ``ids`` of those that all data parties have, in the order that all share."""
+    """Positions in ``ids`` of the ids that all data parties have, in the order that all parties share."""
     parties = session.data_parties
     me, count = parties.index(session.me), len(parties)
     salt, padded = joint_salt(session, len(ids), least, _PAD_TO)
     order = session.prf("order").stream().permutation(padded[session.me])
     exponent = ristretto.random_scalar(session.prf("exponent").stream())
     noise = session.prf("padding").stream()
-    items = [one.encode() for one in ids] + [noise.bytes(32) for _ in range(padded[session.me] - len(ids))]
+    items = [row_id.encode() for row_id in ids] + [noise.bytes(32) for _ in range(padded[session.me] - len(ids))]
     points = ristretto.hash_all([items[at] for at in order], DOMAIN + salt, session.threads)
     points = ristretto.exponentiate(points, exponent, session.threads)
     after, before = parties[(me + 1) % count], parties[me - 1]
@@ -111,27 +111,27 @@ def common_rows(session: Session, ids: Sequence[str], least: int) -> list[int]:
         positions = _positions(session, "common_positions", session.guest, len(order))
     rows = [int(order[at]) for at in positions]
     if any(row >= len(ids) for row in rows):
-        raise BadPositions("A padding point is said to be common.", party=session.arbiter or session.guest)
+        raise BadPositions("The position of a padding point is among them.", party=session.arbiter or session.guest)
     return rows
 
 
 def arbiter(session: Session) -> None:
-    """The arbiter intersects what it cannot read."""
+    """The arbiter's part: intersect the blinded lists, whose ids it cannot read."""
     session.enter(len(session.data_parties))
     intersect(session, {})
 
 
 def _shuffled(session: Session, points: bytes) -> None:
-    """Hand the guest's list to the guest in a new order, and translate the positions that it finds."""
+    """Send the guest its own list in a new order, and translate the common positions that it returns."""
     order = session.prf("shuffle").stream().permutation(len(points) // _POINT)
     listed = ristretto.split(points)
     session.send("final_list", session.guest, point=ristretto.points_to_arrow(b"".join([listed[at] for at in order])))
-    found = _positions(session, "shuffled_positions", session.guest, len(order))
-    session.send("guest_positions", session.guest, position=[int(order[at]) for at in found])
+    common = _positions(session, "shuffled_positions", session.guest, len(order))
+    session.send("guest_positions", session.guest, position=[int(order[at]) for at in common])
 
 
 def intersect(session: Session, lists: dict[str, bytes]) -> None:
-    """Collect the final lists (``lists`` holds those already here) and tell every owner its positions."""
+    """Collect the final lists (``lists`` holds those that are already here) and tell every owner its common positions."""
     parties = session.data_parties
     for index, party in enumerate(parties):
         owner = parties[(index + 1) % len(parties)]
@@ -139,13 +139,13 @@ def intersect(session: Session, lists: dict[str, bytes]) -> None:
             lists[owner] = _points(session, "final_list", party, None)
     common = set.intersection(*(set(ristretto.split(points)) for points in lists.values()))
     for owner, points in lists.items():
-        found = sorted((token, at) for at, token in enumerate(ristretto.split(points)) if token in common)
+        matches = sorted((token, at) for at, token in enumerate(ristretto.split(points)) if token in common)
         name, to = ("shuffled_positions", _shuffler(session)) if owner == session.me else ("common_positions", owner)
-        session.send(name, to, position=[at for _, at in found])
+        session.send(name, to, position=[at for _, at in matches])
 
 
 def _shuffler(session: Session) -> str:
-    """The party where the guest's list ends its way around the ring: the last host."""
+    """The last host: the guest's list arrives there at the end of the ring."""
     return session.hosts[-1]
 
 

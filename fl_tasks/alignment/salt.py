@@ -1,7 +1,8 @@
 """A salt that all data parties draw together, and the sizes of their lists, before any id is touched.
 
-Commit, then reveal: nobody can choose its part after seeing another's. Sizes are checked against the agreed minimum here, so that a
-tiny list cannot probe for single ids. Three and more parties show the sizes of their padded lists only.
+Every party commits to its part before it reveals it, so nobody can choose its part after seeing the others. Sizes are checked
+against the agreed minimum here, so that nobody can test single ids with a very small list. With three or more data parties, each
+shows only the size of its padded list.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ MESSAGES = MessageSet(
             "salt": Public("binary", "a random part of the joint salt"),
             "size": Disclosed("int64", "lists below the agreed minimum are refused", "one count per run"),
         },
-        learns="how many ids the sender has, among three and more data parties rounded up to 1024",
+        learns="how many ids the sender has; with three or more data parties, rounded up to a multiple of 1024",
         step="2",
         limit="one count per run",
     ),
@@ -45,23 +46,23 @@ MESSAGES = MessageSet(
 
 class BrokenCommitment(CodedError):
     code = "TMB-ALIGN-004"
-    cause = "A party's salt or list size is not the one that it committed to."
-    remedy = "Stop working with that party until it has explained its log."
+    cause = "A party revealed another salt or list size than it had committed to."
+    remedy = "Start no new run with the named party until it has explained this from its log."
 
 
 class ListTooSmall(CodedError):
     code = "TMB-ALIGN-005"
     cause = "A party's list of ids is smaller than the agreed minimum intersection."
-    remedy = "Use more rows, or agree on a smaller alignment.minimum_intersection."
+    remedy = "Start a new run with a larger table, or agree on new terms with a smaller alignment.minimum_intersection."
 
 
 def joint_salt(session: Session, size: int, least: int, pad_to: int = 1) -> tuple[bytes, dict[str, int]]:
-    """The joint salt (32 bytes) and everybody's list size, rounded up to a multiple of ``pad_to``.
+    """The joint salt (32 bytes) and the list size of each party, rounded up to a multiple of ``pad_to``.
 
-    Raises ListTooSmall (a party's own size is checked before it is rounded) or BrokenCommitment.
+    Raises ListTooSmall (a party checks its own size before rounding) or BrokenCommitment.
     """
     if size < least:
-        raise ListTooSmall(f"It has {size} ids; at least {least} are agreed.", party=session.me)
+        raise ListTooSmall(f"The list has {size} ids; at least {least} are agreed.", party=session.me)
     shown = -(-size // pad_to) * pad_to
     own = session.state.keep(SALT, session.prf("salt").derive("part"))
     session.send("salt_commitment", hash=pa.array([_commitment(session.me, own, shown)], pa.binary(32)))
@@ -73,7 +74,7 @@ def joint_salt(session: Session, size: int, least: int, pad_to: int = 1) -> tupl
         if _commitment(party, parts[party], sizes[party]) != committed[party]:
             raise BrokenCommitment(party=party)
         if sizes[party] < least or sizes[party] % pad_to:
-            raise ListTooSmall(f"It has {sizes[party]} ids; at least {least} are agreed.", party=party)
+            raise ListTooSmall(f"The list has {sizes[party]} ids; at least {least} are agreed.", party=party)
     joint = hashlib.sha256(b"tombolo joint salt\0" + b"".join(parts[party] for party in sorted(parts)))
     return joint.digest(), sizes
 

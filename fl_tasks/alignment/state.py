@@ -1,4 +1,4 @@
-"""What a party keeps of an alignment, besides its result."""
+"""The private objects of an alignment, other than its result."""
 
 from __future__ import annotations
 

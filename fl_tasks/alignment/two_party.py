@@ -1,7 +1,8 @@
 """Diffie-Hellman intersection of two data parties over ristretto255 (Meadows 1986; Huberman, Franklin, Hogg 1999).
 
-Each blinds the hashes of its ids with a secret exponent, in a random order; each raises the other's list to its own exponent,
-keeping the order. Equal ids become equal points under both exponents. Both learn the common ids and the size of the other's list.
+Each party blinds the hashes of its ids with a secret exponent and sends them in a random order. Each party then raises the received
+list to its own exponent and keeps the order. Equal ids become equal points under both exponents. Both parties learn the common ids
+and the size of the other list.
 """
 
 from __future__ import annotations
@@ -31,23 +32,23 @@ MESSAGES = MessageSet(
         DATA,
         DATA,
         {"point": BlindedPoint()},
-        learns="which of its own ids the sender has too",
+        learns="which of the recipient's own ids the sender has too",
         step="4",
-        limit="common ids only; lists below the agreed minimum are refused before",
+        limit="common ids only; lists below the agreed minimum are refused before this step",
     ),
 )
 
 
 class WrongListSize(CodedError):
     code = "TMB-ALIGN-006"
-    cause = "A party's list has another size than it committed to, or points occur twice."
-    remedy = "Stop working with that party until it has explained its log."
+    cause = "A party's list has another size than it committed to, or contains a point twice."
+    remedy = "Start no new run with the named party until it has explained this from its log."
 
 
 def common_rows(session: Session, ids: Sequence[str], salt: bytes, sizes: dict[str, int]) -> list[int]:
-    """Positions in ``ids`` of the common ones, in the order that both parties share.
+    """Positions in ``ids`` of the common ids, in the order that both parties share.
 
-    ``salt`` and ``sizes`` are what :func:`tombolo.fl_tasks.alignment.salt.joint_salt` gave.
+    ``salt`` and ``sizes`` are the results of :func:`tombolo.fl_tasks.alignment.salt.joint_salt`.
     """
     (peer,) = (party for party in session.data_parties if party != session.me)
     order = session.prf("order").stream().permutation(len(ids))

@@ -1,1 +1,1 @@
-"""What role programs run in: sessions, waiting, checkpoints, aborts, and one party's context."""
+"""The environment of role programs: sessions, waiting, checkpoints, aborts, and the context of one party."""

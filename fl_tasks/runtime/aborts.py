@@ -1,14 +1,15 @@
-"""Aborts: a party that gives up a run tells its peers why, signed, so that they stop at their next step.
+"""Aborts: a party that gives up a run sends its peers the reason, signed. They stop at their next step.
 
-An abort says at which party and step the run failed first, with which code and cause, and no detail. A party that stops because
-of a peer's abort publishes that same failure, not one of its own: in a chain of waiting parties the next one may hear of it only
-here, and reads who failed and why, however many have passed it on.
+An abort says at which party and step the run failed first, with the code and its cause, but without the detail. A party that stops
+because of a peer's abort publishes the same failure, not a new one. So every party reads who failed and why, even if it waits for
+another party than the one that failed.
 
-A relay is not believed on its word. The origin publishes its own abort before anybody can pass it on, so whoever hears a relay
-looks for it at the origin, and goes by it. Where it is not there or cannot be read, the text says "lab says that clinic failed".
+A party does not trust a failure that was only passed on. The party that failed publishes its own abort before anybody can pass it
+on, so the reader looks for that abort and uses it. If it is not there or cannot be read, the text says "lab says that clinic
+failed".
 
-What a peer sends is made harmless before it is shown or passed on (:func:`harmless`). Cause and remedy of a code that is known here
-are shown in this installation's own words; no remedy travels.
+Text from a peer is made harmless before it is shown or passed on (:func:`harmless`). If this installation knows the code, it shows
+its own cause and remedy. A remedy is never sent.
 """
 
 from __future__ import annotations
@@ -29,10 +30,10 @@ ABORT = MessageSet(
         EVERYONE,
         EVERYONE,
         {
-            "party": Public("string", "whose task failed first"),
-            "step": Public("string", "where it failed"),
-            "code": Public("string", "why the run ends"),
-            "cause": Public("string", "the code's text, the same for everybody"),
+            "party": Public("string", "the party whose task failed first"),
+            "step": Public("string", "the step in which it failed"),
+            "code": Public("string", "the error code"),
+            "cause": Public("string", "the fixed text of the error code"),
         },
         learns="which party failed, where, and for which coded reason",
         step="abort",
@@ -46,13 +47,15 @@ _FOREIGN_IN_CAUSE, _FOREIGN_IN_STEP = re.compile(r"[^A-Za-z0-9 .,';:()^%=+-]"), 
 class TaskFailed(CodedError):
     code = "TMB-RUN-002"
     cause = "A task of this party failed, was cancelled or timed out, and its retries are used up."
-    remedy = "Read that task's log at the party named; start a new run when it is mended."
+    remedy = "Read the log of the failed task at the named party. Correct the cause there; then start a new run."
 
 
 def harmless(said: Failure, members: Collection[str]) -> Failure:
-    """A failure that somebody else wrote, as harmless as a log line or a page needs it: plain words of bounded length, no markup,
-    no path, no control character. Who is no member did not fail: the one who says so did. What has not the form of a code
-    counts as TMB-RUN-002."""
+    """Another party's failure, made safe for a log line or a page.
+
+    The texts get a limited length, without markup, paths and control characters. If the failed party is not a member, the sender
+    counts as the failed party. A code of a wrong form becomes TMB-RUN-002.
+    """
     code, cause = (said.code, said.cause) if _CODE.fullmatch(said.code) else (TaskFailed.code, TaskFailed.cause)
     return Failure(
         party=said.party if said.party in members else said.by,
@@ -64,14 +67,14 @@ def harmless(said: Failure, members: Collection[str]) -> Failure:
 
 
 def publish_abort(exchange: Exchange, failure: Failure) -> None:
-    """Tell every peer, once; what was told first stands."""
+    """Send the failure to every peer. If one was sent before, that one stays."""
     columns = {"party": failure.party, "step": failure.step, "code": failure.code, "cause": failure.cause}
     for peer in exchange.peers:
         exchange.send(ABORT["abort"], peer, 0, columns)
 
 
 def read_abort(exchange: Exchange, peer: str) -> Failure | None:
-    """What a peer's abort says, made harmless; None while there is none. Raises what is wrong with the artifact."""
+    """The failure in a peer's abort, made harmless; None while there is no abort. Raises an error if the artifact is wrong."""
     receipt = exchange.fetch(ABORT["abort"], peer, 0)
     if receipt is None:
         return None
@@ -80,21 +83,21 @@ def read_abort(exchange: Exchange, peer: str) -> Failure | None:
 
 
 def heard_abort(exchange: Exchange, peers: Iterable[str]) -> Failure | None:
-    """The first abort that one of these peers has published for this run; for a relayed one the origin's own, if it is there."""
-    said = next((found for peer in peers if (found := read_abort(exchange, peer)) is not None), None)
+    """The first abort of these peers for this run. If it was passed on, the failed party's own abort, where that can be read."""
+    said = next((failure for peer in peers if (failure := read_abort(exchange, peer)) is not None), None)
     if said is None or said.by == said.party or said.party not in exchange.peers:
         return said
     try:
         own = read_abort(exchange, said.party)
-    except CodedError:  # the relay has ended the run, whether or not the origin can be asked
+    except CodedError:  # the run has ended, even if the failed party's own abort cannot be read
         return said
     return own if own is not None and own.by == own.party else said
 
 
 def ended_by(failure: Failure, me: str) -> CodedError:
-    """The error that a task of party ``me`` ends with in a run that ended so: its own again, or that a peer aborted."""
+    """The error that ends a task of party ``me`` in an aborted run: this party's own failure again, or :class:`PeerAborted`."""
     if failure.by != me:
         return PeerAborted(failure)
-    found = known(failure.code) or TaskFailed
-    usual = found if found.__init__ is CodedError.__init__ else TaskFailed  # a plug-in's class may want other arguments
-    return usual("This party gave the run up.", party=me, step=failure.step)
+    coded = known(failure.code) or TaskFailed
+    usual = coded if coded.__init__ is CodedError.__init__ else TaskFailed  # a plug-in's class may need other arguments
+    return usual("This party has given up the run.", party=me, step=failure.step)

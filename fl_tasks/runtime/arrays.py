@@ -1,4 +1,4 @@
-"""Arrays and plain values as bytes: one npz archive, nothing pickled."""
+"""Arrays and plain values as bytes: one npz archive, without pickle."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 
 def pack(state: dict[str, Any]) -> bytes:
-    """Arrays as one npz archive, everything else as JSON inside it; nothing is pickled."""
+    """Arrays as one npz archive, and everything else as JSON inside it; without pickle."""
     arrays = {name: value for name, value in state.items() if isinstance(value, np.ndarray)}
     plain = {name: value for name, value in state.items() if name not in arrays}
     document = np.frombuffer(json.dumps(plain, allow_nan=False, default=_number).encode(), dtype=np.uint8)

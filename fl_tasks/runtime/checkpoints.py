@@ -1,4 +1,4 @@
-"""Checkpoints: the state of a role after each finished round, create-only, in the party's own private area."""
+"""Checkpoints: the state of a role after each finished round, in the party's own private area. They are never overwritten."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ State = dict[str, Any]
 
 
 class Checkpoints:
-    """The checkpoints of one stage. The first writer of a round wins, so that a forgotten old process beside a retry
-    can neither overwrite nor fork the state."""
+    """The checkpoints of one stage.
+
+    The first checkpoint of a round stays. So an old process that still runs next to a retry cannot overwrite or split the state.
+    """
 
     def __init__(self, kept: RunState) -> None:
         self._kept = kept
@@ -31,7 +33,7 @@ class Checkpoints:
         return self._latest
 
     def put(self, round: int, state: State) -> State:
-        """Keep a state; returns what is kept for the round."""
+        """Keep the state of a round; returns the state that is kept for this round."""
         return self._hold(round, self._kept.keep(CHECKPOINTS.of(round), pack(state)))
 
     def digest(self) -> bytes:

@@ -1,4 +1,4 @@
-"""One party at work on one agreement: its settings, keys, stores and the sessions of its runs."""
+"""The context of one party in one agreement: its settings, keys, stores and the sessions of its runs."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ from tombolo.storage.stores.base import Store
 class NotJoined(CodedError):
     code = "TMB-RUN-001"
     cause = "This party has not joined the run."
-    remedy = "Run the join task first; it keeps the manifest that all parties signed."
+    remedy = "Wait until the join task of this run has succeeded at this party. Then start this task again."
 
 
 class Absent(CodedError):
     code = "TMB-RUN-009"
-    cause = "The run goes on without this party, which declined it or had not joined when joining was closed."
-    remedy = "Nothing is wrong; the settle task keeps the block that the others sign. Join the next run in time."
+    cause = "The run goes on without this party, because it declined or had not joined when joining was closed."
+    remedy = "Nothing is wrong: the settle task keeps the block that the others sign. To take part, join the next run in time."
 
 
 class RunSettled(CodedError):
     code = "TMB-RUN-008"
-    cause = "The run is settled and its keys are destroyed; nothing of it can be done again."
+    cause = "The run is settled and its keys are destroyed; its tasks cannot be repeated."
     remedy = "Start a new run."
 
 
@@ -62,7 +62,7 @@ class PartyContext:
 
     @classmethod
     def open(cls, agreement: str, settings: Path | None = None, shortest_key: int = MIN_BITS) -> PartyContext:
-        """Read settings, keys and the verified agreement, and open the stores (without touching them)."""
+        """Read the settings, the keys and the verified agreement, and open the stores (without reading or writing them)."""
         party = PartySettings.load(settings)
         try:
             agreed = Agreement.load(party.federations / agreement, plugins=party.plugins, shortest_key=shortest_key)
@@ -86,7 +86,7 @@ class PartyContext:
 
     @property
     def initiator(self) -> str:
-        """Who starts the agreement's runs."""
+        """The party that starts the agreement's runs."""
         return next(party for party, role in self.roles.items() if role in INITIATORS)
 
     @property
@@ -101,7 +101,7 @@ class PartyContext:
 
     @property
     def agreement_settings(self) -> AgreementSettings:
-        """What this party settled for this agreement: its tables, consent list, suite, split."""
+        """This party's settings for this agreement: its tables, consent list, suite and split."""
         return self.party_settings.for_agreement(self.agreement.name)
 
     @cached_property
@@ -114,11 +114,11 @@ class PartyContext:
         return self.private.area("runs", run)
 
     def state(self, run: str = "", stage: str = "") -> RunState:
-        """What this party keeps of the agreement, of a run, and of a stage of it."""
+        """The private objects that this party keeps of the agreement, of a run, and of a stage of the run."""
         return RunState(self.private, run, stage)
 
     def books(self, run: str) -> Books:
-        """What this party has booked of one run."""
+        """This party's books of one run."""
         return Books(self.run_area(run).area("books"))
 
     @cached_property
@@ -131,44 +131,44 @@ class PartyContext:
         """The final blocks of the agreement's ledger, as this party keeps them."""
         return Blocks(self.store, self.keys.vault, self.agreement.name)
 
-    # -- what a run was agreed to be ----------------------------------------------------------------------------------------
+    # -- the manifest and the participants of a run -------------------------------------------------------------------------
 
     def manifest(self, run: str) -> Manifest:
         """The manifest that this party signed with all others; raises :class:`NotJoined` or :class:`Absent`."""
-        found = self.agreed(run)
+        manifest = self.agreed(run)
         if self.me not in self.taking_part(run):
             raise Absent(f"Run {run}.", party=self.me)
-        return found
+        return manifest
 
     def agreed(self, run: str) -> Manifest:
-        """The manifest that a run's parties signed, whether or not this one is among them. Raises as :meth:`manifest` does."""
-        found = self.state(run).get(MANIFEST)
-        if found is None:
+        """The manifest that a run's parties signed, also if this party is not one of them. Raises as :meth:`manifest` does."""
+        manifest = self.state(run).get(MANIFEST)
+        if manifest is None:
             raise (Absent if self.absent(run) else NotJoined)(f"Run {run}.", party=self.me)
-        return found
+        return manifest
 
     def taking_part(self, run: str) -> dict[str, str]:
-        """Role by party of those who take part in a run, in the agreement's order."""
+        """The parties that take part in a run, with their roles, in the agreement's order."""
         parties = {*self.agreed(run).parties, *(late.party for late in self.admitted(run))}
         return {party: role for party, role in self.roles.items() if party in parties}
 
     def admitted(self, run: str) -> list[LateJoin]:
-        """The clients that take part though they came late, as far as this party knows."""
+        """The late joins of the clients that were admitted after the run had begun, as far as this party knows."""
         kept = self.state(run)
-        return [kept[one] for one in kept.all(ADMITTED)] if self.admits else []
+        return [kept[item] for item in kept.all(ADMITTED)] if self.admits else []
 
     def approvers(self, run: str) -> dict[str, str]:
-        """Who said yes, by party."""
-        return {one.party: one.approver for one in (*self.agreed(run).joins, *self.admitted(run))}
+        """The person who approved the run, by party."""
+        return {join.party: join.approver for join in (*self.agreed(run).joins, *self.admitted(run))}
 
     def absent(self, run: str) -> bool:
-        """Whether this party has heard that the run begins without it, or has declined it itself."""
+        """Whether this party knows that the run begins without it, or has declined the run."""
         if not self.may_skip:
             return False
         closing = self.state(run).get(CLOSING)
         if closing is not None:
             late = self.role == CLIENT and self.me not in closing.joined
-            return late and all(one.party != self.me for one in self.admitted(run))
+            return late and all(join.party != self.me for join in self.admitted(run))
         return "decliner" in (self.state(run).get(JOIN) or {})
 
     @property
@@ -187,24 +187,26 @@ class PartyContext:
         return [party for party, role in self.roles.items() if role == CLIENT]
 
     def params(self, run: str) -> Parameters:
-        """The run's parameters, all of them, as the manifest has them."""
+        """All parameters of the run, from its manifest."""
         return self.terms.chosen(self.agreed(run).invitation.parameters)
 
     # -- exchanges and sessions ---------------------------------------------------------------------------------------------
 
     def handshake(self, run: str, booked: str | None = None) -> Exchange:
-        """The exchange before a manifest exists: long-term sealing keys, bound to the agreement's digest.
+        """The exchange before there is a manifest. It uses long-term sealing keys and is bound to the agreement's digest.
 
-        ``booked`` is the run whose books it keeps where the addresses name another (invitations to all runs lie side by side).
+        ``booked`` is the run in whose books the artifacts are booked, if the addresses do not name that run (all invitations have
+        one common place).
         """
         peers = {name: self._peer(name, self.agreement.members[name].seal) for name in self.peers}
         me = Self(self.me, self.keys.signing, self.keys.sealing, self.store)
         return Exchange(me, peers, self.agreement.name, run, self.agreement.digest, self.books(booked or run))
 
     def exchange(self, run: str) -> Exchange:
-        """The exchange of a joined run: this run's sealing keys, bound to the manifest's digest.
+        """The exchange of a joined run. It uses this run's sealing keys and is bound to the manifest's digest.
 
-        Clients that take no part stand with their long-term key: their signatures must be told from others', and may come to count.
+        Clients that take no part are included with their long-term keys, so that their signatures can be checked: they may be
+        admitted later.
         """
         manifest, secret = self.manifest(run), self._secret(run)
         seals = {name: self.agreement.members[name].seal for name in self.clients} if self.may_skip else {}
@@ -223,16 +225,16 @@ class PartyContext:
         return secret
 
     def watch(self, run: str, wait: Wait, settling: bool = False, deadline: float | None = None) -> Watch:
-        """Deadlines and aborts of one run; a run that is being settled does not expire. ``deadline`` stands for the terms' one."""
+        """Deadlines and aborts of one run. ``settling``: the run does not expire. ``deadline`` replaces the terms' deadline."""
         limits, manifest = self.terms.deadlines, self.state(run).get(MANIFEST)
         expires = manifest.invitation.expires_at if manifest and not settling else None
         usual = limits.settle if settling else limits.message if manifest else limits.join
         return Watch(wait, deadline or usual, expires, self.state(run), lambda: self.aborted(run))
 
     def aborted(self, run: str) -> CodedError | None:
-        """The error with which a run ends for this party because a peer has aborted it, if one has.
+        """The error that ends a run for this party because a peer has aborted it; None if no peer has.
 
-        Where this party has given the run up itself, its own reason stands: the peers' aborts may be echoes of it.
+        If this party has given up the run itself, its own reason is used: the peers may only have passed it on.
         """
         heard = heard_abort(self.handshake(run), self.needed(run))
         if heard is None:
@@ -242,13 +244,14 @@ class PartyContext:
     def needed(self, run: str) -> list[str]:
         """The peers whose abort ends a run for this party.
 
-        A client that leaves a horizontal run ends nothing once it has begun, nor before that where the run may begin without it.
+        A horizontal run that has begun goes on if a client aborts. Before it has begun, it also goes on if the terms allow it to
+        begin without that client.
         """
         joined, closing = MANIFEST in self.state(run), self.state(run).get(CLOSING)
         needed: Collection[str] = () if joined else self.clients
         if not joined and self.may_skip:
             needed = () if closing is None else closing.joined
-        return [one for one in self.peers if self.roles[one] != CLIENT or one in needed]
+        return [peer for peer in self.peers if self.roles[peer] != CLIENT or peer in needed]
 
     def session(
         self,
@@ -261,7 +264,7 @@ class PartyContext:
         settling: bool = False,
         among: Collection[str] | None = None,
     ) -> Session:
-        """A session of one stage of a joined run; with ``among``, of some of its parties."""
+        """A session of one stage of a joined run; with ``among``, only between these parties."""
         return Session(
             me=self.me,
             roles={party: role for party, role in self.taking_part(run).items() if among is None or party in among},
@@ -289,7 +292,7 @@ class PartyContext:
         return Secrets(Prf(bytes.fromhex(self._secret(run)["prf"])).derive("own"), pairs, common)
 
     def docs(self, run: str) -> Path:
-        """This party's private folder for what a person reads of a run (validation pages, model card)."""
+        """This party's private folder for the pages of a run that people read (validation pages, model card)."""
         base = os.environ.get("TOMBOLO_DOCS")
         folder = (Path(base) if base else self.party_settings.folder / "docs") / self.agreement.name / run
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -1,4 +1,4 @@
-"""The role programs of a protocol on one engine: a set of messages, and a function for every role that has a part in training."""
+"""The role programs of a protocol with one engine: its messages, and a function for every role that takes part in training."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ HelperProgram = Callable[[Session], State]
 
 @dataclass(frozen=True)
 class Programs(Generic[R]):
-    """``data`` are the programs of roles that train on rows (of the class ``R``), ``helpers`` those of the others.
+    """``data`` are the programs of roles that train on rows (of the class ``R``); ``helpers`` are those of the other roles.
 
-    A role without a program has no part in training.
+    A role without a program takes no part in training.
     """
 
     messages: MessageSet
@@ -29,7 +29,7 @@ class Programs(Generic[R]):
     helpers: Mapping[str, HelperProgram] = field(default_factory=dict)
 
     def help(self, session: Session) -> State:
-        """Train without rows; a role that has no part is through at once."""
+        """Train without rows. A role without a program is finished at once."""
         program = self.helpers.get(session.role)
         return {"round": 0, "stopped": True, "loss": []} if program is None else program(session)
 

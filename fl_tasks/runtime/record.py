@@ -1,4 +1,4 @@
-"""What a stage adds to the party's permanent record when it ends: its own facts, and the artifacts that came and went meanwhile."""
+"""What a stage adds to the party's permanent record when it ends: its facts, and the artifacts sent and received since before."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def enter_run(context: PartyContext, run: str, kind: str, **facts: Any) -> None:
 def _artifacts(context: PartyContext, chain: Chain, run: str) -> list[Entry]:
     """Entries of artifacts that are booked but not recorded, by time."""
     recorded, books = chain.names(run), context.books(run)
-    found = []
+    entries = []
     for book in ("sent", "received"):
         known = {booking_name(name.removeprefix(f"{book}:")) for name in recorded if name.startswith(f"{book}:")}
-        found += [Entry.of_booking(book, run, one) for one in books.entries(book, known)]
-    return sorted(found, key=lambda entry: entry.at)
+        entries += [Entry.of_booking(book, run, booking) for booking in books.entries(book, known)]
+    return sorted(entries, key=lambda entry: entry.at)

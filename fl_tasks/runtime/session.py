@@ -1,8 +1,8 @@
-"""What a role program sees of a run: send, receive, rounds, checkpoints and the secrets that make a replay repeat itself.
+"""What a role program sees of a run: send, receive, rounds, checkpoints, and the secrets that make a replay give the same bytes.
 
-A role is a plain function over a :class:`Session`. It may be stopped anywhere and run again: artifacts are immutable, receives
-return the same bytes, a sending whose address is taken is adopted, and whatever others depend on is drawn from
-:meth:`Session.prf`, which gives the same bytes to the same run, round and transcript.
+A role program is a plain function of a :class:`Session`. It may be stopped anywhere and run again. Artifacts never change, and a
+receive returns the same bytes again. If an artifact was already sent, the earlier one stays. Every random value that other parties
+depend on comes from :meth:`Session.prf`, which gives the same bytes for the same run, round and transcript.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ if TYPE_CHECKING:
 Progress = Callable[[Mapping[str, Any]], None]
 P = TypeVar("P", bound=Parameters)
 _SENDER = b"sender"
-"""Under this name a received table says, within the process, whose it is."""
+"""The metadata key under which a received table names its sender, inside the process only."""
 log = logging.getLogger("tombolo")
 
 
 def log_progress(facts: Mapping[str, Any]) -> None:
-    """The default progress: one log line of the facts a role reports."""
+    """The default progress: one log line with the facts that a role reports."""
     log.info(" ".join(f"{name}={value:.6g}" if isinstance(value, float) else f"{name}={value}" for name, value in facts.items()))
 
 
 @dataclass(frozen=True)
 class Secrets:
-    """What this party alone, each pair of data parties, and all data parties together know in one run (32 bytes each)."""
+    """The secrets of one run, 32 bytes each: this party's own, one for each pair of data parties, and one of all data parties."""
 
     own: bytes
     pairs: Mapping[str, bytes]
@@ -60,8 +60,9 @@ class Session:
     """One party's view of one stage of a run.
 
     ``round`` is 0 before the first training round. All names are party names; ``roles`` is in the agreement's order. ``enrolled``
-    are the agreement's clients, also those that take no part in the run: what a threshold is a part of. With ``copies``, what this
-    party sends to all stays here, for who is admitted later. Paillier keys have at least ``shortest_key`` bits, whoever made them.
+    are all clients of the agreement, also those that take no part in the run; thresholds count from them. With ``copies``, the
+    session keeps a copy of everything that is sent to all clients, for clients that are admitted later. Every Paillier key, own or
+    received, must have at least ``shortest_key`` bits.
     """
 
     def __init__(
@@ -134,7 +135,7 @@ class Session:
 
     @property
     def initiator(self) -> str:
-        """Who starts the agreement's runs."""
+        """The party that starts the agreement's runs."""
         return self._with_role(*INITIATORS)[0]
 
     @property
@@ -149,13 +150,13 @@ class Session:
 
     @property
     def data_parties(self) -> list[str]:
-        """Hosts in the agreement's order, then the guest: the chain of the white paper's figure."""
+        """The hosts in the agreement's order, then the guest, as in the chain of the white paper's figure."""
         return [*self.hosts, self.guest]
 
     # -- messages ---------------------------------------------------------------------------------------------------------
 
     def send(self, name: str, to: str | Iterable[str] | None = None, /, **columns: Any) -> None:
-        """Send message ``name`` to one party, several, or everybody whose role it is declared for.
+        """Send message ``name`` to one party, to several, or to every party with a role that it is declared for.
 
         Open columns take scalars, lists or arrays; protected columns take Arrow arrays of their storage type (ciphertexts as
         fixed-size binary) or numpy uint64 for values under a 64-bit pad. Raises UndeclaredColumn before a byte is written.
@@ -169,7 +170,7 @@ class Session:
             self._exchange.send(message, recipient, self.round, wrapped)
 
     def receive(self, name: str, frm: str) -> pa.Table:
-        """Wait for message ``name`` of this round. Raises Waiting, PeerSilent, PeerAborted or what is wrong with it."""
+        """Wait for message ``name`` of this round. Raises Waiting, PeerSilent, PeerAborted, or an error about the message."""
         message = self._message(name)
         address = self._exchange.address(message.name, self.me, self.round, message.step)
         receipt = self._watch.until(lambda: self._fetch(message, frm, self.round), frm, message.name, address.head())
@@ -178,7 +179,7 @@ class Session:
         return receipt.table.replace_schema_metadata({_SENDER: frm})
 
     def peek(self, name: str, frm: str, round: int) -> pa.Table | None:
-        """Message ``name`` of a round if it is there; for those who do not wait for one sender. Nothing drawn depends on it."""
+        """Message ``name`` of a round if it is there, else None; without waiting. It does not change later random values."""
         receipt = self._fetch(self._message(name), frm, round)
         return None if receipt is None else receipt.table.replace_schema_metadata({_SENDER: frm})
 
@@ -187,15 +188,16 @@ class Session:
             return self._exchange.fetch(message, frm, round)
 
     def until(self, attempt: Callable[[], object], frm: str, name: str, round: int) -> None:
-        """Wait until ``attempt()`` gives something, while message ``name`` of ``frm`` is what is missing most."""
+        """Wait until ``attempt()`` returns something. Errors of waiting name the message ``name`` of ``frm`` as missing."""
         message = self._message(name)
         address = self._exchange.address(message.name, self.me, round, message.step)
         self._watch.until(attempt, frm, message.name, address.head())
 
     def gather(self, name: str, among: Sequence[str], seconds: float) -> list[str]:
-        """Who of ``among`` has sent message ``name`` of this round when all have, or ``seconds`` after the wait began.
+        """The parties of ``among`` that have sent message ``name`` of this round.
 
-        Nothing is read yet. Raises Waiting, PeerAborted or RunExpired.
+        Returns when all have sent it, or ``seconds`` after the wait began. The messages are not read yet. Raises Waiting,
+        PeerAborted or RunExpired.
         """
         message = self._message(name)
         key = self._exchange.address(message.name, self.me, self.round, message.step).head()
@@ -208,7 +210,7 @@ class Session:
     def receive_each(self, name: str) -> Iterator[tuple[str, pa.Table]]:
         """Message ``name`` of this round from every other party whose role sends it, in the agreement's order.
 
-        One at a time, so that what follows from the first can be done while the others are awaited.
+        It gives one message at a time, so that the caller can work on the first while the others are still missing.
         """
         message = self._message(name)
         for party, role in self.roles.items():
@@ -229,13 +231,16 @@ class Session:
 
     @staticmethod
     def scalar(table: pa.Table, name: str, least: float = -math.inf, most: float = math.inf) -> Any:
-        """The single value of a received column; a wrong length is the sender's fault, and so is a number out of bounds."""
+        """The single value of a received column.
+
+        Raises ForeignSchema for another length and ForeignNumber for a number out of bounds; both name the sender.
+        """
         array, sender = Session.values(table, name), table.schema.metadata[_SENDER].decode()
         if len(array) != 1:
-            raise ForeignSchema(f"Column {name} holds {len(array)} values where one belongs.", party=sender)
+            raise ForeignSchema(f"Column {name} must hold one value, but holds {len(array)}.", party=sender)
         value = array[0].as_py()
         if isinstance(value, int | float) and not least <= value <= most:
-            raise ForeignNumber(f"Column {name}.", party=sender)
+            raise ForeignNumber(f"Column {name} is out of bounds.", party=sender)
         return value
 
     def _message(self, name: str) -> Message:
@@ -260,13 +265,15 @@ class Session:
         return self._checkpoints.latest()
 
     def parameters(self, model: type[P]) -> P:
-        """The run's parameters as those of a class that the protocol's own parameters are of."""
+        """The run's parameters as an object of the class ``model``, a base class of the protocol's own parameters."""
         assert isinstance(self.params, model), f"the run has no {model.__name__}"
         return self.params
 
     def rounds(self, limit: int | None = None) -> Iterator[int]:
-        """The rounds still to do, up to ``limit`` (by default what the parameters say) and to the end of this leg; ends after a
-        checkpoint that says ``stopped``."""
+        """The rounds that are still to do, up to ``limit`` (by default from the parameters) and up to the end of this leg.
+
+        Ends after a checkpoint that says ``stopped``.
+        """
         limit = self.parameters(TrainingParameters).rounds if limit is None else limit
         self.last_round = limit
         while True:
@@ -280,7 +287,7 @@ class Session:
                 raise RuntimeError(f"round {self.round} ended without a checkpoint")
 
     def checkpoint(self, state: State) -> State:
-        """Keep the round's state (arrays, numbers, strings, lists of numbers); returns what is kept: the first writer's."""
+        """Keep the round's state (arrays, numbers, strings, lists of numbers). Returns the state that was kept first."""
         return self._checkpoints.put(self.round, state)
 
     @property
@@ -290,50 +297,50 @@ class Session:
 
     @property
     def finished(self) -> bool:
-        """Whether training is over: the last checkpoint says ``stopped`` or is that of the last round asked for."""
+        """Whether training is over: the last checkpoint says ``stopped``, or belongs to the last planned round."""
         state = self.latest
         return state is not None and (bool(state.get("stopped")) or state["round"] >= self.last_round)
 
     def enter(self, round: int) -> None:
-        """Begin a round (or a hop, in a stage without checkpoints): later messages and own randomness belong to it."""
+        """Begin a round (or a hop, in a stage without checkpoints). Later messages and this party's randomness belong to it."""
         self.round = round
         self._part = None
         self._transcript = hashlib.sha256(self._checkpoints.digest() + f"{self.stage}/{round}".encode()).digest()
         self._labels.clear()
 
     def within(self, part: int | None) -> None:
-        """Later messages belong to this part of the round (a level of a tree, a batch of rows), which repeats the same steps."""
+        """Begin a part of the round that repeats the same steps (a tree level, a batch of rows). Later messages belong to it."""
         self._part = part
 
     # -- secrets ----------------------------------------------------------------------------------------------------------
 
     def prf(self, *labels: str | int) -> Prf:
-        """This party's own randomness for one purpose, repeatable under replay: bound to run, stage, round and transcript.
+        """This party's own randomness for one purpose. It depends on run, stage, round and transcript, so a replay gives the same.
 
-        Labels may be used once per round, so that no mask is ever used twice.
+        Labels may be used only once per round, so that no mask is used twice.
         """
         if labels in self._labels:
-            raise RuntimeError(f"labels {labels} were used in this round")
+            raise RuntimeError(f"labels {labels} were already used in this round")
         self._labels.add(labels)
         return Prf(Prf(self._secrets.own).derive(self.run, self.stage, self.round, self._transcript.hex(), *labels))
 
     def pair(self, other: str) -> Prf:
-        """Randomness that this party and ``other`` (two data parties) share and nobody else knows, for this stage and round."""
+        """Randomness for this stage and round that only this party and ``other`` know (two data parties)."""
         return Prf(Prf(self._secrets.pairs[other]).derive(self.run, self.stage, self.round))
 
     def common(self) -> Prf:
-        """Randomness that all data parties share and the arbiter does not know, for this stage and round."""
+        """Randomness for this stage and round that all data parties share. The arbiter does not know it."""
         if self._secrets.common is None:
             raise RuntimeError("the arbiter has no common secret")
         return Prf(Prf(self._secrets.common).derive(self.run, self.stage, self.round))
 
     @property
     def moment(self) -> dict[str, Any]:
-        """What is being done now, as a document: manifest, stage, round and part; for signatures and contexts."""
+        """The present place in the run, as a document: manifest, stage, round and part. Used in signatures and contexts."""
         return {"manifest": self._exchange.binding, "stage": self.stage, "round": self.round, "part": self._part}
 
     def sign(self, domain: str, data: bytes) -> bytes:
-        """This party's signature, for statements that others than the recipient of an artifact are to verify."""
+        """This party's signature over a statement that other parties than the recipient of an artifact must verify."""
         return self._exchange.me.signing.sign(domain, data)
 
     def verify(self, party: str, signature: bytes, domain: str, data: bytes) -> None:
@@ -346,21 +353,21 @@ class Session:
     # -- progress and work ------------------------------------------------------------------------------------------------
 
     def report(self, **facts: Any) -> None:
-        """Tell the log or the progress display what this party may know: a round, a loss, a count."""
+        """Show facts that this party may know in the log or the progress display: a round, a loss, a count."""
         self._progress({"stage": self.stage, "party": self.me, **facts})
 
     @property
     def pool(self) -> Pool:
-        """Where heavy ciphertext work is done that needs no private key: this party's cluster or processes, opened at first use."""
+        """Workers for heavy ciphertext work without a private key: this party's cluster or processes, opened at first use."""
         if self._pool is None:
             opened = open_cluster(self._executor) if self._executor else open_pool(self._workers)
             self._pool = self._stack.enter_context(opened)
         return self._pool
 
     def holder_pool(self, private: PrivateKey) -> Pool:
-        """A pool whose processes also hold this party's private key, and can decrypt; closed with the session.
+        """A pool whose processes also hold this party's private key, and can decrypt; it is closed with the session.
 
-        They are always of this machine, and do the other work too where there is no cluster.
+        The processes always run on this machine. If there is no cluster, they do the other work too.
         """
         pool = self._stack.enter_context(open_pool(self._workers, private=private))
         if self._executor is None and self._pool is None:
@@ -369,12 +376,12 @@ class Session:
 
     @property
     def threads(self) -> int:
-        """How many threads of this machine may work on what leaves the process nowhere: blinding with secret exponents."""
+        """How many threads may do work with secrets that must stay in this process, such as blinding with secret exponents."""
         return self._workers or default_workers()
 
 
 def _protect(message: Message, name: str, value: Any) -> Any:
-    """Put an array of the right storage type under its declared protection; plain values stay plain and are refused later."""
+    """Wrap an array of the right storage type in its declared protection. Plain values stay plain and are refused later."""
     declared = message.columns.get(name)
     if declared is None or declared.open or isinstance(value, pa.ExtensionArray):
         return value

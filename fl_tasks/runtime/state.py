@@ -26,10 +26,10 @@ from tombolo.storage.roles import AGGREGATOR, CLIENT, DATA, EVERYONE, includes
 
 T = TypeVar("T")
 AGREEMENT, RUN, STAGE = "", "runs/{run}/", "runs/{run}/{stage}/"
-"""How the names of objects begin in the party's private area: of the agreement, of a run, of a stage of it."""
+"""The start of an object's name in the party's private area: for an object of the agreement, of a run, or of a stage of a run."""
 Ends = Literal["settlement", "retention", "protocol", "never"]
-"""What deletes an object: the run's settlement (or retention, in a run that was never settled), retention, its protocol by terms of
-its own, or nothing."""
+"""What deletes an object: the settlement of the run (or retention, if the run was never settled), retention, the protocol by its
+own rules, or nothing."""
 CLIENTS = (CLIENT, AGGREGATOR)
 _LARGEST = 1 << 30
 
@@ -57,7 +57,7 @@ BYTES: Codec[bytes] = Codec(bytes, bytes)
 
 
 def written(write: Callable[[T], Any], read: Callable[[Any], T]) -> Codec[T]:
-    """Canonical JSON: ``write`` makes a document of a value, ``read`` makes the value again."""
+    """Canonical JSON: ``write`` turns a value into a document, and ``read`` turns the document into the value again."""
     return Codec(lambda value: canonical(write(value)), lambda data: read(_json(data)))
 
 
@@ -85,10 +85,10 @@ class Item(Generic[T]):
 
     def __post_init__(self) -> None:
         if self.ends == "settlement" and self.place != RUN:
-            raise ValueError(f"{self.name}: a settlement deletes objects of the run only")
+            raise ValueError(f"{self.name}: settlement deletes objects of the run only; use another value for ends or place")
 
     def of(self, *values: str | int) -> Item[T]:
-        """The same with its first fields filled: one object when all are, else still a family."""
+        """This item with its first fields filled. If all fields are filled, it is one object, else still a family."""
         left, name, key = list(values), "", self.key
         for text, field, spec, _ in Formatter().parse(self.name):
             name += text
@@ -104,7 +104,7 @@ class Item(Generic[T]):
         return _pattern(self.place, self.name)
 
     def writers(self) -> tuple[str, ...]:
-        """Roles that keep it, for people."""
+        """The roles that keep it, as a tuple."""
         return (self.writer,) if isinstance(self.writer, str) else self.writer
 
     def written_by(self, role: str) -> bool:
@@ -124,25 +124,25 @@ def _pattern(place: str, name: str) -> re.Pattern[str]:
 
 
 class RunState:
-    """The objects that a party keeps of an agreement, of a run, and of a stage of it; without a run, of the agreement only.
+    """The objects that a party keeps of an agreement, of a run, and of a stage of the run; without a run, of the agreement only.
 
-    Nothing is overwritten: whoever keeps the same object again finds what was kept first.
+    No object is overwritten: keeping it again returns what was kept first.
     """
 
     def __init__(self, private: PrivateArea, run: str = "", stage: str = "") -> None:
         self._private, self._run, self._stage = private, run, stage
 
     def get(self, item: Item[T]) -> T | None:
-        """What is kept, or None; raises SealRefused on altered bytes."""
+        """The value that is kept, or None; raises SealRefused on altered bytes."""
         stored = self._private.get(self._name(item))
         return None if stored is None else item.codec.decode(stored)
 
     def __getitem__(self, item: Item[T]) -> T:
-        """What is kept; raises KeyError where there is nothing."""
-        found = self.get(item)
-        if found is None:
+        """The value that is kept; raises KeyError if there is none."""
+        value = self.get(item)
+        if value is None:
             raise KeyError(item.name)
-        return found
+        return value
 
     def __contains__(self, item: Item[Any]) -> bool:
         return self._private.get(self._name(item)) is not None
@@ -152,17 +152,17 @@ class RunState:
         return item.codec.decode(self._private.keep(self._name(item), item.codec.encode(value)))
 
     def once(self, item: Item[T], make: Callable[[], T]) -> T:
-        """What is kept; where there is nothing yet, what ``make`` gives is kept first."""
-        found = self.get(item)
-        return self.keep(item, make()) if found is None else found
+        """The value that is kept. If there is none, the result of ``make`` is kept and returned."""
+        value = self.get(item)
+        return self.keep(item, make()) if value is None else value
 
     def all(self, item: Item[T]) -> list[Item[T]]:
-        """The objects of a family that are there, by name; their ``key`` has the values of the fields that were not filled."""
+        """The objects of a family that exist, by name. Their ``key`` has the values of all fields."""
         place = item.place.format(run=self._run, stage=self._stage)
         whole = _pattern("", item.name)
         names = [name.removeprefix(place) for name in self._private.names(place + item.name.split("{")[0])]
-        found = [(name, match) for name in names if (match := whole.fullmatch(name))]
-        return [replace(item, name=name, key=(*item.key, *match.groups())) for name, match in found]
+        matches = [(name, match) for name in names if (match := whole.fullmatch(name))]
+        return [replace(item, name=name, key=(*item.key, *match.groups())) for name, match in matches]
 
     def delete(self, item: Item[Any]) -> None:
         """Remove an object for good."""
@@ -189,17 +189,21 @@ ADMITTED = Item(
     "admitted/{party}", written(LateJoin.document, LateJoin.from_document), "A late client's join.", CLIENTS, ends="never"
 )
 SIGNATURES = Item("signatures/{party}", BYTES, "A party's signature over the manifest.", ends="never")
-SECRET = Item("secret", DOCUMENT, "The run's unsealing key, and the seed of this party's own randomness.", ends="settlement")
+SECRET = Item("secret", DOCUMENT, "The run's unsealing key, and the seed of this party's own random numbers.", ends="settlement")
 SHARED_SEEDS = Item(
-    "seeds", DOCUMENT, "Seeds that this party shares with each other data party and with all.", DATA, ends="settlement"
+    "seeds", DOCUMENT, "The seeds that this party shares with each data party, and with all of them.", DATA, ends="settlement"
 )
 SETTLED = Item("settled", DOCUMENT, "The facts of the run's final block.", ends="never")
-BOOKING = Item("books/{book}/{booking}", DOCUMENT, "What was sent and received: address, hash, size, time.", ends="never")
-WAITS = Item("waits/{wait}", DOCUMENT, "When a wait began, so that a deadline outlives a restart.")
-GIVEN_UP = Item(
-    "given-up", written(Failure.document, lambda document: Failure(**document)), "Why this party gave the run up.", ends="never"
+BOOKING = Item(
+    "books/{book}/{booking}", DOCUMENT, "One artifact that was sent or received: address, hash, size, time.", ends="never"
 )
-COPIES = Item("copies/{round:06d}/{step}/{message}", BYTES, "What all clients were sent, until training is over.", AGGREGATOR)
+WAITS = Item("waits/{wait}", DOCUMENT, "When a wait began, so that its deadline stays the same after a restart.")
+GIVEN_UP = Item(
+    "given-up", written(Failure.document, lambda document: Failure(**document)), "Why this party gave up the run.", ends="never"
+)
+COPIES = Item(
+    "copies/{round:06d}/{step}/{message}", BYTES, "Copies of what was sent to all clients, kept until training is over.", AGGREGATOR
+)
 CHECKPOINTS = Item("checkpoints/{round:06d}", BYTES, "The state of a role after a round.", place=STAGE)
 ITEMS = (
     MANIFEST,

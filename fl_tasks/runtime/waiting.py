@@ -1,4 +1,4 @@
-"""Waiting for a peer: poll for a short time, then let the caller defer; hear aborts; keep the agreement's deadlines."""
+"""Waiting for a peer: poll for a short time, then let the caller defer. It also checks aborts and the agreement's deadlines."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from tombolo.fl_tasks.runtime.state import WAITS, RunState
 from tombolo.storage.errors import CodedError, Failure
 
 T = TypeVar("T")
-_FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 0.004, 0.5, 1.06  # a pause is a seventeenth of what was waited so far
+_FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 0.004, 0.5, 1.06  # a pause is 1/17 of the time waited so far
 _ABORT_EVERY = 0.7
 _NOTE_AFTER = 1.0
 
 
 @dataclass(frozen=True)
 class Wait:
-    """How long a task polls by itself (seconds) before it raises :class:`Waiting`; infinite where nobody could defer."""
+    """How long a task polls by itself (seconds) before it raises :class:`Waiting`; infinite if the caller cannot defer."""
 
     inline: float
 
 
 class Waiting(Exception):
-    """The awaited artifact is not there yet: ``party`` is to write ``key`` into its store before ``deadline``."""
+    """The awaited artifact is not there yet: ``party`` must write ``key`` into its store before ``deadline``."""
 
     def __init__(self, party: str, message: str, key: str, deadline: datetime) -> None:
         super().__init__(f"waiting for {message} from {party}")
@@ -35,40 +35,40 @@ class Waiting(Exception):
 
 class PeerSilent(CodedError):
     code = "TMB-EXCH-003"
-    cause = "A peer did not send what it owes within the agreement's deadline."
-    remedy = "Ask that party to look at its DAG run; start a new run when it is back."
+    cause = "A peer did not send an expected message within the agreement's deadline."
+    remedy = "Ask that party to check its DAG run and its store. Start a new run when they work again."
 
 
 class PeerAborted(CodedError):
     code = "TMB-EXCH-004"
     cause = "A peer aborted the run."
-    remedy = "The named code tells why; when that party has mended it, start a new run."
+    remedy = "Read the named code and its remedy. When the named party has corrected the cause, start a new run."
 
     def __init__(self, origin: Failure) -> None:
-        """``origin`` is the failure that began it, at whichever party, as ``origin.by`` tells it."""
+        """``origin`` is the first failure of the run, as the party ``origin.by`` reports it."""
         super().__init__(party=origin.by)
         self.origin = origin
 
     def failure(self, me: str) -> Failure:
-        """The failure that began it: whoever hears of it from this party reads that one."""
+        """The first failure of the run. This party passes it on to its peers unchanged."""
         return self.origin
 
     def words(self) -> tuple[str, str]:
-        """Who failed, where and why, and what helps there."""
+        """Two texts: which party failed, where and why; and the remedy."""
         return str(self.origin), self.origin.remedy
 
 
 class RunExpired(CodedError):
     code = "TMB-EXCH-005"
-    cause = "The run's time, as agreed in its manifest, is over."
-    remedy = "Start a new run, or agree on a longer `deadlines.run`."
+    cause = "The run has expired: its time, as signed in its manifest, is over."
+    remedy = "Start a new run. If runs need more time, agree on new terms with a longer `deadlines.run`."
 
 
 class Watch:
-    """One run's patience: deadlines that survive restarts, and the ear for aborts.
+    """The deadlines of one run, which survive restarts, and the check for aborts.
 
-    ``notes`` is where the time at which a wait began is kept, so that a deferred and resumed wait goes on
-    instead of beginning anew. ``aborts`` returns an error where some peer has published one.
+    ``notes`` keeps the time at which a wait began, so that a deferred wait goes on after a restart and does not begin again.
+    ``aborts`` returns an error if a peer has published an abort.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Watch:
         self._heard = 0.0
 
     def check_aborts(self, me: str) -> None:
-        """Raise where a peer has aborted or the run has expired; asks the stores at most every moment or so."""
+        """Raise if a peer has aborted or the run has expired. It reads the stores at most once in 0.7 seconds."""
         if time.monotonic() - self._heard < _ABORT_EVERY:
             return
         self._heard = time.monotonic()
@@ -99,23 +99,26 @@ class Watch:
         first: datetime | None = None
         while True:
             self.check_aborts(party)
-            found = attempt()
-            if found is not None:
-                return found
+            result = attempt()
+            if result is not None:
+                return result
             waited = time.monotonic() - began
             if waited > _NOTE_AFTER or waited >= self._wait.inline:
                 first = first or self._since(key, waited)
                 overdue = first.timestamp() + self._deadline
                 if time.time() > overdue:
-                    raise PeerSilent(f"Awaited: {message} for {self._deadline:g} s.", party=party)
+                    raise PeerSilent(f"The message {message} did not come within {self._deadline:g} s.", party=party)
                 if waited >= self._wait.inline:
                     raise Waiting(party, message, key, datetime.fromtimestamp(overdue, UTC))
             time.sleep(pause)
             pause = min(pause * _GROWTH, _LONGEST_PAUSE)
 
     def gather(self, look: Callable[[], list[str]], among: Sequence[str], seconds: float, message: str, key: str) -> list[str]:
-        """Call ``look``, which says who is in, until all of ``among`` are, or ``seconds`` have passed since the wait began,
-        over all tries; returns who is in then. Raises Waiting, PeerAborted or RunExpired."""
+        """Call ``look``, which returns the parties that have answered, until all of ``among`` have answered.
+
+        It ends at the latest ``seconds`` after the wait began, counted over all tries, and returns the parties that have answered
+        by then. Raises Waiting, PeerAborted or RunExpired.
+        """
         began, pause = time.monotonic(), _FIRST_PAUSE
         closing = self._since(f"gather/{key}", 0.0).timestamp() + seconds
         while True:

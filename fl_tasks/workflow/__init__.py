@@ -1,1 +1,1 @@
-"""The stages of a run: each a function that one party calls, idempotent and resumable."""
+"""The stages of a run. Each stage is a function that one party calls. It can be stopped and called again at any time."""

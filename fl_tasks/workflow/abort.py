@@ -1,4 +1,4 @@
-"""Abort stage: publish why this party gives up a run, and keep it."""
+"""Abort stage: keep the reason why this party gives up a run, and publish it."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from tombolo.storage.errors import CodedError, Failure
 
 
 def abort(context: PartyContext, run: str, error: BaseException | str, step: str | None = None) -> Failure:
-    """Give up a run because of an error at hand. What is not coded goes out as TMB-RUN-002, since its text could hold data."""
+    """Give up a run because of an error. An error without a code is sent as TMB-RUN-002, because its text could contain data."""
     coded = error if isinstance(error, CodedError) else TaskFailed()
     return give_up(context, run, coded.at(context.me, step).failure(context.me))
 
 
 def give_up(context: PartyContext, run: str, failure: Failure) -> Failure:
-    """Publish the abort of a run and enter it in the record; returns what was told. What this party told first stands.
+    """Publish the abort of a run and enter it in the record; returns the failure that was sent. Only the first failure is sent.
 
-    It is kept before the peers hear of it, so that their relays find it here (:meth:`PartyContext.aborted`).
+    The failure is kept before it is sent. So this party keeps its own reason if a peer passes it on
+    (:meth:`PartyContext.aborted`).
     """
     told = context.state(run).keep(GIVEN_UP, harmless(failure, context.agreement.members))
     publish_abort(context.handshake(run), told)

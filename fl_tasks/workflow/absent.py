@@ -1,7 +1,7 @@
-"""What a client does in a run that begins without it: it may say so beforehand, and it keeps the block that the others sign.
+"""What a client does in a run that begins without it: it may decline the run before, and it keeps the block that the others sign.
 
-The block belongs to the ledger of all members: the next one names it. What the others signed of the run (joins, manifest, block) is
-sent to who is absent too, under the long-term keys that the agreement pins.
+The block belongs to the ledger of all members, because the next block names it. The others also send an absent client what they
+have signed (joins, manifest, block), sealed with its long-term key from the agreement.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _LARGEST = 1 << 26
 
 
 def decline(context: PartyContext, run: str, decliner: str) -> None:
-    """Tell all parties that this client takes no part in a run; a join that was sent before stands."""
+    """Tell all parties that this client takes no part in a run. If it has already sent a join, the join stays."""
     invited = invitation(context, run)
     document = Decline(
         run=run,
@@ -42,7 +42,7 @@ def decline(context: PartyContext, run: str, decliner: str) -> None:
 
 
 def show_block(context: PartyContext, run: str, kept: dict[str, Any], previous_run: str) -> None:
-    """Show a final block to the members that took no part in its run."""
+    """Send a final block to the members that took no part in its run."""
     exchange, taking_part = context.handshake(run), context.taking_part(run)
     for peer in context.peers:
         if peer not in taking_part:
@@ -52,7 +52,8 @@ def show_block(context: PartyContext, run: str, kept: dict[str, Any], previous_r
 def take_block(context: PartyContext, run: str, wait: Wait) -> dict[str, Any]:
     """Keep the manifest and the block of a run that this party took no part in; returns the block as it is kept.
 
-    Raises EarlierRun where the block before is not here yet, OtherHistory where it is another one, or what waiting raises.
+    Raises EarlierRun if this party does not have the block before yet, OtherHistory if it has another one, or the errors of
+    waiting.
     """
     invited, exchange, limits = invitation(context, run), context.handshake(run), context.terms.deadlines
     closing = heard_closing(context, invited, exchange, wait)
@@ -72,7 +73,7 @@ def take_block(context: PartyContext, run: str, wait: Wait) -> dict[str, Any]:
     kept, previous_run = parse(table.column("document")[0].as_py(), _LARGEST), str(table.column("previous_run")[0].as_py())
     block = verify_block(kept, {name: member.verify for name, member in context.agreement.members.items()})
     if (block["agreement"], block["run"], block["manifest"]) != (context.agreement.name, run, manifest.digest):
-        raise OtherHistory("It closes another run.", party=context.initiator)
+        raise OtherHistory("The block closes another run.", party=context.initiator)
     if block["previous"] != FIRST_PREVIOUS:
         if previous_run in ("", run):
             raise OtherHistory(f"Block {block['height']} names no run before it.", party=context.initiator)
@@ -80,5 +81,5 @@ def take_block(context: PartyContext, run: str, wait: Wait) -> dict[str, Any]:
         if before is None:
             raise EarlierRun(previous_run)
         if digest(before["block"]) != block["previous"]:
-            raise OtherHistory(f"Block {block['height'] - 1}.", party=context.initiator)
+            raise OtherHistory(f"Block {block['height'] - 1} is another one here.", party=context.initiator)
     return context.blocks.put(block["height"], kept)

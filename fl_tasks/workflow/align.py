@@ -32,27 +32,33 @@ from tombolo.storage.roles import ARBITER, CLIENT, GUEST, HOLDERS
 
 class TooFewCommon(CodedError):
     code = "TMB-ALIGN-011"
-    cause = "The parties have fewer common ids than agreed."
-    remedy = "Check the id columns and their canonical form at all parties, or agree on a smaller minimum."
+    cause = "The parties have fewer common ids than the agreed minimum."
+    remedy = (
+        "Check the id columns and their canonical form at all parties and start a new run, or agree on new terms with a smaller "
+        "alignment.minimum_intersection."
+    )
 
 
 class RowSetsTooClose(CodedError):
     code = "TMB-ALIGN-012"
     cause = "The training rows differ in only a few from those of an earlier run; comparing the two models would expose these rows."
-    remedy = "Train on the same rows again, or wait until at least limits.minimum_row_difference rows have changed."
+    remedy = (
+        "Start a run on exactly the same rows as the earlier run, or wait until at least limits.minimum_row_difference rows have "
+        "changed."
+    )
 
 
 class BadSplit(CodedError):
     code = "TMB-ALIGN-013"
-    cause = "A split file cannot be used."
+    cause = "The split file cannot be used."
     remedy = "Give a Parquet or CSV file with the id columns and a column `set` that says train or test."
 
 
 def align(context: PartyContext, run: str, wait: Wait, progress: Progress = log_progress) -> dict[str, Any]:
-    """Take part in the alignment; pins the aligned rows, and deletes the validated table, which nothing needs any more.
+    """Take part in the alignment: pin the aligned rows, and delete the validated table, which is no longer needed.
 
-    Returns ``{"rows", "train", "test"}`` (nothing where there is no table).
-    In a horizontal agreement rows stay where they are: a client only says which of its own are held out, and no message leaves.
+    Returns ``{"rows", "train", "test"}`` (an empty dict where there is no table).
+    In a horizontal agreement nothing is aligned: a client only chooses which of its own rows are held out, and sends no message.
     """
     many = sum(role in HOLDERS for role in context.roles.values()) > 2
     with context.session(run, MESSAGES, "align", wait, progress) as session:
@@ -75,7 +81,7 @@ def align(context: PartyContext, run: str, wait: Wait, progress: Progress = log_
 
 
 def _own_users(context: PartyContext, run: str) -> bool:
-    """Whether a prediction is for this party's own users, whoever else has them or not."""
+    """Whether this run predicts for all of this party's own users, also for those that no other party has."""
     return context.terms.task.descriptor.own_users and context.manifest(run).invitation.kind == "predict"
 
 
@@ -93,13 +99,13 @@ def _align(context: PartyContext, session: Session, protocol: Any) -> None:
         pin_prediction(context, session.run, table)
         return
     test = share_split(session, _split(context, session, ids) if session.role == GUEST else None, len(ids))
-    mine = _row_set(context, session, [one for one, out in zip(ids, test, strict=True) if not out])
+    mine = _row_set(context, session, [row_id for row_id, out in zip(ids, test, strict=True) if not out])
     own = _others(prepared, rows) if session.terms.task.descriptor.own_users else None
     learnt = learnt_table(table, test, own)
     columns = learnt.select(feature_columns(context, learnt.column_names))
     training = Training(context.terms, session.params, context.me)
     encoder: Encodes = vertical_model_of(context.terms.task).fit(training, columns, np.ones(len(learnt), dtype=bool))
-    check_order(session, ids)  # whoever sends its digest has passed the guards: a run that fails them books no row set anywhere
+    check_order(session, ids)  # a party sends its digest only after its checks: if one party fails, none keeps a row set
     session.state.keep(ROW_SETS.of(session.run), mine)
     pin_training(context, session.run, table, test, encoder, own)
 
@@ -117,13 +123,13 @@ def _hold_out(context: PartyContext, session: Session) -> None:
         pin_prediction(context, session.run, prepared.table)
         return
     test = _split(context, session, prepared.ids)
-    mine = _row_set(context, session, [one for one, held_out in zip(prepared.ids, test, strict=True) if not held_out])
+    mine = _row_set(context, session, [row_id for row_id, out in zip(prepared.ids, test, strict=True) if not out])
     session.state.keep(ROW_SETS.of(session.run), mine)
     pin_training(context, session.run, prepared.table, test)
 
 
 def _split(context: PartyContext, session: Session, ids: list[str]) -> npt.NDArray[np.bool_]:
-    """Held-out rows: as the split file says, or a random part, which is the same in every run as long as the ids are."""
+    """The held-out rows: those of the split file, or a random part. The same ids give the same random part in every run."""
     given = context.agreement_settings.split
     if given is None:
         test = np.zeros(len(ids), dtype=bool)
@@ -137,30 +143,30 @@ def _split(context: PartyContext, session: Session, ids: list[str]) -> npt.NDArr
     source = TableSettings(source="parquet" if given.endswith(".parquet") else "csv", path=given)
     table = read_table(source, context.party_settings.folder, {}, columns)
     if "set" not in table.column_names:
-        raise BadSplit("It has no column `set`.", party=context.me)
+        raise BadSplit("The file has no column `set`.", party=context.me)
     sets = dict(zip(canonical_ids(table, context.terms.alignment, columns), table.column("set").to_pylist(), strict=True))
-    unknown = sum(sets.get(one) not in ("train", "test") for one in ids)
+    unknown = sum(sets.get(row_id) not in ("train", "test") for row_id in ids)
     if unknown:
         raise BadSplit(f"{unknown} aligned ids are in neither set.", party=context.me)
-    test = np.array([sets[one] == "test" for one in ids])
+    test = np.array([sets[row_id] == "test" for row_id in ids])
     if test.all():
-        raise BadSplit("It leaves no aligned row for training.", party=context.me)
+        raise BadSplit("The file leaves no aligned row for training.", party=context.me)
     return test
 
 
 def _row_set(context: PartyContext, session: Session, ids: list[str]) -> npt.NDArray[np.uint64]:
-    """Keyed hashes of the training rows; refuses rows that differ from an earlier run's in some, but too few."""
+    """Keyed hashes of the training rows. Raises RowSetsTooClose if they differ from those of an earlier run in only a few rows."""
     mine = np.unique(_hashes(context, ids, "row sets"))
     for earlier in session.state.all(ROW_SETS):
         difference = len(np.setxor1d(mine, session.state[earlier], assume_unique=True))
         if 0 < difference < session.terms.limits.minimum_row_difference:
-            raise RowSetsTooClose(f"They differ in {difference} from run {earlier.key[0]}.", party=session.me)
+            raise RowSetsTooClose(f"{difference} rows differ from those of run {earlier.key[0]}.", party=session.me)
     return mine
 
 
 def _hashes(context: PartyContext, ids: list[str], purpose: str) -> npt.NDArray[np.uint64]:
-    """A 64-bit hash per id, keyed by this party's vault."""
+    """A 64-bit hash of each id, with a key that is derived from this party's vault."""
     key = context.keys.vault.derive(purpose)
     return np.array(
-        [int.from_bytes(hashlib.blake2b(one.encode(), key=key, digest_size=8).digest(), "little") for one in ids], "<u8"
+        [int.from_bytes(hashlib.blake2b(row_id.encode(), key=key, digest_size=8).digest(), "little") for row_id in ids], "<u8"
     )

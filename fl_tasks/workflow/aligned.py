@@ -1,8 +1,8 @@
-"""The aligned rows: what alignment pinned, and the only data that later stages read.
+"""The aligned rows that alignment has pinned. They are the only data that later stages read.
 
 Pinned means: kept in the party's private area, sealed, and not changed afterwards. Features are pinned encoded. A training uses the
-encoder that alignment fits, a prediction uses the model's. In a horizontal training the encoder comes later, from sums over all
-clients: until then features are kept as they are, and :func:`encode_rows` replaces them.
+encoder that alignment fits; a prediction uses the encoder of the model. In a horizontal training the encoder is made later, from
+sums over all clients. Until then the features are kept without encoding; then :func:`encode_rows` replaces them.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from tombolo.storage.errors import CodedError
 
 TEST = "__test"
 LEARNT, SCORED = "learnt", "scored"
-"""Rows to train on, and rows that a model is to score: held-out ones, or all in a prediction."""
+"""Rows to train on, and rows that a model scores: the held-out rows, or all rows in a prediction."""
 _RAW, _OWN, _ROW = "raw-", "own", "row"
 
 
 class NotAligned(CodedError):
     code = "TMB-ALIGN-009"
     cause = "This run has no aligned table at this party."
-    remedy = "Let the alignment stage of the run finish first."
+    remedy = "Wait until the align task of this run has succeeded at this party. Then start this task again."
 
 
 class NoLabel(CodedError):
@@ -51,8 +51,8 @@ class Aligned:
 
     @property
     def ids(self) -> list[str]:
-        """The party's own spelling of each row's id (composite ones joined by commas)."""
-        return [str(one) for one in self.table.column(ID).to_pylist()]
+        """The id of each row, as this party's own table spells it (the parts of a composite id are joined by commas)."""
+        return [str(row_id) for row_id in self.table.column(ID).to_pylist()]
 
 
 def is_aligned(context: PartyContext, run: str) -> bool:
@@ -68,9 +68,9 @@ def pin_training(
     encoder: Encodes | None = None,
     own: pa.Table | None = None,
 ) -> None:
-    """Keep a training's rows, of which ``test`` marks the held-out ones, and a party's ``own`` rows that no other has.
+    """Keep the rows of a training. ``test`` marks the held-out rows; ``own`` are rows of this party that no other party has.
 
-    Features are encoded with ``encoder``; without one they stay as they are until :func:`encode_rows`.
+    Features are encoded with ``encoder``; without an encoder they are kept as they are until :func:`encode_rows`.
     Calling it again changes nothing.
     """
     state, names = context.state(run), feature_columns(context, table.column_names)
@@ -85,7 +85,7 @@ def pin_training(
 
 
 def pin_prediction(context: PartyContext, run: str, table: pa.Table) -> None:
-    """Keep ids and the rows that validation has encoded. Calling it again changes nothing."""
+    """Keep the ids, and the rows that validation has encoded. Calling it again changes nothing."""
     state, names = context.state(run), [ID, *id_columns(context)]
     if ENCODED in table.column_names:  # without this column the run has no model to score with
         pin(state, ROWS.of(SCORED), table.select([ENCODED]))
@@ -93,19 +93,19 @@ def pin_prediction(context: PartyContext, run: str, table: pa.Table) -> None:
 
 
 def _pin_ids(state: RunState, table: pa.Table, test: npt.NDArray[np.bool_]) -> None:
-    """Pin ids and labels last: WHOLE marks that everything is there."""
+    """Pin ids and labels last, and then WHOLE, which marks that everything is there."""
     pin(state, ROWS.of(_ROW), table.append_column(TEST, pa.array(test)))
     state.keep(WHOLE, table.num_rows)
 
 
 def learnt_table(table: pa.Table, test: npt.NDArray[np.bool_], own: pa.Table | None) -> pa.Table:
-    """The rows to train on: common ones, and after them a party's ``own``."""
+    """The rows to train on: the common rows, and after them the party's ``own`` rows."""
     common = table.filter(pa.array(~test))
     return common if own is None else pa.concat_tables([common, own])
 
 
 def encode_rows(context: PartyContext, run: str, encoder: Encodes) -> None:
-    """Pin rows encoded in place of those that were pinned as they are. Repeating it changes nothing."""
+    """Pin encoded rows in place of the rows that were pinned without encoding. Repeating it changes nothing."""
     state = context.state(run)
     if ENCODER not in state:
         for name in (LEARNT, SCORED):
@@ -121,12 +121,12 @@ def encoder_document(context: PartyContext, run: str) -> dict[str, Any] | None:
 
 
 def encoded_rows(context: PartyContext, run: str, name: str) -> npt.NDArray[Any]:
-    """Encoded features of the rows :data:`LEARNT` (in transfer the party's own follow the common ones) or :data:`SCORED`."""
+    """Encoded features of the rows :data:`LEARNT` (in transfer the party's own rows follow the common rows) or :data:`SCORED`."""
     return matrix(pa.concat_tables(chunks(context.state(run), ROWS.of(name))))
 
 
 def raw_rows(context: PartyContext, run: str) -> pa.Table:
-    """Features of a client's training rows as they are, while no encoder is there."""
+    """Features of a client's training rows without encoding; they are there until there is an encoder."""
     return pa.concat_tables(chunks(context.state(run), ROWS.of(_RAW + LEARNT)))
 
 
@@ -139,8 +139,10 @@ def load_aligned(context: PartyContext, run: str) -> Aligned:
 
 
 def with_own(context: PartyContext, run: str, aligned: Aligned) -> Aligned:
-    """The aligned rows, and after them what alignment pinned of the party's own rows that no other has: with transfer, all of
-    them, none of which is held out."""
+    """The aligned rows, and after them the pinned rows that only this party has.
+
+    Only protocols of transfer pin such rows. None of them is held out.
+    """
     own = list(chunks(context.state(run), ROWS.of(_OWN)))
     if not own:
         return aligned
@@ -149,15 +151,15 @@ def with_own(context: PartyContext, run: str, aligned: Aligned) -> Aligned:
 
 
 def features(context: PartyContext, aligned: Aligned) -> pa.Table:
-    """The feature columns of the rows, read from the source again: only for a machine that plays all parties."""
+    """The feature columns of the rows, read from the source again. Only for a machine that runs all parties."""
     table = prepare(context, aligned.run).table
-    place = {one: at for at, one in enumerate(table.column(ID).to_pylist())}
+    place = {row_id: at for at, row_id in enumerate(table.column(ID).to_pylist())}
     names = feature_columns(context, table.column_names)
-    return table.select(names).take(pa.array([place[one] for one in aligned.ids], pa.int64()))
+    return table.select(names).take(pa.array([place[row_id] for row_id in aligned.ids], pa.int64()))
 
 
 def tableless(context: PartyContext, run: str) -> bool:
-    """Whether this party brings no rows into a run: its role has no table, or none for runs of this kind."""
+    """Whether this party brings no rows into a run: its role has no table, or no table for runs of this kind."""
     role = context.terms.task.descriptor.role(context.role)
     return role is None or context.manifest(run).invitation.kind not in role.tables
 
@@ -168,7 +170,7 @@ def label(context: PartyContext, aligned: Aligned) -> npt.NDArray[np.float64]:
 
 
 def weight(context: PartyContext, aligned: Aligned) -> npt.NDArray[np.float64]:
-    """The weights of the guest's rows by the agreed column, all 1 without one; raises :class:`NoLabel`."""
+    """The weights of the guest's rows from the agreed column; all 1 if none is agreed. Raises :class:`NoLabel`."""
     name = context.terms.task.weight_column
     return np.ones(len(aligned.test)) if name is None else _numbers(context, aligned, name)
 

@@ -1,4 +1,4 @@
-"""The model card: what was trained, with whom, on what, and how good it is; in Markdown, with the pictures beside it."""
+"""The model card in Markdown: what was trained, by whom, on which data, and how good it is. Pictures are separate files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tombolo.fl_tasks.learning.trees.part import importance
 
 
 def card(record: Mapping[str, Any], part: Mapping[str, Any] | None, picture: str | None, protocol: Protocol) -> str:
-    """The card of one party's registry record and part; ``picture`` is the file name of the loss curve beside it."""
+    """The card of one registry record and model part. ``picture`` is the file name of the loss curve in the same folder."""
     run, joint = record["version"], protocol.family == "horizontal"
     lines = [
         f"# Model {record['agreement']}, version {run}",
@@ -23,7 +23,7 @@ def card(record: Mapping[str, Any], part: Mapping[str, Any] | None, picture: str
         "## Quality on held-out rows",
         "",
         f"Measured {'by sums over clients' if joint else 'by the label holder'} on {record['evaluation']['rows']} "
-        f"{'' if joint else 'aligned '}rows that were not trained on.",
+        f"{'' if joint else 'aligned '}rows that were not used for training.",
         "",
         *_table(("metric", "value"), ((name, f"{value:.4f}") for name, value in record["evaluation"]["metrics"].items())),
         "",
@@ -31,15 +31,18 @@ def card(record: Mapping[str, Any], part: Mapping[str, Any] | None, picture: str
         "",
     ]
     if curve := record["evaluation"].get("gains"):
-        lines += ["## Gains", "", *_table(("best rows", "positives among them"), _gains(curve)), ""]
-        lines += [f"The best tenth holds {lift(curve):.2f} times as many as a tenth picked at random.", ""]
+        lines += ["## Gains", "", *_table(("rows with the highest scores", "share of all positives"), _gains(curve)), ""]
+        lines += [f"The best tenth of the rows has {lift(curve):.2f} times as many positives as a random tenth.", ""]
         lines += [f"![Gains on held-out rows]({PICTURE})", ""]
     if picture:
         lines += ["## Loss by round", "", f"![Training loss by round]({picture})", ""]
     lines += ["## How it was trained", "", *_table(("parameter", "value"), _parameters(record)), ""]
     if privacy := record.get("privacy"):
         lines += ["## Privacy of training rows", "", *_table(("", "value"), _privacy(privacy)), ""]
-        lines += ["Differential privacy of single training rows towards everybody but the aggregator, which adds the noise.", ""]
+        lines += [
+            "Differential privacy of single training rows, against everybody except the aggregator. The aggregator adds the noise.",
+            "",
+        ]
     if part:
         own = [str(name) for name in part["names"]]
         lines += [
@@ -48,14 +51,14 @@ def card(record: Mapping[str, Any], part: Mapping[str, Any] | None, picture: str
             f"{len(own)} encoded columns, {part['rounds']} rounds: {', '.join(f'`{_md(name)}`' for name in own)}.",
             "Every client holds the same model."
             if joint
-            else "It stays in this party's registry; other parties hold theirs, and nobody holds all.",
+            else "It stays in this party's registry. Every other party holds its own part, and nobody holds all parts.",
             "",
         ]
     if part and "trees" in part:
         head = ("column", "share of gain", "splits") if joint else ("party", "column", "share of gain", "splits")
-        lines += ["## What the columns brought", "", *_table(head, (row[-len(head) :] for row in _importance(part))), ""]
+        lines += ["## Importance of the columns", "", *_table(head, (row[-len(head) :] for row in _importance(part))), ""]
     lines += [
-        "## Who and under which terms",
+        "## Parties and agreement",
         "",
         *_table(("party", "role", "joined by"), _parties(record)),
         "",
@@ -72,9 +75,10 @@ def card(record: Mapping[str, Any], part: Mapping[str, Any] | None, picture: str
         "## Limits of use",
         "",
         f"{protocol.form}. "
-        f"It is valid for rows of the population that was {'trained on' if joint else 'aligned'}, at the parties named, "
-        "with tables prepared as they were for training; watch the drift of its scores."
-        f"{'' if joint else ' A part alone predicts nothing useful.'}",
+        "It is valid only for the parties named above, for rows of the same population as the "
+        f"{'training' if joint else 'aligned'} rows, and for tables that are prepared in the same way as for training. "
+        "Monitor the drift of its scores."
+        f"{'' if joint else ' A single part predicts nothing useful.'}",
         "",
     ]
     return "\n".join(lines)
@@ -85,7 +89,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 
 
 def _importance(part: Mapping[str, Any]) -> Iterable[tuple[str, ...]]:
-    """The guest's view: its own columns by name, hosts' by alias unless the agreement lets names be known."""
+    """What the guest sees: its own columns by name, and the hosts' columns by alias unless the agreement discloses names."""
     return ((_md(row["party"]), _md(row["column"]), f"{row['gain']:.4f}", f"{row['splits']}") for row in importance(part)[:30])
 
 
@@ -94,7 +98,7 @@ def _gains(curve: Sequence[float]) -> Iterable[tuple[str, str]]:
 
 
 def _privacy(spent: Mapping[str, float]) -> Iterable[tuple[str, str]]:
-    """What the run's rounds cost, and by what noise."""
+    """The privacy cost of the run's rounds, and the noise."""
     return (
         ("epsilon", f"{spent['epsilon']:.4g}"),
         ("delta", f"{spent['delta']:.4g}"),
@@ -111,7 +115,7 @@ def _parameters(record: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
 
 
 def _parties(record: Mapping[str, Any]) -> Iterable[tuple[str, str, str]]:
-    return ((_md(party), one["role"], _md(one["approver"])) for party, one in record["parties"].items())
+    return ((_md(party), member["role"], _md(member["approver"])) for party, member in record["parties"].items())
 
 
 def _gate(quality: Mapping[str, Any] | None) -> str:
@@ -122,5 +126,5 @@ def _gate(quality: Mapping[str, Any] | None) -> str:
 
 
 def _md(text: str) -> str:
-    """A name of a column or a peer, with what Markdown or HTML would act on blanked out."""
+    """The name of a column or a peer. Characters with a meaning in Markdown or HTML become blanks."""
     return "".join(letter if letter.isprintable() and letter not in "|`<>[]" else " " for letter in str(text))

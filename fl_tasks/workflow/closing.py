@@ -1,8 +1,8 @@
-"""Closing of joining, where a run may begin without some clients: the aggregator lists who is in, and every client checks it.
+"""Closing of joining, where a run may begin without some clients: the aggregator lists who takes part, and every client checks it.
 
-The list decides nothing that its reader could not refuse: it names clients of the agreement, no fewer than the threshold of sums;
-nobody has joined or declined by it whose word the reader does not have; and before the deadline nobody is missing from it. Two
-different lists lead to two manifests, which are not signed by all.
+A client refuses a list that is wrong. The list may name only clients of the agreement, and at least as many as the threshold of
+sums. For each client on it, the reader has that client's own signed join or refusal. Before the deadline, no client may be missing.
+If the aggregator sends two different lists, they lead to two manifests, and neither is signed by all parties.
 """
 
 from __future__ import annotations
@@ -25,35 +25,41 @@ from tombolo.storage.roles import CLIENT
 from tombolo.storage.stores.base import StoreUnreachable
 
 _CLOCKS_APART = timedelta(seconds=60)
-"""By how much the aggregator's clock and a client's store's may differ before the one is said to have left out the other."""
+"""The allowed difference between the aggregator's clock and the clock of a client's store, when LeftOut is checked."""
 
 
 class Late(Exception):
-    """Joining was closed without this client, which may ask to be admitted."""
+    """Joining was closed without this client; it may still ask to be admitted."""
 
 
 class TooFewJoined(CodedError):
     code = "TMB-RUN-010"
-    cause = "Fewer clients have joined the run than its sums need; nothing was done."
-    remedy = "Start a new run when more clients can take part; deadlines.join says how long they are waited for."
+    cause = "Fewer clients have joined the run than its secure sums need; the run has not begun."
+    remedy = "Start a new run when more clients can take part. The terms' deadlines.join says how long clients have to join."
 
 
 class BadClosing(CodedError):
     code = "TMB-RUN-011"
-    cause = "The aggregator's list of who takes part cannot be: strangers, clients that have not joined, or closed too early."
-    remedy = "This client does not sign it. All parties must run the same version; if they do, ask the aggregator."
+    cause = (
+        "The aggregator's list of participants is wrong: it names parties that have not joined, or joining was closed too early."
+    )
+    remedy = (
+        "This client does not sign the list. Install the same version of Tombolo at all parties and start a new run. If it happens "
+        "again, ask the aggregator."
+    )
 
 
 class LeftOut(CodedError):
     code = "TMB-RUN-012"
-    cause = "The aggregator closed joining without this party, which had joined in time, or says that it declined."
+    cause = "The aggregator left this party out, although it had joined in time, or reports a refusal that it did not send."
     remedy = (
-        "Ask the aggregator; this party's join and the aggregator's list lie signed in the two stores, and the record names both."
+        "Ask the aggregator. This party's signed join and the aggregator's signed list are in the two stores; the record names the "
+        "addresses of both."
     )
 
 
 def refuse_absent(context: PartyContext, invited: Invitation, exchange: Exchange) -> None:
-    """Raise Absent, or :class:`Late`, at a client that has declined, or that comes when the others have begun."""
+    """Raise Absent or :class:`Late` at a client that has declined the run, or that comes after joining was closed."""
     state = context.state(invited.run)
     if context.role == CLIENT:
         if CLOSING not in state and JOIN not in state:
@@ -71,7 +77,7 @@ def refuse_absent(context: PartyContext, invited: Invitation, exchange: Exchange
 def attending(context: PartyContext, invited: Invitation, exchange: Exchange, wait: Wait) -> list[Join]:
     """The joins of all others who take part, by the aggregator's list.
 
-    Raises :class:`TooFewJoined`, :class:`BadClosing`, :class:`LeftOut`, :class:`Late`, Absent, or what waiting raises.
+    Raises :class:`TooFewJoined`, :class:`BadClosing`, :class:`LeftOut`, :class:`Late`, Absent, or the errors of waiting.
     """
     if context.me == context.initiator:
         closing = _close(context, invited, exchange, wait)
@@ -82,7 +88,7 @@ def attending(context: PartyContext, invited: Invitation, exchange: Exchange, wa
 
 
 def heard_closing(context: PartyContext, invited: Invitation, exchange: Exchange, wait: Wait) -> Closing:
-    """The aggregator's list, waited for and checked."""
+    """Wait for the aggregator's list, check it and keep it."""
     state = context.state(invited.run)
     if CLOSING not in state:
         patience = context.terms.deadlines.join + context.terms.deadlines.message
@@ -92,15 +98,15 @@ def heard_closing(context: PartyContext, invited: Invitation, exchange: Exchange
 
 
 def note_absence(context: PartyContext, invited: Invitation, answer: str, **facts: Any) -> None:
-    """Record that a run begins without this party; what was recorded first stays."""
+    """Record that a run begins without this party. If something is recorded already, that stays."""
     enter_run(context, invited.run, invited.kind, manifest=None, initiator=invited.initiator, approvers={})
     enter(context, invited.run, "absence", context.me, answer=answer, **facts)
 
 
 def joins_of(context: PartyContext, invited: Invitation, exchange: Exchange, closing: Closing) -> list[Join]:
-    """The joins that a list names, from the stores of those who made them, but this party's own. Raises :class:`BadClosing`.
+    """The joins that a list names, each read from its sender's store, without this party's own. Raises :class:`BadClosing`.
 
-    A client shows its answer to the aggregator last, so that whoever is listed has shown it to everybody.
+    A client sends its answer to the aggregator last. So a client that is on the list has sent its answer to everybody.
     """
     others = [peer for peer in (context.initiator, *closing.joined, *closing.declined) if peer != context.me]
     answers = {peer: read_answer(invited, exchange, peer) for peer in others}
@@ -111,7 +117,7 @@ def joins_of(context: PartyContext, invited: Invitation, exchange: Exchange, clo
 
 
 def _close(context: PartyContext, invited: Invitation, exchange: Exchange, wait: Wait) -> Closing:
-    """The aggregator's side: wait until all have answered or the deadline has passed, keep who is in, and tell every client."""
+    """At the aggregator: wait until all have answered or the deadline has passed, keep the list, and send it to every client."""
     state, message = context.state(invited.run), HANDSHAKE["join"]
     if CLOSING not in state:
 
@@ -120,7 +126,7 @@ def _close(context: PartyContext, invited: Invitation, exchange: Exchange, wait:
 
         key, seconds = exchange.address(message.name, context.me, 0, message.step).head(), context.terms.deadlines.join
         context.watch(invited.run, wait).gather(answered, context.clients, seconds, message.name, key)
-        closed = datetime.now(UTC)  # before the last look: what is there by then is in
+        closed = datetime.now(UTC)  # taken before the last look, so that every answer up to this time is in the list
         answers = {client: answer for client in answered() if (answer := _usable(invited, exchange, client)) is not None}
         if len(answers) < len(context.clients):
             closed = max(closed, _deadline(context, invited))
@@ -140,7 +146,7 @@ def _close(context: PartyContext, invited: Invitation, exchange: Exchange, wait:
 
 
 def _present(exchange: Exchange, client: str) -> bool:
-    """Whether a client has answered; one whose store is away has not."""
+    """Whether a client has answered. A client whose store cannot be reached counts as not answered."""
     try:
         return exchange.present(HANDSHAKE["join"], client, 0)
     except StoreUnreachable:
@@ -148,7 +154,7 @@ def _present(exchange: Exchange, client: str) -> bool:
 
 
 def _usable(invited: Invitation, exchange: Exchange, client: str) -> Join | Decline | None:
-    """A client's answer; one that cannot be is none: it must not hold up the others."""
+    """A client's answer. A wrong answer counts as missing, so that it does not stop the others."""
     try:
         return read_answer(invited, exchange, client)
     except StoreUnreachable:
@@ -163,13 +169,14 @@ def _keep(context: PartyContext, invited: Invitation, document: bytes) -> None:
     closing = Closing.from_document(parse(document))
     joined, declined = set(closing.joined), set(closing.declined)
     ordered = all(
-        list(names) == [one for one in context.clients if one in set(names)] for names in (closing.joined, closing.declined)
+        list(names) == [client for client in context.clients if client in set(names)]
+        for names in (closing.joined, closing.declined)
     )
     if (closing.run, closing.invitation_digest) != (invited.run, invited.digest) or not ordered or joined & declined:
         raise BadClosing(party=context.initiator)
-    missing = [one for one in context.clients if one not in joined | declined]
+    missing = [client for client in context.clients if client not in joined | declined]
     if missing and _moment(closing.closed) < _deadline(context, invited):
-        raise BadClosing(f"Before the deadline, without {', '.join(missing)}.", party=context.initiator)
+        raise BadClosing(f"It was closed before the deadline, without {', '.join(missing)}.", party=context.initiator)
     _enough(context, closing)
     context.state(invited.run).keep(CLOSING, closing)
 
@@ -178,11 +185,14 @@ def _enough(context: PartyContext, closing: Closing) -> None:
     assert context.terms.task.horizontal_terms is not None
     least = max(context.terms.task.horizontal_terms.threshold_of(len(context.clients)), LEAST_SURVIVORS)
     if len(closing.joined) < least:
-        raise TooFewJoined(f"{len(closing.joined)} of at least {least}.", party=context.initiator)
+        raise TooFewJoined(f"{len(closing.joined)} have joined; at least {least} are needed.", party=context.initiator)
 
 
 def _require_place(context: PartyContext, invited: Invitation, closing: Closing) -> None:
-    """Raise :class:`LeftOut`, :class:`Late` or Absent at a client that is not listed; BadClosing at one that has not joined."""
+    """At a client that is not listed as joined: raise :class:`LeftOut`, :class:`Late` or Absent.
+
+    Raises BadClosing at a client that is listed as joined but has not joined.
+    """
     run, answer = closing.run, context.state(closing.run).get(JOIN)
     declined = answer is not None and "decliner" in answer
     joined = answer is not None and not declined
@@ -195,15 +205,15 @@ def _require_place(context: PartyContext, invited: Invitation, closing: Closing)
         note_absence(context, invited, answer="left out", **facts)
         addresses = [_address(context, run, "join", context.initiator), _address(context, run, "closing", context.me)]
         enter(context, run, "finding", context.initiator, code=LeftOut.code, addresses=addresses)
-        raise LeftOut(f"Run {run}, closed at {closing.closed}.", party=context.initiator)
+        raise LeftOut(f"Joining of run {run} was closed at {closing.closed}.", party=context.initiator)
     if context.admits and invited.kind == "train" and not declined:
         raise Late
     note_absence(context, invited, answer="late", **facts)
-    raise Absent(f"Run {run}, with {', '.join(closing.joined)}.", party=context.me)
+    raise Absent(f"Run {run} takes place with {', '.join(closing.joined)}.", party=context.me)
 
 
 def _in_time(context: PartyContext, closing: Closing) -> bool:
-    """Whether this client's join lay in its store well before joining was closed, as far as two clocks can tell."""
+    """Whether this client's join was in its store before joining was closed, with a margin for the difference of two clocks."""
     key = f"{_address(context, closing.run, 'join', context.initiator)}/head"
     return key in context.store.list(key) and context.store.stat(key).modified + _CLOCKS_APART < _moment(closing.closed)
 

@@ -1,6 +1,6 @@
-"""What the federated model is compared with, computed from the same rows: the pooled model, and that of one party alone.
+"""The models that the federated model is compared with: the pooled model, and the model of one party alone, on the same rows.
 
-Opens every party's private area, so it works only where one machine plays all parties.
+It opens the private area of every party, so it works only on a machine that runs all parties.
 """
 
 from __future__ import annotations
@@ -28,10 +28,14 @@ from tombolo.storage.roles import CLIENT, GUEST, HOLDERS
 
 @dataclass(frozen=True)
 class Comparison:
-    """Metrics by model: ``pooled``, where some have vanished ``pooled_survivors``, and one party's own as ``guest_only``,
-    ``best_client`` or, where the target of a transfer had the labels of its common training rows, ``self_learning``; counts of
-    rows; of a binary label that the guest alone holds, gains of these and the federated model; of boosted trees and of transfer
-    ``margins``, by how much the margin of a held-out row differs most between the federated and the pooled model."""
+    """What a comparison gives.
+
+    ``models``: metrics by model. They are ``pooled``, ``pooled_survivors`` if clients have vanished, and the model of one party:
+    ``guest_only``, ``best_client``, or ``self_learning`` (the target of a transfer, given the labels of its common training rows).
+    ``rows``: counts of rows. ``gains``: of a binary label that only the guest holds, the gains of these models and of the federated
+    model. ``margins``: of boosted trees and of transfer, the largest difference of a held-out row's margin between the federated
+    and the pooled model.
+    """
 
     models: dict[str, dict[str, float]]
     rows: dict[str, int]
@@ -40,22 +44,22 @@ class Comparison:
 
 
 def compare(agreement: str, settings: Mapping[str, Path], run: str, vanished: Collection[str] = ()) -> Comparison:
-    """Train the plain models of a finished run, with the run's own encoding, parameters and number of rounds.
+    """Train the comparison models of a finished run, with the encoding, the parameters and the number of rounds of the run.
 
-    ``vanished`` clients did not finish: their rows are in the pooled model alone, and none of them is measured on.
+    ``vanished`` are clients that did not finish. Their rows train the pooled model only; no model is measured on them.
     """
     contexts = {party: PartyContext.open(agreement, file) for party, file in settings.items()}
     protocol = next(iter(contexts.values())).terms.task.descriptor
     if protocol.compare is not None:
-        found: Comparison = protocol.load(protocol.compare)(contexts, run)
-        return found
+        comparison: Comparison = protocol.load(protocol.compare)(contexts, run)
+        return comparison
     if protocol.family == "horizontal":
         return _by_rows([context for context in contexts.values() if context.role == CLIENT], run, vanished)
     return _by_columns(contexts, run)
 
 
 def _by_columns(contexts: Mapping[str, PartyContext], run: str) -> Comparison:
-    """All parties' columns of the same rows, and the guest's."""
+    """Compare with models on the same rows: one with the columns of all parties, and one with the guest's columns only."""
     columns: dict[str, Any] = {}
     parts: dict[str, ModelPart] = {}
     begun: dict[str, State] = {}
@@ -82,14 +86,16 @@ def _by_columns(contexts: Mapping[str, PartyContext], run: str) -> Comparison:
         evaluation = guest.state(run)[EVALUATION]
         curves = {"federated": evaluation["gains"], **{name: gains(held_out, scores) for name, scores in totals.items()}}
     counts = {"common": len(rows.test), "train": int((~rows.test).sum()), "test": int(rows.test.sum())}
-    return Comparison({name: measure(task.outcome, held_out, one) for name, one in totals.items()}, counts, curves, off)
+    return Comparison({name: measure(task.outcome, held_out, scores) for name, scores in totals.items()}, counts, curves, off)
 
 
 def _by_rows(clients: Sequence[PartyContext], run: str, vanished: Collection[str]) -> Comparison:
-    """All clients' rows of the same columns, the survivors', and the survivor whose own rows make the best model; measured on the
-    held-out rows of all survivors."""
+    """Compare with models on the same columns: with the rows of all clients, of the survivors, and of the best single survivor.
+
+    All are measured on the held-out rows of all survivors.
+    """
     survivors = [context for context in clients if context.me not in vanished]
-    part = part_of_run(survivors[0], run)  # its encoder and rounds are everybody's
+    part = part_of_run(survivors[0], run)  # all clients have the same encoder and number of rounds
     x, y, test, owner = [], [], [], []
     for number, context in enumerate([*survivors, *(context for context in clients if context not in survivors)]):
         aligned = load_aligned(context, run)
@@ -108,7 +114,7 @@ def _by_rows(clients: Sequence[PartyContext], run: str, vanished: Collection[str
 
     first = metric_names(terms.task.outcome)[0]
     own = [owners == number for number in range(len(survivors)) if len(set(labels[(owners == number) & ~held_out])) > 1]
-    alone = sorted((reference(mine) for mine in own), key=lambda found: found[first], reverse=HIGHER_IS_BETTER[first])
+    alone = sorted((reference(mine) for mine in own), key=lambda metrics: metrics[first], reverse=HIGHER_IS_BETTER[first])
     models = {"pooled": reference(np.ones(len(labels), dtype=bool))}
     if vanished:
         models["pooled_survivors"] = reference(stayed)

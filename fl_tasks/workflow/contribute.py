@@ -1,4 +1,4 @@
-"""What a run's parties contributed and earn, found at the beginning of its settlement and the same at every party."""
+"""What the parties of a run contributed and earn: computed at the start of settlement, with the same result at every party."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ NOTHING: dict[str, Any] = {"contributions": None, "rewards": None}
 
 
 def contribute(context: PartyContext, run: str, wait: Wait, progress: Progress) -> dict[str, Any]:
-    """``{"contributions": ..., "rewards": ...}`` of a run; both None where the terms pay nothing or the model was not accepted.
+    """``{"contributions": ..., "rewards": ...}`` of a run; both None if the terms pay nothing or the model was not accepted.
 
-    Repeating it changes nothing. Raises what :mod:`tombolo.fl_tasks.incentives.coalitions`,
-    :mod:`tombolo.fl_tasks.workflow.live` and training raise.
+    Repeating it changes nothing. Raises the errors of :mod:`tombolo.fl_tasks.incentives.coalitions`,
+    :mod:`tombolo.fl_tasks.workflow.live` and training.
     """
     if context.terms.incentives is None:
         return NOTHING
@@ -55,8 +55,8 @@ def _training_facts(context: PartyContext, run: str, wait: Wait, progress: Progr
     incentives = context.terms.incentives
     assert incentives is not None
     if context.terms.task.horizontal_terms is not None:
-        found = _row_facts(context, run, incentives, wait, progress)
-        return {"contributions": found, "rewards": training_rewards(incentives, found, context.taking_part(run))}
+        by_rows = _row_facts(context, run, incentives, wait, progress)
+        return {"contributions": by_rows, "rewards": training_rewards(incentives, by_rows, context.taking_part(run))}
     game = Game.of(context.terms, context.roles, bytes.fromhex(context.manifest(run).digest))
     evaluation = context.state(run)[EVALUATION]
     scores_of, labels = None, None
@@ -64,16 +64,16 @@ def _training_facts(context: PartyContext, run: str, wait: Wait, progress: Progr
         scores_of, labels = _own_scores(context, run, game, wait, progress)
     with context.session(run, MESSAGES, "contribute", wait, progress, settling=True) as session:
         columns = len(part_of_run(context, run).encoder.names) if session.role in DATA else None
-        found = game.contributions(incentives, evaluation["rows"], share_volume(session, columns))
+        worth = game.contributions(incentives, evaluation["rows"], share_volume(session, columns))
         if incentives.method == "shapley":
             told = float(evaluation["metrics"][game.metric])
-            found |= game.assessed(value_coalitions(session, game, evaluation["rows"], told, scores_of, labels))
-        session.report(**{f"contribution, {party}": value for party, value in (found["shapley"] or found["volume"]).items()})
-    return {"contributions": found, "rewards": training_rewards(incentives, found, context.taking_part(run))}
+            worth |= game.assessed(value_coalitions(session, game, evaluation["rows"], told, scores_of, labels))
+        session.report(**{f"contribution, {party}": value for party, value in (worth["shapley"] or worth["volume"]).items()})
+    return {"contributions": worth, "rewards": training_rewards(incentives, worth, context.taking_part(run))}
 
 
 def _row_facts(context: PartyContext, run: str, incentives: IncentiveTerms, wait: Wait, progress: Progress) -> dict[str, Any]:
-    """Contributions of clients, by their training rows; who took no part, or does not settle the run, has none."""
+    """Contributions of clients, by their training rows. A client that took no part, or does not settle the run, has none."""
     own = int((~load_aligned(context, run).test).sum()) if context.role == CLIENT else None
     with context.session(run, volume.MESSAGES, "contribute", wait, progress, settling=True) as session:
         counts = volume.agree_on_rows(session, own)
@@ -83,33 +83,33 @@ def _row_facts(context: PartyContext, run: str, incentives: IncentiveTerms, wait
         for client in two_counts(context, run):
             enter(context, run, "finding", f"{client}, rows", code=volume.TwoCounts.code, addresses=[])
     rows = int(context.state(run)[EVALUATION]["rows"])
-    found = unvalued(metric_of(context.terms), incentives, rows, volume.shares(context.clients, counts))
-    return {**found, "training_rows": {client: counts.get(client, 0) for client in context.clients}}
+    worth = unvalued(metric_of(context.terms), incentives, rows, volume.shares(context.clients, counts))
+    return {**worth, "training_rows": {client: counts.get(client, 0) for client in context.clients}}
 
 
 def two_counts(context: PartyContext, run: str) -> list[str]:
-    """Clients that told this party other numbers of rows than the others, by what was kept as proof."""
-    return [one.key[0] for one in context.state(run, "contribute").all(TWO_COUNTS)]
+    """Clients that told this party another number of rows than they told others. This party keeps a proof of each."""
+    return [proof.key[0] for proof in context.state(run, "contribute").all(TWO_COUNTS)]
 
 
 def _own_scores(
     context: PartyContext, run: str, game: Game, wait: Wait, progress: Progress
 ) -> tuple[ScoresOf | None, Floats | None]:
-    """This party's addend of every coalition's scores of the held-out rows, and their labels at the guest; nothing without
-    a table.
+    """This party's addend to the scores of the held-out rows for every coalition, and the labels at the guest.
 
-    The empty coalition scores every row alike, by the training rows' label mean, which the guest adds. Where this party is absent,
-    its mean score over training rows stands for it, or nothing where coalitions train anew.
+    Both are None at a party without a table. The empty coalition gives every row the same score, from the mean label of the
+    training rows, which the guest adds. In a coalition without this party, its addend is its mean score over the training rows, or
+    0 if coalitions train models of their own.
     """
-    anew = context.terms.incentives is not None and context.terms.incentives.absent == "retrain"
-    weights = retrain(context, run, game, wait, progress) if anew else {}
+    retrained = context.terms.incentives is not None and context.terms.incentives.absent == "retrain"
+    weights = retrain(context, run, game, wait, progress) if retrained else {}
     if context.role not in DATA:
         return None, None
     part, aligned = part_of_run(context, run), load_aligned(context, run)
     assert isinstance(part, LinearPart)
     labels, held_out = label(context, aligned) if context.role == GUEST else None, encoded_rows(context, run, SCORED)
     present = partial_scores(part, held_out)
-    absent = 0.0 if anew else float(partial_scores(part, encoded_rows(context, run, LEARNT)).mean())
+    absent = 0.0 if retrained else float(partial_scores(part, encoded_rows(context, run, LEARNT)).mean())
     prior = 0.0 if labels is None else _prior(context.terms.task.outcome, labels[~aligned.test])
 
     def scores_of(coalition: Coalition) -> Floats:
@@ -125,6 +125,6 @@ def _own_scores(
 
 
 def _prior(outcome: str, labels: Floats) -> float:
-    """What one would score knowing nothing but the label's mean: that mean, or its logit."""
+    """The score of a row if only the mean of the label is known: that mean, or its logit."""
     mean = float(labels.mean())
     return mean if outcome == "number" else float(np.log(mean) - np.log1p(-mean))

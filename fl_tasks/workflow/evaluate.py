@@ -1,4 +1,7 @@
-"""Evaluate stage: the model is measured on held-out rows, by the label holder or by sums of clients; everybody applies the gate."""
+"""Evaluate stage: measure the model on held-out rows and apply the quality gate.
+
+The guest measures, or in a horizontal agreement the clients together, by secure sums. Every party applies the gate by itself.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,7 @@ METRICS = MessageSet(
         {
             "name": Public("string", "names of the metrics that the protocol has"),
             "value": Disclosed("float64", _AGGREGATE, "one value per metric and run"),
-            "rows": Disclosed("int64", "how many held-out rows the aggregate covers", "one count per run"),
+            "rows": Disclosed("int64", "the number of held-out rows in the aggregate", "one count per run"),
         },
         learns="the model's quality on held-out rows",
         step="metrics",
@@ -64,14 +67,14 @@ METRICS = MessageSet(
 
 
 def evaluation_messages(task: TaskTerms) -> MessageSet:
-    """The messages of evaluation: sums over clients, or those that score rows of the protocol's models; and the metrics."""
+    """The messages of evaluation: the metrics, and the messages of secure sums or those that score rows with the model."""
     return MessageSet("evaluation", model_of(task).messages if task.horizontal_terms is None else secagg.MESSAGES, METRICS)
 
 
 class QualityGateFailed(CodedError):
     code = "TMB-MODEL-002"
-    cause = "The model does not reach the quality that the agreement asks for; it is not published."
-    remedy = "Retrain with other parameters, more rounds or better tables, or agree on another bound."
+    cause = "The model does not reach the quality that the agreement requires; it is not published."
+    remedy = "Start a new run with other parameters, more rounds or better tables, or agree on new terms with another bound."
 
 
 class NoHeldOutRows(CodedError):
@@ -82,23 +85,24 @@ class NoHeldOutRows(CodedError):
 
 class ForeignMetrics(CodedError):
     code = "TMB-MODEL-004"
-    cause = "The metrics are not those of the agreed protocol, or not finite."
-    remedy = "Both sides must run the same version; ask the named party."
+    cause = "A party sent metrics that do not belong to the agreed protocol, or numbers that are not possible."
+    remedy = "Install the same version of Tombolo at both parties and start a new run. If it happens again, ask the named party."
 
 
 def evaluate(context: PartyContext, run: str, wait: Wait, progress: Progress = log_progress) -> dict[str, Any]:
-    """Score the held-out rows, measure, tell everybody, keep the evaluation, and raise :class:`QualityGateFailed` where it is due.
+    """Score the held-out rows, measure, send the metrics to all parties and keep the evaluation.
 
-    Returns ``{"metrics": {...}, "rows": n, "quality": "passed" | "no gate"}``; repeating it changes nothing.
+    Returns ``{"metrics": {...}, "rows": n, "quality": "passed" | "no gate"}``; repeating it changes nothing. Raises
+    :class:`QualityGateFailed` if the model does not reach the agreed quality.
     """
     with context.session(run, evaluation_messages(context.terms.task), "evaluate", wait, progress) as session:
         if context.terms.task.horizontal_terms is not None:
             evaluation = _stored(session, _summed(context, run, session))
         elif session.role == GUEST:
             totals, labels = _held_out_scores(context, run, session)
-            found = _measured(session, totals, labels)
-            _tell(session, found)
-            evaluation = _stored(session, found)
+            measured = _measured(session, totals, labels)
+            _tell(session, measured)
+            evaluation = _stored(session, measured)
         else:
             _held_out_scores(context, run, session)
             evaluation = _stored(session, _heard(session))
@@ -109,13 +113,13 @@ def evaluate(context: PartyContext, run: str, wait: Wait, progress: Progress = l
 
 
 def _names(session: Session) -> tuple[str, ...]:
-    """Of the metrics: those of the outcome, and how far sums over bins may be from the AUC itself."""
+    """The names of the metrics: those of the outcome, and in a horizontal agreement the error bounds of sums over bins."""
     task = session.terms.task
     return (*metric_names(task.outcome), *(quality.ERRORS[task.outcome] if task.horizontal_terms is not None else ()))
 
 
 def _summed(context: PartyContext, run: str, session: Session) -> dict[str, Any]:
-    """Metrics from secure sums over the clients' held-out rows. A client also keeps deciles of its own scores, to monitor them."""
+    """Metrics from secure sums over the clients' held-out rows. A client also keeps deciles of its own scores, to monitor drift."""
     outcome = session.terms.task.outcome
     scale = statistics_of(context.state(run, "train")).label_scale
     if session.role == AGGREGATOR:
@@ -123,9 +127,9 @@ def _summed(context: PartyContext, run: str, session: Session) -> dict[str, Any]
         if sums[0] < 0.5:
             raise NoHeldOutRows(party=session.me)
         metrics = quality.metrics(outcome, sums, scale)
-        found = {"metrics": metrics, "rows": round(sums[0]), "histogram": None}
-        _tell(session, found)
-        return found
+        evaluation = {"metrics": metrics, "rows": round(sums[0]), "histogram": None}
+        _tell(session, evaluation)
+        return evaluation
     aligned = load_aligned(context, run)
     totals = horizontal_model_of(session.terms.task).score(part_of_run(context, run), encoded_rows(context, run, SCORED))
     contribute_values(session, quality.addends(outcome, label(context, aligned)[aligned.test], totals, scale))
@@ -138,7 +142,7 @@ def _summed(context: PartyContext, run: str, session: Session) -> dict[str, Any]
 def _held_out_scores(
     context: PartyContext, run: str, session: Session
 ) -> tuple[np.ndarray[Any, Any] | None, np.ndarray[Any, Any] | None]:
-    """Total scores and labels of the held-out rows at the guest; nothing elsewhere."""
+    """Total scores and labels of the held-out rows at the guest; None at the other parties."""
     model = model_of(context.terms.task)
     if session.role not in HOLDERS:
         if model.assist is not None and session.role == ARBITER:
@@ -160,14 +164,14 @@ def _measured(session: Session, totals: Any, labels: Any) -> dict[str, Any]:
     return {**measured, "gains": gains(labels, totals)} if outcome == "binary" else measured
 
 
-def _tell(session: Session, found: dict[str, Any]) -> None:
-    names = list(found["metrics"])
-    values, rows = [found["metrics"][name] for name in names], [found["rows"]] * len(names)
+def _tell(session: Session, evaluation: dict[str, Any]) -> None:
+    names = list(evaluation["metrics"])
+    values, rows = [evaluation["metrics"][name] for name in names], [evaluation["rows"]] * len(names)
     session.send("metrics", name=names, value=values, rows=rows)
     for party in session.terms.scores if session.role == GUEST else ():
         if party != session.me and party in session.roles:
-            session.send("score_edges", party, edge=found["histogram"]["edges"])
-            session.send("score_shares", party, share=found["histogram"]["shares"])
+            session.send("score_edges", party, edge=evaluation["histogram"]["edges"])
+            session.send("score_shares", party, share=evaluation["histogram"]["shares"])
 
 
 def _heard(session: Session) -> dict[str, Any]:
@@ -192,7 +196,7 @@ def _stored(session: Session, evaluation: dict[str, Any]) -> dict[str, Any]:
 
 
 def _gate(session: Session, metrics: dict[str, float]) -> str:
-    """``passed`` or ``no gate``; raises :class:`QualityGateFailed`. Every party decides by itself from the same numbers."""
+    """Return ``passed`` or ``no gate``; raise :class:`QualityGateFailed`. Every party decides by itself, from the same numbers."""
     quality = session.terms.quality
     if quality is None:
         return _opened(session, "no gate")
@@ -207,5 +211,5 @@ def _gate(session: Session, metrics: dict[str, float]) -> str:
 
 
 def _opened(session: Session, verdict: str) -> str:
-    """Keep the verdict: the model may be published."""
+    """Keep the verdict. It allows the publish stage to publish the model."""
     return session.state.keep(GATE, verdict)

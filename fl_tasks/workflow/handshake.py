@@ -1,4 +1,4 @@
-"""The messages of joining a run, and what every party does with them: answers are read and checked, the manifest is signed."""
+"""The messages of joining a run, and what every party does with them: it reads and checks answers, and collects signatures."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HANDSHAKE = MessageSet(
         "invitation",
         INITIATORS,
         INVITED,
-        {"document": Public("binary", "what is to be run, with which parameters and software")},
+        {"document": Public("binary", "the kind of the run, its parameters and its software")},
         learns="that a run is proposed, by whom, with which parameters, software and version",
         step="invite",
     ),
@@ -33,9 +33,9 @@ HANDSHAKE = MessageSet(
         "join",
         EVERYONE,
         EVERYONE,
-        {"document": Public("binary", "a fresh public key, the software and the approver's name; or a client's no")},
+        {"document": Public("binary", "a fresh public key, the software and the approver's name; or a client's refusal")},
         learns="that the sender takes part, its public sealing key of this run, its software and version, and who approved; or "
-        "that it declines, and who did",
+        "that the sender declines, and the name of the person who decided",
         step="join",
     ),
     Message(
@@ -43,16 +43,16 @@ HANDSHAKE = MessageSet(
         AGGREGATOR,
         CLIENT,
         {"document": Public("binary", "which clients had joined and declined, and when joining was closed")},
-        learns="which clients take part in the run, where it may begin without some",
+        learns="which clients take part in the run; sent only where a run may begin without some clients",
         step="close",
-        limit="each client checks it against the joins that it was sent, and signs the manifest that follows from it",
+        limit="each client checks the list against the joins that it received, and signs the manifest made from the list",
     ),
     Message(
         "late_join",
         CLIENT,
         (CLIENT, AGGREGATOR),
         {"document": Public("binary", "a fresh public key, the software and the approver's name")},
-        learns="that the sender would take part in a run that has begun, its public sealing key of this run, its software and "
+        learns="that the sender asks to take part in a run that has begun, its public sealing key of this run, its software and "
         "version, and who approved",
         step="late",
     ),
@@ -61,7 +61,7 @@ HANDSHAKE = MessageSet(
         AGGREGATOR,
         CLIENT,
         {"admitted": Public("bool", "whether a client that came late takes part")},
-        learns="whether it takes part in a run that has begun",
+        learns="whether the recipient takes part in a run that has begun",
         step="admit",
     ),
     Message(
@@ -96,13 +96,13 @@ class BadJoin(CodedError):
 
 
 def send_to_all(context: PartyContext, exchange: Exchange, name: str, columns: Mapping[str, Any]) -> None:
-    """To every peer, last to who starts runs: what has reached the initiator has reached everybody."""
-    for peer in sorted(exchange.peers, key=lambda one: one == context.initiator):
+    """Send a message to every peer, and to the initiator last: if the initiator has it, every other peer has it too."""
+    for peer in sorted(exchange.peers, key=lambda name: name == context.initiator):
         exchange.send(HANDSHAKE[name], peer, 0, columns)
 
 
 def read_answer(invited: Invitation, exchange: Exchange, peer: str) -> Join | Decline | None:
-    """A peer's answer to the invitation, None while there is none. Raises :class:`BadJoin`, or what is wrong with the artifact."""
+    """A peer's answer to the invitation, None while there is none. Raises :class:`BadJoin`, or an error about the artifact."""
     receipt = exchange.fetch(HANDSHAKE["join"], peer, 0)
     if receipt is None:
         return None
@@ -111,27 +111,29 @@ def read_answer(invited: Invitation, exchange: Exchange, peer: str) -> Join | De
     if (answer.party, answer.run, answer.invitation_digest) != (peer, invited.run, invited.digest):
         raise BadJoin(party=peer)
     if isinstance(answer, Join) and invited.software is not None and not invited.software.speaks_with(answer.software):
-        raise SoftwareDiffers(f"{answer.software or 'An older version'} there, {invited.software} invited.", party=peer)
+        raise SoftwareDiffers(
+            f"{answer.software or 'An older version'} there; the invitation names {invited.software}.", party=peer
+        )
     return answer
 
 
 def collect_signatures(context: PartyContext, exchange: Exchange, watch: Watch, manifest: Manifest) -> None:
     """Wait for the signatures of all other parties of the manifest, verify and keep them."""
     signed, state = bytes.fromhex(manifest.digest), context.state(manifest.invitation.run)
-    for party in (one for one in manifest.parties if one != context.me):
+    for party in (name for name in manifest.parties if name != context.me):
         signature = hear(exchange, watch, HANDSHAKE["manifest_signature"], party).table.column("signature")[0].as_py()
         context.agreement.members[party].verify.verify(signature, MANIFEST_DOMAIN, signed)
         state.keep(SIGNATURES.of(party), signature)
 
 
 def hear(exchange: Exchange, watch: Watch, message: Message, peer: str) -> Receipt:
-    """Wait for a message of a peer. Raises what waiting and the exchange raise."""
+    """Wait for a message of a peer. Raises the errors of waiting and of the exchange."""
     key = exchange.address(message.name, exchange.me.name, 0, message.step).head()
     return watch.until(lambda: exchange.fetch(message, peer, 0), peer, message.name, key)
 
 
 def run_secret(context: PartyContext, run: str) -> dict[str, str]:
-    """This party's secrets of a run, drawn once: its unsealing key, and what its own randomness comes from."""
+    """This party's secrets of a run, drawn once: its unsealing key, and the seed of its own randomness."""
     fresh = {"unseal": encode_key(UnsealKey.new().raw), "prf": secrets.token_hex(32)}
     return context.state(run).keep(SECRET, fresh)
 

@@ -1,7 +1,7 @@
 """Join stage: from an invitation to a manifest that every party has signed, before any data is touched.
 
-Messages: the initiator's invitation; every party's join (a fresh sealing key for this run, and who approved); every party's
-signature over the manifest, which is a function of the invitation and the joins alone; then seeds among the data parties.
+Messages: the initiator sends the invitation. Every party sends its join: a fresh sealing key for this run, and who approved. Every
+party sends its signature over the manifest, which depends on the invitation and the joins only. Then the data parties send seeds.
 """
 
 from __future__ import annotations
@@ -45,20 +45,26 @@ _RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")
 
 class BadRunId(CodedError):
     code = "TMB-RUN-003"
-    cause = "A run id may hold letters, digits, dot, dash and underscore only, 200 at most."
-    remedy = "Choose another run id."
+    cause = "The run id is not valid."
+    remedy = (
+        "Choose a run id of letters, digits, dots, dashes and underscores: at most 200 characters, the first one a letter or a "
+        "digit, and no two dots in a row."
+    )
 
 
 class BadInvitation(CodedError):
     code = "TMB-RUN-004"
     cause = "An invitation does not fit this party's agreement."
-    remedy = "Compare `tombolo agreement check` at both parties, and the parameters with the allowed ranges."
+    remedy = (
+        "Run `tombolo agreement check` at both parties and compare the digests. Compare the parameters with the allowed ranges. "
+        "Then start a new run."
+    )
 
 
 class NoInvitation(CodedError):
     code = "TMB-RUN-005"
-    cause = "No party has invited to this run."
-    remedy = "The guest or the aggregator starts a run; its id is the same at every party."
+    cause = "There is no invitation to this run."
+    remedy = "Check the run id: it is the same at every party. If it is right, ask the guest or the aggregator to start the run."
 
 
 def invite(
@@ -106,53 +112,53 @@ class Summons:
 def pending(context: PartyContext) -> list[Summons]:
     """Runs that this party is invited to and has not joined, oldest first.
 
-    An invitation that cannot be accepted (altered, made under another agreement) is listed as a training run all the same: its
-    join fails with the reason, where people look. Invitations older than a run may last are not listed.
+    An invitation that cannot be accepted (altered, or made under another agreement) is listed as a training run: its join task then
+    fails and shows the reason. An invitation that is older than the longest time of a run is not listed.
     """
     initiator = context.initiator
     if context.me == initiator:
         return []
     store, prefix = context.peers[initiator], f"to-{context.me}/{context.agreement.name}/invitations/000000/invite."
     oldest = datetime.now(UTC) - timedelta(seconds=context.terms.deadlines.run)
-    found = []
+    summoned = []
     for key in store.list(prefix):
         run = key.removeprefix(prefix).split("/")[0]
         try:
             modified = store.stat(key).modified
-        except KeyMissing:  # retention took it since the listing
+        except KeyMissing:  # retention deleted it after the listing
             continue
         if not _RUN.fullmatch(run) or modified < oldest or MANIFEST in context.state(run) or context.absent(run):
             continue
         try:
             invited = _fetch_invitation(context, run)
             if invited is not None and datetime.now(UTC) < invited.expires_at:
-                found.append((modified, Summons(run, invited.kind)))
+                summoned.append((modified, Summons(run, invited.kind)))
         except CodedError:
-            found.append((modified, Summons(run, "train")))
-    return [summons for _, summons in sorted(found, key=lambda pair: (pair[0], pair[1].run))]
+            summoned.append((modified, Summons(run, "train")))
+    return [summons for _, summons in sorted(summoned, key=lambda pair: (pair[0], pair[1].run))]
 
 
 def invitation(context: PartyContext, run: str) -> Invitation:
-    """The invitation to one run. Raises :class:`NoInvitation`, or what is wrong with it."""
+    """The invitation to one run. Raises :class:`NoInvitation`, or an error that says what is wrong with the invitation."""
     if not _RUN.fullmatch(run) or ".." in run:
         raise BadRunId(party=context.me)
     kept = context.state(run).get(INVITATION)
     if kept is not None:
         return kept
-    found = None if context.me == context.initiator else _fetch_invitation(context, run)
-    if found is None:
+    fetched = None if context.me == context.initiator else _fetch_invitation(context, run)
+    if fetched is None:
         raise NoInvitation(f"Run {run}.", party=context.me)
-    return context.state(run).keep(INVITATION, found)
+    return context.state(run).keep(INVITATION, fetched)
 
 
 def join(
     context: PartyContext, run: str, wait: Wait, approver: str = "automatic", progress: Progress = log_progress
 ) -> dict[str, Any]:
-    """Take part in a run. Returns participants, approvers and the manifest's digest. Repeating it changes nothing.
+    """Take part in a run. Returns the run, its kind, its approvers and the manifest's digest. Repeating it changes nothing.
 
-    Raises Absent, where the terms allow it, in a run that begins without this party.
+    Raises Absent if the run begins without this party (only where the terms allow absent clients).
     """
-    if SETTLED in context.state(run):  # its keys are destroyed; a task that is cleared must not draw new ones
+    if SETTLED in context.state(run):  # the run's keys are destroyed; a cleared task must not draw new ones
         return _facts(context, context.manifest(run))
     invited = invitation(context, run)
     try:
@@ -167,7 +173,7 @@ def join(
 
 
 def _joined(context: PartyContext, invited: Invitation, wait: Wait, approver: str) -> Manifest:
-    """Answer, and sign the manifest with all others who take part."""
+    """Answer the invitation, and sign the manifest together with all others who take part."""
     run, exchange, watch = invited.run, context.handshake(invited.run), context.watch(invited.run, wait)
     if context.may_skip:
         refuse_absent(context, invited, exchange)
@@ -199,7 +205,7 @@ def _facts(context: PartyContext, manifest: Manifest) -> dict[str, Any]:
 
 
 def _record(context: PartyContext, manifest: Manifest) -> dict[str, Any]:
-    """The run's first entries: what it is to be, and under which agreement with whose keys. Returns what is told of it."""
+    """Enter the start of the run in the record: its kind and manifest, the agreement and the members' keys. Returns the facts."""
     invited, members = manifest.invitation, context.agreement.members
     facts = _facts(context, manifest)
     about = {name: facts[name] for name in ("manifest", "approvers")}
@@ -216,13 +222,13 @@ def _everybody(context: PartyContext, invited: Invitation, exchange: Exchange, w
         hear(exchange, watch, HANDSHAKE["join"], peer)
         answer = read_answer(invited, exchange, peer)
         if not isinstance(answer, Join):
-            raise BadJoin("By the terms nobody may be absent.", party=peer)
+            raise BadJoin("It declines the run, but the terms do not allow any party to be absent.", party=peer)
         joins.append(answer)
     return joins
 
 
 def _sign(context: PartyContext, exchange: Exchange, watch: Watch, manifest: Manifest) -> None:
-    """Exchange signatures over the manifest's digest and keep them all; who takes no part is shown them too."""
+    """Exchange signatures over the manifest's digest and keep them all. Absent clients receive this party's signature too."""
     fresh = context.keys.signing.sign(MANIFEST_DOMAIN, bytes.fromhex(manifest.digest))
     mine = context.state(manifest.invitation.run).keep(SIGNATURES.of(context.me), fresh)
     send_to_all(context, exchange, "manifest_signature", {"signature": mine})
@@ -230,7 +236,7 @@ def _sign(context: PartyContext, exchange: Exchange, watch: Watch, manifest: Man
 
 
 def _share_seeds(context: PartyContext, run: str, wait: Wait) -> None:
-    """Every two data parties come to share a seed; the guest's further seed goes to every host (never to the arbiter)."""
+    """Every two data parties share one seed. The guest sends one more seed to every host (never to the arbiter)."""
     exchange, state, watch = context.exchange(run), context.state(run), context.watch(run, wait)
     data = [party for party, role in context.roles.items() if role in DATA]
     guest = context.initiator
@@ -260,7 +266,7 @@ def _share_seeds(context: PartyContext, run: str, wait: Wait) -> None:
 
 
 def _invitations(context: PartyContext, run: str) -> Exchange:
-    """Invitations of all runs lie side by side, so that a peer finds new ones with one short listing."""
+    """The exchange for invitations. They lie in one place for all runs, so that a peer finds new ones with one short listing."""
     return context.handshake("invitations", booked=run)
 
 
@@ -275,16 +281,17 @@ def _fetch_invitation(context: PartyContext, run: str) -> Invitation | None:
     receipt = _invitations(context, run).fetch(_invitation_of(run), initiator, 0)
     if receipt is None:
         return None
-    found = Invitation.from_document(parse(receipt.table.column("document")[0].as_py()))
-    if (found.run, found.agreement, found.initiator) != (run, context.agreement.name, initiator):
+    invited = Invitation.from_document(parse(receipt.table.column("document")[0].as_py()))
+    if (invited.run, invited.agreement, invited.initiator) != (run, context.agreement.name, initiator):
         raise BadInvitation("It names another run, agreement or initiator.", party=initiator)
-    if found.agreement_digest != context.agreement.digest:
+    if invited.agreement_digest != context.agreement.digest:
         raise BadInvitation(
-            f"Digest {found.agreement_digest[:16]}..., ours is {context.agreement.digest[:16]}....", party=initiator
+            f"Its agreement has the digest {invited.agreement_digest[:16]}..., ours has {context.agreement.digest[:16]}....",
+            party=initiator,
         )
     ours = Software.of(context.terms.task.offered)
-    if not ours.speaks_with(found.software):
-        raise SoftwareDiffers(f"{found.software or 'An older version'} there, {ours} here.", party=initiator)
-    if context.terms.choose(found.parameters) != found.parameters:
+    if not ours.speaks_with(invited.software):
+        raise SoftwareDiffers(f"{invited.software or 'An older version'} there, {ours} here.", party=initiator)
+    if context.terms.choose(invited.parameters) != invited.parameters:
         raise BadInvitation("Its parameters are not complete.", party=initiator)
-    return found
+    return invited

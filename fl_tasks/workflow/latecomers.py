@@ -1,8 +1,9 @@
-"""Clients that join a run after it has begun: they say yes to its manifest, and take part from the next leg of training on.
+"""Clients that join a run after it has begun: they accept its manifest, and take part from the next leg of training on.
 
-Sums need nothing but a client's own signature under the manifest, so that the other clients have nothing to decide. The aggregator
-keeps what it has sent to all and sends it to who is admitted, which goes through the rounds that it has missed as one that was late
-for each of their steps. When training is over the aggregator says who was admitted; all others hear of it from the client itself.
+Secure sums need only the client's own signed join to the manifest, so the other clients decide nothing. The aggregator keeps copies
+of what it has sent to all clients, and sends them to a client that it admits. That client goes through the rounds that it has
+missed, and counts as late in each of their steps. When training is over, the aggregator sends the clients that take part the list
+of those it has admitted. Each of them then reads the signed late join of every client on the list.
 """
 
 from __future__ import annotations
@@ -38,9 +39,9 @@ from tombolo.storage.stores.base import StoreUnreachable
 
 
 def ask_admission(context: PartyContext, invited: Invitation, wait: Wait, approver: str) -> Manifest:
-    """A late client's side: check what the others have signed, say yes to it, and wait to be admitted. Returns the manifest.
+    """At a late client: check the manifest that the others have signed, accept it, and wait to be admitted. Returns the manifest.
 
-    Raises Absent where the run has come to its end without this client.
+    Raises Absent if the run has ended without this client.
     """
     run, exchange, state = invited.run, context.handshake(invited.run), context.state(invited.run)
     closing = heard_closing(context, invited, exchange, wait)
@@ -69,14 +70,17 @@ def ask_admission(context: PartyContext, invited: Invitation, wait: Wait, approv
         raise Absent(f"Run {run} is over. {ended}", party=context.me) from None
     if not admitted:
         note_absence(context, invited, **facts)
-        raise Absent(f"Run {run}, whose training is over.", party=context.me)
+        raise Absent(f"In run {run}, training is over.", party=context.me)
     state.keep(MANIFEST, manifest)
     state.keep(ADMITTED.of(context.me), late)
     return manifest
 
 
 def admit(context: PartyContext, run: str) -> None:
-    """The aggregator's side, before a leg: let in who has asked, and send it what all others were sent. Repeatable."""
+    """At the aggregator, before a leg: admit the clients that have asked, and send them what all others were sent.
+
+    It can be repeated.
+    """
     if not context.admits or context.role != AGGREGATOR:
         return
     exchange, state = context.handshake(run), context.state(run)
@@ -86,7 +90,7 @@ def admit(context: PartyContext, run: str) -> None:
                 late = _read(context, run, exchange, client)
             except StoreUnreachable:
                 continue
-            except CodedError as error:  # it must not hold up those who take part
+            except CodedError as error:  # a wrong late join must not stop the clients that take part
                 address = exchange.address("late_join", context.me, 0, HANDSHAKE["late_join"].step).prefix()
                 enter(context, run, "finding", client, code=error.code, addresses=[address])
                 continue
@@ -100,7 +104,7 @@ def admit(context: PartyContext, run: str) -> None:
 
 
 def close_admission(context: PartyContext, run: str) -> None:
-    """The aggregator's side, when training is over: nobody is admitted any more, and all hear who was."""
+    """At the aggregator, when training is over: admit no more clients, and tell the clients that take part who was admitted."""
     if not context.admits or context.role != AGGREGATOR:
         return
     exchange, state = context.handshake(run), context.state(run)
@@ -115,7 +119,10 @@ def close_admission(context: PartyContext, run: str) -> None:
 
 
 def hear_latecomers(context: PartyContext, run: str, wait: Wait) -> None:
-    """For everybody, before a training run is settled: who was admitted, with its key. Raises BadClosing or BadJoin."""
+    """At every party, before a training run is settled: read who was admitted, and their late joins with their keys.
+
+    Raises BadClosing or BadJoin.
+    """
     if not context.admits or context.manifest(run).invitation.kind != "train":
         return
     exchange, state = context.handshake(run), context.state(run)
@@ -132,7 +139,7 @@ def hear_latecomers(context: PartyContext, run: str, wait: Wait) -> None:
             if late is None:
                 raise BadClosing(f"{client} has not joined late.", party=context.initiator)
             state.keep(ADMITTED.of(client), late)
-            exchange.fetch(HANDSHAKE["join"], client, 0)  # an answer that was too late is booked by both sides too
+            exchange.fetch(HANDSHAKE["join"], client, 0)  # so that both sides book an answer that came too late
 
 
 def _outside(context: PartyContext, run: str) -> list[str]:
@@ -149,17 +156,17 @@ def _read(context: PartyContext, run: str, exchange: Exchange, client: str) -> L
         raise BadJoin(party=client)
     invited = context.agreed(run).invitation.software
     if invited is not None and not invited.speaks_with(late.software):
-        raise SoftwareDiffers(f"{late.software or 'An older version'} there, {invited} invited.", party=client)
+        raise SoftwareDiffers(f"{late.software or 'An older version'} there; the invitation names {invited}.", party=client)
     return late
 
 
 def _send_copies(context: PartyContext, run: str, client: str) -> None:
-    """What all clients were sent so far, at the addresses that it has for each of them."""
+    """Send a client everything that all clients were sent so far, at the same rounds and steps."""
     exchange, state, task = context.exchange(run), context.state(run), context.terms.task
     for copy in state.all(COPIES):
-        round, step, message = copy.key
+        round, step, name = copy.key
         table = pa.ipc.open_stream(pa.BufferReader(state[copy])).read_all()
         columns = {column: table.column(column).combine_chunks() for column in table.column_names}
-        known = declared(task, message)
-        assert known is not None
-        exchange.send(replace(known, step=step), client, int(round), columns)
+        message = declared(task, name)
+        assert message is not None
+        exchange.send(replace(message, step=step), client, int(round), columns)

@@ -1,7 +1,8 @@
-"""What a prediction run pays: for what the published model does on labels that arrived since, by what each party contributed to it.
+"""Live rewards: a prediction run pays for the quality of the published model on labels that arrived after its publication.
 
-The guest names its latest monitoring of the model. What is new in it is paid once: at least ``incentives.live.minimum_rows``
-labelled rows must lie between any two monitorings that were paid for. All parties compute the rest.
+Each party earns by its contribution to the model. The guest names its latest monitoring of the model. A result is paid once: the
+numbers of labelled rows of any two paid monitorings must differ by at least ``incentives.live.minimum_rows``. All parties compute
+the rest.
 """
 
 from __future__ import annotations
@@ -28,15 +29,18 @@ _LONGEST = 300
 
 class BadLiveQuality(CodedError):
     code = "TMB-REWARD-004"
-    cause = "The guest names a monitoring that cannot be paid for: out of range, over too few rows, or paid for already."
-    remedy = "Compare `tombolo audit show` of both parties; the guest must run the same version and hold its whole store."
+    cause = "The guest names a monitoring that cannot be paid: values out of range, too few rows, or paid already."
+    remedy = (
+        "Run `tombolo audit show` at both parties and compare. The guest must use the same version of Tombolo and restore missing "
+        "objects of its store from a backup."
+    )
 
 
 def live_facts(context: PartyContext, run: str, wait: Wait, progress: Progress) -> dict[str, Any]:
-    """Contributions to the model that a prediction run used, its live quality, and what is paid for that; the same everywhere.
+    """The contributions to the model of a prediction run, its live quality, and the rewards for it; equal at all parties.
 
-    Both None where the terms pay nothing live or the model has no contributions. Raises :class:`BadLiveQuality`, and EarlierRun
-    where this party has not settled the training run yet.
+    Both are None if the terms have no live rewards or the model has no contributions. Raises :class:`BadLiveQuality`, and
+    EarlierRun if this party has not settled the training run yet.
     """
     incentives, version = context.terms.incentives, context.manifest(run).invitation.model
     nothing: dict[str, Any] = {"contributions": None, "rewards": None}
@@ -63,7 +67,7 @@ def live_facts(context: PartyContext, run: str, wait: Wait, progress: Progress) 
 
 
 def _share(game: Game, published: dict[str, Any], told: dict[str, Any]) -> Fraction:
-    """The gain in use over that at publication, from 0 to 1; 0 where there is nothing new or there was no gain."""
+    """The gain on live labels divided by the gain at publication, limited to 0 to 1; 0 if nothing is new or there was no gain."""
     base = published["baseline"]
     then = Fraction(game.better(published["coalitions"][-1]["value"], base))
     now = Fraction(game.better(told["value"], base))
@@ -71,7 +75,7 @@ def _share(game: Game, published: dict[str, Any], told: dict[str, Any]) -> Fract
 
 
 def _tell(context: PartyContext, session: Session, game: Game, version: str, live: LiveTerms) -> dict[str, Any]:
-    """The guest's latest monitoring, if it is new; chosen once per run, and claimed for this run."""
+    """At the guest: choose the latest monitoring if it is new, claim it for this run, and send it. A repeat sends the same one."""
     told = session.state.keep(TOLD, _latest(context, session.run, game, version, live))
     session.send("live_quality", booking=told["booking"], rows=told["rows"], value=told["value"])
     return told
@@ -79,15 +83,15 @@ def _tell(context: PartyContext, session: Session, game: Game, version: str, liv
 
 def _latest(context: PartyContext, run: str, game: Game, version: str, live: LiveTerms) -> dict[str, Any]:
     nothing = {"booking": "", "rows": 0, "value": 0.0}
-    booked = [one for one in history(context, version) if one["live"] is not None]
-    if not booked:
+    measured = [booking for booking in history(context, version) if booking["live"] is not None]
+    if not measured:
         return nothing
-    latest = max(booked, key=lambda one: (one["at"], one["run"]))
+    latest = max(measured, key=lambda booking: (booking["at"], booking["run"]))
     rows, value = latest["labelled_rows"], latest["live"][game.metric]
     state = context.state()
-    claims = [state[one] for one in state.all(LIVE.of(version))]
+    claims = [state[item] for item in state.all(LIVE.of(version))]
     paid = [claim["rows"] for claim in claims if claim["run"] != run]
-    if rows < live.minimum_rows or any(abs(rows - one) < live.minimum_rows for one in paid):
+    if rows < live.minimum_rows or any(abs(rows - earlier) < live.minimum_rows for earlier in paid):
         return nothing
     claim = state.keep(LIVE.of(version, latest["run"]), {"run": run, "rows": rows})
     return {"booking": latest["run"], "rows": rows, "value": value} if claim["run"] == run else nothing
@@ -99,11 +103,11 @@ def _hear(session: Session) -> dict[str, Any]:
 
 
 def _check(context: PartyContext, session: Session, game: Game, version: str, live: LiveTerms, told: dict[str, Any]) -> None:
-    """Refuse what cannot be, and what this party's blocks show to be paid for already."""
+    """Refuse impossible values, and a monitoring that was already paid according to this party's blocks."""
     booking, rows, value = told["booking"], told["rows"], told["value"]
     if not booking:
         if (rows, value) != (0, 0.0):
-            raise BadLiveQuality("It names none.", party=session.guest)
+            raise BadLiveQuality("It names no monitoring, but it has rows or a value.", party=session.guest)
         return
     if len(booking) > _LONGEST or not live.minimum_rows <= rows <= 1 << 53 or not game.plausible([value]):
         raise BadLiveQuality(party=session.guest)
@@ -112,4 +116,4 @@ def _check(context: PartyContext, session: Session, game: Game, version: str, li
         earlier = ((block["facts"]["contributions"] or {}).get("live")) or {"booking": ""}
         paid = block["run"] != session.run and earlier["booking"] != "" and earlier["model"] == version
         if paid and (earlier["booking"] == booking or abs(earlier["rows"] - rows) < live.minimum_rows):
-            raise BadLiveQuality(f"Run {block['run']} paid for it.", party=session.guest)
+            raise BadLiveQuality(f"Run {block['run']} has already paid for it.", party=session.guest)

@@ -27,8 +27,10 @@ STAGES = {
 
 
 def sets_of(protocol: Protocol) -> Mapping[str, MessageSet]:
-    """The message sets of a protocol, by name: of its engines (the default one has the protocol's own name), of scoring, and
-    others."""
+    """The message sets of a protocol, by name: one for each engine, one for scoring, and the protocol's further ones.
+
+    The set of the default engine has the name of the protocol.
+    """
     engines = {
         protocol.name if number == 0 else f"{protocol.name}-{name}": protocol.load(engine.programs).messages
         for number, (name, engine) in enumerate(protocol.engines.items())
@@ -44,23 +46,23 @@ def sets_of(protocol: Protocol) -> Mapping[str, MessageSet]:
 def stage_set(name: str) -> MessageSet:
     """The message set of a stage."""
     module, _, attribute = STAGES[name].partition(":")
-    found: MessageSet = getattr(import_module(module), attribute)
-    return found
+    messages: MessageSet = getattr(import_module(module), attribute)
+    return messages
 
 
 def every_set(plugins: Collection[str] = ()) -> dict[str, MessageSet]:
-    """All message sets by name, those of ``plugins`` too."""
-    found = {name: stage_set(name) for name in STAGES}
+    """All message sets by name, also those of ``plugins``."""
+    sets = {name: stage_set(name) for name in STAGES}
     for name in offered(GROUP, plugins):
-        found |= sets_of(protocol_named(name, plugins).protocol)
-    return found
+        sets |= sets_of(protocol_named(name, plugins).protocol)
+    return sets
 
 
 def declared(task: TaskTerms, message: str) -> Message | None:
-    """How a message is declared under an agreement with this task; None for one that neither it nor a stage knows."""
+    """The declaration of a message in an agreement with this task; None if neither its protocol nor a stage declares it."""
     engine = task.descriptor.load(task.descriptor.engine(task.engine).programs).messages
     for messages in (engine, *sets_of(task.descriptor).values(), *map(stage_set, STAGES)):
         if message in messages:
-            found: Message = messages[message]
-            return found
+            declaration: Message = messages[message]
+            return declaration
     return None

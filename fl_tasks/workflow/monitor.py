@@ -1,4 +1,4 @@
-"""Monitor stage: how a published model does on rows whose labels arrived later, and whether its scores drift; local, no message."""
+"""Monitor stage: measure a published model on rows whose labels arrived later, and the drift of its scores. It sends no message."""
 
 from __future__ import annotations
 
@@ -26,32 +26,33 @@ from tombolo.storage.errors import CodedError
 
 class NothingToMonitor(CodedError):
     code = "TMB-MODEL-010"
-    cause = "This party holds no scores of the model version that is to be monitored."
-    remedy = "Only a party that receives scores by the agreement can monitor; run a prediction with this version first."
+    cause = "This party holds no scores of the model version that should be monitored."
+    remedy = "Run a prediction with this version first. Only a party that receives scores by the agreement can monitor."
 
 
 def monitor(
     context: PartyContext, run: str, wait: Wait, progress: Progress = log_progress, version: str | None = None
 ) -> dict[str, Any]:
-    """Compare stored predictions with labels that arrived and with the scores at publication; book the result under ``run``.
+    """Compare stored predictions with labels that arrived and with the scores at publication; keep the result under ``run``.
 
-    Uses the latest published version unless ``version`` names one. Where the party's settings name a ``labels_table``, live metrics
-    are computed on the rows that it labels. Returns the stability index, metrics then and now, and ``drift``. Booked once per
-    ``run``: repeating returns what was booked. ``wait`` is unused: monitoring is local. Raises :class:`NothingToMonitor`.
+    Uses the latest published version unless ``version`` names one. If the party's settings name a ``labels_table``, live metrics
+    are computed on the rows that have a label there. Returns the stability index, the metrics then and now, and ``drift``. The
+    result is made once per ``run``: repeating returns the same. ``wait`` is not used, because monitoring is local. Raises
+    :class:`NothingToMonitor`.
     """
     record = registry.load(context, version)
-    found = context.state().once(MONITORING.of(record["version"], run), lambda: _observe(context, record))
+    observed = context.state().once(MONITORING.of(record["version"], run), lambda: _observe(context, record))
     enter_run(context, run, "monitor", model=record["version"])
-    facts = {name: found[name] for name in ("predicted_rows", "psi", "labelled_rows", "live")}
+    facts = {name: observed[name] for name in ("predicted_rows", "psi", "labelled_rows", "live")}
     enter(context, run, "monitoring", record["version"], **facts)
-    progress({"stage": "monitor", "party": context.me, "psi": found["psi"], "drift": found["drift"]})
-    return found
+    progress({"stage": "monitor", "party": context.me, "psi": observed["psi"], "drift": observed["drift"]})
+    return observed
 
 
 def history(context: PartyContext, version: str) -> list[dict[str, Any]]:
-    """All bookings of one version, in the order of their run ids."""
+    """All monitoring results of one version, in the order of their run ids."""
     state = context.state()
-    return [{"run": one.key[1]} | state[one] for one in state.all(MONITORING.of(version))]
+    return [{"run": item.key[1]} | state[item] for item in state.all(MONITORING.of(version))]
 
 
 def _observe(context: PartyContext, record: dict[str, Any]) -> dict[str, Any]:
@@ -75,7 +76,7 @@ def _observe(context: PartyContext, record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _live_metrics(context: PartyContext, outcome: str, tables: list[pa.Table]) -> dict[str, Any]:
-    """Metrics on the labelled rows; none where no labels are settled, have arrived, or are of one kind only."""
+    """Metrics on the labelled rows. None if the settings name no labels table, no label has arrived, or all labels are equal."""
     source = context.agreement_settings.labels_table
     if source is None:
         return {"labelled_rows": 0, "live": None}
@@ -88,7 +89,7 @@ def _live_metrics(context: PartyContext, outcome: str, tables: list[pa.Table]) -
         latest.update(zip(_keys(context, table), table.column(wanted).to_pylist(), strict=True))
     known = [key for key in latest if key in labels]
     y, score = np.array([labels[key] for key in known]), np.array([latest[key] for key in known])
-    if outcome == "classes":  # only the likeliest class was stored, so that accuracy is what can be told
+    if outcome == "classes":  # only the likeliest class was stored, so only the accuracy can be computed
         return {"labelled_rows": len(known), "live": {"accuracy": float(np.mean(y == score))} if known else None}
     try:
         return {"labelled_rows": len(known), "live": measure(outcome, y, _totals(outcome, score))}
@@ -97,7 +98,7 @@ def _live_metrics(context: PartyContext, outcome: str, tables: list[pa.Table]) -
 
 
 def _labels(context: PartyContext, table: pa.Table) -> dict[str, float]:
-    """Label by id; rows whose label has not arrived yet are left out. Raises NoLabel where there is no such column of numbers."""
+    """Label by id; rows whose label has not arrived yet are left out. Raises NoLabel if there is no label column of numbers."""
     name = context.terms.task.label_column
     if name not in table.column_names:
         raise NoLabel(f"Column {name} of labels_table.", party=context.me)
@@ -113,7 +114,7 @@ def _keys(context: PartyContext, table: pa.Table) -> list[str]:
 
 
 def _totals(outcome: str, scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Back from presented scores: logits of probabilities, kept away from 0 and 1 by one part in 10^15."""
+    """Total scores from presented scores: the logits of probabilities, which are limited to [1e-15, 1 - 1e-15] first."""
     if outcome == "number":
         return scores
     p = np.clip(scores, 1e-15, 1 - 1e-15)

@@ -19,34 +19,37 @@ def programs_of(task: TaskTerms) -> AnyPrograms:
 
 
 def model_of(task: TaskTerms) -> Model[Any, Any]:
-    """What the protocol's models are."""
+    """The model class of the protocol: how its models are built, read and scored."""
     return _loaded(task, task.descriptor.model, Model)  # type: ignore[no-any-return]
 
 
 def vertical_model_of(task: TaskTerms) -> VerticalModel[Any, Any, Any]:
-    """The same, of a protocol over columns of several parties."""
+    """The model class of a protocol over columns of several parties."""
     return _loaded(task, task.descriptor.model, VerticalModel)  # type: ignore[no-any-return]
 
 
 def horizontal_model_of(task: TaskTerms) -> HorizontalModel[Any, Any]:
-    """The same, of a protocol over rows of several clients."""
+    """The model class of a protocol over rows of several clients."""
     return _loaded(task, task.descriptor.model, HorizontalModel)  # type: ignore[no-any-return]
 
 
 def reference_of(task: TaskTerms) -> Reference:
-    """The protocol's plain twin."""
+    """The protocol's reference: the same model, trained in plain text on all rows in one place."""
     return _loaded(task, task.descriptor.reference, Reference)  # type: ignore[no-any-return]
 
 
 def _loaded(task: TaskTerms, part: str | None, kind: type) -> Any:
-    found = None if part is None else task.descriptor.load(part)
-    if not isinstance(found, kind):
+    loaded = None if part is None else task.descriptor.load(part)
+    if not isinstance(loaded, kind):
         raise BrokenPlugin(f"{task.protocol} has no {kind.__name__}.")
-    return found
+    return loaded
 
 
 def stage_function(task: TaskTerms, name: str) -> Callable[..., Any]:
-    """A stage's function, of the protocol or of the workflow; imported now, so that a first stage does not wait for the last."""
+    """The function of a stage: the protocol's own, or the workflow's.
+
+    It is imported when it is asked for, so that the first stage does not wait for the imports of the last one.
+    """
     own = task.descriptor.stages.get(name)
-    found: Callable[..., Any] = task.descriptor.load(own or f"tombolo.fl_tasks.workflow.{name}:{name}")
-    return found
+    function: Callable[..., Any] = task.descriptor.load(own or f"tombolo.fl_tasks.workflow.{name}:{name}")
+    return function

@@ -1,4 +1,4 @@
-"""Predict stage: score the aligned new rows with a published version; the agreed recipients store scores with their own ids."""
+"""Predict stage: score the aligned new rows with a published version. The agreed recipients store the scores with their own ids."""
 
 from __future__ import annotations
 
@@ -30,16 +30,17 @@ from tombolo.storage.roles import ARBITER, HOLDERS
 class NoVersionNamed(CodedError):
     code = "TMB-MODEL-009"
     cause = "The run's manifest names no model version to predict with."
-    remedy = "Publish a model first, or name a published version in the trigger form."
+    remedy = (
+        "If no model is published yet, train one first. Then start a new prediction run and name a published version in the form."
+    )
 
 
 def predict(context: PartyContext, run: str, wait: Wait, progress: Progress = log_progress) -> dict[str, Any]:
-    """Score this run's aligned rows with the manifest's model version; repeating it changes nothing.
+    """Score this run's aligned rows with the model version that the manifest names; repeating it changes nothing.
 
-    At a recipient of scores the result is kept in the private area and written as Parquet into the party's outbox: own id columns
-    and ``score``, a probability or the predicted number; with several classes also the likeliest ``class``. Returns counts and the
-    path.
-    Raises NoVersionNamed, NoSuchModel and what scoring in the model's family raises.
+    A recipient of scores keeps the result in its private area and writes it as Parquet into its outbox: its own id columns and
+    ``score``, a probability or the predicted number; with several classes also the likeliest ``class``. Returns counts and the
+    path. Raises NoVersionNamed, NoSuchModel, and the errors of scoring with this kind of model.
     """
     version = context.manifest(run).invitation.model
     if not version:
@@ -74,7 +75,7 @@ def _scored(context: PartyContext, rows: pa.Table, totals: npt.NDArray[np.float6
 
 
 def deliver(context: PartyContext, run: str, version: str, rows: pa.Table, totals: npt.NDArray[np.float64]) -> Path:
-    """Keep the scores of ``rows`` sealed for monitoring, and write what is kept into the outbox, readable by the owner alone.
+    """Keep the scores of ``rows`` sealed for monitoring, and write them into the outbox, where only the file's owner can read them.
 
     ``totals`` are total scores, shape (rows,) or (rows, classes). Returns the file's path.
     """
@@ -99,9 +100,9 @@ def outbox(context: PartyContext) -> Path:
 
 def stored_predictions(context: PartyContext, version: str) -> list[pa.Table]:
     """All predictions that this party holds of one model version, oldest first."""
-    state, found = context.state(), []
-    for one in state.all(MADE):
-        made = state[one]
+    state, stored = context.state(), []
+    for item in state.all(MADE):
+        made = state[item]
         if made["model"] == version:
-            found.append((made["at"], state[SCORES.of(*one.key)]))
-    return [pq.read_table(pa.BufferReader(data)) for _, data in sorted(found)]
+            stored.append((made["at"], state[SCORES.of(*item.key)]))
+    return [pq.read_table(pa.BufferReader(data)) for _, data in sorted(stored)]

@@ -1,4 +1,4 @@
-"""Publish stage: the party's model part enters its registry as a version, with a model card; no message leaves."""
+"""Publish stage: put the party's model part into its registry as a version, and write a model card. It sends no message."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from tombolo.storage.roles import HOLDERS
 
 class NotEvaluated(CodedError):
     code = "TMB-MODEL-008"
-    cause = "The run's model has not been evaluated, or failed the agreement's quality gate, at this party."
-    remedy = "Let the evaluation stage of the run succeed at this party first."
+    cause = "At this party, the run's model has not been evaluated, or it failed the agreement's quality gate."
+    remedy = "Wait until the evaluate task of this run has succeeded at this party. If the gate failed, start a new run."
 
 
 def publish(context: PartyContext, run: str, wait: Wait, progress: Progress = log_progress) -> dict[str, Any]:
     """Register the run's model as version ``run`` and write its card; repeating it changes nothing.
 
-    Returns the facts of the publication for downstream schedules: agreement, version, metrics, digests, the card's path.
-    No weights. Raises :class:`NotEvaluated`. ``wait`` is unused: publishing is local.
+    Returns facts for DAGs that run afterwards: agreement, version, metrics, digests and the path of the card; no weights. Raises
+    :class:`NotEvaluated`. ``wait`` is not used, because publishing is local.
     """
     evaluation = context.state(run).get(EVALUATION)
     if evaluation is None or GATE not in context.state(run):
@@ -93,7 +93,7 @@ def _write_card(context: PartyContext, run: str, record: dict[str, Any], part: M
 
 
 def _write(path: os.PathLike[str], text: str) -> None:
-    """Whole or not at all, for the owner's eyes."""
+    """Write a file, completely or not at all. Only the file's owner can read it."""
     part = f"{os.fspath(path)}.{os.getpid()}"
     with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
         file.write(text)

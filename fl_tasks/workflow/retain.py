@@ -1,8 +1,8 @@
-"""Retention: when a run's block has been final for as long as agreed, its artifacts and what was kept of people are deleted.
+"""Retention: when a run's block has been final for the agreed time, the run's artifacts and its data about people are deleted.
 
-What stays is the record: entries with hashes, sizes and addresses, the blocks, the signed manifest, metrics, and the published
-model. What goes of the private area is what :mod:`tombolo.fl_tasks.workflow.state` collects as erased, and whatever nobody
-declared. The source tables and the predictions that were delivered to the party's own outbox are the party's to delete.
+The record stays: entries with hashes, sizes and addresses, the blocks, the signed manifest, metrics, and the published model. In
+the private area, retention deletes the objects that are declared so in :mod:`tombolo.fl_tasks.workflow.state`, and every object of
+the run that is not declared. The party itself must delete its source tables, and the predictions in its own outbox.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from tombolo.fl_tasks.workflow.state import ERASED, INVITATION, declared, items_
 
 
 def retain(context: PartyContext, now: datetime | None = None, progress: Progress = log_progress) -> dict[str, Any]:
-    """Delete what has outlived ``retention.artifacts_days``; returns the runs and how many objects. Repeating it changes nothing.
+    """Delete objects that are older than ``retention.artifacts_days``; returns the runs and the number of objects.
 
-    A run counts from the moment its block became final; one that never got a block from its manifest's expiry.
+    The age of a run counts from the moment when its block became final. If it has no block, it counts from the time at which its
+    invitation expired. Repeating it changes nothing.
     """
     erased, objects = [], 0
     if context.terms.retention is not None:
@@ -35,7 +36,7 @@ def retain(context: PartyContext, now: datetime | None = None, progress: Progres
 
 
 def _closed(context: PartyContext) -> Iterator[tuple[str, datetime]]:
-    """Runs in which nothing can happen any more, and since when."""
+    """The runs that are over, each with the time at which it ended."""
     settled = set()
     for height in range(1, context.blocks.height() + 1):
         document = context.blocks.get(height)
@@ -51,42 +52,45 @@ def _closed(context: PartyContext) -> Iterator[tuple[str, datetime]]:
 
 
 def _erase(context: PartyContext, run: str) -> int:
-    """Delete first, then note it: a crash in between deletes again, and finds less."""
+    """Delete first, then note it. After a crash in between, the next call deletes the rest."""
     began = MANIFEST in context.state(run)
-    took_part = context.taking_part(run) if began else context.peers  # what was signed stays there for those who did not
-    doomed = [key for peer in context.peers if peer in took_part for key in _artifacts(context, peer, run)]
-    for key in doomed:
+    took_part = context.taking_part(run) if began else context.peers  # signed artifacts for absent parties stay
+    artifacts = [key for peer in context.peers if peer in took_part for key in _artifacts(context, peer, run)]
+    for key in artifacts:
         context.store.delete(key)
     personal = _personal(context, run)
     for name in personal:
         context.private.delete(name)
-    count = len(doomed) + len(personal)
+    count = len(artifacts) + len(personal)
     enter(context, run, "erasure", "retention", objects=count)
     context.state().keep(ERASED.of(run), {"objects": count, "at": datetime.now(UTC).isoformat(timespec="seconds")})
     return count
 
 
 def _personal(context: PartyContext, run: str) -> list[str]:
-    """Names of what is erased: first what lies elsewhere and is known by the run, in the order of its declarations (so that a note
-    of scores goes before the scores), then of the run's own objects."""
+    """Names of the private objects to erase.
+
+    Objects of the agreement that belong to the run come first, in the order of their declarations (so that the note of a prediction
+    is deleted before its scores). The run's own objects follow.
+    """
     items, state = items_of(context.terms.task.descriptor), context.state(run)
     names: list[str] = []
     for item in items:
         if item.place == AGREEMENT and item.ends == "retention":
             known = run if item.named_by is None else state.get(item.named_by)
-            names += [] if known is None else [one.name for one in state.all(item.of(known))]
+            names += [] if known is None else [kept.name for kept in state.all(item.of(known))]
     for name in context.private.names(f"runs/{run}/"):
-        found = declared(items, name)
-        names += [name] if found is None or found.ends != "never" else []
+        item_of_name = declared(items, name)
+        names += [name] if item_of_name is None or item_of_name.ends != "never" else []
     return names
 
 
 def _artifacts(context: PartyContext, peer: str, run: str) -> list[str]:
-    """This party's artifacts of the run to one peer, the invitation among them."""
+    """Keys of this party's artifacts of the run to one peer, with the invitation."""
     mine = f"to-{peer}/{context.agreement.name}"
     return [*context.store.list(f"{mine}/{run}/"), *context.store.list(f"{mine}/invitations/000000/invite.{run}/")]
 
 
 def erased(context: PartyContext, run: str) -> dict[str, Any] | None:
-    """What retention took of a run and when; None while it is all there."""
+    """How many objects of a run retention deleted, and when; None if it has deleted nothing."""
     return context.state().get(ERASED.of(run))

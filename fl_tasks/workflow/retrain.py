@@ -1,4 +1,4 @@
-"""Models of coalitions: the agreed protocol once more in the same run, for each coalition that is to be valued by its own model."""
+"""Models of coalitions: each coalition that is valued by its own model trains with the agreed protocol again, in the same run."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ Weights = npt.NDArray[np.float64]
 
 
 def retrain(context: PartyContext, run: str, game: Game, wait: Wait, progress: Progress) -> Mapping[Coalition, Weights]:
-    """Train with every coalition that this party belongs to, one after the other; the guest by itself, at home.
+    """Train with every coalition that this party belongs to, one after the other. The guest alone trains locally.
 
-    Returns this party's weights by coalition (the guest's with the intercept first), of all parties' coalition those of the run's
-    own model; nothing at the arbiter. What is trained is kept, and a training that was interrupted goes on.
+    Returns this party's weights by coalition (at the guest the intercept comes first; the arbiter's are empty). The coalition of
+    all parties has the weights of the run's own model. Trained weights are kept, and an interrupted training goes on.
     """
-    found: dict[Coalition, Weights] = {}
+    weights: dict[Coalition, Weights] = {}
     state = context.state(run)
     for number, coalition in enumerate(game.asked):
         if context.me not in coalition and (context.role != ARBITER or len(coalition) < 2):
             continue
         mine = RETRAINED.of(number)
         kept = state.get(mine) or state.keep(mine, {"w": _weights(context, run, game, number, wait, progress)})
-        found[coalition] = kept["w"]
-    return found
+        weights[coalition] = kept["w"]
+    return weights
 
 
 def _weights(context: PartyContext, run: str, game: Game, number: int, wait: Wait, progress: Progress) -> Weights:
-    """This party's weights in one coalition's model; none at the arbiter."""
+    """This party's weights in the model of one coalition; an empty array at the arbiter."""
     coalition = game.asked[number]
     everybody = coalition == frozenset(game.players)
     if context.role == ARBITER:
@@ -76,7 +76,7 @@ def _train(
 
 
 def _data(context: PartyContext, run: str, part: LinearPart) -> VerticalRows:
-    """This party's training rows, encoded as for the run's own model."""
+    """This party's training rows, with the same encoding as in the run's own model."""
     aligned = load_aligned(context, run)
     target = label(context, aligned)[~aligned.test] if context.role == GUEST else None
     return VerticalRows(encoded_rows(context, run, LEARNT), target, tuple(part.encoder.names))

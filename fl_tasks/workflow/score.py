@@ -1,4 +1,4 @@
-"""Score stage: a client scores new rows of its own with the whole model that it holds; nobody is asked, and no message leaves."""
+"""Score stage: a client scores its own new rows with the whole model that it holds. It asks no other party and sends no message."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ from tombolo.storage.roles import CLIENT
 class NotWhole(CodedError):
     code = "TMB-MODEL-013"
     cause = "This party holds no whole model of the agreement, so it cannot score rows by itself."
-    remedy = "Clients of horizontal agreements can; let who starts the agreement's runs start a prediction."
+    remedy = (
+        "In a horizontal agreement, let a client score the rows. In a vertical agreement, let the guest start a prediction run."
+    )
 
 
 def score(
@@ -34,10 +36,11 @@ def score(
     version: str | None = None,
     as_of: str | None = None,
 ) -> dict[str, Any]:
-    """Score this party's ``predict_table`` with a published version, the latest one by default; booked under ``run``.
+    """Score this party's ``predict_table`` with a published version, by default the latest. The result is recorded under ``run``.
 
-    Scores go where those of a prediction go, to be monitored with them; repeating changes nothing. Returns version, counts and the
-    path. ``wait`` is unused: nobody is waited for. Raises :class:`NotWhole`, NoSuchModel, and what a table can be refused for.
+    The scores are stored like those of a prediction and are monitored together with them. Repeating it changes nothing. Returns the
+    version, counts and the path. ``wait`` is not used, because no party is awaited. Raises :class:`NotWhole`, NoSuchModel, and the
+    errors of a table that cannot be used.
     """
     if context.role != CLIENT:
         raise NotWhole(party=context.me)

@@ -1,6 +1,6 @@
-"""Settle stage: what everybody contributed and earns, books compared in pairs, and one block that all parties sign.
+"""Settle stage: compute contributions and rewards, compare books in pairs, and make one block that all parties sign.
 
-Settling closes a run: its keys are destroyed afterwards, and what lies in the stores stays sealed for good.
+Settling closes a run: its keys are destroyed afterwards, so that nobody can open the run's artifacts in the stores any more.
 """
 
 from __future__ import annotations
@@ -37,16 +37,19 @@ from tombolo.storage.ledger.block import FIRST_PREVIOUS
 
 class BooksDiffer(CodedError):
     code = "TMB-LEDGER-005"
-    cause = "The run is settled, but some artifacts are not booked alike by sender and receiver; its block says so."
-    remedy = "`tombolo audit show` of both parties names the addresses; keep both stores as they are until it is explained."
+    cause = "The run is settled, but sender and receiver have booked some artifacts differently; the block of the run says so."
+    remedy = (
+        "Run `tombolo audit show` at both parties; it names the addresses. Keep both stores unchanged until the difference is "
+        "explained."
+    )
 
 
 def settle(context: PartyContext, run: str, wait: Wait, progress: Progress = log_progress) -> dict[str, Any]:
-    """Close a run with all parties; returns the block's facts. Repeating it changes nothing, whatever was interrupted.
+    """Close a run with all parties; returns the facts of the block. Repeating it changes nothing, also after an interruption.
 
     A party that took no part keeps the block that the others sign. Raises Waiting or PeerSilent while a party is missing; a later
-    try goes on. Raises, after the block is final, :class:`BooksDiffer` where this party's books and a peer's do not agree, and
-    TwoCounts where a client told it another number of rows than the rest; Absent where a run without this party has no block.
+    try goes on. After the block is final, raises :class:`BooksDiffer` if this party's book and a peer's book differ, and TwoCounts
+    if a client told this party another number of rows than it told others. Raises Absent if a run without this party has no block.
     """
     try:
         facts = _closed(context, run, wait, progress)
@@ -62,20 +65,20 @@ def settle(context: PartyContext, run: str, wait: Wait, progress: Progress = log
 
 
 def _closed(context: PartyContext, run: str, wait: Wait, progress: Progress, after: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The facts of the run's block; runs before it that are still open are closed first. ``after`` are runs that wait for it."""
+    """The facts of the run's block. Earlier runs that are still open are closed first. ``after`` are the runs that wait for it."""
     state = context.state(run)
     facts = state.get(SETTLED)
     while facts is None:
         try:
             facts = _settle(context, run, wait, progress)
-        except EarlierRun as earlier:  # its own task failed or is still at it; every step can be taken by both
+        except EarlierRun as earlier:  # its own task failed or still runs; two tasks may do the same steps
             if earlier.run in (run, *after):
-                raise OtherHistory("Two runs name each other as the one before.", party=context.initiator) from None
+                raise OtherHistory("Two runs name each other as the earlier run.", party=context.initiator) from None
             _closed(context, earlier.run, wait, progress, (run, *after))
     for family in items_of(context.terms.task.descriptor):
         if family.ends == "settlement":
-            for one in state.all(family):
-                state.delete(one)
+            for item in state.all(family):
+                state.delete(item)
     return facts
 
 
@@ -95,7 +98,7 @@ def _settle(context: PartyContext, run: str, wait: Wait, progress: Progress) -> 
     }
     members = {name: member.verify for name, member in context.agreement.members.items()}
     seat = Seat(context.keys.signing, members, context.private.area("ledger", "votes"))
-    if context.terms.task.horizontal_terms is not None:  # what came too late for its step is not lost to the books
+    if context.terms.task.horizontal_terms is not None:  # artifacts that came too late for their step are booked too
         exchange = context.exchange(run)
         for peer in context.taking_part(run):
             if peer != context.me:
@@ -104,8 +107,8 @@ def _settle(context: PartyContext, run: str, wait: Wait, progress: Progress) -> 
         books = reconcile(session, context.books(run), forgiving(members))
         at = agree_on_place(session, lambda: _next_place(context, run))
         own = {"party": context.me, "pairs": books.pairs, "record": _record_head(context)}
-        said = {**common, "height": at.height, "previous": _previous(context, run, at), **own}
-        document = Assembly(session, seat, at, attestation(session, seat, said)).run()
+        statement = {**common, "height": at.height, "previous": _previous(context, run, at), **own}
+        document = Assembly(session, seat, at, attestation(session, seat, statement)).run()
         session.report(block=document["block"]["height"])
     kept = context.blocks.put(at.height, document)
     show_block(context, run, kept, at.previous_run)
@@ -113,7 +116,7 @@ def _settle(context: PartyContext, run: str, wait: Wait, progress: Progress) -> 
 
 
 def _parties(context: PartyContext, run: str) -> list[str]:
-    """Who takes part in a run, as far as this party knows; a run that it has never heard of goes on without it."""
+    """Who takes part in a run, as far as this party knows. Empty if the run goes on without this party."""
     try:
         return list(context.taking_part(run))
     except (Absent, NotJoined):
@@ -121,20 +124,20 @@ def _parties(context: PartyContext, run: str) -> list[str]:
 
 
 def _facts(context: PartyContext, run: str, wait: Wait, progress: Progress) -> dict[str, Any]:
-    """What every party must find alike: metrics, contributions, rewards."""
+    """The facts that must be equal at every party: metrics, contributions and rewards."""
     evaluation = context.state(run).get(EVALUATION)
     metrics = evaluation["metrics"] if evaluation else {}
     return {"metrics": metrics, **contribute(context, run, wait, progress)}
 
 
 def _record_head(context: PartyContext) -> dict[str, Any]:
-    """Where this party's record ends now: what the block pins, so that nothing before it can be cut off unseen."""
+    """Where this party's record ends now. The block pins this, so that an audit sees if earlier entries are removed."""
     head = context.chain.head()
     return {"index": head.index, "digest": head.digest} if head else {"index": 0, "digest": FIRST_PREVIOUS}
 
 
 def _next_place(context: PartyContext, run: str) -> Place:
-    """The guest's next free height, which is this run's from then on."""
+    """The initiator's next free height, and the run before it. The height belongs to this run from then on."""
     state = context.state(run)
     height = state.get(HEIGHT) or context.blocks.height() + 1
     while state.keep(HEIGHTS.of(height), run) != run:
@@ -144,7 +147,10 @@ def _next_place(context: PartyContext, run: str) -> Place:
 
 
 def _previous(context: PartyContext, run: str, at: Place) -> str:
-    """Hash of this party's block before. Raises :class:`EarlierRun` while it is open, OtherHistory where a height is taken."""
+    """The hash of the block before, in this party's ledger.
+
+    Raises :class:`EarlierRun` while there is no such block yet, and OtherHistory if a block at one of the heights is another one.
+    """
     taken = context.blocks.get(at.height)
     if taken is not None and taken["block"]["run"] != run:
         raise OtherHistory(f"Block {at.height} closes another run here.", party=context.me)
@@ -154,15 +160,15 @@ def _previous(context: PartyContext, run: str, at: Place) -> str:
     if before is None:
         raise EarlierRun(at.previous_run)
     if before["block"]["run"] != at.previous_run:
-        raise OtherHistory(f"Block {at.height - 1}.", party=context.me)
+        raise OtherHistory(f"Block {at.height - 1} closes another run here.", party=context.me)
     return digest(before["block"])
 
 
 def _close(context: PartyContext, run: str, kept: dict[str, Any], books: Reconciled) -> dict[str, Any]:
-    """Enter the settlement and what differs in this party's record; keep the facts."""
+    """Enter the settlement and the differences of books in this party's record; keep the facts."""
     block = kept["block"]
-    for peer, found in books.findings.items():
-        odd = sorted({line.address for line in (*found.ours, *found.theirs)})
+    for peer, matched in books.findings.items():
+        odd = sorted({line.address for line in (*matched.ours, *matched.theirs)})
         enter(context, run, "finding", peer, code=BooksDiffer.code, addresses=odd)
     pairs = [pair for pair in block["pairs"] if "root" in pair]
     facts = {

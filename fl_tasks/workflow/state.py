@@ -1,4 +1,4 @@
-"""What the stages keep of a run, and every object that any room or protocol declares."""
+"""What the stages keep of a run, and every object that any package or protocol declares."""
 
 from __future__ import annotations
 
@@ -33,8 +33,10 @@ INVITATION = Item(
 )
 OWN_SEEDS = Item("own-seeds/{party}", BYTES, "A seed that this party drew for a peer, or for all.", DATA, ends="settlement")
 LATE_JOIN = Item("late-join", written(LateJoin.document, LateJoin.from_document), "This party's own late join.", CLIENT)
-LATECOMERS = Item("latecomers", LISTING, "Who was admitted late, as all are told when training is over.", AGGREGATOR)
-CAUGHT_UP = Item("caught-up/{party}", BYTES, "A note that a late client was sent what it had missed.", AGGREGATOR)
+LATECOMERS = Item(
+    "latecomers", LISTING, "The clients that were admitted late. The clients are told when training is over.", AGGREGATOR
+)
+CAUGHT_UP = Item("caught-up/{party}", BYTES, "A note that a late client was sent everything that it had missed.", AGGREGATOR)
 
 # -- from the table to the model --------------------------------------------------------------------------------------------
 
@@ -42,8 +44,8 @@ WHOLE = Item("aligned/whole", NUMBER, "The number of aligned rows: all chunks ar
 ROWS = Item(
     "aligned/{rows}-{chunk:06d}",
     BYTES,
-    "Aligned rows: their ids and labels (row, and own for those that no other party has), and their features, encoded, to learn "
-    "from (learnt) and to score (scored); a client's are kept as they are (raw-learnt, raw-scored) until there is an encoder.",
+    "Aligned rows. row: ids and labels; own: the same for rows that no other party has. learnt and scored: encoded features of the "
+    "rows to train on and to score. raw-learnt and raw-scored: a client's features, not encoded, until there is an encoder.",
     HOLDERS,
 )
 ENCODER = Item("aligned/encoder", DOCUMENT, "How this party's columns are encoded, fitted on training rows.", HOLDERS)
@@ -51,20 +53,22 @@ ROW_SETS = Item("history/row-sets/{run}", numbers("<u8"), "Keyed hashes of a run
 ROUNDS = Item(
     "history/rounds/{run}", NUMBER, "The rounds that a run may take, for the limit over all runs.", place=AGREEMENT, ends="never"
 )
-PRIVACY = Item("privacy", DOCUMENT, "What the run's rounds cost in privacy.")
+PRIVACY = Item("privacy", DOCUMENT, "The privacy cost of the run's rounds: epsilon and delta.")
 EVALUATION = Item("evaluation", DOCUMENT, "Metrics of the run's model.", ends="never")
-GATE = Item("gate", TEXT, "That the model may be published.", ends="never")
+GATE = Item("gate", TEXT, "A note that the model may be published.", ends="never")
 
 # -- predictions and rewards ------------------------------------------------------------------------------------------------
 
-MADE = Item("predictions/{run}/made", DOCUMENT, "Which model made a prediction, and when.", HOLDERS, AGREEMENT)
+MADE = Item("predictions/{run}/made", DOCUMENT, "Which model version made a prediction, and when.", HOLDERS, AGREEMENT)
 SCORES = Item("predictions/{run}/scores.parquet", BYTES, "The scores of a prediction with their ids.", HOLDERS, AGREEMENT)
-MONITORING = Item("monitoring/{version}/{run}", DOCUMENT, "How a version did on labels that arrived.", HOLDERS, AGREEMENT, "never")
-TOLD = Item("told", DOCUMENT, "The monitoring that the guest asks to be paid for.", GUEST, STAGE)
-LIVE = Item("live/{version}/{run}", DOCUMENT, "Which run a monitoring was paid in.", GUEST, AGREEMENT, "never")
+MONITORING = Item(
+    "monitoring/{version}/{run}", DOCUMENT, "The quality of a version on labels that arrived later.", HOLDERS, AGREEMENT, "never"
+)
+TOLD = Item("told", DOCUMENT, "The monitoring that the guest names for the live reward.", GUEST, STAGE)
+LIVE = Item("live/{version}/{run}", DOCUMENT, "The run in which a monitoring was paid.", GUEST, AGREEMENT, "never")
 CONTRIBUTIONS = Item("contributions", DOCUMENT, "What every party contributed and earns.")
 RETRAINED = Item("retrained/{coalition:04d}", ARRAYS, "This party's weights in a coalition's model.", VERTICAL)
-ERASED = Item("erased/{run}", DOCUMENT, "How many objects of a run retention took, and when.", place=AGREEMENT, ends="never")
+ERASED = Item("erased/{run}", DOCUMENT, "How many objects of a run retention deleted, and when.", place=AGREEMENT, ends="never")
 
 ITEMS = (
     INVITATION,
@@ -106,7 +110,7 @@ ROOMS = (
 
 def common_items() -> list[Item[Any]]:
     """The objects that runs under several protocols keep."""
-    return [one for room in ROOMS for one in import_module(f"{room}.state").ITEMS]
+    return [item for package in ROOMS for item in import_module(f"{package}.state").ITEMS]
 
 
 def items_of(protocol: Protocol) -> list[Item[Any]]:
@@ -115,15 +119,15 @@ def items_of(protocol: Protocol) -> list[Item[Any]]:
 
 
 def every_item(plugins: Collection[str] = ()) -> list[Item[Any]]:
-    """All declared objects, those of ``plugins`` too."""
+    """All declared objects, also those of ``plugins``."""
     protocols = [protocol_named(name, plugins).protocol for name in offered(GROUP, plugins)]
-    return list(dict.fromkeys(one for protocol in protocols for one in items_of(protocol)))
+    return list(dict.fromkeys(item for protocol in protocols for item in items_of(protocol)))
 
 
 def declared(items: Collection[Item[Any]], name: str) -> Item[Any] | None:
-    """The object or family that a name in the private area of an agreement belongs to.
+    """The declared object, or family of objects, of a name in the private area of an agreement; None if no item fits.
 
-    A run's own objects come before those of its stages, so that a party may have any name.
+    The objects of a run are tried before those of its stages. So a name is read correctly whatever a party is called.
     """
-    ordered = sorted(items, key=lambda one: one.place == STAGE)
-    return next((one for one in ordered if one.pattern().fullmatch(name)), None)
+    ordered = sorted(items, key=lambda item: item.place == STAGE)
+    return next((item for item in ordered if item.pattern().fullmatch(name)), None)

@@ -1,4 +1,4 @@
-"""Train stage: one leg of rounds of the agreed protocol, from the last checkpoint on."""
+"""Train stage: one leg of rounds of the agreed protocol, starting from the last checkpoint."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ from tombolo.storage.roles import CLIENT, GUEST, HOLDERS
 
 class RoundsSpent(CodedError):
     code = "TMB-TRAIN-007"
-    cause = "With this run's rounds the agreement's limit of rounds over all runs would be passed."
+    cause = "With the rounds of this run, all runs together would exceed the agreement's limit of rounds."
     remedy = "Start a run with fewer rounds, or agree on new terms with a higher limits.maximum_rounds_over_runs."
 
 
 def train(
     context: PartyContext, run: str, wait: Wait, progress: Progress = log_progress, leg_end: int | None = None
 ) -> dict[str, Any]:
-    """Take part in the rounds up to ``leg_end`` (to the end without one); repeating it goes on where it stopped.
+    """Take part in the rounds up to ``leg_end``, or in all rounds without it. Calling it again goes on where it stopped.
 
     Returns ``{"round": last finished round, "finished": bool, "loss": [...]}`` (losses only where this party may know them). When
     training is over, the party's model part is kept in the run's private area.
@@ -65,7 +65,7 @@ def train(
         if task.horizontal_terms is not None and task.optional(PrivacyTerms) is None:
             write_page(context, run)
         finished = session.finished or bool(state.get("stopped"))
-        done, losses = int(state["round"]), [float(one) for one in state.get("loss", [])]
+        done, losses = int(state["round"]), [float(loss) for loss in state.get("loss", [])]
         if finished:
             close_admission(context, run)
         cost = task.descriptor.load(task.descriptor.cost)(session.terms, session.params, done) if task.descriptor.cost else {}
@@ -76,21 +76,21 @@ def train(
 
 
 def _book_rounds(session: Session) -> None:
-    """Book a run's rounds in full before the first one, whatever it comes to need, those of its coalitions that train anew too.
+    """Book all planned rounds before the first round, even if the run ends earlier. Trainings of coalitions count too.
 
     Raises :class:`RoundsSpent`.
     """
     state = session.state
     planned = session.parameters(TrainingParameters).rounds * trainings(session.terms, session.roles, session.me)
     limit = session.terms.limits.maximum_rounds_over_runs
-    spent = sum(state[one] for one in state.all(ROUNDS) if one.key != (session.run,))
+    spent = sum(state[booked] for booked in state.all(ROUNDS) if booked.key != (session.run,))
     if limit is not None and spent + planned > limit:
-        raise RoundsSpent(f"{spent} of {limit} are booked; this run asks for {planned}.", party=session.me)
+        raise RoundsSpent(f"{spent} of {limit} rounds are booked; this run needs {planned}.", party=session.me)
     state.keep(ROUNDS.of(session.run), planned)
 
 
 def _client(context: PartyContext, session: Session) -> tuple[Encodes, State]:
-    """A client's rounds, on its own training rows: as they are for the sums that lead to an encoder, and from then on encoded."""
+    """A client's rounds on its own training rows. The sums for the encoder use plain rows; everything after them, encoded rows."""
 
     def encoded(encoder: Encodes) -> npt.NDArray[Any]:
         encode_rows(context, session.run, encoder)
@@ -104,7 +104,7 @@ def _client(context: PartyContext, session: Session) -> tuple[Encodes, State]:
 
 
 def _data_party(context: PartyContext, session: Session) -> tuple[Encodes, State]:
-    """The guest's or a host's rounds, on its own columns, as alignment has encoded them."""
+    """The rounds of the guest or a host, on its own columns, which alignment has encoded."""
     model, shared = vertical_model_of(context.terms.task), load_aligned(context, session.run)
     encoder, target = model.encoder(encoder_document(context, session.run) or {}), None
     if session.role == GUEST:
@@ -118,7 +118,7 @@ def _keep_model(session: Session, encoder: Encodes, state: State) -> None:
     document = {
         "names": list(encoder.names),
         "encoder": encoder.to_document(),
-        "loss": [float(one) for one in state.get("loss", [])],
+        "loss": [float(loss) for loss in state.get("loss", [])],
         "rounds": int(state["round"]),
         "protocol": session.terms.task.protocol,
         **model_of(session.terms.task).document(session, encoder, state),

@@ -1,4 +1,4 @@
-"""Validate stage: refuse a bad table before anything of it leaves, by our own checks and the party's Great Expectations suite."""
+"""Validate stage: check the table with Tombolo's checks and the party's Great Expectations suite, before any of it is sent."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tombolo.storage.roles import LABELLED
 class ValidationFailed(CodedError):
     code = "TMB-VALID-001"
     cause = "The table does not meet the party's expectation suite."
-    remedy = "The validation page in the party's private area shows the details; mend the table or the suite."
+    remedy = "Read the validation page that is named here, and correct the table or the suite. Then start a new run."
 
 
 class BadSuite(CodedError):
@@ -39,11 +39,11 @@ class BadSuite(CodedError):
 
 
 def validate(context: PartyContext, run: str, wait: Wait, progress: Progress = log_progress) -> dict[str, Any]:
-    """Check this party's table and pin it, sealed, until alignment has pinned what the run needs of it: the run reads it once.
+    """Check this party's table and pin it, sealed. The run reads the source once; alignment later pins the rows that it needs.
 
-    Rows for a prediction are pinned encoded. Returns ``{"rows", "expectations", "page"}`` (nothing where there is no table).
-    Raises SourceChanged where this run has validated another table, and coded errors that name columns and counts of rows, never a
-    value. ``wait`` is not used: nobody is waited for, but an abort that a peer has published already ends the stage.
+    Rows for a prediction are pinned encoded. Returns ``{"rows", "expectations", "page"}`` (an empty dict where there is no table).
+    Raises SourceChanged if this run has validated another table, and coded errors that name columns and counts of rows, never a
+    value. The stage does not wait for any party, but an abort that a peer has already published ends it.
     """
     context.watch(run, wait).check_aborts(context.me)
     given_up = context.state(run).get(GIVEN_UP)
@@ -64,18 +64,21 @@ def validate(context: PartyContext, run: str, wait: Wait, progress: Progress = l
         _check_values(context, prepared.table)
     elif invitation.kind == "predict" and invitation.model:
         prepared = replace(prepared, table=_encoded(context, prepared.table, invitation.model))
-    found = _check_suite(context, run, prepared) if training or invitation.kind == "index" else {"expectations": 0, "page": None}
-    if training:  # what the terms leave out is not kept
+    suite = _check_suite(context, run, prepared) if training or invitation.kind == "index" else {"expectations": 0, "page": None}
+    if training:  # columns that the terms drop are not kept
         dropped = [name for name in context.terms.table(context.me).drop if name in prepared.table.column_names]
         prepared = replace(prepared, table=prepared.table.drop_columns(dropped))
     pin_validated(context, run, prepared)
-    enter(context, run, "validation", "table", **prepared.facts, expectations=found["expectations"])
-    progress({"stage": "validate", "party": context.me, "rows": prepared.source_rows, "expectations": found["expectations"]})
-    return {"rows": prepared.source_rows, **found}
+    enter(context, run, "validation", "table", **prepared.facts, expectations=suite["expectations"])
+    progress({"stage": "validate", "party": context.me, "rows": prepared.source_rows, "expectations": suite["expectations"]})
+    return {"rows": prepared.source_rows, **suite}
 
 
 def _check_label(context: PartyContext, table: pa.Table) -> None:
-    """Labels, and weights where the terms name a column of them: finite numbers; of classes, all that are agreed."""
+    """Labels and weights must be finite numbers. Labels of classes must be agreed classes.
+
+    A column of a vertical agreement must hold every agreed class. Raises NoLabel.
+    """
     task = context.terms.task
     if task.weight_column is not None:
         _finite_numbers(context, table, task.weight_column)
@@ -84,34 +87,34 @@ def _check_label(context: PartyContext, table: pa.Table) -> None:
     if task.outcome == "binary" and (classes - {0.0, 1.0} or (task.horizontal_terms is None and len(classes) < 2)):
         raise NoLabel(f"Column {name} must hold both 0 and 1, and nothing else.", party=context.me)
     if task.outcome == "classes":
-        known, every = {float(one) for one in range(task.classes)}, task.horizontal_terms is None
+        known, every = {float(number) for number in range(task.classes)}, task.horizontal_terms is None
         if classes - known or (every and known - classes):
             held = "every class" if every else "classes"
             raise NoLabel(f"Column {name} must hold {held} from 0 to {task.classes - 1}, and no other.", party=context.me)
 
 
 def _finite_numbers(context: PartyContext, table: pa.Table, name: str) -> list[float]:
-    """The different values of a column that must hold nothing but finite numbers. Raises NoLabel."""
+    """The different values of a column that must hold only finite numbers. Raises NoLabel."""
     if name not in table.column_names:
-        raise NoLabel(f"Column {name}.", party=context.me)
+        raise NoLabel(f"Column {name} is not in the table.", party=context.me)
     column = table.column(name)
     if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_boolean(column.type)):
         raise NoLabel(f"Column {name} is of type {column.type}.", party=context.me)
     values = pc.cast(column, pa.float64(), safe=False)
     if column.null_count or not np.isfinite(values.to_numpy()).all():
         raise NoLabel(f"Column {name} has missing or infinite values.", party=context.me)
-    return [float(one) for one in pc.unique(values).to_pylist()]
+    return [float(value) for value in pc.unique(values).to_pylist()]
 
 
 def _check_values(context: PartyContext, table: pa.Table) -> None:
-    """Infinite values, and missing ones in feature columns without a policy, are refused before anything is sent."""
+    """Refuse columns that are not in the table, infinite values, and missing values where the terms do not allow them."""
     terms = context.terms.table(context.me)
     for name in (*terms.drop, *terms.columns):
         if name not in table.column_names:
-            raise UnusableColumn(f"Column {name} is named in the terms and not in the table.", party=context.me)
+            raise UnusableColumn(f"Column {name} is named in the terms, but the table does not have it.", party=context.me)
     for name in feature_columns(context, table.column_names):
         if name not in table.column_names:
-            raise UnusableColumn(f"Column {name}.", party=context.me)
+            raise UnusableColumn(f"Column {name} is not in the table.", party=context.me)
         column, declared = table.column(name), terms.columns.get(name)
         rejects = ((declared.missing if declared else None) or terms.missing) == "reject"
         if rejects and column.null_count:
@@ -125,7 +128,7 @@ def _check_values(context: PartyContext, table: pa.Table) -> None:
 
 
 def _encoded(context: PartyContext, table: pa.Table, version: str) -> pa.Table:
-    """Ids, and new rows as the model's encoder takes them; columns that the model does not use may hold anything."""
+    """Ids and encoded rows, by the model's encoder. Columns that the model does not use may hold anything."""
     try:
         x = encoded(part_of_version(context, version).encoder, table)
     except CodedError as error:
@@ -144,13 +147,13 @@ def _check_suite(context: PartyContext, run: str, prepared: Prepared) -> dict[st
     path = _suite_path(context)
     if path is None:
         return {"expectations": 0, "page": None}
-    from tombolo.fl_tasks.tables.expectations import run_suite  # imports Great Expectations: seconds
+    from tombolo.fl_tasks.tables.expectations import run_suite  # imports Great Expectations, which takes seconds
 
     page = context.docs(run) / "validation"
     outcome = run_suite(path, prepared.table.drop_columns([ID]), page)
     if outcome is None:
         raise BadSuite(f"{path}.", party=context.me)
     if outcome.failed:
-        what = "; ".join(f"{one.type} on {one.column or 'the table'}: {one.rows} rows" for one in outcome.failed)
+        what = "; ".join(f"{check.type} on {check.column or 'the table'}: {check.rows} rows" for check in outcome.failed)
         raise ValidationFailed(f"{what}. Page: {outcome.page}.", party=context.me)
     return {"expectations": outcome.count, "page": str(outcome.page)}

@@ -1,10 +1,10 @@
-"""512 oblivious transfers of keys over ristretto255, two messages in all (Masny and Rindal, CCS 2019, figure 8: "endemic" OT).
+"""512 oblivious transfers of keys over ristretto255, with two messages (Masny and Rindal, CCS 2019, figure 8: "endemic" OT).
 
-For each transfer the chooser sends two points of which it knows how to open one: with its bit c it draws a uniform r_(1-c) and sets
-r_c = t G - H_c(r_(1-c)). The offerer answers A = a G and takes as keys the hashes of a (r_b + H_b(r_(1-b))); the chooser can
-compute one of them, t A. A choice is hidden unconditionally, since both points are uniform; the other key is hidden by the
-computational Diffie-Hellman assumption, the hashes being random oracles. One A serves all transfers: every hash has the transfer's
-number in it, and every key both parties' points. Points are written additively.
+For each transfer the chooser sends two points and can open only one of them: for its bit c it draws a uniform r_(1-c) and sets r_c
+= t G - H_c(r_(1-c)). The offerer answers A = a G. Its two keys are the hashes of a (r_b + H_b(r_(1-b))) for b = 0 and 1; the
+chooser can compute only the key for b = c, from t A. The choice is hidden unconditionally, because both points are uniform. The
+other key is hidden under the computational Diffie-Hellman assumption if the hashes are random oracles. All transfers use the same
+A: every hash includes the number of the transfer, and every key includes the points of both parties. Points are written additively.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _DOMAIN = b"tombolo/alignment/base transfer/1/"
 
 
 class Chooser:
-    """The side that gets one key of every pair: ``choices`` is one bit each, least significant bit first."""
+    """The side that gets one key of every pair. ``choices`` has one bit for each pair, least significant bit first."""
 
     def __init__(self, stream: Stream, salt: bytes) -> None:
         self.choices = stream.bytes(CHOICE_BYTES)

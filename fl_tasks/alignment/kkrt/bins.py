@@ -1,8 +1,8 @@
-"""Cuckoo hashing without a stash: every id in one of its three bins, at most one id in each (Pagh and Rodler 2001).
+"""Cuckoo hashing without a stash: every id is in one of its three bins, and a bin holds at most one id (Pagh and Rodler 2001).
 
-With 1.27 bins per id, and 16,384 at least, a placement exists but for a probability below 2^-40, whatever the ids are
-(docs/protocols/kkrt.md has the proof). Where one exists it is found: a random walk places nearly all ids at once, and shortest
-augmenting paths the few that remain.
+With 1.27 bins per id, and at least 16,384 bins, a placement exists except with a probability below 2^-40, whatever the ids are
+(docs/protocols/kkrt.md has the proof). If a placement exists, it is found: a random walk places almost all ids, and shortest
+augmenting paths place the few that remain.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ _WALK, _FEW = 200, 50
 
 
 def bin_count(size: int) -> int:
-    """How many bins so many ids need."""
+    """The number of bins for ``size`` ids."""
     return max(_LEAST, -(-127 * size // 100))
 
 
 def place(bins: npt.NDArray[np.int64], count: int, stream: Stream) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uint8]] | None:
     """Place every id into one of its bins.
 
-    ``bins`` has shape (3, ids). Returns the id (its position, or EMPTY) of each of ``count`` bins, and by which hash function each
-    id is placed; None where no placement exists. ``stream`` makes the walk's choices.
+    ``bins`` has shape (3, ids). Returns for each of ``count`` bins the position of its id (or EMPTY), and for each id the hash
+    function that places it; None if no placement exists. The random walk takes its choices from ``stream``.
     """
     size = bins.shape[1]
     holds = np.full(count, EMPTY, np.int32)
@@ -40,27 +40,27 @@ def place(bins: npt.NDArray[np.int64], count: int, stream: Stream) -> tuple[npt.
             break
         wanted = bins[used[waiting], waiting]
         before = holds[wanted]
-        holds[wanted] = waiting  # of several for one bin, one stays
+        holds[wanted] = waiting  # if several ids want one bin, one of them gets it
         stays = holds[wanted] == waiting
         evicted = before[stays]
         waiting = np.concatenate([waiting[~stays], evicted[evicted != EMPTY]])
         turn = 1 + (np.frombuffer(stream.bytes(len(waiting)), np.uint8) & 1)
         used[waiting] = (used[waiting] + turn) % FUNCTIONS
-    found = all(_augment(bins, holds, used, int(one)) for one in waiting)
-    return (holds, used) if found else None
+    all_placed = all(_augment(bins, holds, used, int(new)) for new in waiting)
+    return (holds, used) if all_placed else None
 
 
 def _augment(bins: npt.NDArray[np.int64], holds: npt.NDArray[np.int32], used: npt.NDArray[np.uint8], new: int) -> bool:
     """Make room for one more id along a shortest path of moves to an empty bin; False if there is none."""
-    came: dict[int, tuple[int, int]] = {}  # bin: the id that would move there, by which function
+    came: dict[int, tuple[int, int]] = {}  # for each bin: the id that would move there, and its hash function
     queue = deque([new])
     while queue:
-        one = queue.popleft()
+        candidate = queue.popleft()
         for function in range(FUNCTIONS):
-            at = int(bins[function, one])
+            at = int(bins[function, candidate])
             if at in came:
                 continue
-            came[at] = (one, function)
+            came[at] = (candidate, function)
             holder = int(holds[at])
             if holder != EMPTY:
                 queue.append(holder)

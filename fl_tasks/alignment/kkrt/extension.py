@@ -1,7 +1,7 @@
-"""512 keys stretched to as many rows of 512 bits as are wanted, one bit of every row from each key (Ishai et al., CRYPTO 2003).
+"""Stretches 512 keys to any number of rows of 512 bits; each key gives one bit of every row (Ishai et al., CRYPTO 2003).
 
-A row is eight 64-bit words, of which bit i of word g belongs to key 64 g + i. Key streams run along the columns, and what is needed
-are rows: bits are transposed in blocks of 64 x 64, a few thousand rows at a time, which stay in the processor's cache.
+A row is eight 64-bit words; bit i of word g belongs to key 64 g + i. The stream of a key is a column, but rows are needed. So the
+bits are transposed in blocks of 64 x 64, a few thousand rows at a time, which fit into the processor's cache.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _STEPS = [(np.uint64(width), np.uint64(sum(1 << bit for bit in range(64) if not 
 
 
 def stretch(keys: Sequence[bytes], part: int, count: int) -> BitMatrix:
-    """``count`` rows, shape (count, 8), of part ``part``: AES-256 in counter mode under a sub-key of each of the 512 keys."""
+    """``count`` rows of part ``part``, shape (count, 8), by AES-256 in counter mode under a sub-key of each of the 512 keys."""
     streams = [Prf(key).stream("rows", part) for key in keys]
     blocks = -(-count // 64)
     rows = np.empty((64 * blocks, WORDS), "<u8")
@@ -36,7 +36,7 @@ def transposed(columns: BitMatrix) -> BitMatrix:
     """A bit matrix of shape (512, words of 64 bits) as rows of shape (64 words, 8)."""
     width = columns.shape[1]
     bits = columns.reshape(WORDS, 64, width).copy()
-    for shift, mask in _STEPS:  # swap ever smaller quarters (Hacker's Delight, 7-3)
+    for shift, mask in _STEPS:  # swap quarters, smaller in each step (Hacker's Delight, 7-3)
         view = bits.reshape(WORDS, 32 // int(shift), 2, int(shift), width)
         upper, lower = view[:, :, 0], view[:, :, 1]
         swapped = upper >> shift

@@ -1,7 +1,7 @@
-"""Ids as blocks of 128 bits, and what is computed of them in bulk: code words, bins, parts, tokens.
+"""Ids as blocks of 128 bits, and the values that are computed from many blocks at once: code words, bins, parts, tokens.
 
-An id's block is a salted hash; its last two bits are kept free for the number of a hash function. Everything else is AES of such
-blocks, many megabytes at a time. The keys of code words and bins are known to both parties, and blocks never leave.
+The block of an id is a salted hash. Its last two bits are kept free for the number of a hash function. Everything else is AES of
+these blocks, many megabytes at a time. Both parties know the keys of code words and bins. Blocks are never sent.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ Blocks = npt.NDArray[np.uint64]
 
 
 def blocks(ids: Sequence[str], salt: bytes) -> Blocks:
-    """A block per id, shape (ids, 2): BLAKE2b under the joint salt, the last two bits 0."""
+    """A block for each id, shape (ids, 2): BLAKE2b with the joint salt; the last two bits are 0."""
     blank = hashlib.blake2b(digest_size=16, salt=salt[:16], person=b"tombolo id block")
-    found = np.empty((len(ids), 2), "<u8")
+    hashes = np.empty((len(ids), 2), "<u8")
     for start in range(0, len(ids), _BATCH):
         digests = []
-        for one in ids[start : start + _BATCH]:
+        for row_id in ids[start : start + _BATCH]:
             hashed = blank.copy()
-            hashed.update(one.encode())
+            hashed.update(row_id.encode())
             digests.append(hashed.digest())
-        found[start : start + _BATCH] = np.frombuffer(b"".join(digests), "<u8").reshape(-1, 2)
-    found[:, 1] &= ~np.uint64(FUNCTIONS)
-    return found
+        hashes[start : start + _BATCH] = np.frombuffer(b"".join(digests), "<u8").reshape(-1, 2)
+    hashes[:, 1] &= ~np.uint64(FUNCTIONS)
+    return hashes
 
 
 def for_function(given: Blocks, function: int | npt.NDArray[np.uint8]) -> Blocks:
@@ -47,7 +47,7 @@ def for_function(given: Blocks, function: int | npt.NDArray[np.uint8]) -> Blocks
 
 
 def code_words(marked: Blocks, salt: bytes) -> BitMatrix:
-    """A pseudo-random code word of 512 bits per marked block, shape (blocks, 8): AES under four keys (section 3.2)."""
+    """A pseudo-random code word of 512 bits for each marked block, shape (blocks, 8): AES under four keys (section 3.2)."""
     words = np.empty((len(marked), WORDS), "<u8")
     for at in range(WORDS // 2):
         words[:, 2 * at : 2 * at + 2] = _enciphered(marked, _key(salt, f"code {at}"))
@@ -62,17 +62,17 @@ def bins_of(given: Blocks, seed: bytes, bins: int) -> npt.NDArray[np.int64]:
 
 
 def tokens(given: Blocks, key: bytes) -> npt.NDArray[np.uint8]:
-    """The blocks enciphered under a 32-byte key of both parties, shape (blocks, 16)."""
+    """The blocks encrypted under a 32-byte key that both parties share, shape (blocks, 16)."""
     return _enciphered(given, key).view(np.uint8).reshape(-1, 16)
 
 
 def part_count(sizes: Sequence[int]) -> int:
-    """Into how many parts lists of these sizes are divided: about a million ids of the largest in each."""
+    """The number of parts for lists of these sizes: a part has about a million ids of the largest list."""
     return max(1, -(-max(sizes) // _PART))
 
 
 def part_bound(size: int, parts: int) -> int:
-    """How many ids of a list one part may hold: more are in any part of it with a probability below 2^-41 (Bernstein)."""
+    """The most ids of a list in one part. Some part of the list holds more with a probability below 2^-41 (Bernstein)."""
     if parts == 1:
         return size
     exponent, mean = math.log(2**41 * parts), size / parts
@@ -80,7 +80,7 @@ def part_bound(size: int, parts: int) -> int:
 
 
 def divided(given: Blocks, parts: int, party: str) -> list[npt.NDArray[np.int64]]:
-    """The positions of the party's blocks in each part, which their salted hashes choose. Raises :class:`PartTooFull`."""
+    """The positions of the party's blocks in each part. The salted hash chooses the part. Raises :class:`PartTooFull`."""
     part = (given[:, 0] % np.uint64(parts)).astype(np.int16)
     order = np.argsort(part, kind="stable")
     counts = np.bincount(part, minlength=parts)
@@ -90,7 +90,7 @@ def divided(given: Blocks, parts: int, party: str) -> list[npt.NDArray[np.int64]
 
 
 def _enciphered(given: Blocks, key: bytes) -> Blocks:
-    cipher = Cipher(algorithms.AES(key), modes.ECB()).encryptor()  # noqa: S305 - single blocks under a key of their own, no text
+    cipher = Cipher(algorithms.AES(key), modes.ECB()).encryptor()  # noqa: S305 - single blocks under a separate key, no text
     return np.frombuffer(cipher.update(given.tobytes()), "<u8").reshape(-1, 2)
 
 

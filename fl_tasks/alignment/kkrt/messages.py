@@ -1,4 +1,4 @@
-"""What the two roles send each other, and what they refuse."""
+"""The messages between receiver and sender, and the checks of what they receive."""
 
 from __future__ import annotations
 
@@ -23,15 +23,18 @@ MESSAGES = MessageSet(
         DATA,
         DATA,
         {"zero": BlindedPoint(), "one": BlindedPoint()},
-        learns="nothing: both points of a pair are uniform, whichever the sender can open",
+        learns="nothing: both points of a pair are uniform, so they do not show which one the sender can open",
         step="3",
     ),
     Message(
         "base_reply",
         DATA,
         DATA,
-        {"point": BlindedPoint(), "seed": Public("binary", "places the sender's ids into bins; independent of them but for 2^-40")},
-        learns="one key of each pair, of its choice",
+        {
+            "point": BlindedPoint(),
+            "seed": Public("binary", "places the sender's ids into bins; depends on them only with probability 2^-40"),
+        },
+        learns="one key of each pair: the key that the recipient has chosen",
         step="4",
     ),
     Message(
@@ -39,51 +42,54 @@ MESSAGES = MessageSet(
         DATA,
         DATA,
         {"row": MaskedCode()},
-        learns="nothing: every bit is under a pad that the recipient cannot remove",
+        learns="nothing: every bit is masked with a pad that the recipient cannot remove",
         step="5",
-        limit="as many rows as the size of the sender's list says",
+        limit="the number of rows follows from the size of the sender's list",
     ),
     Message(
         "id_tags",
         DATA,
         DATA,
         {name: OprfTag() for name in GROUPS},
-        learns="which of its own ids the sender has too; the other tags look random",
+        learns="which of the recipient's own ids the sender has too; the other tags look random",
         step="6",
-        limit="common ids only; as many tags as the size of the sender's list says, in the order of their values",
+        limit="common ids only; the number of tags follows from the size of the sender's list, and tags are sorted by value",
     ),
     Message(
         "common_tokens",
         DATA,
         DATA,
         {"token": KeyedToken()},
-        learns="which of its own ids the sender has too, in the common order",
+        learns="which of the recipient's own ids the sender has too, in the common order",
         step="7",
-        limit="common ids only: a token that is none of the recipient's own is refused",
+        limit="common ids only: the recipient refuses a token that does not belong to one of its own ids",
     ),
 )
 
 
 class BadTransfer(CodedError):
     code = "TMB-ALIGN-014"
-    cause = "A party's message of the oblivious transfer does not have the size or the form that both lists' sizes give it."
-    remedy = "Both sides must run the same version; stop working with that party until it has explained its log."
+    cause = "A party's message of the oblivious transfer has a wrong size or form for the sizes of the two lists."
+    remedy = (
+        "Install the same version of Tombolo at both parties and start a new run. If it happens again, start no run with the named "
+        "party until it has explained this from its log."
+    )
 
 
 class UnknownToken(CodedError):
     code = "TMB-ALIGN-015"
-    cause = "A party says that ids are common which the other does not have."
-    remedy = "Stop working with that party until it has explained its log."
+    cause = "A party reports common ids that this party does not have."
+    remedy = "Start no new run with the named party until it has explained this from its log."
 
 
 class PartTooFull(CodedError):
     code = "TMB-ALIGN-016"
-    cause = "One part of a large list holds more ids than its bound, which an honest draw does less than once in 2^40 runs."
-    remedy = "Start a new run, which divides the list anew."
+    cause = "One part of a large list holds more ids than its limit; with an honest salt, this happens in less than 1 of 2^40 runs."
+    remedy = "Start a new run. It draws a new salt and divides the list in another way."
 
 
 def to_column(values: npt.NDArray[Any]) -> pa.FixedSizeBinaryArray:
-    """Rows of bytes, or of 64-bit words, as a fixed-size binary array of the same memory."""
+    """Rows of bytes or of 64-bit words as a fixed-size binary array that uses the same memory."""
     flat = np.ascontiguousarray(values)
     width = flat.shape[1] * flat.itemsize
     return pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), len(flat), [None, pa.py_buffer(flat.data)])
@@ -95,15 +101,15 @@ def received_rows(session: Session, table: pa.Table, name: str, shape: tuple[int
     with blame(party):
         data = fixed_bytes(session.values(table, name), width, BadTransfer)
     if len(data) != rows * width:
-        raise BadTransfer(f"{name}: {len(data) // width} rows, not {rows}.", party=party)
+        raise BadTransfer(f"Column {name} has {len(data) // width} rows instead of {rows}.", party=party)
     return np.frombuffer(data, np.uint8).reshape(shape)
 
 
 def received_points(session: Session, table: pa.Table, name: str, count: int, party: str) -> list[bytes]:
-    """A peer's column as so many valid points; raises InvalidPoint or :class:`BadTransfer`."""
+    """A peer's column as ``count`` valid points; raises InvalidPoint or :class:`BadTransfer`."""
     with blame(party):
         points = ristretto.points_from_arrow(session.values(table, name))
     listed = ristretto.split(points)
     if len(listed) != count:
-        raise BadTransfer(f"{name}: {len(listed)} points, not {count}.", party=party)
+        raise BadTransfer(f"Column {name} has {len(listed)} points instead of {count}.", party=party)
     return listed

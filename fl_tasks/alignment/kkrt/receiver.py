@@ -30,7 +30,11 @@ from tombolo.fl_tasks.runtime.session import Session
 
 @dataclass(frozen=True)
 class Part:
-    """One part of the list, placed: ``rows`` of it by position, who is in which bin, and each one's hash function."""
+    """One part of the list with its ids placed into bins.
+
+    ``rows``: the positions of the part's ids in the list. ``holds``: for each bin, the id in it (its place in ``rows``, or EMPTY).
+    ``used``: for each id, the hash function that places it.
+    """
 
     rows: npt.NDArray[np.int64]
     holds: npt.NDArray[np.int32]
@@ -47,7 +51,7 @@ def common_rows(session: Session, blocks: Blocks, salt: bytes, sizes: dict[str, 
     seed, placed = _placed(session, blocks, parts)
     try:
         answer, *keys = offer(ristretto.random_scalar(session.prf("base transfers").stream()), zeros, ones, salt)
-    except InvalidPoint as error:  # a pair made so that one of its bases is the identity
+    except InvalidPoint as error:  # the sender made a pair for which one of the bases is the identity
         raise error.at(peer) from None
     session.send("base_reply", point=ristretto.points_to_arrow(answer), seed=seed)  # step 4
     own = []
@@ -61,10 +65,10 @@ def common_rows(session: Session, blocks: Blocks, salt: bytes, sizes: dict[str, 
         for function, name in enumerate(GROUPS):
             group = received_rows(session, theirs, name, (bound, width), peer)
             if not ascend(group):
-                raise BadTransfer(f"{name}: tags out of order, or twice.", party=peer)
+                raise BadTransfer(f"In column {name}, tags are out of order or occur twice.", party=peer)
             mine = np.flatnonzero(part.used == function)
-            found = pc.is_in(to_column(own[number][mine]), value_set=to_column(group)).to_numpy(zero_copy_only=False)
-            common.append(part.rows[mine[found]])
+            is_common = pc.is_in(to_column(own[number][mine]), value_set=to_column(group)).to_numpy(zero_copy_only=False)
+            common.append(part.rows[mine[is_common]])
     session.within(None)
     rows = np.concatenate(common)
     named = tokens(blocks[rows], session.pair(peer).derive("common tokens"))
@@ -74,23 +78,23 @@ def common_rows(session: Session, blocks: Blocks, salt: bytes, sizes: dict[str, 
 
 
 def _placed(session: Session, blocks: Blocks, parts: int) -> tuple[bytes, list[Part]]:
-    """A seed under which every part can be placed, and the placements. A seed that fails is thrown away, before any is sent."""
+    """A seed with which every part can be placed, and the placements. Seeds that fail are dropped before one is sent."""
     divisions, bins = divided(blocks, parts, session.me), bin_count(part_bound(len(blocks), parts))
     attempt = 0
     while True:
         secret = session.prf("bins", attempt)
-        seed, found = secret.derive("seed"), []
+        seed, placed = secret.derive("seed"), []
         for number, rows in enumerate(divisions):
             placement = place(bins_of(blocks[rows], seed, bins), bins, secret.stream("walk", number))
             if placement is not None:
-                found.append(Part(rows, *placement))
-        if len(found) == parts:
-            return seed, found
+                placed.append(Part(rows, *placement))
+        if len(placed) == parts:
+            return seed, placed
         attempt += 1
 
 
 def _asked(session: Session, part: Part, number: int, blocks: Blocks, keys: list[list[bytes]], salt: bytes, width: int) -> Tags:
-    """Send the masked code words of one part, one per bin, random ones for empty bins; returns the tags of the part's ids."""
+    """Send the masked code words of one part, one for each bin, random for empty bins. Returns the tags of the part's ids."""
     rows = stretch(keys[0], number, len(part.holds))
     matrix = stretch(keys[1], number, len(part.holds))
     matrix ^= rows
@@ -100,6 +104,6 @@ def _asked(session: Session, part: Part, number: int, blocks: Blocks, keys: list
     empty = np.flatnonzero(part.holds == EMPTY)
     matrix[empty] ^= session.prf("dummies", number).stream().uint64(len(empty) * WORDS).reshape(-1, WORDS)
     session.send("code_matrix", row=to_column(matrix))
-    found = np.empty((len(part.rows), width), np.uint8)
-    found[held] = tags(rows[at], at + (number << 32), width, salt)
-    return found
+    own_tags = np.empty((len(part.rows), width), np.uint8)
+    own_tags[held] = tags(rows[at], at + (number << 32), width, salt)
+    return own_tags

@@ -1,4 +1,4 @@
-"""The sender: it has more ids, can evaluate the function anywhere, and hears from the receiver what is common."""
+"""The sender: it has more ids, can evaluate the function at every id, and is told by the receiver which ids are common."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def common_rows(session: Session, blocks: Blocks, salt: bytes, sizes: dict[str, 
     (answer,) = received_points(session, reply, "point", 1, peer)
     seed = session.scalar(reply, "seed")
     if len(seed) != _SEED_BYTES:
-        raise BadTransfer("seed: of another length.", party=peer)
+        raise BadTransfer(f"The seed has {len(seed)} bytes instead of {_SEED_BYTES}.", party=peer)
     keys, choices = chooser.keys(answer), np.frombuffer(chooser.choices, "<u8")
     for number, rows in enumerate(divisions):
         session.within(number)
@@ -56,17 +56,17 @@ def common_rows(session: Session, blocks: Blocks, salt: bytes, sizes: dict[str, 
         own, noise = blocks[rows], session.prf("padding", number).stream()
         groups = {}
         for function, at in enumerate(bins_of(own, seed, bins)):
-            found = np.empty((bound, width), np.uint8)
-            found[: len(own)] = _tags(pads, for_function(own, function), at, number, choices, salt, width)
-            found[len(own) :] = np.frombuffer(noise.bytes((bound - len(own)) * width), np.uint8).reshape(-1, width)
-            groups[GROUPS[function]] = to_column(found[ascending(found)])
+            padded = np.empty((bound, width), np.uint8)
+            padded[: len(own)] = _tags(pads, for_function(own, function), at, number, choices, salt, width)
+            padded[len(own) :] = np.frombuffer(noise.bytes((bound - len(own)) * width), np.uint8).reshape(-1, width)
+            groups[GROUPS[function]] = to_column(padded[ascending(padded)])
         session.send("id_tags", **groups)  # step 6
     session.within(None)
     return _named(session, blocks, min(sizes.values()), peer)
 
 
 def _pads(session: Session, keys: list[bytes], choices: BitMatrix, number: int, bins: int, peer: str) -> BitMatrix:
-    """One row per bin: the receiver's pad, and where a choice is 1, the receiver's code word upon it."""
+    """One row for each bin: the receiver's pad; at the bits where the choice is 1, XORed with the receiver's code word."""
     matrix = received_rows(session, session.receive("code_matrix", peer), "row", (bins, ROW_BYTES), peer)
     pads = stretch(keys, number, bins)
     for start in range(0, bins, _BATCH):
@@ -77,21 +77,24 @@ def _pads(session: Session, keys: list[bytes], choices: BitMatrix, number: int, 
 def _tags(
     pads: BitMatrix, marked: Blocks, at: npt.NDArray[np.int64], number: int, choices: BitMatrix, salt: bytes, width: int
 ) -> Tags:
-    """The oblivious function of each bin ``at``, at the block given for it: an asked id's code word cancels, another's does not."""
-    found = np.empty((len(marked), width), np.uint8)
+    """The oblivious function of each bin ``at``, evaluated at the block for that bin.
+
+    If the receiver asked for the same id in this bin, the code words cancel; otherwise they do not.
+    """
+    values = np.empty((len(marked), width), np.uint8)
     for start in range(0, len(marked), _BATCH):
         batch = slice(start, start + _BATCH)
         rows = pads[at[batch]] ^ (code_words(marked[batch], salt) & choices)
-        found[batch] = tags(rows, at[batch] + (number << 32), width, salt)
-    return found
+        values[batch] = tags(rows, at[batch] + (number << 32), width, salt)
+    return values
 
 
 def _named(session: Session, blocks: Blocks, most: int, peer: str) -> list[int]:
-    """The rows that the receiver says are common, in its order. Raises BadTransfer or UnknownToken."""
+    """The rows that the receiver reports as common, in the receiver's order. Raises BadTransfer or UnknownToken."""
     table = session.receive("common_tokens", peer)  # step 7
     theirs = received_rows(session, table, "token", (table.num_rows, _TOKEN_BYTES), peer)
     if len(theirs) > most or not ascend(theirs):
-        raise BadTransfer("token: too many, out of order, or twice.", party=peer)
+        raise BadTransfer("In column token there are too many tokens, or they are out of order or occur twice.", party=peer)
     own = tokens(blocks, session.pair(peer).derive("common tokens"))
     places = pc.index_in(to_column(own), value_set=to_column(theirs)).fill_null(-1).to_numpy()
     common = np.flatnonzero(places >= 0)

@@ -1,1 +1,1 @@
-"""Audit: everything that a party's store, or a bundle made from it, can prove about the past, checked without any other party."""
+"""Audit: check everything that a party's store, or a bundle made from it, can prove about the past, without any other party."""

@@ -1,4 +1,4 @@
-"""The agreement: terms and amendments follow each other, and everybody has signed who had to."""
+"""The agreement: terms and amendments follow each other, and every required member has signed."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ PART = "agreement"
 
 
 def check_agreement(audit: Audit, agreement: Agreement) -> None:
-    """Look at every signature; the digests were compared when the folder was read."""
+    """Check every signature. The digests were already compared when the folder was read."""
     audit.count(PART, "digests", len(agreement.chain))
     if not agreement.members:
         audit.find(PART, agreement.name, NotPinned())
     for link, member, signature in agreement.signatures():
         with audit.at(PART, f"{link.label}, signature of {member.name}"):
             if signature is None:
-                raise Unsigned(f"Digest {link.digest[:16]}....", party=member.name)
+                raise Unsigned(f"The digest is {link.digest[:16]}....", party=member.name)
             member.verify.verify(signature, DOMAIN, bytes.fromhex(link.digest))
             audit.count(PART, "signatures")

@@ -1,4 +1,4 @@
-"""The blocks: each final by its votes and made by its attestations, following each other, and named in this party's record."""
+"""The blocks: each is made final by its votes, made from its attestations, follows the block before, and is in the record."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ Kept = Mapping[str, Any]
 
 
 def check_blocks(audit: Audit, source: AuditSource, record: RecordSummary) -> dict[int, Kept]:
-    """Look at every block; returns the documents of those that verify, by height."""
-    found: dict[int, Kept] = {}
+    """Check every block; returns the documents of the valid blocks, by height."""
+    verified: dict[int, Kept] = {}
     prefix, previous, top = f"ledger/{source.agreement.name}/blocks/", FIRST_PREVIOUS, 0
     for height, key in numbered(audit, PART, source, prefix):
         known, previous, top = previous if height == top + 1 else "", "", height
@@ -36,7 +36,7 @@ def check_blocks(audit: Audit, source: AuditSource, record: RecordSummary) -> di
             block = _verified(kept, source.agreement, height)
             if known and block["previous"] != known:
                 raise Differs("It does not follow the block before it.")
-            previous, found[height] = digest(block), kept
+            previous, verified[height] = digest(block), kept
             with audit.at(PART, segment_key(source.agreement.name, record.length + 1)):
                 _check_end(block, source.party, record)
             _check_against_record(block, source.party, record)
@@ -46,13 +46,14 @@ def check_blocks(audit: Audit, source: AuditSource, record: RecordSummary) -> di
             audit.count(PART, "attestations", len(kept["attestations"]))
     for height in sorted(height for height in record.settlements if height > top):
         audit.find(PART, f"{prefix}{height:09d}", Missing("The record names it as final."))
-    return found
+    return verified
 
 
 def members_of(agreement: Agreement, block: Mapping[str, Any]) -> list[dict[str, VerifyKey]]:
-    """Members whose votes can have made a block: those of its digest and of later amendments, with the block's parties.
+    """The members whose votes may have made a block: the members under its agreement digest or a later amendment.
 
-    Between a run's manifest and its block the agreement may have been amended. Raises :class:`Differs` at a foreign digest.
+    The agreement may have been amended between the manifest of a run and its block. Only members that equal the block's parties
+    count. Raises :class:`Differs` for an unknown digest.
     """
     digests = [link.digest for link in agreement.chain]
     if block["agreement"] != agreement.name or block["agreement_digest"] not in digests:
@@ -65,7 +66,7 @@ def members_of(agreement: Agreement, block: Mapping[str, Any]) -> list[dict[str,
 
 
 def _verified(kept: Kept, agreement: Agreement, height: int) -> Mapping[str, Any]:
-    """The block of a kept document, if it is final and what its attestations make."""
+    """The block of a kept document, if its votes make it final and its attestations make the same block."""
     refused: CodedError = Differs()
     for members in members_of(agreement, kept["block"]):
         try:
@@ -80,7 +81,7 @@ def _verified(kept: Kept, agreement: Agreement, height: int) -> Mapping[str, Any
 
 
 def _prove_pairs(audit: Audit, block: Mapping[str, Any]) -> None:
-    """Every pair's summary leads to the block's root by its own proof: what a party would show of it alone."""
+    """Check that the summary of each pair leads to the block's root by its own proof, as a party could show it alone."""
     leaves = [merkle.leaf(canonical(pair)) for pair in block["pairs"]]
     for index, item in enumerate(leaves):
         merkle.verify_proof(item, index, len(leaves), merkle.proof(leaves, index), bytes.fromhex(block["entries_root"]))
@@ -88,58 +89,58 @@ def _prove_pairs(audit: Audit, block: Mapping[str, Any]) -> None:
 
 
 def _check_end(block: Mapping[str, Any], me: str, record: RecordSummary) -> None:
-    """The record is not shorter than what this party attested, and has the settlement. Raises :class:`CutOff`."""
+    """The record must not be shorter than this party attested, and must have the settlement. Raises :class:`CutOff`."""
     pinned = block["records"].get(me)
     if pinned and pinned["index"] > record.length:
         raise CutOff(f"Block {block['height']} pins segment {pinned['index']}.")
     if block["height"] not in record.settlements and record.whole:
-        raise CutOff(f"The settlement of block {block['height']} is not in it.")
+        raise CutOff(f"The settlement of block {block['height']} is not in the record.")
 
 
 def _check_against_record(block: Mapping[str, Any], me: str, record: RecordSummary) -> None:
-    """The record's segments and settlement are those that the block knows. Raises :class:`Differs`."""
+    """The segment and the settlement in the record must be those of the block. Raises :class:`Differs`."""
     pinned = block["records"].get(me)
     if pinned and record.heads.get(pinned["index"], pinned["digest"]) != pinned["digest"]:
-        raise Differs(f"It pins another segment {pinned['index']} than that in the record.")
+        raise Differs(f"It pins a segment {pinned['index']} that differs from the one in the record.")
     known = block["run"], digest(block)
     if record.settlements.get(block["height"], known) != known:
         raise Differs("The record names another block.")
 
 
 def check_pairs(audit: Audit, source: AuditSource, record: RecordSummary, blocks: Mapping[int, Kept]) -> None:
-    """Recompute, from this party's kept books, the summaries that it attested; and find the books' lines in the record."""
+    """Compute the summaries that this party attested from its kept books, and find the lines of the books in the record."""
     for kept in blocks.values():
         run = kept["block"]["run"]
-        for said in (Signed.from_json(one) for one in kept["attestations"]):
-            if said.party == source.party:
-                for pair in _attested(said, source.agreement, kept["block"]):
+        for attestation in map(Signed.from_json, kept["attestations"]):
+            if attestation.party == source.party:
+                for pair in _attested(attestation, source.agreement, kept["block"]):
                     peer = next(party for party in pair.parties if party != source.party)
                     _check_pair(audit, source, record, run, peer, pair)
 
 
-def _attested(said: Signed, agreement: Agreement, block: Mapping[str, Any]) -> tuple[Pair, ...]:
+def _attested(attestation: Signed, agreement: Agreement, block: Mapping[str, Any]) -> tuple[Pair, ...]:
     for members in members_of(agreement, block):
         try:
-            return read_attestation(said, members[said.party]).pairs
+            return read_attestation(attestation, members[attestation.party]).pairs
         except CodedError:
             continue
     return ()
 
 
 def _check_pair(audit: Audit, source: AuditSource, record: RecordSummary, run: str, peer: str, pair: Pair) -> None:
-    secret, book = (run_key(source, run, one.of(peer)) for one in (PAIR, BOOK))
+    secret, book = (run_key(source, run, item.of(peer)) for item in (PAIR, BOOK))
     lines: list[Line] = []
     with audit.at(PAIRS, book):
-        lines = [Line(**one) for one in read_document(source, book)]
+        lines = [Line(**line) for line in read_document(source, book)]
         _check_lines(lines, source.party, peer, record, run)
     if book in audit.faulty():
         return
     with audit.at(PAIRS, secret):
         kept = read_document(source, secret)
-        ours, theirs = (tuple(Line(**one) for one in kept["unmatched"][side]) for side in ("ours", "theirs"))
+        ours, theirs = (tuple(Line(**line) for line in kept["unmatched"][side]) for side in ("ours", "theirs"))
         matched = Matched(tuple(sorted(set(lines) - set(ours))), ours, theirs)
         if summary(pair.parties, bytes.fromhex(kept["salt"]), matched) != pair.model_dump(mode="json"):
-            raise Differs("The books make another summary than was attested.")
+            raise Differs("The summary of the books differs from the attested summary.")
         audit.count(PAIRS, "pairs")
         audit.count(PAIRS, "lines", len(lines))
 
@@ -151,16 +152,17 @@ def _check_lines(lines: list[Line], me: str, peer: str, record: RecordSummary, r
         if booked is None and record.whole:
             raise Differs(f"The record does not have {line.address}.")
         if booked is not None and booked != (line.sha256, line.size, line.rows, line.kinds):
-            raise Differs(f"The record says otherwise of {line.address}.")
+            raise Differs(f"The record has other facts about {line.address}.")
 
 
 def check_evidence(audit: Audit, source: AuditSource) -> None:
-    """Kept proofs that a party signed two things for one place: both signatures hold, and the statements differ."""
+    """Check kept proofs that a party signed two statements for one place: both signatures are valid and the statements differ."""
     for key, _, (party,) in objects_of(source, EVIDENCE):
         with audit.at(PROOFS, key):
-            both = [Signed.from_json(one) for one in read_document(source, key)]
-            if len({one.body for one in both}) < 2 or not all(_signed_by(one, party, source.agreement) for one in both):
-                raise Differs("It proves nothing.")
+            both = [Signed.from_json(statement) for statement in read_document(source, key)]
+            differing = len({statement.body for statement in both}) >= 2
+            if not differing or not all(_signed_by(statement, party, source.agreement) for statement in both):
+                raise Differs("The two statements are equal, or one of them is not signed by the party.")
             audit.count(PROOFS, "proofs")
 
 

@@ -1,7 +1,7 @@
-"""A bundle for an auditor who has neither keys nor the product: what was signed, opened, in one file that vouches for its bytes.
+"""A bundle for an auditor without keys and without access to the store: the signed documents, opened, in one file.
 
-A bundle is a ZIP archive without compression. ``index.json`` lists the SHA-256 of every member and is signed by its party; the
-archive around the members has one form only, so that no byte of it can change unseen.
+A bundle is a ZIP archive without compression. ``index.json`` lists the SHA-256 of every member and is signed by the party. The
+archive around the members has only one allowed form, so a change of any byte is detected.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ _AGREEMENT = re.compile(r"agreement/(agreement\.yaml|amendments/[0-9]{4}\.yaml|s
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 
 CONTENTS = """\
-An audit bundle of one party's part in a federation. Open report.html to read it; `tombolo audit verify --bundle FILE` verifies it
-without any key or store. Its agreement pins the public keys; compare the agreement's digest and the last block's hash with another
-party's before you rely on them.
+An audit bundle of one party's part in a federation. Open report.html to read it. `tombolo audit verify --bundle FILE` verifies it
+without any key or store. The agreement in it pins the public keys. Before you rely on this bundle, compare the digest of the
+agreement and the hash of the last block with those of another party.
 
   agreement/   terms, amendments (with all public keys) and signatures, as all parties hold them
   segments/    the party's record: signed header (.json) and entries, a line each (.jsonl)
@@ -49,23 +49,23 @@ party's before you rely on them.
   index.json   SHA-256 of every file here; index.sig is the party's signature over it
 
 What it discloses: names of parties and of the people who approved runs, addresses and times of artifacts, hashes, numbers of
-rows and bytes, ciphertext types, parameters, losses, metrics, contributions, rewards, findings. With a pair's salt its reader can
-check that pair's lines, which are in here, against the pair's root; of traffic between other parties it holds nothing but counts
-and salted roots.
+rows and bytes, ciphertext types, parameters, losses, metrics, contributions, rewards, findings. It holds the lines and the salt of
+each pair of this party, so that the reader can check the lines against the root of the pair. Of artifacts between other parties it
+holds only counts and salted roots.
 What it does not hold: data, ids, scores, models, artifacts, private keys, or anything from which one of these could be computed.
 """
 
 
 class BundleExists(CodedError):
     code = "TMB-AUDIT-008"
-    cause = "The file to write the bundle to exists; a bundle is never overwritten."
-    remedy = "Name another file, or move the old one away."
+    cause = "The file for the bundle already exists, and a bundle is never overwritten."
+    remedy = "Name another file, or move the existing file to another place."
 
 
 class BadBundle(CodedError):
     code = "TMB-AUDIT-007"
-    cause = "A file is no audit bundle, or not what its party signed."
-    remedy = "Ask the party for a new `tombolo audit export`; keep the altered file as it is."
+    cause = "The file is not an audit bundle, or it differs from what its party signed."
+    remedy = "Ask the party to make a new bundle with `tombolo audit export`. Keep the altered file for the investigation."
 
 
 # -- writing --------------------------------------------------------------------------------------------------------------------
@@ -98,7 +98,7 @@ def _write(source: StoreSource, report: str, file: IO[bytes]) -> int:
 
 
 def _members(source: StoreSource, report: str) -> Iterator[tuple[str, bytes]]:
-    """Every member; what cannot be read is left out, and the report says so."""
+    """Every member. Objects that cannot be read are left out; the report lists them."""
     yield "README.txt", CONTENTS.encode()
     yield "report.html", report.encode()
     folder = source.agreement.folder
@@ -134,7 +134,7 @@ def _suffix(place: str) -> str:
 
 
 def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
-    """Members differ in name and bytes alone: no time, no owner, no compression."""
+    """Add a member. Members differ only in name and bytes: they have no time, no owner and no compression."""
     member = zipfile.ZipInfo(name)
     member.create_system, member.external_attr = 3, 0o644 << 16
     archive.writestr(member, data, zipfile.ZIP_STORED)
@@ -145,7 +145,7 @@ def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
 
 @dataclass(frozen=True)
 class BundleSource:
-    """A bundle, read as if it were the store that it was made from."""
+    """A bundle that is read like the store that it was made from."""
 
     party: str
     agreement: Agreement
@@ -154,15 +154,15 @@ class BundleSource:
     members: frozenset[str]
 
     def names(self, prefix: str) -> list[str]:
-        """Keys, as in the store, of the members that hold them."""
-        name, found = self.agreement.name, set()
+        """The keys of the objects in the bundle, as in the store."""
+        name, keys = self.agreement.name, set()
         for member in self.members:
             above, place = member.split("/", 1)[0], member.rpartition(".")[0]
             if above in ("segments", "blocks"):
-                found.add(f"ledger/{name}/{place}")
+                keys.add(f"ledger/{name}/{place}")
             elif above == "runs":
-                found.add(f"private/{name}/{place}")
-        return sorted(key for key in found if key.startswith(prefix))
+                keys.add(f"private/{name}/{place}")
+        return sorted(key for key in keys if key.startswith(prefix))
 
     def read(self, key: str) -> bytes:
         place = key.split("/", 2)[2]
@@ -182,11 +182,10 @@ class BundleSource:
 
 @contextmanager
 def opened(audit: Audit, path: Path, plugins: Collection[str] = ()) -> Iterator[BundleSource]:
-    """A bundle after every byte of it was compared with its signed index; what differs are findings.
+    """Open a bundle after every byte of it was compared with its signed index. Differences are findings.
 
-    The agreement's protocol may come from one of the distributions ``plugins``.
-
-    Raises :class:`BadBundle` where the index or the agreement cannot be read, for then nothing can.
+    The agreement's protocol may come from one of the distributions ``plugins``. Raises :class:`BadBundle` if the index or the
+    agreement cannot be read.
     """
     try:
         with (
@@ -208,12 +207,12 @@ def _archive(file: IO[bytes]) -> Iterator[zipfile.ZipFile]:
     try:
         archive = zipfile.ZipFile(file)
     except (zipfile.BadZipFile, ValueError, NotImplementedError):
-        raise BadBundle("It is no archive.") from None
+        raise BadBundle("The file is not a ZIP archive.") from None
     with archive:
         members = archive.infolist()
         names = {member.filename for member in members}
         if len(members) > _MOST_MEMBERS or len(names) != len(members) or not all(map(is_key, names)):
-            raise BadBundle("Its members are too many, or have names that no member has.")
+            raise BadBundle("It has too many members, or members with the same name or a wrong name.")
         plain = all(member.compress_type == zipfile.ZIP_STORED and member.file_size <= LARGEST for member in members)
         if not plain or sum(member.file_size for member in members) > os.fstat(file.fileno()).st_size:
             raise BadBundle("A member is compressed, too large, or shares its bytes with another.")
@@ -228,22 +227,22 @@ def _read(archive: zipfile.ZipFile, name: str) -> bytes:
 
 
 def _index(archive: zipfile.ZipFile) -> dict[str, Any]:
-    """The index, in the right shape and nothing more: the signature is checked once the agreement is known."""
+    """The index, if it has the right form. Its signature is checked later, when the agreement is known."""
     try:
         index = parse(_read(archive, INDEX), LARGEST)
         texts = [index[name] for name in ("schema", "party", "agreement", "exported")]
         texts += [text for name, sha256 in index["members"] for text in (name, sha256)]
         if not all(type(text) is str for text in texts) or index["schema"] != SCHEMA or len(index) != 5:
-            raise BadBundle("Its index is of another version.")
+            raise BadBundle("Its index has a wrong form or belongs to another version.")
     except (LookupError, TypeError, ValueError, CodedError) as error:
         raise error if isinstance(error, BadBundle) else BadBundle("Its index cannot be read.") from None
     return dict(index)
 
 
 def _agreement(archive: zipfile.ZipFile, index: dict[str, Any], folder: Path, plugins: Collection[str]) -> Agreement:
-    """The agreement's files, laid out as its parties have them."""
+    """Write the files of the agreement into a folder, in the layout that the parties use, and load the agreement."""
     if not _NAME.fullmatch(index["agreement"]):
-        raise BadBundle("It names no agreement.")
+        raise BadBundle("Its index does not name an agreement.")
     home = folder / index["agreement"]
     for name, _ in index["members"]:
         if _AGREEMENT.fullmatch(name):
@@ -257,8 +256,8 @@ def _agreement(archive: zipfile.ZipFile, index: dict[str, Any], folder: Path, pl
 
 
 def _check(audit: Audit, archive: zipfile.ZipFile, index: dict[str, Any], agreement: Agreement, file: IO[bytes]) -> None:
-    """Every member's hash, the index's signature, and that the file has no other byte."""
-    found = len(audit.findings)
+    """Check the hash of every member, the signature of the index, and that the file has no other bytes."""
+    findings_before = len(audit.findings)
     for name, sha256 in index["members"]:
         with audit.at(PART, name):
             if hashlib.sha256(_read(archive, name)).hexdigest() != sha256:
@@ -267,7 +266,7 @@ def _check(audit: Audit, archive: zipfile.ZipFile, index: dict[str, Any], agreem
     with audit.at(PART, SIGNATURE):
         _check_signature(archive, agreement, index["party"])
         audit.count(PART, "signatures")
-    if len(audit.findings) == found:
+    if len(audit.findings) == findings_before:
         with audit.at(PART, "archive"):
             _check_form(archive, [name for name, _ in index["members"]], file)
 
@@ -283,13 +282,13 @@ def _check_signature(archive: zipfile.ZipFile, agreement: Agreement, party: str)
 
 
 def _check_form(archive: zipfile.ZipFile, names: Iterable[str], file: IO[bytes]) -> None:
-    """Write the archive anew from its members and compare."""
+    """Write the archive again from its members, and compare both."""
     with tempfile.TemporaryFile() as again:
         with zipfile.ZipFile(again, "w") as fresh:
             for name in (*names, INDEX, SIGNATURE):
                 _add(fresh, name, _read(archive, name))
         if again.tell() != os.fstat(file.fileno()).st_size or _digest(again) != _digest(file):
-            raise Differs("Something in the file around its members was changed or added.")
+            raise Differs("Bytes of the file outside its members were changed or added.")
 
 
 def _digest(file: IO[bytes]) -> str:

@@ -1,4 +1,4 @@
-"""What the record tells of each run, for people: events, artifacts by peer and message, the block, and what was found wrong."""
+"""What the record says about each run, for people: events, artifacts by peer and message, the block, and findings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tombolo.storage.ledger.signed import Signed
 class NoSuchRun(CodedError):
     code = "TMB-AUDIT-006"
     cause = "The record has no such run."
-    remedy = "`tombolo audit show` without a run lists all of them."
+    remedy = "Run `tombolo audit show` without a run. It lists all runs; choose one of them."
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,10 @@ class Traffic:
 
 @dataclass
 class History:
-    """One run: its entries other than artifacts in the order of recording, and sums over its artifacts.
+    """One run: its entries other than artifacts, in the order of recording, and sums over its artifacts.
 
-    ``traffic`` is by book (``sent``, ``received``), peer and message; ``evidence`` says of parties proven to be two-faced in what
-    their two statements differ.
+    ``traffic`` is by book (``sent``, ``received``), peer and message. ``evidence`` is by party: it says how two statements differ
+    that the party signed for one place.
     """
 
     run: str
@@ -51,25 +51,27 @@ class History:
     evidence: dict[str, str] = field(default_factory=dict)
 
     def of_kind(self, kind: str) -> list[dict[str, Any]]:
-        """The runs of one kind, in order."""
+        """The events of one kind, in order."""
         return [event for event in self.events if event["kind"] == kind]
 
     @property
     def kind(self) -> str:
-        """``train``, ``predict``, ``monitor``, ``score``, or empty for what was recorded of no run."""
+        """The kind of the run, such as ``train``, ``predict``, ``monitor`` or ``score``; empty if no run was recorded."""
         return next((str(event["subject"]) for event in self.of_kind("run")), "")
 
     @property
     def began(self) -> str:
+        """The time of the first event, or an empty text."""
         return next((str(event["at"]) for event in self.events), "")
 
     @property
     def metrics(self) -> dict[str, float]:
+        """The metrics of the run's model on held-out rows; empty if there are none."""
         return next((dict(event["body"]["metrics"]) for event in self.of_kind("metrics")), {})
 
     @property
     def state(self) -> str:
-        """How it ended, if it has."""
+        """How the run ended, or that it has not, as text."""
         if self.block is not None:
             return f"settled in block {self.block['height']}"
         if self.kind in ALONE:
@@ -80,43 +82,43 @@ class History:
         return f"aborted ({aborts[0]['body']['code']})" if aborts else "not settled"
 
     def total(self, book: str, peer: str | None = None) -> Traffic:
-        """Sum over a book, or over what went to or came from one peer."""
+        """The sum over a book; with ``peer``, only over the artifacts to or from this peer."""
         parts = (part for (which, party, _), part in self.traffic.items() if which == book and peer in (None, party))
         return sum(parts, Traffic())
 
 
 def histories(source: AuditSource) -> tuple[dict[str, History], list[str]]:
-    """All runs in the order in which they began, and the keys of what could not be read (the audit says why)."""
-    found: dict[str, History] = {}
+    """All runs in the order in which they began, and the keys of objects that could not be read (the audit says why)."""
+    by_run: dict[str, History] = {}
     unread: list[str] = []
     name = source.agreement.name
     for key in source.names(f"ledger/{name}/segments/"):
         try:
             for entry in parsed(source.segment(key).lines):
-                _add(found.setdefault(entry["run"], History(entry["run"])), entry)
+                _add(by_run.setdefault(entry["run"], History(entry["run"])), entry)
         except (CodedError, LookupError, TypeError, ValueError):
             unread.append(key)
     for key in source.names(f"ledger/{name}/blocks/"):
         try:
             kept = read_document(source, key)
-            history = found.setdefault(kept["block"]["run"], History(kept["block"]["run"]))
+            history = by_run.setdefault(kept["block"]["run"], History(kept["block"]["run"]))
             history.block, history.signers = kept["block"], sorted(vote["party"] for vote in kept["certificate"])
         except (CodedError, LookupError, TypeError, ValueError):
             unread.append(key)
     for key, run, (party,) in objects_of(source, EVIDENCE):
         try:
-            found.setdefault(run, History(run)).evidence[party] = _two_faces(read_document(source, key))
+            by_run.setdefault(run, History(run)).evidence[party] = _two_faces(read_document(source, key))
         except (CodedError, LookupError, TypeError, ValueError):
             unread.append(key)
-    return found, unread
+    return by_run, unread
 
 
 def history(source: AuditSource, run: str) -> tuple[History, list[str]]:
-    """One run, and the keys of what could not be read; raises :class:`NoSuchRun`."""
-    found, unread = histories(source)
-    if run not in found:
+    """One run, and the keys of objects that could not be read; raises :class:`NoSuchRun`."""
+    by_run, unread = histories(source)
+    if run not in by_run:
         raise NoSuchRun(f"Run {run}.", party=source.party)
-    return found[run], unread
+    return by_run[run], unread
 
 
 def _add(history: History, entry: dict[str, Any]) -> None:
@@ -124,42 +126,43 @@ def _add(history: History, entry: dict[str, Any]) -> None:
         history.events.append(entry)
         return
     body = entry["body"]
-    place, one = (entry["kind"], body["peer"], body["message"]), Traffic(1, body["size"], body["rows"], frozenset(body["kinds"]))
-    history.traffic[place] = history.traffic.get(place, Traffic()) + one
+    place = (entry["kind"], body["peer"], body["message"])
+    artifact = Traffic(1, body["size"], body["rows"], frozenset(body["kinds"]))
+    history.traffic[place] = history.traffic.get(place, Traffic()) + artifact
 
 
 def _two_faces(proof: list[Any]) -> str:
-    """In what two signed statements differ."""
-    one, other = (Signed.from_json(statement).document for statement in proof)
-    differing = [name for name in one if one[name] != other.get(name)]
-    return "; ".join(f"{name} {plainly(one[name])} and {plainly(other.get(name))}" for name in differing)
+    """How two signed statements differ, as text."""
+    first, second = (Signed.from_json(statement).document for statement in proof)
+    differing = [name for name in first if first[name] != second.get(name)]
+    return "; ".join(f"{name} {plainly(first[name])} and {plainly(second.get(name))}" for name in differing)
 
 
 def shares(block: Mapping[str, Any]) -> list[tuple[str, dict[str, float], str]]:
-    """Per party its contribution by each measure and what it is paid, as the block has them; empty where nothing is."""
+    """For each party its contribution by each measure and its payment, from the block; empty if the block has none."""
     measured, paid = block["facts"].get("contributions") or {}, block["facts"].get("rewards") or {}
     measures = {name: measured[name] for name in ("shapley", "leave_one_out", "volume") if measured.get(name)}
     money, refunds = paid.get("rewards") or {}, paid.get("refunds") or {}
     rows = []
     for party in sorted({*money, *refunds, *(party for values in measures.values() for party in values)}):
-        values = {name: float(found[party]) for name, found in measures.items() if party in found}
+        values = {name: float(by_party[party]) for name, by_party in measures.items() if party in by_party}
         cents = money.get(party, 0) + refunds.get(party, 0)
         rows.append((party, values, f"{cents / 100:,.2f} {paid['currency']}" if paid else ""))
     return rows
 
 
 def chain_of(found: Mapping[str, History]) -> list[tuple[int, str, History]]:
-    """Height, hash and run of every block that could be read, lowest first."""
-    settled = [one for one in found.values() if one.block is not None]
-    return sorted(((one.block["height"], digest(one.block), one) for one in settled if one.block), key=lambda row: row[0])
+    """Height, hash and run of every block that could be read, lowest first. ``found`` has the runs by name."""
+    settled = [(run.block, run) for run in found.values() if run.block]
+    return sorted(((block["height"], digest(block), run) for block, run in settled), key=lambda row: row[0])
 
 
 def plainly(value: Any) -> str:
-    """An entry's fact in words: nested ones in one line, long hashes shortened."""
+    """A fact of an entry as text: nested facts are in one line, and long hashes are shortened."""
     if isinstance(value, dict):
-        return ", ".join(f"{name} {plainly(one)}" for name, one in value.items()) or "none"
+        return ", ".join(f"{name} {plainly(nested)}" for name, nested in value.items()) or "none"
     if isinstance(value, list):
-        return ", ".join(plainly(one) for one in value) or "none"
+        return ", ".join(plainly(nested) for nested in value) or "none"
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, bool) or value is None:

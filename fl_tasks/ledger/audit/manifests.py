@@ -1,4 +1,4 @@
-"""The manifests: each joined run's is the one that the record and the block name, and all participants signed it."""
+"""The manifests: the manifest of each joined run is the one that record and block name, and all participants have signed it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PART = "manifests"
 
 
 def check_manifests(audit: Audit, source: AuditSource, record: RecordSummary, blocks: Mapping[int, Mapping[str, Any]]) -> None:
-    """Look at the manifest of every run that has one or should have one."""
+    """Check the manifest of every run that has one or should have one."""
     settled = {kept["block"]["run"]: kept["block"]["manifest"] for kept in blocks.values()}
     for run in sorted({*runs_with(source, MANIFEST), *record.manifests, *settled}):
         key = run_key(source, run, MANIFEST)
@@ -31,7 +31,7 @@ def check_manifests(audit: Audit, source: AuditSource, record: RecordSummary, bl
             if named != {manifest.digest} or manifest.invitation.run != run:
                 raise Differs("The record or the block names another manifest.")
             if not _may_be(manifest.parties, link, source.agreement.terms):
-                raise Differs("Its participants are not the members of the agreement, or too few of them.")
+                raise Differs("Its participants are not members of the agreement, or they are too few.")
             audit.count(PART, "manifests")
             for party in manifest.parties:
                 signature = run_key(source, run, SIGNATURES.of(party))
@@ -41,7 +41,7 @@ def check_manifests(audit: Audit, source: AuditSource, record: RecordSummary, bl
 
 
 def _link(source: AuditSource, manifest: Manifest) -> Link:
-    """The agreement as of the manifest."""
+    """The part of the agreement's chain under which the manifest was made."""
     for link in source.agreement.chain:
         if (source.agreement.name, link.digest) == (manifest.invitation.agreement, manifest.invitation.agreement_digest):
             return link
@@ -49,7 +49,7 @@ def _link(source: AuditSource, manifest: Manifest) -> Link:
 
 
 def _may_be(parties: list[str], link: Link, terms: Terms) -> bool:
-    """Whether a run of these parties was allowed: all members, or where the terms say so without clients above the threshold."""
+    """Whether a run of these parties was allowed: all members, or, if the terms allow absent clients, enough of the clients."""
     horizontal, everybody = terms.task.horizontal_terms, sorted(link.members)
     if horizontal is None or horizontal.absence == "wait":
         return parties == everybody

@@ -1,4 +1,4 @@
-"""What only the store can show: artifacts that still lie in it, bookings, and that every private object is as it was sealed."""
+"""The checks that need the store itself: the artifacts that are still in it, the bookings, and every private object."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ BOOKS = ("sent", "received")
 
 
 def check_bookings(audit: Audit, source: StoreSource, record: RecordSummary) -> dict[str, dict[str, Booked]]:
-    """Compare the books with the record, both ways. Returns, by run, what is booked as sent and not recorded.
+    """Compare the books with the record, and the record with the books. Returns, by run, bookings as sent that are not recorded.
 
-    A settlement records all that is booked: in a settled run, a booking without an entry shows that the record was cut off.
+    A settlement records every booking. So in a settled run, a booking without an entry shows that the end of the record is missing.
     """
     recorded = {book: _by_key(source, record, book) for book in BOOKS}
     settled, seen = set(runs_with(source, SETTLED)), set()
@@ -38,10 +38,10 @@ def check_bookings(audit: Audit, source: StoreSource, record: RecordSummary) -> 
             subject = f"{kept['peer']}/{kept['address']}"
             entry = recorded[book].get(key)
             if booking_name(subject) != name:
-                raise Differs("It is another one.")
+                raise Differs("Its name does not fit its content.")
             booked = Booked(kept["sha256"], kept["size"], kept["rows"], ",".join(kept["kinds"]))
             if entry is not None and entry != booked:
-                raise Differs(f"The record says otherwise of {subject}.")
+                raise Differs(f"The record has other facts about {subject}.")
             if entry is None:
                 lacking[run] += 1
             if entry is None and book == "sent":
@@ -49,27 +49,27 @@ def check_bookings(audit: Audit, source: StoreSource, record: RecordSummary) -> 
             audit.count(BOOKINGS, "bookings")
     for keys in recorded.values():
         for key in keys.keys() - seen:
-            audit.find(BOOKINGS, key, Missing("The record has it."))
+            audit.find(BOOKINGS, key, Missing("The record names it."))
     for run in sorted(settled & lacking.keys()) if record.whole else ():
-        lost = CutOff(f"{lacking[run]} artifacts of the settled run {run} are booked but not in it.")
+        lost = CutOff(f"{lacking[run]} artifacts of the settled run {run} are booked but not in the record.")
         audit.find(BOOKINGS, segment_key(source.agreement.name, record.length + 1), lost)
     return unrecorded
 
 
 def _by_key(source: StoreSource, record: RecordSummary, book: str) -> dict[str, Booked]:
-    return {run_key(source, run, BOOKING.of(book, booking_name(name))): one for run, name, one in record.booked(book)}
+    return {run_key(source, run, BOOKING.of(book, booking_name(name))): booked for run, name, booked in record.booked(book)}
 
 
 def check_artifacts(audit: Audit, source: StoreSource, record: RecordSummary, unrecorded: dict[str, dict[str, Booked]]) -> None:
-    """Look at every artifact that was booked as sent, and for artifacts that were not.
+    """Check every artifact that was booked as sent, and find artifacts that were not booked.
 
-    One that is gone is in order where the record says that retention erased its run.
+    A missing artifact is correct if the record says that retention erased its run.
     """
-    lying = _Lying(source)
-    expected = {name.split("/", 1)[1]: (run, one) for run, name, one in record.booked("sent")}
-    expected |= {address: (run, one) for run, sent in unrecorded.items() for address, one in sent.items()}
+    stored = _Stored(source)
+    expected = {name.split("/", 1)[1]: (run, booked) for run, name, booked in record.booked("sent")}
+    expected |= {address: (run, booked) for run, sent in unrecorded.items() for address, booked in sent.items()}
     for address, (run, booked) in sorted(expected.items()):
-        present = lying.take(address)
+        present = stored.take(address)
         if not present and run in record.erased:
             audit.count(ARTIFACTS, "erased by retention")
             continue
@@ -77,12 +77,12 @@ def check_artifacts(audit: Audit, source: StoreSource, record: RecordSummary, un
             audit.count(ARTIFACTS, "artifacts")
             _check_artifact(audit, source, address, booked)
     settled = set(runs_with(source, SETTLED))
-    for run, key in lying.rest():
-        if run in settled or run not in record.names:  # elsewhere a sending may be under way
+    for run, key in stored.rest():
+        if run in settled or run not in record.names:  # in other runs, an artifact may just be in the middle of being sent
             audit.find(ARTIFACTS, key, NeverBooked())
 
 
-class _Lying:
+class _Stored:
     """Objects under ``to-<peer>/<agreement>/`` by the address of their artifact."""
 
     def __init__(self, source: StoreSource) -> None:
@@ -92,10 +92,11 @@ class _Lying:
                 self._objects.setdefault(key.rpartition("/")[0], []).append(key)
 
     def take(self, address: str) -> bool:
+        """Remove the objects of an artifact; returns whether there were any."""
         return self._objects.pop(address, None) is not None
 
     def rest(self) -> Iterator[tuple[str, str]]:
-        """What was not taken, with its run."""
+        """The keys that were not taken, each with its run."""
         for keys in self._objects.values():
             for key in keys:
                 run, *below = key.split("/")[2:] or [""]
@@ -103,10 +104,10 @@ class _Lying:
 
 
 def _check_artifact(audit: Audit, source: StoreSource, address: str, booked: Booked) -> None:
-    """The head has the hash that was booked, and with it all that is in the head; chunks beside it have those of the header."""
+    """The head must have the booked hash. Each chunk that is a separate object must have the hash in the header."""
     data = _get(source, f"{address}/head")
     if hashlib.sha256(data).hexdigest() != booked.sha256:
-        raise Differs("It is not what was booked as sent.")
+        raise Differs("It differs from the artifact that was booked as sent.")
     audit.count(ARTIFACTS, "bytes", len(data))
     if len(data) == booked.size:
         return
@@ -133,11 +134,11 @@ def _get(source: StoreSource, key: str) -> bytes:
     try:
         return source.store.get(key)
     except KeyMissing:
-        raise Missing("The record has it as sent, and no erasure.") from None
+        raise Missing("It is booked as sent, and the record has no erasure of its run.") from None
 
 
 def check_private(audit: Audit, source: StoreSource) -> None:
-    """Open every object of the private area and the ledger that no other check has found fault with."""
+    """Open every object of the private area that has no finding yet. Find objects of the ledger that do not belong there."""
     name, faulty = source.agreement.name, audit.faulty()
     for key in source.names(f"private/{name}/"):
         if key not in faulty:

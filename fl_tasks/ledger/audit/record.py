@@ -1,6 +1,6 @@
-"""The record: every segment in its place, signed, with exactly the entries that were signed.
+"""The record: every segment must be in its place and signed, with exactly the entries that were signed.
 
-One signature per segment stands for a thousand entries; of an entry nothing is done but what its hash and its name need.
+One signature covers a segment of about a thousand entries. To be fast, the check of an entry uses only its hash and its name.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _decode = json.JSONDecoder().raw_decode
 
 
 class Booked(NamedTuple):
-    """What the record says of an artifact."""
+    """What the record says about an artifact."""
 
     sha256: str
     size: int
@@ -37,9 +37,10 @@ class Booked(NamedTuple):
 
 @dataclass
 class RecordSummary:
-    """What the other checks compare with: names by run (an artifact's with what was booked), and header digests by number.
+    """What the record says, for the other checks.
 
-    ``whole`` says that every segment up to the end could be read, so that what is not in here was not recorded.
+    ``names``: the names of the entries, by run; for an artifact with its booking. ``heads``: the digests of the segment headers, by
+    number. ``whole``: every segment up to the end could be read, so an entry that is not in here was not recorded.
     """
 
     heads: dict[int, str] = field(default_factory=dict)
@@ -51,7 +52,7 @@ class RecordSummary:
     erased: set[str] = field(default_factory=set)
 
     def booked(self, book: str) -> Iterator[tuple[str, str, Booked]]:
-        """Run, ``<peer>/<address>`` and booking of all artifacts of the ``sent`` or ``received`` book."""
+        """The run, ``<peer>/<address>`` and booking of all artifacts of one book (``sent`` or ``received``)."""
         start = f"{book}:"
         for run, names in self.names.items():
             for name, value in names.items():
@@ -60,11 +61,11 @@ class RecordSummary:
 
 
 def check_record(audit: Audit, source: AuditSource) -> RecordSummary:
-    """Look at every segment; returns what the record says."""
+    """Check every segment; returns what the record says."""
     record, previous = RecordSummary(), FIRST_PREVIOUS
     signers = _Signers(keys_over_time(source.agreement, source.party))
     for index, key in numbered(audit, PART, source, f"ledger/{source.agreement.name}/segments/"):
-        gap, found = index != record.length + 1, len(audit.findings)
+        gap, findings_before = index != record.length + 1, len(audit.findings)
         record.length, known, previous = index, "" if gap else previous, ""
         with audit.at(PART, key):
             opened = source.segment(key)
@@ -74,22 +75,22 @@ def check_record(audit: Audit, source: AuditSource) -> RecordSummary:
             _take(record, opened)
             audit.count(PART, "segments")
             audit.count(PART, "entries", opened.header.count)
-        record.whole = record.whole and not gap and len(audit.findings) == found
+        record.whole = record.whole and not gap and len(audit.findings) == findings_before
     if not record.length:
-        audit.find(PART, f"ledger/{source.agreement.name}/", Missing("No run has begun, or this is another store."))
+        audit.find(PART, f"ledger/{source.agreement.name}/", Missing("No run has begun, or this is the wrong store."))
     return record
 
 
 def _check_header(header: Header, source: AuditSource, index: int, previous: str) -> None:
-    """``previous`` is empty where the segment before could not be verified; that is a finding of its own."""
+    """``previous`` is empty if the segment before could not be verified; that is a separate finding."""
     if (header.party, header.agreement, header.index) != (source.party, source.agreement.name, index):
-        raise BadSegment("It is another one's.")
+        raise BadSegment("It belongs to another party, agreement or place.")
     if previous and header.previous != previous:
-        raise BadSegment("It does not follow the one before it.")
+        raise BadSegment("It does not follow the segment before it.")
 
 
 class _Signers:
-    """A party's keys in their order: one that was replaced signs nothing after its successor has."""
+    """A party's keys in their order. After a segment is signed with a new key, no later segment may be signed with an older key."""
 
     def __init__(self, keys: list[VerifyKey]) -> None:
         self._keys = keys
@@ -103,11 +104,11 @@ class _Signers:
                 continue
             self._keys = self._keys[number:]
             return
-        raise SignatureRefused("No key that the agreement pins for the party, or one that was replaced before.")
+        raise SignatureRefused("It fits no key that the agreement pins for the party, or only a key that was replaced before.")
 
 
 def _take(record: RecordSummary, opened: Opened) -> None:
-    """Compare a segment's lines with the signed root, and note what they say. Raises BadSegment, BadEntry or Differs."""
+    """Compare the lines of a segment with the signed root, and note their content. Raises BadSegment, BadEntry or Differs."""
     lines = opened.lines.split(b"\n")
     if len(lines) != opened.header.count or merkle.root([merkle.leaf(line) for line in lines]).hex() != opened.header.root:
         raise BadSegment("Its entries are not those that were signed.")
@@ -124,7 +125,7 @@ def _note(record: RecordSummary, entry: dict[str, Any]) -> Booked | None:
     if kind in ("sent", "received"):
         return Booked(body["sha256"], body["size"], body["rows"], sys.intern(",".join(body["kinds"])))
     if kind == "run" and entry["subject"] not in ALONE and body["manifest"] is not None:
-        # nobody signs a manifest for a party's own affairs; a run without this party is named by its block
+        # a run of one party alone has no manifest; for a run without this party, the block names the manifest
         record.manifests[run] = body["manifest"]
     elif kind == "settlement":
         record.settlements[int(entry["subject"])] = run, body["block"]
@@ -134,7 +135,7 @@ def _note(record: RecordSummary, entry: dict[str, Any]) -> Booked | None:
 
 
 def parsed(lines: bytes) -> Iterator[dict[str, Any]]:
-    """The entries of a segment's lines; raises BadEntry at one that is none."""
+    """The entries in the lines of a segment; raises BadEntry for a line that is not an entry."""
     for line in lines.decode().split("\n"):
         try:
             entry, end = _decode(line)

@@ -1,4 +1,4 @@
-"""The audit as one HTML page that needs nothing else: no script, no font, no network; light, dark and printable."""
+"""The audit as one HTML page without scripts, fonts or network access; it works in light and dark mode and in print."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from tombolo.fl_tasks.pages.charts import cell_bars
 from tombolo.fl_tasks.pages.rendering import render
 
 PROVES = {
-    "agreement": "Terms and amendments follow each other; everybody who had to has signed.",
+    "agreement": "Terms and amendments follow each other; every required member has signed.",
     "record": "No segment is missing or altered; each is signed and holds exactly the entries that were signed.",
-    "blocks": "Each block is final by the members' votes, made by their attestations, and follows the one before it.",
-    "reconciliation": "The party's kept books make the summaries that it attested, and every line is in the record.",
-    "manifests": "Each run is the one that all participants signed before data was touched.",
-    "equivocation": "Kept proofs that a party signed two different things for one place hold.",
-    "bookings": "What was booked at the time of sending and receipt is what the record says.",
-    "artifacts": "Artifacts still in the store are, byte for byte, those that were booked as sent.",
-    "private objects": "Every private object is as it was sealed.",
+    "blocks": "The members' votes make each block final; it is made from their attestations and follows the block before it.",
+    "reconciliation": "The party's books give the summaries that it attested, and every line is in the record.",
+    "manifests": "All participants signed the manifest of each run before data was touched.",
+    "equivocation": "Each kept proof is valid: a party signed two different statements for one place.",
+    "bookings": "The bookings made when artifacts were sent and received are equal to the record.",
+    "artifacts": "The artifacts that are still in the store are, byte for byte, those that were booked as sent.",
+    "private objects": "No private object has changed since it was sealed.",
 }
 _MEASURES = {"shapley": "Shapley value", "leave_one_out": "leave-one-out", "volume": "share of data"}
 
 
 def page(source: AuditSource, audit: Audit, ends: Ends) -> str:
     """The whole report of one party's audit."""
-    found, unread = histories(source)
-    runs, agreement = [one for one in found.values() if one.run], source.agreement
+    by_run, unread = histories(source)
+    runs, agreement = [run for run in by_run.values() if run.run], source.agreement
     peers = sorted({peer for run in runs for _, peer, _ in run.traffic})
     passed = [(book, peer, _total(runs, book, peer)) for book in ("sent", "received") for peer in peers]
     return _rendered(
@@ -45,31 +45,31 @@ def page(source: AuditSource, audit: Audit, ends: Ends) -> str:
         runs=runs,
         unread=unread,
         passed=zip(passed, cell_bars([total.bytes for _, _, total in passed]), strict=True),
-        chain=chain_of(found),
+        chain=chain_of(by_run),
     )
 
 
 def _rendered(template: str, **facts: Any) -> str:
-    """A template with the words that the report has for numbers, times and entries."""
-    words = (books, counted, events, measures, moment, plainly, several, shares, size)
-    return render(template, **{one.__name__: one for one in words}, **facts)
+    """A filled template. It can use the functions that turn numbers, times and entries into text."""
+    functions = (books, counted, events, measures, moment, plainly, several, shares, size)
+    return render(template, **{function.__name__: function for function in functions}, **facts)
 
 
 def _tiles(runs: list[History], ends: Ends) -> list[list[str]]:
-    """What is told at the top: a value and what it counts."""
+    """The tiles at the top of the report: a value and what it counts."""
     sent, received = _total(runs, "sent"), _total(runs, "received")
     counts = {"runs": len(runs), "blocks": ends.height, "segments": ends.segment}
     tiles = [several(number, what).split(" ") for what, number in counts.items()]
-    return [*tiles, [f"{sent.count:,}", "artifacts sent"], [size(sent.bytes), "left the house"], [size(received.bytes), "came in"]]
+    return [*tiles, [f"{sent.count:,}", "artifacts sent"], [size(sent.bytes), "sent"], [size(received.bytes), "received"]]
 
 
 def _total(runs: Iterable[History], book: str, peer: str | None = None) -> Traffic:
-    """Sum over a book of all runs, or over what went to or came from one peer."""
+    """The sum over a book of all runs; with ``peer``, only over the artifacts to or from this peer."""
     return sum((run.total(book, peer) for run in runs), Traffic())
 
 
 def events(run: History) -> Iterator[tuple[str, str, str, str]]:
-    """Time, kind, subject and facts of the events in the order of recording, a whole training in one line."""
+    """Time, kind, subject and facts of the events in the order of recording. A whole training is one line."""
     rounds = run.of_kind("rounds")
     for event in run.events:
         body, subject, told = event["body"], plainly(event["subject"]), plainly(event["body"])
@@ -83,34 +83,34 @@ def events(run: History) -> Iterator[tuple[str, str, str, str]]:
 
 
 def books(block: Mapping[str, Any]) -> str:
-    """What a block says of the books that were compared."""
+    """What a block says about the books that were compared."""
     pairs = [pair for pair in block["pairs"] if "root" in pair]
     odd = sum(pair["unmatched"] for pair in pairs)
     disputed = [" and ".join(pair["parties"]) for pair in block["pairs"] if "root" not in pair]
     told = f"{sum(pair['artifacts'] for pair in pairs):,} artifacts, {size(sum(pair['bytes'] for pair in pairs))}"
-    told += f"; {odd} not booked alike" if odd else "; all booked alike by sender and receiver"
-    return told + (f"; no common books of {', '.join(disputed)}" if disputed else "")
+    told += f"; {odd} booked differently by sender and receiver" if odd else "; all booked alike by sender and receiver"
+    return told + (f"; books not compared: {', '.join(disputed)}" if disputed else "")
 
 
 def measures(paid: Iterable[tuple[str, Mapping[str, float], str]]) -> dict[str, str]:
-    """Titles of the measures of contribution that a block has, by name."""
+    """The titles of the measures of contribution that are in a block, by name."""
     measured = {name for _, values, _ in paid for name in values}
     return {name: title for name, title in _MEASURES.items() if name in measured}
 
 
 def counted(counts: dict[str, int]) -> str:
-    """``1 segment, 1,200 entries``."""
+    """Counts as text, for example ``1 segment, 1,200 entries``."""
     return ", ".join(size(number) if what == "bytes" else several(number, what) for what, number in counts.items()) or "nothing"
 
 
 def several(number: int, what: str) -> str:
-    """A number with its noun, which is given in the plural."""
-    one = what.removesuffix("ies") + "y" if what.endswith("ies") else what.removesuffix("s")
-    return f"{number:,} {one if number == 1 else what}"
+    """A number with its noun. The noun is given in the plural."""
+    singular = what.removesuffix("ies") + "y" if what.endswith("ies") else what.removesuffix("s")
+    return f"{number:,} {singular if number == 1 else what}"
 
 
 def size(number: float) -> str:
-    """Bytes for people."""
+    """A number of bytes as text for people, for example ``1.5 MiB``."""
     for unit in ("B", "KiB", "MiB", "GiB"):
         if number < 1024 or unit == "GiB":
             break
@@ -119,5 +119,5 @@ def size(number: float) -> str:
 
 
 def moment(at: str) -> str:
-    """A time to the second."""
+    """A time as text, to the second."""
     return at[:19].replace("T", " ")

@@ -1,4 +1,4 @@
-"""Where an audit reads: a party's store with its vault, or a bundle; both give opened objects by their keys in the store."""
+"""What an audit reads: a party's store with its vault, or a bundle. Both give opened objects by their keys in the store."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NUMBER = re.compile(r"\d{9}")
 
 @dataclass(frozen=True)
 class Opened:
-    """A segment whose body has been opened: the lines, with line breaks between them."""
+    """A segment with its opened body: the lines, with line breaks between them."""
 
     header: Header
     signature: bytes
@@ -36,17 +36,17 @@ class AuditSource(Protocol):
 
     @property
     def party(self) -> str:
-        """Whose store it is."""
+        """The party that owns the store."""
 
     @property
     def agreement(self) -> Agreement:
-        """The agreement, its signatures not checked yet."""
+        """The agreement. Its signatures are not checked yet."""
 
     def names(self, prefix: str) -> list[str]:
         """Keys that start with ``prefix``, sorted."""
 
     def read(self, key: str) -> bytes:
-        """What was sealed under ``key``; raises KeyMissing, SealRefused or what else is wrong with the object."""
+        """The opened content of the object ``key``; raises KeyMissing, SealRefused or another error about the object."""
 
     def segment(self, key: str) -> Opened:
         """A segment of the record; raises KeyMissing, SealRefused or BadSegment."""
@@ -62,7 +62,7 @@ class StoreSource:
 
     @classmethod
     def open(cls, name: str, settings: PartySettings, store: str | None = None) -> StoreSource:
-        """The party's view of one agreement, of which it need not be a member any more; ``store`` is a copy to read instead."""
+        """Open the party's store for one agreement; a party that has left it can do so too. ``store`` is a copy to read instead."""
         agreement = Agreement.load(settings.federations / name, verify=False, plugins=settings.plugins)
         return cls(agreement, settings.load_keys(), settings.open_store(store or settings.store))
 
@@ -82,7 +82,10 @@ class StoreSource:
 
 
 def agreements(settings: PartySettings) -> list[str]:
-    """Names of the agreements that the party is or was a member of; of one that cannot be read, opening it says why."""
+    """Names of the agreements that the party is or was a member of.
+
+    Agreements that cannot be read are included; opening one of them raises the reason.
+    """
     folders = sorted(path.parent for path in Path(settings.federations).glob("*/agreement.yaml"))
     return [folder.name for folder in folders if _concerns(settings, folder)]
 
@@ -96,12 +99,12 @@ def _concerns(settings: PartySettings, folder: Path) -> bool:
 
 
 def run_key(source: AuditSource, run: str, item: Item[Any]) -> str:
-    """Key of an object of a run."""
+    """The key of an object of a run."""
     return f"private/{source.agreement.name}/runs/{run}/{item.name}"
 
 
 def objects_of(source: AuditSource, item: Item[Any]) -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    """Key, run and fields of every object of a family, of all runs."""
+    """The key, run and fields of every object of a family, in all runs."""
     head = f"private/{source.agreement.name}/"
     for key in source.names(f"{head}runs/"):
         match = item.pattern().fullmatch(key.removeprefix(head))
@@ -110,7 +113,7 @@ def objects_of(source: AuditSource, item: Item[Any]) -> Iterator[tuple[str, str,
 
 
 def read_document(source: AuditSource, key: str) -> Any:
-    """An object's canonical JSON. Raises :class:`Missing` where it is not there, or what is wrong with it."""
+    """The parsed canonical JSON of an object. Raises :class:`Missing` if there is no such object, or another error about it."""
     try:
         return parse(source.read(key), LARGEST)
     except KeyMissing:
@@ -123,26 +126,26 @@ def runs_with(source: AuditSource, item: Item[Any]) -> list[str]:
 
 
 def keys_over_time(agreement: Agreement, party: str) -> list[VerifyKey]:
-    """A party's verification keys in the order in which the agreement pinned them, each rotation once."""
-    found: list[VerifyKey] = []
+    """A party's verification keys in the order in which the agreement pinned them, without repeats."""
+    keys: list[VerifyKey] = []
     for link in agreement.chain:
         member = link.members.get(party)
-        if member is not None and (not found or found[-1] != member.verify):
-            found.append(member.verify)
-    return found
+        if member is not None and (not keys or keys[-1] != member.verify):
+            keys.append(member.verify)
+    return keys
 
 
 def numbered(audit: Audit, part: str, source: AuditSource, prefix: str) -> Iterator[tuple[int, str]]:
-    """Numbered objects in order; a gap is one finding under the name of the first that is missing."""
+    """Numbered objects in order. A gap is one finding, with the name of the first missing object."""
     expected = 1
     for key in source.names(prefix):
         text = key.removeprefix(prefix)
         if not _NUMBER.fullmatch(text) or int(text) < 1:
-            audit.find(part, key, Unreadable("No object of the ledger has this name."))
+            audit.find(part, key, Unreadable("An object of the ledger cannot have this name."))
             continue
         number = int(text)
         if number > expected:
             last = f" to {prefix}{number - 1:09d}" if number - 1 > expected else ""
-            audit.find(part, f"{prefix}{expected:09d}", Missing(f"Gap{last}." if last else ""))
+            audit.find(part, f"{prefix}{expected:09d}", Missing(f"All objects from here{last} are missing." if last else ""))
         expected = number + 1
         yield number, key

@@ -16,7 +16,7 @@ from tombolo.storage.canonical import digest
 
 @dataclass(frozen=True)
 class Ends:
-    """Where the record and the ledger end: to be compared with other parties, and with what was noted earlier."""
+    """Where the record and the ledger end. People compare this with other parties and with earlier notes."""
 
     segment: int
     segment_digest: str
@@ -25,7 +25,7 @@ class Ends:
 
 
 def verify_store(source: StoreSource) -> tuple[Audit, Ends]:
-    """Check everything that one party's store can prove of one agreement, without any other party."""
+    """Check everything that one party's store can prove about one agreement, without any other party."""
     audit = Audit()
     record, ends = verify_documents(audit, source)
     check_artifacts(audit, source, record, check_bookings(audit, source, record))
@@ -34,7 +34,7 @@ def verify_store(source: StoreSource) -> tuple[Audit, Ends]:
 
 
 def verify_documents(audit: Audit, source: AuditSource) -> tuple[RecordSummary, Ends]:
-    """The checks that a bundle can undergo too: agreement, record, blocks, reconciliation, manifests, evidence."""
+    """The checks that are also possible on a bundle: agreement, record, blocks, reconciliation, manifests, evidence."""
     check_agreement(audit, source.agreement)
     record = check_record(audit, source)
     blocks = check_blocks(audit, source, record)

@@ -1,1 +1,1 @@
-"""Settling a run among its parties: books compared in pairs, attestations, votes, one block."""
+"""Settling a run among its parties: they compare books in pairs, attest, vote, and make one block."""

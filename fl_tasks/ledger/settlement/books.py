@@ -1,4 +1,4 @@
-"""Comparing books in pairs: each party with each other, about nothing but what went between the two."""
+"""Comparing books in pairs: every two parties compare what they have booked of the artifacts between them, and nothing else."""
 
 from __future__ import annotations
 
@@ -21,22 +21,28 @@ _COLUMNS = [field.name for field in fields(Line)]
 
 class BadBook(CodedError):
     code = "TMB-LEDGER-106"
-    cause = "What a peer sent as its books or its salt is not that."
-    remedy = "Both sides must run the same version; ask that party."
+    cause = "A peer's book or salt has a wrong form."
+    remedy = (
+        "Ask the named party why its book is wrong; this run stays open until then. Install the same version of Tombolo at both "
+        "parties before the next run."
+    )
 
 
 @dataclass(frozen=True)
 class Reconciled:
-    """The pairs' summaries, and in which way this party's books and each peer's differ; who stayed silent is in neither."""
+    """The summaries of this party's pairs, and the differences between its book and each peer's book.
+
+    A peer that stayed silent is in neither.
+    """
 
     pairs: list[dict[str, Any]]
     findings: dict[str, Matched]
 
 
 def reconcile(session: Session, books: Books, forgiving: bool) -> Reconciled:
-    """Exchange salts and books with every peer and compare; the same in every replay.
+    """Exchange salts and books with every peer and compare; a replay gives the same result.
 
-    ``forgiving``: a peer that is silent until the deadline is left out for good, instead of PeerSilent being raised. Raises
+    ``forgiving``: a peer that sends nothing until the deadline is left out for good; without it, PeerSilent is raised. Raises
     :class:`BadBook`.
     """
     peers = [party for party in session.roles if party != session.me]
@@ -47,9 +53,9 @@ def reconcile(session: Session, books: Books, forgiving: bool) -> Reconciled:
         session.send("pair_book", peer, **{name: [getattr(line, name) for line in mine] for name in _COLUMNS})
     pairs, findings = [], {}
     for peer in peers:
-        found = _compared(session, books, peer, forgiving)
-        if found is not None:
-            salt, matched = found
+        compared = _compared(session, books, peer, forgiving)
+        if compared is not None:
+            salt, matched = compared
             pairs.append(summary((session.me, peer), salt, matched))
             if matched.ours or matched.theirs:
                 findings[peer] = matched
@@ -57,7 +63,7 @@ def reconcile(session: Session, books: Books, forgiving: bool) -> Reconciled:
 
 
 def _compared(session: Session, books: Books, peer: str, forgiving: bool) -> tuple[bytes, Matched] | None:
-    """The joint salt and the comparison with one peer's book; None where the peer was given up, now or before."""
+    """The joint salt and the comparison with one peer's book; None if this peer is left out because it was silent."""
     if session.state.get(PAIR.of(peer)) == _SILENT:
         return None
     try:
@@ -68,13 +74,13 @@ def _compared(session: Session, books: Books, peer: str, forgiving: bool) -> tup
         session.state.keep(PAIR.of(peer), _SILENT)
         return None
     salt = joint_salt([session.state[SALT.of(peer)], theirs])
-    found = match(_own_book(session, books, peer), lines)
-    kept = session.state.keep(PAIR.of(peer), {"salt": salt.hex(), "unmatched": _odd(found)})
-    return None if kept == _SILENT else (salt, found)
+    matched = match(_own_book(session, books, peer), lines)
+    kept = session.state.keep(PAIR.of(peer), {"salt": salt.hex(), "unmatched": _unmatched(matched)})
+    return None if kept == _SILENT else (salt, matched)
 
 
 def _own_book(session: Session, books: Books, peer: str) -> list[Line]:
-    """What this party booked, kept at first sight: what a peer compares must stay what we compare, whatever is booked later."""
+    """This party's book with a peer. It is kept at the first read, so that both compare the same even if more is booked later."""
     return session.state.once(BOOK.of(peer), lambda: lines_with(books, session.me, peer, f"{session.stage}."))
 
 
@@ -86,22 +92,22 @@ def _salt(session: Session, peer: str) -> bytes:
 
 
 def _book(session: Session, peer: str) -> list[Line]:
-    """A peer's lines about the two of us; lines about anybody else are refused."""
+    """The lines of a peer's book about this party and the peer. Lines about other parties are refused."""
     table = session.receive("pair_book", peer)
     columns = [session.values(table, name).to_pylist() for name in _COLUMNS]
     lines = [Line(*row) for row in zip(*columns, strict=True)]
     for line in lines:
         texts = (line.sender, line.address, line.message, line.sha256, line.kinds)
         if not all(text is not None and len(text) <= _LONGEST for text in texts) or line.size is None or line.rows is None:
-            raise BadBook("A line lacks something.", party=peer)
+            raise BadBook("A line has a missing or too long value.", party=peer)
         recipient = {session.me: peer, peer: session.me}.get(line.sender)
         if recipient is None or not line.address.startswith(f"to-{recipient}/"):
-            raise BadBook("A line is about others.", party=peer)
+            raise BadBook("A line is about other parties.", party=peer)
     if len({line.place for line in lines}) != len(lines):
         raise BadBook("An artifact is booked twice.", party=peer)
     return lines
 
 
-def _odd(found: Matched) -> dict[str, Any]:
-    """What only one side has, by side, for this party's own eyes."""
-    return {side: [asdict(line) for line in lines] for side, lines in (("ours", found.ours), ("theirs", found.theirs))}
+def _unmatched(matched: Matched) -> dict[str, Any]:
+    """The lines that only one side has, by side. They stay at this party."""
+    return {side: [asdict(line) for line in lines] for side, lines in (("ours", matched.ours), ("theirs", matched.theirs))}

@@ -1,11 +1,11 @@
-"""The messages of a settlement. They carry hashes, sizes, signatures and what all parties know already; nothing of the data."""
+"""The messages of a settlement. They have hashes, sizes, signatures and facts that all parties already know, but no data."""
 
 from __future__ import annotations
 
 from tombolo.storage.roles import AGGREGATOR, CLIENT, EVERYONE, INITIATORS, INVITED
 from tombolo.storage.schema import Message, MessageSet, Public
 
-_BOOKED = "about artifacts that the two exchanged, which both have booked"
+_BOOKED = "describes an artifact between the two parties, which both have booked"
 _SIGNED = "signed statements about the run that every party checks"
 
 SETTLEMENT = MessageSet(
@@ -14,8 +14,8 @@ SETTLEMENT = MessageSet(
         "pair_salt",
         EVERYONE,
         EVERYONE,
-        {"salt": Public("binary", "a random value that salts the pair's leaves; independent of all data")},
-        learns="half of the salt of the two parties' leaves",
+        {"salt": Public("binary", "a random value for the salt of the pair's leaves; independent of all data")},
+        learns="the sender's half of the salt of the pair's leaves",
         step="0",
     ),
     Message(
@@ -31,9 +31,9 @@ SETTLEMENT = MessageSet(
             "rows": Public("int64", _BOOKED),
             "kinds": Public("string", _BOOKED),
         },
-        learns="what the sender booked of the traffic between the two",
+        learns="what the sender has booked of the artifacts between the two parties",
         step="1",
-        limit="nothing about traffic with third parties",
+        limit="nothing about artifacts of other parties",
     ),
     Message(
         "height",
@@ -41,9 +41,9 @@ SETTLEMENT = MessageSet(
         INVITED,
         {
             "height": Public("int64", "the block's place in the ledger"),
-            "previous_run": Public("string", "the run that the block before it closed"),
+            "previous_run": Public("string", "the run that the block before it closes"),
         },
-        learns="which block this one follows",
+        learns="the height of the block, and which run the block before it closes",
         step="2",
     ),
     Message(
@@ -51,9 +51,10 @@ SETTLEMENT = MessageSet(
         EVERYONE,
         EVERYONE,
         {"document": Public("binary", _SIGNED), "signature": Public("binary", _SIGNED)},
-        learns="per pair of the sender: how many artifacts and bytes, and a salted root; metrics, contributions and rewards again",
+        learns="for each pair of the sender, the number of artifacts and bytes and a salted root; the metrics, contributions and "
+        "rewards, which all parties know already",
         step="3",
-        limit="third parties see no address, no hash and no message of a pair's traffic",
+        limit="parties outside a pair see no address, hash or message of the pair's artifacts",
     ),
     *(
         Message(
@@ -62,11 +63,11 @@ SETTLEMENT = MessageSet(
             EVERYONE,
             {
                 "kind": Public("string", "vote, attestation or block"),
-                "party": Public("string", "whose statement it is"),
+                "party": Public("string", "the party that made the statement"),
                 "document": Public("binary", _SIGNED),
                 "signature": Public("binary", _SIGNED),
             },
-            learns="the sender's vote, and what it has heard from the others",
+            learns="the sender's vote, and the signed statements that the sender has received from others",
             step=step,
         )
         for phase, step in (("prevote", "4"), ("precommit", "5"))
@@ -85,10 +86,10 @@ SETTLEMENT = MessageSet(
         CLIENT,
         {
             "document": Public("binary", _SIGNED),
-            "previous_run": Public("string", "the run that the block before it closed"),
+            "previous_run": Public("string", "the run that the block before it closes"),
         },
-        learns="the final block, with metrics, contributions and rewards, of a run that went on without it",
+        learns="the final block, with metrics, contributions and rewards, of a run that went on without the recipient",
         step="7",
-        limit="members of the agreement, whose ledger it is",
+        limit="sent only to members of the agreement, who share the ledger",
     ),
 )

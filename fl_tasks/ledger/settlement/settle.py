@@ -1,4 +1,4 @@
-"""One party's part in settling a run: reconcile, attest, vote, and end with the block that a quorum has signed."""
+"""What one party does to settle a run: attest, vote, and end with the block that a quorum has signed."""
 
 from __future__ import annotations
 
@@ -29,22 +29,26 @@ _MOST_VIEWS = 50
 
 class OtherHistory(CodedError):
     code = "TMB-LEDGER-107"
-    cause = "The ledger of who starts the runs and this party's do not agree on the blocks before this one."
-    remedy = "Compare `tombolo audit verify` at both; one of the stores was altered or restored from an old backup."
+    cause = "The ledger of the party that starts the runs and the ledger of this party differ in the blocks before this one."
+    remedy = (
+        "Run `tombolo audit verify` at both parties and compare. One of the stores was altered, or restored from an old backup; "
+        "restore its missing objects."
+    )
 
 
 class TwoFaced(CodedError):
     code = "TMB-LEDGER-108"
     cause = "A party signed two different statements for one place in the ledger; both are kept as proof."
     remedy = (
-        "Show the proof (`tombolo audit show`) to the federation; nothing can be settled with this party until it is explained."
+        "Run `tombolo audit show` and send the proof to all members. No run can be settled with the named party until this is "
+        "explained."
     )
 
 
 class NoAgreement(CodedError):
     code = "TMB-LEDGER-109"
-    cause = "The parties have voted over and over without a block becoming final."
-    remedy = "Compare the parties' logs: one of them must be telling different things to different parties."
+    cause = "The parties have voted many times, but no block has become final."
+    remedy = "Compare the logs of all parties' settle tasks: one party must have sent different statements to different parties."
 
 
 class EarlierRun(Exception):
@@ -65,7 +69,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Seat:
-    """What a member votes with: its key, all members' keys, and the private area of the agreement's ledger."""
+    """What a member needs to vote: its signing key, the keys of all members, and the private area of the agreement's ledger."""
 
     signing: SigningKey
     members: Mapping[str, VerifyKey]
@@ -73,12 +77,12 @@ class Seat:
 
 
 def forgiving(members: Collection[str]) -> bool:
-    """Whether a quorum of the members goes on without the rest once patience is over."""
+    """Whether a quorum of the members may go on without the rest after the deadline. It needs at least four members."""
     return quorum(len(members)) < len(members)
 
 
 def agree_on_place(session: Session, own: Callable[[], Place]) -> Place:
-    """The initiator says where the block belongs; the others hear it. ``own`` gives the initiator's place."""
+    """The place of the block: the initiator takes it from ``own`` and sends it; the others receive and check it."""
     if session.role in INITIATORS:
         place = own()
         session.send("height", height=place.height, previous_run=place.previous_run)
@@ -88,21 +92,21 @@ def agree_on_place(session: Session, own: Callable[[], Place]) -> Place:
     named = re.fullmatch(RUN_ID, place.previous_run) is not None or place.previous_run == ""
     first = place.previous_run == ""
     if not named or not 0 < place.height < 10**9 or (place.height == 1) != first or place.previous_run == session.run:
-        raise OtherHistory("The height, or the run before it that it names, cannot be.", party=session.initiator)
+        raise OtherHistory("It sent an impossible height or name of the run before.", party=session.initiator)
     return place
 
 
 def attestation(session: Session, seat: Seat, said: Mapping[str, Any]) -> Signed:
-    """This party's signed statement about the run, made once."""
+    """This party's signed statement about the run. It is made once; later calls return the same."""
     fresh = Signed.make(session.me, said, seat.signing, DOMAIN)
     return session.state.keep(ATTESTATION, fresh)
 
 
 class Assembly:
-    """The members of a ledger coming to one block: everything heard so far, and what to do next.
+    """How the members of a ledger agree on one block: holds everything received so far, and decides what to do next.
 
-    Below four members everybody must attest and vote, however long it takes. From four up a quorum goes on once the agreement's
-    patience (``deadlines.settle``) with the others is over; members that took no part in the run are not waited for.
+    With fewer than four members, all must attest and vote, however long it takes. With four or more, a quorum goes on without the
+    others after the agreement's deadline (``deadlines.settle``). Nobody waits for members that took no part in the run.
     """
 
     def __init__(self, session: Session, seat: Seat, place: Place, own: Signed) -> None:
@@ -117,7 +121,7 @@ class Assembly:
         self._final: dict[str, Any] | None = None
 
     def run(self) -> dict[str, Any]:
-        """Take part until a block is final; returns it as it is to be kept. Raises Waiting, PeerSilent or what is wrong."""
+        """Take part until a block is final; returns the document to keep. Raises Waiting, PeerSilent or an error of a check."""
         self._session.send("attestation", document=self._own.body, signature=self._own.signature)
         while True:
             self._listen()
@@ -129,10 +133,10 @@ class Assembly:
             else:
                 self._wait()
 
-    # -- hearing ------------------------------------------------------------------------------------------------------------
+    # -- receiving ----------------------------------------------------------------------------------------------------------
 
     def _listen(self) -> bool:
-        """Read whatever has come; says whether anything had."""
+        """Read all messages that have come. Returns whether there was a new one."""
         before = len(self._heard)
         for peer in self._peers:
             self._hear(peer, "attestation", 0, self._on_attestation)
@@ -155,7 +159,7 @@ class Assembly:
         self._attest(Signed(peer, body, signature))
 
     def _on_vote(self, peer: str, table: pa.Table) -> None:
-        """A vote, and what its sender passes on; who passes on what nobody signed has written something that is refused."""
+        """Take in a vote, and the statements that its sender passes on. A statement without a valid signature is refused."""
         columns = (self._session.values(table, name).to_pylist() for name in ("kind", "party", "document", "signature"))
         blocks = []
         for kind, party, body, signature in list(zip(*columns, strict=True))[:_MOST_ROWS]:
@@ -178,24 +182,24 @@ class Assembly:
             self._final = kept
 
     def _attest(self, signed: Signed) -> None:
-        """Keep two different attestations of one party at most: they prove that it has two faces."""
-        known = [one for party, one in self._attested if party == signed.party]
+        """Keep at most two different attestations of one party. Two are enough to prove that it signed different statements."""
+        known = [sha256 for party, sha256 in self._attested if party == signed.party]
         if signed.digest in known or len(known) > 1:
             return
-        found = read_attestation(signed, self._seat.members[signed.party])
-        if (found.agreement, found.height) != (self._ballot.agreement, self._ballot.height):
+        attested = read_attestation(signed, self._seat.members[signed.party])
+        if (attested.agreement, attested.height) != (self._ballot.agreement, self._ballot.height):
             raise BadStatement("An attestation is about another block.", party=signed.party)
         self._attested[(signed.party, signed.digest)] = signed
 
     def _know(self, block: dict[str, Any]) -> None:
-        """Take in a block that somebody votes for, if the attestations at hand make it."""
+        """Keep a block that a party votes for, if it can be made from the attestations received so far."""
         if digest(block) not in self._blocks and made_from(block, self._attested.values(), self._seat.members) is not None:
             self._blocks[digest(block)] = block
 
     # -- deciding -----------------------------------------------------------------------------------------------------------
 
     def _candidate(self, patient: bool = True) -> str | None:
-        """The block of the attestations at hand; None while one is missing and there is patience left."""
+        """The hash of the block made from the attestations received so far; None while the deadline allows to wait for more."""
         attesting = {party for party, _ in self._attested}
         if patient and self._voter.view == 0 and not attesting >= self._present:
             return None
@@ -206,11 +210,11 @@ class Assembly:
         return digest(block)
 
     def _wait(self) -> None:
-        """Until something comes; when patience is over, on without those who are silent, if the rest is a quorum."""
+        """Wait until a message comes. After the deadline, go on without the silent parties if the rest is a quorum."""
         voted = self._ballot.voters(self._voter.view, self._voter.phase)
         attesting = {party for party, _ in self._attested}
-        name, spoken = ("attestation", attesting) if self._session.me not in voted else (self._voter.phase, voted)
-        missing = next((peer for peer in self._peers if peer not in spoken), self._peers[0])
+        name, answered = ("attestation", attesting) if self._session.me not in voted else (self._voter.phase, voted)
+        missing = next((peer for peer in self._peers if peer not in answered), self._peers[0])
         try:
             self._session.until(lambda: self._listen() or None, missing, name, 0 if name == "attestation" else self._voter.view)
         except PeerSilent:
@@ -220,31 +224,31 @@ class Assembly:
             self._send(vote)
 
     def _send(self, vote: Signed) -> None:
-        """Send a vote with everything that peers may lack: all attestations, the votes before it, and the block itself."""
-        meant = vote.document
-        if meant["view"] > _MOST_VIEWS:
-            raise NoAgreement(f"{_MOST_VIEWS} views.", party=self._session.me)
-        rows = [("vote", vote), *(("attestation", one) for one in self._attested.values())]
-        rows += [("vote", one) for one in self._ballot.grounds(meant["view"], meant["phase"])]
-        if meant["block"] in self._blocks:
-            rows.append(("block", Signed(self._session.me, canonical(self._blocks[meant["block"]]), b"")))
-        self._session.enter(meant["view"])
+        """Send a vote with everything that peers may not have: all attestations, the earlier votes, and the block itself."""
+        content = vote.document
+        if content["view"] > _MOST_VIEWS:
+            raise NoAgreement(f"There were {_MOST_VIEWS} views.", party=self._session.me)
+        rows = [("vote", vote), *(("attestation", signed) for signed in self._attested.values())]
+        rows += [("vote", signed) for signed in self._ballot.grounds(content["view"], content["phase"])]
+        if content["block"] in self._blocks:
+            rows.append(("block", Signed(self._session.me, canonical(self._blocks[content["block"]]), b"")))
+        self._session.enter(content["view"])
         self._session.send(
-            meant["phase"],
+            content["phase"],
             kind=[kind for kind, _ in rows],
-            party=[one.party for _, one in rows],
-            document=[one.body for _, one in rows],
-            signature=[one.signature for _, one in rows],
+            party=[signed.party for _, signed in rows],
+            document=[signed.body for _, signed in rows],
+            signature=[signed.signature for _, signed in rows],
         )
 
     def _concluded(self) -> dict[str, Any] | None:
-        """The final block as it is to be kept, once it is final and at hand."""
+        """The document of the final block to keep; None until the block is final and this party has it."""
         final = self._ballot.final()
         if self._final is None and final in self._blocks:
             block = self._blocks[final]
             own = made_from(block, self._attested.values(), self._seat.members) or []
             self._final = document(block, self._ballot, own)
-            if forgiving(self._seat.members):  # whoever was late finds the block itself, though nobody votes any more
+            if forgiving(self._seat.members):  # a late party reads the block here, because nobody votes any more
                 self._session.enter(0)
                 self._session.send("final_block", document=canonical(self._final))
         if self._final is not None and self._final["block"]["run"] != self._session.run:
@@ -252,13 +256,13 @@ class Assembly:
         return self._final
 
     def _refuse_two_faces(self) -> None:
-        """Keep proof of members that signed two things for one place; where everybody is needed, that ends the settlement."""
-        faces: dict[str, list[Signed]] = {}
-        for (party, _), one in self._attested.items():
-            faces.setdefault(party, []).append(one)
-        proofs = {party: both for party, both in faces.items() if len(both) > 1}
+        """Keep proofs of members that signed two statements for one place. If every member is needed, the settlement ends."""
+        attested: dict[str, list[Signed]] = {}
+        for (party, _), signed in self._attested.items():
+            attested.setdefault(party, []).append(signed)
+        proofs = {party: both for party, both in attested.items() if len(both) > 1}
         proofs |= {party: list(both) for party, both in self._ballot.evidence.items()}
         for party, both in proofs.items():
-            self._session.state.keep(EVIDENCE.of(party), [one.to_json() for one in both])
+            self._session.state.keep(EVIDENCE.of(party), [signed.to_json() for signed in both])
             if not forgiving(self._seat.members):
                 raise TwoFaced(party=party)

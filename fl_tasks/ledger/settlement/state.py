@@ -1,4 +1,4 @@
-"""What a party keeps of a settlement: what it said, and what it compared with each peer."""
+"""The private objects of a settlement: what this party has stated, and what it has compared with each peer."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ ATTESTATION = Item(
 )
 EVIDENCE = Item("settle/evidence/{party}", LISTING, "Two statements that one party signed for one place, as proof.", ends="never")
 SALT = Item("settle/salt/{party}", BYTES, "This party's part of the salt that a pair's books are hashed with.", ends="never")
-PAIR = Item("settle/pair/{party}", DOCUMENT, "How the books of this party and a peer compare.", ends="never")
+PAIR = Item("settle/pair/{party}", DOCUMENT, "The result of comparing the books of this party and a peer.", ends="never")
 BOOK = Item(
     "settle/book/{party}",
-    written(lambda lines: [asdict(line) for line in lines], lambda lines: [Line(**one) for one in lines]),
-    "This party's book with a peer, as it was shown.",
+    written(lambda lines: [asdict(line) for line in lines], lambda lines: [Line(**line) for line in lines]),
+    "This party's book with a peer, as it was sent to the peer.",
     ends="never",
 )
 HEIGHT = Item("height", NUMBER, "The height of the run's block.", INITIATORS)
-HEIGHTS = Item("ledger/heights/{height:09d}", TEXT, "The run that a height was given to.", INITIATORS, AGREEMENT, "never")
+HEIGHTS = Item("ledger/heights/{height:09d}", TEXT, "The run that has a height in the ledger.", INITIATORS, AGREEMENT, "never")
 VOTES = Item("ledger/votes/{height:09d}/{vote}", DOCUMENT, "This party's vote on a block.", place=AGREEMENT, ends="never")
 ITEMS = (ATTESTATION, EVIDENCE, SALT, PAIR, BOOK, HEIGHT, HEIGHTS, VOTES)

@@ -129,7 +129,7 @@ def test_below_the_threshold_there_is_no_run(tmp_path):
         join(fed.context("west"), "run-1", Wait(0), progress=quiet)
     with pytest.raises(TooFewJoined) as few:
         join(fed.context("centre"), "run-1", FOREVER, progress=quiet)
-    assert "2 of at least 3" in str(few.value)
+    assert "2 have joined; at least 3" in str(few.value)
     abort(fed.context("centre"), "run-1", few.value)
     with pytest.raises(PeerAborted, match=TooFewJoined.code):
         join(fed.context("north"), "run-1", FOREVER, progress=quiet)

@@ -66,7 +66,7 @@ def test_runs_on_nearly_the_same_rows_are_refused(tmp_path):
     fed.stage(validate, run)
     with pytest.raises(RowSetsTooClose) as caught:
         fed.stage(align, run)
-    assert "They differ in" in str(caught.value)
+    assert "rows differ from those of run" in str(caught.value)
     assert before[0] not in str(caught.value)
 
 

@@ -138,10 +138,10 @@ def test_the_model_is_xgboosts_on_the_same_bins(tmp_path):
     assert sum(row["gain"] for row in gains) == pytest.approx(1)
     assert {row["column"] for row in gains} <= {f"{party}_{letter}" for party in PARTIES for letter in "ab"}
     card = Path(made.results["publish"]["clinic"]["card"]).read_text()
-    assert "What the columns brought" in card and gains[0]["column"] in card
+    assert "Importance of the columns" in card and gains[0]["column"] in card
     for party in ("lab", "bank"):
         text = Path(made.results["publish"][party]["card"]).read_text()
-        assert "What the columns brought" not in text and "clinic_" not in text
+        assert "Importance of the columns" not in text and "clinic_" not in text
 
 
 def test_several_classes(tmp_path):

@@ -51,5 +51,5 @@ def test_gains_are_told_where_they_are_known():
 
 def test_an_arbiters_card_has_no_part():
     text = card({**RECORD, "party": "notary", "role": "arbiter"}, None, None, PROTOCOL)
-    assert "part" not in text.split("## Who")[0].split("## How")[1]
+    assert "part" not in text.split("## Parties")[0].split("## How")[1]
     assert "Loss by round" not in text

@@ -134,7 +134,7 @@ def test_a_forked_record_is_not_the_one_that_the_block_pins(fed):
     with deleted(*tail):
         Chain(lab.store, keys, "trial").append(entries[:-1])
         found = {finding.name: finding for finding in audited(fed, "lab").findings}
-        assert f"pins another segment {pinned}" in found["ledger/trial/blocks/000000002"].what
+        assert f"pins a segment {pinned} that differs" in found["ledger/trial/blocks/000000002"].what
         path.unlink()
     assert named(fed, "lab") == []
 
