@@ -1,4 +1,4 @@
-"""The house rules that a program can check: layers, heavy imports, file sizes, error codes and pages made from code."""
+"""The rules that a program can check: layers, heavy imports, file sizes, error codes and pages made from code."""
 
 from __future__ import annotations
 

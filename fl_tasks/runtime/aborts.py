@@ -41,7 +41,7 @@ ABORT = MessageSet(
 )
 _CODE = re.compile(r"[A-Z]{2,20}-[A-Z]{1,20}-[0-9]{3}")  # TMB, or a plug-in's own prefix
 _LONGEST_CAUSE, _LONGEST_STEP = 300, 60
-_FOREIGN_IN_CAUSE, _FOREIGN_IN_STEP = re.compile(r"[^A-Za-z0-9 .,';:()^%=+-]"), re.compile(r"[^A-Za-z0-9_.-]")
+_FOREIGN_IN_CAUSE, _FOREIGN_IN_STEP = re.compile(r"[^A-Za-z0-9_ .,';:()^%=+-]"), re.compile(r"[^A-Za-z0-9_.-]")
 
 
 class TaskFailed(CodedError):

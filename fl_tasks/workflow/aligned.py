@@ -32,7 +32,10 @@ _RAW, _OWN, _ROW = "raw-", "own", "row"
 class NotAligned(CodedError):
     code = "TMB-ALIGN-009"
     cause = "This run has no aligned table at this party."
-    remedy = "Wait until the align task of this run has succeeded at this party. Then start this task again."
+    remedy = (
+        "Wait until the align task of this run has succeeded at this party. Then start this task again. "
+        "If retention has erased the run, start a new run."
+    )
 
 
 class NoLabel(CodedError):
@@ -109,7 +112,7 @@ def encode_rows(context: PartyContext, run: str, encoder: Encodes) -> None:
     state = context.state(run)
     if ENCODER not in state:
         for name in (LEARNT, SCORED):
-            pin(state, ROWS.of(name), pa.concat_tables(chunks(state, ROWS.of(_RAW + name))), encoder)
+            pin(state, ROWS.of(name), _pinned(context, run, _RAW + name), encoder)
         state.keep(ENCODER, dict(encoder.to_document()))
     for name in (LEARNT, SCORED):
         unpin(state, ROWS.of(_RAW + name))
@@ -122,19 +125,27 @@ def encoder_document(context: PartyContext, run: str) -> dict[str, Any] | None:
 
 def encoded_rows(context: PartyContext, run: str, name: str) -> npt.NDArray[Any]:
     """Encoded features of the rows :data:`LEARNT` (in transfer the party's own rows follow the common rows) or :data:`SCORED`."""
-    return matrix(pa.concat_tables(chunks(context.state(run), ROWS.of(name))))
+    return matrix(_pinned(context, run, name))
 
 
 def raw_rows(context: PartyContext, run: str) -> pa.Table:
     """Features of a client's training rows without encoding; they are there until there is an encoder."""
-    return pa.concat_tables(chunks(context.state(run), ROWS.of(_RAW + LEARNT)))
+    return _pinned(context, run, _RAW + LEARNT)
+
+
+def _pinned(context: PartyContext, run: str, name: str) -> pa.Table:
+    """A pinned table. Raises :class:`NotAligned` if it is not there, not yet or not any more."""
+    kept = list(chunks(context.state(run), ROWS.of(name)))
+    if not kept:
+        raise NotAligned(f"Run {run}.", party=context.me)
+    return pa.concat_tables(kept)
 
 
 def load_aligned(context: PartyContext, run: str) -> Aligned:
     """Ids, labels and weights of the pinned rows; raises :class:`NotAligned`."""
-    if not is_aligned(context, run):
+    whole = _pinned(context, run, _ROW)
+    if whole.num_rows != context.state(run).get(WHOLE):
         raise NotAligned(f"Run {run}.", party=context.me)
-    whole = pa.concat_tables(chunks(context.state(run), ROWS.of(_ROW)))
     return Aligned(run, whole.drop_columns([TEST]), whole.column(TEST).to_numpy(zero_copy_only=False).astype(bool))
 
 

@@ -93,7 +93,7 @@ ITEMS = (
     RETRAINED,
     ERASED,
 )
-ROOMS = (
+PACKAGES = (
     "tombolo.fl_tasks.runtime",
     "tombolo.fl_tasks.tables",
     "tombolo.fl_tasks.alignment",
@@ -110,7 +110,7 @@ ROOMS = (
 
 def common_items() -> list[Item[Any]]:
     """The objects that runs under several protocols keep."""
-    return [item for package in ROOMS for item in import_module(f"{package}.state").ITEMS]
+    return [item for package in PACKAGES for item in import_module(f"{package}.state").ITEMS]
 
 
 def items_of(protocol: Protocol) -> list[Item[Any]]:

@@ -84,13 +84,12 @@ def _check_label(context: PartyContext, table: pa.Table) -> None:
         _finite_numbers(context, table, task.weight_column)
     name = task.label_column
     classes = set(_finite_numbers(context, table, name))
-    if task.outcome == "binary" and (classes - {0.0, 1.0} or (task.horizontal_terms is None and len(classes) < 2)):
-        raise NoLabel(f"Column {name} must hold both 0 and 1, and nothing else.", party=context.me)
-    if task.outcome == "classes":
-        known, every = {float(number) for number in range(task.classes)}, task.horizontal_terms is None
+    if task.outcome != "number":
+        known = {float(number) for number in range(task.classes if task.outcome == "classes" else 2)}
+        every = task.horizontal_terms is None  # a client may have users of some classes only
         if classes - known or (every and known - classes):
-            held = "every class" if every else "classes"
-            raise NoLabel(f"Column {name} must hold {held} from 0 to {task.classes - 1}, and no other.", party=context.me)
+            held = "every class" if every else "only classes"
+            raise NoLabel(f"Column {name} must hold {held} from 0 to {len(known) - 1}, and no other value.", party=context.me)
 
 
 def _finite_numbers(context: PartyContext, table: pa.Table, name: str) -> list[float]:

@@ -1,4 +1,4 @@
-"""What a failed task left behind reaches the peers as it is: every code of every room, out of a process that knows none of them."""
+"""What a failed task left behind reaches the peers as it is: every code of every package, in a process that knows none of them."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ from types import SimpleNamespace
 
 from airflow.sdk.exceptions import AirflowException
 
-for room in ("storage", "agreements", "fl_tasks", "operators"):
-    for module in pkgutil.walk_packages(import_module(f"tombolo.{room}").__path__, f"tombolo.{room}."):
+for package in ("storage", "agreements", "fl_tasks", "operators"):
+    for module in pkgutil.walk_packages(import_module(f"tombolo.{package}").__path__, f"tombolo.{package}."):
         import_module(module.name)
 
 from tombolo.operators.base import fail
@@ -96,7 +96,7 @@ def in_a_fresh_process(fed: Federation, program: str, party: str, *files: Path) 
 
 
 @pytest.mark.slow
-def test_every_code_of_every_room_arrives_as_itself(tmp_path):
+def test_every_code_of_every_package_arrives_as_itself(tmp_path):
     roles = {"clinic": "guest", "lab": "host"}
     two = federation(tmp_path, TABLES, roles, "secureboost", parameters={"key_bits": 2048})
     records, said, heard = (tmp_path / name for name in ("records", "said", "heard"))
