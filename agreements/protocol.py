@@ -143,7 +143,7 @@ class Protocol:
         if name not in self.engines:
             able = ", ".join(str(engine) for engine in self.engines if engine)
             raise ValueError(
-                f"engine: {self.name} has the engines {able}" if able else f"engine: {self.name} has no engines; leave it out"
+                f"engine: {self.name} has no {name}; choose {able}" if able else f"engine: {self.name} has no engines; leave it out"
             )
         return self.engines[name]
 

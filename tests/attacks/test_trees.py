@@ -98,7 +98,7 @@ def test_sums_of_other_classes_than_the_trees_are_refused(tmp_path, monkeypatch)
     """Below the roots a plaintext has room for one class only; stacked sums, which would tell of others, do not pass for it."""
 
     def stacked(self: Any, grown: Any, fresh: Any) -> Any:
-        self._hear(grown, fresh)
+        self._receive_missing(grown, fresh)
         groups = [(self._codes(grown, grown.nodes[one].counting), grown.nodes[one].counting) for one in fresh]
         sums = host_module.grouped_bin_sums(
             [(codes, grown.stacked[0].take(rows)) for codes, rows in groups], self._sizes(grown.columns), None

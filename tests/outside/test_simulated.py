@@ -34,8 +34,8 @@ def test_the_page_is_run_as_it_stands(environment: dict[str, str], tmp_path: Pat
     points = re.findall(r"\[project\.entry-points\..*?\]\n.*\n", declared)
     assert len(points) == 3 and all(point in page for point in points)
     (lines,) = re.findall(r"```\n(cd .*?contrast\n.*?)```", page, re.DOTALL)
-    lines = lines.replace("tombolo simulate", "python -m tombolo.cli simulate").replace("python ", f"{sys.executable} ")
-    words = ["bash", "-ec", lines.replace("/tmp/", f"{tmp_path}/")]
+    lines = lines.replace("/tmp/", f"{tmp_path}/").replace("tombolo simulate", "python -m tombolo.cli simulate")
+    words = ["bash", "-ec", lines.replace("python ", f"{sys.executable} ")]
     done = subprocess.run(words, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     metrics = json.loads((tmp_path / "contrast" / "report.json").read_text())["metrics"]

@@ -286,7 +286,7 @@ def test_retraining_equals_the_models_that_came_of_it(tmp_path):
 
 def test_rounds_of_retrained_coalitions_are_booked_beforehand(tmp_path):
     limits = {"maximum_rounds_over_runs": 8, "minimum_batch": 256}
-    with pytest.raises(RoundsSpent, match="asks for 9"):  # the notary: the model, and two coalitions
+    with pytest.raises(RoundsSpent, match="this run needs 9"):  # the notary: the model, and two coalitions
         evaluated(tmp_path / "refused", {**MEAN, "absent": "retrain"}, rounds=3, limits=limits)
     made = evaluated(tmp_path / "fits", {**MEAN, "absent": "retrain"}, rounds=3, limits={**limits, "maximum_rounds_over_runs": 9})
     booked = {party: int(made.context(party).private.area("history").get("rounds/run-1")) for party in made.parties}

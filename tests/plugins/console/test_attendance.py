@@ -36,5 +36,5 @@ def test_every_party_sees_its_own_side(tmp_path: Path, monkeypatch: pytest.Monke
         with served() as address:
             shown[party] = httpx.get(f"{address}/runs/trial_train/{run}/live").text
     assert rows(shown["centre"]) == {"round 1": ["in"] * 4, "round 2": ["in", "in", "in", "missed"]}
-    assert rows(shown["west"]) == {"round 1": ["in"] * 4, "round 2": ["not told", "not told", "not told", "missed"]}
+    assert rows(shown["west"]) == {"round 1": ["in"] * 4, "round 2": ["not known", "not known", "not known", "missed"]}
     assert 'id="attendance"' not in shown["north"], "nothing is shown where nothing is known"

@@ -80,7 +80,7 @@ def test_units_too_large_are_refused(tmp_path):
         ({"engine": "dealer"}, f"engine: with dealer.*sign the waiver {DEALER_WAIVER}"),
         ({"engine": "dealer", "waivers": [DEALER_WAIVER]}, "engine: dealer needs an arbiter"),
         ({"network": {"bottom": 4, "hidden": [4]}}, "hidden: the first layer must have fewer units"),
-        ({"protocol": "secureboost", "engine": "split"}, "engine: secureboost runs on paillier"),
+        ({"protocol": "secureboost", "engine": "split"}, "engine: secureboost has no split; choose paillier"),
         ({"protocol": "logistic-guest", "network": {"bottom": 40}}, "network: unknown field"),
     ],
 )
