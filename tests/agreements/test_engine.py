@@ -55,9 +55,9 @@ def test_the_engine_is_signed():
     ("protocol", "task", "said"),
     [
         ("linear", {"engine": "dealer"}, f"engine: with dealer.*sign the waiver {DEALER_WAIVER}"),
-        ("logistic-guest", DEALER, "engine: logistic-guest has the engines paillier"),
-        ("secureboost", DEALER, "engine: secureboost has the engines paillier"),
-        ("linear", {"engine": "spdz"}, "engine: linear has the engines paillier, dealer"),
+        ("logistic-guest", DEALER, "engine: logistic-guest has no dealer; choose paillier"),
+        ("secureboost", DEALER, "engine: secureboost has no dealer; choose paillier"),
+        ("linear", {"engine": "spdz"}, "engine: linear has no spdz; choose paillier, dealer"),
         ("linear", {**DEALER, "parameters": {"key_bits": 2048}}, "linear with engine dealer has no parameter key_bits"),
         ("linear", {**DEALER, "parameters": {"batch_rows": 500}}, "linear with engine dealer has no parameter batch_rows"),
         ("vertical-mlp", {"engine": "dealer"}, f"engine: with dealer.*sign the waiver {DEALER_WAIVER}"),

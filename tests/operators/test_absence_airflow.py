@@ -31,7 +31,7 @@ DAG, OTHERS = "trial_train", ["north", "east", "south", "centre"]
 @pytest.fixture(scope="module")
 def west(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Federation, Airflow]]:
     root = tmp_path_factory.mktemp("west")
-    terms = {"joining": "approval", "deadlines": {"join": 120}}
+    terms = {"joining": "approval", "deadlines": {"join": 60}}
     fed = hospitals(root, horizontal={"absence": "skip"}, terms=terms, tolerance=1e-3)
     port = free_ports(1, 18080)[0]
     one = Instance("west", root / "west" / "airflow", fed.settings("west"), port, "a password for tests")
