@@ -53,7 +53,7 @@ def hospital_pages(run: str) -> Pages:
     train, at = f"/dags/{HOSPITALS.agreement}_train", quote(run, safe="")
     return {
         "horizontal-grid": ("registry", f"{train}/runs/{at}", "rounds"),
-        "horizontal-sums": ("registry", f"{_console(HOSPITALS, run)}#attendance", "Who was in the sums"),
+        "horizontal-sums": ("registry", f"{_console(HOSPITALS, run)}#attendance", "Clients in the sums"),
         "horizontal-client": ("north", f"{train}/runs/{at}/plugin/federation", "Training loss"),
     }
 
