@@ -17,6 +17,7 @@ from tombolo.storage.errors import CodedError
 M = TypeVar("M", bound=BaseModel)
 _MAX_BYTES = 1 << 20
 _MAX_NODES = 100_000
+_MAX_DEPTH = 100
 _PLACE = re.compile(r"[A-Za-z][\w.-]*")
 
 
@@ -26,8 +27,8 @@ class BadDocument(CodedError):
     remedy = "Correct the named lines; docs/agreements.md lists every field."
 
 
-class _Loader(yaml.SafeLoader):
-    """A safe loader that reads 1e-5 as a number; YAML 1.1 reads it as text."""
+class _Loader(yaml.CSafeLoader):
+    """A safe loader that reads 1e-5 as a number; YAML 1.1 reads it as text. libyaml is ten times as fast as Python."""
 
 
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789"))
@@ -45,6 +46,7 @@ def read_yaml(path: Path) -> tuple[Any, yaml.Node | None]:
     except (OSError, UnicodeDecodeError):
         raise BadDocument(f"{path} cannot be read.") from None
     try:
+        _check_depth(path, text)
         loader = _Loader(text)
         tree = loader.get_single_node()
         if tree is None:
@@ -57,6 +59,15 @@ def read_yaml(path: Path) -> tuple[Any, yaml.Node | None]:
         raise BadDocument(f"{where}: not YAML ({getattr(error, 'problem', 'unreadable')}).") from None
     except (ValueError, RecursionError):
         raise BadDocument(f"{path} holds a value that cannot be read.") from None
+
+
+def _check_depth(path: Path, text: str) -> None:
+    """Refuse files that are nested too deeply: the loader recurses in C, where a stack that is too deep kills the process."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _MAX_DEPTH:
+            raise BadDocument(f"{path}: lists and fields are nested more than {_MAX_DEPTH} levels deep.")
 
 
 def _check_tree(path: Path, root: yaml.Node) -> None:

@@ -68,30 +68,43 @@ def find(group: str, name: str, allowed: Collection[str] = ()) -> Plugin:
     :class:`PluginNotAllowed`, :class:`PluginClash` or :class:`BrokenPlugin`.
     """
     named = [point for point in _points(group) if point.name == name]
-    usable = {_distribution(point): point for point in named if _allowed(point, allowed)}
+    usable = {point.distribution: point for point in named if _allowed(point, allowed)}
     if not usable and named:
-        raise PluginNotAllowed(f"{name} comes from {', '.join(sorted(map(_distribution, named)))}.")
+        raise PluginNotAllowed(f"{name} comes from {', '.join(sorted(point.distribution for point in named))}.")
     if not usable:
         raise NoSuchPlugin(f"There is no {name}. The names are: {', '.join(offered(group, allowed)) or 'none'}.")
     if len(usable) > 1:
         raise PluginClash(f"{name} comes from {', '.join(sorted(usable))}.")
     ((distribution, point),) = usable.items()
     try:
-        loaded = point.load()
+        loaded = point.entry.load()
     except (Exception, SystemExit) as error:  # a plug-in may raise anything; its text may hold a secret
         raise BrokenPlugin(f"{name} of {distribution}: {type(error).__name__}.") from error
-    return Plugin(name, distribution, point.dist.version if point.dist else "", loaded)
+    return Plugin(name, distribution, point.version, loaded)
+
+
+@dataclass(frozen=True)
+class _Point:
+    """An entry point with its distribution, whose metadata take milliseconds to read."""
+
+    name: str
+    distribution: str
+    version: str
+    entry: EntryPoint
 
 
 @cache
-def _points(group: str) -> tuple[EntryPoint, ...]:
-    return tuple(entry_points(group=group))
+def _points(group: str) -> tuple[_Point, ...]:
+    return tuple(
+        _Point(entry.name, _normalised(entry.dist.name if entry.dist else ""), entry.dist.version if entry.dist else "", entry)
+        for entry in entry_points(group=group)
+    )
 
 
-def _distribution(point: EntryPoint) -> str:
-    """The name of the distribution, normalised as in PEP 503 to compare it."""
-    return re.sub(r"[-_.]+", "-", point.dist.name if point.dist else "").lower()
+def _normalised(name: str) -> str:
+    """A distribution's name, written as PEP 503 says to compare it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def _allowed(point: EntryPoint, allowed: Collection[str]) -> bool:
-    return _distribution(point) in {OWN, *(re.sub(r"[-_.]+", "-", name).lower() for name in allowed)}
+def _allowed(point: _Point, allowed: Collection[str]) -> bool:
+    return point.distribution in {OWN, *map(_normalised, allowed)}

@@ -159,7 +159,7 @@ def test_documents_that_blow_up_are_refused(tmp_path):
     )
     assert "too large" in refused(tmp_path, bomb)
     assert "too large" in refused(tmp_path, "a: &a [*a]\n")
-    assert "cannot be read" in refused(tmp_path, "[" * 20_000)
+    assert "nested more than 100 levels deep" in refused(tmp_path, "[" * 20_000)
     assert "larger than" in refused(tmp_path, "# " + "x" * (1 << 20))
 
 
@@ -251,3 +251,9 @@ def test_keys_of_another_party_or_open_to_others_are_refused(tmp_path):
     path.write_text(SETTINGS.replace("file:./keys.json", "./keys.json"))
     with pytest.raises(BadDocument, match="file:PATH"):
         PartySettings.load(path).load_keys()
+
+
+@pytest.mark.parametrize("text", ["[" * 1_000_000, "- " * 400_000, "{a: " * 200_000], ids=["flow", "block", "mapping"])
+def test_a_file_that_is_nested_too_deeply_is_refused(tmp_path, text):
+    """libyaml's loader recurses without a limit: such a file of a peer would kill the process."""
+    assert "nested more than 100 levels deep" in refused(tmp_path, text)

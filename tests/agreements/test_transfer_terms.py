@@ -51,7 +51,10 @@ def test_defaults_are_explicit():
             {"task": {"protocol": "transfer", "label": {"column": "ill"}, "parameters": {"tolerance": 0.1}}},
             "transfer with engine paillier has no parameter tolerance",
         ),
-        ({"task": {"protocol": "transfer", "label": {"column": "ill"}, "engine": "dealer"}}, "transfer has no dealer; choose paillier"),
+        (
+            {"task": {"protocol": "transfer", "label": {"column": "ill"}, "engine": "dealer"}},
+            "transfer has no dealer; choose paillier",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused(changes, text):
