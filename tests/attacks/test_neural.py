@@ -109,7 +109,7 @@ def test_what_the_guest_decrypts_of_steps_is_noise(tmp_path, received):
 
 def _delta(together, x, y):
     units = together._units(x)
-    return together._tower.backward(together.w, x["clinic"], together._sums(units, x), y, "binary")[2]
+    return together._guest_net.backward(together.w, x["clinic"], together._sums(units, x), y, "binary")[2]
 
 
 # -- what sums say of labels ----------------------------------------------------------------------------------------------------
@@ -122,8 +122,8 @@ def seen_by_a_host(seed: int, rows: int, informative: bool = False, rounds: int 
     signal = x["clinic"].sum(axis=1) + (2 * x["lab"].sum(axis=1) if informative else 0)
     y = (signal + random.logistic(size=rows) > 0).astype(float)
     network = NetworkTerms(bottom=UNITS, hidden=[SUMS], activation="tanh")
-    tower, net, prf = GuestNet.of(network, 4), host_net(network, COLUMNS), Prf(bytes([seed]) * 32)
-    w = np.concatenate([tower.bottom.initial(prf.stream("bottom")), tower.top.initial(prf.stream("top"))])
+    guest_net, net, prf = GuestNet.of(network, 4), host_net(network, COLUMNS), Prf(bytes([seed]) * 32)
+    w = np.concatenate([guest_net.bottom.initial(prf.stream("bottom")), guest_net.top.initial(prf.stream("top"))])
     between = {"lab": random.uniform(-1, 1, (UNITS, SUMS))}
     together = SplitNetwork(network, x, "clinic", w, {"lab": net.initial(prf.stream("lab"))}, between)
     inputs, found, batch = np.column_stack([x["lab"], np.ones(rows)]), [], np.arange(rows)

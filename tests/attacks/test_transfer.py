@@ -114,18 +114,18 @@ def inferred(common: int, labelled: int, seed: int) -> tuple[float, float]:
     labels = (cause[:, 0] + 0.8 * rng.normal(size=common + 600) > 0.2).astype(float)
     source, objective = SourceRows.of(x_a, labels, common, labelled, False), Objective(0.1, 1e-3)
     params = TransferParameters(optimiser="adam", rate=0.03, pretraining=300, seed=1)
-    tower, half = PartyNet.of(TransferTerms(components=inputs, width=width), inputs), Half.of(width)
-    w = pretrained(tower, tower.initial(1, "guest"), source, params, objective)
-    v, y = tower.initial(1, "host"), source.y[:labelled]
+    party_net, half = PartyNet.of(TransferTerms(components=inputs, width=width), inputs), Half.of(width)
+    w = pretrained(party_net, party_net.initial(1, "guest"), source, params, objective)
+    v, y = party_net.initial(1, "host"), source.y[:labelled]
     moves, kept, equations, seen = mover(params, len(w)), {}, [], []
     for _ in range(30):
-        u, u_b = tower.features(w, x_a), tower.features(v, x_b)
+        u, u_b = party_net.features(w, x_a), party_net.features(v, x_b)
         phi = source.lead @ u
         bend = np.zeros(common)
         bend[:labelled] = (-y / 2 + u_b[:labelled] @ phi / 4) / labelled
         apart = 2 * objective.gamma / common * (u[:common] - u_b)
-        seen.append(tower.gradient(v, x_b, np.outer(bend, phi) - 2 * objective.gamma / common * u[:common]))
-        jacobian, squares = tower.jacobian(v, x_b), []
+        seen.append(party_net.gradient(v, x_b, np.outer(bend, phi) - 2 * objective.gamma / common * u[:common]))
+        jacobian, squares = party_net.jacobian(v, x_b), []
         for first, second in zip(half.first, half.second, strict=True):
             unit = np.zeros((width, width))
             unit[first, second] = unit[second, first] = 1.0
@@ -135,10 +135,10 @@ def inferred(common: int, labelled: int, seed: int) -> tuple[float, float]:
         equations.append(np.column_stack([jacobian.T, *squares]))
         slope = np.outer(source.lead, bend @ u_b)
         slope[:common] += apart
-        w, moves = moves.move(w, tower.gradient(w, x_a, slope) + objective.decay(tower, w))
-        v, kept = moved(mover(params, len(v), kept), v, tower.gradient(v, x_b, np.outer(bend, phi) - apart))
+        w, moves = moves.move(w, party_net.gradient(w, x_a, slope) + objective.decay(party_net, w))
+        v, kept = moved(mover(params, len(v), kept), v, party_net.gradient(v, x_b, np.outer(bend, phi) - apart))
     found = np.linalg.lstsq(np.vstack(equations), np.concatenate(seen), rcond=1e-2)[0][: common * width].reshape(common, width)
-    own = classification(labels[:labelled], tower.features(v, x_b)[:labelled] @ phi)["auc"]
+    own = classification(labels[:labelled], party_net.features(v, x_b)[:labelled] @ phi)["auc"]
     return classification(labels[:labelled], -found[:labelled] @ phi)["auc"], own
 
 

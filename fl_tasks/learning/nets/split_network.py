@@ -79,14 +79,14 @@ class SplitNetwork:
         self, network: NetworkTerms, x: Mapping[str, Floats], guest: str, w: Floats, hosts: Mapping[str, Floats], between: Any
     ) -> None:
         self._guest, self._outcome, self._activation = guest, network.outcome, network.activation
-        self._tower = GuestNet.of(network, x[guest].shape[1])
+        self._guest_net = GuestNet.of(network, x[guest].shape[1])
         self._nets = {party: host_net(network, x[party].shape[1]) for party in hosts}
         self.w, self.hosts = w.copy(), {party: weights.copy() for party, weights in hosts.items()}
         self.between: dict[str, Floats] = {party: np.array(between[party], np.float64) for party in hosts}
 
     def outputs(self, x: Mapping[str, Floats]) -> Floats:
         """The outputs for rows, whose columns are given by party; shape (n, outputs)."""
-        return self._tower.outputs(self.w, x[self._guest], self._sums(self._units(x), x))
+        return self._guest_net.outputs(self.w, x[self._guest], self._sums(self._units(x), x))
 
     def descend(
         self, x: Mapping[str, Floats], y: Floats, batches: Sequence[npt.NDArray[Any]], rounds: int, step: float, momentum: float
@@ -109,13 +109,13 @@ class SplitNetwork:
         return {party: activated(self._activation, net.outputs(self.hosts[party], x[party])) for party, net in self._nets.items()}
 
     def _sums(self, units: Mapping[str, Floats], x: Mapping[str, Floats]) -> Floats:
-        start = np.zeros((len(x[self._guest]), self._tower.top.sizes[0]))
+        start = np.zeros((len(x[self._guest]), self._guest_net.top.sizes[0]))
         return np.asarray(sum((active @ self.between[party] for party, active in units.items()), start))
 
     def _gradients(self, x: Mapping[str, Floats], y: Floats) -> tuple[float, list[Floats]]:
         """The sum of the rows' losses, and its derivatives in the order of the weights."""
         units = self._units(x)
-        lost, gradient, delta = self._tower.backward(self.w, x[self._guest], self._sums(units, x), y, self._outcome)
+        lost, gradient, delta = self._guest_net.backward(self.w, x[self._guest], self._sums(units, x), y, self._outcome)
         gradients = [gradient]
         for party, net in self._nets.items():
             back = delta @ self.between[party].T * bends(self._activation, units[party])

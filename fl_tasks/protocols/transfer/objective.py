@@ -70,13 +70,13 @@ class Objective:
         score = u_b[: source.labelled] @ phi
         return float((w * (np.log(2.0) - y * score / 2 + score**2 / 8)).mean() + self.gamma * ((u_a - u_b) ** 2).sum(axis=1).mean())
 
-    def penalty(self, tower: PartyNet, w: Floats) -> float:
+    def penalty(self, party_net: PartyNet, w: Floats) -> float:
         """l2/2 |weights|^2 of one net; biases are not penalised."""
-        return self.l2 / 2 * float((tower.net.penalised() * w**2).sum())
+        return self.l2 / 2 * float((party_net.net.penalised() * w**2).sum())
 
-    def decay(self, tower: PartyNet, w: Floats) -> Floats:
+    def decay(self, party_net: PartyNet, w: Floats) -> Floats:
         """The gradient of :meth:`penalty`."""
-        return self.l2 * tower.net.penalised() * w
+        return self.l2 * party_net.net.penalised() * w
 
 
 def mover(params: TransferParameters, count: int, state: Mapping[str, Any] | None = None) -> Adam | Momentum:
@@ -94,13 +94,13 @@ def moved(optimiser: Adam | Momentum, w: Floats, gradient: Floats) -> tuple[Floa
     return w, {} if isinstance(after, Momentum) else {"first": after.first, "second": after.second, "moves": after.moves}
 
 
-def pretrained(tower: PartyNet, w: Floats, source: SourceRows, params: TransferParameters, objective: Objective) -> Floats:
+def pretrained(party_net: PartyNet, w: Floats, source: SourceRows, params: TransferParameters, objective: Objective) -> Floats:
     """The weights of the source after ``pretraining`` steps on the mean of v log(1 + exp(-y Phi . u_A)). Nothing is sent."""
     move = Adam(_RATE, np.zeros(len(w)), np.zeros(len(w)), beta2=0.999, tau=1e-8)
     for _ in range(params.pretraining):
-        u = tower.features(w, source.x)
+        u = party_net.features(w, source.x)
         phi = source.lead @ u
         bend = -source.v * source.y / (1.0 + np.exp(source.y * (u @ phi))) / source.v.sum()
         slope = np.outer(bend, phi) + np.outer(source.lead, bend @ u)
-        w, move = move.move(w, tower.gradient(w, source.x, slope) + objective.decay(tower, w))
+        w, move = move.move(w, party_net.gradient(w, source.x, slope) + objective.decay(party_net, w))
     return w

@@ -19,10 +19,10 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class TransferPart(ModelPart):
-    """The net ``tower`` with its weights ``w``. ``phi`` has shape (width,) at the source, and is None at the target."""
+    """The net ``party_net`` with its weights ``w``. ``phi`` has shape (width,) at the source, and is None at the target."""
 
     encoder: Components
-    tower: PartyNet
+    party_net: PartyNet
     w: Floats
     phi: Floats | None
 
@@ -36,8 +36,8 @@ class TransferPart(ModelPart):
             raise UnfitPart("The layers do not fit the encoded columns or Phi.")
         if phi is not None and not np.isfinite(phi).all():
             raise UnfitPart("Phi is not finite.")
-        return cls(encoder=encoder, tower=PartyNet(net), w=w, phi=phi, **cls._common(document))
+        return cls(encoder=encoder, party_net=PartyNet(net), w=w, phi=phi, **cls._common(document))
 
     def features(self, x: Floats) -> Floats:
         """The features of each encoded row, shape (rows, width)."""
-        return self.tower.features(self.w, x)
+        return self.party_net.features(self.w, x)

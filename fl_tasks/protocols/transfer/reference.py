@@ -45,11 +45,11 @@ def compare(contexts: Mapping[str, PartyContext], run: str) -> Comparison:
     table = features(host, load_aligned(host, run))
     x = target_part.encoder.transform(table)
     plain = train(terms, params, source, x[~test])
-    tower, held_out = target_part.tower, labels[: len(test)][test]
+    party_net, held_out = target_part.party_net, labels[: len(test)][test]
     assert source_part.phi is not None
     totals = {
-        "federated": tower.features(target_part.w, x[test]) @ source_part.phi,
-        "pooled": tower.features(plain.target, x[test]) @ plain.phi,
+        "federated": party_net.features(target_part.w, x[test]) @ source_part.phi,
+        "pooled": party_net.features(plain.target, x[test]) @ plain.phi,
     }
     columns = target_part.encoder.encoder.transform(table)
     learnt = self_learning(columns[~test][:labelled], labels[kept][:labelled], columns[test])

@@ -36,13 +36,13 @@ def labelled_of(params: TransferParameters, common: int) -> int:
     return common if given is None else min(int(given), common)
 
 
-def guard_rows(session: Session, tower: PartyNet, labelled: int) -> None:
+def guard_rows(session: Session, party_net: PartyNet, labelled: int) -> None:
     """Check that there are enough labelled rows for the net. Raises :class:`TooFewForNet`.
 
     A gradient gives one equation per weight, with ``width`` unknown numbers for every labelled row.
     ``limits.minimum_numbers_per_weight`` says how many unknowns there must be per equation (docs/protocols/transfer.md).
     """
-    least, unknown, equations = session.terms.limits.minimum_numbers_per_weight, labelled * tower.width, tower.net.count
+    least, unknown, equations = session.terms.limits.minimum_numbers_per_weight, labelled * party_net.width, party_net.net.count
     if unknown < least * equations:
         raise TooFewForNet(
             f"{labelled} labelled rows give {unknown} numbers for {equations} weights; {least} numbers per weight are needed.",

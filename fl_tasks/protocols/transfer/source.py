@@ -24,18 +24,18 @@ def guest(session: Session, rows: TransferRows) -> State:
     """The side of the source. Returns its last state: weights ``w``, ``phi`` of shape (width,) and the ``loss`` list."""
     terms, params = session.terms.task.section(TransferTerms), session.parameters(TransferParameters)
     assert terms is not None
-    source, tower = _source(session, rows), PartyNet.of(terms, rows.x.shape[1])
-    labelled, width = source.labelled, tower.width
-    guard_rows(session, tower, labelled)
+    source, party_net = _source(session, rows), PartyNet.of(terms, rows.x.shape[1])
+    labelled, width = source.labelled, party_net.width
+    guard_rows(session, party_net, labelled)
     key, (host,) = own_key(session), session.hosts
     session.send("public_key", key=key.public.to_bytes())
     host_key = peer_key(session, host)
     half, objective = Half.of(width), Objective.of(params)
-    state = session.latest or {"w": _first(tower, source, params, objective), "loss": []}
-    side = _Numbers(session, source, tower, objective, half)
+    state = session.latest or {"w": _first(party_net, source, params, objective), "loss": []}
+    side = _Numbers(session, source, party_net, objective, half)
     for number in session.rounds():
         w = state["w"]
-        u = tower.features(w, source.x)
+        u = party_net.features(w, source.x)
         phi = source.lead @ u
         first = side.row_terms(u, phi)
         session.send("source_terms", c=encrypt(key.public, side.terms(first, phi), session.pool).to_arrow())  # step 1
@@ -51,7 +51,7 @@ def guest(session: Session, rows: TransferRows) -> State:
         stop = settled(losses, params)
         session.send("stop", yes=stop)  # step 5
         w, kept = moved(mover(params, len(w), state), w, gradient)
-        after = source.lead @ tower.features(w, source.x)
+        after = source.lead @ party_net.features(w, source.x)
         state = session.checkpoint({"w": w, **kept, "phi": after, "loss": losses, "stopped": stop})
         session.report(round=number, loss=loss)
     return state
@@ -68,15 +68,15 @@ def _source(session: Session, rows: TransferRows) -> SourceRows:
     return source
 
 
-def _first(tower: PartyNet, source: SourceRows, params: TransferParameters, objective: Objective) -> Floats:
-    return pretrained(tower, tower.initial(params.seed, "guest"), source, params, objective)
+def _first(party_net: PartyNet, source: SourceRows, params: TransferParameters, objective: Objective) -> Floats:
+    return pretrained(party_net, party_net.initial(params.seed, "guest"), source, params, objective)
 
 
 class _Numbers:
     """The numbers of a round. All are multiplied by the number of labelled rows, so that they are not too small in fixed point."""
 
-    def __init__(self, session: Session, source: SourceRows, tower: PartyNet, objective: Objective, half: Half) -> None:
-        self._session, self._source, self._tower, self._objective = session, source, tower, objective
+    def __init__(self, session: Session, source: SourceRows, party_net: PartyNet, objective: Objective, half: Half) -> None:
+        self._session, self._source, self._party_net, self._objective = session, source, party_net, objective
         self._half, self._labelled = half, source.labelled
         self._gamma = objective.gamma * self._labelled / source.common
         self._y, self._v = source.y[: self._labelled], source.v[: self._labelled]
@@ -85,7 +85,7 @@ class _Numbers:
     @property
     def expected(self) -> int:
         """How many ciphertexts the target sends: its numbers, their products in pairs, and its own part of the loss."""
-        return self._source.common * self._tower.width + len(self._half) * (self._labelled if self._weighted else 1) + 1
+        return self._source.common * self._party_net.width + len(self._half) * (self._labelled if self._weighted else 1) + 1
 
     def row_terms(self, u: Floats, phi: Floats) -> Floats:
         """The part of dL/du_B,i that does not depend on u_B, shape (common, width)."""
@@ -101,17 +101,19 @@ class _Numbers:
 
     def sums(self, w: Floats, received: CipherVector, first: Floats, phi: Floats) -> CipherVector:
         """The parts that depend on the target: [[gradient]] with 72 fractional bits, and [[loss]] with 48."""
-        common, width = self._source.common, self._tower.width
+        common, width = self._source.common, self._party_net.width
         with_phi = product(self._session, self._to_phi(first, phi), received)
         aligned = received[: common * width].times([round(-2.0 * self._gamma * 2.0**BITS)] * (common * width), self._session.pool)
-        jacobian = self._tower.jacobian(w, self._source.x[:common])
-        by_phi = np.array([self._tower.gradient(w, self._source.x, np.outer(self._source.lead, unit)) for unit in np.eye(width)])
+        jacobian = self._party_net.jacobian(w, self._source.x[:common])
+        by_phi = np.array(
+            [self._party_net.gradient(w, self._source.x, np.outer(self._source.lead, unit)) for unit in np.eye(width)]
+        )
         gradient = product(self._session, np.vstack([jacobian, by_phi]), CipherVector.concatenate([aligned, with_phi[:width]]))
         return CipherVector.concatenate([gradient, with_phi[width]])
 
     def _to_phi(self, first: Floats, phi: Floats) -> Floats:
         """The matrix that turns the ciphertexts of the target into dL/dPhi and the loss, shape (expected, width + 1)."""
-        common, width, half = self._source.common, self._tower.width, self._half
+        common, width, half = self._source.common, self._party_net.width, self._half
         numbers = np.zeros((common, width, width + 1))
         units = np.arange(width)
         numbers[: self._labelled, units, units] = (-self._v * self._y / 2)[:, None]
@@ -131,9 +133,9 @@ class _Numbers:
         """The part of the gradient that the source can compute alone."""
         common = self._source.common
         slope = 2.0 * self._objective.gamma / common * u[:common]
-        return self._tower.gradient(w, self._source.x[:common], slope) + self._objective.decay(self._tower, w)
+        return self._party_net.gradient(w, self._source.x[:common], slope) + self._objective.decay(self._party_net, w)
 
     def own_loss(self, w: Floats, u: Floats) -> float:
         """The part of the loss that the source can compute alone."""
         near = self._objective.gamma * float((u[: self._source.common] ** 2).sum(axis=1).mean())
-        return float(np.log(2.0) * self._v.mean()) + near + self._objective.penalty(self._tower, w)
+        return float(np.log(2.0) * self._v.mean()) + near + self._objective.penalty(self._party_net, w)

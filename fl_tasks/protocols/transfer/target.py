@@ -19,20 +19,20 @@ def host(session: Session, rows: TransferRows) -> State:
     terms, params = session.terms.task.section(TransferTerms), session.parameters(TransferParameters)
     assert terms is not None
     x = rows.x[: rows.common]
-    tower, labelled = PartyNet.of(terms, x.shape[1]), labelled_of(params, rows.common)
-    guard_rows(session, tower, labelled)
+    party_net, labelled = PartyNet.of(terms, x.shape[1]), labelled_of(params, rows.common)
+    guard_rows(session, party_net, labelled)
     key, guest = own_key(session), session.guest
     session.send("public_key", key=key.public.to_bytes())
     guest_key = peer_key(session, guest)
-    half, objective = Half.of(tower.width), Objective.of(params)
+    half, objective = Half.of(party_net.width), Objective.of(params)
     weighted = params.class_weights == "balanced"
     gamma = objective.gamma * labelled / rows.common
-    state = session.latest or {"w": tower.initial(params.seed, "host")}
+    state = session.latest or {"w": party_net.initial(params.seed, "host")}
     for number in session.rounds():
         w = state["w"]
-        u = tower.features(w, x)
+        u = party_net.features(w, x)
         squares = half.squares(u[:labelled])
-        own_loss = gamma * float((u**2).sum()) + labelled * objective.penalty(tower, w)
+        own_loss = gamma * float((u**2).sum()) + labelled * objective.penalty(party_net, w)
         plain = [
             *encode(u.ravel(), BITS).tolist(),
             *encode((squares if weighted else squares.sum(axis=0)).ravel(), BITS).tolist(),
@@ -43,10 +43,10 @@ def host(session: Session, rows: TransferRows) -> State:
         table = session.receive("source_terms", guest)
         received = vector(session, table, "c", guest_key, count, guest)
         masked = Masked(session, guest_key, guest, "target_gradient")
-        masked.send(product(session, tower.jacobian(w, x), _slope(session, u, labelled, received, half)))  # step 3
-        serve(session, key, "source_gradient", guest, most_sums(session, tower.width, labelled) + 1)  # step 4
+        masked.send(product(session, party_net.jacobian(w, x), _slope(session, u, labelled, received, half)))  # step 3
+        serve(session, key, "source_gradient", guest, most_sums(session, party_net.width, labelled) + 1)  # step 4
         gradient = sane(masked.receive(), 3 * BITS, guest, labelled)
-        gradient = gradient + tower.gradient(w, x, 2.0 * objective.gamma / len(x) * u) + objective.decay(tower, w)
+        gradient = gradient + party_net.gradient(w, x, 2.0 * objective.gamma / len(x) * u) + objective.decay(party_net, w)
         stop = bool(session.scalar(session.receive("stop", guest), "yes"))  # step 5
         w, kept = moved(mover(params, len(w), state), w, gradient)
         state = session.checkpoint({"w": w, **kept, "stopped": stop})

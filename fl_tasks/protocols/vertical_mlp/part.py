@@ -19,7 +19,7 @@ Grid = npt.NDArray[np.object_]
 
 
 @dataclass(frozen=True)
-class TowerPart(ModelPart):
+class NetworkPart(ModelPart):
     """The net ``bottom`` over the encoded columns of this party, its weights ``w``, and ``shares`` (units, sums) by host.
 
     At the guest, the net ``top`` with its weights ``above`` goes from the joint units to the outputs; hosts have no ``top``. A

@@ -80,8 +80,8 @@ class NetworkPrograms:
         mean, scale = (float(y.mean()), float(y.std()) or 1.0) if outcome == "number" else (0.0, 1.0)
         y, params = (y - mean) / scale, session.parameters(NetworkParameters)
         rate, momentum = params.step, params.momentum
-        tower = GuestNet.of(network, data.x.shape[1])
-        first = beginning(session, lambda: _guests_first(session, tower, network, batches))
+        guest_net = GuestNet.of(network, data.x.shape[1])
+        first = beginning(session, lambda: _guests_first(session, guest_net, network, batches))
         state: State = session.latest or {**first, "loss": []}
         layer = self.guest_layer(session, _shares(state, momentum), data.x.shape, True)
         for number in session.rounds():
@@ -89,7 +89,7 @@ class NetworkPrograms:
             layer.shares = _shares(state, momentum)
             for batch, rows in enumerate(batches):
                 session.within(batch)
-                lost, gradient, delta = tower.backward(w, data.x[rows], layer.sums(len(rows), batch), y[rows], outcome)
+                lost, gradient, delta = guest_net.backward(w, data.x[rows], layer.sums(len(rows), batch), y[rows], outcome)
                 layer.move(rate / len(rows) * delta)
                 w, mover = mover.move(w, gradient / len(rows))
                 total += float(lost.sum())
@@ -173,9 +173,9 @@ def beginning(session: Session, make: Callable[[], State]) -> State:
     return session.state.once(BEGINNING, make)
 
 
-def _guests_first(session: Session, tower: GuestNet, network: NetworkTerms, batches: Batches) -> State:
+def _guests_first(session: Session, guest_net: GuestNet, network: NetworkTerms, batches: Batches) -> State:
     prf = session.prf("weights")
-    w = np.concatenate([tower.bottom.initial(prf.stream("bottom")), tower.top.initial(prf.stream("top"))])
+    w = np.concatenate([guest_net.bottom.initial(prf.stream("bottom")), guest_net.top.initial(prf.stream("top"))])
     return {
         "w": w,
         "velocity": np.zeros_like(w),

@@ -12,7 +12,7 @@ from tombolo.fl_tasks.learning.vertical.scoring import WrongScoreCount
 from tombolo.fl_tasks.protocols.vertical_mlp import dealing, dealt, encrypted, split
 from tombolo.fl_tasks.protocols.vertical_mlp.grid import Floats, Share
 from tombolo.fl_tasks.protocols.vertical_mlp.messages import FORWARD
-from tombolo.fl_tasks.protocols.vertical_mlp.part import TowerPart
+from tombolo.fl_tasks.protocols.vertical_mlp.part import NetworkPart
 from tombolo.fl_tasks.protocols.vertical_mlp.programs import NetworkPrograms, network_of
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.storage.roles import GUEST
@@ -29,7 +29,7 @@ MESSAGES = MessageSet(
 )
 
 
-def exchange_scores(session: Session, part: TowerPart, x: Floats, recipients: Iterable[str]) -> Floats | None:
+def exchange_scores(session: Session, part: NetworkPart, x: Floats, recipients: Iterable[str]) -> Floats | None:
     """Give every recipient the total score of each encoded row: shape (rows,), or (rows, classes) for several classes.
 
     Every data party calls it once per stage with the same recipients. Returns None at other parties. Raises WrongScoreCount, and
@@ -57,21 +57,21 @@ def assist(session: Session) -> None:
         session.within(None)
 
 
-def _guest(session: Session, part: TowerPart, rows: Floats) -> Floats:
+def _guest(session: Session, part: NetworkPart, rows: Floats) -> Floats:
     assert part.top is not None
-    tower = GuestNet(part.bottom, part.top, part.top.activation)
+    guest_net = GuestNet(part.bottom, part.top, part.top.activation)
     shares = {party: Share.still(grid) for party, grid in part.shares.items()}
     layer = _programs(session).guest_layer(session, shares, rows.shape, False)
     pieces = []
     for batch, start in enumerate(range(0, len(rows), BATCH)):
         session.within(batch)
         x = rows[start : start + BATCH]
-        pieces.append(tower.outputs(np.concatenate([part.w, part.above]), x, layer.sums(len(x), batch)))
+        pieces.append(guest_net.outputs(np.concatenate([part.w, part.above]), x, layer.sums(len(x), batch)))
     outputs = np.concatenate(pieces) if pieces else np.zeros((0, part.top.sizes[-1]))
     return outputs * part.label_scale + part.label_mean
 
 
-def _host(session: Session, part: TowerPart, rows: Floats) -> Floats:
+def _host(session: Session, part: NetworkPart, rows: Floats) -> Floats:
     share, shape = Share.still(part.shares[session.me]), rows.shape
     layer = _programs(session).host_layer(session, share, shape, False)
     for batch, start in enumerate(range(0, len(rows), BATCH)):

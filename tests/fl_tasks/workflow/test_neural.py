@@ -52,8 +52,8 @@ def whole(parts: dict[str, ModelPart], x: dict[str, np.ndarray]) -> np.ndarray:
         part = parts[party]
         between = (part.shares[party] + guest.shares[party]).astype(float) / 2.0**WEIGHT_BITS
         sums = sums + activated("tanh", part.bottom.outputs(part.w, x[party])) @ between
-    tower = GuestNet(guest.bottom, guest.top, "tanh")
-    return tower.outputs(np.concatenate([guest.w, guest.above]), x["clinic"], sums)[:, 0]
+    guest_net = GuestNet(guest.bottom, guest.top, "tanh")
+    return guest_net.outputs(np.concatenate([guest.w, guest.above]), x["clinic"], sums)[:, 0]
 
 
 @pytest.mark.slow

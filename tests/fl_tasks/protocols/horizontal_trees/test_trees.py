@@ -64,7 +64,7 @@ def test_the_trees_are_those_of_all_rows_in_one_place(tmp_path, objective):
 @pytest.mark.slow
 def test_whoever_dies_before_every_sending_ends_with_the_same_bits(tmp_path, monkeypatch):
     """Everybody dies before each of its sendings once, and forgets everything at every wait."""
-    fed, other = (wards(tmp_path / name, rounds=1, depth=1) for name in ("dying", "living"))
+    fed, other = (wards(tmp_path / name, rounds=1, depth=2) for name in ("dying", "living"))
     run, died = fed.start(), set()
 
     def gone(*moment: Any) -> bool:

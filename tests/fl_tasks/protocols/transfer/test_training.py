@@ -69,12 +69,12 @@ def test_jacobian_is_what_differences_say(hidden):
     rng = np.random.default_rng(1)
     from tombolo.fl_tasks.learning.nets.dense import Dense
 
-    tower = PartyNet(Dense((4, *hidden, 3), "tanh"))
-    w, x, step = rng.normal(size=tower.net.count), rng.normal(size=(6, 4)), 1e-6
-    found = tower.jacobian(w, x)
+    party_net = PartyNet(Dense((4, *hidden, 3), "tanh"))
+    w, x, step = rng.normal(size=party_net.net.count), rng.normal(size=(6, 4)), 1e-6
+    found = party_net.jacobian(w, x)
     for at in range(len(w)):
         ahead = np.zeros_like(w)
         ahead[at] = step
-        slope = (tower.features(w + ahead, x) - tower.features(w - ahead, x)) / (2 * step)
+        slope = (party_net.features(w + ahead, x) - party_net.features(w - ahead, x)) / (2 * step)
         assert np.allclose(found[:, at], slope.ravel(), atol=1e-8)
-    assert np.allclose(found.sum(axis=0), tower.gradient(w, x, np.ones((6, 3))))
+    assert np.allclose(found.sum(axis=0), party_net.gradient(w, x, np.ones((6, 3))))

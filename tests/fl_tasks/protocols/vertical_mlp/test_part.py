@@ -13,7 +13,7 @@ from tombolo.fl_tasks.learning.nets.layers import layers_document
 from tombolo.fl_tasks.models.part import UnfitPart
 from tombolo.fl_tasks.models.reading import part_of_document, part_of_file
 from tombolo.fl_tasks.models.tensors import to_file
-from tombolo.fl_tasks.protocols.vertical_mlp.part import TowerPart, shares_document
+from tombolo.fl_tasks.protocols.vertical_mlp.part import NetworkPart, shares_document
 from tombolo.fl_tasks.tables.encoding import Column, Encoder
 
 ENCODER = Encoder((Column("a", "numeric", "reject"), Column("b", "numeric", "mean", 1.0)), ("a", "b"), (0.5, 1.0), (2.0, 3.0))
@@ -36,7 +36,7 @@ def document(guest: bool = True):
 @pytest.mark.parametrize("guest", [True, False])
 def test_what_is_kept_is_what_is_read(guest):
     part = part_of_file(to_file(document(guest)))
-    assert isinstance(part, TowerPart)
+    assert isinstance(part, NetworkPart)
     assert part.shares["lab"].tolist() == SHARE
     assert (part.top is None) != guest and part.bottom.sizes == ((2, 3, 2) if guest else (2, 3))
     assert (part.label_mean, part.label_scale) == (2.0, 3.0)

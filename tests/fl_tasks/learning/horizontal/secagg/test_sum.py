@@ -47,7 +47,7 @@ def test_everybody_stays(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(lost=st.dictionaries(st.sampled_from(CLIENTS), st.integers(0, 4), max_size=4))
 def test_the_sum_over_those_who_stay_is_exact(tmp_path, monkeypatch, lost):
     """A client that sent its masked values is in the sum, unless too few are left to take their masks away."""
@@ -118,7 +118,7 @@ def boxes(tmp_path, client: str) -> int:
 
 
 @pytest.mark.slow
-@settings(max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(lost=st.dictionaries(st.sampled_from(MANY), st.integers(0, 4), max_size=4))
 def test_the_sum_over_a_graph_is_exact(tmp_path, monkeypatch, lost):
     """Twelve clients with eight neighbours each, any three of whom may vanish at any step, as in the complete graph."""
