@@ -25,6 +25,7 @@ from tombolo.fl_tasks.workflow.handshake import (
     BadJoin,
     collect_signatures,
     hear,
+    require_seal,
     run_seal,
     run_secret,
     send_to_all,
@@ -32,7 +33,7 @@ from tombolo.fl_tasks.workflow.handshake import (
 from tombolo.fl_tasks.workflow.messages import declared
 from tombolo.fl_tasks.workflow.state import CAUGHT_UP, LATE_JOIN, LATECOMERS
 from tombolo.storage.canonical import canonical, parse
-from tombolo.storage.errors import CodedError
+from tombolo.storage.errors import CodedError, blame
 from tombolo.storage.exchange import Exchange
 from tombolo.storage.roles import AGGREGATOR
 from tombolo.storage.stores.base import StoreUnreachable
@@ -151,7 +152,9 @@ def _read(context: PartyContext, run: str, exchange: Exchange, client: str) -> L
     receipt = exchange.fetch(HANDSHAKE["late_join"], client, 0)
     if receipt is None:
         return None
-    late = LateJoin.from_document(parse(receipt.table.column("document")[0].as_py()))
+    with blame(client):
+        late = LateJoin.from_document(parse(receipt.table.column("document")[0].as_py()))
+    require_seal(late.seal, client)
     if (late.party, late.run, late.manifest) != (client, run, context.agreed(run).digest):
         raise BadJoin(party=client)
     invited = context.agreed(run).invitation.software

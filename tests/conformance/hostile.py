@@ -29,8 +29,8 @@ TURNS = 2
 NUMBERS: Mapping[str, Mapping[str, Any]] = {
     "float64": {"nan": np.nan, "infinite": np.inf, "minus infinite": -np.inf, "huge": 1e300},
     "int64": {"negative": -1, "huge": 1 << 62},
-    "string": {"empty": "", "unknown": "nobody"},
-    "binary": {"empty": b"", "random": bytes(range(7, 40))},
+    "string": {"empty": "", "unknown": "nobody", "long": "x" * 1025},
+    "binary": {"empty": b"", "random": bytes(range(7, 40)), "long": bytes((1 << 16) + 1)},
 }
 """What takes the place of the last value of a readable column."""
 
@@ -84,7 +84,7 @@ class Forger(Watcher):
     _turns: int = 0
     _nonfinite: str = ""
 
-    def arrived(self, me: str, message: Message, frm: str, round: int, receipt: Receipt) -> Receipt:
+    def arrived(self, me: str, message: Message, frm: str, round: int, receipt: Receipt, rows: int | None) -> Receipt:
         key = (message.name, frm, me, round, message.step)
         if self._report is not None:
             return self._forged[1] if self._forged and self._forged[0] == key else receipt
@@ -105,7 +105,7 @@ class Forger(Watcher):
                 forged = Receipt(table, hashlib.sha256(f"{receipt.sha256} {number}".encode()).hexdigest())
                 self._forged = (key, forged)
                 try:
-                    admit(message, table)
+                    admit(message, table, rows)
                 except CodedError as error:
                     self._tell(error.at(frm))  # as Session.receive does it
                 return forged

@@ -279,7 +279,7 @@ def _invitations(context: PartyContext, record: RecordIndex) -> Invited:
     before, after = f"to-{to}/{context.agreement.name}/invitations/000000/{HANDSHAKE['invitation'].step}.", "/invitation/head"
     oldest, proposed = datetime.now(UTC) - timedelta(seconds=context.terms.deadlines.run), {}
     try:
-        for key in store.list(before):
+        for key in store.list(before, 10_000):
             run = key.removeprefix(before).removesuffix(after)
             if key.endswith(after) and run not in record.runs:
                 modified = store.stat(key).modified
