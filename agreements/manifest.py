@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from tombolo.agreements.kinds import JOINT
 from tombolo.agreements.protocol import Offered
 from tombolo.storage.canonical import digest
-from tombolo.storage.errors import CodedError
+from tombolo.storage.errors import CodedError, shown
 from tombolo.storage.moments import MOST_CHARACTERS, moment
 from tombolo.storage.plugins import OWN
 from tombolo.storage.roles import MOST_PARTIES
@@ -24,11 +24,19 @@ def _moment(value: str) -> str:
     return value
 
 
+def _readable(value: str) -> str:
+    if shown(value) != value:
+        raise ValueError("a text that cannot be shown")
+    return value
+
+
 Moment = Annotated[str, Field(max_length=MOST_CHARACTERS), AfterValidator(_moment)]
 RUN_ID = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,199}$"
 Run = Annotated[str, Field(pattern=RUN_ID)]
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._+!-]*$"
 Name = Annotated[str, Field(max_length=63)]
+MOST_OF_A_PERSON = 200
+Person = Annotated[str, Field(max_length=MOST_OF_A_PERSON), AfterValidator(_readable)]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -134,7 +142,7 @@ class _Yes(_WithSoftware):
     run: Run
     party: Name
     seal: str = Field(max_length=4096)
-    approver: str = Field(max_length=200)
+    approver: Person
     created: Moment
 
 
@@ -156,7 +164,7 @@ class Decline(_Document):
     run: Run
     party: Name
     invitation_digest: Digest
-    decliner: str = Field(max_length=200)
+    decliner: Person
     created: Moment
 
 

@@ -9,8 +9,16 @@ from pathlib import Path
 
 from tombolo.storage.errors import CodedError
 
-MEGABYTES, SECONDS = 300, 20
-"""More than this beyond what the process has, and more processor time, ends the work."""
+MEMORY, SECONDS = 300 << 20, 20
+"""More bytes than this beyond what the process has, and more processor time, end the work."""
+
+
+def bounded(memory: int, seconds: int) -> None:
+    """Limit this process: so many bytes and so much processor time more than it has now."""
+    size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (size + memory,) * 2)
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    resource.setrlimit(resource.RLIMIT_CPU, (int(used.ru_utime + used.ru_stime) + seconds,) * 2)
 
 
 def outcome(work: Callable[[], object]) -> str:
@@ -19,10 +27,7 @@ def outcome(work: Callable[[], object]) -> str:
     child = os.fork()
     if child == 0:
         os.close(reading)
-        size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (size + (MEGABYTES << 20),) * 2)
-        used = resource.getrusage(resource.RUSAGE_SELF)
-        resource.setrlimit(resource.RLIMIT_CPU, (int(used.ru_utime + used.ru_stime) + SECONDS,) * 2)
+        bounded(MEMORY, SECONDS)
         try:
             work()
             told = "accepted"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tombolo.agreements.manifest import MANIFEST_DOMAIN, Invitation, Join, Manifest, Software, SoftwareDiffers
+from tombolo.agreements.manifest import MANIFEST_DOMAIN, MOST_OF_A_PERSON, Invitation, Join, Manifest, Software, SoftwareDiffers
 from tombolo.fl_tasks.runtime.context import PartyContext
 from tombolo.fl_tasks.runtime.record import enter, enter_run
 from tombolo.fl_tasks.runtime.session import Progress, log_progress
@@ -34,7 +34,7 @@ from tombolo.fl_tasks.workflow.handshake import (
 from tombolo.fl_tasks.workflow.latecomers import ask_admission
 from tombolo.fl_tasks.workflow.state import INVITATION, OWN_SEEDS
 from tombolo.storage.canonical import canonical, parse
-from tombolo.storage.errors import CodedError, blame
+from tombolo.storage.errors import CodedError, blame, shown
 from tombolo.storage.exchange import Exchange
 from tombolo.storage.moments import moment, require_past
 from tombolo.storage.roles import DATA
@@ -184,7 +184,7 @@ def _joined(context: PartyContext, invited: Invitation, wait: Wait, approver: st
         party=context.me,
         invitation_digest=invited.digest,
         seal=run_seal(run_secret(context, run)),
-        approver=approver,
+        approver=shown(approver[:MOST_OF_A_PERSON]),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         software=Software.of(context.terms.task.offered),
     )

@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from tombolo.agreements.manifest import Invitation, LateJoin, Manifest, Software, SoftwareDiffers
+from tombolo.agreements.manifest import MOST_OF_A_PERSON, Invitation, LateJoin, Manifest, Software, SoftwareDiffers
 from tombolo.fl_tasks.runtime.context import Absent, PartyContext
 from tombolo.fl_tasks.runtime.record import enter
 from tombolo.fl_tasks.runtime.state import ADMITTED, COPIES, MANIFEST
@@ -33,7 +33,7 @@ from tombolo.fl_tasks.workflow.handshake import (
 from tombolo.fl_tasks.workflow.messages import declared
 from tombolo.fl_tasks.workflow.state import CAUGHT_UP, LATE_JOIN, LATECOMERS
 from tombolo.storage.canonical import canonical, parse
-from tombolo.storage.errors import CodedError, blame
+from tombolo.storage.errors import CodedError, blame, shown
 from tombolo.storage.exchange import Exchange
 from tombolo.storage.roles import AGGREGATOR
 from tombolo.storage.stores.base import StoreUnreachable
@@ -58,7 +58,7 @@ def ask_admission(context: PartyContext, invited: Invitation, wait: Wait, approv
             party=context.me,
             manifest=manifest.digest,
             seal=run_seal(run_secret(context, run)),
-            approver=approver,
+            approver=shown(approver[:MOST_OF_A_PERSON]),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             software=Software.of(context.terms.task.offered),
         )

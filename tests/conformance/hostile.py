@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from tests.bounds import bounded
 from tests.conformance.trial import Sent, Watcher
 from tombolo.fl_tasks.runtime.waiting import Waiting
 from tombolo.storage.errors import CodedError
@@ -24,6 +25,8 @@ from tombolo.storage.schema import Column, Message, ProtectedType, admit
 
 PATIENCE = 60
 """Seconds that a party may work on a forgery."""
+MEMORY = 2 << 30
+"""Bytes that it may take beyond what it has."""
 TURNS = 2
 """How many more turns the recipient of a forgery gets: what its other peers send may show it."""
 NUMBERS: Mapping[str, Mapping[str, Any]] = {
@@ -101,6 +104,7 @@ class Forger(Watcher):
                 os.close(reading)
                 signal.signal(signal.SIGALRM, signal.SIG_DFL)
                 signal.alarm(PATIENCE)
+                bounded(MEMORY, PATIENCE)
                 self._report, self._peer, self._me = writing, frm, me
                 forged = Receipt(table, hashlib.sha256(f"{receipt.sha256} {number}".encode()).hexdigest())
                 self._forged = (key, forged)
