@@ -129,7 +129,8 @@ def collect_signatures(context: PartyContext, exchange: Exchange, watch: Watch, 
     signed, state = bytes.fromhex(manifest.digest), context.state(manifest.invitation.run)
     for party in (name for name in manifest.parties if name != context.me):
         signature = hear(exchange, watch, HANDSHAKE["manifest_signature"], party).table.column("signature")[0].as_py()
-        context.agreement.members[party].verify.verify(signature, MANIFEST_DOMAIN, signed)
+        with blame(party):
+            context.agreement.members[party].verify.verify(signature, MANIFEST_DOMAIN, signed)
         state.keep(SIGNATURES.of(party), signature)
 
 

@@ -129,7 +129,7 @@ def pending(context: PartyContext) -> list[Summons]:
             modified = store.stat(key).modified
         except KeyMissing:  # retention deleted it after the listing
             continue
-        if not _RUN.fullmatch(run) or modified < oldest or MANIFEST in context.state(run) or context.absent(run):
+        if not _RUN.fullmatch(run) or ".." in run or modified < oldest or MANIFEST in context.state(run) or context.absent(run):
             continue
         try:
             invited = _fetch_invitation(context, run)

@@ -27,6 +27,7 @@ from tombolo.storage.stores.base import (
 
 _TEMPORARY = "~"  # not allowed in keys, so an unfinished file is never an object
 _PASS: int = getattr(os, "O_PATH", os.O_RDONLY)  # opens a folder without the right to list it
+_LAST_TIME = 1 << 32  # file systems can hold times that Python cannot
 Names = list[str]  # the method ``list`` hides the type inside the class
 
 
@@ -101,7 +102,7 @@ class LocalStore:
             status = os.stat(name, dir_fd=folder, follow_symlinks=False)
             if not stat.S_ISREG(status.st_mode):
                 raise KeyMissing(key)
-            return Stat(status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
+            return Stat(status.st_size, datetime.fromtimestamp(min(max(status.st_mtime, 0), _LAST_TIME), UTC))
 
     @contextlib.contextmanager
     def _at(self, key: str) -> Iterator[tuple[int, str]]:

@@ -91,7 +91,7 @@ def told(session: Session, count: int, fewer: bool = False) -> Floats:
     """The results of sums that the aggregator sent, shape (count,), or ``fewer``. Raises :class:`ForeignStatistics`."""
     table = session.receive("statistic", session.aggregator, count)
     values: Floats = session.values(table, "value").to_numpy()
-    if len(values) != count and not fewer:
+    if (len(values) != count and not fewer) or not np.isfinite(values).all():
         raise ForeignStatistics(party=session.aggregator)
     return values
 
