@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
 import numpy.typing as npt
 
 from tombolo.fl_tasks.learning.horizontal.columns import Floats, ForeignStatistics
