@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 from fastapi.responses import HTMLResponse
 from markupsafe import Markup
 
-from tombolo.storage import moments
-
 if TYPE_CHECKING:
     from jinja2 import Environment
 
@@ -67,7 +65,7 @@ def moment(at: str | datetime) -> Markup:
     """A time in UTC, to the second."""
     if isinstance(at, str):
         try:
-            at = moments.moment(at)
+            at = datetime.fromisoformat(at)
         except ValueError:
             return Markup('<span class="quiet">at an unknown time</span>')
     at = at.astimezone(UTC)

@@ -37,7 +37,6 @@ STATISTIC = Message(
     "terms ask for quartiles, quantiles of every column; for trees of classes the share of each class",
     step="5",
     limit="sums over at least three clients and the threshold",
-    rows=None,
 )
 
 
@@ -88,11 +87,11 @@ def survivors(session: Session) -> list[str]:
     return [] if table is None else session.values(table, "client").to_pylist()
 
 
-def told(session: Session, count: int, fewer: bool = False) -> Floats:
-    """The results of sums that the aggregator sent, shape (count,), or ``fewer``. Raises :class:`ForeignStatistics`."""
-    table = session.receive("statistic", session.aggregator, count)
+def told(session: Session, count: int | None = None) -> Floats:
+    """The results of sums that the aggregator sent, shape (count,). Raises :class:`ForeignStatistics`."""
+    table = session.receive("statistic", session.aggregator)
     values: Floats = session.values(table, "value").to_numpy()
-    if (len(values) != count and not fewer) or not np.isfinite(values).all():
+    if (count is not None and len(values) != count) or not np.isfinite(values).all():
         raise ForeignStatistics(party=session.aggregator)
     return values
 

@@ -28,15 +28,7 @@ SCALED = (
         "scale",
         GUEST,
         HOST,
-        {
-            "exponent": Disclosed(
-                "int64",
-                "one fixed-point scale for all residuals",
-                "a power of two, once per run",
-                least=-1000,
-                most=1000,
-            )
-        },
+        {"exponent": Disclosed("int64", "one fixed-point scale for all residuals", "a power of two, once per run")},
         learns="how large the target's standard deviation is, as a power of two",
         step="0",
         limit="one whole number per run",
