@@ -95,7 +95,8 @@ align(PartyContext.open("trial", settings, 1024), run, Wait(math.inf), progress=
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("victim", "moment"), [("clinic", "after"), ("lab", "before")])
+@pytest.mark.parametrize("victim", ["clinic", "lab"])
+@pytest.mark.parametrize("moment", ["before", "after"])
 def test_kkrt_survives_kill_9_at_every_message(tmp_path, payloads, monkeypatch, victim, moment):
     """One party's process is killed at each message in turn; what its peer read in all that time is what a replay sends."""
     fed = federation(tmp_path, tables(), limits={"maximum_leverage": 0.5}, **KKRT)

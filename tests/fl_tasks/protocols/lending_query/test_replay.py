@@ -106,7 +106,8 @@ def test_stopped_at_every_wait(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("victim", "moment"), [(BANK, "before"), ("alpha", "after"), (REGISTER, "before")])
+@pytest.mark.parametrize("victim", [BANK, "alpha", REGISTER])
+@pytest.mark.parametrize("moment", ["before", "after"])
 def test_kill_9_at_every_message(tmp_path, victim, moment):
     """One party's process is killed at each message in turn, while an index with a predecessor is built and then asked."""
     fed = lending(tmp_path, LENDERS, person_quota=1, asker_quota=3, cooldown_hours=1)
