@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from tombolo.agreements.tables import Strict
 from tombolo.agreements.terms import Name
@@ -15,6 +15,7 @@ from tombolo.storage.canonical import digest
 from tombolo.storage.errors import CodedError
 from tombolo.storage.identity import SealKey, VerifyKey, decode_key
 from tombolo.storage.roles import INITIATORS
+from tombolo.storage.stores.opening import require_shareable
 
 Digest64 = Field(pattern=r"^[0-9a-f]{64}$")
 
@@ -25,13 +26,16 @@ class BadAmendment(CodedError):
     remedy = "Correct a new amendment that nobody has signed; otherwise copy the agreement folder from a peer."
 
 
+Address = Annotated[str, AfterValidator(require_shareable)]
+
+
 class Pin(Strict):
     """Pins a party's public keys and store. For a member, the given fields replace the pinned ones (a new key, a new store)."""
 
     party: Name
     verify: str | None = None
     seal: str | None = None
-    store: str | None = None
+    store: Address | None = None
 
     @model_validator(mode="after")
     def _something(self) -> Self:
@@ -47,7 +51,7 @@ class Admit(Strict):
     role: Name
     verify: str
     seal: str
-    store: str
+    store: Address
 
 
 class Change(Strict):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -10,22 +10,33 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from tombolo.agreements.kinds import JOINT
 from tombolo.agreements.protocol import Offered
 from tombolo.storage.canonical import digest
-from tombolo.storage.errors import CodedError
+from tombolo.storage.errors import CodedError, shown
+from tombolo.storage.moments import MOST_CHARACTERS, moment
 from tombolo.storage.plugins import OWN
+from tombolo.storage.roles import MOST_PARTIES
 
 MANIFEST_DOMAIN = "manifest"
 """The domain of signatures over manifests; such a signature is valid for nothing else."""
 
 
 def _moment(value: str) -> str:
-    datetime.fromisoformat(value)
+    moment(value)
     return value
 
 
-Moment = Annotated[str, Field(max_length=40), AfterValidator(_moment)]
+def _readable(value: str) -> str:
+    if shown(value) != value:
+        raise ValueError("a text that cannot be shown")
+    return value
+
+
+Moment = Annotated[str, Field(max_length=MOST_CHARACTERS), AfterValidator(_moment)]
 RUN_ID = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,199}$"
 Run = Annotated[str, Field(pattern=RUN_ID)]
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._+!-]*$"
+Name = Annotated[str, Field(max_length=63)]
+MOST_OF_A_PERSON = 200
+Person = Annotated[str, Field(max_length=MOST_OF_A_PERSON), AfterValidator(_readable)]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -112,10 +123,10 @@ class Invitation(_WithSoftware):
 
     run: Run
     kind: Kind
-    agreement: str = Field(max_length=63)
+    agreement: Name
     agreement_digest: Digest
-    initiator: str = Field(max_length=63)
-    parameters: dict[str, int | float | str | bool | None]
+    initiator: Name
+    parameters: dict[Name, int | float | Annotated[str, Field(max_length=1000)] | bool | None] = Field(max_length=200)
     as_of: Moment
     created: Moment
     expires: Moment
@@ -124,15 +135,14 @@ class Invitation(_WithSoftware):
     @property
     def expires_at(self) -> datetime:
         """When the run must end at the latest."""
-        moment = datetime.fromisoformat(self.expires)
-        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return moment(self.expires)
 
 
 class _Yes(_WithSoftware):
     run: Run
-    party: str = Field(max_length=63)
+    party: Name
     seal: str = Field(max_length=4096)
-    approver: str = Field(max_length=200)
+    approver: Person
     created: Moment
 
 
@@ -152,9 +162,9 @@ class Decline(_Document):
     """A client refuses an invitation, and the terms let the run begin without it. It is sent instead of a join."""
 
     run: Run
-    party: str = Field(max_length=63)
+    party: Name
     invitation_digest: Digest
-    decliner: str = Field(max_length=200)
+    decliner: Person
     created: Moment
 
 
@@ -166,8 +176,8 @@ class Closing(_Document):
 
     run: Run
     invitation_digest: Digest
-    joined: tuple[str, ...]
-    declined: tuple[str, ...]
+    joined: tuple[Name, ...] = Field(max_length=MOST_PARTIES)
+    declined: tuple[Name, ...] = Field(max_length=MOST_PARTIES)
     closed: Moment
 
 

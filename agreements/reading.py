@@ -12,8 +12,9 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from tombolo.storage.errors import CodedError
+from tombolo.storage.errors import CodedError, shown
 
+_MOST_MISTAKES = 100
 M = TypeVar("M", bound=BaseModel)
 _MAX_BYTES = 1 << 20
 _MAX_NODES = 100_000
@@ -25,6 +26,11 @@ class BadDocument(CodedError):
     code = "TMB-TERMS-001"
     cause = "An agreement, amendment or settings file has mistakes."
     remedy = "Correct the named lines; docs/agreements.md lists every field."
+
+    @staticmethod
+    def readable(detail: str) -> str:
+        """One line for each mistake."""
+        return "\n".join(shown(line) for line in detail.splitlines()[:_MOST_MISTAKES])
 
 
 class _Loader(yaml.CSafeLoader):

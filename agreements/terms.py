@@ -13,11 +13,14 @@ from tombolo.agreements.protocol import blamed
 from tombolo.agreements.tables import Strict, TableTerms
 from tombolo.agreements.task import COALITION_WAIVER, VERSION_1_SECTIONS, TaskTerms, read_task
 from tombolo.storage.canonical import digest
+from tombolo.storage.moments import CLOCKS_APART
 from tombolo.storage.roles import HOLDERS
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 Metric = Literal["auc", "ks", "accuracy", "logloss", "rmse", "r2"]
 VERSION_1 = "tombolo.terms/1"
+SINCE_VERSION_2 = {"alignment": "maximum_ids", "deadlines": "clocks"}
+"""Fields of these sections that the first version does not have; its agreements have the defaults."""
 MOST_RETRAINED = 6
 """The largest number of data parties for which every coalition may train its own model: 30 more trainings."""
 
@@ -45,6 +48,7 @@ class AlignmentTerms(Strict):
     duplicates: Literal["reject", "keep-latest", "mean"] = "reject"
     latest_by: str | None = None
     minimum_intersection: int = Field(100, ge=1)
+    maximum_ids: int = Field(1 << 27, ge=1, le=1 << 31)
     protocol: Literal["auto", "ring", "kkrt"] = "auto"
 
     @model_validator(mode="after")
@@ -83,12 +87,16 @@ class LimitTerms(Strict):
 
 
 class DeadlineTerms(Strict):
-    """Seconds: the longest wait for one message, for the joins, for the end of a run, and for the votes on its block."""
+    """Seconds: the longest wait for one message, for the joins, for the end of a run, and for the votes on its block.
+
+    ``clocks`` are the seconds that two parties' clocks may differ.
+    """
 
     message: float = Field(3600, gt=0)
     join: float = Field(86400, gt=0)
     run: float = Field(172800, gt=0)
     settle: float = Field(3600, gt=0)
+    clocks: float = Field(CLOCKS_APART, ge=0)
 
 
 class LiveTerms(Strict):
@@ -129,7 +137,7 @@ class IncentiveTerms(Strict):
 class RetentionTerms(Strict):
     """The days from a run's final block until its artifacts and its private objects about people are deleted. Hashes stay."""
 
-    artifacts_days: int = Field(ge=0)
+    artifacts_days: int = Field(ge=0, le=36_500)
 
 
 class Terms(Strict):
@@ -172,9 +180,14 @@ class Terms(Strict):
         return self
 
     def _require_version(self) -> None:
-        """Raise ValueError if terms of the first version name a plug-in's protocol; they allow only Tombolo's own."""
-        if self.schema_version == VERSION_1 and self.task.offered.foreign:
+        """Raise ValueError if terms of the first version name a plug-in's protocol, or have a field that is newer."""
+        if self.schema_version != VERSION_1:
+            return
+        if self.task.offered.foreign:
             raise ValueError(f"task.protocol: {self.task.protocol} comes from a plug-in, which needs schema: tombolo.terms/2")
+        for section, field in SINCE_VERSION_2.items():
+            if field in getattr(self, section).model_fields_set:
+                raise ValueError(f"{section}.{field}: it needs schema: tombolo.terms/2")
 
     def require_composition(self, roles: Iterable[str]) -> None:
         """Raise ValueError unless parties with these roles can train and settle by the terms. Also checked after an amendment."""
@@ -233,6 +246,8 @@ class Terms(Strict):
         plain["task"]["parameters"] = {name: parameter.document() for name, parameter in self.parameters().items()}
         if self.schema_version == VERSION_1:
             plain["task"] = {**dict.fromkeys(VERSION_1_SECTIONS), **plain["task"]}
+            for section, field in SINCE_VERSION_2.items():
+                del plain[section][field]
         return plain
 
     @property

@@ -11,6 +11,7 @@ the header as HPKE context. So no part of an artifact can be used in another art
 from __future__ import annotations
 
 import hashlib
+import re
 import struct
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -18,10 +19,16 @@ from typing import Any
 from tombolo.storage.canonical import NotCanonical, canonical, parse
 from tombolo.storage.errors import CodedError
 from tombolo.storage.identity import SigningKey, VerifyKey
+from tombolo.storage.moments import MOST_CHARACTERS, moment
+from tombolo.storage.stores.base import MAX_SEGMENT_BYTES
 
 MAGIC = b"TMB\x01"
 DOMAIN = "artifact"
 PROTOCOL_VERSION = 1
+LARGEST_HEADER = 1 << 22
+MOST_CHUNKS, MOST_ROWS = 40_000, 1 << 40
+_MOST_COLUMNS, _MOST_ROUNDS = 100, 999_999
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class MalformedEnvelope(CodedError):
@@ -135,23 +142,50 @@ def read_head(data: bytes, verify: VerifyKey) -> tuple[Header, bytes]:
         raise MalformedEnvelope("Truncated.")
     verify.verify(signature, DOMAIN, body)
     try:
-        return _header(parse(body, limit=1 << 22)), inline
+        return _header(parse(body, limit=LARGEST_HEADER)), inline
     except (NotCanonical, KeyError, TypeError, ValueError):
         raise MalformedEnvelope("The header is not canonical, or a field is missing or wrong.") from None
 
 
 def _header(document: dict[str, Any]) -> Header:
+    """The fields of a header, each with its type, range and length. Raises KeyError, TypeError or ValueError."""
     if document["version"] != PROTOCOL_VERSION:
         raise MalformedEnvelope("Unknown protocol version.")
-    address = Address(*(document[name] for name in ("recipient", "agreement", "run", "round", "step", "message")))
-    if not isinstance(address.round, int) or not isinstance(document["rows"], int):
-        raise MalformedEnvelope("A field of the header must be a number and is not.")
+    place = {name: _text(document[name], MAX_SEGMENT_BYTES) for name in ("recipient", "agreement", "run", "step", "message")}
+    address = Address(round=_count(document["round"], _MOST_ROUNDS), **place)
+    created = _text(document["created"], MOST_CHARACTERS)
+    moment(created)
+    schema, chunks = _list(document["schema"], _MOST_COLUMNS), _list(document["chunks"], MOST_CHUNKS)
     return Header(
         address=address,
-        sender=document["sender"],
-        binding=document["binding"],
-        schema=tuple((str(name), str(kind)) for name, kind in document["schema"]),
-        rows=document["rows"],
-        created=document["created"],
-        chunks=tuple((str(sha), int(rows)) for sha, rows in document["chunks"]),
+        sender=_text(document["sender"], MAX_SEGMENT_BYTES),
+        binding=_digest(document["binding"]),
+        schema=tuple((_text(name, MAX_SEGMENT_BYTES), _text(kind, MAX_SEGMENT_BYTES)) for name, kind in schema),
+        rows=_count(document["rows"]),
+        created=created,
+        chunks=tuple((_digest(sha256), _count(rows)) for sha256, rows in chunks),
     )
+
+
+def _text(value: Any, most: int) -> str:
+    if not isinstance(value, str) or len(value) > most:
+        raise ValueError("not a text, or too long")
+    return value
+
+
+def _digest(value: Any) -> str:
+    if not isinstance(value, str) or not _SHA256.fullmatch(value):
+        raise ValueError("not a SHA-256")
+    return value
+
+
+def _count(value: Any, most: int = MOST_ROWS) -> int:
+    if type(value) is not int or not 0 <= value <= most:
+        raise ValueError("not a number in its range")
+    return value
+
+
+def _list(value: Any, most: int) -> list[Any]:
+    if not isinstance(value, list) or len(value) > most:
+        raise ValueError("not a list, or too long")
+    return value

@@ -10,17 +10,25 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import ClassVar
+from unicodedata import category
 
 REGISTRY: dict[str, type[CodedError]] = {}
 _DEFINED = re.compile(r'^    code = "(TMB-[A-Z]+-[0-9]{3})"$', re.MULTILINE)
+
+
+def shown(text: str, most: int = 2000) -> str:
+    """Text of which a part may come from a peer, for a log or a page: one line of printable characters, cut to ``most``."""
+    clean = "".join(one if one.isprintable() or category(one) == "Zs" else " " if one.isspace() else "?" for one in text[:most])
+    return clean if len(text) <= most else f"{clean}..."
 
 
 class CodedError(Exception):
     """Base of all errors that Tombolo raises on purpose.
 
     A subclass sets ``code`` (``TMB-<AREA>-<NNN>``, never used twice), ``cause`` and ``remedy``. It sets ``transient`` if the
-    failure may go away by itself; the task is then tried again. ``detail`` says more about one occurrence; it never contains a data
-    value, a key or a secret. ``party`` and ``step`` say where it happened. Code that knows them fills them in with :meth:`at`.
+    failure may go away by itself; the task is then tried again. ``detail`` says more about one occurrence, in printable characters;
+    it never contains a data value, a key or a secret. ``party`` and ``step`` say where it happened. Code that knows them fills them
+    in with :meth:`at`.
     """
 
     code: ClassVar[str] = "TMB-CORE-000"
@@ -36,10 +44,15 @@ class CodedError(Exception):
                 raise TypeError(f"error code {cls.code} is taken by {other.__qualname__}")
 
     def __init__(self, detail: str = "", *, party: str | None = None, step: str | None = None) -> None:
-        super().__init__(detail)
-        self.detail = detail
+        self.detail = self.readable(detail)
+        super().__init__(self.detail)
         self.party = party
         self.step = step
+
+    @staticmethod
+    def readable(detail: str) -> str:
+        """The detail on one line and of limited length, because a part of it may come from a peer."""
+        return shown(detail)
 
     def at(self, party: str | None = None, step: str | None = None) -> CodedError:
         """Fill in party and step if they are still empty; returns the error itself, for ``raise ... .at()``."""

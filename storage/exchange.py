@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from tombolo.storage.books import Books, Entry
 from tombolo.storage.envelope import (
+    LARGEST_HEADER,
     Address,
     AlteredPayload,
     ForeignBinding,
@@ -22,14 +23,18 @@ from tombolo.storage.envelope import (
     seal_context,
     write_head,
 )
-from tombolo.storage.errors import CodedError
+from tombolo.storage.errors import blame
 from tombolo.storage.identity import SealKey, SigningKey, UnsealKey, VerifyKey
-from tombolo.storage.schema import ForeignSchema, Message, admit, assemble, describe
-from tombolo.storage.stores.base import KeyTaken, Store
+from tombolo.storage.moments import CLOCKS_APART, moment, require_past
+from tombolo.storage.schema import ForeignSchema, Message, admit_rows, assemble
+from tombolo.storage.stores.base import KeyTaken, Readable, Store, TooLarge, holds
+from tombolo.storage.wire import pack_table, unpack_table
 
 CHUNK_BYTES = 64 << 20
-_MAX_CHUNKS = 100_000
-_MAX_OBJECT_BYTES = CHUNK_BYTES + (16 << 20)
+LARGEST_OBJECT = CHUNK_BYTES + (16 << 20)
+"""The most bytes of any object that an exchange writes."""
+_LARGEST_SIGNATURE = 1 << 14
+_MOST_UNREAD = 100_000
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,7 @@ class Peer:
     name: str
     verify: VerifyKey
     seal: SealKey
-    store: Store
+    store: Readable
 
 
 @dataclass(frozen=True)
@@ -65,11 +70,22 @@ class Exchange:
 
     Sending never overwrites. If an artifact is already stored at the address, it is *adopted*: it counts as sent, because a new
     encryption of the same values has other bytes. Receiving verifies signature, address, binding, hashes and schema before a value
-    is used; a failure raises a coded error and leaves the artifact in place.
+    is used; a failure raises a coded error and leaves the artifact in place. No more bytes are read than the message can have.
+    ``clocks`` are the seconds that the parties' clocks may differ.
     """
 
-    def __init__(self, me: Self, peers: Mapping[str, Peer], agreement: str, run: str, binding: str, books: Books) -> None:
+    def __init__(
+        self,
+        me: Self,
+        peers: Mapping[str, Peer],
+        agreement: str,
+        run: str,
+        binding: str,
+        books: Books,
+        clocks: float = CLOCKS_APART,
+    ) -> None:
         self.me, self.peers, self.agreement, self.run, self.binding, self.books = me, peers, agreement, run, binding, books
+        self.clocks = clocks
         self.chunk_bytes = CHUNK_BYTES
 
     def address(self, message: str, recipient: str, round: int, step: str) -> Address:
@@ -80,7 +96,7 @@ class Exchange:
         """Send one artifact; returns its bytes on the wire. Raises UndeclaredColumn, and then writes nothing."""
         table = assemble(message, columns)
         address = self.address(message.name, recipient, round, message.step)
-        schema = tuple((name, kind) for name, kind in describe(table))
+        schema = message.schema
         store, size, chunks, inline = self.me.store, 0, [], b""
         slices = self._slices(table)
         for index, part in enumerate(slices, start=1):
@@ -100,29 +116,33 @@ class Exchange:
         self.books.book_sent(self._entry(recipient, address, sha256, size, table.num_rows, schema, now))
         return size
 
-    def fetch(self, message: Message, sender: str, round: int) -> Receipt | None:
-        """Receive one artifact; None if it is not there yet. Raises a coded error if anything in it is wrong."""
-        peer = self.peers[sender]
+    def fetch(self, message: Message, sender: str, round: int, rows: int | None = None) -> Receipt | None:
+        """Receive one artifact of at most ``rows`` rows; None if it is not there yet. Raises a coded error if anything is wrong."""
+        with blame(sender):
+            return self._fetch(message, sender, round, rows)
+
+    def _fetch(self, message: Message, sender: str, round: int, rows: int | None) -> Receipt | None:
+        peer, most = self.peers[sender], message.most_rows(rows)
         address = self.address(message.name, self.me.name, round, message.step)
-        if address.head() not in peer.store.list(address.head()):
+        if not holds(peer.store, address.head()):
             return None
-        head = _get(peer.store, address.head())
+        around = LARGEST_HEADER + _LARGEST_SIGNATURE
+        head = peer.store.get(address.head(), around + min(LARGEST_OBJECT, message.most_bytes(most)))
         header, inline = read_head(head, peer.verify)
         self._check(header, address, sender)
+        self._check_contents(header, message, rows)
         tables, size = [], len(head)
-        for index, (sha256, rows) in enumerate(header.chunks, start=1):
-            sealed = inline if len(header.chunks) == 1 else _get(peer.store, address.chunk(index))
+        for index, (sha256, count) in enumerate(header.chunks, start=1):
+            largest = min(LARGEST_OBJECT, message.most_bytes(count))
+            sealed = inline if len(header.chunks) == 1 else peer.store.get(address.chunk(index), largest)
             size += 0 if len(header.chunks) == 1 else len(sealed)
+            if len(sealed) > largest:
+                raise TooLarge(f"{address.prefix()} has {len(sealed)} bytes; its rows can have {largest}.")
             if hashlib.sha256(sealed).hexdigest() != sha256:
-                raise AlteredPayload(f"Chunk {index} of {address.prefix()}.", party=sender)
+                raise AlteredPayload(f"Chunk {index} of {address.prefix()}.")
             info = seal_context(address, sender, self.binding, header.schema, index)
-            part = _table(self.me.unseal.open(sealed, info))
-            if part.num_rows != rows:
-                raise ForeignSchema(f"Chunk {index} of {address.prefix()} has not the signed number of rows.", party=sender)
-            tables.append(admit(message, part))
+            tables.append(unpack_table(message, self.me.unseal.open(sealed, info), count))
         table = pa.concat_tables(tables) if len(tables) > 1 else tables[0]
-        if table.num_rows != header.rows:
-            raise ForeignSchema(f"{address.prefix()} has not the signed number of rows.", party=sender)
         whole = hashlib.sha256(head).hexdigest()
         self.books.book_received(self._entry(sender, address, whole, size, header.rows, header.schema, header.created))
         return Receipt(table, whole)
@@ -132,12 +152,17 @@ class Exchange:
 
         They are not opened. Returns the number of these artifacts. Raises a coded error if an envelope is wrong.
         """
+        with blame(sender):
+            return self._book_unread(sender)
+
+    def _book_unread(self, sender: str) -> int:
         peer, prefix = self.peers[sender], f"to-{self.me.name}/{self.agreement}/{self.run}/"
         read = {entry.address for entry in self.books.entries("received") if entry.peer == sender}
-        unread = [key for key in peer.store.list(prefix) if key.endswith("/head") and key.removesuffix("/head") not in read]
+        stored = peer.store.list(prefix, _MOST_UNREAD)
+        unread = [key for key in stored if key.endswith("/head") and key.removesuffix("/head") not in read]
         count = 0
         for key in unread:
-            head = _get(peer.store, key)
+            head = peer.store.get(key, LARGEST_HEADER + _LARGEST_SIGNATURE + LARGEST_OBJECT)
             header, _ = read_head(head, peer.verify)
             if header.binding != self.binding:  # sent before all had joined the run
                 continue
@@ -154,8 +179,8 @@ class Exchange:
 
     def present(self, message: Message, sender: str, round: int) -> bool:
         """Whether a peer has written an artifact. It is not read or verified."""
-        head = self.address(message.name, self.me.name, round, message.step).head()
-        return head in self.peers[sender].store.list(head)
+        with blame(sender):
+            return holds(self.peers[sender].store, self.address(message.name, self.me.name, round, message.step).head())
 
     def _check(self, header: Header, address: Address, sender: str) -> None:
         if header.address != address or header.sender != sender:
@@ -163,8 +188,17 @@ class Exchange:
         if header.binding != self.binding:
             theirs, ours = header.binding[:16], self.binding[:16]
             raise ForeignBinding(f"Digest {theirs}... at {sender}, {ours}... at {self.me.name}.", party=sender)
-        if not 1 <= len(header.chunks) <= _MAX_CHUNKS:
-            raise MalformedEnvelope(f"{address.prefix()} lists no chunks, or too many.", party=sender)
+        require_past(moment(header.created), self.clocks, "An artifact was written", sender)
+
+    @staticmethod
+    def _check_contents(header: Header, message: Message, rows: int | None) -> None:
+        """Compare what the header says about the table with the message, before a byte of the table is read."""
+        admit_rows(message, header.rows, rows)
+        if header.schema != message.schema:
+            raise ForeignSchema(f"Message {message.name}: the signed header names other columns.")
+        counts = [count for _, count in header.chunks]
+        if sum(counts) != header.rows or not counts or (len(counts) > 1 and not all(counts)):
+            raise MalformedEnvelope("The chunks do not add up to the rows of the artifact.")
 
     def _slices(self, table: pa.Table) -> list[pa.Table]:
         per_row = max(1, table.nbytes // max(1, table.num_rows))
@@ -177,14 +211,6 @@ class Exchange:
         return Entry(peer, address.prefix(), address.message, sha256, size, rows, tuple(k for _, k in schema), at)
 
 
-def _get(store: Store, key: str) -> bytes:
-    """Read a peer's object. Raises MalformedEnvelope if it is larger than any object that an exchange writes."""
-    size = store.stat(key).size
-    if size > _MAX_OBJECT_BYTES:
-        raise MalformedEnvelope(f"An object has {size} bytes; at most {_MAX_OBJECT_BYTES} are allowed.")
-    return store.get(key)
-
-
 def _put_or_adopt(store: Store, key: str, data: bytes) -> bytes:
     """Write the object, or adopt it if the key exists; returns the bytes that are stored."""
     try:
@@ -192,25 +218,3 @@ def _put_or_adopt(store: Store, key: str, data: bytes) -> bytes:
     except KeyTaken:
         return store.get(key)
     return data
-
-
-def pack_table(table: pa.Table) -> memoryview:
-    """A table as an Arrow stream."""
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    return memoryview(sink.getvalue()).cast("B")
-
-
-def _table(data: bytes) -> pa.Table:
-    """Decode an Arrow stream from a verified sender. Raises ForeignSchema for everything that is wrong in it."""
-    try:
-        table = pa.ipc.open_stream(pa.BufferReader(data)).read_all()
-        table.validate(full=True)
-    except CodedError:
-        raise
-    except Exception as error:  # pyarrow raises many kinds of errors on malformed input; all mean the same here
-        raise ForeignSchema(f"The payload is not a readable Arrow table ({type(error).__name__}).") from None
-    if table.nbytes > 2 * len(data) + 4096:
-        raise ForeignSchema("The decoded payload is much larger than its bytes.")
-    return table

@@ -14,6 +14,8 @@ LABELLED = (GUEST, CLIENT)
 """Roles whose table has the label."""
 INITIATORS = (GUEST, AGGREGATOR)
 """The roles that start runs: the guest of a vertical agreement, the aggregator of a horizontal one."""
+MOST_PARTIES = 10_000
+"""The most parties of an agreement."""
 EVERYONE, INVITED = "everyone", "everyone invited"
 """Words in declared messages: every role, and every role except the one that starts runs."""
 

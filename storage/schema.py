@@ -7,17 +7,25 @@ column kinds below. :func:`assemble` refuses every table that differs from the d
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tombolo.storage.errors import CodedError
 from tombolo.storage.roles import includes
 
 _MAX_WIDTH = 4096
+_MOST = 2**53 - 1
+"""The largest whole number that a column may have, if it declares no other: canonical JSON has no larger one."""
+FEW = 1000
+"""The most rows of a list of figures or statements."""
+_OVERHEAD = 1 << 17
+"""Bytes of an artifact besides its values: the Arrow stream's own, the seal's, and paddings."""
 
 
 class UndeclaredColumn(CodedError):
@@ -30,6 +38,12 @@ class ForeignSchema(CodedError):
     code = "TMB-SCHEMA-002"
     cause = "A received table differs from what the protocol declares for this message."
     remedy = "Install the same version of the protocol at both parties. The artifact stays in place for the audit."
+
+
+class TooManyRows(CodedError):
+    code = "TMB-SCHEMA-004"
+    cause = "A received artifact has another number of rows than its message can have here."
+    remedy = "Ask the named party; both need the same version of the protocol. The artifact stays in place for the audit."
 
 
 class ForeignNumber(CodedError):
@@ -73,18 +87,35 @@ _BASES = {
     "string": pa.string(),
     "binary": pa.binary(),
 }
+_LONGEST = {"string": 1 << 10, "binary": 1 << 16}
+"""The most bytes of one value, if its column declares no other number."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """One declared column: the kind of protection, its parameters, and whether plain values may be wrapped into it."""
+    """One declared column: the kind of protection, its parameters, and whether plain values may be wrapped into it.
+
+    ``least`` and ``most`` bound numbers, which are always finite. ``longest`` bounds the bytes of a text or of binary values, and
+    ``width`` those of values of fixed width.
+    """
 
     kind: str
     params: Mapping[str, str] = field(default_factory=dict)
-    base: str = "fixed"  # a key of _BASES, or "fixed" for fixed-width binary of at most _MAX_WIDTH bytes
+    base: str = "fixed"  # a key of _BASES, or "fixed" for binary values of one width
     open: bool = False  # True for Public and Disclosed: the recipient may read the values
     reason: str = ""  # why it is open, and what limits what it tells; for people, and not on the wire
     limit: str = ""
+    least: float = 0
+    most: float = _MOST
+    longest: int = 0
+    width: int = _MAX_WIDTH
+
+    @property
+    def cell(self) -> int:
+        """The most bytes of one value."""
+        if self.base in _LONGEST:
+            return self.longest or _LONGEST[self.base]
+        return self.width if self.base == "fixed" else 8
 
     def accepts(self, found: pa.DataType) -> bool:
         """Whether an Arrow type has this protection and these parameters. It may have more, such as a key id."""
@@ -93,7 +124,7 @@ class Column:
         if any(found.params.get(name) != value for name, value in self.params.items()):
             return False
         if self.base == "fixed":
-            return bool(pa.types.is_fixed_size_binary(found.storage_type)) and int(found.storage_type.byte_width) <= _MAX_WIDTH
+            return bool(pa.types.is_fixed_size_binary(found.storage_type)) and int(found.storage_type.byte_width) <= self.width
         return bool(found.storage_type == _BASES[self.base])
 
     def wrap(self, values: Any, **extra: str) -> pa.ExtensionArray:
@@ -129,42 +160,50 @@ def Pad64() -> Column:  # noqa: N802
 
 def BlindedPoint() -> Column:  # noqa: N802
     """ristretto255 points raised to a secret exponent."""
-    return Column("blinded-point")
+    return Column("blinded-point", width=32)
 
 
 def MaskedCode() -> Column:  # noqa: N802
     """Code words under one-time pads from pairs of key streams; by oblivious transfer the recipient has one stream of each pair."""
-    return Column("masked-code")
+    return Column("masked-code", width=64)
 
 
 def OprfTag() -> Column:  # noqa: N802
     """Values of an oblivious pseudo-random function. The recipient knows the tags of ids it asked for; the others look random."""
-    return Column("oprf-tag")
+    return Column("oprf-tag", width=16)
 
 
 def KeyedToken() -> Column:  # noqa: N802
     """Ids that the sender and the recipient both have, encrypted under a key that only these two have."""
-    return Column("keyed-token")
+    return Column("keyed-token", width=16)
 
 
 def Commitment() -> Column:  # noqa: N802
     """SHA-256 commitments."""
-    return Column("commitment")
+    return Column("commitment", width=32)
 
 
-def Sealed() -> Column:  # noqa: N802
+def Sealed(longest: int = 0) -> Column:  # noqa: N802
     """Bytes that are also sealed to another party than the recipient, which passes them on."""
-    return Column("sealed", base="binary")
+    return Column("sealed", base="binary", longest=longest)
 
 
-def Public(base: str, reason: str) -> Column:  # noqa: N802
-    """A value that must be public (a public key, a size). Everybody may read it; ``reason`` says why."""
-    return Column("public", base=base, open=True, reason=reason)
+def Public(base: str, reason: str, **bounds: Any) -> Column:  # noqa: N802
+    """A value that must be public (a public key, a size). Everybody may read it; ``reason`` says why.
+
+    ``bounds`` are ``least``, ``most`` and ``longest`` of :class:`Column`. Without them, whole numbers are from 0 to 2^53 - 1, and
+    decimal numbers have any finite size. Texts have at most 1,024 bytes then, and binary values 65,536.
+    """
+    return Column("public", base=base, open=True, reason=reason, **_bounds(base, bounds))
 
 
-def Disclosed(base: str, reason: str, limit: str) -> Column:  # noqa: N802
-    """What the recipient may learn of the sender's data. ``reason`` says why, ``limit`` what limits it."""
-    return Column("disclosed", base=base, open=True, reason=reason, limit=limit)
+def Disclosed(base: str, reason: str, limit: str, **bounds: Any) -> Column:  # noqa: N802
+    """What the recipient may learn of the sender's data. ``reason`` says why, ``limit`` what limits it; bounds as in Public."""
+    return Column("disclosed", base=base, open=True, reason=reason, limit=limit, **_bounds(base, bounds))
+
+
+def _bounds(base: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {"least": -math.inf, "most": math.inf, **given} if base == "float64" else given
 
 
 @dataclass(frozen=True)
@@ -172,7 +211,8 @@ class Message:
     """A kind of thing that one role sends to another in a protocol.
 
     ``sender`` and ``to`` are roles, or a word for several roles (:mod:`tombolo.storage.roles`). For the leakage table, ``learns``
-    says what the recipient learns from the message, and ``limit`` what limits it.
+    says what the recipient learns from the message, and ``limit`` what limits it. An artifact has one row. If ``rows`` is another
+    number, it has at most so many; if it is None, the recipient says how many it expects at most when it receives the message.
     """
 
     name: str
@@ -182,6 +222,22 @@ class Message:
     learns: str
     step: str = "0"
     limit: str = "-"
+    rows: int | None = 1
+
+    @property
+    def schema(self) -> tuple[tuple[str, str], ...]:
+        """The column names with their kinds, as the signed header lists them."""
+        return tuple((name, column.kind) for name, column in self.columns.items())
+
+    def most_rows(self, expected: int | None = None) -> int:
+        """The most rows of an artifact, of which the recipient expects at most ``expected``."""
+        if self.rows is None and expected is None:
+            raise ValueError(f"{self.name} has no fixed number of rows: the recipient must say how many it expects")
+        return min(bound for bound in (self.rows, expected) if bound is not None)
+
+    def most_bytes(self, rows: int) -> int:
+        """The most bytes of an artifact, or of a part of it, with so many rows."""
+        return _OVERHEAD + rows * sum(column.cell + 8 for column in self.columns.values())
 
     def sent_by(self, role: str) -> bool:
         """Whether parties with this role send it."""
@@ -258,22 +314,45 @@ def assemble(message: Message, columns: Mapping[str, Any]) -> pa.Table:
     return pa.table(arrays, names=list(message.columns))
 
 
-def admit(message: Message, table: pa.Table) -> pa.Table:
-    """Compare a received table with its declaration. Raises :class:`ForeignSchema` or :class:`ForeignNumber`."""
-    if table.schema.names != list(message.columns):
-        raise ForeignSchema(f"Message {message.name}: unexpected columns.")
+def admit(message: Message, table: pa.Table, expected: int | None = None) -> pa.Table:
+    """Compare a received table with its declaration, and with the most rows that the recipient expects.
+
+    Raises :class:`ForeignSchema`, :class:`TooManyRows` or :class:`ForeignNumber`.
+    """
+    admit_schema(message, table.schema)
+    admit_rows(message, table.num_rows, expected)
     for name, declared in message.columns.items():
-        if not declared.accepts(table.schema.field(name).type):
-            raise ForeignSchema(f"Message {message.name}, column {name}: expected {declared.kind}.")
-        if table.column(name).null_count:
-            raise ForeignSchema(f"Message {message.name}, column {name}: null values.")
-        if declared.base == "float64" and not all(
-            np.isfinite(chunk.storage.to_numpy()).all() for chunk in table.column(name).chunks
-        ):
-            raise ForeignNumber(f"Message {message.name}, column {name}.")
+        column = table.column(name)
+        where = f"Message {message.name}, column {name}"
+        if column.null_count:
+            raise ForeignSchema(f"{where}: null values.")
+        if declared.base != "fixed" and table.num_rows:
+            _admit_values(declared, [chunk.storage for chunk in column.chunks], where)
     return table
 
 
-def describe(table: pa.Table) -> list[list[str]]:
-    """The column names with their kinds, as the signed header lists them."""
-    return [[field.name, field.type.kind] for field in table.schema]
+def admit_rows(message: Message, rows: int, expected: int | None = None) -> None:
+    """Raise :class:`TooManyRows` unless an artifact may have so many rows."""
+    most = message.most_rows(expected)
+    if rows > most or (message.rows == 1 and rows != 1):
+        raise TooManyRows(f"Message {message.name}: {rows} instead of {'' if message.rows == 1 else 'at most '}{most}.")
+
+
+def admit_schema(message: Message, schema: pa.Schema) -> None:
+    """Raise :class:`ForeignSchema` unless a table has the declared columns, and no more than their types says something."""
+    if schema.names != list(message.columns) or schema.metadata:
+        raise ForeignSchema(f"Message {message.name}: unexpected columns.")
+    for name, declared in message.columns.items():
+        if not declared.accepts(schema.field(name).type) or schema.field(name).metadata:
+            raise ForeignSchema(f"Message {message.name}, column {name}: expected {declared.kind}.")
+
+
+def _admit_values(declared: Column, chunks: list[pa.Array], where: str) -> None:
+    """Raise an error unless all values are within the bounds of their column."""
+    if declared.base in _LONGEST:
+        if any(len(chunk) and pc.max(pc.binary_length(chunk)).as_py() > declared.cell for chunk in chunks):
+            raise ForeignSchema(f"{where}: a value of more than {declared.cell} bytes.")
+    elif declared.base in ("float64", "int64"):
+        for values in (chunk.to_numpy(zero_copy_only=False) for chunk in chunks if len(chunk)):
+            if not np.isfinite(values).all() or values.min() < declared.least or values.max() > declared.most:
+                raise ForeignNumber(f"{where}.")

@@ -23,6 +23,7 @@ MESSAGES = MessageSet(
         {"test": Public("bool", "which aligned rows are held out; drawn at random or given by the guest")},
         learns="which aligned rows are held out for evaluation",
         step="8",
+        rows=None,
     ),
     Message(
         "order_digest",
@@ -61,7 +62,7 @@ def share_split(session: Session, test: npt.NDArray[np.bool_] | None, rows: int)
     if test is not None:
         session.send("split", test=test.tolist())
         return test
-    received = session.values(session.receive("split", session.guest), "test").to_numpy(zero_copy_only=False)
+    received = session.values(session.receive("split", session.guest, rows), "test").to_numpy(zero_copy_only=False)
     if len(received) != rows:
         raise OrderMismatch("The split does not have one value for each aligned row.", party=session.guest)
     return np.asarray(received, dtype=bool)

@@ -31,6 +31,7 @@ MESSAGES = MessageSet(
         {"point": BlindedPoint()},
         learns="nothing: points under at least one exponent that the recipient does not know, in the owner's random order",
         step="3",
+        rows=None,
     ),
     Message(
         "final_list",
@@ -40,6 +41,7 @@ MESSAGES = MessageSet(
         learns="sizes of the padded lists and of all their intersections; no id",
         step="4",
         limit="sizes only, rounded up to 1024 for single lists",
+        rows=None,
     ),
     Message(
         "common_positions",
@@ -49,6 +51,7 @@ MESSAGES = MessageSet(
         learns="which of the recipient's own ids all parties have, in the common order",
         step="5",
         limit="common ids only",
+        rows=None,
     ),
     Message(
         "shuffled_positions",
@@ -58,6 +61,7 @@ MESSAGES = MessageSet(
         learns="only how many there are: the points are in an order that the recipient drew (only without an arbiter)",
         step="5",
         limit="no id: the guest's points are blinded and in the guest's random order",
+        rows=None,
     ),
     Message(
         "guest_positions",
@@ -67,6 +71,7 @@ MESSAGES = MessageSet(
         learns="which of the recipient's own ids all parties have, in the common order (only without an arbiter)",
         step="5",
         limit="common ids only",
+        rows=None,
     ),
 )
 
@@ -151,14 +156,14 @@ def _shuffler(session: Session) -> str:
 
 def _positions(session: Session, name: str, sender: str, size: int) -> list[int]:
     """Distinct positions below ``size``; raises :class:`BadPositions`."""
-    positions: list[int] = session.values(session.receive(name, sender), "position").to_pylist()
+    positions: list[int] = session.values(session.receive(name, sender, size), "position").to_pylist()
     if len(set(positions)) != len(positions) or any(not 0 <= at < size for at in positions):
         raise BadPositions(party=sender)
     return positions
 
 
 def _points(session: Session, name: str, sender: str, size: int | None) -> bytes:
-    table = session.receive(name, sender)
+    table = session.receive(name, sender, session.terms.alignment.maximum_ids + _PAD_TO if size is None else size)
     with blame(sender):
         points = ristretto.points_from_arrow(session.values(table, "point"), session.threads)
     count = len(points) // _POINT

@@ -18,7 +18,6 @@ from tombolo.storage.errors import CodedError
 from tombolo.storage.roles import DATA
 from tombolo.storage.schema import Commitment, Disclosed, Message, MessageSet, Public
 
-MOST_IDS = 1 << 31
 MESSAGES = MessageSet(
     "salt",
     Message(
@@ -34,7 +33,7 @@ MESSAGES = MessageSet(
         DATA,
         DATA,
         {
-            "salt": Public("binary", "a random part of the joint salt"),
+            "salt": Public("binary", "a random part of the joint salt", longest=32),
             "size": Disclosed("int64", "lists below the agreed minimum are refused", "one count per run"),
         },
         learns="how many ids the sender has; with three or more data parties, rounded up to a multiple of 1024",
@@ -56,13 +55,22 @@ class ListTooSmall(CodedError):
     remedy = "Start a new run with a larger table, or agree on new terms with a smaller alignment.minimum_intersection."
 
 
+class ListTooLarge(CodedError):
+    code = "TMB-ALIGN-017"
+    cause = "A party's list of ids is larger than the agreement allows."
+    remedy = "Start a new run with a smaller table, or agree on new terms with a larger alignment.maximum_ids."
+
+
 def joint_salt(session: Session, size: int, least: int, pad_to: int = 1) -> tuple[bytes, dict[str, int]]:
     """The joint salt (32 bytes) and the list size of each party, rounded up to a multiple of ``pad_to``.
 
-    Raises ListTooSmall (a party checks its own size before rounding) or BrokenCommitment.
+    Raises ListTooSmall or ListTooLarge (a party checks its own size before rounding), or BrokenCommitment.
     """
+    most = session.terms.alignment.maximum_ids
     if size < least:
         raise ListTooSmall(f"The list has {size} ids; at least {least} are agreed.", party=session.me)
+    if size > most:
+        raise ListTooLarge(f"The list has {size} ids; at most {most} are agreed.", party=session.me)
     shown = -(-size // pad_to) * pad_to
     own = session.state.keep(SALT, session.prf("salt").derive("part"))
     session.send("salt_commitment", hash=pa.array([_commitment(session.me, own, shown)], pa.binary(32)))
@@ -70,11 +78,13 @@ def joint_salt(session: Session, size: int, least: int, pad_to: int = 1) -> tupl
     session.send("salt_opening", salt=own, size=shown)
     parts, sizes = {session.me: own}, {session.me: shown}
     for party, table in session.receive_all("salt_opening").items():
-        parts[party], sizes[party] = session.scalar(table, "salt"), session.scalar(table, "size", 0, MOST_IDS)
+        parts[party], sizes[party] = session.scalar(table, "salt"), session.scalar(table, "size")
         if _commitment(party, parts[party], sizes[party]) != committed[party]:
             raise BrokenCommitment(party=party)
         if sizes[party] < least or sizes[party] % pad_to:
             raise ListTooSmall(f"The list has {sizes[party]} ids; at least {least} are agreed.", party=party)
+        if sizes[party] >= most + pad_to:
+            raise ListTooLarge(f"The list has {sizes[party]} ids; at most {most} are agreed.", party=party)
     joint = hashlib.sha256(b"tombolo joint salt\0" + b"".join(parts[party] for party in sorted(parts)))
     return joint.digest(), sizes
 

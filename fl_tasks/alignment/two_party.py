@@ -26,6 +26,7 @@ MESSAGES = MessageSet(
         {"point": BlindedPoint()},
         learns="nothing: points under the sender's secret exponent, in random order",
         step="3",
+        rows=None,
     ),
     Message(
         "doubly_blinded_ids",
@@ -35,6 +36,7 @@ MESSAGES = MessageSet(
         learns="which of the recipient's own ids the sender has too",
         step="4",
         limit="common ids only; lists below the agreed minimum are refused before this step",
+        rows=None,
     ),
 )
 
@@ -65,7 +67,7 @@ def common_rows(session: Session, ids: Sequence[str], salt: bytes, sizes: dict[s
 
 
 def _list(session: Session, name: str, peer: str, size: int) -> bytes:
-    table = session.receive(name, peer)
+    table = session.receive(name, peer, size)
     with blame(peer):
         points = ristretto.points_from_arrow(session.values(table, "point"), session.threads)
     if len(points) != size * _POINT or len(set(ristretto.split(points))) != size:

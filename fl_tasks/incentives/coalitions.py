@@ -46,6 +46,7 @@ _SCALED, _SHIFTED = ("auc", "ks", "accuracy", "r2"), ("auc", "ks", "r2", "rmse")
 _WIDEST_SHIFT = 2.0**20
 _TOLERANCE = 0.01
 _MOST_COLUMNS = 1 << 32
+MOST_COALITIONS = 1 << 20
 
 MESSAGES = MessageSet(
     "incentives",
@@ -74,6 +75,7 @@ MESSAGES = MessageSet(
             "with two or more hosts and absent: mean, rows of different coalitions could be linked by their values "
             "(for logloss and rmse directly, for the others by guessing the scales)"
         ),
+        rows=None,
     ),
     Message(
         "host_scores",
@@ -89,6 +91,7 @@ MESSAGES = MessageSet(
         learns="the host's mean partial score over training rows, then its partial score of each held-out row",
         step="1",
         limit="only without an arbiter, under the waiver disclose-coalition-scores-to-guest",
+        rows=None,
     ),
     Message(
         "coalition_values",
@@ -101,6 +104,7 @@ MESSAGES = MessageSet(
         learns="each coalition's quality on the held-out rows",
         step="2",
         limit="aggregates over all held-out rows",
+        rows=MOST_COALITIONS,
     ),
     *volume.MESSAGES.values(),
     LIVE,
@@ -206,7 +210,7 @@ def _measured_shares(session: Session, game: Game, rows: int) -> list[float]:
         value = session.state.get(VALUE.of(number))
         if value is None:
             session.enter(number)
-            tables = session.receive_all("coalition_shares")
+            tables = session.receive_all("coalition_shares", rows)
             sums = {}
             for name in ("score", "label"):
                 shares = {party: Session.values(table, name).to_numpy(zero_copy_only=False) for party, table in tables.items()}

@@ -15,7 +15,7 @@ from tombolo.fl_tasks.runtime.session import Session
 from tombolo.storage.canonical import canonical
 from tombolo.storage.errors import CodedError
 from tombolo.storage.identity import SignatureRefused
-from tombolo.storage.roles import AGGREGATOR, CLIENT
+from tombolo.storage.roles import AGGREGATOR, CLIENT, MOST_PARTIES
 from tombolo.storage.schema import Disclosed, Message, MessageSet, Public
 
 _DOMAIN = "row count"
@@ -46,6 +46,7 @@ MESSAGES = MessageSet(
         learns="how many training rows each client has, which it knows already",
         step="1",
         limit="only the counts that the clients have sent to all themselves",
+        rows=MOST_PARTIES,
     ),
 )
 

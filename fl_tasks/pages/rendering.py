@@ -6,6 +6,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tombolo.storage.errors import shown
+
 if TYPE_CHECKING:
     from jinja2 import Environment
     from markupsafe import Markup
@@ -15,11 +17,18 @@ _TEMPLATES = Path(__file__).with_name("templates")
 
 @cache
 def environment(folder: Path) -> Environment:
-    """The engine for the templates of a folder. There is one per folder, and the package that uses it may add filters."""
+    """The engine for the templates of a folder. There is one per folder, and the package that uses it may add filters.
+
+    Every text is made printable and cut before it is escaped, because it may come from a peer.
+    """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    loader = FileSystemLoader(folder)
-    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    options: dict[str, Any] = {"undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
+    return Environment(loader=FileSystemLoader(folder), autoescape=True, finalize=_readable, **options)
+
+
+def _readable(value: object) -> object:
+    return shown(value) if type(value) is str else value  # Markup is made by this program
 
 
 def render(template: str, **facts: Any) -> Markup:

@@ -21,7 +21,8 @@ from tombolo.fl_tasks.runtime.waiting import PeerAborted
 from tombolo.storage.errors import CodedError, Failure, known
 from tombolo.storage.exchange import Exchange
 from tombolo.storage.roles import EVERYONE
-from tombolo.storage.schema import Message, MessageSet, Public
+from tombolo.storage.schema import ForeignSchema, Message, MessageSet, Public, TooManyRows
+from tombolo.storage.stores.base import TooLarge
 
 ABORT = MessageSet(
     "abort",
@@ -74,11 +75,17 @@ def publish_abort(exchange: Exchange, failure: Failure) -> None:
 
 
 def read_abort(exchange: Exchange, peer: str) -> Failure | None:
-    """The failure in a peer's abort, made harmless; None while there is no abort. Raises an error if the artifact is wrong."""
-    receipt = exchange.fetch(ABORT["abort"], peer, 0)
+    """The failure in a peer's abort, made harmless; None while there is no abort.
+
+    An abort whose contents are out of bounds counts as an abort without a reason. Raises an error if the artifact is altered.
+    """
+    try:
+        receipt = exchange.fetch(ABORT["abort"], peer, 0)
+    except (ForeignSchema, TooLarge, TooManyRows):
+        return Failure(peer, "", TaskFailed.code, TaskFailed.cause, by=peer)
     if receipt is None:
         return None
-    said = {name: next(iter(receipt.table.column(name).to_pylist()), "") for name in ABORT["abort"].columns}
+    said = {name: receipt.table.column(name)[0].as_py() for name in ABORT["abort"].columns}
     return harmless(Failure(**said, by=peer), {exchange.me.name, *exchange.peers})
 
 

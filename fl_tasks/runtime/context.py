@@ -28,7 +28,7 @@ from tombolo.storage.ledger.chain import Chain
 from tombolo.storage.private import PrivateArea
 from tombolo.storage.roles import AGGREGATOR, CLIENT, INITIATORS
 from tombolo.storage.schema import MessageSet
-from tombolo.storage.stores.base import Store
+from tombolo.storage.stores.base import Readable, Store
 
 
 class NotJoined(CodedError):
@@ -57,7 +57,7 @@ class PartyContext:
     agreement: Agreement
     keys: PartyKeys
     store: Store
-    peers: Mapping[str, Store]
+    peers: Mapping[str, Readable]
     shortest_key: int = MIN_BITS
 
     @classmethod
@@ -200,7 +200,7 @@ class PartyContext:
         """
         peers = {name: self._peer(name, self.agreement.members[name].seal) for name in self.peers}
         me = Self(self.me, self.keys.signing, self.keys.sealing, self.store)
-        return Exchange(me, peers, self.agreement.name, run, self.agreement.digest, self.books(booked or run))
+        return self._exchange(me, peers, run, self.agreement.digest, booked or run)
 
     def exchange(self, run: str) -> Exchange:
         """The exchange of a joined run. It uses this run's sealing keys and is bound to the manifest's digest.
@@ -213,7 +213,11 @@ class PartyContext:
         seals |= {join.party: SealKey(decode_key(join.seal)) for join in (*manifest.joins, *self.admitted(run))}
         peers = {name: self._peer(name, seals[name]) for name in self.peers if name in seals}
         me = Self(self.me, self.keys.signing, UnsealKey(decode_key(secret["unseal"])), self.store)
-        return Exchange(me, peers, self.agreement.name, run, manifest.digest, self.books(run))
+        return self._exchange(me, peers, run, manifest.digest, run)
+
+    def _exchange(self, me: Self, peers: Mapping[str, Peer], run: str, binding: str, booked: str) -> Exchange:
+        clocks = self.terms.deadlines.clocks
+        return Exchange(me, peers, self.agreement.name, run, binding, self.books(booked), clocks)
 
     def _peer(self, name: str, seal: SealKey) -> Peer:
         return Peer(name, self.agreement.members[name].verify, seal, self.peers[name])

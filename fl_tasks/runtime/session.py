@@ -25,12 +25,13 @@ from tombolo.fl_tasks.crypto.prf import Prf
 from tombolo.fl_tasks.runtime.checkpoints import Checkpoints, State
 from tombolo.fl_tasks.runtime.state import COPIES, RunState
 from tombolo.fl_tasks.runtime.waiting import Wait, Watch
-from tombolo.storage.errors import CodedError, blame
-from tombolo.storage.exchange import Exchange, Receipt, pack_table
+from tombolo.storage.errors import CodedError
+from tombolo.storage.exchange import Exchange, Receipt
 from tombolo.storage.identity import SignatureRefused
 from tombolo.storage.private import PrivateArea
 from tombolo.storage.roles import AGGREGATOR, ARBITER, CLIENT, GUEST, HOST, INITIATORS
 from tombolo.storage.schema import ForeignNumber, ForeignSchema, Message, MessageSet, assemble
+from tombolo.storage.wire import pack_table
 
 if TYPE_CHECKING:
     from tombolo.agreements.terms import Terms
@@ -169,23 +170,27 @@ class Session:
         for recipient in self._recipients(message, to):
             self._exchange.send(message, recipient, self.round, wrapped)
 
-    def receive(self, name: str, frm: str) -> pa.Table:
-        """Wait for message ``name`` of this round. Raises Waiting, PeerSilent, PeerAborted, or an error about the message."""
+    def receive(self, name: str, frm: str, rows: int | None = None) -> pa.Table:
+        """Wait for message ``name`` of this round, which has at most ``rows`` rows.
+
+        A message that is declared without a number of rows needs ``rows``. It is compared with the signed header before the table
+        is read. Raises Waiting, PeerSilent, PeerAborted, or an error about the message.
+        """
         message = self._message(name)
+        message.most_rows(rows)
         address = self._exchange.address(message.name, self.me, self.round, message.step)
-        receipt = self._watch.until(lambda: self._fetch(message, frm, self.round), frm, message.name, address.head())
+        receipt = self._watch.until(lambda: self._fetch(message, frm, self.round, rows), frm, message.name, address.head())
         assert receipt is not None
         self._transcript = hashlib.sha256(self._transcript + bytes.fromhex(receipt.sha256)).digest()
         return receipt.table.replace_schema_metadata({_SENDER: frm})
 
     def peek(self, name: str, frm: str, round: int) -> pa.Table | None:
         """Message ``name`` of a round if it is there, else None; without waiting. It does not change later random values."""
-        receipt = self._fetch(self._message(name), frm, round)
+        receipt = self._fetch(self._message(name), frm, round, None)
         return None if receipt is None else receipt.table.replace_schema_metadata({_SENDER: frm})
 
-    def _fetch(self, message: Message, frm: str, round: int) -> Receipt | None:
-        with blame(frm):
-            return self._exchange.fetch(message, frm, round)
+    def _fetch(self, message: Message, frm: str, round: int, rows: int | None) -> Receipt | None:
+        return self._exchange.fetch(message, frm, round, rows)
 
     def until(self, attempt: Callable[[], object], frm: str, name: str, round: int) -> None:
         """Wait until ``attempt()`` returns something. Errors of waiting name the message ``name`` of ``frm`` as missing."""
@@ -207,7 +212,7 @@ class Session:
 
         return self._watch.gather(look, among, seconds, message.name, key)
 
-    def receive_each(self, name: str) -> Iterator[tuple[str, pa.Table]]:
+    def receive_each(self, name: str, rows: int | None = None) -> Iterator[tuple[str, pa.Table]]:
         """Message ``name`` of this round from every other party whose role sends it, in the agreement's order.
 
         It gives one message at a time, so that the caller can work on the first while the others are still missing.
@@ -215,11 +220,11 @@ class Session:
         message = self._message(name)
         for party, role in self.roles.items():
             if message.sent_by(role) and party != self.me:
-                yield party, self.receive(name, party)
+                yield party, self.receive(name, party, rows)
 
-    def receive_all(self, name: str) -> dict[str, pa.Table]:
+    def receive_all(self, name: str, rows: int | None = None) -> dict[str, pa.Table]:
         """All of :meth:`receive_each`, by party."""
-        return dict(self.receive_each(name))
+        return dict(self.receive_each(name, rows))
 
     @staticmethod
     def values(table: pa.Table, name: str) -> pa.Array:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from tombolo.agreements.manifest import Decline, Manifest
+from tombolo.agreements.manifest import MOST_OF_A_PERSON, Decline, Manifest
 from tombolo.fl_tasks.ledger.settlement.messages import SETTLEMENT
 from tombolo.fl_tasks.ledger.settlement.settle import EarlierRun, OtherHistory
 from tombolo.fl_tasks.runtime.context import PartyContext
@@ -19,6 +19,7 @@ from tombolo.fl_tasks.workflow.closing import heard_closing, joins_of, note_abse
 from tombolo.fl_tasks.workflow.handshake import collect_signatures, send_to_all
 from tombolo.fl_tasks.workflow.join import invitation
 from tombolo.storage.canonical import canonical, digest, parse
+from tombolo.storage.errors import shown
 from tombolo.storage.exchange import Receipt
 from tombolo.storage.ledger.block import FIRST_PREVIOUS, verify_block
 
@@ -32,7 +33,7 @@ def decline(context: PartyContext, run: str, decliner: str) -> None:
         run=run,
         party=context.me,
         invitation_digest=invited.digest,
-        decliner=decliner,
+        decliner=shown(decliner[:MOST_OF_A_PERSON]),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     answer = context.state(run).keep(JOIN, document.document())

@@ -14,18 +14,15 @@ from tombolo.agreements.manifest import Closing, Decline, Invitation, Join
 from tombolo.fl_tasks.learning.horizontal.secagg.lists import LEAST_SURVIVORS
 from tombolo.fl_tasks.runtime.context import Absent, PartyContext
 from tombolo.fl_tasks.runtime.record import enter, enter_run
-from tombolo.fl_tasks.runtime.session import log
 from tombolo.fl_tasks.runtime.state import CLOSING, JOIN
 from tombolo.fl_tasks.runtime.waiting import Wait
 from tombolo.fl_tasks.workflow.handshake import HANDSHAKE, hear, read_answer
 from tombolo.storage.canonical import canonical, parse
 from tombolo.storage.errors import CodedError
 from tombolo.storage.exchange import Exchange
+from tombolo.storage.moments import moment, require_past
 from tombolo.storage.roles import CLIENT
-from tombolo.storage.stores.base import StoreUnreachable
-
-_CLOCKS_APART = timedelta(seconds=60)
-"""The allowed difference between the aggregator's clock and the clock of a client's store, when LeftOut is checked."""
+from tombolo.storage.stores.base import StoreUnreachable, holds
 
 
 class Late(Exception):
@@ -120,21 +117,24 @@ def _close(context: PartyContext, invited: Invitation, exchange: Exchange, wait:
     """At the aggregator: wait until all have answered or the deadline has passed, keep the list, and send it to every client."""
     state, message = context.state(invited.run), HANDSHAKE["join"]
     if CLOSING not in state:
+        answers: dict[str, Join | Decline] = {}
 
         def answered() -> list[str]:
-            return [client for client in context.clients if _present(exchange, client)]
+            for client in context.clients:
+                answer = answers.get(client) or _usable(context, invited, exchange, client)
+                if answer is not None:
+                    answers[client] = answer
+            return [client for client in context.clients if client in answers]
 
         key, seconds = exchange.address(message.name, context.me, 0, message.step).head(), context.terms.deadlines.join
         context.watch(invited.run, wait).gather(answered, context.clients, seconds, message.name, key)
         closed = datetime.now(UTC)  # taken before the last look, so that every answer up to this time is in the list
-        answers = {client: answer for client in answered() if (answer := _usable(invited, exchange, client)) is not None}
-        if len(answers) < len(context.clients):
-            closed = max(closed, _deadline(context, invited))
+        there = answered()
         fresh = Closing(
             run=invited.run,
             invitation_digest=invited.digest,
-            joined=tuple(client for client, answer in answers.items() if isinstance(answer, Join)),
-            declined=tuple(client for client, answer in answers.items() if isinstance(answer, Decline)),
+            joined=tuple(client for client in there if isinstance(answers[client], Join)),
+            declined=tuple(client for client in there if isinstance(answers[client], Decline)),
             closed=closed.isoformat(),
         )
         state.keep(CLOSING, fresh)
@@ -145,22 +145,14 @@ def _close(context: PartyContext, invited: Invitation, exchange: Exchange, wait:
     return closing
 
 
-def _present(exchange: Exchange, client: str) -> bool:
-    """Whether a client has answered. A client whose store cannot be reached counts as not answered."""
-    try:
-        return exchange.present(HANDSHAKE["join"], client, 0)
-    except StoreUnreachable:
-        return False
-
-
-def _usable(invited: Invitation, exchange: Exchange, client: str) -> Join | Decline | None:
-    """A client's answer. A wrong answer counts as missing, so that it does not stop the others."""
+def _usable(context: PartyContext, invited: Invitation, exchange: Exchange, client: str) -> Join | Decline | None:
+    """A client's answer. A wrong answer counts as missing, so that it does not stop the others; the record names the client."""
     try:
         return read_answer(invited, exchange, client)
     except StoreUnreachable:
         return None
     except CodedError as error:
-        log.warning("%s", error)
+        enter(context, invited.run, "finding", client, code=error.code, addresses=[])
         return None
 
 
@@ -175,7 +167,9 @@ def _keep(context: PartyContext, invited: Invitation, document: bytes) -> None:
     if (closing.run, closing.invitation_digest) != (invited.run, invited.digest) or not ordered or joined & declined:
         raise BadClosing(party=context.initiator)
     missing = [client for client in context.clients if client not in joined | declined]
-    if missing and _moment(closing.closed) < _deadline(context, invited):
+    apart, ends = _clocks(context), _deadline(context, invited)
+    require_past(moment(closing.closed), apart.total_seconds(), "Joining was closed", context.initiator)
+    if missing and (moment(closing.closed) < ends or datetime.now(UTC) + apart < ends):
         raise BadClosing(f"It was closed before the deadline, without {', '.join(missing)}.", party=context.initiator)
     _enough(context, closing)
     context.state(invited.run).keep(CLOSING, closing)
@@ -215,17 +209,18 @@ def _require_place(context: PartyContext, invited: Invitation, closing: Closing)
 def _in_time(context: PartyContext, closing: Closing) -> bool:
     """Whether this client's join was in its store before joining was closed, with a margin for the difference of two clocks."""
     key = f"{_address(context, closing.run, 'join', context.initiator)}/head"
-    return key in context.store.list(key) and context.store.stat(key).modified + _CLOCKS_APART < _moment(closing.closed)
+    return holds(context.store, key) and context.store.stat(key).modified + _clocks(context) < moment(closing.closed)
 
 
 def _address(context: PartyContext, run: str, message: str, recipient: str) -> str:
     return context.handshake(run).address(message, recipient, 0, HANDSHAKE[message].step).prefix()
 
 
+def _clocks(context: PartyContext) -> timedelta:
+    """How much the aggregator's clock and this client's clock may differ: a small part of the time for joining."""
+    deadlines = context.terms.deadlines
+    return timedelta(seconds=min(deadlines.clocks, deadlines.join / 10))
+
+
 def _deadline(context: PartyContext, invited: Invitation) -> datetime:
-    return _moment(invited.created) + timedelta(seconds=context.terms.deadlines.join)
-
-
-def _moment(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return moment(invited.created) + timedelta(seconds=context.terms.deadlines.join)

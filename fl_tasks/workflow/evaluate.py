@@ -27,7 +27,7 @@ from tombolo.fl_tasks.workflow.parts import horizontal_model_of, model_of
 from tombolo.fl_tasks.workflow.state import EVALUATION, GATE
 from tombolo.storage.errors import CodedError
 from tombolo.storage.roles import AGGREGATOR, ARBITER, DATA, EVERYONE, GUEST, HOLDERS, INITIATORS
-from tombolo.storage.schema import Disclosed, Message, MessageSet, Public
+from tombolo.storage.schema import FEW, Disclosed, Message, MessageSet, Public
 
 _AGGREGATE = "quality of the joint model, an aggregate over the held-out rows"
 METRICS = MessageSet(
@@ -44,6 +44,7 @@ METRICS = MessageSet(
         learns="the model's quality on held-out rows",
         step="metrics",
         limit="aggregates over all held-out rows",
+        rows=FEW,
     ),
     Message(
         "score_edges",
@@ -53,6 +54,7 @@ METRICS = MessageSet(
         learns="deciles of the held-out scores",
         step="metrics",
         limit="parties that receive scores by the agreement",
+        rows=FEW,
     ),
     Message(
         "score_shares",
@@ -62,6 +64,7 @@ METRICS = MessageSet(
         learns="how many held-out scores lie between the deciles",
         step="metrics",
         limit="parties that receive scores by the agreement",
+        rows=FEW,
     ),
 )
 

@@ -11,10 +11,10 @@ from tombolo.fl_tasks.runtime.context import PartyContext
 from tombolo.fl_tasks.runtime.state import SECRET, SIGNATURES
 from tombolo.fl_tasks.runtime.waiting import Watch
 from tombolo.storage.canonical import parse
-from tombolo.storage.errors import CodedError
+from tombolo.storage.errors import CodedError, blame
 from tombolo.storage.exchange import Exchange, Receipt
-from tombolo.storage.identity import UnsealKey, decode_key, encode_key
-from tombolo.storage.roles import AGGREGATOR, CLIENT, DATA, EVERYONE, GUEST, HOST, INITIATORS, INVITED
+from tombolo.storage.identity import SealKey, UnsealKey, decode_key, encode_key
+from tombolo.storage.roles import AGGREGATOR, CLIENT, DATA, EVERYONE, GUEST, HOST, INITIATORS, INVITED, MOST_PARTIES
 from tombolo.storage.schema import Message, MessageSet, Public
 
 _SEED = Public("binary", "a random seed that both draw masks from; independent of all data")
@@ -42,7 +42,7 @@ HANDSHAKE = MessageSet(
         "closing",
         AGGREGATOR,
         CLIENT,
-        {"document": Public("binary", "which clients had joined and declined, and when joining was closed")},
+        {"document": Public("binary", "which clients had joined and declined, and when joining was closed", longest=1 << 20)},
         learns="which clients take part in the run; sent only where a run may begin without some clients",
         step="close",
         limit="each client checks the list against the joins that it received, and signs the manifest made from the list",
@@ -72,6 +72,7 @@ HANDSHAKE = MessageSet(
         learns="which clients were admitted to the run after it had begun",
         step="latecomers",
         limit="each of them has shown its signed late join to every party",
+        rows=MOST_PARTIES,
     ),
     Message(
         "manifest_signature",
@@ -106,10 +107,16 @@ def read_answer(invited: Invitation, exchange: Exchange, peer: str) -> Join | De
     receipt = exchange.fetch(HANDSHAKE["join"], peer, 0)
     if receipt is None:
         return None
-    document = parse(receipt.table.column("document")[0].as_py())
+    with blame(peer):
+        return _read_answer(invited, peer, parse(receipt.table.column("document")[0].as_py()))
+
+
+def _read_answer(invited: Invitation, peer: str, document: Any) -> Join | Decline:
     answer = (Decline if isinstance(document, dict) and "decliner" in document else Join).from_document(document)
     if (answer.party, answer.run, answer.invitation_digest) != (peer, invited.run, invited.digest):
         raise BadJoin(party=peer)
+    if isinstance(answer, Join):
+        require_seal(answer.seal, peer)
     if isinstance(answer, Join) and invited.software is not None and not invited.software.speaks_with(answer.software):
         raise SoftwareDiffers(
             f"{answer.software or 'An older version'} there; the invitation names {invited.software}.", party=peer
@@ -122,8 +129,17 @@ def collect_signatures(context: PartyContext, exchange: Exchange, watch: Watch, 
     signed, state = bytes.fromhex(manifest.digest), context.state(manifest.invitation.run)
     for party in (name for name in manifest.parties if name != context.me):
         signature = hear(exchange, watch, HANDSHAKE["manifest_signature"], party).table.column("signature")[0].as_py()
-        context.agreement.members[party].verify.verify(signature, MANIFEST_DOMAIN, signed)
+        with blame(party):
+            context.agreement.members[party].verify.verify(signature, MANIFEST_DOMAIN, signed)
         state.keep(SIGNATURES.of(party), signature)
+
+
+def require_seal(seal: str, party: str) -> None:
+    """Raise :class:`BadJoin` unless a party's sealing key for the run is a key."""
+    try:
+        SealKey(decode_key(seal)).seal(b"", b"")  # some keys look right and cannot be used
+    except (CodedError, ValueError):
+        raise BadJoin("Its sealing key is not valid.", party=party) from None
 
 
 def hear(exchange: Exchange, watch: Watch, message: Message, peer: str) -> Receipt:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tombolo.agreements.manifest import MANIFEST_DOMAIN, Invitation, Join, Manifest, Software, SoftwareDiffers
+from tombolo.agreements.manifest import MANIFEST_DOMAIN, MOST_OF_A_PERSON, Invitation, Join, Manifest, Software, SoftwareDiffers
 from tombolo.fl_tasks.runtime.context import PartyContext
 from tombolo.fl_tasks.runtime.record import enter, enter_run
 from tombolo.fl_tasks.runtime.session import Progress, log_progress
@@ -34,12 +34,14 @@ from tombolo.fl_tasks.workflow.handshake import (
 from tombolo.fl_tasks.workflow.latecomers import ask_admission
 from tombolo.fl_tasks.workflow.state import INVITATION, OWN_SEEDS
 from tombolo.storage.canonical import canonical, parse
-from tombolo.storage.errors import CodedError
+from tombolo.storage.errors import CodedError, blame, shown
 from tombolo.storage.exchange import Exchange
+from tombolo.storage.moments import moment, require_past
 from tombolo.storage.roles import DATA
 from tombolo.storage.schema import Message
 from tombolo.storage.stores.base import KeyMissing
 
+_MOST_INVITATIONS = 10_000
 _RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")
 
 
@@ -121,13 +123,13 @@ def pending(context: PartyContext) -> list[Summons]:
     store, prefix = context.peers[initiator], f"to-{context.me}/{context.agreement.name}/invitations/000000/invite."
     oldest = datetime.now(UTC) - timedelta(seconds=context.terms.deadlines.run)
     summoned = []
-    for key in store.list(prefix):
+    for key in store.list(prefix, _MOST_INVITATIONS):
         run = key.removeprefix(prefix).split("/")[0]
         try:
             modified = store.stat(key).modified
         except KeyMissing:  # retention deleted it after the listing
             continue
-        if not _RUN.fullmatch(run) or modified < oldest or MANIFEST in context.state(run) or context.absent(run):
+        if not _RUN.fullmatch(run) or ".." in run or modified < oldest or MANIFEST in context.state(run) or context.absent(run):
             continue
         try:
             invited = _fetch_invitation(context, run)
@@ -182,7 +184,7 @@ def _joined(context: PartyContext, invited: Invitation, wait: Wait, approver: st
         party=context.me,
         invitation_digest=invited.digest,
         seal=run_seal(run_secret(context, run)),
-        approver=approver,
+        approver=shown(approver[:MOST_OF_A_PERSON]),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         software=Software.of(context.terms.task.offered),
     )
@@ -281,9 +283,11 @@ def _fetch_invitation(context: PartyContext, run: str) -> Invitation | None:
     receipt = _invitations(context, run).fetch(_invitation_of(run), initiator, 0)
     if receipt is None:
         return None
-    invited = Invitation.from_document(parse(receipt.table.column("document")[0].as_py()))
+    with blame(initiator):
+        invited = Invitation.from_document(parse(receipt.table.column("document")[0].as_py()))
     if (invited.run, invited.agreement, invited.initiator) != (run, context.agreement.name, initiator):
         raise BadInvitation("It names another run, agreement or initiator.", party=initiator)
+    _require_times(context, invited)
     if invited.agreement_digest != context.agreement.digest:
         raise BadInvitation(
             f"Its agreement has the digest {invited.agreement_digest[:16]}..., ours has {context.agreement.digest[:16]}....",
@@ -295,3 +299,13 @@ def _fetch_invitation(context: PartyContext, run: str) -> Invitation | None:
     if context.terms.choose(invited.parameters) != invited.parameters:
         raise BadInvitation("Its parameters are not complete.", party=initiator)
     return invited
+
+
+def _require_times(context: PartyContext, invited: Invitation) -> None:
+    """Raise WrongTime or BadInvitation unless an invitation's times fit this party's clock and the terms' deadline of a run."""
+    deadlines = context.terms.deadlines
+    for what, at in (("An invitation was made", invited.created), ("Rows are taken as of", invited.as_of)):
+        require_past(moment(at), deadlines.clocks, what, invited.initiator)
+    lasts = (invited.expires_at - moment(invited.created)).total_seconds()
+    if not 0 < lasts <= deadlines.run + 1:
+        raise BadInvitation(f"It lasts {lasts:.0f} s; the terms allow {deadlines.run:g} s.", party=invited.initiator)

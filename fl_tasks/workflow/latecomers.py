@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from tombolo.agreements.manifest import Invitation, LateJoin, Manifest, Software, SoftwareDiffers
+from tombolo.agreements.manifest import MOST_OF_A_PERSON, Invitation, LateJoin, Manifest, Software, SoftwareDiffers
 from tombolo.fl_tasks.runtime.context import Absent, PartyContext
 from tombolo.fl_tasks.runtime.record import enter
 from tombolo.fl_tasks.runtime.state import ADMITTED, COPIES, MANIFEST
@@ -25,6 +25,7 @@ from tombolo.fl_tasks.workflow.handshake import (
     BadJoin,
     collect_signatures,
     hear,
+    require_seal,
     run_seal,
     run_secret,
     send_to_all,
@@ -32,7 +33,7 @@ from tombolo.fl_tasks.workflow.handshake import (
 from tombolo.fl_tasks.workflow.messages import declared
 from tombolo.fl_tasks.workflow.state import CAUGHT_UP, LATE_JOIN, LATECOMERS
 from tombolo.storage.canonical import canonical, parse
-from tombolo.storage.errors import CodedError
+from tombolo.storage.errors import CodedError, blame, shown
 from tombolo.storage.exchange import Exchange
 from tombolo.storage.roles import AGGREGATOR
 from tombolo.storage.stores.base import StoreUnreachable
@@ -57,7 +58,7 @@ def ask_admission(context: PartyContext, invited: Invitation, wait: Wait, approv
             party=context.me,
             manifest=manifest.digest,
             seal=run_seal(run_secret(context, run)),
-            approver=approver,
+            approver=shown(approver[:MOST_OF_A_PERSON]),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             software=Software.of(context.terms.task.offered),
         )
@@ -151,7 +152,9 @@ def _read(context: PartyContext, run: str, exchange: Exchange, client: str) -> L
     receipt = exchange.fetch(HANDSHAKE["late_join"], client, 0)
     if receipt is None:
         return None
-    late = LateJoin.from_document(parse(receipt.table.column("document")[0].as_py()))
+    with blame(client):
+        late = LateJoin.from_document(parse(receipt.table.column("document")[0].as_py()))
+    require_seal(late.seal, client)
     if (late.party, late.run, late.manifest) != (client, run, context.agreed(run).digest):
         raise BadJoin(party=client)
     invited = context.agreed(run).invitation.software

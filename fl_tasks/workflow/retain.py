@@ -7,8 +7,9 @@ the run that is not declared. The party itself must delete its source tables, an
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from tombolo.fl_tasks.runtime.context import PartyContext
@@ -16,39 +17,50 @@ from tombolo.fl_tasks.runtime.record import enter
 from tombolo.fl_tasks.runtime.session import Progress, log_progress
 from tombolo.fl_tasks.runtime.state import AGREEMENT, MANIFEST
 from tombolo.fl_tasks.workflow.state import ERASED, INVITATION, declared, items_of
+from tombolo.storage.errors import CodedError
 
 
 def retain(context: PartyContext, now: datetime | None = None, progress: Progress = log_progress) -> dict[str, Any]:
     """Delete objects that are older than ``retention.artifacts_days``; returns the runs and the number of objects.
 
     The age of a run counts from the moment when its block became final. If it has no block, it counts from the time at which its
-    invitation expired. Repeating it changes nothing.
+    invitation expired. Repeating it changes nothing. A run that cannot be erased does not stop the others: its error is raised when
+    all are done.
     """
-    erased, objects = [], 0
+    erased, objects, failed = [], 0, list[CodedError]()
     if context.terms.retention is not None:
-        age = timedelta(days=context.terms.retention.artifacts_days)
-        for run, since in _closed(context):
-            if since + age <= (now or datetime.now(UTC)) and ERASED.of(run) not in context.state():
-                objects += _erase(context, run)
-                erased.append(run)
-                progress({"stage": "retain", "party": context.me, "run": run})
+        before = (now or datetime.now(UTC)) - timedelta(days=context.terms.retention.artifacts_days)
+        for run, ended in _closed(context):
+            try:
+                since = ended()
+                if since is not None and since <= before and ERASED.of(run) not in context.state():
+                    objects += _erase(context, run)
+                    erased.append(run)
+                    progress({"stage": "retain", "party": context.me, "run": run})
+            except CodedError as error:
+                failed.append(error)
+    if failed:
+        raise failed[0]
     return {"runs": erased, "objects": objects}
 
 
-def _closed(context: PartyContext) -> Iterator[tuple[str, datetime]]:
-    """The runs that are over, each with the time at which it ended."""
+def _closed(context: PartyContext) -> Iterator[tuple[str, Callable[[], datetime | None]]]:
+    """All runs, each with a function that gives the time at which it ended, as far as that is known."""
     settled = set()
     for height in range(1, context.blocks.height() + 1):
         document = context.blocks.get(height)
         if document is not None:
             settled.add(document["block"]["run"])
-            yield document["block"]["run"], context.blocks.written(height)
+            yield document["block"]["run"], partial(context.blocks.written, height)
     runs = {name.split("/")[1] for name in context.private.names("runs/")}
     for run in sorted(runs - settled):
-        manifest, invited = context.state(run).get(MANIFEST), context.state(run).get(INVITATION)
-        invitation = manifest.invitation if manifest else invited
-        if invitation is not None:
-            yield run, invitation.expires_at
+        yield run, partial(_expired, context, run)
+
+
+def _expired(context: PartyContext, run: str) -> datetime | None:
+    manifest, invited = context.state(run).get(MANIFEST), context.state(run).get(INVITATION)
+    invitation = manifest.invitation if manifest else invited
+    return None if invitation is None else invitation.expires_at
 
 
 def _erase(context: PartyContext, run: str) -> int:

@@ -32,6 +32,7 @@ from tombolo.fl_tasks.workflow.latecomers import hear_latecomers
 from tombolo.fl_tasks.workflow.state import EVALUATION, items_of
 from tombolo.storage.canonical import digest
 from tombolo.storage.errors import CodedError
+from tombolo.storage.exchange import Exchange
 from tombolo.storage.ledger.block import FIRST_PREVIOUS
 
 
@@ -84,7 +85,7 @@ def _closed(context: PartyContext, run: str, wait: Wait, progress: Progress, aft
 
 def _settle(context: PartyContext, run: str, wait: Wait, progress: Progress) -> dict[str, Any]:
     if context.may_skip and context.me not in _parties(context, run):
-        return _close(context, run, take_block(context, run, wait), Reconciled([], {}))
+        return _close(context, run, take_block(context, run, wait), Reconciled([], {}, {}))
     hear_latecomers(context, run, wait)
     facts = _facts(context, run, wait, progress)
     manifest = context.manifest(run)
@@ -102,17 +103,30 @@ def _settle(context: PartyContext, run: str, wait: Wait, progress: Progress) -> 
         exchange = context.exchange(run)
         for peer in context.taking_part(run):
             if peer != context.me:
-                exchange.book_unread(peer)
+                _book_unread(context, exchange, peer)
     with context.session(run, SETTLEMENT, "settle", wait, progress, settling=True) as session:
         books = reconcile(session, context.books(run), forgiving(members))
         at = agree_on_place(session, lambda: _next_place(context, run))
         own = {"party": context.me, "pairs": books.pairs, "record": _record_head(context)}
         statement = {**common, "height": at.height, "previous": _previous(context, run, at), **own}
-        document = Assembly(session, seat, at, attestation(session, seat, statement)).run()
+        assembly = Assembly(session, seat, at, attestation(session, seat, statement))
+        document = assembly.run()
         session.report(block=document["block"]["height"])
     kept = context.blocks.put(at.height, document)
     show_block(context, run, kept, at.previous_run)
+    for peer, code in (*books.refused.items(), *assembly.refused.items()):
+        enter(context, run, "finding", peer, code=code, addresses=[])
     return _close(context, run, kept, books)
+
+
+def _book_unread(context: PartyContext, exchange: Exchange, peer: str) -> None:
+    """Book what a peer sent too late. What is wrong in there does not stop the others; the record names the peer."""
+    try:
+        exchange.book_unread(peer)
+    except CodedError as error:
+        if error.transient:
+            raise
+        enter(context, exchange.run, "finding", peer, code=error.code, addresses=[])
 
 
 def _parties(context: PartyContext, run: str) -> list[str]:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from fastapi.responses import HTMLResponse
 from markupsafe import Markup
 
+from tombolo.storage import moments
+
 if TYPE_CHECKING:
     from jinja2 import Environment
 
@@ -65,7 +67,7 @@ def moment(at: str | datetime) -> Markup:
     """A time in UTC, to the second."""
     if isinstance(at, str):
         try:
-            at = datetime.fromisoformat(at)
+            at = moments.moment(at)
         except ValueError:
             return Markup('<span class="quiet">at an unknown time</span>')
     at = at.astimezone(UTC)

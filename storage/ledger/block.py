@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from itertools import combinations, product
+from itertools import combinations, islice, product
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -18,8 +18,10 @@ from tombolo.storage.ledger.voting import PRECOMMIT, Ballot, NotFinal, quorum
 
 DOMAIN = "ledger-attestation"
 FIRST_PREVIOUS = "0" * 64
+_MOST_CHOICES = 256
+"""How many ways are tried to make a block when parties have made two attestations each."""
 _Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-_Count = Annotated[int, Field(ge=0, le=1 << 53)]
+_Count = Annotated[int, Field(ge=0, le=2**53 - 1)]
 
 
 class FactsDiffer(CodedError):
@@ -80,7 +82,7 @@ def read_attestation(signed: Signed, key: VerifyKey) -> Attestation:
     """Verify and read an attestation. Raises SignatureRefused or :class:`BadStatement`."""
     signed.verify(key, DOMAIN)
     try:
-        attestation = Attestation.model_validate_json(signed.body)
+        attestation = Attestation.model_validate(signed.document)  # canonical, so that every party can compare and hash it
     except ValidationError:
         raise BadStatement("A field of an attestation is missing, wrong or unknown.", party=signed.party) from None
     pairs = attestation.pairs
@@ -153,9 +155,11 @@ def made_from(block: Mapping[str, Any], attested: Iterable[Signed], members: Map
     by_party: dict[str, list[Signed]] = {}
     for signed in attested:
         by_party.setdefault(signed.party, []).append(signed)
-    if not isinstance(named, list) or len(named) > len(members) or not all(party in by_party for party in named):
+    if not isinstance(named, list) or len(named) > len(members):
         return None
-    choices = product(*(by_party[party] for party in named))
+    if not all(isinstance(party, str) and party in by_party for party in named):
+        return None
+    choices = islice(product(*(by_party[party] for party in named)), _MOST_CHOICES)
     return next((list(chosen) for chosen in choices if build(chosen, members) == block), None)
 
 

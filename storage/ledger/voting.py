@@ -98,9 +98,15 @@ class Ballot:
 
     def grounds(self, view: int, phase: str) -> list[Signed]:
         """The votes that justify a vote here: those of the phase before, and the last quorum of prevotes of earlier views."""
-        before = self.votes(view, PREVOTE) if phase == PRECOMMIT else self.votes(view - 1, PRECOMMIT)
+        before = self._one_each(view, PREVOTE) if phase == PRECOMMIT else self._one_each(view - 1, PRECOMMIT)
         valid = self.latest(PREVOTE, view)
         return before if valid is None else [*before, *self.votes(valid[0], PREVOTE, valid[1])]
+
+    def _one_each(self, view: int, phase: str) -> list[Signed]:
+        """One vote of every member, for the block with the most votes if it has one: a liar's other votes are not passed on."""
+        votes = self._votes.get((view, phase), {})
+        most = next((block for block, _ in Counter(block for _, block in votes).most_common(1)), None)
+        return list({vote.party: vote for (_, block), vote in sorted(votes.items(), key=lambda one: one[0][1] == most)}.values())
 
     def latest(self, phase: str, below: int = _MOST_VIEWS) -> tuple[int, str] | None:
         """The last view before ``below`` in which a block has a quorum, and that block; None if there is none."""

@@ -10,7 +10,12 @@ from typing import Protocol
 from tombolo.storage.errors import CodedError
 
 MAX_KEY_BYTES = 900
+MOST_KEYS = 1_000_000
+"""The most keys that a listing may have."""
+ANY_SIZE = 1 << 62
+"""No limit of bytes: only for a party's own objects."""
 MAX_SEGMENT_BYTES = 255  # the longest name in a file system, so that every key fits every store
+_NEIGHBOURS = 1000  # keys that may begin with a whole key
 _SEGMENT = re.compile(r"[A-Za-z0-9._-]+")
 
 
@@ -57,12 +62,35 @@ class BadStoreAddress(CodedError):
     remedy = "Use file:///folder, s3://bucket/prefix?endpoint=https://host or airflow://connection, without secrets in it."
 
 
+class TooLarge(CodedError):
+    code = "TMB-STORE-008"
+    cause = "An object or a listing in a store is larger than anything that its owner has to write there."
+    remedy = "Ask the party that owns the store: another program may write into it. The reader stopped before it read the rest."
+
+
 @dataclass(frozen=True)
 class Stat:
     """The size of an object in bytes, and when it was written (UTC)."""
 
     size: int
     modified: datetime
+
+
+class Readable(Protocol):
+    """What Tombolo needs from the store of a peer. Whoever reads says how much it takes, because the owner may be hostile."""
+
+    @property
+    def url(self) -> str:
+        """The store's address, without credentials."""
+
+    def get(self, key: str, most: int) -> bytes:
+        """Read an object of at most ``most`` bytes. Raises :class:`KeyMissing` or :class:`TooLarge`."""
+
+    def list(self, prefix: str = "", most: int = MOST_KEYS) -> list[str]:
+        """At most ``most`` keys that start with ``prefix``, sorted. Raises :class:`BadKey` or :class:`TooLarge`."""
+
+    def stat(self, key: str) -> Stat:
+        """Size and time of an object, as the store says. Raises :class:`KeyMissing`."""
 
 
 class Store(Protocol):
@@ -78,17 +106,28 @@ class Store(Protocol):
         A ``permanent`` object is locked against deletion, if the store can do that (S3: a legal hold).
         """
 
-    def get(self, key: str) -> bytes:
-        """Read an object. Raises :class:`KeyMissing`."""
+    def get(self, key: str, most: int = ANY_SIZE) -> bytes:
+        """Read an object. Raises :class:`KeyMissing`, or :class:`TooLarge` as soon as it has read more than ``most`` bytes.
 
-    def list(self, prefix: str = "") -> list[str]:
-        """All keys that start with ``prefix``, sorted. Raises :class:`BadKey` if no key can start with it."""
+        It counts the bytes that come, and trusts no size that the other side states.
+        """
+
+    def list(self, prefix: str = "", most: int = MOST_KEYS) -> list[str]:
+        """All keys that start with ``prefix``, sorted. Raises :class:`BadKey` if no key can start with it.
+
+        Raises :class:`TooLarge` if there are more than ``most``.
+        """
 
     def delete(self, key: str) -> None:
         """Delete an object. A missing object is not an error."""
 
     def stat(self, key: str) -> Stat:
         """Size and time of an object. Raises :class:`KeyMissing`."""
+
+
+def holds(store: Readable, key: str) -> bool:
+    """Whether a store has an object. It needs only the right to list, as peers have it."""
+    return key in store.list(key, _NEIGHBOURS)
 
 
 def is_key(text: str) -> bool:

@@ -12,11 +12,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tombolo.storage.stores.base import (
+    ANY_SIZE,
+    MOST_KEYS,
     KeyMissing,
     KeyTaken,
     Stat,
     StoreRefused,
     StoreUnreachable,
+    TooLarge,
     check_key,
     check_prefix,
     is_key,
@@ -24,6 +27,7 @@ from tombolo.storage.stores.base import (
 
 _TEMPORARY = "~"  # not allowed in keys, so an unfinished file is never an object
 _PASS: int = getattr(os, "O_PATH", os.O_RDONLY)  # opens a folder without the right to list it
+_LAST_TIME = 1 << 32  # file systems can hold times that Python cannot
 Names = list[str]  # the method ``list`` hides the type inside the class
 
 
@@ -58,27 +62,30 @@ class LocalStore:
             finally:
                 os.close(folder)
 
-    def get(self, key: str) -> bytes:
-        """Read a file. Raises KeyMissing."""
+    def get(self, key: str, most: int = ANY_SIZE) -> bytes:
+        """Read a file. Raises KeyMissing or TooLarge."""
         with self._at(key) as (folder, name):
             # Without O_NONBLOCK, opening a named pipe waits for ever if nothing writes to it.
             descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
             try:
-                if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                status = os.fstat(descriptor)
+                if not stat.S_ISREG(status.st_mode):
                     raise KeyMissing(key)
+                if status.st_size > most:
+                    raise TooLarge(f"A file of {status.st_size} bytes; at most {most} were expected.")
                 with os.fdopen(descriptor, "rb", closefd=False) as file:
-                    return file.read()
+                    return file.read(status.st_size)
             finally:
                 os.close(descriptor)
 
-    def list(self, prefix: str = "") -> list[str]:
-        """Keys that start with ``prefix``, sorted."""
+    def list(self, prefix: str = "", most: int = MOST_KEYS) -> list[str]:
+        """Keys that start with ``prefix``, sorted. Raises TooLarge."""
         above, _, start = check_prefix(prefix).rpartition("/")
         keys: Names = []
         with self._coded(), contextlib.suppress(FileNotFoundError, NotADirectoryError):
             folder = self._open(above.split("/") if above else [])
             try:
-                _walk(folder, ".", f"{above}/" if above else "", start, keys)
+                _walk(folder, ".", f"{above}/" if above else "", start, keys, most)
             finally:
                 os.close(folder)
         return sorted(keys)
@@ -95,7 +102,7 @@ class LocalStore:
             status = os.stat(name, dir_fd=folder, follow_symlinks=False)
             if not stat.S_ISREG(status.st_mode):
                 raise KeyMissing(key)
-            return Stat(status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
+            return Stat(status.st_size, datetime.fromtimestamp(min(max(status.st_mtime, 0), _LAST_TIME), UTC))
 
     @contextlib.contextmanager
     def _at(self, key: str) -> Iterator[tuple[int, str]]:
@@ -170,8 +177,11 @@ def _write(folder: int, name: str, data: bytes) -> None:
     _flush(folder)
 
 
-def _walk(above: int, name: str, prefix: str, start: str, keys: Names) -> None:
-    """Add to ``keys`` the keys in a folder whose next part begins with ``start``. Links and invalid names are left out."""
+def _walk(above: int, name: str, prefix: str, start: str, keys: Names, most: int) -> None:
+    """Add to ``keys`` the keys in a folder whose next part begins with ``start``. Links and invalid names are left out.
+
+    Raises TooLarge if there are more than ``most``.
+    """
     folder = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=above)
     try:
         with os.scandir(folder) as entries:
@@ -180,10 +190,12 @@ def _walk(above: int, name: str, prefix: str, start: str, keys: Names) -> None:
                 if not entry.name.startswith(start) or not is_key(key):
                     continue
                 if entry.is_file(follow_symlinks=False):
+                    if len(keys) == most:
+                        raise TooLarge(f"More than {most} objects.")
                     keys.append(key)
                 elif entry.is_dir(follow_symlinks=False):
                     with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # deleted meanwhile
-                        _walk(folder, entry.name, f"{key}/", "", keys)
+                        _walk(folder, entry.name, f"{key}/", "", keys, most)
     finally:
         os.close(folder)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from datetime import UTC, datetime
 
-from tombolo.storage.stores.base import KeyMissing, KeyTaken, Stat, check_key, check_prefix
+from tombolo.storage.stores.base import ANY_SIZE, MOST_KEYS, KeyMissing, KeyTaken, Stat, TooLarge, check_key, check_prefix
 
 
 class MemoryStore:
@@ -29,15 +29,21 @@ class MemoryStore:
                 raise KeyTaken(key)
             self._objects[key] = (bytes(data), datetime.now(UTC))
 
-    def get(self, key: str) -> bytes:
-        """Read an object. Raises KeyMissing."""
-        return self._find(key)[0]
+    def get(self, key: str, most: int = ANY_SIZE) -> bytes:
+        """Read an object. Raises KeyMissing or TooLarge."""
+        data = self._find(key)[0]
+        if len(data) > most:
+            raise TooLarge(f"An object of {len(data)} bytes; at most {most} were expected.")
+        return data
 
-    def list(self, prefix: str = "") -> list[str]:
-        """Keys that start with ``prefix``, sorted."""
+    def list(self, prefix: str = "", most: int = MOST_KEYS) -> list[str]:
+        """Keys that start with ``prefix``, sorted. Raises TooLarge."""
         check_prefix(prefix)
         with self._lock:
-            return sorted(key for key in self._objects if key.startswith(prefix))
+            keys = sorted(key for key in self._objects if key.startswith(prefix))
+        if len(keys) > most:
+            raise TooLarge(f"More than {most} objects.")
+        return keys
 
     def delete(self, key: str) -> None:
         """Delete an object. A missing object is not an error."""

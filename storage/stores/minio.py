@@ -10,25 +10,31 @@ import time
 from collections.abc import Callable
 from datetime import UTC
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import urllib3
 from minio import Minio
 from minio.error import InvalidResponseError, S3Error, ServerError
 from pydantic import BaseModel, ConfigDict, SecretStr
 
+from tombolo.storage.errors import CodedError
 from tombolo.storage.stores.base import (
+    ANY_SIZE,
+    MOST_KEYS,
     BadStoreAddress,
     KeyMissing,
     KeyTaken,
     Stat,
     StoreRefused,
     StoreUnreachable,
+    TooLarge,
     check_key,
     check_prefix,
     is_key,
 )
+from tombolo.storage.stores.bounded import BoundedPool, BoundedProxy, read_at_most
 
 T = TypeVar("T")
 _ATTEMPTS = 4
@@ -99,17 +105,20 @@ class MinioStore:
         except (KeyMissing, StoreRefused, StoreUnreachable):  # servers without object lock give different answers
             return False
 
-    def get(self, key: str) -> bytes:
-        """Read an object. Raises KeyMissing, StoreRefused or StoreUnreachable."""
-        return self._read(self._prefix + check_key(key))
+    def get(self, key: str, most: int = ANY_SIZE) -> bytes:
+        """Read an object. Raises KeyMissing, TooLarge, StoreRefused or StoreUnreachable."""
+        return self._read(self._prefix + check_key(key), most)
 
-    def list(self, prefix: str = "") -> list[str]:
-        """Keys that start with ``prefix``, sorted."""
+    def list(self, prefix: str = "", most: int = MOST_KEYS) -> list[str]:
+        """Keys that start with ``prefix``, sorted. Raises TooLarge."""
         wanted = self._prefix + check_prefix(prefix)
 
         def names() -> list[str]:
             entries = self.client.list_objects(self.config.bucket, prefix=wanted, recursive=True)
-            return [name for entry in entries if (name := entry.object_name or "").startswith(wanted)]
+            names = [entry.object_name or "" for entry in islice(entries, most + 1)]
+            if len(names) > most:
+                raise TooLarge(f"More than {most} objects.")
+            return [name for name in names if name.startswith(wanted)]
 
         keys = (name.removeprefix(self._prefix) for name in self._ask(names, wanted))
         return sorted(key for key in keys if is_key(key))  # S3 consoles make "folder/" objects; a hostile peer may write any name
@@ -122,10 +131,14 @@ class MinioStore:
     def stat(self, key: str) -> Stat:
         """Size and time of an object. Raises KeyMissing."""
         name = self._prefix + check_key(key)
-        answer = self._ask(lambda: self.client.stat_object(self.config.bucket, name), name)
-        if answer.last_modified is None:
-            raise StoreUnreachable(f"{self.url} does not say when the object was written.")
-        return Stat(answer.size or 0, answer.last_modified.astimezone(UTC))
+
+        def stat() -> Stat:
+            answer = self.client.stat_object(self.config.bucket, name)
+            if answer.last_modified is None:
+                raise StoreUnreachable(f"{self.url} does not say when the object was written.")
+            return Stat(answer.size or 0, answer.last_modified.astimezone(UTC))
+
+        return self._ask(stat, name)
 
     def _ask(self, call: Callable[[], T], name: str, writing: bytes | None = None) -> T:
         """Call the server, with a few more tries after errors that may go away. Returns the value or raises a coded error."""
@@ -135,11 +148,15 @@ class MinioStore:
             except (S3Error, InvalidResponseError) as error:
                 trouble = self._translate(error, name)
                 if trouble is not None:
-                    if attempt > 1 and writing is not None and isinstance(trouble, _Conflict) and self._read(name) == writing:
+                    if attempt > 1 and isinstance(trouble, _Conflict) and self._is(name, writing):
                         return None  # type: ignore[return-value]  # our earlier try worked
                     raise trouble from None
             except (ServerError, urllib3.exceptions.HTTPError, OSError):
                 pass
+            except CodedError:
+                raise
+            except Exception as error:  # a server that is none, or a hostile one: the client reads its headers and XML unchecked
+                raise StoreUnreachable(f"{self.url} gives answers that are not those of S3 ({type(error).__name__}).") from None
             if attempt < _ATTEMPTS:
                 time.sleep(0.1 * 2**attempt * (0.5 + random.random()))  # noqa: S311 - spreads retries, no secret
         raise StoreUnreachable(self.url)
@@ -163,13 +180,21 @@ class MinioStore:
             return None
         return StoreUnreachable(f"{self.url} answers with {code or status}.")
 
-    def _read(self, name: str) -> bytes:
+    def _is(self, name: str, data: bytes | None) -> bool:
+        try:
+            return data is not None and self._read(name, len(data)) == data
+        except TooLarge:
+            return False
+
+    def _read(self, name: str, most: int) -> bytes:
         def read() -> bytes:
             response = self.client.get_object(self.config.bucket, name)
             try:
-                return bytes(response.read())
+                return read_at_most(response, most)
+            except BaseException:
+                response.close()  # the rest must not be read as the next answer
+                raise
             finally:
-                response.close()
                 response.release_conn()
 
         return self._ask(read, name)
@@ -187,11 +212,8 @@ def connect(config: S3Config) -> Minio:
         raise BadStoreAddress("The certificate authority file cannot be read.") from None
     timeout = urllib3.Timeout(connect=10, read=120)
     try:
-        http: urllib3.PoolManager = (
-            urllib3.ProxyManager(config.proxy, ssl_context=context, timeout=timeout, maxsize=16, retries=False)
-            if config.proxy
-            else urllib3.PoolManager(ssl_context=context, timeout=timeout, maxsize=16, retries=False)
-        )
+        options: dict[str, Any] = {"ssl_context": context, "timeout": timeout, "maxsize": 16, "retries": False}
+        http = BoundedProxy(config.proxy, **options) if config.proxy else BoundedPool(**options)
         return Minio(
             config.endpoint,
             access_key=config.access_key.get_secret_value(),

@@ -27,7 +27,9 @@ Opener = Callable[[SplitResult, Path], Store]
 Raises BadStoreAddress; its text must not repeat any part of the address that could be secret.
 """
 _MEMORY: dict[str, MemoryStore] = {}
-_S3_OPTIONS = {"endpoint", "region", "credentials", "ca", "proxy"}
+_OF_THE_OPENER = {"credentials", "ca", "proxy"}
+_S3_OPTIONS = {"endpoint", "region", *_OF_THE_OPENER}
+_LONGEST_ADDRESS = 1000
 
 
 def open_store(address: str, base: Path | None = None, plugins: Collection[str] = ()) -> Store:
@@ -58,6 +60,24 @@ def open_store(address: str, base: Path | None = None, plugins: Collection[str] 
         raise
     except Exception as error:  # its text may contain the address
         raise BrokenPlugin(f"{parts.scheme} of {plugin.distribution}: {type(error).__name__}.") from None
+
+
+def require_shareable(address: str) -> str:
+    """Return an address that all members may open. Raises ValueError if it would make them use secrets of their own.
+
+    ``airflow:`` names a connection, and ``credentials``, ``ca`` and ``proxy`` name variables and files of the machine that opens
+    the address. A party sets these for a peer's store in its own settings.
+    """
+    parts = urlsplit(address)
+    private = sorted(_OF_THE_OPENER & set(parse_qs(parts.query, keep_blank_values=True)))
+    if parts.scheme == "airflow" or private or parts.username or parts.password:
+        what = ", ".join(f"{name}=" for name in private) or "airflow:, a user name or a password"
+        raise ValueError(
+            f"{what} in a store's address would make peers use their own secrets; each party sets them in its settings"
+        )
+    if len(address) > _LONGEST_ADDRESS or not address.isprintable():
+        raise ValueError("a store's address has at most 1,000 printable characters")
+    return address
 
 
 def open_directory(parts: SplitResult, base: Path) -> Store:

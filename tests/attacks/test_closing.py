@@ -23,8 +23,10 @@ from tombolo.fl_tasks.workflow.absent import decline
 from tombolo.fl_tasks.workflow.closing import BadClosing, LeftOut, TooFewJoined
 from tombolo.fl_tasks.workflow.handshake import HANDSHAKE
 from tombolo.fl_tasks.workflow.join import invitation, invite, join
+from tombolo.storage import moments
 from tombolo.storage.canonical import canonical, parse
 from tombolo.storage.identity import SignatureRefused
+from tombolo.storage.moments import WrongTime
 
 JOIN_SECONDS = 1000
 
@@ -47,8 +49,18 @@ def arrive(fed: Federation, *parties: str) -> None:
             join(fed.context(party), "run-1", Wait(0), progress=quiet)
 
 
-def close(fed: Federation, monkeypatch, lists) -> None:
+class Later(datetime):
+    """The clients' clock, long after the deadline."""
+
+    @classmethod
+    def now(cls, tz=None):
+        return datetime.now(tz) + timedelta(seconds=2 * JOIN_SECONDS)
+
+
+def close(fed: Federation, monkeypatch, lists, clock=Later) -> None:
     """The aggregator tells every client its own list: who has joined, who has declined, and how many seconds after the deadline."""
+    for module in (closing, moments):
+        monkeypatch.setattr(module, "datetime", clock)
 
     def forging(context, invited, exchange, wait):
         for client, (joined, declined, after) in lists.items():
@@ -95,6 +107,26 @@ def test_a_client_that_had_joined_in_time_is_left_out(fed, monkeypatch, declined
 def test_joining_is_closed_early(fed, monkeypatch):
     arrive(fed, *HOSPITALS[:3])
     close(fed, monkeypatch, dict.fromkeys(HOSPITALS, (HOSPITALS[:3], (), -1)))
+    assert all(told(fed, party) is BadClosing and not signed(fed, party) for party in HOSPITALS[:3])
+
+
+def test_joining_is_closed_by_a_date_from_the_future(fed, monkeypatch):
+    """Dated after the deadline, but sent before it: a client looks at its own clock."""
+    arrive(fed, *HOSPITALS[:3])
+    close(fed, monkeypatch, dict.fromkeys(HOSPITALS, (HOSPITALS[:3], (), 1)), clock=datetime)
+    assert all(told(fed, party) is WrongTime and not signed(fed, party) for party in HOSPITALS[:3])
+
+
+def test_joining_is_closed_early_with_a_date_from_the_past(fed, monkeypatch):
+    """The invitation is older than it says, by the aggregator's dates; the deadline is not over by the client's clock."""
+
+    class Soon(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime.now(tz) + timedelta(seconds=JOIN_SECONDS / 2)
+
+    arrive(fed, *HOSPITALS[:3])
+    close(fed, monkeypatch, dict.fromkeys(HOSPITALS, (HOSPITALS[:3], (), -JOIN_SECONDS / 2)), clock=Soon)
     assert all(told(fed, party) is BadClosing and not signed(fed, party) for party in HOSPITALS[:3])
 
 

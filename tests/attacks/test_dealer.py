@@ -26,8 +26,8 @@ def received(monkeypatch) -> Seen:
     found: Seen = {}
     real = Session.receive
 
-    def receive(self, name, frm):
-        found[self.me, name, frm, self.round] = table = real(self, name, frm)
+    def receive(self, name, frm, rows=None):
+        found[self.me, name, frm, self.round] = table = real(self, name, frm, rows)
         return table
 
     monkeypatch.setattr(Session, "receive", receive)

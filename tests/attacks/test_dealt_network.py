@@ -29,8 +29,8 @@ def received(monkeypatch):
     found = {}
     real = Session.receive
 
-    def receive(self, name, frm):
-        found[self.me, name, frm, self.round, self._part] = table = real(self, name, frm)
+    def receive(self, name, frm, rows=None):
+        found[self.me, name, frm, self.round, self._part] = table = real(self, name, frm, rows)
         return table
 
     monkeypatch.setattr(Session, "receive", receive)

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from tests.federation import Federation, federation
-from tombolo.fl_tasks.alignment import pair
+from tombolo.fl_tasks.alignment import pair, salt
 from tombolo.fl_tasks.alignment.kkrt import base_transfers
 from tombolo.fl_tasks.alignment.kkrt.base_transfers import Chooser
 from tombolo.fl_tasks.alignment.kkrt.ids import blocks, code_words, for_function
@@ -22,6 +22,7 @@ from tombolo.fl_tasks.crypto import ristretto
 from tombolo.fl_tasks.crypto.errors import InvalidPoint
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.storage.errors import CodedError
+from tombolo.storage.schema import TooManyRows
 
 STUB = pa.table({"id": ["a"]})
 CUSTOMERS = [f"customer-{number:03d}" for number in range(70)]
@@ -63,8 +64,8 @@ def overheard(monkeypatch) -> dict[str, list[pa.Table]]:
     heard: dict[str, list[pa.Table]] = {}
     real = Session.receive
 
-    def receive(self, name, frm):
-        table = real(self, name, frm)
+    def receive(self, name, frm, rows=None):
+        table = real(self, name, frm, rows)
         heard.setdefault(name, []).append(table)
         return table
 
@@ -123,7 +124,7 @@ def of_bytes(byte: bytes) -> Callable[[list[bytes]], list[bytes]]:
         ("common_tokens", changed("token", twice), BadTransfer, "clinic"),
         ("common_tokens", changed("token", narrow), BadTransfer, "clinic"),
         ("common_tokens", changed("token", exchanged), BadTransfer, "clinic"),
-        ("common_tokens", lambda given: {"token": fixed([bytes([at]) * 16 for at in range(41)], 16)}, BadTransfer, "clinic"),
+        ("common_tokens", lambda given: {"token": fixed([bytes([at]) * 16 for at in range(41)], 16)}, TooManyRows, "clinic"),
         ("common_tokens", lambda given: {"token": fixed([b"guess" + bytes(11)], 16)}, UnknownToken, "clinic"),
     ],
 )
@@ -223,3 +224,22 @@ def test_the_matrix_is_uniform_whoever_is_in_it(tmp_path, overheard):
 
 def test_disclosures_are_these_and_no_more():
     assert set(KKRT.disclosures()) == {"salt_opening.size"}
+
+
+@pytest.mark.parametrize("claimed", [(1 << 27) + 1, 1 << 40, (1 << 53) - 1])
+def test_a_list_of_a_size_that_the_agreement_does_not_allow(tmp_path, claimed):
+    """The lab claims a size to which it has committed. The clinic computes no parts and waits for no artifacts of them."""
+    fed = layout(tmp_path)
+
+    def honest(session: Session) -> list[int]:
+        return pair.common_rows(session, IDS["clinic"], 10)
+
+    def liar(session: Session) -> None:
+        own = bytes(32)
+        commitment = salt._commitment(session.me, own, claimed)
+        session.send("salt_commitment", hash=pa.array([commitment], pa.binary(32)))
+        session.send("salt_opening", salt=own, size=claimed)
+
+    with pytest.raises(salt.ListTooLarge) as caught:
+        fed.roles(fed.start(), MESSAGES, "align", {"guest": honest, "host": liar, "arbiter": lambda session: None})
+    assert caught.value.party == "lab"

@@ -37,8 +37,8 @@ def heard(monkeypatch) -> dict[str, list[tuple[str, str, pa.Table]]]:
     found = defaultdict(list)
     real = Session.receive
 
-    def receive(self, name, frm):
-        table = real(self, name, frm)
+    def receive(self, name, frm, rows=None):
+        table = real(self, name, frm, rows)
         found[self.me].append((name, frm, table))
         return table
 

@@ -31,8 +31,8 @@ def test_nothing_of_the_data_is_disclosed_but_the_end_of_training():
 def test_what_the_key_holders_decrypt_is_uniform(tmp_path, monkeypatch):
     received, real = [], Session.receive
 
-    def receive(self, name, frm):
-        table = real(self, name, frm)
+    def receive(self, name, frm, rows=None):
+        table = real(self, name, frm, rows)
         received.append((self.me, name, table))
         return table
 

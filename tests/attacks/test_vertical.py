@@ -27,8 +27,8 @@ def received(monkeypatch) -> dict[tuple[str, str, int], pa.Table]:
     found = {}
     real = Session.receive
 
-    def receive(self, name, frm):
-        found[self.me, f"{name}<{frm}", self.round] = table = real(self, name, frm)
+    def receive(self, name, frm, rows=None):
+        found[self.me, f"{name}<{frm}", self.round] = table = real(self, name, frm, rows)
         return table
 
     monkeypatch.setattr(Session, "receive", receive)

@@ -148,7 +148,7 @@ def _same(played: Played, number: int) -> None:
         totals = _held_out(played)
         played.trial.restore(played.after)
         for party, own in _held_out(played).items():
-            np.testing.assert_allclose(totals[party], own, rtol=0, atol=1e-9)
+            np.testing.assert_allclose(totals[party], own, rtol=0, atol=1e-8)
         return
     assert found == expected
 

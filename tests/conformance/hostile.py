@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from tests.bounds import bounded
 from tests.conformance.trial import Sent, Watcher
 from tombolo.fl_tasks.runtime.waiting import Waiting
 from tombolo.storage.errors import CodedError
@@ -24,13 +25,15 @@ from tombolo.storage.schema import Column, Message, ProtectedType, admit
 
 PATIENCE = 60
 """Seconds that a party may work on a forgery."""
+MEMORY = 2 << 30
+"""Bytes that it may take beyond what it has."""
 TURNS = 2
 """How many more turns the recipient of a forgery gets: what its other peers send may show it."""
 NUMBERS: Mapping[str, Mapping[str, Any]] = {
     "float64": {"nan": np.nan, "infinite": np.inf, "minus infinite": -np.inf, "huge": 1e300},
     "int64": {"negative": -1, "huge": 1 << 62},
-    "string": {"empty": "", "unknown": "nobody"},
-    "binary": {"empty": b"", "random": bytes(range(7, 40))},
+    "string": {"empty": "", "unknown": "nobody", "long": "x" * 1025},
+    "binary": {"empty": b"", "random": bytes(range(7, 40)), "long": bytes((1 << 16) + 1)},
 }
 """What takes the place of the last value of a readable column."""
 
@@ -84,7 +87,7 @@ class Forger(Watcher):
     _turns: int = 0
     _nonfinite: str = ""
 
-    def arrived(self, me: str, message: Message, frm: str, round: int, receipt: Receipt) -> Receipt:
+    def arrived(self, me: str, message: Message, frm: str, round: int, receipt: Receipt, rows: int | None) -> Receipt:
         key = (message.name, frm, me, round, message.step)
         if self._report is not None:
             return self._forged[1] if self._forged and self._forged[0] == key else receipt
@@ -101,11 +104,12 @@ class Forger(Watcher):
                 os.close(reading)
                 signal.signal(signal.SIGALRM, signal.SIG_DFL)
                 signal.alarm(PATIENCE)
+                bounded(MEMORY, PATIENCE)
                 self._report, self._peer, self._me = writing, frm, me
                 forged = Receipt(table, hashlib.sha256(f"{receipt.sha256} {number}".encode()).hexdigest())
                 self._forged = (key, forged)
                 try:
-                    admit(message, table)
+                    admit(message, table, rows)
                 except CodedError as error:
                     self._tell(error.at(frm))  # as Session.receive does it
                 return forged

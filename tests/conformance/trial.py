@@ -38,7 +38,7 @@ class Watcher:
     def left(self, sent: Sent) -> None:
         """Called when it is written."""
 
-    def arrived(self, me: str, message: Message, frm: str, round: int, receipt: Receipt) -> Receipt:
+    def arrived(self, me: str, message: Message, frm: str, round: int, receipt: Receipt, rows: int | None) -> Receipt:
         """What the party gets to see of a verified artifact."""
         return receipt
 
@@ -83,9 +83,9 @@ class WatchedExchange(Exchange):
         self.watcher.left(sent)
         return size
 
-    def fetch(self, message: Message, sender: str, round: int) -> Receipt | None:
-        receipt = super().fetch(message, sender, round)
-        return None if receipt is None else self.watcher.arrived(self.me.name, message, sender, round, receipt)
+    def fetch(self, message: Message, sender: str, round: int, rows: int | None = None) -> Receipt | None:
+        receipt = super().fetch(message, sender, round, rows)
+        return None if receipt is None else self.watcher.arrived(self.me.name, message, sender, round, receipt, rows)
 
 
 @dataclass

@@ -18,11 +18,11 @@ KEYS = {name: PartyKeys.new(name) for name in ("ann", "ben", "cy")}
 
 @dataclass
 class Wire:
-    """Exchanges of ann, ben and cy in run ``r1`` under binding ``b1``; stores are plain and can be tampered with."""
+    """Exchanges of ann, ben and cy in run ``r1`` under one binding; stores are plain and can be tampered with."""
 
     stores: dict[str, MemoryStore] = field(default_factory=lambda: {name: MemoryStore() for name in KEYS})
 
-    def exchange(self, me: str, run: str = "r1", binding: str = "b1") -> Exchange:
+    def exchange(self, me: str, run: str = "r1", binding: str = "b1" * 32) -> Exchange:
         keys = KEYS[me]
         peers = {
             name: Peer(name, other.signing.public(), other.sealing.public(), self.stores[name])

@@ -14,9 +14,10 @@ from tombolo.storage.envelope import (
 )
 from tombolo.storage.identity import SealRefused, SignatureRefused
 from tombolo.storage.schema import Disclosed, ForeignSchema, Message, Paillier, Public, UndeclaredColumn
+from tombolo.storage.stores.base import TooLarge
 
-NUMBERS = Message("numbers", "guest", "host", {"value": Public("float64", "test")}, learns="numbers", step="1")
-SECRETS = Message("secrets", "guest", "host", {"c": Paillier("arbiter")}, learns="nothing", step="2")
+NUMBERS = Message("numbers", "guest", "host", {"value": Public("float64", "test")}, learns="numbers", step="1", rows=1000)
+SECRETS = Message("secrets", "guest", "host", {"c": Paillier("arbiter")}, learns="nothing", step="2", rows=1000)
 HEAD = "to-ben/agreement/r1/000003/1/numbers/head"
 
 
@@ -146,8 +147,9 @@ def test_every_flipped_byte_is_noticed(wire):
 
 def test_an_object_larger_than_any_artifact_is_not_even_read(wire, monkeypatch):
     send_one(wire)
-    monkeypatch.setattr("tombolo.storage.exchange._MAX_OBJECT_BYTES", 1000)
-    with pytest.raises(MalformedEnvelope, match="bytes"):
+    for limit in ("LARGEST_OBJECT", "LARGEST_HEADER", "_LARGEST_SIGNATURE"):
+        monkeypatch.setattr(f"tombolo.storage.exchange.{limit}", 300)
+    with pytest.raises(TooLarge, match="bytes"):
         wire.exchange("ben").fetch(NUMBERS, "ann", 3)
 
 

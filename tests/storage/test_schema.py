@@ -50,7 +50,7 @@ def test_plain_values_never_pass_for_protected(column, value):
 
 
 def test_nulls_and_other_names_are_refused():
-    message = Message("m", "guest", "host", {"c": Public("int64", "why")}, learns="-")
+    message = Message("m", "guest", "host", {"c": Public("int64", "why")}, learns="-", rows=2)
     with pytest.raises(Exception, match="TMB-SCHEMA-002"):
         admit(message, pa.table([Public("int64", "why").wrap(pa.array([1, None]))], names=["c"]))
     with pytest.raises(Exception, match="TMB-SCHEMA-002"):

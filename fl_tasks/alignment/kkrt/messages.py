@@ -25,6 +25,7 @@ MESSAGES = MessageSet(
         {"zero": BlindedPoint(), "one": BlindedPoint()},
         learns="nothing: both points of a pair are uniform, so they do not show which one the sender can open",
         step="3",
+        rows=None,
     ),
     Message(
         "base_reply",
@@ -45,6 +46,7 @@ MESSAGES = MessageSet(
         learns="nothing: every bit is masked with a pad that the recipient cannot remove",
         step="5",
         limit="the number of rows follows from the size of the sender's list",
+        rows=None,
     ),
     Message(
         "id_tags",
@@ -54,6 +56,7 @@ MESSAGES = MessageSet(
         learns="which of the recipient's own ids the sender has too; the other tags look random",
         step="6",
         limit="common ids only; the number of tags follows from the size of the sender's list, and tags are sorted by value",
+        rows=None,
     ),
     Message(
         "common_tokens",
@@ -63,6 +66,7 @@ MESSAGES = MessageSet(
         learns="which of the recipient's own ids the sender has too, in the common order",
         step="7",
         limit="common ids only: the recipient refuses a token that does not belong to one of its own ids",
+        rows=None,
     ),
 )
 

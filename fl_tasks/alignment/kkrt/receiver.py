@@ -46,7 +46,7 @@ def common_rows(session: Session, blocks: Blocks, salt: bytes, sizes: dict[str, 
     (peer,) = (party for party in session.data_parties if party != session.me)
     parts = part_count(list(sizes.values()))
     bound, width = part_bound(sizes[peer], parts), tag_bytes(*sizes.values())
-    offered = session.receive("base_choices", peer)  # step 3
+    offered = session.receive("base_choices", peer, TRANSFERS)  # step 3
     zeros, ones = (received_points(session, offered, name, TRANSFERS, peer) for name in ("zero", "one"))
     seed, placed = _placed(session, blocks, parts)
     try:
@@ -61,7 +61,7 @@ def common_rows(session: Session, blocks: Blocks, salt: bytes, sizes: dict[str, 
     common = []
     for number, part in enumerate(placed):
         session.within(number)
-        theirs = session.receive("id_tags", peer)  # step 6
+        theirs = session.receive("id_tags", peer, bound)  # step 6
         for function, name in enumerate(GROUPS):
             group = received_rows(session, theirs, name, (bound, width), peer)
             if not ascend(group):

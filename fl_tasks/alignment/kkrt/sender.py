@@ -67,7 +67,7 @@ def common_rows(session: Session, blocks: Blocks, salt: bytes, sizes: dict[str, 
 
 def _pads(session: Session, keys: list[bytes], choices: BitMatrix, number: int, bins: int, peer: str) -> BitMatrix:
     """One row for each bin: the receiver's pad; at the bits where the choice is 1, XORed with the receiver's code word."""
-    matrix = received_rows(session, session.receive("code_matrix", peer), "row", (bins, ROW_BYTES), peer)
+    matrix = received_rows(session, session.receive("code_matrix", peer, bins), "row", (bins, ROW_BYTES), peer)
     pads = stretch(keys, number, bins)
     for start in range(0, bins, _BATCH):
         pads[start : start + _BATCH] ^= matrix[start : start + _BATCH].view("<u8") & choices
@@ -91,7 +91,7 @@ def _tags(
 
 def _named(session: Session, blocks: Blocks, most: int, peer: str) -> list[int]:
     """The rows that the receiver reports as common, in the receiver's order. Raises BadTransfer or UnknownToken."""
-    table = session.receive("common_tokens", peer)  # step 7
+    table = session.receive("common_tokens", peer, most)  # step 7
     theirs = received_rows(session, table, "token", (table.num_rows, _TOKEN_BYTES), peer)
     if len(theirs) > most or not ascend(theirs):
         raise BadTransfer("In column token there are too many tokens, or they are out of order or occur twice.", party=peer)

@@ -36,6 +36,7 @@ MESSAGES = MessageSet(
         learns="the joint model so far",
         step="6",
         limit="a function of the sums",
+        rows=None,
     ),
     Message(
         "verdict",
@@ -62,7 +63,7 @@ def client(session: Session, rows: ClientRows) -> State:
     state = session.latest or {"w": np.zeros(x.shape[1]), "loss": [], "round": 0}
     for _ in session.rounds():
         contribute_values(session, addends(session.terms.task.outcome, x, y, state["w"]))
-        weights = session.values(session.receive("weights", session.aggregator), "weight").to_numpy()
+        weights = session.values(session.receive("weights", session.aggregator, x.shape[1]), "weight").to_numpy()
         verdict = session.receive("verdict", session.aggregator)
         loss, stop = session.scalar(verdict, "loss"), session.scalar(verdict, "stop")
         if len(weights) != x.shape[1] or not (np.abs(weights) <= LARGEST_WEIGHT).all():

@@ -136,12 +136,12 @@ def client_quartiles(session: Session, rows: ClientRows, found: Statistics) -> N
     session.enter(0)
     session.within(3)
     contribute_integers(session, _counts(session.terms, rows.table, edges))
-    edges = unpacked(session, told(session), count, 4 * BINS)
+    edges = unpacked(session, count, 4 * BINS)
     if any((np.diff(column) <= 0).any() for column in edges):
         raise ForeignStatistics("Edges of a histogram.", party=session.aggregator)
     session.within(4)
     contribute_integers(session, _counts(session.terms, rows.table, edges))
-    quartiles = unpacked(session, told(session), count, 2 * len(_SHARES))
+    quartiles = unpacked(session, count, 2 * len(_SHARES))
     session.within(None)
     if any(len(flat) not in (0, 2 * len(_SHARES)) for flat in quartiles):
         raise ForeignStatistics("Quartiles.", party=session.aggregator)
@@ -185,8 +185,9 @@ def packed(vectors: Sequence[npt.ArrayLike]) -> Floats:
     return np.concatenate([[float(len(array)) for array in arrays], *arrays])
 
 
-def unpacked(session: Session, values: Floats, count: int, most: int) -> list[Floats]:
-    """Inverse of :func:`packed`, of ``count`` vectors, each of at most ``most`` values. Raises :class:`ForeignStatistics`."""
+def unpacked(session: Session, count: int, most: int) -> list[Floats]:
+    """Receive what :func:`packed` made of ``count`` vectors, each of at most ``most`` values. Raises :class:`ForeignStatistics`."""
+    values = told(session, count * (1 + most), fewer=True)
     lengths = values[:count]
     if len(lengths) != count or (lengths != np.clip(np.rint(lengths), 0, most)).any() or lengths.sum() != len(values) - count:
         raise ForeignStatistics("Values of several columns.", party=session.aggregator)

@@ -37,6 +37,7 @@ STATISTIC = Message(
     "terms ask for quartiles, quantiles of every column; for trees of classes the share of each class",
     step="5",
     limit="sums over at least three clients and the threshold",
+    rows=None,
 )
 
 
@@ -87,11 +88,11 @@ def survivors(session: Session) -> list[str]:
     return [] if table is None else session.values(table, "client").to_pylist()
 
 
-def told(session: Session, count: int | None = None) -> Floats:
-    """The results of sums that the aggregator sent, shape (count,). Raises :class:`ForeignStatistics`."""
-    table = session.receive("statistic", session.aggregator)
+def told(session: Session, count: int, fewer: bool = False) -> Floats:
+    """The results of sums that the aggregator sent, shape (count,), or ``fewer``. Raises :class:`ForeignStatistics`."""
+    table = session.receive("statistic", session.aggregator, count)
     values: Floats = session.values(table, "value").to_numpy()
-    if (count is not None and len(values) != count) or not np.isfinite(values).all():
+    if (len(values) != count and not fewer) or not np.isfinite(values).all():
         raise ForeignStatistics(party=session.aggregator)
     return values
 

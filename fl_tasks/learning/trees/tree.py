@@ -19,6 +19,8 @@ Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 LEAF = -1
 MOST_DEPTH = 8
+MOST_NODES = 1 << 20
+"""The most nodes or splits that one message is about."""
 
 
 class SplitRecord(NamedTuple):

@@ -52,6 +52,7 @@ MESSAGES = MessageSet(
         learns="the sender's number of columns; their values are uniform under a mask that the sender and the arbiter know",
         step="0",
         limit="once per run; **together with the arbiter a recipient could unmask the sender's columns**",
+        rows=None,
     ),
     Message(
         "partial_residual",
@@ -61,6 +62,7 @@ MESSAGES = MessageSet(
         learns="uniformly random values: the senders' masks are in the sum",
         step="1",
         limit="a mask is for one round",
+        rows=None,
     ),
     Message(
         "residual",
@@ -70,6 +72,7 @@ MESSAGES = MessageSet(
         learns="uniformly random values: the masks of all data parties are in the sum",
         step="2",
         limit="a mask is for one round",
+        rows=None,
     ),
     Message(
         "product",
@@ -79,6 +82,7 @@ MESSAGES = MessageSet(
         learns="uniformly random values, one per own column and one more: each is under a pad of the sender",
         step="4",
         limit="a pad is for one round and recipient",
+        rows=None,
     ),
     Message(
         "correction",
@@ -88,6 +92,7 @@ MESSAGES = MessageSet(
         learns="with the products, its own gradient: one number per own column",
         step="5",
         limit="at least ten rows per column; rows of high leverage and rare one-hot columns refused",
+        rows=None,
     ),
 )
 
@@ -106,7 +111,7 @@ class MatrixChanged(CodedError):
 
 def ring_values(session: Session, name: str, column: str, sender: str, count: int) -> Ring:
     """A received column of ``count`` values modulo 2^64; raises :class:`WrongLength`."""
-    values = _numbers(session.receive(name, sender), column)
+    values = _numbers(session.receive(name, sender, count), column)
     if len(values) != count:
         raise WrongLength(f"Column {column}: {len(values)} instead of {count}.", party=sender)
     return values
@@ -130,7 +135,8 @@ class DealtGradient:
             raise BadSeed(party=self._arbiter)
         self.masks = Masks(seed)
         session.send("masked_columns", x=self._matrix.masked(self.masks).ravel(order="F"))
-        self._others = {party: self._masked(table, party) for party, table in session.receive_all("masked_columns").items()}
+        widest = min(self._rows * (MOST_COLUMNS + 1), _MOST_VALUES)
+        self._others = {party: self._masked(table, party) for party, table in session.receive_all("masked_columns", widest).items()}
 
     def _pin(self, data: VerticalRows) -> None:
         """Make sure that the mask is used for no other columns or rows in this run. Raises :class:`MatrixChanged`."""

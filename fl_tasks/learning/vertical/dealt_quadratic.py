@@ -28,7 +28,15 @@ SCALED = (
         "scale",
         GUEST,
         HOST,
-        {"exponent": Disclosed("int64", "one fixed-point scale for all residuals", "a power of two, once per run")},
+        {
+            "exponent": Disclosed(
+                "int64",
+                "one fixed-point scale for all residuals",
+                "a power of two, once per run",
+                least=-1000,
+                most=1000,
+            )
+        },
         learns="how large the target's standard deviation is, as a power of two",
         step="0",
         limit="one whole number per run",

@@ -6,9 +6,10 @@ and returns (steps 1, 3 and 4).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from tombolo.fl_tasks.crypto.convolution import Convolution
 from tombolo.fl_tasks.crypto.fixedpoint import FEATURE_BITS, check_headroom, decode
@@ -17,7 +18,7 @@ from tombolo.fl_tasks.crypto.matvec import transposed_product
 from tombolo.fl_tasks.crypto.paillier import PrivateKey, PublicKey, check_size, generate
 from tombolo.fl_tasks.crypto.vector import CipherVector, decrypt_residues, fresh_zeros
 from tombolo.fl_tasks.learning.parameters import Encrypted
-from tombolo.fl_tasks.learning.vertical.rows import Floats, VerticalRows
+from tombolo.fl_tasks.learning.vertical.rows import ROWS_PER_COLUMN, Floats, VerticalRows
 from tombolo.fl_tasks.learning.vertical.shares import ScalarTooLarge
 from tombolo.fl_tasks.learning.vertical.state import PAILLIER
 from tombolo.fl_tasks.runtime.session import Session
@@ -62,6 +63,7 @@ def gradient_messages(holder: str, others: tuple[str, ...]) -> tuple[Message, Me
             learns="uniformly random values: each sum is under a one-time pad modulo n",
             step="4",
             limit="pads are never used twice",
+            rows=None,
         ),
         Message(
             "unmasked_gradient",
@@ -71,6 +73,7 @@ def gradient_messages(holder: str, others: tuple[str, ...]) -> tuple[Message, Me
             learns="its own gradient, one number per own column",
             step="5",
             limit="at least ten rows per column; rows of high leverage and rare one-hot columns refused",
+            rows=None,
         ),
     )
 
@@ -93,12 +96,13 @@ def peer_key(session: Session, holder: str) -> PublicKey:
     return key
 
 
-def vector(session: Session, table: pa.Table, name: str, key: PublicKey, count: int, sender: str) -> CipherVector:
-    """A received column of ciphertexts, validated, of exactly ``count`` values."""
+def vector(session: Session, name: str, column: str, key: PublicKey, count: int, sender: str) -> CipherVector:
+    """Receive a message with one column of ciphertexts, validated, of exactly ``count`` values."""
+    table = session.receive(name, sender, count)
     with blame(sender):
-        ciphertexts = CipherVector.from_arrow(key, session.values(table, name))
+        ciphertexts = CipherVector.from_arrow(key, session.values(table, column))
     if len(ciphertexts) != count:
-        raise WrongLength(f"Column {name}: {len(ciphertexts)} instead of {count}.", party=sender)
+        raise WrongLength(f"Column {column}: {len(ciphertexts)} instead of {count}.", party=sender)
     return ciphertexts
 
 
@@ -131,7 +135,7 @@ class MaskedGradient:
 
     def receive(self) -> Floats:
         """The sums, shape (columns,), as floats."""
-        table = self._session.receive("unmasked_gradient", self._holder)
+        table = self._session.receive("unmasked_gradient", self._holder, len(self._masks))
         with blame(self._holder):
             returned = residues_from_arrow(self._key, self._session.values(table, "gradient"))
         if len(returned) != len(self._masks):
@@ -144,10 +148,16 @@ class MaskedGradient:
         return decode(sums, FEATURE_BITS + RESIDUAL_BITS)
 
 
-def serve_gradients(session: Session, key: PrivateKey, packing: Convolution | None = None) -> None:
+def most_columns(session: Session, rows: int) -> dict[str, int]:
+    """The most columns of each data party for a gradient over ``rows`` rows: with more, a party could compute the residuals."""
+    return dict.fromkeys(session.data_parties, rows // ROWS_PER_COLUMN)
+
+
+def serve_gradients(session: Session, key: PrivateKey, most: Mapping[str, int], packing: Convolution | None = None) -> None:
     """The key holder's steps 4 and 5: decrypt each masked gradient when it arrives, and return it to its party (of packed sums, the
-    middle)."""
-    for party, table in session.receive_each("masked_gradient"):
+    middle). ``most`` names the parties, and how many numbers each may have decrypted."""
+    for party, columns in most.items():
+        table = session.receive("masked_gradient", party, columns)
         with blame(party):
             masked = CipherVector.from_arrow(key.public, session.values(table, "gradient"))
         residues = decrypt_residues(key, masked)

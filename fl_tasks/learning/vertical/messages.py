@@ -39,4 +39,5 @@ TOTAL = Message(
     learns="the total score per row (and class)",
     step="total",
     limit="parties that receive scores by the agreement",
+    rows=None,
 )

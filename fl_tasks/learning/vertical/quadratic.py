@@ -26,6 +26,7 @@ from tombolo.fl_tasks.learning.vertical.key_holder import (
     MaskedGradient,
     RowNumbers,
     gradient_messages,
+    most_columns,
     own_key,
     peer_key,
     public_key_message,
@@ -48,7 +49,7 @@ from tombolo.fl_tasks.runtime.checkpoints import State
 from tombolo.fl_tasks.runtime.programs import Programs
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.storage.roles import ARBITER, DATA, GUEST, HOST
-from tombolo.storage.schema import Disclosed, Message, MessageSet, Pad64, Paillier
+from tombolo.storage.schema import FEW, Disclosed, Message, MessageSet, Pad64, Paillier
 
 _SCALARS = 6
 _STEP = (
@@ -60,6 +61,7 @@ _STEP = (
         learns="sums over the data parties: inner products of gradients and directions, and the loss without the encrypted squares",
         step="6",
         limit="never one party's own numbers; zero-sum masks modulo 2^128",
+        rows=FEW,
     ),
     CONVERGED,
     Message(
@@ -86,6 +88,7 @@ ENCRYPTED = (
         {"c": Paillier(ARBITER)},
         learns="nothing: ciphertexts under the arbiter's key (a partial sum per row, then one partial sum of squares)",
         step="1",
+        rows=None,
     ),
     Message(
         "residual",
@@ -94,6 +97,7 @@ ENCRYPTED = (
         {"c": Paillier(ARBITER)},
         learns="nothing: ciphertexts under the arbiter's key",
         step="2",
+        rows=None,
     ),
     Message(
         "squared_residuals",
@@ -149,8 +153,7 @@ class EncryptedParty:
             residual = self._ready.encrypt(plain)
             partial = CipherVector.concatenate([residual, encrypt(key, squares)])
         else:
-            table = session.receive("partial_residual", chain[me - 1])
-            before = vector(session, table, "c", key, len(rows) + 1, chain[me - 1])
+            before = vector(session, "partial_residual", "c", key, len(rows) + 1, chain[me - 1])
             cross = transposed_product(2 * plain[:, None], before[: len(rows)], session.pool)
             residual = before[: len(rows)] + self._ready.encrypt(plain)
             partial = CipherVector.concatenate([residual, (before[len(rows) :] + cross + encrypt(key, squares))])
@@ -159,7 +162,7 @@ class EncryptedParty:
         if session.me != session.guest:
             session.send("partial_residual", chain[me + 1], c=partial.to_arrow())
             masked = MaskedGradient(session, key, self._arbiter, self._data.x.shape[1])
-            residual = vector(session, session.receive("residual", session.guest), "c", key, len(rows), session.guest)
+            residual = vector(session, "residual", "c", key, len(rows), session.guest)
         else:
             session.send("residual", c=residual.to_arrow())
             session.send("squared_residuals", c=partial[len(rows) :].rerandomise_full().to_arrow())
@@ -176,13 +179,15 @@ class EncryptedHelper:
 
     def __init__(self, session: Session, rows: int) -> None:
         self._session, self._key = session, own_key(session)
+        self._most = most_columns(session, batch_size(session, rows))
         session.send("public_key", key=self._key.public.to_bytes())
 
     def squares(self) -> float:
         session, key = self._session, self._key
-        table = session.receive("squared_residuals", session.guest)
-        (squares,) = decode(decrypt(key, vector(session, table, "c", key.public, 1, session.guest)), 2 * RESIDUAL_BITS)
-        serve_gradients(session, key)
+        (squares,) = decode(
+            decrypt(key, vector(session, "squared_residuals", "c", key.public, 1, session.guest)), 2 * RESIDUAL_BITS
+        )
+        serve_gradients(session, key, self._most)
         return float(squares)
 
 

@@ -17,6 +17,7 @@ Floats = npt.NDArray[np.float64]
 MOST_ROWS = 1 << 31
 """No table has more training rows."""
 MOST_COLUMNS = 1 << 16
+ROWS_PER_COLUMN = 10
 """More columns than can be trained."""
 LONGEST_STEP = 2.0**32
 """Honest scalars never give a longer step along a direction."""
@@ -82,7 +83,7 @@ def guard_batch(session: Session, data: VerticalRows, batch: int) -> None:
 
     Every data party checks its own columns, so together they also check the party with the most columns.
     """
-    least = max(session.terms.limits.minimum_batch, 10 * data.x.shape[1])
+    least = max(session.terms.limits.minimum_batch, ROWS_PER_COLUMN * data.x.shape[1])
     if batch < least:
         raise BatchTooSmall(f"{batch} rows for {data.x.shape[1]} columns; at least {least} are needed.", party=session.me)
 

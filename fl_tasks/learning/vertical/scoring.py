@@ -38,6 +38,7 @@ MESSAGES = MessageSet(
         learns="the sum of all senders' partial scores per row, once all shares are added; each share alone is uniform",
         step="score",
         limit="rows that the agreement lets this recipient score; one vector per run",
+        rows=None,
     ),
     Message(
         "sole_score",
@@ -53,6 +54,7 @@ MESSAGES = MessageSet(
         learns="the only sender's partial score per row: x_k w_k, one number for all its features",
         step="score",
         limit="two data parties; one vector per run; neither features nor weights follow from a single vector",
+        rows=None,
     ),
 )
 
@@ -106,7 +108,7 @@ def unmasked(shares: Iterable[npt.NDArray[np.uint64]]) -> npt.NDArray[np.float64
 
 def column(session: Session, message: str, name: str, sender: str, rows: int) -> npt.NDArray[Any]:
     """A received column of ``rows`` numbers; raises :class:`WrongScoreCount`."""
-    values: npt.NDArray[Any] = Session.values(session.receive(message, sender), name).to_numpy(zero_copy_only=False)
+    values: npt.NDArray[Any] = Session.values(session.receive(message, sender, rows), name).to_numpy(zero_copy_only=False)
     if len(values) != rows:
         raise WrongScoreCount(f"{len(values)} scores for {rows} rows.", party=sender)
     return values

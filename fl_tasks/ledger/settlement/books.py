@@ -8,14 +8,13 @@ from typing import Any
 
 from tombolo.fl_tasks.ledger.settlement.state import BOOK, PAIR, SALT
 from tombolo.fl_tasks.runtime.session import Session
-from tombolo.fl_tasks.runtime.waiting import PeerSilent
+from tombolo.fl_tasks.runtime.waiting import PeerAborted, PeerSilent, RunExpired
 from tombolo.storage.books import Books
-from tombolo.storage.errors import CodedError
+from tombolo.storage.errors import CodedError, blame
 from tombolo.storage.ledger.pairs import SALT_BYTES, Line, Matched, joint_salt, lines_with, match, summary
 
 _LONGEST = 1024
 _LARGEST = 1 << 28
-_SILENT = {"silent": True}
 _COLUMNS = [field.name for field in fields(Line)]
 
 
@@ -32,18 +31,19 @@ class BadBook(CodedError):
 class Reconciled:
     """The summaries of this party's pairs, and the differences between its book and each peer's book.
 
-    A peer that stayed silent is in neither.
+    A peer that stayed silent is in neither. ``refused`` has the error code of each peer whose salt or book is wrong.
     """
 
     pairs: list[dict[str, Any]]
     findings: dict[str, Matched]
+    refused: dict[str, str]
 
 
 def reconcile(session: Session, books: Books, forgiving: bool) -> Reconciled:
     """Exchange salts and books with every peer and compare; a replay gives the same result.
 
-    ``forgiving``: a peer that sends nothing until the deadline is left out for good; without it, PeerSilent is raised. Raises
-    :class:`BadBook`.
+    ``forgiving``: a peer that sends nothing until the deadline, or something wrong, is left out for good. Without it, PeerSilent,
+    :class:`BadBook` or another error about the message is raised.
     """
     peers = [party for party in session.roles if party != session.me]
     for peer in peers:
@@ -59,24 +59,32 @@ def reconcile(session: Session, books: Books, forgiving: bool) -> Reconciled:
             pairs.append(summary((session.me, peer), salt, matched))
             if matched.ours or matched.theirs:
                 findings[peer] = matched
-    return Reconciled(sorted(pairs, key=lambda pair: pair["parties"]), findings)
+    left_out = {peer: session.state.get(PAIR.of(peer)) or {} for peer in peers}
+    refused = {peer: kept["refused"] for peer, kept in left_out.items() if kept.get("refused")}
+    return Reconciled(sorted(pairs, key=lambda pair: pair["parties"]), findings, refused)
 
 
 def _compared(session: Session, books: Books, peer: str, forgiving: bool) -> tuple[bytes, Matched] | None:
-    """The joint salt and the comparison with one peer's book; None if this peer is left out because it was silent."""
-    if session.state.get(PAIR.of(peer)) == _SILENT:
+    """The joint salt and the comparison with one peer's book; None if this peer is left out."""
+    if "refused" in (session.state.get(PAIR.of(peer)) or {}):
         return None
     try:
-        theirs, lines = _salt(session, peer), _book(session, peer)
-    except PeerSilent:
-        if not forgiving:
+        with blame(peer):
+            theirs, lines = _salt(session, peer), _book(session, peer)
+    except CodedError as error:
+        if not forgiving or not (isinstance(error, PeerSilent) or _is_wrong(error, peer)):
             raise
-        session.state.keep(PAIR.of(peer), _SILENT)
+        session.state.keep(PAIR.of(peer), {"refused": "" if isinstance(error, PeerSilent) else error.code})
         return None
     salt = joint_salt([session.state[SALT.of(peer)], theirs])
     matched = match(_own_book(session, books, peer), lines)
     kept = session.state.keep(PAIR.of(peer), {"salt": salt.hex(), "unmatched": _unmatched(matched)})
-    return None if kept == _SILENT else (salt, matched)
+    return None if "refused" in kept else (salt, matched)
+
+
+def _is_wrong(error: CodedError, peer: str) -> bool:
+    """Whether an error says that a peer's message is wrong, and not that the run ends for another reason."""
+    return error.party == peer and not error.transient and not isinstance(error, PeerAborted | RunExpired)
 
 
 def _own_book(session: Session, books: Books, peer: str) -> list[Line]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from tombolo.storage.roles import AGGREGATOR, CLIENT, EVERYONE, INITIATORS, INVITED
-from tombolo.storage.schema import Message, MessageSet, Public
+from tombolo.storage.schema import FEW, Message, MessageSet, Public
 
+MOST_LINES = 1 << 17
+LONGEST_STATEMENT, LONGEST_BLOCK = 1 << 22, 1 << 26
+"""Bytes of a party's signed statement, and of a block with all its statements."""
 _BOOKED = "describes an artifact between the two parties, which both have booked"
 _SIGNED = "signed statements about the run that every party checks"
 
@@ -34,6 +37,7 @@ SETTLEMENT = MessageSet(
         learns="what the sender has booked of the artifacts between the two parties",
         step="1",
         limit="nothing about artifacts of other parties",
+        rows=MOST_LINES,
     ),
     Message(
         "height",
@@ -50,7 +54,7 @@ SETTLEMENT = MessageSet(
         "attestation",
         EVERYONE,
         EVERYONE,
-        {"document": Public("binary", _SIGNED), "signature": Public("binary", _SIGNED)},
+        {"document": Public("binary", _SIGNED, longest=LONGEST_STATEMENT), "signature": Public("binary", _SIGNED)},
         learns="for each pair of the sender, the number of artifacts and bytes and a salted root; the metrics, contributions and "
         "rewards, which all parties know already",
         step="3",
@@ -64,11 +68,12 @@ SETTLEMENT = MessageSet(
             {
                 "kind": Public("string", "vote, attestation or block"),
                 "party": Public("string", "the party that made the statement"),
-                "document": Public("binary", _SIGNED),
+                "document": Public("binary", _SIGNED, longest=LONGEST_BLOCK),
                 "signature": Public("binary", _SIGNED),
             },
             learns="the sender's vote, and the signed statements that the sender has received from others",
             step=step,
+            rows=FEW,
         )
         for phase, step in (("prevote", "4"), ("precommit", "5"))
     ),
@@ -76,7 +81,7 @@ SETTLEMENT = MessageSet(
         "final_block",
         EVERYONE,
         EVERYONE,
-        {"document": Public("binary", _SIGNED)},
+        {"document": Public("binary", _SIGNED, longest=LONGEST_BLOCK)},
         learns="the final block with all its votes",
         step="6",
     ),
@@ -85,7 +90,7 @@ SETTLEMENT = MessageSet(
         (CLIENT, AGGREGATOR),
         CLIENT,
         {
-            "document": Public("binary", _SIGNED),
+            "document": Public("binary", _SIGNED, longest=LONGEST_BLOCK),
             "previous_run": Public("string", "the run that the block before it closes"),
         },
         learns="the final block, with metrics, contributions and rewards, of a run that went on without the recipient",

@@ -10,11 +10,12 @@ from typing import Any
 import pyarrow as pa
 
 from tombolo.agreements.manifest import RUN_ID
+from tombolo.fl_tasks.ledger.settlement.messages import LONGEST_BLOCK
 from tombolo.fl_tasks.ledger.settlement.state import ATTESTATION, EVIDENCE
-from tombolo.fl_tasks.runtime.session import Session
+from tombolo.fl_tasks.runtime.session import Session, log
 from tombolo.fl_tasks.runtime.waiting import PeerSilent
 from tombolo.storage.canonical import canonical, digest, parse
-from tombolo.storage.errors import CodedError
+from tombolo.storage.errors import CodedError, blame
 from tombolo.storage.identity import SigningKey, VerifyKey
 from tombolo.storage.ledger.block import DOMAIN, build, document, made_from, read_attestation, verify_block
 from tombolo.storage.ledger.signed import BadStatement, Signed
@@ -22,8 +23,6 @@ from tombolo.storage.ledger.voting import PRECOMMIT, PREVOTE, Ballot, Voter, quo
 from tombolo.storage.private import PrivateArea
 from tombolo.storage.roles import INITIATORS
 
-_LARGEST = 1 << 26
-_MOST_ROWS = 1000
 _MOST_VIEWS = 50
 
 
@@ -106,7 +105,8 @@ class Assembly:
     """How the members of a ledger agree on one block: holds everything received so far, and decides what to do next.
 
     With fewer than four members, all must attest and vote, however long it takes. With four or more, a quorum goes on without the
-    others after the agreement's deadline (``deadlines.settle``). Nobody waits for members that took no part in the run.
+    others after the agreement's deadline (``deadlines.settle``). A wrong message then counts as missing; ``refused`` has the error
+    code by sender. Nobody waits for members that took no part in the run.
     """
 
     def __init__(self, session: Session, seat: Seat, place: Place, own: Signed) -> None:
@@ -119,6 +119,7 @@ class Assembly:
         self._blocks: dict[str, dict[str, Any]] = {}
         self._heard: set[tuple[str, str, int]] = set()
         self._final: dict[str, Any] | None = None
+        self.refused: dict[str, str] = {}
 
     def run(self) -> dict[str, Any]:
         """Take part until a block is final; returns the document to keep. Raises Waiting, PeerSilent or an error of a check."""
@@ -148,35 +149,51 @@ class Assembly:
         return len(self._heard) > before
 
     def _hear(self, peer: str, name: str, round: int, take: Callable[[str, pa.Table], None]) -> None:
-        if (peer, name, round) not in self._heard:
-            table = self._session.peek(name, peer, round)
-            if table is not None:
+        """Read a message if it is there. If a quorum may go on without its sender, a wrong message counts as missing."""
+        if (peer, name, round) in self._heard:
+            return
+        try:
+            with blame(peer):
+                table = self._session.peek(name, peer, round)
+                if table is None:
+                    return
                 take(peer, table)
-                self._heard.add((peer, name, round))
+        except CodedError as error:
+            if error.transient or not forgiving(self._seat.members):
+                raise
+            self.refused.setdefault(peer, error.code)
+            log.warning("%s", error)
+        self._heard.add((peer, name, round))
 
     def _on_attestation(self, peer: str, table: pa.Table) -> None:
         body, signature = (self._session.scalar(table, name) for name in ("document", "signature"))
         self._attest(Signed(peer, body, signature))
 
     def _on_vote(self, peer: str, table: pa.Table) -> None:
-        """Take in a vote, and the statements that its sender passes on. A statement without a valid signature is refused."""
+        """Take in a vote, and the statements that its sender passes on. A statement without a valid signature is refused.
+
+        So is a message without a vote of its sender.
+        """
         columns = (self._session.values(table, name).to_pylist() for name in ("kind", "party", "document", "signature"))
-        blocks = []
-        for kind, party, body, signature in list(zip(*columns, strict=True))[:_MOST_ROWS]:
+        blocks, votes = [], False
+        for kind, party, body, signature in list(zip(*columns, strict=True)):
             signed = Signed(party, body, signature)
             if party not in self._seat.members or kind not in ("vote", "attestation", "block"):
                 raise BadStatement(party=peer)
             if kind == "vote":
                 self._ballot.add(signed)
+                votes = votes or party == peer
             elif kind == "attestation":
                 self._attest(signed)
             else:
                 blocks.append(signed.document)
+        if not votes:
+            raise BadStatement("A message of votes has none of its sender.", party=peer)
         for block in blocks:
             self._know(block)
 
     def _on_final(self, peer: str, table: pa.Table) -> None:
-        kept = parse(self._session.scalar(table, "document"), _LARGEST)
+        kept = parse(self._session.scalar(table, "document"), LONGEST_BLOCK)
         block = verify_block(kept, self._seat.members)
         if block["height"] == self._ballot.height:
             self._final = kept

@@ -134,7 +134,7 @@ def client(session: Session, rows: ClientRows) -> State:
     for _ in session.rounds():
         orders = plan.training.orders(len(sample), session.me, session.round)
         contribute_values(session, addends(plan, state["w"], sample, validation, orders))
-        weights = session.values(session.receive("weights", session.aggregator), "weight").to_numpy()
+        weights = session.values(session.receive("weights", session.aggregator, len(state["w"])), "weight").to_numpy()
         losses = [session.scalar(session.receive("training_loss", session.aggregator), "loss")] if plan.noise is None else []
         stop = session.scalar(session.receive("end", session.aggregator), "stop")
         if len(weights) != plan.training.net.count or not (np.abs(weights) <= LARGEST_WEIGHT).all():

@@ -14,6 +14,7 @@ from tombolo.fl_tasks.learning.horizontal.sums import STATISTIC
 from tombolo.fl_tasks.learning.trees.bins import Binner
 from tombolo.fl_tasks.learning.trees.boosting import Plan
 from tombolo.fl_tasks.learning.trees.splits import Sums
+from tombolo.fl_tasks.learning.trees.tree import MOST_NODES
 from tombolo.storage.errors import CodedError
 from tombolo.storage.roles import AGGREGATOR, CLIENT
 from tombolo.storage.schema import Disclosed, Message, MessageSet
@@ -40,6 +41,7 @@ MESSAGES = MessageSet(
         learns="the splits of the joint model at one level, and which nodes may be split next",
         step="6",
         limit="a function of the sums",
+        rows=MOST_NODES,
     ),
     Message(
         "values",
@@ -52,6 +54,7 @@ MESSAGES = MessageSet(
         learns="the value of each node in the new trees of the joint model, and the sum of h in it",
         step="7",
         limit="sums over at least the agreed rows",
+        rows=MOST_NODES,
     ),
     Message(
         "verdict",

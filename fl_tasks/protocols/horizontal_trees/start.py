@@ -19,7 +19,7 @@ from tombolo.fl_tasks.learning.horizontal.columns import (
 )
 from tombolo.fl_tasks.learning.horizontal.quantiles import histograms_of, numbers, packed, quartiles_of, unpacked
 from tombolo.fl_tasks.learning.horizontal.statistics import aggregate_statistics, client_statistics, enough_rows
-from tombolo.fl_tasks.learning.horizontal.sums import Attendance, contribute_integers, sum_integers, told
+from tombolo.fl_tasks.learning.horizontal.sums import Attendance, contribute_integers, sum_integers
 from tombolo.fl_tasks.learning.parameters import Boosted
 from tombolo.fl_tasks.learning.trees.bins import Binner
 from tombolo.fl_tasks.learning.trees.boosting import Plan
@@ -50,7 +50,7 @@ def client_start(session: Session, rows: ClientRows, plan: Plan) -> tuple[Start,
         if classes:
             contribute_integers(session, np.bincount(rows.labels[learning].astype(np.int64), minlength=classes))
         columns, most = len(numbers(session.terms)), max(plan.outputs, session.parameters(Boosted).bins - 1)
-        base, *cuts = unpacked(session, told(session), 1 + columns, most)
+        base, *cuts = unpacked(session, 1 + columns, most)
         session.within(None)
         if len(base) != plan.outputs or any((np.diff(edges) <= 0).any() for edges in cuts):
             raise ForeignStatistics(

@@ -17,6 +17,7 @@ from tombolo.fl_tasks.protocols.lending_query.errors import BadDeposit, CoolingD
 from tombolo.fl_tasks.protocols.lending_query.guards import GRACE, cooling
 from tombolo.fl_tasks.protocols.lending_query.keys import Keeping, terms_of
 from tombolo.fl_tasks.protocols.lending_query.state import COOLING
+from tombolo.fl_tasks.protocols.lending_query.terms import MOST_RECENT
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.storage.errors import blame
 
@@ -63,7 +64,7 @@ def lender(session: Session, keeping: Keeping, series: str, now: datetime) -> No
     at = lenders.index(session.me)
     before = lenders[at - 1] if at else session.arbiter
     assert before is not None and session.arbiter is not None
-    table = session.receive("asked_before", before)
+    table = session.receive("asked_before", before, MOST_RECENT)
     with blame(before):
         points = ristretto.points_from_arrow(session.values(table, "point"), session.threads)
     named = session.values(table, "series").to_pylist()
@@ -86,7 +87,7 @@ def finish(session: Session, keeping: Keeping, series: str, taken: Cooling, now:
     Raises :class:`CoolingDown` if more questions were asked in the meantime.
     """
     last = session.hosts[-1]
-    table = session.receive("asked_before", last)
+    table = session.receive("asked_before", last, len(taken.people))
     with blame(last):
         points = ristretto.points_from_arrow(session.values(table, "point"), session.threads)
     unblinded = ristretto.split(ristretto.exponentiate(points, ristretto.invert(taken.blind), session.threads))

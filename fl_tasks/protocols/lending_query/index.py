@@ -74,8 +74,9 @@ def arbiter(session: Session, base: str | None, at: str, now: datetime) -> Epoch
     exponent, deposits = keeping.exponent(series), Deposits(keeping, session.run)
     session.enter(len(session.hosts) + 1)
     cooling = None if base is not None else carry.begin(session, keeping, now)
+    longest = session.terms.alignment.maximum_ids + query.padding
     for party in session.hosts:
-        table = session.receive("deposit", party)
+        table = session.receive("deposit", party, longest)
         with blame(party):
             points = ristretto.points_from_arrow(session.values(table, "point"), session.threads)
             values = CipherVector.from_arrow(key, session.values(table, "value"))
@@ -119,11 +120,12 @@ def _pass_ring(session: Session, exponent: bytes, ids: list[str], padding: int) 
     order = session.prf("order").stream().permutation(len(items))
     points = hash_ids(session, [items[at] for at in order])
     points = ristretto.exponentiate(ristretto.exponentiate(points, exponent, session.threads), blind, session.threads)
+    longest = session.terms.alignment.maximum_ids + padding
     for hop in range(1, count + 1):
         session.enter(hop)
         session.send("customer_points", lenders[(me + 1) % count], point=ristretto.points_to_arrow(points))
         before = lenders[me - 1]
-        table = session.receive("customer_points", before)
+        table = session.receive("customer_points", before, longest)
         with blame(before):
             points = ristretto.points_from_arrow(session.values(table, "point"), session.threads)
         listed = ristretto.split(points)

@@ -32,6 +32,7 @@ INDEX = MessageSet(
         learns="how many customers of the sender are new to the index, rounded up",
         step="1",
         limit="padded to a multiple of query.padding; points are under a one-time exponent of their owner, in a random order",
+        rows=None,
     ),
     Message(
         "deposit",
@@ -42,6 +43,7 @@ INDEX = MessageSet(
         step="2",
         limit="padded with entries that encrypt zero; no id and no value: a point needs the exponents of all lenders, and only the "
         "decryptor can decrypt a value; in an update also which pseudonyms were deposited again, some of them unchanged",
+        rows=None,
     ),
     Message(
         "asked_before",
@@ -52,6 +54,7 @@ INDEX = MessageSet(
         step="3",
         limit="points are under a one-time exponent of the arbiter; not more points than questions that the lender admitted within "
         "query.cooldown_hours and a day; nothing about customers whom nobody asked about",
+        rows=None,
     ),
     Message(
         "index_ready",
@@ -74,6 +77,7 @@ QUERY = MessageSet(
         learns="that the asker asks, how many questions, and a commitment to each consent receipt; not whom they are about",
         step="1",
         limit="every point is under a one-time exponent of the asker; every lender allows query.asker_quota questions per epoch",
+        rows=None,
     ),
     Message(
         "ticket",
@@ -97,6 +101,7 @@ QUERY = MessageSet(
         step="3",
         limit="no id and no value; query.person_quota questions per person and epoch; the questions are deleted a day after "
         "query.cooldown_hours",
+        rows=None,
     ),
     Message(
         "masked_sum",
@@ -106,6 +111,7 @@ QUERY = MessageSet(
         learns="(only the decryptor) uniformly random values: each sum is under a one-time pad of the asker modulo n",
         step="4",
         limit="re-randomised with full-size randomness, which also hides the number of addends",
+        rows=None,
     ),
     Message(
         "masked_answer",
@@ -116,6 +122,7 @@ QUERY = MessageSet(
         step="5",
         limit="no part of a single lender, unless only one lender knows the person; at least three lenders must have an index; not "
         "again within query.cooldown_hours of a question in an earlier epoch",
+        rows=None,
     ),
 )
 """Asking an index: only the decryptor receives step 4 and sends step 5."""

@@ -26,6 +26,7 @@ from tombolo.fl_tasks.protocols.lending_query.errors import BadTicket
 from tombolo.fl_tasks.protocols.lending_query.index import hash_ids
 from tombolo.fl_tasks.protocols.lending_query.keys import Keeping, terms_of
 from tombolo.fl_tasks.protocols.lending_query.supply import Supply
+from tombolo.fl_tasks.protocols.lending_query.terms import MOST_QUESTIONS
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.storage.errors import blame
 
@@ -81,13 +82,13 @@ def asker(session: Session, epoch: str, ids: Sequence[str], consents: bytes) -> 
     session.send("blinded_question", lenders[0], **_Batch(blinded, consents).columns())
     masks = mask_residues(key, count, session.prf("mask").stream(key.key_id))
     hidden = encrypt(key, masks, session.pool)
-    returned = _Batch.of(session, session.receive("blinded_question", lenders[-1]), lenders[-1])
+    returned = _Batch.of(session, session.receive("blinded_question", lenders[-1], count), lenders[-1])
     if len(returned) != count or returned.consents != consents:
         raise BadTicket("The batch of questions came back changed.", party=lenders[-1])
     unblinded = _Batch(_each(returned.points, [ristretto.invert(blind) for blind in blinds]), consents)
     session.send("question", mask=hidden.to_arrow(), **unblinded.columns())
     decryptor = terms_of(session).decryptor
-    table = session.receive("masked_answer", decryptor)
+    table = session.receive("masked_answer", decryptor, count)
     with blame(decryptor):
         masked = residues_from_arrow(key, session.values(table, "sum"))
     if len(masked) != count:
@@ -106,7 +107,7 @@ def lender(session: Session, epoch: str, now: datetime) -> int:
     lenders = session.hosts
     at = lenders.index(session.me)
     before = lenders[at - 1] if at else session.guest
-    received = _Batch.of(session, session.receive("blinded_question", before), before)
+    received = _Batch.of(session, session.receive("blinded_question", before, MOST_QUESTIONS), before)
     guards.admit(session, keeping, about, received.consents, now)
     raised = ristretto.exponentiate(received.points, keeping.exponent(about.series), session.threads)
     passed = _Batch(raised, received.consents)
@@ -127,7 +128,7 @@ def arbiter(session: Session, epoch: str, now: datetime) -> int:
     guards.enough_lenders(Deposits(keeping, about.series).parties(), session)
     key = keeping.public_key(about.series)
     admitted = _tickets(session)
-    table = session.receive("question", session.guest)
+    table = session.receive("question", session.guest, admitted.questions)
     asked = _Batch.of(session, table, session.guest)
     with blame(session.guest):
         masks = CipherVector.from_arrow(key, session.values(table, "mask"))
@@ -184,7 +185,7 @@ def _decrypt(session: Session, keeping: Keeping, series: str, count: int) -> Non
     sender = session.arbiter
     assert sender is not None
     private = keeping.private_key(series, session.parameters(Encrypted).key_bits)
-    table = session.receive("masked_sum", sender)
+    table = session.receive("masked_sum", sender, count)
     with blame(sender):
         masked = CipherVector.from_arrow(private.public, session.values(table, "sum"))
     if len(masked) != count:

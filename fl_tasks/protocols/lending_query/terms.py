@@ -11,6 +11,8 @@ from tombolo.agreements.protocol import TaskSection
 FEWEST_LENDERS = 3
 """The fewest lenders besides the asker that must have an index, so that an answer is a sum over several lenders."""
 MOST_LENDERS = 256
+MOST_QUESTIONS, MOST_RECENT = 100_000, 1 << 22
+"""Of one query, and of all epochs that an index takes over."""
 
 
 class QueryTerms(TaskSection):
@@ -29,7 +31,7 @@ class QueryTerms(TaskSection):
     unit: int = Field(1000, ge=1, le=10**9)
     bands: list[Annotated[int, Field(ge=1)]] = Field([1, 3], min_length=1)
     padding: int = Field(1024, ge=1, le=1 << 20)
-    batch: int = Field(1000, ge=1, le=100_000)
+    batch: int = Field(1000, ge=1, le=MOST_QUESTIONS)
     asker_quota: int = Field(10_000, ge=1)
     person_quota: int = Field(3, ge=1)
     cooldown_hours: float = Field(24.0, ge=0)

@@ -28,6 +28,7 @@ _LOGITS = Message(
     learns="the unordered multiset of logit magnitudes (order permuted, signs flipped at random), once all shares are added",
     step="1",
     limit="no ids, signs or labels; in late rounds logits hardly change, so the same unnamed row may be linked by its value",
+    rows=None,
 )
 _SIGMOIDS = Message(
     "sigmoids",
@@ -37,6 +38,7 @@ _SIGMOIDS = Message(
     learns="uniformly random values: the shares that the hosts draw from their seeds are missing in the sum",
     step="2",
     limit="each mask is used in one round only",
+    rows=None,
 )
 _LARGEST = 1.0  # the largest magnitude of a residual sigmoid(u) - y
 

@@ -25,6 +25,7 @@ from tombolo.fl_tasks.learning.vertical.key_holder import (
     RESIDUAL_BITS,
     MaskedGradient,
     gradient_messages,
+    most_columns,
     own_key,
     peer_key,
     public_key_message,
@@ -40,7 +41,7 @@ from tombolo.fl_tasks.runtime.programs import Programs
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.storage.errors import blame
 from tombolo.storage.roles import ARBITER, DATA, GUEST, HOST
-from tombolo.storage.schema import Disclosed, Message, MessageSet, Pad64, Paillier
+from tombolo.storage.schema import FEW, Disclosed, Message, MessageSet, Pad64, Paillier
 
 SLOT_BITS = 48
 MAX_LOGIT = 2.0**10
@@ -54,6 +55,7 @@ ENCRYPTED = (
         {"c": Paillier(ARBITER)},
         learns="nothing: ciphertexts under the arbiter's key",
         step="1",
+        rows=None,
     ),
     Message(
         "logits",
@@ -63,6 +65,7 @@ ENCRYPTED = (
         learns="the unordered multiset of logit magnitudes (order permuted, signs flipped at random)",
         step="1",
         limit="no ids, signs or labels; in late rounds logits hardly change, so the same unnamed row may be linked by its value",
+        rows=None,
     ),
     Message(
         "probabilities",
@@ -71,6 +74,7 @@ ENCRYPTED = (
         {"c": Paillier(ARBITER)},
         learns="nothing: ciphertexts under the arbiter's key",
         step="2",
+        rows=None,
     ),
     Message(
         "residual",
@@ -79,6 +83,7 @@ ENCRYPTED = (
         {"c": Paillier(ARBITER)},
         learns="nothing: ciphertexts under the arbiter's key",
         step="3",
+        rows=None,
     ),
     *gradient_messages(ARBITER, DATA),
 )
@@ -92,6 +97,7 @@ _STEP = (
         learns="sums over the data parties: the linear and penalty parts of the loss, inner products of steps and gradients",
         step="6",
         limit="no share of a single party (zero-sum masks modulo 2^128); 100 sums per round at most, nothing per row",
+        rows=FEW,
     ),
     CONVERGED,
     Message(
@@ -115,6 +121,7 @@ _STEP = (
         learns="how to combine the recipient's own earlier steps and gradients into the next step",
         step="7",
         limit="at most 41 numbers, the same for all parties and columns; they are functions of the sums above",
+        rows=FEW,
     ),
     LOSS,
 )
@@ -184,8 +191,7 @@ class EncryptedParty:
         plain = encode(logits, RESIDUAL_BITS)[order] * signs
         packed = encrypt(key, pack(plain, SLOT_BITS, key), session.pool)
         if me > 0:
-            table = session.receive("partial_logits", chain[me - 1])
-            packed = packed + vector(session, table, "c", key, len(packed), chain[me - 1])
+            packed = packed + vector(session, "partial_logits", "c", key, len(packed), chain[me - 1])
         if session.me == session.guest:
             session.send("logits", c=packed.to_arrow())
             self._ready.prepare(data.rows)
@@ -196,8 +202,8 @@ class EncryptedParty:
         """Step 3: [[sigmoid(u) - y]] in aligned order. The guest makes it, the hosts receive it."""
         session, key, rows = self._session, self._key, self._data.rows
         if self._label is None:
-            return vector(session, session.receive("residual", session.guest), "c", key, rows, session.guest)
-        oracle = vector(session, session.receive("probabilities", self._arbiter), "c", key, rows, self._arbiter)
+            return vector(session, "residual", "c", key, rows, session.guest)
+        oracle = vector(session, "probabilities", "c", key, rows, self._arbiter)
         order, signs = disguise(session, rows)
         odd = oracle.times(signs).take(places(order))  # sigmoid(u) - 1/2 is odd in u: the sign of u becomes its sign
         residual = odd.add_plain(encode(0.5 - self._label, RESIDUAL_BITS)) + self._ready.take(rows)
@@ -221,8 +227,7 @@ class EncryptedHelper:
         """Step 1: decrypt the packed logits of the round."""
         session, public = self._session, self._key.public
         packed_rows = -(-self._rows // slots_per_ciphertext(public, SLOT_BITS))
-        table = session.receive("logits", session.guest)
-        packed = decrypt(self._key, vector(session, table, "c", public, packed_rows, session.guest), self._pool)
+        packed = decrypt(self._key, vector(session, "logits", "c", public, packed_rows, session.guest), self._pool)
         return decode(np.array(unpack(packed, SLOT_BITS, self._rows, public)), RESIDUAL_BITS)
 
     def answer(self, odd: Floats) -> None:
@@ -231,7 +236,7 @@ class EncryptedHelper:
         self._session.send("probabilities", c=self._ready.encrypt(plain).to_arrow())
         if self._session.another_round:
             self._ready.prepare(self._rows)  # for the next round, while the data parties compute
-        serve_gradients(self._session, self._key)
+        serve_gradients(self._session, self._key, most_columns(self._session, self._rows))
 
 
 @dataclass(frozen=True)

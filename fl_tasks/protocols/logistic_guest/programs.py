@@ -3,7 +3,8 @@
 Hosts compute encrypted gradients from the residual of the guest. In each round they answer with the logits of their common
 direction, of which the guest sees only the sum over the hosts. The guest takes an exact one-dimensional Newton step along this
 direction. The method is preconditioned conjugate gradients (Polak-Ribiere+). Each round shows the guest one direction in the span
-of the columns of the hosts. The directions are counted over all runs, and stay fewer than these columns.
+of the columns of the hosts. The directions are counted over all runs, and stay fewer than these columns. The hosts count their
+columns themselves; they do not ask the guest.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from tombolo.fl_tasks.learning.vertical.key_holder import (
 )
 from tombolo.fl_tasks.learning.vertical.rows import (
     LONGEST_STEP,
-    MOST_COLUMNS,
+    ROWS_PER_COLUMN,
     Floats,
     VerticalRows,
     guard_batch,
@@ -42,8 +43,8 @@ from tombolo.fl_tasks.runtime.checkpoints import State
 from tombolo.fl_tasks.runtime.programs import Programs
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.storage.errors import CodedError
-from tombolo.storage.roles import GUEST, HOST
-from tombolo.storage.schema import Disclosed, Message, MessageSet, Pad64, Paillier, Public
+from tombolo.storage.roles import DATA, GUEST, HOST
+from tombolo.storage.schema import FEW, Disclosed, Message, MessageSet, Pad64, Paillier
 
 _FEWEST_COLUMNS = 5
 _FEATURE_BITS = int(FEATURE_LIMIT * 2**FEATURE_BITS).bit_length()
@@ -55,17 +56,9 @@ MESSAGES = MessageSet(
     Message(
         "columns",
         HOST,
-        GUEST,
+        DATA,
         {"count": Disclosed("int64", "bounds the number of directions", "one number")},
         learns="how many encoded columns the host has",
-        step="0",
-    ),
-    Message(
-        "budget",
-        GUEST,
-        HOST,
-        {"columns": Public("int64", "the sum of all hosts' column counts")},
-        learns="how many columns all hosts have together",
         step="0",
     ),
     Message(
@@ -75,6 +68,7 @@ MESSAGES = MessageSet(
         {"c": Paillier(GUEST)},
         learns="nothing: ciphertexts under the guest's key",
         step="1",
+        rows=None,
     ),
     _TO_HOLDER,
     _BACK,
@@ -86,6 +80,7 @@ MESSAGES = MessageSet(
         learns="sums over the hosts of two inner products of gradients",
         step="6",
         limit="with one host, these are its own products (waived in the terms)",
+        rows=FEW,
     ),
     Message(
         "turn",
@@ -103,6 +98,7 @@ MESSAGES = MessageSet(
         learns="the logits of the direction, summed over the hosts: one vector per round",
         step="8",
         limit="over all runs, fewer directions than the hosts have columns; a single host only with the waiver",
+        rows=None,
     ),
     Message(
         "bends",
@@ -112,6 +108,7 @@ MESSAGES = MessageSet(
         learns="sums over the hosts of w.w, w.p and p.p, which the penalty needs",
         step="8",
         limit="with one host, these are its own products (waived in the terms)",
+        rows=FEW,
     ),
     Message(
         "converged",
@@ -155,7 +152,8 @@ def host(session: Session, data: VerticalRows) -> State:
     key = peer_key(session, session.guest)
     columns = data.x.shape[1]
     session.send("columns", count=columns)
-    offered = int(session.scalar(session.receive("budget", session.guest), "columns", 0, MOST_COLUMNS))
+    counts = _column_counts(session, columns, data.rows)
+    offered = sum(counts.values())
     limit = _rounds_left(session, offered - 1)
     packing = _packing(key, data.rows, offered)
     ciphertexts = data.rows if packing is None else -(-data.rows // packing.rows)
@@ -164,8 +162,7 @@ def host(session: Session, data: VerticalRows) -> State:
     state = session.latest or {name: np.zeros(columns) for name in ("w", "p", "g", "z")}
     for number in session.rounds(limit):
         masked = MaskedGradient(session, key, session.guest, columns, packing)
-        table = session.receive("residual", session.guest)
-        residual = vector(session, table, "c", key, ciphertexts, session.guest)
+        residual = vector(session, "residual", "c", key, ciphertexts, session.guest)
         masked.send(data, residual)
         g = masked.receive() / data.rows + penalty * state["w"]
         z = preconditioner @ g
@@ -193,10 +190,8 @@ def guest(session: Session, data: VerticalRows) -> State:
     guard_batch(session, data, data.rows)
     key = own_key(session)
     session.send("public_key", key=key.public.to_bytes())
-    offered = sum(int(session.scalar(table, "count", 0, MOST_COLUMNS)) for table in session.receive_all("columns").values())
-    if offered < _FEWEST_COLUMNS:
-        raise TooFewHostColumns(f"They have {offered} columns.", party=session.me)
-    session.send("budget", columns=offered)
+    counts = _column_counts(session, None, data.rows)
+    offered = sum(counts.values())
     limit = _rounds_left(session, offered - 1)
     packing, ready = _packing(key.public, data.rows, offered), Ahead(key.public, session.pool)
     columns = data.x.shape[1]
@@ -216,7 +211,7 @@ def guest(session: Session, data: VerticalRows) -> State:
             ready.prepare(len(residual))  # for the next round, while the hosts compute
         g = data.rounded.T @ d / data.rows + penalty * state["w"]
         z = preconditioner @ g
-        serve_gradients(session, key, packing)
+        serve_gradients(session, key, counts, packing)
         own = [float(g @ z), float(z @ (g - state["g"])), float(state["g"] @ state["z"])]
         gz, turned, before = np.add(own, total(session.receive_all("slopes"), 3))
         beta = max(0.0, float(turned / before)) if before > 0 else 0.0
@@ -248,6 +243,19 @@ def guest(session: Session, data: VerticalRows) -> State:
         )
         session.report(round=number, loss=loss)
     return state
+
+
+def _column_counts(session: Session, own: int | None, rows: int) -> dict[str, int]:
+    """How many columns each host has, as this party counts them: ``own`` (None at the guest), and what the other hosts say.
+
+    Together they have five at least, and no host has more than its gradient may have. The guest cannot change this count.
+    """
+    counts = {} if own is None else {session.me: own}
+    for party, table in session.receive_all("columns").items():
+        counts[party] = int(session.scalar(table, "count", 1, rows // ROWS_PER_COLUMN))
+    if sum(counts.values()) < _FEWEST_COLUMNS:
+        raise TooFewHostColumns(f"They have {sum(counts.values())} columns.", party=session.me)
+    return counts
 
 
 def line_search(u: Floats, v: Floats, label: Floats, ridge: Floats) -> tuple[float, float]:
@@ -300,7 +308,7 @@ def _masked_direction(session: Session, plain: np.ndarray) -> np.ndarray:
 def _sum_of_directions(session: Session, rows: int) -> Floats:
     """The logits of the direction, summed over the hosts, shape (rows,)."""
     summed = np.zeros(rows, dtype=np.uint64)
-    for party, table in session.receive_all("direction").items():
+    for party, table in session.receive_all("direction", rows).items():
         share = session.values(table, "v").to_numpy(zero_copy_only=False)
         if len(share) != rows:
             raise WrongLength(f"A direction has {len(share)} values; the table has {rows} rows.", party=party)

@@ -27,6 +27,7 @@ PROTOCOL = Protocol(
     name="logistic-guest",
     title="vertical logistic regression, exact, keys at the guest",
     family="vertical",
+    wire=2,  # hosts tell each other their column counts, and do not take the sum from the guest
     roles=WITHOUT_ARBITER,
     engines={
         "paillier": Engine(

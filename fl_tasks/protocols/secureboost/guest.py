@@ -35,7 +35,7 @@ from tombolo.fl_tasks.protocols.secureboost.messages import (
 from tombolo.fl_tasks.protocols.secureboost.state import NAMES
 from tombolo.fl_tasks.runtime.checkpoints import State
 from tombolo.fl_tasks.runtime.session import Session
-from tombolo.storage.errors import blame
+from tombolo.storage.errors import blame, shown
 
 _MOST_COLUMNS = 100_000
 
@@ -104,7 +104,7 @@ def _names(session: Session, party: str, columns: int) -> list[str]:
     names = session.values(session.receive("names", party), "name").to_pylist()
     if len(names) != columns:
         raise ForeignFeatures(party=party)
-    return [str(name)[:200] for name in names]
+    return [shown(name, 200) for name in names]
 
 
 def _labels(session: Session, data: BinnedRows, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
@@ -171,20 +171,20 @@ class Encrypted:
     def _encrypt(self, plain: list[int]) -> pa.Array:
         return self._ready.take(len(plain)).add_plain(plain).to_arrow()
 
-    def root_sums(self, table: pa.Table, count: int, party: str) -> np.ndarray:
+    def root_sums(self, name: str, count: int, party: str) -> np.ndarray:
         """Step 2 at the roots: decrypt ``count`` sums of g and h of every class, shape (classes, count, 2)."""
-        return self._sums(table, [len(members) for members in self._sets], count, party)
+        return self._sums(name, [len(members) for members in self._sets], count, party)
 
-    def sums(self, table: pa.Table, count: int, party: str) -> np.ndarray:
+    def sums(self, name: str, count: int, party: str) -> np.ndarray:
         """Step 2 below the roots: decrypt ``count`` sums of g and h, shape (count, 2)."""
-        sums: np.ndarray = self._sums(table, [1], count, party)[0]
+        sums: np.ndarray = self._sums(name, [1], count, party)[0]
         return sums
 
-    def _sums(self, table: pa.Table, stacked: Sequence[int], count: int, party: str) -> np.ndarray:
+    def _sums(self, name: str, stacked: Sequence[int], count: int, party: str) -> np.ndarray:
         public, sums, at = self._key.public, [], 0
         widths = [self._pairs.slot_bits * classes for classes in stacked]
         lengths = [-(-count // slots_per_ciphertext(public, width)) for width in widths]
-        plain = decrypt(self._key, vector(self._session, table, "sums", public, sum(lengths), party), self._pool)
+        plain = decrypt(self._key, vector(self._session, name, "sums", public, sum(lengths), party), self._pool)
         with blame(party):
             for classes, width, length in zip(stacked, widths, lengths, strict=True):
                 sums.append(self._pairs.unstack(unpack(plain[at : at + length], width, count, public), classes))
@@ -215,13 +215,13 @@ class Remote:
         self._level = (nodes[0].number // self._outputs).bit_length() - 1
         bins, missing = self._features.bins, self._features.missing
         per_node = int((bins + missing)[self._columns].sum())
+        self._session.within(self._level)
         if self._level == 0:
-            by_class = self._encrypted.root_sums(self._receive("histogram"), per_node, self._party)
+            by_class = self._encrypted.root_sums("histogram", per_node, self._party)
             flat = [by_class[node.output] for node in nodes]
         else:
-            self._session.within(self._level)
             self._encrypted.send_below(nodes)
-            flat = np.split(self._encrypted.sums(self._receive("histogram"), per_node * len(nodes), self._party), len(nodes))
+            flat = np.split(self._encrypted.sums("histogram", per_node * len(nodes), self._party), len(nodes))
         tables = []
         for node, own in zip(nodes, flat, strict=True):
             sums, at = np.zeros((len(bins), 1 + int(bins.max()), 2), dtype=np.int64), 0

@@ -128,7 +128,7 @@ class Host:
     def _begin(self, expected: RowNumbers, columns: RowNumbers) -> tuple[_Round, list[int]]:
         """Step 1: receive the ciphertexts. Also returns the root nodes; none if the guest finds no tree worth growing."""
         session, sets, outputs = self._session, self._sets, self._plan.outputs
-        table = session.receive("gradients", session.guest)
+        table = session.receive("gradients", session.guest, len(expected) * len(sets))
         row = session.values(table, "row").to_numpy(zero_copy_only=False)
         with blame(session.guest):
             whole = CipherVector.from_arrow(self._key, session.values(table, "pair"))
@@ -196,7 +196,7 @@ class Host:
         if not lacking:
             return
         ends = np.cumsum([0, *(len(grown.nodes[number].counting) for number in lacking)]).tolist()
-        whole = vector(session, session.receive("class_gradients", session.guest), "pair", self._key, ends[-1], session.guest)
+        whole = vector(session, "class_gradients", "pair", self._key, ends[-1], session.guest)
         for number, start, stop in zip(lacking, ends, ends[1:], strict=False):
             self._know(grown, number % outputs, grown.nodes[number].counting, whole[start:stop])
 

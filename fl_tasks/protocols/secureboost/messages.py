@@ -9,8 +9,9 @@ import numpy.typing as npt
 
 from tombolo.fl_tasks.learning.terms import BoostingTerms
 from tombolo.fl_tasks.learning.trees.bins import Codes
-from tombolo.fl_tasks.learning.trees.tree import Bools
+from tombolo.fl_tasks.learning.trees.tree import MOST_NODES, Bools
 from tombolo.fl_tasks.learning.vertical.key_holder import public_key_message
+from tombolo.fl_tasks.learning.vertical.rows import MOST_COLUMNS, MOST_ROWS
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.storage.errors import CodedError
 from tombolo.storage.roles import GUEST, HOST
@@ -29,6 +30,7 @@ MESSAGES = MessageSet(
         },
         learns="how many binned columns the host has, and how many bins each has; the order of the columns is new in every run",
         step="0",
+        rows=MOST_COLUMNS,
     ),
     Message(
         "names",
@@ -38,6 +40,7 @@ MESSAGES = MessageSet(
         learns="the names of the host's columns, in the order of the aliases",
         step="0",
         limit="only if the terms say boosting.feature_names",
+        rows=MOST_COLUMNS,
     ),
     Message(
         "gradients",
@@ -50,6 +53,7 @@ MESSAGES = MessageSet(
         learns="nothing about g and h: one ciphertext per row (for all classes); with GOSS, which rows have large gradients",
         step="1",
         limit="a host refuses rows that do not follow from the common seed, unless the terms have GOSS",
+        rows=None,
     ),
     Message(
         "class_gradients",
@@ -58,6 +62,7 @@ MESSAGES = MessageSet(
         {"pair": Paillier(GUEST)},
         learns="nothing about g and h: with several classes, one ciphertext per row and class that is summed below a root",
         step="2",
+        rows=None,
     ),
     Message(
         "histogram",
@@ -73,6 +78,7 @@ MESSAGES = MessageSet(
         learns="sums of g and h per node, column alias and bin; so about how many rows of which label each bin has",
         step="2",
         limit="minimum rows per bin and node; aliases change with every run",
+        rows=None,
     ),
     Message(
         "choice",
@@ -87,6 +93,7 @@ MESSAGES = MessageSet(
         learns="which of the host's own splits are used in the model",
         step="3",
         limit="a host refuses nodes and sides with fewer rows than agreed",
+        rows=MOST_NODES,
     ),
     Message(
         "route",
@@ -95,11 +102,12 @@ MESSAGES = MessageSet(
         {
             "node": Public("int64", "the node that was asked for"),
             "column": Disclosed("int64", "which of the equal columns was taken", "one alias per node"),
-            "left": Disclosed("binary", "which of the node's rows go left", "one bit per row of the node"),
+            "left": Disclosed("binary", "which of the node's rows go left", "one bit per row of the node", longest=MOST_ROWS // 8),
         },
         learns="on which side of the host's split each row of the node is; not the name of the column, and not the cut",
         step="4",
         limit="one bit per row and split; minimum rows per side",
+        rows=MOST_NODES,
     ),
     Message(
         "partition",
@@ -107,11 +115,17 @@ MESSAGES = MessageSet(
         HOST,
         {
             "node": Disclosed("int64", "which nodes are looked at further", "nodes that were split"),
-            "left": Disclosed("binary", "which of their rows go left", "one bit per row of the node; not of the last level"),
+            "left": Disclosed(
+                "binary",
+                "which of their rows go left",
+                "one bit per row of the node; not of the last level",
+                longest=MOST_ROWS // 8,
+            ),
         },
         learns="which rows are together in a node; with its own columns a host may guess labels from that",
         step="5",
         limit="minimum rows per node; nothing about the last level or about leaf values; first_tree_guest_only",
+        rows=MOST_NODES,
     ),
     Message(
         "turn",

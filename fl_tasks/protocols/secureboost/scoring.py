@@ -16,8 +16,9 @@ import numpy.typing as npt
 from tombolo.fl_tasks.learning.terms import BoostingTerms
 from tombolo.fl_tasks.learning.trees.bins import Codes
 from tombolo.fl_tasks.learning.trees.part import TreePart
-from tombolo.fl_tasks.learning.trees.tree import LEAF, Bools, directions, margins
+from tombolo.fl_tasks.learning.trees.tree import LEAF, MOST_NODES, Bools, directions, margins
 from tombolo.fl_tasks.learning.vertical.messages import TOTAL
+from tombolo.fl_tasks.learning.vertical.rows import MOST_ROWS
 from tombolo.fl_tasks.learning.vertical.scoring import WrongScoreCount
 from tombolo.fl_tasks.protocols.secureboost.messages import packed, unpacked
 from tombolo.fl_tasks.runtime.session import Session
@@ -36,11 +37,17 @@ MESSAGES = MessageSet(
         GUEST,
         {
             "record": Public("int64", "the number of one of the host's splits"),
-            "left": Disclosed("binary", "the way of every row at the split", "one bit per row and split; boosting.prediction"),
+            "left": Disclosed(
+                "binary",
+                "the way of every row at the split",
+                "one bit per row and split; boosting.prediction",
+                longest=MOST_ROWS // 8,
+            ),
         },
         learns="which way every row goes at every split of the host, also at splits that the row never comes to",
         step="directions",
         limit="only if the terms say one-message; only rows that the agreement allows to score",
+        rows=MOST_NODES,
     ),
     Message(
         "visit",
@@ -48,11 +55,12 @@ MESSAGES = MessageSet(
         HOST,
         {
             "record": Disclosed("int64", "the splits that rows have come to", "splits of one level"),
-            "rows": Disclosed("binary", "which rows have come there", "one bit per row and split"),
+            "rows": Disclosed("binary", "which rows have come there", "one bit per row and split", longest=MOST_ROWS // 8),
         },
         learns="which rows come to which of the host's own splits",
         step="visit",
         limit="only if the terms say level-wise",
+        rows=MOST_NODES,
     ),
     Message(
         "turned",
@@ -60,11 +68,12 @@ MESSAGES = MessageSet(
         GUEST,
         {
             "record": Public("int64", "the number of one of the host's splits"),
-            "left": Disclosed("binary", "the way of the rows that came", "one bit per visiting row"),
+            "left": Disclosed("binary", "the way of the rows that came", "one bit per visiting row", longest=MOST_ROWS // 8),
         },
         learns="which way the asked rows go; nothing about other rows",
         step="visit",
         limit="only if the terms say level-wise",
+        rows=MOST_NODES,
     ),
     TOTAL,
 )
@@ -112,7 +121,7 @@ def exchange_scores(session: Session, part: TreePart, x: Codes, recipients: Iter
 
 
 def _total(session: Session, rows: int, outputs: int) -> Floats:
-    score = session.values(session.receive("total", session.guest), "score").to_numpy(zero_copy_only=False)
+    score = session.values(session.receive("total", session.guest, rows * outputs), "score").to_numpy(zero_copy_only=False)
     if len(score) != rows * outputs or not np.isfinite(score).all():
         raise WrongScoreCount(f"{len(score)} scores for {rows} rows.", party=session.guest)
     return np.asarray(score, dtype=np.float64).reshape(rows, outputs)

@@ -106,7 +106,7 @@ class Masked:
 
     def receive(self) -> list[int]:
         """Receive the sums as integers of any size. Raises WrongLength."""
-        table = self._session.receive(f"{self._name}_back", self._holder)
+        table = self._session.receive(f"{self._name}_back", self._holder, len(self._masks))
         with blame(self._holder):
             returned = residues_from_arrow(self._key, self._session.values(table, "residue"))
         if len(returned) != len(self._masks):
@@ -116,7 +116,7 @@ class Masked:
 
 def serve(session: Session, key: PrivateKey, name: str, peer: str, most: int) -> None:
     """Decrypt the masked sums of the peer and return them. Raises WrongLength if there are more than ``most``."""
-    table = session.receive(name, peer)
+    table = session.receive(name, peer, most)
     with blame(peer):
         masked = CipherVector.from_arrow(key.public, session.values(table, "c"))
     if len(masked) > most:

@@ -25,6 +25,7 @@ MESSAGES = MessageSet(
         {"c": Paillier(GUEST)},
         learns="nothing: ciphertexts under the guest's key",
         step="1",
+        rows=None,
     ),
     Message(
         "target_terms",
@@ -33,6 +34,7 @@ MESSAGES = MessageSet(
         {"c": Paillier(HOST)},
         learns="nothing: ciphertexts under the host's key",
         step="2",
+        rows=None,
     ),
     Message(
         "target_gradient",
@@ -42,6 +44,7 @@ MESSAGES = MessageSet(
         learns="uniformly random values: each sum is under a one-time pad modulo n",
         step="3",
         limit="pads are never used twice",
+        rows=None,
     ),
     Message(
         "target_gradient_back",
@@ -51,6 +54,7 @@ MESSAGES = MessageSet(
         learns="the gradient of the recipient's own net, one number per weight",
         step="3",
         limit=_ROWS,
+        rows=None,
     ),
     Message(
         "source_gradient",
@@ -60,6 +64,7 @@ MESSAGES = MessageSet(
         learns="uniformly random values: each sum is under a one-time pad modulo n",
         step="4",
         limit="pads are never used twice",
+        rows=None,
     ),
     Message(
         "source_gradient_back",
@@ -69,6 +74,7 @@ MESSAGES = MessageSet(
         learns="the gradient of the recipient's own net, one number per weight, and the loss of the round",
         step="4",
         limit=_ROWS,
+        rows=None,
     ),
     Message(
         "stop",

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from tombolo.fl_tasks.crypto.fixedpoint import check_headroom, encode
 from tombolo.fl_tasks.crypto.vector import CipherVector, decrypt, encrypt
 from tombolo.fl_tasks.learning.vertical.key_holder import own_key, peer_key, vector
+from tombolo.fl_tasks.learning.vertical.rows import MOST_ROWS
 from tombolo.fl_tasks.learning.vertical.scoring import WrongScoreCount
 from tombolo.fl_tasks.protocols.transfer.encrypted import BITS, Floats, Masked, sane, serve
 from tombolo.fl_tasks.protocols.transfer.messages import PUBLIC_KEY
@@ -31,6 +32,7 @@ MESSAGES = MessageSet(
         {"c": Paillier(HOST)},
         learns="how many rows are scored; nothing else: ciphertexts under the host's key",
         step="score",
+        rows=None,
     ),
     Message(
         "row_scores",
@@ -40,6 +42,7 @@ MESSAGES = MessageSet(
         learns="the scores Phi . u_B of the host's own rows",
         step="score",
         limit=f"only if the agreement lets the host receive scores; {_ONE_FUNCTIONAL}, an aggregate over the guest's rows",
+        rows=None,
     ),
     Message(
         "padded_scores",
@@ -49,6 +52,7 @@ MESSAGES = MessageSet(
         learns="uniformly random values: each score is under a one-time pad modulo n",
         step="score",
         limit="pads are never used twice",
+        rows=None,
     ),
     Message(
         "padded_scores_back",
@@ -58,6 +62,7 @@ MESSAGES = MessageSet(
         learns="scores Phi . u_B of held-out common rows",
         step="score",
         limit="one number per held-out row and run; it does not give u_B",
+        rows=None,
     ),
 )
 
@@ -84,7 +89,7 @@ def _target(session: Session, part: TransferPart, x: Floats, wanted: list[str]) 
         serve(session, key, "padded_scores", guest, len(x))
     if session.me not in wanted:
         return None
-    scores = vector(session, session.receive("row_scores", guest), "c", key.public, len(x), guest)
+    scores = vector(session, "row_scores", "c", key.public, len(x), guest)
     return sane(decrypt(key, scores), 2 * BITS, guest)
 
 
@@ -92,7 +97,7 @@ def _source(session: Session, part: TransferPart, rows: int | None, wanted: list
     (host,), phi = session.hosts, part.phi
     assert phi is not None
     key = peer_key(session, host)
-    table = session.receive("row_numbers", host)
+    table = session.receive("row_numbers", host, (MOST_ROWS if rows is None else rows) * len(phi))
     with blame(host):
         numbers = CipherVector.from_arrow(key, session.values(table, "c"))
     count, over = divmod(len(numbers), len(phi))

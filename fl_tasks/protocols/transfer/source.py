@@ -39,8 +39,7 @@ def guest(session: Session, rows: TransferRows) -> State:
         phi = source.lead @ u
         first = side.row_terms(u, phi)
         session.send("source_terms", c=encrypt(key.public, side.terms(first, phi), session.pool).to_arrow())  # step 1
-        table = session.receive("target_terms", host)
-        received = vector(session, table, "c", host_key, side.expected, host)
+        received = vector(session, "target_terms", "c", host_key, side.expected, host)
         masked = Masked(session, host_key, host, "source_gradient")
         masked.send(side.sums(w, received, first, phi))  # step 4 comes before step 3: both parties compute at the same time
         serve(session, key, "target_gradient", host, most_sums(session, width, labelled))  # step 3

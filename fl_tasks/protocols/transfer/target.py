@@ -40,8 +40,7 @@ def host(session: Session, rows: TransferRows) -> State:
         ]
         session.send("target_terms", c=encrypt(key.public, plain, session.pool).to_arrow())  # step 2
         count = u.size + len(half) * (labelled if weighted else 1)
-        table = session.receive("source_terms", guest)
-        received = vector(session, table, "c", guest_key, count, guest)
+        received = vector(session, "source_terms", "c", guest_key, count, guest)
         masked = Masked(session, guest_key, guest, "target_gradient")
         masked.send(product(session, party_net.jacobian(w, x), _slope(session, u, labelled, received, half)))  # step 3
         serve(session, key, "source_gradient", guest, most_sums(session, party_net.width, labelled) + 1)  # step 4

@@ -56,19 +56,17 @@ def receive_step(session: Session, key: PrivateKey, host: str, shape: tuple[int,
     """Step 5, at the guest: receive the step of W with the noise of the host; the guest moves its share by it."""
     public, count = key.public, int(np.prod(shape))
     held = -(-count // slots_per_ciphertext(public, MOVE_SLOT))
-    packed = vector(session, session.receive("noisy_step", host), "step", public, held, host)
+    packed = vector(session, "noisy_step", "step", public, held, host)
     with blame(host):
         step = unpack(decrypt(key, packed), MOVE_SLOT, count, public)
     return np.array(step, dtype=object).reshape(shape)
 
 
 def serve_gradient(session: Session, key: PrivateKey, host: str, most: int) -> None:
-    """Step 6, at the guest: decrypt the padded gradient of a host, of at most ``most`` weights. Raises WrongLength."""
-    table = session.receive("masked_gradient", host)
+    """Step 6, at the guest: decrypt the padded gradient of a host, of at most ``most`` weights. Raises TooManyRows."""
+    table = session.receive("masked_gradient", host, -(-most // slots_per_ciphertext(key.public, GRADIENT_SLOT)))
     with blame(host):
         masked = CipherVector.from_arrow(key.public, session.values(table, "gradient"))
-    if len(masked) > -(-most // slots_per_ciphertext(key.public, GRADIENT_SLOT)):
-        raise WrongLength(f"{len(masked)} ciphertexts came, which is more than {most} weights need.", party=host)
     session.send("unmasked_gradient", host, gradient=residues_to_arrow(key.public, decrypt_residues(key, masked)))
 
 
@@ -78,8 +76,8 @@ class Slopes:
     def __init__(self, session: Session, key: PublicKey, rows: int, units: int, sums: int, batch: int) -> None:
         self._session, self._key, self._batch = session, key, batch
         self._shape = units, sums
-        slopes = vector(session, session.receive("slopes", session.guest), "delta", key, rows * sums, session.guest)
-        through = vector(session, session.receive("unit_slopes", session.guest), "delta", key, rows * units, session.guest)
+        slopes = vector(session, "slopes", "delta", key, rows * sums, session.guest)
+        through = vector(session, "unit_slopes", "delta", key, rows * units, session.guest)
         self._slopes = [slopes[at : at + rows] for at in range(0, len(slopes), rows)]
         self._through = [through[at : at + rows] for at in range(0, len(through), rows)]
 
@@ -110,7 +108,7 @@ class Slopes:
         masks = mask_residues(key, len(packed), session.prf("gradient", self._batch).stream(key.key_id))
         masked = packed.add_plain(masks).rerandomise_full(pool=session.pool)
         session.send("masked_gradient", session.guest, gradient=masked.to_arrow())
-        table = session.receive("unmasked_gradient", session.guest)
+        table = session.receive("unmasked_gradient", session.guest, len(masks))
         with blame(session.guest):
             residues = residues_from_arrow(key, session.values(table, "gradient"))
             if len(residues) != len(masks):

@@ -50,8 +50,8 @@ FORWARD = (
         learns="the recipient's own masks of this run",
         step="0",
     ),
-    Message("masked_units", HOST, GUEST, {"alpha": Pad64()}, learns=_UNIFORM, step="1", limit=_ONCE),
-    Message("masked_weights", GUEST, HOST, {"w": Pad64()}, learns=_UNIFORM, step="1", limit=_ONCE),
+    Message("masked_units", HOST, GUEST, {"alpha": Pad64()}, learns=_UNIFORM, step="1", limit=_ONCE, rows=None),
+    Message("masked_weights", GUEST, HOST, {"w": Pad64()}, learns=_UNIFORM, step="1", limit=_ONCE, rows=None),
     Message(
         "sums_correction",
         ARBITER,
@@ -60,6 +60,7 @@ FORWARD = (
         learns="uniformly random values: each is under a pad that the guest draws",
         step="2",
         limit="each pad is used in one batch only",
+        rows=None,
     ),
     Message(
         "shared_sums",
@@ -69,6 +70,7 @@ FORWARD = (
         learns="the host's addend of every sum: as many numbers per row as the first joint layer of the guest has units",
         step="3",
         limit="fewer sums than the host has units; nobody knows the weights between units and sums",
+        rows=None,
     ),
 )
 """The messages of every batch of rows, in training and in scoring."""
@@ -85,9 +87,9 @@ MESSAGES = MessageSet(
         step="0",
         limit="one number per run",
     ),
-    Message("masked_slopes", GUEST, HOST, {"delta": Pad64()}, learns=_UNIFORM, step="4", limit=_ONCE),
-    Message("masked_share", HOST, GUEST, {"w": Pad64()}, learns=_UNIFORM, step="4", limit=_ONCE),
-    Message("masked_bends", HOST, GUEST, {"bend": Pad64()}, learns=_UNIFORM, step="4", limit=_ONCE),
+    Message("masked_slopes", GUEST, HOST, {"delta": Pad64()}, learns=_UNIFORM, step="4", limit=_ONCE, rows=None),
+    Message("masked_share", HOST, GUEST, {"w": Pad64()}, learns=_UNIFORM, step="4", limit=_ONCE, rows=None),
+    Message("masked_bends", HOST, GUEST, {"bend": Pad64()}, learns=_UNIFORM, step="4", limit=_ONCE, rows=None),
     Message(
         "masked_inputs",
         HOST,
@@ -96,6 +98,7 @@ MESSAGES = MessageSet(
         learns="how many columns the sender has; their values are under a mask that only the sender and the arbiter know",
         step="4",
         limit=_ONCE,
+        rows=None,
     ),
     Message(
         "corrections",
@@ -105,6 +108,7 @@ MESSAGES = MessageSet(
         learns="uniformly random values: each is under a pad that the guest draws",
         step="5",
         limit="each pad is used in one batch only",
+        rows=None,
     ),
     Message(
         "shared_step",
@@ -114,6 +118,7 @@ MESSAGES = MessageSet(
         learns="noise: the host adds numbers 2^60 times as large as the step of the weights, and keeps them",
         step="5",
         limit="noise is never used twice",
+        rows=None,
     ),
     Message(
         "masked_unit_slopes",
@@ -123,6 +128,7 @@ MESSAGES = MessageSet(
         learns=_UNIFORM,
         step="5",
         limit=_ONCE,
+        rows=None,
     ),
     Message(
         "shared_gradient",
@@ -132,6 +138,7 @@ MESSAGES = MessageSet(
         learns="the recipient's own gradient, summed over the batch: one number per weight",
         step="6",
         limit="limits.minimum_rows_per_weight; batches are the same in every round",
+        rows=None,
     ),
 )
 
@@ -167,15 +174,14 @@ def shaped(table: pa.Table, column: str, sender: str, *shape: int) -> Wide:
 
 def words(session: Session, name: str, column: str, sender: str, *shape: int) -> Wide:
     """Receive a message with a single column, and return it in this shape. Raises :class:`WrongLength`."""
-    return shaped(session.receive(name, sender), column, sender, *shape)
+    return shaped(session.receive(name, sender, wide.WORDS * int(np.prod(shape))), column, sender, *shape)
 
 
 def inputs_of(session: Session, sender: str, rows: int, units: int) -> Wide:
-    """Receive the masked columns of a host and its column of ones. Raises :class:`WrongLength` if there are more than allowed."""
-    table = session.receive("masked_inputs", sender)
+    """Receive the masked columns of a host and its column of ones. Raises TooManyRows if there are more than allowed."""
+    most = max(2, most_weights(session, rows) // units)
+    table = session.receive("masked_inputs", sender, wide.WORDS * rows * most)
     columns = max(2, len(table) // (wide.WORDS * rows))
-    if columns * units > most_weights(session, rows):
-        raise WrongLength(f"A gradient of {columns * units} weights is too large for a batch of {rows} rows.", party=sender)
     return shaped(table, "x", sender, rows, columns)
 
 

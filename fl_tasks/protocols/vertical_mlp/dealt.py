@@ -143,7 +143,7 @@ class DealtHost:
         step = wide.add(wide.add(step, corrections["step"]), wide.of_integers(drawn))
         session.send("shared_step", guest, step=step.ravel())
 
-        masked = session.receive("masked_unit_slopes", guest)  # step 6
+        masked = session.receive("masked_unit_slopes", guest, wide.WORDS * rows * units)  # step 6
         through, bent_slopes = (shaped(masked, name, guest, rows, units) for name in ("through", "bent"))
         own = wide.add(wide.product(slopes, wide.transposed(masks["share"])), corrections["through"])
         own = wide.add(wide.add(wide.times(bent, own), wide.times(masks["bends"], through)), corrections["bent"])

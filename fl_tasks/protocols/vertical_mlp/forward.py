@@ -52,8 +52,7 @@ def send_sums(session: Session, key: PrivateKey, alpha: Grid, share: Grid) -> No
     """Step 3, at the host: decrypt the sums of the guest, add the products with the share of the host of W, and send them back."""
     public, own = key.public, alpha @ share
     addends = [plain for column in own.T for plain in placed(column.tolist(), SUM_SLOT, public)]
-    table = session.receive("masked_sums", session.guest)
-    masked = decrypt_residues(key, vector(session, table, "sums", public, len(addends), session.guest))
+    masked = decrypt_residues(key, vector(session, "masked_sums", "sums", public, len(addends), session.guest))
     n = int(public.n)
     session.send("sums", sums=residues_to_arrow(public, [(a + b) % n for a, b in zip(masked, addends, strict=True)]))
 
@@ -70,8 +69,7 @@ class Sums:
         """Step 2: send [[alpha W_hat + N]] to the host, where N are masks."""
         session, key, per_unit = self._session, self._key, -(-self._rows // slots_per_ciphertext(self._key, SUM_SLOT))
         units, sums = share.shape
-        table = session.receive("units", self._host)
-        alpha = vector(session, table, "alpha", key, units * per_unit, self._host)
+        alpha = vector(session, "units", "alpha", key, units * per_unit, self._host)
         products = combined(alpha, share, per_unit, session.pool)
         self._masks = mask_residues(key, len(products), session.prf("sums", self._host, self._batch).stream(key.key_id))
         masked = products.add_plain(self._masks).rerandomise_full(pool=session.pool)
@@ -80,7 +78,7 @@ class Sums:
     def hear(self, sums: int) -> Floats:
         """Step 3: receive alpha W, shape (rows, sums). Raises :class:`TooLarge` and WrongLength."""
         session, key = self._session, self._key
-        table = session.receive("sums", self._host)
+        table = session.receive("sums", self._host, len(self._masks))
         with blame(self._host):
             residues = residues_from_arrow(key, session.values(table, "sums"))
             if len(residues) != len(self._masks):

@@ -23,6 +23,7 @@ FORWARD = (
         {"alpha": Paillier(HOST)},
         learns="nothing: the host's units, under the host's key",
         step="1",
+        rows=None,
     ),
     Message(
         "masked_sums",
@@ -32,6 +33,7 @@ FORWARD = (
         learns="uniformly random values: each is under a one-time pad modulo n",
         step="2",
         limit="pads are never used twice",
+        rows=None,
     ),
     Message(
         "sums",
@@ -41,6 +43,7 @@ FORWARD = (
         learns="the host's addend of every sum: as many numbers per row as the first joint layer of the guest has units",
         step="3",
         limit="fewer sums than the host has units; nobody knows the weights between units and sums",
+        rows=None,
     ),
 )
 """The messages of every batch of rows, in training and in scoring."""
@@ -55,6 +58,7 @@ MESSAGES = MessageSet(
         {"delta": Paillier(GUEST)},
         learns="nothing: derivatives of rows by the sums, under the guest's key",
         step="4",
+        rows=None,
     ),
     Message(
         "unit_slopes",
@@ -63,6 +67,7 @@ MESSAGES = MessageSet(
         {"delta": Paillier(GUEST)},
         learns="nothing: a part of the derivatives of rows by the host's units, under the guest's key",
         step="4",
+        rows=None,
     ),
     Message(
         "masked_gradient",
@@ -72,6 +77,7 @@ MESSAGES = MessageSet(
         learns="uniformly random values: each is under a one-time pad modulo n",
         step="5",
         limit="pads are never used twice",
+        rows=None,
     ),
     Message(
         "noisy_step",
@@ -81,6 +87,7 @@ MESSAGES = MessageSet(
         learns="noise: the host adds numbers 2^60 times as large as the step of the weights, and keeps them",
         step="5",
         limit="noise is never used twice",
+        rows=None,
     ),
     Message(
         "unmasked_gradient",
@@ -90,6 +97,7 @@ MESSAGES = MessageSet(
         learns="the recipient's own gradient, summed over the batch: one number per weight",
         step="6",
         limit="limits.minimum_rows_per_weight; batches are the same in every round",
+        rows=None,
     ),
 )
 

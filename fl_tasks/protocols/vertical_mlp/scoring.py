@@ -88,7 +88,7 @@ def _programs(session: Session) -> NetworkPrograms:
 def _received(session: Session, rows: int) -> Floats:
     network = network_of(session)
     outputs = network.classes if network.outcome == "classes" else 1
-    score = session.values(session.receive("total", session.guest), "score").to_numpy(zero_copy_only=False)
+    score = session.values(session.receive("total", session.guest, rows * outputs), "score").to_numpy(zero_copy_only=False)
     if len(score) != rows * outputs or not np.isfinite(score).all():
         raise WrongScoreCount(f"{len(score)} scores for {rows} rows.", party=session.guest)
     return np.asarray(score, dtype=np.float64).reshape(rows, outputs)

@@ -38,6 +38,7 @@ READABLE_UNITS = Message(
     learns="**the host's units, row by row**; the guest also has their weights, so it may compute the host's columns",
     step="1",
     limit="only with the waiver",
+    rows=None,
 )
 MESSAGES = MessageSet(
     "vertical-mlp-split",
@@ -50,6 +51,7 @@ MESSAGES = MessageSet(
         learns="**the derivatives by the host's units, row by row, and so most labels**",
         step="2",
         limit="only with the waiver",
+        rows=None,
     ),
 )
 
@@ -98,7 +100,8 @@ def _received(session: Session, message: str, column: str, sender: str, rows: in
     """Receive a matrix (rows, units) with values of magnitude ``most`` at most. Raises WrongLength and :class:`TooLarge`."""
     network = session.terms.task.section(NetworkTerms)
     assert network.bottom is not None
-    values: npt.NDArray[np.float64] = session.values(session.receive(message, sender), column).to_numpy(zero_copy_only=False)
+    table = session.receive(message, sender, rows * network.bottom)
+    values: npt.NDArray[np.float64] = session.values(table, column).to_numpy(zero_copy_only=False)
     if len(values) != rows * network.bottom:
         raise WrongLength(f"{len(values)} values came instead of {rows * network.bottom}.", party=sender)
     if not np.abs(values).max(initial=0.0) <= most:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tombolo.fl_tasks.runtime.context import PartyContext
     from tombolo.plugins.console.facts.record import RecordIndex
     from tombolo.storage.ledger.entries import Entry
-    from tombolo.storage.stores.base import Store
+    from tombolo.storage.stores.base import Readable
 
 PAGE = 25
 _HASH_AT_MOST = 1 << 27
@@ -187,12 +187,15 @@ def _shown(context: PartyContext, run: str, artifacts: list[Artifact]) -> Iterat
 
 
 def hash_state(context: PartyContext, artifact: Artifact, erased: bool) -> str:
-    """Compare the stored head object with the booked hash, and the chunks with the hashes in the signed head."""
+    """Compare the stored head object with the booked hash, and the chunks with the hashes in the signed head.
+
+    No more bytes are read than were booked.
+    """
     store = context.store if artifact.book == "sent" else context.peers.get(artifact.peer)
     if store is None:
         return UNREACHABLE
     try:
-        head = store.get(f"{artifact.address}/head")
+        head = store.get(f"{artifact.address}/head", artifact.size)
         if hashlib.sha256(head).hexdigest() != artifact.sha256:
             return DIFFERS
         return VERIFIED if all(_chunks_match(context, artifact, store, head)) else DIFFERS
@@ -204,14 +207,14 @@ def hash_state(context: PartyContext, artifact: Artifact, erased: bool) -> str:
         return DIFFERS
 
 
-def _chunks_match(context: PartyContext, artifact: Artifact, store: Store, head: bytes) -> Iterator[bool]:
+def _chunks_match(context: PartyContext, artifact: Artifact, store: Readable, head: bytes) -> Iterator[bool]:
     from tombolo.plugins.console.facts.record import by_any, keys_of
     from tombolo.storage.envelope import read_head
 
     sender = context.me if artifact.book == "sent" else artifact.peer
     header, _ = by_any(keys_of(context, sender), lambda key: read_head(head, key))
     for index, (sha256, _) in enumerate(header.chunks if len(header.chunks) > 1 else (), start=1):
-        yield hashlib.sha256(store.get(f"{artifact.address}/{index:06d}")).hexdigest() == sha256
+        yield hashlib.sha256(store.get(f"{artifact.address}/{index:06d}", artifact.size)).hexdigest() == sha256
 
 
 def meaning(task: TaskTerms, message: str) -> Meaning | None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tombolo.agreements.kinds import JOINT, KINDS
 from tombolo.plugins.console.facts.artifacts import Artifact, traffic
 from tombolo.storage.errors import CodedError, Failure
+from tombolo.storage.stores.base import KeyMissing
 
 if TYPE_CHECKING:
     from tombolo.fl_tasks.runtime.context import PartyContext
@@ -279,12 +280,13 @@ def _invitations(context: PartyContext, record: RecordIndex) -> Invited:
     before, after = f"to-{to}/{context.agreement.name}/invitations/000000/{HANDSHAKE['invitation'].step}.", "/invitation/head"
     oldest, proposed = datetime.now(UTC) - timedelta(seconds=context.terms.deadlines.run), {}
     try:
-        for key in store.list(before):
+        for key in store.list(before, 10_000):
             run = key.removeprefix(before).removesuffix(after)
             if key.endswith(after) and run not in record.runs:
-                modified = store.stat(key).modified
-                if modified > oldest:
-                    proposed[run] = modified
+                with suppress(KeyMissing):  # deleted after the listing
+                    modified = store.stat(key).modified
+                    if modified > oldest:
+                        proposed[run] = modified
     except CodedError as error:
         return Invited(proposed, error.at(initiator))
     return Invited(proposed)

@@ -106,8 +106,8 @@ def test_kkrt_survives_kill_9_at_every_message(tmp_path, payloads, monkeypatch, 
     received = {}
     real = Exchange.fetch
 
-    def fetch(self, message, sender, round):
-        receipt = real(self, message, sender, round)
+    def fetch(self, message, sender, round, rows=None):
+        receipt = real(self, message, sender, round, rows)
         if receipt is not None and sender == victim:
             columns = {name: receipt.table.column(name).combine_chunks().storage for name in receipt.table.column_names}
             received[sender, self.me.name, str(round), message.step, message.name] = digest(columns)

@@ -27,8 +27,8 @@ def settled(made: Federation) -> tuple[dict, dict[tuple[str, str, str, int], pa.
     """The facts at the guest, which must be everybody's, and every table received by (recipient, message, sender, round)."""
     found, real = {}, Session.receive
 
-    def receive(self, name, frm):
-        table = real(self, name, frm)
+    def receive(self, name, frm, rows=None):
+        table = real(self, name, frm, rows)
         found[self.me, name, frm, self.round] = table
         return table
 

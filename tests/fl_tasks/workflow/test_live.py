@@ -126,7 +126,8 @@ def test_what_cannot_be_paid_for_is_refused(published, monkeypatch, lie):
         real(self, name, to, **({**columns, **lie} if name == "live_quality" else columns))
 
     monkeypatch.setattr(Session, "send", send)
-    with pytest.raises(ForeignNumber if math.isnan(lie.get("value", 0)) else BadLiveQuality) as caught:
+    nowhere = math.isnan(lie.get("value", 0)) or lie.get("rows", 0) < 0
+    with pytest.raises(ForeignNumber if nowhere else BadLiveQuality) as caught:
         made.stage(settle, "new-2")
     assert caught.value.party == "clinic"
 

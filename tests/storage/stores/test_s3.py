@@ -36,7 +36,7 @@ from tombolo.storage.stores.opening import from_airflow_connection, open_store
 from tombolo.storage.stores.probe import check_create_only
 
 pytestmark = [pytest.mark.s3]
-NUMBERS = Message("numbers", "guest", "host", {"value": Public("float64", "test")}, learns="numbers", step="1")
+NUMBERS = Message("numbers", "guest", "host", {"value": Public("float64", "test")}, learns="numbers", step="1", rows=1000)
 
 
 def fresh(key: str) -> str:
@@ -81,7 +81,7 @@ def test_artifacts_cross_two_buckets(gateway):
         store = gateway.store(me)
         other = Peer(peer, keys[peer].signing.public(), keys[peer].sealing.public(), gateway.store(peer, as_party=me))
         books = Books(PrivateArea(store, keys[me].vault, "agreement", run))
-        return Exchange(Self(me, keys[me].signing, keys[me].sealing, store), {peer: other}, "agreement", run, "b", books)
+        return Exchange(Self(me, keys[me].signing, keys[me].sealing, store), {peer: other}, "agreement", run, "b1" * 32, books)
 
     run = fresh("run")
     assert exchange("ben", "ann").fetch(NUMBERS, "ann", 1) is None

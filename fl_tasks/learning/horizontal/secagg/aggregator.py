@@ -50,7 +50,7 @@ def aggregate(session: Session, count: int, closing: Closing) -> Sum:
         session.send("survivors", name, client=survivors)
     total = np.zeros(count, dtype=np.uint64)
     for name in survivors:
-        words = session.values(session.receive("masked", name), "value").to_numpy()
+        words = session.values(session.receive("masked", name, count), "value").to_numpy()
         if len(words) != count:
             raise WrongShape(f"{len(words)} values of a sum over {count}.", party=name)
         total += words

@@ -6,7 +6,7 @@ Every list that the aggregator sends closes a step. The clients on the list go o
 from __future__ import annotations
 
 from tombolo.storage.errors import CodedError
-from tombolo.storage.roles import AGGREGATOR, CLIENT
+from tombolo.storage.roles import AGGREGATOR, CLIENT, MOST_PARTIES
 from tombolo.storage.schema import Disclosed, Message, MessageSet, Pad64, Public, Sealed
 
 _LIST = Public("string", "which clients are in the sum, by name")
@@ -30,6 +30,7 @@ MESSAGES = MessageSet(
         learns="which clients take part in this sum, and their keys",
         step="0b",
         limit="signed by each client itself",
+        rows=MOST_PARTIES,
     ),
     Message(
         "shares",
@@ -38,6 +39,7 @@ MESSAGES = MessageSet(
         {"box": Sealed()},
         learns="nothing: sealed to the client's neighbours",
         step="1a",
+        rows=MOST_PARTIES,
     ),
     Message(
         "inbox",
@@ -47,6 +49,7 @@ MESSAGES = MessageSet(
         learns="one share of each neighbour's two secrets",
         step="1b",
         limit="fewer shares than the threshold are independent of the secret",
+        rows=MOST_PARTIES,
     ),
     Message(
         "masked",
@@ -56,6 +59,7 @@ MESSAGES = MessageSet(
         learns="uniformly random values; with the answers below, the sum over the survivors",
         step="2a",
         limit="masks cancel only in the sum over all survivors, of which there are at least three and the threshold",
+        rows=None,
     ),
     Message(
         "survivors",
@@ -64,6 +68,7 @@ MESSAGES = MessageSet(
         {"client": _LIST},
         learns="which clients' values are in the sum",
         step="2b",
+        rows=MOST_PARTIES,
     ),
     Message(
         "consent",
@@ -81,6 +86,7 @@ MESSAGES = MessageSet(
         {"client": _LIST, "signature": _SIGNATURE},
         learns="that as many clients as the threshold were shown the same survivors",
         step="3b",
+        rows=MOST_PARTIES,
     ),
     Message(
         "unmask",
@@ -95,6 +101,7 @@ MESSAGES = MessageSet(
         learns="shares that remove the masks from the sum over the survivors, and from nothing smaller",
         step="4",
         limit="never both secrets of one client; only after a threshold of signatures on one list of survivors",
+        rows=MOST_PARTIES,
     ),
 )
 

@@ -87,8 +87,8 @@ class Turns:
                 super().send(name, to, **columns)
                 turns.sent[self.me].add(f"{self.moment}{name}")
 
-            def receive(self, name: str, frm: str) -> Any:
-                return turns.hears(self.me, name, super().receive(name, frm))
+            def receive(self, name: str, frm: str, rows: int | None = None) -> Any:
+                return turns.hears(self.me, name, super().receive(name, frm, rows))
 
         return Counted(
             me=me,

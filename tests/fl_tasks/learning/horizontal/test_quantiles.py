@@ -13,7 +13,7 @@ from tests.fl_tasks.learning.horizontal.hospitals import HOSPITALS, hospitals, t
 from tests.fl_tasks.learning.horizontal.test_newton import rows
 from tombolo.fl_tasks.learning.horizontal import newton, quantiles
 from tombolo.fl_tasks.learning.horizontal.columns import ForeignSums, Statistics
-from tombolo.fl_tasks.learning.horizontal.quantiles import Distribution, counted, first_edges, packed, quartiles_of, unpacked
+from tombolo.fl_tasks.learning.horizontal.quantiles import Distribution, counted, first_edges, packed, quartiles_of
 from tombolo.fl_tasks.learning.horizontal.report import page
 from tombolo.fl_tasks.learning.horizontal.statistics import statistics_of
 from tombolo.fl_tasks.learning.trees.bins import Binner
@@ -107,8 +107,13 @@ def test_ends_of_a_histogram(tmp_path):
         counted(some, np.array([1e39]), "x")
 
 
-def test_several_vectors_as_one(tmp_path):
+def test_several_vectors_as_one(tmp_path, monkeypatch):
     fed = hospitals(tmp_path)
+
+    def unpacked(session, values, count, most):
+        monkeypatch.setattr(quantiles, "told", lambda session, count, fewer: np.array(values))
+        return quantiles.unpacked(session, count, most)
+
     with fed.context("north").session(fed.start(), newton.MESSAGES, "train", None, None) as session:  # type: ignore[arg-type]
         vectors = [np.array([1.0, 2.0]), np.zeros(0), np.array([3.0])]
         back = unpacked(session, packed(vectors), 3, 2)

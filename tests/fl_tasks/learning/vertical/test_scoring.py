@@ -59,7 +59,9 @@ def test_a_share_shows_nothing_of_the_score(tmp_path):
     shares = {}
 
     def guest(session):
-        return {party: session.values(table, "share").to_numpy() for party, table in session.receive_all("masked_score").items()}
+        return {
+            party: session.values(table, "share").to_numpy() for party, table in session.receive_all("masked_score", ROWS).items()
+        }
 
     def host(session):
         exchange_scores(session, own[session.me], ["clinic"])

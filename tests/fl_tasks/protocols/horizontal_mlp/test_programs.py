@@ -18,7 +18,7 @@ from tombolo.fl_tasks.protocols.horizontal_mlp import programs as averaging
 from tombolo.fl_tasks.protocols.horizontal_mlp.programs import Diverged, ImpossibleSum, Plan, addends, checked, moved, start
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.fl_tasks.runtime.waiting import Wait
-from tombolo.storage.schema import ForeignNumber
+from tombolo.storage.schema import ForeignNumber, TooManyRows
 
 PROGRAMS = {"aggregator": averaging.aggregator, "client": lambda session: averaging.client(session, rows(session.me))}
 
@@ -133,7 +133,7 @@ def sabotaged(monkeypatch: pytest.MonkeyPatch, name: str, change: Any) -> None:
     ("change", "error"),
     [
         (lambda state: {**state, "w": state["w"][:-1]}, ForeignStatistics),
-        (lambda state: {**state, "w": np.append(state["w"], 0.0)}, ForeignStatistics),
+        (lambda state: {**state, "w": np.append(state["w"], 0.0)}, TooManyRows),
         (lambda state: {**state, "w": np.where(np.arange(len(state["w"])) == 3, np.nan, state["w"])}, ForeignNumber),
         (lambda state: {**state, "w": state["w"] * np.inf}, ForeignNumber),
     ],

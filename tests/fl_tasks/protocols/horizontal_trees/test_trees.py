@@ -132,8 +132,8 @@ def again(trained: Any, message: str, change: Any) -> Any:
         session._checkpoints = Checkpoints(session.state)
         receives, heard = session.receive, [0]
 
-        def receive(what: str, frm: str) -> pa.Table:
-            table = receives(what, frm)
+        def receive(what: str, frm: str, rows: int | None = None) -> pa.Table:
+            table = receives(what, frm, rows)
             if what != message:
                 return table
             heard[0] += 1

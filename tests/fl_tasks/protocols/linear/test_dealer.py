@@ -18,7 +18,7 @@ from tombolo.fl_tasks.protocols.linear import dealer as linear
 from tombolo.fl_tasks.protocols.logistic_taylor import dealer as taylor
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.fl_tasks.shares.dealt import WrongProduct
-from tombolo.storage.schema import ForeignNumber
+from tombolo.storage.schema import ForeignNumber, TooManyRows
 
 
 def dealt(tmp_path, name: str = "", hosts: int = 2, protocol: str = "linear", **parameters) -> Federation:
@@ -162,7 +162,7 @@ def corrupted(monkeypatch, sender, name, change):
         ("mill", "columns", "count", lambda v: 31, WrongLength),
         ("mill", "columns", "count", lambda v: -1, ForeignNumber),
         ("lab", "partial_residual", "d", lambda v: v[:-1], WrongLength),
-        ("clinic", "residual", "d", lambda v: np.append(v, v), WrongLength),
+        ("clinic", "residual", "d", lambda v: np.append(v, v), TooManyRows),
         ("clinic", "scale", "exponent", lambda v: 70, BadScale),
         ("notary", "seed", "seed", lambda v: v[:16], gradient.BadSeed),
     ],

@@ -13,7 +13,7 @@ from tombolo.fl_tasks.protocols.vertical_mlp import encrypted as neural
 from tombolo.fl_tasks.protocols.vertical_mlp.grid import WEIGHT_BITS
 from tombolo.fl_tasks.protocols.vertical_mlp.messages import TooLarge
 from tombolo.fl_tasks.runtime.session import Session
-from tombolo.storage.schema import ForeignNumber
+from tombolo.storage.schema import ForeignNumber, TooManyRows
 
 FAR = np.uint64(1 << 62)
 """What is added to every word: the number is far off."""
@@ -50,7 +50,7 @@ def _alike(session: Session, labels):
         ("lab", "masked_units", lambda v: v[:-3], WrongLength, "lab"),
         ("lab", "masked_inputs", lambda v: v[:-3], WrongLength, "lab"),
         ("lab", "masked_share", lambda v: v[:-1], WrongLength, "lab"),
-        ("lab", "masked_bends", lambda v: np.append(v, v), WrongLength, "lab"),
+        ("lab", "masked_bends", lambda v: np.append(v, v), TooManyRows, "lab"),
         ("lab", "shared_sums", lambda v: v[:-3], WrongLength, "lab"),
         ("lab", "shared_sums", lambda v: v + FAR, TooLarge, "lab"),
         ("lab", "shared_step", lambda v: v + FAR, TooLarge, "lab"),
@@ -58,7 +58,7 @@ def _alike(session: Session, labels):
         ("lab", "columns", lambda v: 1 << 40, ForeignNumber, "lab"),
         ("clinic", "rows", lambda v: -1, ForeignNumber, "clinic"),
         ("clinic", "rows", lambda v: 1 << 40, ForeignNumber, "clinic"),
-        ("clinic", "rows", lambda v: v + 1, WrongLength, "notary"),
+        ("clinic", "rows", lambda v: v + 1, TooManyRows, "notary"),
         ("clinic", "masked_weights", lambda v: v[:-3], WrongLength, "clinic"),
         ("clinic", "masked_slopes", lambda v: v[3:], WrongLength, "clinic"),
         ("clinic", "masked_unit_slopes", lambda v: v[3:], WrongLength, "clinic"),

@@ -7,12 +7,12 @@ import pytest
 
 from tests.fl_tasks.protocols.vertical_mlp.parties import blocks, layout, sample, train
 from tombolo.fl_tasks.crypto.errors import MalformedPacking
-from tombolo.fl_tasks.learning.vertical.key_holder import WrongLength
 from tombolo.fl_tasks.protocols.vertical_mlp import dealt, encrypted
 from tombolo.fl_tasks.protocols.vertical_mlp import encrypted as neural
 from tombolo.fl_tasks.protocols.vertical_mlp.messages import TooLarge
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.storage.errors import CodedError
+from tombolo.storage.schema import TooManyRows
 
 SENT = encrypted.send_sums
 
@@ -54,6 +54,6 @@ def test_gradients_of_more_weights_than_the_rows_allow(tmp_path, monkeypatch, en
     monkeypatch.setattr(Session, "send", send)
     fed = layout(tmp_path, engine=engine)
     fed.start(rounds=1)
-    with pytest.raises(WrongLength) as caught:
+    with pytest.raises(TooManyRows) as caught:
         train(fed, blocks(fed, *sample(160)), protocol)
     assert caught.value.party == "lab"

@@ -34,7 +34,7 @@ from tombolo_mean_difference.reference import shrunk
 MESSAGES = MessageSet(
     "mean-difference",
     public_key_message(GUEST, (HOST,)),
-    Message("contrasts", GUEST, HOST, {"c": Paillier(GUEST)}, learns="nothing: ciphertexts under the guest's key", step="1"),
+    Message("contrasts", GUEST, HOST, {"c": Paillier(GUEST)}, learns="nothing: ciphertexts under the guest's key", step="1", rows=None),
     *gradient_messages(GUEST, (HOST,)),
 )
 
@@ -59,10 +59,8 @@ def guest(session: Session, data: VerticalRows) -> State:
     state = session.latest or {}
     for _ in session.rounds():
         session.send("contrasts", c=encrypt(key.public, encode(contrasts, RESIDUAL_BITS), session.pool).to_arrow())
-        for party, table in session.receive_each("masked_gradient"):
+        for party, table in session.receive_each("masked_gradient", rows=data.rows // 10):
             masked = CipherVector.from_arrow(key.public, session.values(table, "gradient"))
-            if 10 * len(masked) > data.rows:
-                raise TooFewRows(f"It asks for {len(masked)} sums over {data.rows} rows.", party=party)
             session.send("unmasked_gradient", party, gradient=residues_to_arrow(key.public, decrypt_residues(key, masked)))
         weights = shrunk(data.rounded.T @ contrasts / data.rows, session.parameters(MeanDifferenceParameters).shrink)
         state = session.checkpoint({"w": np.array([np.log(share / (1 - share)), *weights]), "stopped": True})
@@ -75,8 +73,7 @@ def host(session: Session, data: VerticalRows) -> State:
     key, state = peer_key(session, session.guest), session.latest or {}
     for _ in session.rounds():
         sums = MaskedGradient(session, key, session.guest, data.x.shape[1])
-        contrasts = session.receive("contrasts", session.guest)
-        sums.send(data, vector(session, contrasts, "c", key, data.rows, session.guest))
+        sums.send(data, vector(session, "contrasts", "c", key, data.rows, session.guest))
         weights = shrunk(sums.receive() / data.rows, session.parameters(MeanDifferenceParameters).shrink)
         state = session.checkpoint({"w": weights, "stopped": True})
     return state

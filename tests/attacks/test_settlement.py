@@ -1,0 +1,97 @@
+"""One of five members sends nonsense to a settlement: the other four settle as if it were silent, and their records name it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.federation import FOREVER, Federation, quiet
+from tests.fl_tasks.ledger.audit.settled import source
+from tests.fl_tasks.ledger.settlement.test_settle import HURRY, SEVERAL, blocks, joined
+from tombolo.fl_tasks.ledger.audit.history import histories
+from tombolo.fl_tasks.runtime.session import Session
+from tombolo.fl_tasks.workflow.settle import settle
+from tombolo.storage.canonical import canonical
+from tombolo.storage.errors import CodedError
+
+LIAR = "farm"
+HONEST = [party for party in SEVERAL if party != LIAR]
+Columns = dict[str, Any]
+
+LIES: dict[str, tuple[str, Callable[[Columns], Columns]]] = {
+    "a size beyond 2^53": ("pair_book", lambda given: {**given, "size": [1 << 60, *given["size"][1:]]}),
+    "a negative size": ("pair_book", lambda given: {**given, "size": [-1, *given["size"][1:]]}),
+    "a book about others": ("pair_book", lambda given: {**given, "sender": ["lab"] * len(given["sender"])}),
+    "one artifact twice": ("pair_book", lambda given: {name: [*values, values[0]] for name, values in given.items()}),
+    "a long address": ("pair_book", lambda given: {**given, "address": ["x" * 5000, *given["address"][1:]]}),
+    "a short salt": ("pair_salt", lambda given: {"salt": b"x"}),
+    "no salt": ("pair_salt", lambda given: {"salt": []}),
+    "an attestation that is no document": ("attestation", lambda given: {**given, "document": b"\x00nonsense"}),
+    "an attestation nobody signed": ("attestation", lambda given: {**given, "signature": b"x" * 64}),
+    "an attestation of numbers that nobody can write": (
+        "attestation",
+        lambda given: {**given, "document": given["document"].replace(b'"height":1', b'"height":1' + b"0" * 400)},
+    ),
+    "no attestation": ("attestation", lambda given: {"document": [], "signature": []}),
+    "votes that are none": ("prevote", lambda given: {**given, "document": [b"{}"] * len(given["document"])}),
+    "a vote of a stranger": ("prevote", lambda given: {**given, "party": ["stranger"] * len(given["party"])}),
+    "an unknown kind": ("precommit", lambda given: {**given, "kind": ["poem"] * len(given["kind"])}),
+    "a block of lists": (
+        "prevote",
+        lambda given: {
+            "kind": ["block"],
+            "party": [LIAR],
+            "document": [canonical({"attested": [[], {}], "height": []})],
+            "signature": [b""],
+        },
+    ),
+}
+
+
+def settled(fed: Federation, run: str, message: str, change: Callable[[Columns], Columns]) -> dict[str, str]:
+    """Everybody settles; what the liar sends is changed. Returns how it ended, by party."""
+    real, ended = Session.send, {}
+
+    def send(self, name, to=None, /, **columns):
+        real(self, name, to, **(change(columns) if self.me == LIAR and name == message else columns))
+
+    def one(party: str) -> None:
+        try:
+            ended[party] = settle(fed.context(party), run, FOREVER, progress=quiet)["block"]
+        except CodedError as error:
+            ended[party] = str(error)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Session, "send", send)
+        fed.run_all(one)
+    return ended
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lie", LIES)
+def test_the_others_settle_and_name_the_liar(tmp_path, lie):
+    fed = joined(tmp_path, SEVERAL, **HURRY)
+    run = fed.start()
+    ended = settled(fed, run, *LIES[lie])
+    found = blocks(fed)
+    assert len(found) >= len(HONEST) and all(block == found[0] for block in found)
+    assert len({ended[party] for party in HONEST}) == 1, ended
+    named = [
+        party
+        for party in HONEST
+        for one in histories(source(fed, party))[0][run].of_kind("finding")
+        if one["subject"] == LIAR and one["body"]["code"].startswith("TMB-")
+    ]
+    assert named, "no record names the liar"
+    strangers = {one["subject"] for party in HONEST for one in histories(source(fed, party))[0][run].of_kind("finding")}
+    assert strangers == {LIAR}
+
+
+def test_with_three_members_the_liar_is_named_at_once(tmp_path):
+    fed = joined(tmp_path, {"clinic": "guest", LIAR: "host", "notary": "arbiter"}, **HURRY)
+    run = fed.start()
+    ended = settled(fed, run, *LIES["a book about others"])
+    assert all("TMB-LEDGER-106" in ended[party] and f"party {LIAR}" in ended[party] for party in ("clinic", "notary"))
+    assert blocks(fed) == []
