@@ -271,7 +271,7 @@ def test_the_aggregator_with_all_but_one_of_the_shares(tmp_path, monkeypatch, si
     left = {}
     with turns.session(AGGREGATORS_NAME) as session:  # what the aggregator holds, less every mask that is known to it and to them
         for name in honest:
-            left[name] = session.values(session.receive("masked", name), "value").to_numpy().copy()
+            left[name] = session.values(session.receive("masked", name, COUNT), "value").to_numpy().copy()
             add_mask(left[name], kept["seeds"][name], -1)
             for other in roster.neighbours(name, corrupt):
                 seed = mask_seed(keys[other].mask, roster.keys[name].mask, roster.context(), name)
@@ -328,7 +328,7 @@ def test_values_that_come_late_stay_masked(tmp_path, monkeypatch):
     turns.lost = {}
     turns.play(HONEST, monkeypatch)
     with turns.session(AGGREGATORS_NAME) as session:
-        late = session.values(session.receive("masked", "oak"), "value").to_numpy().copy()
+        late = session.values(session.receive("masked", "oak", COUNT), "value").to_numpy().copy()
         context = found["roster"].context()
     assert fits(found["masks"]["oak"], found["roster"].keys["oak"])
     for other in CLIENTS[:4]:
@@ -348,7 +348,7 @@ def test_a_vector_of_another_length(tmp_path, monkeypatch):
         return contribute(session, np.zeros(COUNT + (session.me == "fir"), dtype=np.uint64), THRESHOLD)
 
     results = turns.play({**HONEST, "client": longer}, monkeypatch)
-    assert results[AGGREGATORS_NAME].code == "TMB-CRYPTO-008"
+    assert results[AGGREGATORS_NAME].code == "TMB-SCHEMA-004"
     assert results[AGGREGATORS_NAME].party == "fir"
     assert not sent(tmp_path, "consents")
 

@@ -76,8 +76,8 @@ def test_nobody_has_rows_decrypted_in_the_place_of_its_sums(tmp_path, monkeypatc
     fed, rows = layout(tmp_path, class_weights="none"), numbers()
     run, send, receive, heard = fed.start(), Session.send, Session.receive, {}
 
-    def listening(self, heard_name, frm):
-        heard[self.me, heard_name] = receive(self, heard_name, frm)
+    def listening(self, heard_name, frm, rows=None):
+        heard[self.me, heard_name] = receive(self, heard_name, frm, rows)
         return heard[self.me, heard_name]
 
     def curious(self, sent, to=None, /, **columns):
@@ -87,7 +87,7 @@ def test_nobody_has_rows_decrypted_in_the_place_of_its_sums(tmp_path, monkeypatc
 
     monkeypatch.setattr(Session, "receive", listening)
     monkeypatch.setattr(Session, "send", curious)
-    with pytest.raises(WrongLength, match="at most"):
+    with pytest.raises(TooManyRows, match="at most"):
         trained(fed, run, rows)
 
 
