@@ -21,6 +21,7 @@ from tombolo.fl_tasks.protocols.transfer.protocol import TransferParameters, Tra
 from tombolo.fl_tasks.protocols.transfer.rows import TooFewForNet
 from tombolo.fl_tasks.protocols.transfer.scoring import MESSAGES as SCORING
 from tombolo.fl_tasks.runtime.session import Session
+from tombolo.storage.schema import TooManyRows
 
 
 def test_nothing_of_the_data_is_disclosed_but_the_end_of_training():
