@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,13 +24,14 @@ from tombolo.storage.envelope import (
     seal_context,
     write_head,
 )
-from tombolo.storage.errors import blame
+from tombolo.storage.errors import CodedError, blame
 from tombolo.storage.identity import SealKey, SigningKey, UnsealKey, VerifyKey
 from tombolo.storage.moments import CLOCKS_APART, moment, require_past
 from tombolo.storage.schema import ForeignSchema, Message, admit_rows, assemble
 from tombolo.storage.stores.base import KeyTaken, Readable, Store, TooLarge, holds
 from tombolo.storage.wire import pack_table, unpack_table
 
+log = logging.getLogger("tombolo")
 CHUNK_BYTES = 64 << 20
 LARGEST_OBJECT = CHUNK_BYTES + (16 << 20)
 """The most bytes of any object that an exchange writes."""
@@ -119,9 +121,14 @@ class Exchange:
     def fetch(self, message: Message, sender: str, round: int, rows: int | None = None) -> Receipt | None:
         """Receive one artifact of at most ``rows`` rows; None if it is not there yet. Raises a coded error if anything is wrong."""
         with blame(sender):
-            return self._fetch(message, sender, round, rows)
+            read = self._read(message, sender, round, rows)
+        if read is None:
+            return None
+        receipt, entry = read
+        self.books.book_received(entry)
+        return receipt
 
-    def _fetch(self, message: Message, sender: str, round: int, rows: int | None) -> Receipt | None:
+    def _read(self, message: Message, sender: str, round: int, rows: int | None) -> tuple[Receipt, Entry] | None:
         peer, most = self.peers[sender], message.most_rows(rows)
         address = self.address(message.name, self.me.name, round, message.step)
         if not holds(peer.store, address.head()):
@@ -144,8 +151,7 @@ class Exchange:
             tables.append(unpack_table(message, self.me.unseal.open(sealed, info), count))
         table = pa.concat_tables(tables) if len(tables) > 1 else tables[0]
         whole = hashlib.sha256(head).hexdigest()
-        self.books.book_received(self._entry(sender, address, whole, size, header.rows, header.schema, header.created))
-        return Receipt(table, whole)
+        return Receipt(table, whole), self._entry(sender, address, whole, size, header.rows, header.schema, header.created)
 
     def book_unread(self, sender: str) -> int:
         """Book the artifacts that a peer sent under this binding and that were not read, because they came too late for their step.
@@ -178,9 +184,13 @@ class Exchange:
         return count
 
     def present(self, message: Message, sender: str, round: int) -> bool:
-        """Whether a peer has written an artifact. It is not read or verified."""
-        with blame(sender):
-            return holds(self.peers[sender].store, self.address(message.name, self.me.name, round, message.step).head())
+        """Whether a peer has written an artifact. It is not read or verified. A store that cannot be read has nothing."""
+        key = self.address(message.name, self.me.name, round, message.step).head()
+        try:
+            return holds(self.peers[sender].store, key)
+        except CodedError as error:
+            log.warning("%s", error.at(sender))
+            return False
 
     def _check(self, header: Header, address: Address, sender: str) -> None:
         if header.address != address or header.sender != sender:

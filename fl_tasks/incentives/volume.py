@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from tombolo.fl_tasks.incentives.state import COUNTED, TWO_COUNTS
+from tombolo.fl_tasks.incentives.state import COUNTED, TWO_COUNTS, WRONG_COUNT
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.storage.canonical import canonical
 from tombolo.storage.errors import CodedError
@@ -29,7 +29,7 @@ MESSAGES = MessageSet(
         "row_count",
         CLIENT,
         (CLIENT, AGGREGATOR),
-        {"rows": Disclosed("int64", _REASON, "one count per run"), "signature": _SIGNATURE},
+        {"rows": Disclosed("int64", _REASON, "one count per run", most=_MOST_ROWS), "signature": _SIGNATURE},
         learns="how many training rows the client has",
         step="0",
         limit="one count; sent only if the terms pay for contributions",
@@ -40,7 +40,7 @@ MESSAGES = MessageSet(
         CLIENT,
         {
             "client": Public("string", "which clients are paid for their rows"),
-            "rows": Disclosed("int64", _REASON, "one count per client and run"),
+            "rows": Disclosed("int64", _REASON, "one count per client and run", most=_MOST_ROWS),
             "signature": _SIGNATURE,
         },
         learns="how many training rows each client has, which it knows already",
@@ -73,16 +73,16 @@ class NotCounted(CodedError):
 
 class BadCount(CodedError):
     code = "TMB-REWARD-008"
-    cause = "A client reports an impossible number of training rows, or no client has training rows."
-    remedy = "Check that all parties run the same version of Tombolo, and ask the named party."
+    cause = "No client has reported training rows, so that nobody can be paid for them."
+    remedy = "Read the record of the run: it names the clients whose counts were wrong. Ask them, and start a new run."
 
 
 def agree_on_rows(session: Session, own: int | None) -> dict[str, int]:
     """The number of training rows of each client that sent it in time. ``own`` is this client's number (None at the aggregator).
 
     The result is the same at every party and in every replay. Raises :class:`ForeignCounts`, :class:`BadCount` or the errors of
-    waiting. If a client sent this party another number than the listed one, both are kept as ``two-counts/<client>`` in the stage's
-    area.
+    waiting. If a client sent this party another number than the listed one, both are kept; if it sent a wrong message, the error's
+    code is kept.
     """
     if own is None:
         counts = _listed(session)
@@ -105,18 +105,26 @@ def shares(clients: Iterable[str], rows: Mapping[str, int]) -> dict[str, float]:
 
 
 def _listed(session: Session) -> dict[str, int]:
-    """The aggregator's side: keep the list of signed counts that arrived in time, then send it to all clients."""
+    """The aggregator's side: keep the list of correct signed counts that arrived in time, then send it to all clients."""
     assert session.terms.task.horizontal_terms is not None
     seconds = session.terms.task.horizontal_terms.step_seconds
-    there = session.state.once(COUNTED, lambda: session.gather("row_count", session.clients, seconds))
-    told = {name: _told(session, name) for name in there}
-    counts, signatures = ([signed[at] for signed in told.values()] for at in (0, 1))
-    session.send("row_counts", client=list(told), rows=counts, signature=signatures)
-    return dict(zip(told, counts, strict=True))
+
+    def counted() -> list[list[str | int]]:
+        there = session.gather("row_count", session.clients, seconds)
+        told = {name: _usable(session, name) for name in there}
+        return [[name, count[0], count[1].hex()] for name, count in told.items() if count is not None]
+
+    kept = session.state.once(COUNTED, counted)
+    names, counts = [name for name, _, _ in kept], [rows for _, rows, _ in kept]
+    session.send("row_counts", client=names, rows=counts, signature=[bytes.fromhex(signature) for _, _, signature in kept])
+    return dict(zip(names, counts, strict=True))
 
 
 def _heard(session: Session, own: int) -> dict[str, int]:
-    """A client's side: verify the signatures in the aggregator's list, and compare each count with the one received earlier."""
+    """A client's side: verify the signatures in the aggregator's list, and compare each count with the one received directly.
+
+    The list decides. A client that sent this party no count, or a wrong one, is in the list with what it signed for the aggregator.
+    """
     table = session.receive("row_counts", session.aggregator)
     names, counts, signatures = (session.values(table, name).to_pylist() for name in ("client", "rows", "signature"))
     if names != [client for client in session.clients if client in set(names)]:
@@ -130,19 +138,35 @@ def _heard(session: Session, own: int) -> dict[str, int]:
             session.verify(name, signature, _DOMAIN, _statement(session, name, rows))
         except SignatureRefused:
             raise ForeignCounts(f"{name} did not sign {rows} rows.", party=session.aggregator) from None
-        told = _told(session, name)
-        if told[0] != rows:
+        told = _usable(session, name)
+        if told is not None and told[0] != rows:
             both = [{"rows": count, "signature": sign.hex()} for count, sign in (told, (rows, signature))]
             session.state.keep(TWO_COUNTS.of(name), both)
     return dict(zip(names, counts, strict=True))
 
 
-def _told(session: Session, client: str) -> tuple[int, bytes]:
-    """The number that a client sent to this party, and its signature. Raises :class:`BadCount` or SignatureRefused."""
-    table = session.receive("row_count", client)
+def _usable(session: Session, client: str) -> tuple[int, bytes] | None:
+    """The number that a client sent to this party, or None; a wrong one is kept as a finding, and stops nobody."""
+    try:
+        return _told(session, client)
+    except CodedError as error:
+        if error.party != client:
+            raise
+        if error.transient:
+            return None
+        session.state.keep(WRONG_COUNT.of(client), error.code)
+        return None
+
+
+def _told(session: Session, client: str) -> tuple[int, bytes] | None:
+    """The number that a client sent to this party, and its signature; None if there is none.
+
+    Raises SignatureRefused, or an error about the message.
+    """
+    table = session.peek("row_count", client, session.round)
+    if table is None:
+        return None
     rows, signature = session.scalar(table, "rows"), session.scalar(table, "signature")
-    if not 0 <= rows < _MOST_ROWS:
-        raise BadCount(party=client)
     session.verify(client, signature, _DOMAIN, _statement(session, client, rows))
     return rows, signature
 

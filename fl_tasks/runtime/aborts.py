@@ -22,7 +22,7 @@ from tombolo.storage.errors import CodedError, Failure, known
 from tombolo.storage.exchange import Exchange
 from tombolo.storage.roles import EVERYONE
 from tombolo.storage.schema import ForeignSchema, Message, MessageSet, Public, TooManyRows
-from tombolo.storage.stores.base import TooLarge
+from tombolo.storage.stores.base import StoreUnreachable, TooLarge
 
 ABORT = MessageSet(
     "abort",
@@ -75,12 +75,14 @@ def publish_abort(exchange: Exchange, failure: Failure) -> None:
 
 
 def read_abort(exchange: Exchange, peer: str) -> Failure | None:
-    """The failure in a peer's abort, made harmless; None while there is no abort.
+    """The failure in a peer's abort, made harmless; None while there is no abort, or while the peer's store does not answer.
 
     An abort whose contents are out of bounds counts as an abort without a reason. Raises an error if the artifact is altered.
     """
     try:
         receipt = exchange.fetch(ABORT["abort"], peer, 0)
+    except StoreUnreachable:
+        return None
     except (ForeignSchema, TooLarge, TooManyRows):
         return Failure(peer, "", TaskFailed.code, TaskFailed.cause, by=peer)
     if receipt is None:

@@ -20,6 +20,7 @@ from tombolo.fl_tasks.runtime.session import Progress, Secrets, Session, log_pro
 from tombolo.fl_tasks.runtime.state import ADMITTED, CLOSING, GIVEN_UP, JOIN, MANIFEST, SECRET, SETTLED, SHARED_SEEDS, RunState
 from tombolo.fl_tasks.runtime.waiting import Wait, Watch
 from tombolo.storage.books import Books
+from tombolo.storage.canonical import parse
 from tombolo.storage.errors import CodedError
 from tombolo.storage.exchange import Exchange, Peer, Self
 from tombolo.storage.identity import PartyKeys, SealKey, UnsealKey, decode_key
@@ -154,8 +155,10 @@ class PartyContext:
 
     def admitted(self, run: str) -> list[LateJoin]:
         """The late joins of the clients that were admitted after the run had begun, as far as this party knows."""
+        if not self.admits:
+            return []
         kept = self.state(run)
-        return [kept[item] for item in kept.all(ADMITTED)] if self.admits else []
+        return [LateJoin.from_document(parse(kept[item].body)) for item in kept.all(ADMITTED)]
 
     def approvers(self, run: str) -> dict[str, str]:
         """The person who approved the run, by party."""

@@ -184,9 +184,9 @@ class Session:
         self._transcript = hashlib.sha256(self._transcript + bytes.fromhex(receipt.sha256)).digest()
         return receipt.table.replace_schema_metadata({_SENDER: frm})
 
-    def peek(self, name: str, frm: str, round: int) -> pa.Table | None:
+    def peek(self, name: str, frm: str, round: int, rows: int | None = None) -> pa.Table | None:
         """Message ``name`` of a round if it is there, else None; without waiting. It does not change later random values."""
-        receipt = self._fetch(self._message(name), frm, round, None)
+        receipt = self._fetch(self._message(name), frm, round, rows)
         return None if receipt is None else receipt.table.replace_schema_metadata({_SENDER: frm})
 
     def _fetch(self, message: Message, frm: str, round: int, rows: int | None) -> Receipt | None:

@@ -17,10 +17,11 @@ from typing import Any, Generic, Literal, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from tombolo.agreements.manifest import Closing, LateJoin, Manifest
+from tombolo.agreements.manifest import Closing, Manifest
 from tombolo.fl_tasks.runtime.arrays import pack, unpack
 from tombolo.storage.canonical import canonical, parse
 from tombolo.storage.errors import Failure
+from tombolo.storage.ledger.signed import Signed
 from tombolo.storage.private import PrivateArea
 from tombolo.storage.roles import AGGREGATOR, CLIENT, DATA, EVERYONE, includes
 
@@ -186,7 +187,7 @@ CLOSING = Item(
     "closing", written(Closing.document, Closing.from_document), "The aggregator's list of who takes part.", CLIENTS, ends="never"
 )
 ADMITTED = Item(
-    "admitted/{party}", written(LateJoin.document, LateJoin.from_document), "A late client's join.", CLIENTS, ends="never"
+    "admitted/{party}", written(Signed.to_json, Signed.from_json), "A late client's signed join.", CLIENTS, ends="never"
 )
 SIGNATURES = Item("signatures/{party}", BYTES, "A party's signature over the manifest.", ends="never")
 SECRET = Item("secret", DOCUMENT, "The run's unsealing key, and the seed of this party's own random numbers.", ends="settlement")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,11 +12,13 @@ from typing import TypeVar
 
 from tombolo.fl_tasks.runtime.state import WAITS, RunState
 from tombolo.storage.errors import CodedError, Failure
+from tombolo.storage.stores.base import StoreUnreachable
 
 T = TypeVar("T")
 _FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 0.004, 0.5, 1.06  # a pause is 1/17 of the time waited so far
 _ABORT_EVERY = 0.7
 _NOTE_AFTER = 1.0
+log = logging.getLogger("tombolo")
 
 
 @dataclass(frozen=True)
@@ -94,12 +97,23 @@ class Watch:
             raise RunExpired(f"It ended at {self._expires.isoformat(timespec='seconds')}.", party=me)
 
     def until(self, attempt: Callable[[], T | None], party: str, message: str, key: str) -> T:
-        """Call ``attempt`` until it returns something. Raises Waiting, PeerSilent, PeerAborted or RunExpired."""
+        """Call ``attempt`` until it returns something. Raises Waiting, PeerSilent, PeerAborted or RunExpired.
+
+        While a peer's store does not answer, its message is not there.
+        """
         began, pause = time.monotonic(), _FIRST_PAUSE
         first: datetime | None = None
+        unreachable: StoreUnreachable | None = None
         while True:
             self.check_aborts(party)
-            result = attempt()
+            try:
+                result, unreachable = attempt(), None
+            except StoreUnreachable as error:
+                if error.party is None:  # this party's own store
+                    raise
+                if unreachable is None:
+                    log.warning("%s", error)
+                result, unreachable = None, error
             if result is not None:
                 return result
             waited = time.monotonic() - began
@@ -107,7 +121,8 @@ class Watch:
                 first = first or self._since(key, waited)
                 overdue = first.timestamp() + self._deadline
                 if time.time() > overdue:
-                    raise PeerSilent(f"The message {message} did not come within {self._deadline:g} s.", party=party)
+                    why = f" {unreachable.cause} {unreachable.detail}" if unreachable else ""
+                    raise PeerSilent(f"The message {message} did not come within {self._deadline:g} s.{why}", party=party)
                 if waited >= self._wait.inline:
                     raise Waiting(party, message, key, datetime.fromtimestamp(overdue, UTC))
             time.sleep(pause)

@@ -6,24 +6,26 @@ have signed (joins, manifest, block), sealed with its long-term key from the agr
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
-from tombolo.agreements.manifest import MOST_OF_A_PERSON, Decline, Manifest
-from tombolo.fl_tasks.ledger.settlement.messages import SETTLEMENT
+import pyarrow as pa
+
+from tombolo.agreements.manifest import MOST_OF_A_PERSON, RUN_ID, Decline, Manifest
+from tombolo.fl_tasks.ledger.settlement.messages import LONGEST_BLOCK, SETTLEMENT
 from tombolo.fl_tasks.ledger.settlement.settle import EarlierRun, OtherHistory
 from tombolo.fl_tasks.runtime.context import PartyContext
+from tombolo.fl_tasks.runtime.record import enter
 from tombolo.fl_tasks.runtime.state import JOIN, MANIFEST
 from tombolo.fl_tasks.runtime.waiting import Wait
 from tombolo.fl_tasks.workflow.closing import heard_closing, joins_of, note_absence
-from tombolo.fl_tasks.workflow.handshake import collect_signatures, send_to_all
+from tombolo.fl_tasks.workflow.handshake import collect_signatures, columns_of, send_to_all, sign_answer
 from tombolo.fl_tasks.workflow.join import invitation
 from tombolo.storage.canonical import canonical, digest, parse
-from tombolo.storage.errors import shown
-from tombolo.storage.exchange import Receipt
+from tombolo.storage.errors import CodedError, blame, shown
 from tombolo.storage.ledger.block import FIRST_PREVIOUS, verify_block
-
-_LARGEST = 1 << 26
+from tombolo.storage.stores.base import StoreUnreachable
 
 
 def decline(context: PartyContext, run: str, decliner: str) -> None:
@@ -38,7 +40,7 @@ def decline(context: PartyContext, run: str, decliner: str) -> None:
     )
     answer = context.state(run).keep(JOIN, document.document())
     if "decliner" in answer:
-        send_to_all(context, context.handshake(run), "join", {"document": canonical(answer)})
+        send_to_all(context, context.handshake(run), "join", columns_of(sign_answer(context, answer)))
         note_absence(context, invited, answer="declined", by=decliner)
 
 
@@ -53,34 +55,52 @@ def show_block(context: PartyContext, run: str, kept: dict[str, Any], previous_r
 def take_block(context: PartyContext, run: str, wait: Wait) -> dict[str, Any]:
     """Keep the manifest and the block of a run that this party took no part in; returns the block as it is kept.
 
-    Raises EarlierRun if this party does not have the block before yet, OtherHistory if it has another one, or the errors of
-    waiting.
+    The first valid block that a member shows is taken. Raises EarlierRun if this party does not have the block before yet,
+    OtherHistory if it has another one, or the errors of waiting.
     """
     invited, exchange, limits = invitation(context, run), context.handshake(run), context.terms.deadlines
     closing = heard_closing(context, invited, exchange, wait)
     manifest = Manifest.build(invited, joins_of(context, invited, exchange, closing))
     watch = context.watch(run, wait, settling=True, deadline=limits.run + limits.settle)
-    collect_signatures(context, exchange, watch, manifest)
-    context.state(run).keep(MANIFEST, manifest)
-    note_absence(context, invited, answer="none", joined=list(closing.joined))
-    message = SETTLEMENT["absentees_block"]
+    message, wrong = SETTLEMENT["absentees_block"], dict[str, CodedError]()
 
-    def shown() -> Receipt | None:
-        parties = (peer for peer in manifest.parties if exchange.present(message, peer, 0))
-        return next((exchange.fetch(message, peer, 0) for peer in parties), None)
+    def shown() -> tuple[str, dict[str, Any], str] | None:
+        for peer in manifest.parties:
+            try:
+                receipt = None if peer in wrong else exchange.fetch(message, peer, 0)
+                if receipt is not None:
+                    with blame(peer):
+                        return (peer, *_read_block(context, run, manifest, receipt.table))
+            except StoreUnreachable:
+                continue
+            except CodedError as error:
+                wrong[peer] = error
+                enter(context, run, "finding", peer, code=error.code, addresses=[])
+        if len(wrong) == len(manifest.parties):
+            raise wrong[context.initiator]
+        return None
 
     key = exchange.address(message.name, context.me, 0, message.step).head()
-    table = watch.until(shown, context.initiator, message.name, key).table
-    kept, previous_run = parse(table.column("document")[0].as_py(), _LARGEST), str(table.column("previous_run")[0].as_py())
-    block = verify_block(kept, {name: member.verify for name, member in context.agreement.members.items()})
-    if (block["agreement"], block["run"], block["manifest"]) != (context.agreement.name, run, manifest.digest):
-        raise OtherHistory("The block closes another run.", party=context.initiator)
+    sender, kept, previous_run = watch.until(shown, context.initiator, message.name, key)
+    collect_signatures(context, exchange, watch, manifest, 0.0)
+    context.state(run).keep(MANIFEST, manifest)
+    note_absence(context, invited, answer="none", joined=list(closing.joined))
+    block = kept["block"]
     if block["previous"] != FIRST_PREVIOUS:
-        if previous_run in ("", run):
-            raise OtherHistory(f"Block {block['height']} names no run before it.", party=context.initiator)
         before = context.blocks.get(block["height"] - 1)
         if before is None:
             raise EarlierRun(previous_run)
         if digest(before["block"]) != block["previous"]:
-            raise OtherHistory(f"Block {block['height'] - 1} is another one here.", party=context.initiator)
+            raise OtherHistory(f"Block {block['height'] - 1} is another one here.", party=sender)
     return context.blocks.put(block["height"], kept)
+
+
+def _read_block(context: PartyContext, run: str, manifest: Manifest, table: pa.Table) -> tuple[dict[str, Any], str]:
+    """The run's block with its votes, and the run that the block before it closes. Raises OtherHistory or an error of the block."""
+    kept, previous_run = parse(table.column("document")[0].as_py(), LONGEST_BLOCK), str(table.column("previous_run")[0].as_py())
+    block = verify_block(kept, {name: member.verify for name, member in context.agreement.members.items()})
+    if (block["agreement"], block["run"], block["manifest"]) != (context.agreement.name, run, manifest.digest):
+        raise OtherHistory("The block closes another run.")
+    if block["previous"] != FIRST_PREVIOUS and (previous_run == run or re.fullmatch(RUN_ID, previous_run) is None):
+        raise OtherHistory(f"Block {block['height']} names no run before it.")
+    return kept, previous_run

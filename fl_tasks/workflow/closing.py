@@ -1,7 +1,7 @@
 """Closing of joining, where a run may begin without some clients: the aggregator lists who takes part, and every client checks it.
 
 A client refuses a list that is wrong. The list may name only clients of the agreement, and at least as many as the threshold of
-sums. For each client on it, the reader has that client's own signed join or refusal. Before the deadline, no client may be missing.
+sums. With the list come the signed joins and refusals of those on it. Before the deadline, no client may be missing.
 If the aggregator sends two different lists, they lead to two manifests, and neither is signed by all parties.
 """
 
@@ -11,15 +11,25 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tombolo.agreements.manifest import Closing, Decline, Invitation, Join
-from tombolo.fl_tasks.learning.horizontal.secagg.lists import LEAST_SURVIVORS
 from tombolo.fl_tasks.runtime.context import Absent, PartyContext
 from tombolo.fl_tasks.runtime.record import enter, enter_run
 from tombolo.fl_tasks.runtime.state import CLOSING, JOIN
 from tombolo.fl_tasks.runtime.waiting import Wait
-from tombolo.fl_tasks.workflow.handshake import HANDSHAKE, hear, read_answer
+from tombolo.fl_tasks.workflow.handshake import (
+    HANDSHAKE,
+    answer_of,
+    columns_of,
+    hear,
+    least_clients,
+    read_answer,
+    sign_answer,
+    signed_row,
+)
+from tombolo.fl_tasks.workflow.state import ANSWERS
 from tombolo.storage.canonical import canonical, parse
-from tombolo.storage.errors import CodedError
-from tombolo.storage.exchange import Exchange
+from tombolo.storage.errors import CodedError, blame
+from tombolo.storage.exchange import Exchange, Receipt
+from tombolo.storage.ledger.signed import Signed
 from tombolo.storage.moments import moment, require_past
 from tombolo.storage.roles import CLIENT
 from tombolo.storage.stores.base import StoreUnreachable, holds
@@ -63,7 +73,7 @@ def refuse_absent(context: PartyContext, invited: Invitation, exchange: Exchange
             receipt = exchange.fetch(HANDSHAKE["closing"], context.initiator, 0)
             if receipt is None:
                 return
-            _keep(context, invited, receipt.table.column("document")[0].as_py())
+            _keep(context, invited, exchange, receipt)
         closing = state.get(CLOSING)
         if closing is not None:
             _require_place(context, invited, closing)
@@ -72,7 +82,7 @@ def refuse_absent(context: PartyContext, invited: Invitation, exchange: Exchange
 
 
 def attending(context: PartyContext, invited: Invitation, exchange: Exchange, wait: Wait) -> list[Join]:
-    """The joins of all others who take part, by the aggregator's list.
+    """The joins of all who take part, by the aggregator's list.
 
     Raises :class:`TooFewJoined`, :class:`BadClosing`, :class:`LeftOut`, :class:`Late`, Absent, or the errors of waiting.
     """
@@ -90,7 +100,7 @@ def heard_closing(context: PartyContext, invited: Invitation, exchange: Exchange
     if CLOSING not in state:
         patience = context.terms.deadlines.join + context.terms.deadlines.message
         receipt = hear(exchange, context.watch(invited.run, wait, deadline=patience), HANDSHAKE["closing"], context.initiator)
-        _keep(context, invited, receipt.table.column("document")[0].as_py())
+        _keep(context, invited, exchange, receipt)
     return state[CLOSING]
 
 
@@ -101,64 +111,74 @@ def note_absence(context: PartyContext, invited: Invitation, answer: str, **fact
 
 
 def joins_of(context: PartyContext, invited: Invitation, exchange: Exchange, closing: Closing) -> list[Join]:
-    """The joins that a list names, each read from its sender's store, without this party's own. Raises :class:`BadClosing`.
+    """The joins that a list names. They are those that the aggregator passes on with the list.
 
-    A client sends its answer to the aggregator last. So a client that is on the list has sent its answer to everybody.
+    So all parties use the same joins, whatever a client sends to whom. What the clients sent to this party is booked.
     """
-    others = [peer for peer in (context.initiator, *closing.joined, *closing.declined) if peer != context.me]
-    answers = {peer: read_answer(invited, exchange, peer) for peer in others}
-    for peer, answer in answers.items():
-        if not isinstance(answer, Decline if peer in closing.declined else Join):
-            raise BadClosing(f"{peer} has not {'declined' if peer in closing.declined else 'joined'}.", party=context.initiator)
-    return [answer for answer in answers.values() if isinstance(answer, Join)]
+    for peer in context.peers:
+        _usable(context, invited, exchange, peer)
+    answers = [answer_of(context, invited, one) for one in _kept_answers(context, invited.run)]
+    return [answer for answer in answers if isinstance(answer, Join)]
 
 
 def _close(context: PartyContext, invited: Invitation, exchange: Exchange, wait: Wait) -> Closing:
     """At the aggregator: wait until all have answered or the deadline has passed, keep the list, and send it to every client."""
     state, message = context.state(invited.run), HANDSHAKE["join"]
-    if CLOSING not in state:
-        answers: dict[str, Join | Decline] = {}
+    if ANSWERS not in state:
+        own: dict[str, Any] = state[JOIN]
+        answers = {context.me: sign_answer(context, own)}
 
         def answered() -> list[str]:
             for client in context.clients:
-                answer = answers.get(client) or _usable(context, invited, exchange, client)
-                if answer is not None:
+                if client not in answers and (answer := _usable(context, invited, exchange, client)) is not None:
                     answers[client] = answer
             return [client for client in context.clients if client in answers]
 
         key, seconds = exchange.address(message.name, context.me, 0, message.step).head(), context.terms.deadlines.join
         context.watch(invited.run, wait).gather(answered, context.clients, seconds, message.name, key)
         closed = datetime.now(UTC)  # taken before the last look, so that every answer up to this time is in the list
-        there = answered()
-        fresh = Closing(
-            run=invited.run,
-            invitation_digest=invited.digest,
-            joined=tuple(client for client in there if isinstance(answers[client], Join)),
-            declined=tuple(client for client in there if isinstance(answers[client], Decline)),
-            closed=closed.isoformat(),
-        )
-        state.keep(CLOSING, fresh)
-    closing = state[CLOSING]
+        there = [context.me, *answered()]
+        state.keep(ANSWERS, {"closed": closed.isoformat(), "answers": [answers[party].to_json() for party in there]})
+    kept = _kept_answers(context, invited.run)
+    said = {one.party: answer_of(context, invited, one) for one in kept if one.party != context.me}
+    fresh = Closing(
+        run=invited.run,
+        invitation_digest=invited.digest,
+        joined=tuple(party for party, answer in said.items() if isinstance(answer, Join)),
+        declined=tuple(party for party, answer in said.items() if isinstance(answer, Decline)),
+        closed=state[ANSWERS]["closed"],
+    )
+    closing = state.keep(CLOSING, fresh)
     _enough(context, closing)
+    passed_on = {"party": [one.party for one in kept], **columns_of(*kept)}
     for client in context.clients:
+        exchange.send(HANDSHAKE["answers"], client, 0, passed_on)
         exchange.send(HANDSHAKE["closing"], client, 0, {"document": canonical(closing.document())})
     return closing
 
 
-def _usable(context: PartyContext, invited: Invitation, exchange: Exchange, client: str) -> Join | Decline | None:
-    """A client's answer. A wrong answer counts as missing, so that it does not stop the others; the record names the client."""
+def _kept_answers(context: PartyContext, run: str) -> list[Signed]:
+    return [Signed.from_json(one) for one in context.state(run)[ANSWERS]["answers"]]
+
+
+def _usable(context: PartyContext, invited: Invitation, exchange: Exchange, peer: str) -> Signed | None:
+    """A party's answer. A wrong answer counts as missing, so that it does not stop the others; the record names the party."""
     try:
-        return read_answer(invited, exchange, client)
+        return read_answer(context, invited, exchange, peer)
     except StoreUnreachable:
         return None
     except CodedError as error:
-        enter(context, invited.run, "finding", client, code=error.code, addresses=[])
+        enter(context, invited.run, "finding", peer, code=error.code, addresses=[])
         return None
 
 
-def _keep(context: PartyContext, invited: Invitation, document: bytes) -> None:
-    """Check the aggregator's list and keep it. Raises :class:`BadClosing` or :class:`TooFewJoined`."""
-    closing = Closing.from_document(parse(document))
+def _keep(context: PartyContext, invited: Invitation, exchange: Exchange, receipt: Receipt) -> None:
+    """Check the aggregator's list and the answers that it passes on, and keep both.
+
+    Raises :class:`BadClosing` or :class:`TooFewJoined`.
+    """
+    with blame(context.initiator):
+        closing = Closing.from_document(parse(receipt.table.column("document")[0].as_py()))
     joined, declined = set(closing.joined), set(closing.declined)
     ordered = all(
         list(names) == [client for client in context.clients if client in set(names)]
@@ -172,12 +192,36 @@ def _keep(context: PartyContext, invited: Invitation, document: bytes) -> None:
     if missing and (moment(closing.closed) < ends or datetime.now(UTC) + apart < ends):
         raise BadClosing(f"It was closed before the deadline, without {', '.join(missing)}.", party=context.initiator)
     _enough(context, closing)
-    context.state(invited.run).keep(CLOSING, closing)
+    answers = _passed_on(context, invited, exchange, closing)
+    state = context.state(invited.run)
+    state.keep(ANSWERS, {"closed": closing.closed, "answers": [one.to_json() for one in answers]})
+    state.keep(CLOSING, closing)
+
+
+def _passed_on(context: PartyContext, invited: Invitation, exchange: Exchange, closing: Closing) -> list[Signed]:
+    """The answers that the aggregator passes on, which fit its list. Raises :class:`BadClosing`."""
+    receipt = exchange.fetch(HANDSHAKE["answers"], context.initiator, 0)
+    if receipt is None:
+        raise BadClosing("The signed answers are missing.", party=context.initiator)
+    listed = [context.initiator, *(client for client in context.clients if client in (*closing.joined, *closing.declined))]
+    if receipt.table.column("party").to_pylist() != listed:
+        raise BadClosing("The signed answers are not those of the parties on the list.", party=context.initiator)
+    answers = []
+    for row, party in enumerate(listed):
+        try:
+            signed = signed_row(receipt.table, row, party)
+            answer = answer_of(context, invited, signed)
+        except CodedError as error:
+            raise BadClosing(f"The answer of {party} is wrong ({error.code}).", party=context.initiator) from None
+        fits = isinstance(answer, Decline if party in closing.declined else Join)
+        if not fits and party != context.me:  # this party's own place comes next, see _require_place
+            raise BadClosing(f"{party} has not {'declined' if party in closing.declined else 'joined'}.", party=context.initiator)
+        answers.append(signed)
+    return answers
 
 
 def _enough(context: PartyContext, closing: Closing) -> None:
-    assert context.terms.task.horizontal_terms is not None
-    least = max(context.terms.task.horizontal_terms.threshold_of(len(context.clients)), LEAST_SURVIVORS)
+    least = least_clients(context)
     if len(closing.joined) < least:
         raise TooFewJoined(f"{len(closing.joined)} have joined; at least {least} are needed.", party=context.initiator)
 

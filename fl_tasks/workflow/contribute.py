@@ -13,7 +13,7 @@ from tombolo.fl_tasks.incentives.coalitions import MESSAGES, Floats, ScoresOf, s
 from tombolo.fl_tasks.incentives.game import Game, metric_of, unvalued
 from tombolo.fl_tasks.incentives.rewards import training_rewards
 from tombolo.fl_tasks.incentives.shapley import Coalition
-from tombolo.fl_tasks.incentives.state import TWO_COUNTS
+from tombolo.fl_tasks.incentives.state import TWO_COUNTS, WRONG_COUNT
 from tombolo.fl_tasks.learning.linear_part import LinearPart, partial_scores
 from tombolo.fl_tasks.models.reading import part_of_run
 from tombolo.fl_tasks.runtime.context import PartyContext
@@ -82,6 +82,8 @@ def _row_facts(context: PartyContext, run: str, incentives: IncentiveTerms, wait
             enter(context, run, "finding", f"{context.me}, rows", code=volume.NotCounted.code, addresses=[])
         for client in two_counts(context, run):
             enter(context, run, "finding", f"{client}, rows", code=volume.TwoCounts.code, addresses=[])
+        for wrong in session.state.all(WRONG_COUNT):
+            enter(context, run, "finding", f"{wrong.key[0]}, rows", code=session.state[wrong], addresses=[])
     rows = int(context.state(run)[EVALUATION]["rows"])
     worth = unvalued(metric_of(context.terms), incentives, rows, volume.shares(context.clients, counts))
     return {**worth, "training_rows": {client: counts.get(client, 0) for client in context.clients}}

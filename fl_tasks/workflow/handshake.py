@@ -6,18 +6,31 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from tombolo.agreements.manifest import MANIFEST_DOMAIN, Decline, Invitation, Join, Manifest, SoftwareDiffers
+import pyarrow as pa
+
+from tombolo.agreements.manifest import MANIFEST_DOMAIN, Decline, Invitation, Join, Manifest, Software, SoftwareDiffers
+from tombolo.fl_tasks.learning.horizontal.secagg.lists import LEAST_SURVIVORS
 from tombolo.fl_tasks.runtime.context import PartyContext
+from tombolo.fl_tasks.runtime.record import enter
 from tombolo.fl_tasks.runtime.state import SECRET, SIGNATURES
 from tombolo.fl_tasks.runtime.waiting import Watch
 from tombolo.storage.canonical import parse
 from tombolo.storage.errors import CodedError, blame
 from tombolo.storage.exchange import Exchange, Receipt
 from tombolo.storage.identity import SealKey, UnsealKey, decode_key, encode_key
+from tombolo.storage.ledger.signed import Signed
 from tombolo.storage.roles import AGGREGATOR, CLIENT, DATA, EVERYONE, GUEST, HOST, INITIATORS, INVITED, MOST_PARTIES
 from tombolo.storage.schema import Message, MessageSet, Public
+from tombolo.storage.stores.base import StoreUnreachable
 
+JOIN_DOMAIN = "join"
+"""The domain of signatures over answers to invitations, which other parties may pass on."""
 _SEED = Public("binary", "a random seed that both draw masks from; independent of all data")
+_LONGEST_ANSWER = 1 << 14
+_ANSWER = Public(
+    "binary", "a fresh public key, the software and the approver's name; or a client's refusal", longest=_LONGEST_ANSWER
+)
+_SIGNED = Public("binary", "the sender's signature over the document, for those to whom it is passed on")
 
 HANDSHAKE = MessageSet(
     "handshake",
@@ -33,7 +46,7 @@ HANDSHAKE = MessageSet(
         "join",
         EVERYONE,
         EVERYONE,
-        {"document": Public("binary", "a fresh public key, the software and the approver's name; or a client's refusal")},
+        {"document": _ANSWER, "signature": _SIGNED},
         learns="that the sender takes part, its public sealing key of this run, its software and version, and who approved; or "
         "that the sender declines, and the name of the person who decided",
         step="join",
@@ -45,13 +58,22 @@ HANDSHAKE = MessageSet(
         {"document": Public("binary", "which clients had joined and declined, and when joining was closed", longest=1 << 20)},
         learns="which clients take part in the run; sent only where a run may begin without some clients",
         step="close",
-        limit="each client checks the list against the joins that it received, and signs the manifest made from the list",
+        limit="each client checks the list against the signed answers, and signs the manifest made from the list",
+    ),
+    Message(
+        "answers",
+        AGGREGATOR,
+        CLIENT,
+        {"party": Public("string", "who answered the invitation"), "document": _ANSWER, "signature": _SIGNED},
+        learns="the signed answers of the parties on the list, which they have sent to every party themselves",
+        step="answers",
+        rows=MOST_PARTIES,
     ),
     Message(
         "late_join",
         CLIENT,
         (CLIENT, AGGREGATOR),
-        {"document": Public("binary", "a fresh public key, the software and the approver's name")},
+        {"document": _ANSWER, "signature": _SIGNED},
         learns="that the sender asks to take part in a run that has begun, its public sealing key of this run, its software and "
         "version, and who approved",
         step="late",
@@ -68,10 +90,10 @@ HANDSHAKE = MessageSet(
         "latecomers",
         AGGREGATOR,
         CLIENT,
-        {"client": Public("string", "which clients take part though they came late")},
-        learns="which clients were admitted to the run after it had begun",
+        {"client": Public("string", "which clients take part though they came late"), "document": _ANSWER, "signature": _SIGNED},
+        learns="which clients were admitted to the run after it had begun, and their signed late joins",
         step="latecomers",
-        limit="each of them has shown its signed late join to every party",
+        limit="each of them has sent its signed late join to every party itself",
         rows=MOST_PARTIES,
     ),
     Message(
@@ -96,42 +118,120 @@ class BadJoin(CodedError):
     remedy = "That party must join again in a new run."
 
 
+class NotSigned(CodedError):
+    code = "TMB-RUN-014"
+    cause = "Too few clients have signed the run's manifest within the agreement's deadline; the run has not begun."
+    remedy = "Ask the named party. Start a new run when more clients can take part."
+
+
 def send_to_all(context: PartyContext, exchange: Exchange, name: str, columns: Mapping[str, Any]) -> None:
     """Send a message to every peer, and to the initiator last: if the initiator has it, every other peer has it too."""
     for peer in sorted(exchange.peers, key=lambda name: name == context.initiator):
         exchange.send(HANDSHAKE[name], peer, 0, columns)
 
 
-def read_answer(invited: Invitation, exchange: Exchange, peer: str) -> Join | Decline | None:
-    """A peer's answer to the invitation, None while there is none. Raises :class:`BadJoin`, or an error about the artifact."""
+def sign_answer(context: PartyContext, document: Mapping[str, Any]) -> Signed:
+    """This party's signed answer to an invitation."""
+    return Signed.make(context.me, document, context.keys.signing, JOIN_DOMAIN)
+
+
+def columns_of(*answers: Signed) -> dict[str, list[bytes]]:
+    """The columns of a message with signed answers."""
+    return {"document": [one.body for one in answers], "signature": [one.signature for one in answers]}
+
+
+def read_answer(context: PartyContext, invited: Invitation, exchange: Exchange, peer: str) -> Signed | None:
+    """A peer's answer to the invitation, checked; None while there is none. Raises the errors of :func:`answer_of`."""
     receipt = exchange.fetch(HANDSHAKE["join"], peer, 0)
     if receipt is None:
         return None
     with blame(peer):
-        return _read_answer(invited, peer, parse(receipt.table.column("document")[0].as_py()))
+        signed = signed_row(receipt.table, 0, peer)
+        answer_of(context, invited, signed)
+    return signed
 
 
-def _read_answer(invited: Invitation, peer: str, document: Any) -> Join | Decline:
+def signed_row(table: pa.Table, row: int, party: str) -> Signed:
+    """The signed document in one row of a received table."""
+    document, signature = (table.column(name)[row].as_py() for name in ("document", "signature"))
+    return Signed(party, document, signature)
+
+
+def answer_of(context: PartyContext, invited: Invitation, signed: Signed) -> Join | Decline:
+    """What a party has answered to the invitation. Raises SignatureRefused, :class:`BadJoin`, BadManifest or SoftwareDiffers."""
+    peer = signed.party
+    signed.verify(context.agreement.members[peer].verify, JOIN_DOMAIN)
+    document = parse(signed.body)
     answer = (Decline if isinstance(document, dict) and "decliner" in document else Join).from_document(document)
     if (answer.party, answer.run, answer.invitation_digest) != (peer, invited.run, invited.digest):
         raise BadJoin(party=peer)
     if isinstance(answer, Join):
         require_seal(answer.seal, peer)
-    if isinstance(answer, Join) and invited.software is not None and not invited.software.speaks_with(answer.software):
-        raise SoftwareDiffers(
-            f"{answer.software or 'An older version'} there; the invitation names {invited.software}.", party=peer
-        )
+        require_software(invited, answer.software, peer)
     return answer
 
 
-def collect_signatures(context: PartyContext, exchange: Exchange, watch: Watch, manifest: Manifest) -> None:
-    """Wait for the signatures of all other parties of the manifest, verify and keep them."""
-    signed, state = bytes.fromhex(manifest.digest), context.state(manifest.invitation.run)
-    for party in (name for name in manifest.parties if name != context.me):
-        signature = hear(exchange, watch, HANDSHAKE["manifest_signature"], party).table.column("signature")[0].as_py()
-        with blame(party):
-            context.agreement.members[party].verify.verify(signature, MANIFEST_DOMAIN, signed)
-        state.keep(SIGNATURES.of(party), signature)
+def require_software(invited: Invitation, found: Software | None, party: str) -> None:
+    """Raise SoftwareDiffers unless a party's software fits the one that the invitation names."""
+    if invited.software is not None and not invited.software.speaks_with(found):
+        raise SoftwareDiffers(f"{found or 'An older version'} there; the invitation names {invited.software}.", party=party)
+
+
+def least_clients(context: PartyContext) -> int:
+    """How many clients a run needs that may go on without some of them."""
+    assert context.terms.task.horizontal_terms is not None
+    return max(context.terms.task.horizontal_terms.threshold_of(len(context.clients)), LEAST_SURVIVORS)
+
+
+def collect_signatures(context: PartyContext, exchange: Exchange, watch: Watch, manifest: Manifest, seconds: float) -> None:
+    """Wait for the signatures of all other parties of the manifest, verify and keep them.
+
+    Where a run may go on without some clients, a client with a wrong signature, or without one after ``seconds``, counts as
+    missing, and enough clients must have signed. Raises :class:`NotSigned`, SignatureRefused or the errors of waiting.
+    """
+    others = [name for name in manifest.parties if name != context.me]
+    clients = [name for name in others if context.may_skip and context.roles[name] == CLIENT]
+    for party in others:
+        if party not in clients:
+            hear(exchange, watch, HANDSHAKE["manifest_signature"], party)
+            _keep_signature(context, exchange, manifest, party)
+    signed: set[str] = set()
+    wrong: dict[str, CodedError] = {}
+
+    def answered() -> list[str]:
+        for party in clients:
+            if party not in signed and party not in wrong:
+                try:
+                    if _keep_signature(context, exchange, manifest, party):
+                        signed.add(party)
+                except StoreUnreachable:
+                    continue
+                except CodedError as error:
+                    wrong[party] = error
+                    enter(context, manifest.invitation.run, "finding", party, code=error.code, addresses=[])
+        return [party for party in clients if party in signed or party in wrong]
+
+    if not clients:
+        return
+    message = HANDSHAKE["manifest_signature"]
+    key = exchange.address(message.name, context.me, 0, message.step).head()
+    watch.gather(answered, clients, seconds, message.name, key)
+    own = context.role == CLIENT and context.me in manifest.parties
+    if len(signed) + own < least_clients(context):
+        silent = next(party for party in clients if party not in signed)
+        raise wrong.get(silent) or NotSigned(f"{len(signed) + own} of {len(clients) + own} clients have signed.", party=silent)
+
+
+def _keep_signature(context: PartyContext, exchange: Exchange, manifest: Manifest, party: str) -> bool:
+    """Verify and keep a party's signature over the manifest; False while there is none."""
+    receipt = exchange.fetch(HANDSHAKE["manifest_signature"], party, 0)
+    if receipt is None:
+        return False
+    signature = receipt.table.column("signature")[0].as_py()
+    with blame(party):
+        context.agreement.members[party].verify.verify(signature, MANIFEST_DOMAIN, bytes.fromhex(manifest.digest))
+    context.state(manifest.invitation.run).keep(SIGNATURES.of(party), signature)
+    return True
 
 
 def require_seal(seal: str, party: str) -> None:

@@ -24,12 +24,15 @@ from tombolo.fl_tasks.workflow.handshake import (
     HANDSHAKE,
     SEEDS,
     BadJoin,
+    answer_of,
     collect_signatures,
+    columns_of,
     hear,
     read_answer,
     run_seal,
     run_secret,
     send_to_all,
+    sign_answer,
 )
 from tombolo.fl_tasks.workflow.latecomers import ask_admission
 from tombolo.fl_tasks.workflow.state import INVITATION, OWN_SEEDS
@@ -189,9 +192,11 @@ def _joined(context: PartyContext, invited: Invitation, wait: Wait, approver: st
         software=Software.of(context.terms.task.offered),
     )
     answer = context.state(run).keep(JOIN, mine.document())
-    send_to_all(context, exchange, "join", {"document": canonical(answer)})
-    joins = [Join.from_document(answer)]
-    joins += attending(context, invited, exchange, wait) if context.may_skip else _everybody(context, invited, exchange, watch)
+    send_to_all(context, exchange, "join", columns_of(sign_answer(context, answer)))
+    if context.may_skip:
+        joins = attending(context, invited, exchange, wait)
+    else:
+        joins = [Join.from_document(answer), *_everybody(context, invited, exchange, watch)]
     manifest = Manifest.build(invited, joins)
     _sign(context, exchange, watch, manifest)
     return manifest
@@ -222,7 +227,9 @@ def _everybody(context: PartyContext, invited: Invitation, exchange: Exchange, w
     joins = []
     for peer in context.peers:
         hear(exchange, watch, HANDSHAKE["join"], peer)
-        answer = read_answer(invited, exchange, peer)
+        signed = read_answer(context, invited, exchange, peer)
+        assert signed is not None
+        answer = answer_of(context, invited, signed)
         if not isinstance(answer, Join):
             raise BadJoin("It declines the run, but the terms do not allow any party to be absent.", party=peer)
         joins.append(answer)
@@ -234,7 +241,7 @@ def _sign(context: PartyContext, exchange: Exchange, watch: Watch, manifest: Man
     fresh = context.keys.signing.sign(MANIFEST_DOMAIN, bytes.fromhex(manifest.digest))
     mine = context.state(manifest.invitation.run).keep(SIGNATURES.of(context.me), fresh)
     send_to_all(context, exchange, "manifest_signature", {"signature": mine})
-    collect_signatures(context, exchange, watch, manifest)
+    collect_signatures(context, exchange, watch, manifest, context.terms.deadlines.message)
 
 
 def _share_seeds(context: PartyContext, run: str, wait: Wait) -> None:

@@ -3,18 +3,19 @@
 Secure sums need only the client's own signed join to the manifest, so the other clients decide nothing. The aggregator keeps copies
 of what it has sent to all clients, and sends them to a client that it admits. That client goes through the rounds that it has
 missed, and counts as late in each of their steps. When training is over, the aggregator sends the clients that take part the list
-of those it has admitted. Each of them then reads the signed late join of every client on the list.
+of those it has admitted, with their signed late joins.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
 
-from tombolo.agreements.manifest import MOST_OF_A_PERSON, Invitation, LateJoin, Manifest, Software, SoftwareDiffers
+from tombolo.agreements.manifest import MOST_OF_A_PERSON, Invitation, LateJoin, Manifest, Software
 from tombolo.fl_tasks.runtime.context import Absent, PartyContext
 from tombolo.fl_tasks.runtime.record import enter
 from tombolo.fl_tasks.runtime.state import ADMITTED, COPIES, MANIFEST
@@ -22,19 +23,25 @@ from tombolo.fl_tasks.runtime.waiting import PeerAborted, PeerSilent, RunExpired
 from tombolo.fl_tasks.workflow.closing import BadClosing, heard_closing, joins_of, note_absence
 from tombolo.fl_tasks.workflow.handshake import (
     HANDSHAKE,
+    JOIN_DOMAIN,
     BadJoin,
     collect_signatures,
+    columns_of,
     hear,
     require_seal,
+    require_software,
     run_seal,
     run_secret,
     send_to_all,
+    sign_answer,
+    signed_row,
 )
 from tombolo.fl_tasks.workflow.messages import declared
 from tombolo.fl_tasks.workflow.state import CAUGHT_UP, LATE_JOIN, LATECOMERS
-from tombolo.storage.canonical import canonical, parse
+from tombolo.storage.canonical import parse
 from tombolo.storage.errors import CodedError, blame, shown
 from tombolo.storage.exchange import Exchange
+from tombolo.storage.ledger.signed import Signed
 from tombolo.storage.roles import AGGREGATOR
 from tombolo.storage.stores.base import StoreUnreachable
 
@@ -52,7 +59,7 @@ def ask_admission(context: PartyContext, invited: Invitation, wait: Wait, approv
     watch, admission = context.watch(run, wait, deadline=context.terms.deadlines.run), HANDSHAKE["admission"]
     facts: dict[str, Any] = {"answer": "late", "closed": closing.closed, "joined": list(closing.joined)}
     try:
-        collect_signatures(context, exchange, watch, manifest)
+        collect_signatures(context, exchange, watch, manifest, context.terms.deadlines.message)
         late = LateJoin(
             run=run,
             party=context.me,
@@ -63,8 +70,9 @@ def ask_admission(context: PartyContext, invited: Invitation, wait: Wait, approv
             software=Software.of(context.terms.task.offered),
         )
         late = state.keep(LATE_JOIN, late)
+        answer = sign_answer(context, late.document())
         if not exchange.present(admission, context.initiator, 0):
-            send_to_all(context, exchange, "late_join", {"document": canonical(late.document())})
+            send_to_all(context, exchange, "late_join", columns_of(answer))
         admitted = hear(exchange, watch, admission, context.initiator).table.column("admitted")[0].as_py()
     except (PeerAborted, PeerSilent, RunExpired) as ended:
         note_absence(context, invited, **facts)
@@ -73,7 +81,7 @@ def ask_admission(context: PartyContext, invited: Invitation, wait: Wait, approv
         note_absence(context, invited, **facts)
         raise Absent(f"In run {run}, training is over.", party=context.me)
     state.keep(MANIFEST, manifest)
-    state.keep(ADMITTED.of(context.me), late)
+    state.keep(ADMITTED.of(context.me), answer)
     return manifest
 
 
@@ -88,15 +96,15 @@ def admit(context: PartyContext, run: str) -> None:
     if LATECOMERS not in state:
         for client in _outside(context, run):
             try:
-                late = _read(context, run, exchange, client)
+                signed = _read(context, run, exchange, client)
             except StoreUnreachable:
                 continue
             except CodedError as error:  # a wrong late join must not stop the clients that take part
                 address = exchange.address("late_join", context.me, 0, HANDSHAKE["late_join"].step).prefix()
                 enter(context, run, "finding", client, code=error.code, addresses=[address])
                 continue
-            if late is not None:
-                state.keep(ADMITTED.of(client), late)
+            if signed is not None:
+                state.keep(ADMITTED.of(client), signed)
     for late in context.admitted(run):
         if CAUGHT_UP.of(late.party) not in state:
             _send_copies(context, run, late.party)
@@ -110,9 +118,10 @@ def close_admission(context: PartyContext, run: str) -> None:
         return
     exchange, state = context.handshake(run), context.state(run)
     names = state.keep(LATECOMERS, [late.party for late in context.admitted(run)])
+    told = {"client": names, **columns_of(*(state[ADMITTED.of(name)] for name in names))}
     for client in context.clients:
         if client in context.taking_part(run):
-            exchange.send(HANDSHAKE["latecomers"], client, 0, {"client": names})
+            exchange.send(HANDSHAKE["latecomers"], client, 0, told)
         else:
             exchange.send(HANDSHAKE["admission"], client, 0, {"admitted": False})
     for copy in state.all(COPIES):
@@ -122,7 +131,7 @@ def close_admission(context: PartyContext, run: str) -> None:
 def hear_latecomers(context: PartyContext, run: str, wait: Wait) -> None:
     """At every party, before a training run is settled: read who was admitted, and their late joins with their keys.
 
-    Raises BadClosing or BadJoin.
+    Raises BadClosing.
     """
     if not context.admits or context.manifest(run).invitation.kind != "train":
         return
@@ -132,15 +141,22 @@ def hear_latecomers(context: PartyContext, run: str, wait: Wait) -> None:
     else:
         table = hear(exchange, context.watch(run, wait, settling=True), HANDSHAKE["latecomers"], context.initiator).table
         names = table.column("client").to_pylist()
+        if len(set(names)) != len(names) or any(
+            name not in context.clients or name in context.agreed(run).parties for name in names
+        ):
+            raise BadClosing("A client on the list cannot have come late.", party=context.initiator)
+        for row, client in enumerate(names):
+            try:
+                signed = signed_row(table, row, client)
+                late_join_of(context, run, signed)
+            except CodedError as error:
+                raise BadClosing(f"{client} has not joined late ({error.code}).", party=context.initiator) from None
+            state.keep(ADMITTED.of(client), signed)
     for client in names:
-        if client not in context.clients or client in context.agreed(run).parties:
-            raise BadClosing(f"{client} cannot have come late.", party=context.initiator)
         if client != context.me:
-            late = _read(context, run, exchange, client)
-            if late is None:
-                raise BadClosing(f"{client} has not joined late.", party=context.initiator)
-            state.keep(ADMITTED.of(client), late)
-            exchange.fetch(HANDSHAKE["join"], client, 0)  # so that both sides book an answer that came too late
+            for message in ("join", "late_join"):  # so that both sides book what came directly, also an answer that came too late
+                with suppress(CodedError):
+                    exchange.fetch(HANDSHAKE[message], client, 0)
 
 
 def _outside(context: PartyContext, run: str) -> list[str]:
@@ -148,18 +164,25 @@ def _outside(context: PartyContext, run: str) -> list[str]:
     return [client for client in context.clients if client not in inside]
 
 
-def _read(context: PartyContext, run: str, exchange: Exchange, client: str) -> LateJoin | None:
+def _read(context: PartyContext, run: str, exchange: Exchange, client: str) -> Signed | None:
     receipt = exchange.fetch(HANDSHAKE["late_join"], client, 0)
     if receipt is None:
         return None
     with blame(client):
-        late = LateJoin.from_document(parse(receipt.table.column("document")[0].as_py()))
+        signed = signed_row(receipt.table, 0, client)
+        late_join_of(context, run, signed)
+    return signed
+
+
+def late_join_of(context: PartyContext, run: str, signed: Signed) -> LateJoin:
+    """A client's late join. Raises SignatureRefused, BadJoin, BadManifest or SoftwareDiffers."""
+    client, manifest = signed.party, context.agreed(run)
+    signed.verify(context.agreement.members[client].verify, JOIN_DOMAIN)
+    late = LateJoin.from_document(parse(signed.body))
     require_seal(late.seal, client)
-    if (late.party, late.run, late.manifest) != (client, run, context.agreed(run).digest):
+    if (late.party, late.run, late.manifest) != (client, run, manifest.digest):
         raise BadJoin(party=client)
-    invited = context.agreed(run).invitation.software
-    if invited is not None and not invited.speaks_with(late.software):
-        raise SoftwareDiffers(f"{late.software or 'An older version'} there; the invitation names {invited}.", party=client)
+    require_software(manifest.invitation, late.software, client)
     return late
 
 

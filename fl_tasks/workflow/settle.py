@@ -124,7 +124,7 @@ def _book_unread(context: PartyContext, exchange: Exchange, peer: str) -> None:
     try:
         exchange.book_unread(peer)
     except CodedError as error:
-        if error.transient:
+        if error.transient and not forgiving(context.agreement.members):
             raise
         enter(context, exchange.run, "finding", peer, code=error.code, addresses=[])
 

@@ -12,6 +12,7 @@ from tombolo.fl_tasks.runtime.state import (
     AGREEMENT,
     ARRAYS,
     BYTES,
+    CLIENTS,
     DOCUMENT,
     LISTING,
     NUMBER,
@@ -32,6 +33,9 @@ INVITATION = Item(
     "invitation", written(Invitation.document, Invitation.from_document), "The invitation that this party answered.", ends="never"
 )
 OWN_SEEDS = Item("own-seeds/{party}", BYTES, "A seed that this party drew for a peer, or for all.", DATA, ends="settlement")
+ANSWERS = Item(
+    "answers", DOCUMENT, "The signed answers of those on the aggregator's list, and when it was closed.", CLIENTS, ends="never"
+)
 LATE_JOIN = Item("late-join", written(LateJoin.document, LateJoin.from_document), "This party's own late join.", CLIENT)
 LATECOMERS = Item(
     "latecomers", LISTING, "The clients that were admitted late. The clients are told when training is over.", AGGREGATOR
@@ -73,6 +77,7 @@ ERASED = Item("erased/{run}", DOCUMENT, "How many objects of a run retention del
 ITEMS = (
     INVITATION,
     OWN_SEEDS,
+    ANSWERS,
     LATE_JOIN,
     LATECOMERS,
     CAUGHT_UP,

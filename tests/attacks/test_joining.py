@@ -15,7 +15,8 @@ from tombolo.agreements.agreement import Agreement, public_half
 from tombolo.agreements.manifest import Invitation
 from tombolo.fl_tasks.ledger.audit.history import histories
 from tombolo.fl_tasks.runtime.context import PartyContext
-from tombolo.fl_tasks.workflow.handshake import HANDSHAKE, BadJoin
+from tombolo.fl_tasks.runtime.waiting import Wait, Waiting
+from tombolo.fl_tasks.workflow.handshake import HANDSHAKE, JOIN_DOMAIN, BadJoin
 from tombolo.fl_tasks.workflow.join import BadInvitation, pending
 from tombolo.fl_tasks.workflow.retain import retain
 from tombolo.storage.canonical import canonical, parse
@@ -25,22 +26,29 @@ from tombolo.storage.identity import PartyKeys, SealRefused, SignatureRefused, e
 from tombolo.storage.moments import WrongTime
 
 LIAR = "west"
+FOREIGN = party_keys("north").signing
 LOW_ORDER = encode_key(party_keys("west").sealing.public().raw[:-32] + bytes(32))
+
+
+def resigned(columns: dict[str, Any]) -> dict[str, Any]:
+    """The liar signs what it says."""
+    key = party_keys(LIAR).signing
+    return {"signature": [key.sign(JOIN_DOMAIN, one) for one in columns["document"]], **columns}
 
 
 def field(**changed: Any) -> Any:
     def change(columns: dict[str, Any]) -> dict[str, Any]:
-        return {"document": canonical({**parse(columns["document"]), **changed})}
+        return {"document": [canonical({**parse(columns["document"][0]), **changed})]}
 
     return change
 
 
 LIES = {
     "no row": lambda columns: {"document": []},
-    "two rows": lambda columns: {"document": [columns["document"]] * 2},
-    "no document": lambda columns: {"document": b"\xff\xfe"},
-    "not canonical": lambda columns: {"document": columns["document"].replace(b":", b": ", 1)},
-    "a list": lambda columns: {"document": canonical([1, 2, 3])},
+    "two rows": lambda columns: {"document": columns["document"] * 2},
+    "no document": lambda columns: {"document": [b"\xff\xfe"]},
+    "not canonical": lambda columns: {"document": [columns["document"][0].replace(b":", b": ", 1)]},
+    "a list": lambda columns: {"document": [canonical([1, 2, 3])]},
     "another party": field(party="north"),
     "another run": field(run="run-9"),
     "a sealing key that is none": field(seal="AAAA"),
@@ -48,7 +56,8 @@ LIES = {
     "a time at the end of time": field(created="9999-12-31T23:59:59-23:59"),
     "a long name": field(approver="x" * 5000),
     "a field more": field(more=1),
-    "a huge document": lambda columns: {"document": bytes(1 << 20)},
+    "a huge document": lambda columns: {"document": [bytes(1 << 20)]},
+    "another's signature": lambda columns: {**columns, "signature": [FOREIGN.sign(JOIN_DOMAIN, columns["document"][0])]},
 }
 
 
@@ -58,7 +67,7 @@ def attempt(fed: Federation, patch: pytest.MonkeyPatch, change: Any) -> dict[str
 
     def send(self, message, recipient, round, columns):
         forged = self.me.name == LIAR and message.name == "join"
-        return real(self, message, recipient, round, change(columns) if forged else columns)
+        return real(self, message, recipient, round, resigned(change(columns)) if forged else columns)
 
     def one(party: str) -> None:
         try:
@@ -84,6 +93,50 @@ def test_the_others_begin_without_the_liar(tmp_path, monkeypatch, lie):
     assert list(fed.context("north").taking_part("run-1")) == [*HOSPITALS[:3], "centre"]
     found = histories(source(fed, "centre"))[0]["run-1"].of_kind("finding")
     assert [one["subject"] for one in found] == [LIAR]
+
+
+def two_faced(message: str, to: str, change: Any) -> Any:
+    """The liar tells one party something else than the others, or nothing (``change`` is None)."""
+
+    real = Exchange.send
+
+    def send(self, sent, recipient, round, columns):
+        forged = self.me.name == LIAR and (sent.name, recipient == "centre") == (message, to == "centre")
+        if forged and change is None:
+            return 0
+        return real(self, sent, recipient, round, change(columns) if forged else columns)
+
+    return send
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("message", "to", "change"),
+    [
+        ("join", "others", None),
+        ("join", "others", lambda columns: resigned(field(approver="mallory")(columns))),
+        ("manifest_signature", "others", lambda columns: {"signature": bytes(3374)}),
+        ("manifest_signature", "centre", lambda columns: {"signature": b""}),
+        ("manifest_signature", "centre", None),
+    ],
+)
+def test_the_others_begin_with_a_liar_that_tells_two_things(tmp_path, monkeypatch, message, to, change):
+    """What the liar told the centre counts for all; a run needs enough signatures, not all."""
+    fed = hospitals(tmp_path, horizontal={"absence": "skip"}, terms={"deadlines": {"join": 20, "message": 4}})
+    invite(fed.context("centre"), "run-1")
+    monkeypatch.setattr(Exchange, "send", two_faced(message, to, change))
+    honest = ["centre", *HOSPITALS[:3]]
+    ended = {}
+
+    def one(party: str) -> None:
+        try:
+            ended[party] = join(fed.context(party), "run-1", Wait(15), progress=quiet)["manifest"]
+        except (CodedError, Waiting) as error:
+            ended[party] = str(error)
+
+    fed.run_all(one)
+    assert len({ended[party] for party in honest}) == 1 and len(ended["north"]) == 64, ended
+    assert LIAR in fed.context("north").taking_part("run-1")
 
 
 def test_where_all_must_join_the_liar_is_named(tmp_path, monkeypatch):
@@ -160,7 +213,9 @@ def test_a_revoked_key_signs_and_opens_nothing_in_the_next_run(tmp_path):
         join(thief, "run-2", FOREVER, progress=quiet)
     forged = thief.handshake("run-2")
     forged.binding = fed.context("clinic").agreement.digest
-    forged.send(HANDSHAKE["join"], "clinic", 0, {"document": canonical({"party": "lab", "run": made.run})})
+    said = canonical({"party": "lab", "run": made.run})
+    signed = stolen.signing.sign(JOIN_DOMAIN, said)
+    forged.send(HANDSHAKE["join"], "clinic", 0, {"document": said, "signature": signed})
     with pytest.raises(SignatureRefused) as caught:
         join(fed.context("clinic"), "run-2", FOREVER, progress=quiet)
     assert caught.value.party == "lab"

@@ -153,12 +153,14 @@ class Assembly:
         if (peer, name, round) in self._heard:
             return
         try:
+            table = self._session.peek(name, peer, round)
+            if table is None:
+                return
             with blame(peer):
-                table = self._session.peek(name, peer, round)
-                if table is None:
-                    return
                 take(peer, table)
         except CodedError as error:
+            if error.transient and error.party == peer:  # its store does not answer: not there yet
+                return
             if error.transient or not forgiving(self._seat.members):
                 raise
             self.refused.setdefault(peer, error.code)

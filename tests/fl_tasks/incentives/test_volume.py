@@ -9,7 +9,7 @@ from tests.fl_tasks.learning.horizontal.hospitals import HOSPITALS, hospitals
 from tests.fl_tasks.ledger.audit.settled import audited, source
 from tests.fl_tasks.workflow.test_absence import OTHERS, joined
 from tombolo.fl_tasks.incentives import volume
-from tombolo.fl_tasks.incentives.volume import BadCount, ForeignCounts, TwoCounts
+from tombolo.fl_tasks.incentives.volume import ForeignCounts, TwoCounts
 from tombolo.fl_tasks.ledger.audit.history import histories, shares
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.fl_tasks.runtime.waiting import Wait, Waiting
@@ -21,7 +21,6 @@ from tombolo.fl_tasks.workflow.settle import settle
 from tombolo.fl_tasks.workflow.train import train
 from tombolo.fl_tasks.workflow.validate import validate
 from tombolo.storage.canonical import canonical, parse
-from tombolo.storage.schema import ForeignNumber
 
 PAID = {"budget": 100_001, "method": "volume", "refunds": {"centre": 500, "west": 700}}
 
@@ -128,13 +127,32 @@ def test_the_aggregator_cannot_make_up_numbers(tmp_path, monkeypatch, change):
         assert caught.value.party == "centre"
 
 
-@pytest.mark.parametrize("rows", [-1, 1 << 50])
-def test_absurd_numbers_are_refused(tmp_path, monkeypatch, rows):
-    fed = accepted(tmp_path)
-    lie(monkeypatch, "south", "row_count", lambda session, to, columns: signed_anew(session, rows))
-    with pytest.raises((BadCount, ForeignNumber)) as caught:
-        fed.stage(settle, "run-1", ["centre", "south"])
-    assert caught.value.party == "south"
+WRONG = {
+    "negative": lambda session, columns: signed_anew(session, -1),
+    "more than anybody has": lambda session, columns: signed_anew(session, 1 << 50),
+    "no signature": lambda session, columns: {**columns, "signature": b"x"},
+    "two rows": lambda session, columns: {name: [value] * 2 for name, value in columns.items()},
+}
+
+
+@pytest.mark.parametrize("to", ["everybody", "centre", "east"])
+@pytest.mark.parametrize("lie_about", WRONG)
+def test_a_wrong_number_stops_nobody(tmp_path, monkeypatch, lie_about, to):
+    """It is not counted if the centre has it, and does not matter if only another client has it; the record names its sender."""
+    fed = accepted(tmp_path, patience=8)
+    wrong = WRONG[lie_about]
+    lie(
+        monkeypatch,
+        "south",
+        "row_count",
+        lambda session, at, columns: wrong(session, columns) if to in (at, "everybody") else columns,
+    )
+    done = fed.stage(settle, "run-1")
+    assert len({one["block"] for one in done.values()}) == 1
+    rows = done["north"]["contributions"]["training_rows"]
+    assert rows["south"] == (training_rows(fed, "south") if to == "east" else 0) and rows["north"] > 0
+    findings = histories(source(fed, "east" if to == "east" else "centre"))[0]["run-1"].of_kind("finding")
+    assert {one["subject"] for one in findings} >= {"south, rows"}
 
 
 def test_what_it_discloses_is_pinned():

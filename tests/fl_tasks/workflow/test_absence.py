@@ -18,14 +18,14 @@ from tombolo.fl_tasks.workflow.absent import decline
 from tombolo.fl_tasks.workflow.align import align
 from tombolo.fl_tasks.workflow.closing import TooFewJoined
 from tombolo.fl_tasks.workflow.evaluate import evaluate
-from tombolo.fl_tasks.workflow.handshake import HANDSHAKE
+from tombolo.fl_tasks.workflow.handshake import HANDSHAKE, columns_of, sign_answer
 from tombolo.fl_tasks.workflow.join import invite, join, pending
 from tombolo.fl_tasks.workflow.publish import publish
 from tombolo.fl_tasks.workflow.retain import retain
 from tombolo.fl_tasks.workflow.settle import settle
 from tombolo.fl_tasks.workflow.train import train
 from tombolo.fl_tasks.workflow.validate import validate
-from tombolo.storage.canonical import canonical, parse
+from tombolo.storage.canonical import parse
 
 OTHERS = ["north", "east", "south", "centre"]
 
@@ -162,7 +162,7 @@ def test_an_answer_that_cannot_be_is_none(tmp_path):
     invite(fed.context("centre"), "run-1")
     west = fed.context("west")
     foreign = Decline(run="run-1", party="west", invitation_digest="ab" * 32, decliner="eve", created="2026-01-01T00:00:00+00:00")
-    west.handshake("run-1").send(HANDSHAKE["join"], "centre", 0, {"document": canonical(foreign.document())})
+    west.handshake("run-1").send(HANDSHAKE["join"], "centre", 0, columns_of(sign_answer(west, foreign.document())))
     fed.run_all(lambda party: join(fed.context(party), "run-1", FOREVER, progress=quiet), OTHERS)
     assert fed.context("east").agreed("run-1").parties == sorted(OTHERS)
 

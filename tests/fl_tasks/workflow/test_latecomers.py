@@ -14,19 +14,20 @@ from tombolo.fl_tasks.learning import regression
 from tombolo.fl_tasks.models.reading import part_of_run
 from tombolo.fl_tasks.models.tensors import to_file
 from tombolo.fl_tasks.runtime.context import Absent
+from tombolo.fl_tasks.runtime.state import JOIN
 from tombolo.fl_tasks.runtime.waiting import Wait, Waiting
 from tombolo.fl_tasks.workflow import latecomers
 from tombolo.fl_tasks.workflow.abort import abort
 from tombolo.fl_tasks.workflow.align import align
 from tombolo.fl_tasks.workflow.closing import BadClosing
 from tombolo.fl_tasks.workflow.evaluate import evaluate
-from tombolo.fl_tasks.workflow.handshake import HANDSHAKE, BadJoin
+from tombolo.fl_tasks.workflow.handshake import HANDSHAKE, BadJoin, columns_of, sign_answer
 from tombolo.fl_tasks.workflow.join import join
 from tombolo.fl_tasks.workflow.publish import publish
 from tombolo.fl_tasks.workflow.settle import settle
 from tombolo.fl_tasks.workflow.train import train
 from tombolo.fl_tasks.workflow.validate import validate
-from tombolo.storage.canonical import canonical, parse
+from tombolo.storage.canonical import parse
 
 PAID = {"budget": 1000, "method": "volume"}
 
@@ -118,7 +119,7 @@ def test_a_late_join_to_another_manifest_is_recorded_and_admits_nobody(tmp_path)
     west = fed.context("west")
     late = LateJoin.from_document(parse(west.run_area(run).get("late-join")))
     other = late.model_copy(update={"manifest": "ab" * 32})
-    west.handshake(run).send(HANDSHAKE["late_join"], "centre", 0, {"document": canonical(other.document())})
+    west.handshake(run).send(HANDSHAKE["late_join"], "centre", 0, columns_of(sign_answer(west, other.document())))
     for stage in (validate, align):
         fed.stage(stage, run, OTHERS)
     with pytest.raises(Waiting):
@@ -133,7 +134,9 @@ def test_latecomers_that_cannot_be(tmp_path, names):
     """The aggregator cannot count in a client that has said no such thing."""
     fed = admitting(tmp_path)
     run = joined(fed, OTHERS)
-    fed.context("centre").handshake(run).send(HANDSHAKE["latecomers"], "north", 0, {"client": names})
+    centre = fed.context("centre")
+    forged = sign_answer(centre, {**centre.state(run)[JOIN], "party": names[0]})
+    centre.handshake(run).send(HANDSHAKE["latecomers"], "north", 0, {"client": names, **columns_of(forged)})
     with pytest.raises(BadClosing):
         settle(fed.context("north"), run, FOREVER, progress=quiet)
 

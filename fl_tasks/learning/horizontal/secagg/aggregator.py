@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations, islice
 
 import numpy as np
 import pyarrow as pa
 
 from tombolo.fl_tasks.crypto.errors import WrongShape
-from tombolo.fl_tasks.learning.horizontal.secagg.keys import ForeignShare, fits, mask_seed, seed_digest
+from tombolo.fl_tasks.learning.horizontal.secagg.keys import ForeignShare, PublicKeys, fits, mask_seed, seed_digest
 from tombolo.fl_tasks.learning.horizontal.secagg.lists import SURVIVORS_DOMAIN, Roster, enough, read_keys, survivors_statement
 from tombolo.fl_tasks.learning.horizontal.secagg.masking import Words, add_mask, pair_sign
 from tombolo.fl_tasks.learning.horizontal.secagg.messages import BelowThreshold, ForeignList
 from tombolo.fl_tasks.learning.horizontal.secagg.shamir import SHARE_BYTES, combine
 from tombolo.fl_tasks.learning.horizontal.state import CLOSED
-from tombolo.fl_tasks.runtime.session import Session
+from tombolo.fl_tasks.runtime.session import Session, log
+from tombolo.storage.errors import CodedError
+
+_MOST_TRIES = 1000
 
 
 @dataclass(frozen=True)
@@ -39,21 +43,23 @@ class Closing:
 def aggregate(session: Session, count: int, closing: Closing) -> Sum:
     """Compute the sum of this round and part, over vectors of ``count`` words.
 
-    A step ends when all clients that it waits for are in, or after ``closing.seconds``. Raises BelowThreshold, ForeignKey,
-    ForeignShare, WrongShape, SignatureRefused, or what waiting raises.
+    A step ends when all clients that it waits for are in, or after ``closing.seconds``. A client that sends something wrong counts
+    as silent in that step. Raises BelowThreshold, ForeignShare, or what waiting raises.
     """
     roster = _keys(session, closing)
     sharers = _shares(session, roster, closing)
-    survivors = _close(session, "masked", sharers, closing)
+    total = np.zeros(count, dtype=np.uint64)
+
+    def add(name: str, table: pa.Table) -> None:
+        words = session.values(table, "value").to_numpy()
+        if len(words) != count:
+            raise WrongShape(f"{len(words)} values of a sum over {count}.", party=name)
+        np.add(total, words, out=total)
+
+    survivors = _close(session, "masked", sharers, closing, add, count)
     roster.require(survivors, session.me)
     for name in sharers:
         session.send("survivors", name, client=survivors)
-    total = np.zeros(count, dtype=np.uint64)
-    for name in survivors:
-        words = session.values(session.receive("masked", name, count), "value").to_numpy()
-        if len(words) != count:
-            raise WrongShape(f"{len(words)} values of a sum over {count}.", party=name)
-        total += words
     _consents(session, roster, sharers, survivors, closing)
     seeds, masks = _secrets(session, roster, sharers, survivors, closing)
     for seed in seeds.values():
@@ -66,17 +72,45 @@ def aggregate(session: Session, count: int, closing: Closing) -> Sum:
     return Sum(total, tuple(survivors))
 
 
-def _close(session: Session, message: str, among: Sequence[str], closing: Closing, first: bool = False) -> list[str]:
-    """The clients that are in after a step. It is kept before it is sent, so later artifacts stay out. Raises BelowThreshold."""
+def _close(
+    session: Session,
+    message: str,
+    among: Sequence[str],
+    closing: Closing,
+    read: Callable[[str, pa.Table], None],
+    rows: int | None = None,
+    first: bool = False,
+) -> list[str]:
+    """The clients that are in after a step, whose messages ``read`` took. They are kept before they are sent to anybody.
+
+    ``read`` changes nothing if it raises an error. Raises BelowThreshold.
+    """
     step = CLOSED.of(session.round, session.moment["part"] or 0, message)
     names = session.state.get(step)
     if names is None:
         expected = [name for name in among if name in closing.expected] if first else among
         session.gather(message, expected if len(expected) >= closing.threshold else among, closing.seconds)
-        there = session.gather(message, among, 0.0)
+        there = [name for name in session.gather(message, among, 0.0) if _reads(session, message, name, read, rows)]
         names = session.state.keep(step, there)
+    else:
+        for name in names:
+            read(name, session.receive(message, name, rows))
     enough(names, closing.threshold, session.me)
     return names
+
+
+def _reads(session: Session, message: str, name: str, read: Callable[[str, pa.Table], None], rows: int | None) -> bool:
+    """Whether a client has sent something that ``read`` takes. What is wrong is logged with the client's name."""
+    try:
+        table = session.peek(message, name, session.round, rows)
+        if table is not None:
+            read(name, table)
+        return table is not None
+    except CodedError as error:
+        if error.party != name:
+            raise
+        log.warning("%s", error)
+        return False
 
 
 def rostered(session: Session, round: int) -> list[str]:
@@ -86,29 +120,31 @@ def rostered(session: Session, round: int) -> list[str]:
 
 def _keys(session: Session, closing: Closing) -> Roster:
     """Step 0: signed keys, passed on to all clients of the agreement, so that late clients learn that they are out."""
-    names = _close(session, "advertise", session.clients, closing, first=True)
-    shown, signatures, keys = [], [], {}
-    for name in names:
-        table = session.receive("advertise", name)
+    shown: dict[str, tuple[bytes, bytes]] = {}
+    keys: dict[str, PublicKeys] = {}
+
+    def read(name: str, table: pa.Table) -> None:
         joined, signature = session.scalar(table, "keys"), session.scalar(table, "signature")
         keys[name] = read_keys(session, name, joined, signature)
-        shown.append(joined)
-        signatures.append(signature)
-    session.send("roster", client=names, keys=shown, signature=signatures)
-    return Roster.of(session, keys, closing.threshold)
+        shown[name] = joined, signature
+
+    names = _close(session, "advertise", session.clients, closing, read, first=True)
+    session.send("roster", client=names, keys=[shown[name][0] for name in names], signature=[shown[name][1] for name in names])
+    return Roster.of(session, {name: keys[name] for name in names}, closing.threshold)
 
 
 def _shares(session: Session, roster: Roster, closing: Closing) -> list[str]:
     """Step 1: sealed shares, each passed on to the neighbour that it is for."""
-    sharers = _close(session, "shares", roster.names, closing)
-    roster.require(sharers, session.me)
     boxes: dict[tuple[str, str], bytes] = {}
-    for name in sharers:
-        sealed = session.values(session.receive("shares", name), "box").to_pylist()
-        others = roster.neighbours(name, roster.names)
+
+    def read(name: str, table: pa.Table) -> None:
+        sealed, others = session.values(table, "box").to_pylist(), roster.neighbours(name, roster.names)
         if len(sealed) != len(others):
             raise ForeignShare(f"{len(sealed)} sealed shares for {len(others)} neighbours.", party=name)
-        boxes |= {(name, other): box for other, box in zip(others, sealed, strict=True)}
+        boxes.update({(name, other): box for other, box in zip(others, sealed, strict=True)})
+
+    sharers = _close(session, "shares", roster.names, closing, read)
+    roster.require(sharers, session.me)
     for name in roster.names:
         mine = [boxes.get((other, name), b"") if name in sharers else b"" for other in sharers]
         session.send("inbox", name, client=sharers, box=pa.array(mine, pa.binary()))
@@ -117,13 +153,17 @@ def _shares(session: Session, roster: Roster, closing: Closing) -> list[str]:
 
 def _consents(session: Session, roster: Roster, sharers: Sequence[str], survivors: Sequence[str], closing: Closing) -> None:
     """Step 3: signatures on the list of survivors, at least as many as the threshold, verified and shown to all."""
-    signers = _close(session, "consent", survivors, closing)
-    signatures = [session.scalar(session.receive("consent", name), "signature") for name in signers]
     statement = survivors_statement(roster, sharers, survivors)
-    for name, signature in zip(signers, signatures, strict=True):
+    signatures: dict[str, bytes] = {}
+
+    def read(name: str, table: pa.Table) -> None:
+        signature = session.scalar(table, "signature")
         session.verify(name, signature, SURVIVORS_DOMAIN, statement)
+        signatures[name] = signature
+
+    signers = _close(session, "consent", survivors, closing, read)
     for name in survivors:
-        session.send("consents", name, client=signers, signature=signatures)
+        session.send("consents", name, client=signers, signature=[signatures[signer] for signer in signers])
 
 
 def _secrets(
@@ -131,25 +171,46 @@ def _secrets(
 ) -> tuple[dict[str, bytes], dict[str, bytes]]:
     """Step 4: the seeds of the survivors' own masks, and the mask keys of those who shared but did not survive."""
     shares: dict[str, dict[int, bytes]] = {name: {} for name in sharers}
-    for holder in _close(session, "unmask", survivors, closing):
-        table = session.receive("unmask", holder)
+
+    def read(holder: str, table: pa.Table) -> None:
         held = [name for name in roster.holders(holder) if name in shares]
         if session.values(table, "client").to_pylist() != held:
             raise ForeignList("The shares are not those that were asked for.", party=holder)
         if session.values(table, "share").type.byte_width != SHARE_BYTES:
             raise ForeignShare(party=holder)
         for name, share in zip(held, session.values(table, "share").to_pylist(), strict=True):
-            if len(shares[name]) < roster.graph.threshold:
-                shares[name][roster.places[holder]] = share
+            shares[name][roster.places[holder]] = share
+
+    _close(session, "unmask", survivors, closing, read)
+    suspects: set[int] = set()
 
     def recovered(name: str, fits_its_owner: Callable[[bytes], bool]) -> bytes:
         if len(shares[name]) < roster.graph.threshold:
             raise BelowThreshold(f"{len(shares[name])} of {roster.graph.threshold} shares in a neighbourhood.", party=session.me)
-        secret = combine(shares[name])
-        if secret is None or not fits_its_owner(secret):
-            raise ForeignShare()
+        secret = _combined(shares[name], roster.graph.threshold, fits_its_owner, suspects)
+        if secret is None:
+            raise ForeignShare("The shares of this client's secret do not fit together.", party=name)
         return secret
 
     seeds = {u: recovered(u, lambda seed, u=u: seed_digest(seed) == roster.keys[u].seed_digest) for u in survivors}  # type: ignore[misc]
     gone = [name for name in sharers if name not in survivors]
     return seeds, {u: recovered(u, lambda key, u=u: fits(key, roster.keys[u])) for u in gone}  # type: ignore[misc]
+
+
+def _combined(
+    shares: Mapping[int, bytes], threshold: int, fits_its_owner: Callable[[bytes], bool], suspects: set[int]
+) -> bytes | None:
+    """The secret, even if some of the shares are wrong; None after many tries.
+
+    It leaves out no share, then one, then two, and so on. Holders that were left out at last are ``suspects``, and come last next
+    time.
+    """
+    places = sorted(shares, key=lambda place: (place in suspects, place))
+    choices = (out for number in range(len(places) - threshold + 1) for out in combinations(places, number))
+    for out in islice(choices, _MOST_TRIES):
+        chosen = [place for place in places if place not in out][:threshold]
+        secret = combine({place: shares[place] for place in chosen})
+        if secret is not None and fits_its_owner(secret):
+            suspects.update(out)
+            return secret
+    return None

@@ -90,6 +90,10 @@ class Turns:
             def receive(self, name: str, frm: str, rows: int | None = None) -> Any:
                 return turns.hears(self.me, name, super().receive(name, frm, rows))
 
+            def peek(self, name: str, frm: str, round: int, rows: int | None = None) -> Any:
+                table = super().peek(name, frm, round, rows)
+                return None if table is None else turns.hears(self.me, name, table)
+
         return Counted(
             me=me,
             roles=self.roles,
