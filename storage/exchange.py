@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tombolo.storage.books import Books, Entry
 from tombolo.storage.envelope import (
@@ -36,7 +39,10 @@ CHUNK_BYTES = 64 << 20
 LARGEST_OBJECT = CHUNK_BYTES + (16 << 20)
 """The most bytes of any object that an exchange writes."""
 _LARGEST_SIGNATURE = 1 << 14
-_MOST_UNREAD = 100_000
+_MOST_UNREAD, _MOST_UNREAD_CHUNKS, _MOST_UNREAD_BYTES = 100_000, 10_000, 1 << 32
+"""The most keys, chunks and bytes of heads of what came too late from one peer in a run."""
+_AROUND_CHUNK = 1 << 14
+"""Bytes of a sealed chunk besides its values: those of the Arrow stream and of the seal."""
 
 
 @dataclass(frozen=True)
@@ -139,9 +145,11 @@ class Exchange:
         self._check(header, address, sender)
         self._check_contents(header, message, rows)
         tables, size = [], len(head)
+        left = message.most_bytes(header.rows) + len(header.chunks) * _AROUND_CHUNK
         for index, (sha256, count) in enumerate(header.chunks, start=1):
-            largest = min(LARGEST_OBJECT, message.most_bytes(count))
+            largest = min(LARGEST_OBJECT, message.most_bytes(count), left)
             sealed = inline if len(header.chunks) == 1 else peer.store.get(address.chunk(index), largest)
+            left -= len(sealed)
             size += 0 if len(header.chunks) == 1 else len(sealed)
             if len(sealed) > largest:
                 raise TooLarge(f"{address.prefix()} has {len(sealed)} bytes; its rows can have {largest}.")
@@ -166,9 +174,10 @@ class Exchange:
         read = {entry.address for entry in self.books.entries("received") if entry.peer == sender}
         stored = peer.store.list(prefix, _MOST_UNREAD)
         unread = [key for key in stored if key.endswith("/head") and key.removesuffix("/head") not in read]
-        count = 0
+        count, looks, left = 0, 0, _MOST_UNREAD_BYTES
         for key in unread:
-            head = peer.store.get(key, LARGEST_HEADER + _LARGEST_SIGNATURE + LARGEST_OBJECT)
+            head = peer.store.get(key, min(left, LARGEST_HEADER + _LARGEST_SIGNATURE + LARGEST_OBJECT))
+            left -= len(head)
             header, _ = read_head(head, peer.verify)
             if header.binding != self.binding:  # sent before all had joined the run
                 continue
@@ -177,7 +186,13 @@ class Exchange:
                 raise MisaddressedArtifact(f"Found at {key}.", party=sender)
             self._check(header, address, sender)
             separate = range(1, chunks + 1) if chunks > 1 else ()  # a single chunk is in the head
-            size = len(head) + sum(peer.store.stat(address.chunk(index)).size for index in separate)
+            looks += len(separate)
+            if looks > _MOST_UNREAD_CHUNKS:
+                raise TooLarge(f"More than {_MOST_UNREAD_CHUNKS} parts came too late.")
+            sizes = [peer.store.stat(address.chunk(index)).size for index in separate]
+            if not all(0 <= one <= LARGEST_OBJECT for one in sizes):
+                raise TooLarge(f"A part of {address.prefix()} has an impossible size.")
+            size = len(head) + sum(sizes)
             sha256 = hashlib.sha256(head).hexdigest()
             self.books.book_received(self._entry(sender, address, sha256, size, header.rows, header.schema, header.created))
             count += 1
@@ -211,14 +226,34 @@ class Exchange:
             raise MalformedEnvelope("The chunks do not add up to the rows of the artifact.")
 
     def _slices(self, table: pa.Table) -> list[pa.Table]:
-        per_row = max(1, table.nbytes // max(1, table.num_rows))
-        rows = max(1, self.chunk_bytes // per_row)
-        return [table.slice(start, rows) for start in range(0, max(1, table.num_rows), rows)]
+        """The table in parts of about ``chunk_bytes`` each, whatever the sizes of single rows are."""
+        if not table.num_rows:
+            return [table]
+        ends, parts, start = np.cumsum(_bytes_of_rows(table)), [], 0
+        while start < table.num_rows:
+            before = ends[start - 1] if start else 0
+            end = max(start + 1, int(np.searchsorted(ends, before + self.chunk_bytes, side="right")))
+            parts.append(table.slice(start, end - start))
+            start = end
+        return parts
 
     def _entry(
         self, peer: str, address: Address, sha256: str, size: int, rows: int, schema: tuple[tuple[str, str], ...], at: str
     ) -> Entry:
         return Entry(peer, address.prefix(), address.message, sha256, size, rows, tuple(k for _, k in schema), at)
+
+
+def _bytes_of_rows(table: pa.Table) -> npt.NDArray[np.int64]:
+    """How many bytes each row has, shape (rows,)."""
+    sizes = np.full(table.num_rows, 0, dtype=np.int64)
+    for column in table.columns:
+        chunks = [chunk.storage if isinstance(chunk, pa.ExtensionArray) else chunk for chunk in column.chunks]
+        plain = pa.chunked_array(chunks)
+        if pa.types.is_binary(plain.type) or pa.types.is_string(plain.type):
+            sizes += pc.binary_length(plain).to_numpy() + 4
+        else:
+            sizes += max(1, plain.type.bit_width // 8)
+    return sizes
 
 
 def _put_or_adopt(store: Store, key: str, data: bytes) -> bytes:

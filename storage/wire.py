@@ -34,7 +34,10 @@ def unpack_table(message: Message, data: bytes, rows: int) -> pa.Table:
     Raises ForeignSchema, TooManyRows or ForeignNumber.
     """
     try:
-        table = _decoded(message, pa.ipc.MessageReader.open_stream(pa.BufferReader(data)), rows)
+        source = pa.BufferReader(data)
+        table = _decoded(message, pa.ipc.MessageReader.open_stream(source), rows)
+        if source.tell() != len(data):
+            raise ForeignSchema("The payload goes on after its table.")
         table.validate(full=True)
     except CodedError:
         raise

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import http.client
 import io
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.response import BaseHTTPResponse
 
 from tombolo.storage.stores.base import TooLarge
@@ -16,6 +22,19 @@ _LARGEST_ANSWER = 8 << 20
 _PIECE = 1 << 16
 _GRACE, _SLOWEST = 120.0, 20_000
 """An answer may take 120 seconds, and one more second for each 20,000 bytes."""
+_LONGEST_HEAD = 1 << 18
+"""The most bytes before the body of an answer, with all interim answers."""
+_left: ContextVar[list[int] | None] = ContextVar("requests that are left", default=None)
+
+
+@contextmanager
+def at_most_requests(number: int) -> Iterator[None]:
+    """Within it, one more request than ``number`` raises TooLarge: a server may send pages of a listing without end."""
+    before = _left.set([number])
+    try:
+        yield
+    finally:
+        _left.reset(before)
 
 
 def read_at_most(response: BaseHTTPResponse, most: int) -> bytes:
@@ -33,11 +52,80 @@ def read_at_most(response: BaseHTTPResponse, most: int) -> bytes:
     return bytes(data)
 
 
+class _Head(io.RawIOBase):
+    """The bytes of an answer before its body: not too many, and not for too long, even if each of them comes in time."""
+
+    def __init__(self, source: Any, connection: Any) -> None:
+        self._source, self._connection = source, connection
+        self._ends, self._left = time.monotonic() + _GRACE, _LONGEST_HEAD
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        """One line, as http.client reads it."""
+        line = bytearray()
+        most = self._left if size is None or size < 0 else min(size, self._left)
+        while len(line) < most and not line.endswith(b"\n"):
+            left = self._ends - time.monotonic()
+            if left <= 0:
+                raise TimeoutError("the answer's headers come too slowly")
+            waits = self._connection.gettimeout()
+            self._connection.settimeout(left if waits is None else min(left, waits))
+            piece = self._source.read(1)
+            if not piece:
+                break
+            line += piece
+        self._left -= len(line)
+        if self._left <= 0:
+            raise TooLarge("The headers of an answer are too long.")
+        return bytes(line)
+
+
+class _Response(http.client.HTTPResponse):
+    def __init__(self, sock: Any, *args: Any, **options: Any) -> None:
+        super().__init__(sock, *args, **options)
+        self._connection = sock
+
+    def begin(self) -> None:
+        """Read the head of the answer within bounds."""
+        body, waits = self.fp, self._connection.gettimeout()
+        self.fp = _Head(body, self._connection)  # type: ignore[assignment]
+        try:
+            super().begin()
+        finally:
+            self._connection.settimeout(waits)
+            if self.fp is not None:
+                self.fp = body
+
+
+class _Connection(HTTPConnection):
+    response_class = _Response
+
+
+class _SecureConnection(HTTPSConnection):
+    response_class = _Response
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _SecurePool(HTTPSConnectionPool):
+    ConnectionCls = _SecureConnection
+
+
 class _Bounded(urllib3.PoolManager):
     """Reads every answer that is no object in full, but within bounds, before the client sees it."""
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
+
     def urlopen(self, method: str, url: str, redirect: bool = True, **kw: Any) -> BaseHTTPResponse:  # type: ignore[override]
         """As in urllib3. Raises TooLarge for an endless answer."""
+        left = _left.get()
+        if left is not None:
+            left[0] -= 1
+            if left[0] < 0:
+                raise TooLarge("A listing has pages without end.")
         streamed = kw.pop("preload_content", True) is False
         response = super().urlopen(method, url, redirect, preload_content=False, **kw)
         if streamed and response.status in (200, 206):

@@ -9,6 +9,7 @@ import secrets
 import stat
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 
 from tombolo.storage.stores.base import (
@@ -28,6 +29,8 @@ from tombolo.storage.stores.base import (
 _TEMPORARY = "~"  # not allowed in keys, so an unfinished file is never an object
 _PASS: int = getattr(os, "O_PATH", os.O_RDONLY)  # opens a folder without the right to list it
 _LAST_TIME = 1 << 32  # file systems can hold times that Python cannot
+_AROUND = 10
+"""How many folders and other things there may be for each key of a listing."""
 Names = list[str]  # the method ``list`` hides the type inside the class
 
 
@@ -85,7 +88,7 @@ class LocalStore:
         with self._coded(), contextlib.suppress(FileNotFoundError, NotADirectoryError):
             folder = self._open(above.split("/") if above else [])
             try:
-                _walk(folder, ".", f"{above}/" if above else "", start, keys, most)
+                _walk(folder, ".", f"{above}/" if above else "", start, keys, most, count())
             finally:
                 os.close(folder)
         return sorted(keys)
@@ -177,17 +180,21 @@ def _write(folder: int, name: str, data: bytes) -> None:
     _flush(folder)
 
 
-def _walk(above: int, name: str, prefix: str, start: str, keys: Names, most: int) -> None:
+def _walk(above: int, name: str, prefix: str, start: str, keys: Names, most: int, seen: Iterator[int]) -> None:
     """Add to ``keys`` the keys in a folder whose next part begins with ``start``. Links and invalid names are left out.
 
-    Raises TooLarge if there are more than ``most``.
+    Raises TooLarge if there are more than ``most``, or many more folders and other things than that.
     """
     folder = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=above)
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
                 key = prefix + entry.name
-                if not entry.name.startswith(start) or not is_key(key):
+                if not entry.name.startswith(start):
+                    continue
+                if next(seen) > _AROUND * (most + _AROUND):
+                    raise TooLarge(f"Far more than {most} folders and files.")
+                if not is_key(key):
                     continue
                 if entry.is_file(follow_symlinks=False):
                     if len(keys) == most:
@@ -195,7 +202,7 @@ def _walk(above: int, name: str, prefix: str, start: str, keys: Names, most: int
                     keys.append(key)
                 elif entry.is_dir(follow_symlinks=False):
                     with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # deleted meanwhile
-                        _walk(folder, entry.name, f"{key}/", "", keys, most)
+                        _walk(folder, entry.name, f"{key}/", "", keys, most, seen)
     finally:
         os.close(folder)
 

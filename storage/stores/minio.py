@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable
 from datetime import UTC
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,10 +33,13 @@ from tombolo.storage.stores.base import (
     check_prefix,
     is_key,
 )
-from tombolo.storage.stores.bounded import BoundedPool, BoundedProxy, read_at_most
+from tombolo.storage.stores.bounded import BoundedPool, BoundedProxy, at_most_requests, read_at_most
 
 T = TypeVar("T")
 _ATTEMPTS = 4
+_LEAST_OF_A_PAGE = 100
+"""How many keys a page of a listing has, except the last."""
+Names = list[str]  # the method ``list`` hides the type inside the class
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{1,61}[A-Za-z0-9]")
 _MISSING, _REFUSED = {"NoSuchKey", "NoSuchObject"}, {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
 
@@ -115,13 +117,18 @@ class MinioStore:
 
         def names() -> list[str]:
             entries = self.client.list_objects(self.config.bucket, prefix=wanted, recursive=True)
-            names = [entry.object_name or "" for entry in islice(entries, most + 1)]
-            if len(names) > most:
-                raise TooLarge(f"More than {most} objects.")
-            return [name for name in names if name.startswith(wanted)]
+            keys: Names = []
+            with at_most_requests(most // _LEAST_OF_A_PAGE + _ATTEMPTS):
+                for number, entry in enumerate(entries):
+                    if number == most:
+                        raise TooLarge(f"More than {most} objects.")
+                    name = entry.object_name or ""
+                    key = name.removeprefix(self._prefix)
+                    if name.startswith(wanted) and is_key(key):  # S3 consoles make "folder/" objects; a peer may write any name
+                        keys.append(key)
+            return sorted(keys)
 
-        keys = (name.removeprefix(self._prefix) for name in self._ask(names, wanted))
-        return sorted(key for key in keys if is_key(key))  # S3 consoles make "folder/" objects; a hostile peer may write any name
+        return self._ask(names, wanted)
 
     def delete(self, key: str) -> None:
         """Delete an object. A missing object is not an error."""
@@ -153,7 +160,7 @@ class MinioStore:
                     raise trouble from None
             except (ServerError, urllib3.exceptions.HTTPError, OSError):
                 pass
-            except CodedError:
+            except (CodedError, MemoryError):
                 raise
             except Exception as error:  # a server that is none, or a hostile one: the client reads its headers and XML unchecked
                 raise StoreUnreachable(f"{self.url} gives answers that are not those of S3 ({type(error).__name__}).") from None
