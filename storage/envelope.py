@@ -28,6 +28,8 @@ PROTOCOL_VERSION = 1
 LARGEST_HEADER = 1 << 22
 MOST_CHUNKS, MOST_ROWS = 40_000, 1 << 40
 _MOST_COLUMNS, _MOST_ROUNDS = 100, 999_999
+_PLACE = ("recipient", "agreement", "run", "step", "message")
+_FIELDS = {*_PLACE, "round", "version", "sender", "binding", "schema", "rows", "created", "chunks"}
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -151,7 +153,9 @@ def _header(document: dict[str, Any]) -> Header:
     """The fields of a header, each with its type, range and length. Raises KeyError, TypeError or ValueError."""
     if document["version"] != PROTOCOL_VERSION:
         raise MalformedEnvelope("Unknown protocol version.")
-    place = {name: _text(document[name], MAX_SEGMENT_BYTES) for name in ("recipient", "agreement", "run", "step", "message")}
+    if set(document) != _FIELDS:
+        raise ValueError("unknown fields")
+    place = {name: _text(document[name], MAX_SEGMENT_BYTES) for name in _PLACE}
     address = Address(round=_count(document["round"], _MOST_ROUNDS), **place)
     created = _text(document["created"], MOST_CHARACTERS)
     moment(created)

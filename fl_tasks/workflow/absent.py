@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from tombolo.agreements.manifest import MOST_OF_A_PERSON, RUN_ID, Decline, Manifest
-from tombolo.fl_tasks.ledger.settlement.messages import LONGEST_BLOCK, SETTLEMENT
+from tombolo.fl_tasks.ledger.settlement.messages import SETTLEMENT
 from tombolo.fl_tasks.ledger.settlement.settle import EarlierRun, OtherHistory
 from tombolo.fl_tasks.runtime.context import PartyContext
 from tombolo.fl_tasks.runtime.record import enter
@@ -24,7 +24,7 @@ from tombolo.fl_tasks.workflow.handshake import collect_signatures, columns_of, 
 from tombolo.fl_tasks.workflow.join import invitation
 from tombolo.storage.canonical import canonical, digest, parse
 from tombolo.storage.errors import CodedError, blame, shown
-from tombolo.storage.ledger.block import FIRST_PREVIOUS, verify_block
+from tombolo.storage.ledger.block import FIRST_PREVIOUS, longest_block, verify_block
 from tombolo.storage.stores.base import StoreUnreachable
 
 
@@ -97,7 +97,8 @@ def take_block(context: PartyContext, run: str, wait: Wait) -> dict[str, Any]:
 
 def _read_block(context: PartyContext, run: str, manifest: Manifest, table: pa.Table) -> tuple[dict[str, Any], str]:
     """The run's block with its votes, and the run that the block before it closes. Raises OtherHistory or an error of the block."""
-    kept, previous_run = parse(table.column("document")[0].as_py(), LONGEST_BLOCK), str(table.column("previous_run")[0].as_py())
+    longest = longest_block(len(context.agreement.members))
+    kept, previous_run = parse(table.column("document")[0].as_py(), longest), str(table.column("previous_run")[0].as_py())
     block = verify_block(kept, {name: member.verify for name, member in context.agreement.members.items()})
     if (block["agreement"], block["run"], block["manifest"]) != (context.agreement.name, run, manifest.digest):
         raise OtherHistory("The block closes another run.")

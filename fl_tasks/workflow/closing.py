@@ -116,7 +116,7 @@ def joins_of(context: PartyContext, invited: Invitation, exchange: Exchange, clo
     So all parties use the same joins, whatever a client sends to whom. What the clients sent to this party is booked.
     """
     for peer in context.peers:
-        _usable(context, invited, exchange, peer)
+        _usable(context, invited, exchange, peer, set())
     answers = [answer_of(context, invited, one) for one in _kept_answers(context, invited.run)]
     return [answer for answer in answers if isinstance(answer, Join)]
 
@@ -127,11 +127,14 @@ def _close(context: PartyContext, invited: Invitation, exchange: Exchange, wait:
     if ANSWERS not in state:
         own: dict[str, Any] = state[JOIN]
         answers = {context.me: sign_answer(context, own)}
+        wrong: set[str] = set()
 
         def answered() -> list[str]:
             for client in context.clients:
-                if client not in answers and (answer := _usable(context, invited, exchange, client)) is not None:
-                    answers[client] = answer
+                if client not in answers and client not in wrong:
+                    answer = _usable(context, invited, exchange, client, wrong)
+                    if answer is not None:
+                        answers[client] = answer
             return [client for client in context.clients if client in answers]
 
         key, seconds = exchange.address(message.name, context.me, 0, message.step).head(), context.terms.deadlines.join
@@ -161,13 +164,17 @@ def _kept_answers(context: PartyContext, run: str) -> list[Signed]:
     return [Signed.from_json(one) for one in context.state(run)[ANSWERS]["answers"]]
 
 
-def _usable(context: PartyContext, invited: Invitation, exchange: Exchange, peer: str) -> Signed | None:
-    """A party's answer. A wrong answer counts as missing, so that it does not stop the others; the record names the party."""
+def _usable(context: PartyContext, invited: Invitation, exchange: Exchange, peer: str, wrong: set[str]) -> Signed | None:
+    """A party's answer. A wrong answer counts as missing, so that it does not stop the others; the record names the party.
+
+    The party is added to ``wrong``.
+    """
     try:
         return read_answer(context, invited, exchange, peer)
     except StoreUnreachable:
         return None
     except CodedError as error:
+        wrong.add(peer)
         enter(context, invited.run, "finding", peer, code=error.code, addresses=[])
         return None
 

@@ -44,7 +44,6 @@ from tombolo.storage.roles import DATA
 from tombolo.storage.schema import Message
 from tombolo.storage.stores.base import KeyMissing
 
-_MOST_INVITATIONS = 10_000
 _RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")
 
 
@@ -70,6 +69,12 @@ class NoInvitation(CodedError):
     code = "TMB-RUN-005"
     cause = "There is no invitation to this run."
     remedy = "Check the run id: it is the same at every party. If it is right, ask the guest or the aggregator to start the run."
+
+
+class NotYet(CodedError):
+    code = "TMB-RUN-015"
+    cause = "A run is asked for the rows as of a time that has not come yet."
+    remedy = "Choose a time that has passed, with its time zone, or none for the present. A date alone means its start in UTC."
 
 
 def invite(
@@ -99,6 +104,8 @@ def invite(
             "software": Software.of(context.terms.task.offered),
         }
     )
+    if moment(proposed.as_of) > now + timedelta(seconds=context.terms.deadlines.clocks):
+        raise NotYet(f"{proposed.as_of}; it is {now.isoformat()}.", party=context.me)
     kept = context.state(run).keep(INVITATION, proposed)
     invitations = _invitations(context, run)
     for peer in context.peers:
@@ -126,13 +133,15 @@ def pending(context: PartyContext) -> list[Summons]:
     store, prefix = context.peers[initiator], f"to-{context.me}/{context.agreement.name}/invitations/000000/invite."
     oldest = datetime.now(UTC) - timedelta(seconds=context.terms.deadlines.run)
     summoned = []
-    for key in store.list(prefix, _MOST_INVITATIONS):
+    for key in store.list(prefix):
         run = key.removeprefix(prefix).split("/")[0]
+        if not _RUN.fullmatch(run) or ".." in run or MANIFEST in context.state(run) or context.absent(run):
+            continue
         try:
             modified = store.stat(key).modified
         except KeyMissing:  # retention deleted it after the listing
             continue
-        if not _RUN.fullmatch(run) or ".." in run or modified < oldest or MANIFEST in context.state(run) or context.absent(run):
+        if modified < oldest:
             continue
         try:
             invited = _fetch_invitation(context, run)

@@ -45,6 +45,10 @@ class BooksDiffer(CodedError):
     )
 
 
+_MOST_ADDRESSES = 100
+"""How many addresses of differing artifacts the record names for a peer."""
+
+
 def settle(context: PartyContext, run: str, wait: Wait, progress: Progress = log_progress) -> dict[str, Any]:
     """Close a run with all parties; returns the facts of the block. Repeating it changes nothing, also after an interruption.
 
@@ -182,7 +186,7 @@ def _close(context: PartyContext, run: str, kept: dict[str, Any], books: Reconci
     """Enter the settlement and the differences of books in this party's record; keep the facts."""
     block = kept["block"]
     for peer, matched in books.findings.items():
-        odd = sorted({line.address for line in (*matched.ours, *matched.theirs)})
+        odd = sorted({line.address for line in (*matched.ours, *matched.theirs)})[:_MOST_ADDRESSES]
         enter(context, run, "finding", peer, code=BooksDiffer.code, addresses=odd)
     pairs = [pair for pair in block["pairs"] if "root" in pair]
     facts = {

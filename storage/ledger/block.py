@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import combinations, islice, product
 from typing import Annotated, Any
 
@@ -13,13 +13,15 @@ from tombolo.storage.canonical import canonical, digest
 from tombolo.storage.errors import CodedError
 from tombolo.storage.identity import VerifyKey
 from tombolo.storage.ledger import merkle
-from tombolo.storage.ledger.signed import BadStatement, Signed
+from tombolo.storage.ledger.signed import LONGEST_STATEMENT, BadStatement, Signed
 from tombolo.storage.ledger.voting import PRECOMMIT, Ballot, NotFinal, quorum
 
 DOMAIN = "ledger-attestation"
 FIRST_PREVIOUS = "0" * 64
 _MOST_CHOICES = 256
 """How many ways are tried to make a block when parties have made two attestations each."""
+_LONGEST_BLOCK = 1 << 26
+_Name = Annotated[str, Field(max_length=255)]
 _Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 _Count = Annotated[int, Field(ge=0, le=2**53 - 1)]
 
@@ -43,7 +45,7 @@ class _Strict(BaseModel):
 class Pair(_Strict):
     """Summary of two parties' reconciled books."""
 
-    parties: tuple[str, str]
+    parties: tuple[_Name, _Name]
     artifacts: _Count
     bytes: _Count
     root: _Hash
@@ -60,14 +62,14 @@ class Head(_Strict):
 class Attestation(_Strict):
     """What one party states about a run: the summaries of its pairs, the end of its record, and the facts common to all."""
 
-    agreement: str
+    agreement: _Name
     agreement_digest: _Hash
-    height: int = Field(ge=1)
+    height: int = Field(ge=1, lt=10**9)
     previous: _Hash
-    run: str
-    kind: str
+    run: _Name
+    kind: _Name
     manifest: _Hash
-    party: str
+    party: _Name
     pairs: tuple[Pair, ...]
     record: Head
     facts: dict[str, Any]
@@ -81,8 +83,9 @@ class Attestation(_Strict):
 def read_attestation(signed: Signed, key: VerifyKey) -> Attestation:
     """Verify and read an attestation. Raises SignatureRefused or :class:`BadStatement`."""
     signed.verify(key, DOMAIN)
+    _ = signed.document  # canonical, so that every party can compare and hash it
     try:
-        attestation = Attestation.model_validate(signed.document)  # canonical, so that every party can compare and hash it
+        attestation = Attestation.model_validate_json(signed.body, strict=True)
     except ValidationError:
         raise BadStatement("A field of an attestation is missing, wrong or unknown.", party=signed.party) from None
     pairs = attestation.pairs
@@ -92,14 +95,22 @@ def read_attestation(signed: Signed, key: VerifyKey) -> Attestation:
     return attestation
 
 
-def build(attested: Iterable[Signed], members: Mapping[str, VerifyKey]) -> dict[str, Any] | None:
+Reader = Callable[[Signed, VerifyKey], Attestation]
+
+
+def longest_block(members: int) -> int:
+    """The most bytes of a final block of so many members, with its votes and attestations."""
+    return min(_LONGEST_BLOCK, (members + 1) * LONGEST_STATEMENT)
+
+
+def build(attested: Iterable[Signed], members: Mapping[str, VerifyKey], read: Reader = read_attestation) -> dict[str, Any] | None:
     """The block of these attestations. A quorum of the members must state the same; None while more attestations can make it.
 
-    A party with two different attestations counts as absent. Raises :class:`FactsDiffer` if so many differ that no quorum
-    can state the same any more.
+    A party with two different attestations counts as absent. ``read`` may remember what it has read. Raises :class:`FactsDiffer` if
+    so many differ that no quorum can state the same any more.
     """
     needed = quorum(len(members))
-    statements = _once(attested, members)
+    statements = _once(attested, members, read)
     if len(statements) < needed:
         return None
     common, count = Counter(canonical(statement.common) for statement in statements.values()).most_common(1)[0]
@@ -122,7 +133,7 @@ def build(attested: Iterable[Signed], members: Mapping[str, VerifyKey]) -> dict[
     }
 
 
-def _once(attested: Iterable[Signed], members: Mapping[str, VerifyKey]) -> dict[str, Attestation]:
+def _once(attested: Iterable[Signed], members: Mapping[str, VerifyKey], read: Reader) -> dict[str, Attestation]:
     """One attestation per member, without the members that made two different ones."""
     bodies: dict[str, Signed] = {}
     twice = set()
@@ -131,7 +142,7 @@ def _once(attested: Iterable[Signed], members: Mapping[str, VerifyKey]) -> dict[
             known = bodies.setdefault(signed.party, signed)
             if known.body != signed.body:
                 twice.add(signed.party)
-    return {party: read_attestation(signed, members[party]) for party, signed in bodies.items() if party not in twice}
+    return {party: read(signed, members[party]) for party, signed in bodies.items() if party not in twice}
 
 
 def _pairs(statements: Mapping[str, Attestation]) -> list[dict[str, Any]]:
@@ -146,7 +157,9 @@ def _pairs(statements: Mapping[str, Attestation]) -> list[dict[str, Any]]:
     return summaries
 
 
-def made_from(block: Mapping[str, Any], attested: Iterable[Signed], members: Mapping[str, VerifyKey]) -> list[Signed] | None:
+def made_from(
+    block: Mapping[str, Any], attested: Iterable[Signed], members: Mapping[str, VerifyKey], read: Reader = read_attestation
+) -> list[Signed] | None:
     """The attestations that make exactly this block, one for each party in it; None if there are none.
 
     If a party made two different attestations, both are tried.
@@ -160,7 +173,7 @@ def made_from(block: Mapping[str, Any], attested: Iterable[Signed], members: Map
     if not all(isinstance(party, str) and party in by_party for party in named):
         return None
     choices = islice(product(*(by_party[party] for party in named)), _MOST_CHOICES)
-    return next((list(chosen) for chosen in choices if build(chosen, members) == block), None)
+    return next((list(chosen) for chosen in choices if build(chosen, members, read) == block), None)
 
 
 def document(block: Mapping[str, Any], ballot: Ballot, attested: Iterable[Signed]) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from tombolo.storage.canonical import canonical, parse
 from tombolo.storage.errors import CodedError
 from tombolo.storage.identity import SigningKey, VerifyKey
 
-_LARGEST = 1 << 22
+LONGEST_STATEMENT = 1 << 20
+"""The most bytes of a signed document."""
 
 
 class BadStatement(CodedError):
@@ -43,7 +44,7 @@ class Signed:
     def document(self) -> dict[str, Any]:
         """The content of the body. Raises :class:`BadStatement` if it is not a canonical JSON object."""
         try:
-            content = parse(self.body, _LARGEST)
+            content = parse(self.body, LONGEST_STATEMENT)
         except CodedError:
             raise BadStatement(party=self.party) from None
         if not isinstance(content, dict):

@@ -13,8 +13,10 @@ from tombolo.storage.books import Books
 from tombolo.storage.errors import CodedError, blame
 from tombolo.storage.ledger.pairs import SALT_BYTES, Line, Matched, joint_salt, lines_with, match, summary
 
-_LONGEST = 1024
-_LARGEST = 1 << 28
+_MORE = 20_000
+"""How many lines a peer's book may have more than this party's own book."""
+_MOST_KEPT = 100
+"""How many lines that only a peer has are kept. Their number is kept in any case."""
 _COLUMNS = [field.name for field in fields(Line)]
 
 
@@ -70,7 +72,7 @@ def _compared(session: Session, books: Books, peer: str, forgiving: bool) -> tup
         return None
     try:
         with blame(peer):
-            theirs, lines = _salt(session, peer), _book(session, peer)
+            theirs, lines = _salt(session, peer), _book(session, peer, len(_own_book(session, books, peer)) + _MORE)
     except CodedError as error:
         if not forgiving or not (isinstance(error, PeerSilent) or _is_wrong(error, peer)):
             raise
@@ -99,15 +101,12 @@ def _salt(session: Session, peer: str) -> bytes:
     return bytes(salt)
 
 
-def _book(session: Session, peer: str) -> list[Line]:
+def _book(session: Session, peer: str, most: int) -> list[Line]:
     """The lines of a peer's book about this party and the peer. Lines about other parties are refused."""
-    table = session.receive("pair_book", peer)
+    table = session.receive("pair_book", peer, most)
     columns = [session.values(table, name).to_pylist() for name in _COLUMNS]
     lines = [Line(*row) for row in zip(*columns, strict=True)]
     for line in lines:
-        texts = (line.sender, line.address, line.message, line.sha256, line.kinds)
-        if not all(text is not None and len(text) <= _LONGEST for text in texts) or line.size is None or line.rows is None:
-            raise BadBook("A line has a missing or too long value.", party=peer)
         recipient = {session.me: peer, peer: session.me}.get(line.sender)
         if recipient is None or not line.address.startswith(f"to-{recipient}/"):
             raise BadBook("A line is about other parties.", party=peer)
@@ -117,5 +116,7 @@ def _book(session: Session, peer: str) -> list[Line]:
 
 
 def _unmatched(matched: Matched) -> dict[str, Any]:
-    """The lines that only one side has, by side. They stay at this party."""
-    return {side: [asdict(line) for line in lines] for side, lines in (("ours", matched.ours), ("theirs", matched.theirs))}
+    """The lines that only this party has, the first that only the peer has, and at how many places the books differ."""
+    theirs = matched.theirs[:_MOST_KEPT]
+    places = {line.place for line in (*matched.ours, *matched.theirs)}
+    return {"ours": [asdict(line) for line in matched.ours], "theirs": [asdict(line) for line in theirs], "count": len(places)}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from tombolo.storage.roles import AGGREGATOR, CLIENT, EVERYONE, INITIATORS, INVITED
-from tombolo.storage.schema import FEW, Message, MessageSet, Public
+from tombolo.storage.ledger.block import longest_block
+from tombolo.storage.ledger.signed import LONGEST_STATEMENT
+from tombolo.storage.roles import AGGREGATOR, CLIENT, EVERYONE, INITIATORS, INVITED, MOST_PARTIES
+from tombolo.storage.schema import Message, MessageSet, Public
+from tombolo.storage.stores.base import MAX_KEY_BYTES, MAX_SEGMENT_BYTES
 
-MOST_LINES = 1 << 17
-LONGEST_STATEMENT, LONGEST_BLOCK = 1 << 22, 1 << 26
-"""Bytes of a party's signed statement, and of a block with all its statements."""
+_LONGEST_BLOCK = longest_block(MOST_PARTIES)
 _BOOKED = "describes an artifact between the two parties, which both have booked"
 _SIGNED = "signed statements about the run that every party checks"
 
@@ -26,10 +27,10 @@ SETTLEMENT = MessageSet(
         EVERYONE,
         EVERYONE,
         {
-            "sender": Public("string", _BOOKED),
-            "address": Public("string", _BOOKED),
-            "message": Public("string", _BOOKED),
-            "sha256": Public("string", _BOOKED),
+            "sender": Public("string", _BOOKED, longest=MAX_SEGMENT_BYTES),
+            "address": Public("string", _BOOKED, longest=MAX_KEY_BYTES),
+            "message": Public("string", _BOOKED, longest=MAX_SEGMENT_BYTES),
+            "sha256": Public("string", _BOOKED, longest=64),
             "size": Public("int64", _BOOKED),
             "rows": Public("int64", _BOOKED),
             "kinds": Public("string", _BOOKED),
@@ -37,7 +38,7 @@ SETTLEMENT = MessageSet(
         learns="what the sender has booked of the artifacts between the two parties",
         step="1",
         limit="nothing about artifacts of other parties",
-        rows=MOST_LINES,
+        rows=None,
     ),
     Message(
         "height",
@@ -66,22 +67,30 @@ SETTLEMENT = MessageSet(
             EVERYONE,
             EVERYONE,
             {
-                "kind": Public("string", "vote, attestation or block"),
+                "kind": Public("string", "vote or attestation"),
                 "party": Public("string", "the party that made the statement"),
-                "document": Public("binary", _SIGNED, longest=LONGEST_BLOCK),
+                "document": Public("binary", _SIGNED, longest=LONGEST_STATEMENT),
                 "signature": Public("binary", _SIGNED),
             },
             learns="the sender's vote, and the signed statements that the sender has received from others",
             step=step,
-            rows=FEW,
+            rows=None,
         )
         for phase, step in (("prevote", "4"), ("precommit", "5"))
+    ),
+    Message(
+        "voted_block",
+        EVERYONE,
+        EVERYONE,
+        {"document": Public("binary", _SIGNED, longest=_LONGEST_BLOCK)},
+        learns="the block that the sender prevotes for, which follows from the attestations",
+        step="4",
     ),
     Message(
         "final_block",
         EVERYONE,
         EVERYONE,
-        {"document": Public("binary", _SIGNED, longest=LONGEST_BLOCK)},
+        {"document": Public("binary", _SIGNED, longest=_LONGEST_BLOCK)},
         learns="the final block with all its votes",
         step="6",
     ),
@@ -90,7 +99,7 @@ SETTLEMENT = MessageSet(
         (CLIENT, AGGREGATOR),
         CLIENT,
         {
-            "document": Public("binary", _SIGNED, longest=LONGEST_BLOCK),
+            "document": Public("binary", _SIGNED, longest=_LONGEST_BLOCK),
             "previous_run": Public("string", "the run that the block before it closes"),
         },
         learns="the final block, with metrics, contributions and rewards, of a run that went on without the recipient",

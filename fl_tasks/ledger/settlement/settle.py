@@ -5,19 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import pyarrow as pa
 
 from tombolo.agreements.manifest import RUN_ID
-from tombolo.fl_tasks.ledger.settlement.messages import LONGEST_BLOCK
 from tombolo.fl_tasks.ledger.settlement.state import ATTESTATION, EVIDENCE
 from tombolo.fl_tasks.runtime.session import Session, log
 from tombolo.fl_tasks.runtime.waiting import PeerSilent
 from tombolo.storage.canonical import canonical, digest, parse
 from tombolo.storage.errors import CodedError, blame
 from tombolo.storage.identity import SigningKey, VerifyKey
-from tombolo.storage.ledger.block import DOMAIN, build, document, made_from, read_attestation, verify_block
+from tombolo.storage.ledger.block import DOMAIN, build, document, longest_block, made_from, read_attestation, verify_block
 from tombolo.storage.ledger.signed import BadStatement, Signed
 from tombolo.storage.ledger.voting import PRECOMMIT, PREVOTE, Ballot, Voter, quorum
 from tombolo.storage.private import PrivateArea
@@ -119,6 +119,7 @@ class Assembly:
         self._blocks: dict[str, dict[str, Any]] = {}
         self._heard: set[tuple[str, str, int]] = set()
         self._final: dict[str, Any] | None = None
+        self._read = lru_cache(maxsize=2 * len(seat.members))(read_attestation)  # a member has at most two
         self.refused: dict[str, str] = {}
 
     def run(self) -> dict[str, Any]:
@@ -144,16 +145,22 @@ class Assembly:
             self._hear(peer, "final_block", 0, self._on_final)
             for view in range(self._voter.view + 1):
                 for phase in (PREVOTE, PRECOMMIT):
-                    self._hear(peer, phase, view, self._on_vote)
+                    self._hear(peer, phase, view, self._on_vote, self._most_statements)
+                self._hear(peer, "voted_block", view, self._on_block)
         self._refuse_two_faces()
         return len(self._heard) > before
 
-    def _hear(self, peer: str, name: str, round: int, take: Callable[[str, pa.Table], None]) -> None:
+    @property
+    def _most_statements(self) -> int:
+        """The most rows of a message: a vote, at most two attestations of each member, and the grounds of the vote."""
+        return 1 + 4 * len(self._seat.members)
+
+    def _hear(self, peer: str, name: str, round: int, take: Callable[[str, pa.Table], None], rows: int | None = None) -> None:
         """Read a message if it is there. If a quorum may go on without its sender, a wrong message counts as missing."""
         if (peer, name, round) in self._heard:
             return
         try:
-            table = self._session.peek(name, peer, round)
+            table = self._session.peek(name, peer, round, rows)
             if table is None:
                 return
             with blame(peer):
@@ -172,30 +179,34 @@ class Assembly:
         self._attest(Signed(peer, body, signature))
 
     def _on_vote(self, peer: str, table: pa.Table) -> None:
-        """Take in a vote, and the statements that its sender passes on. A statement without a valid signature is refused.
+        """Take in a vote, and the statements that its sender passes on.
 
-        So is a message without a vote of its sender.
+        A statement without a valid signature is refused, and so is a message without a vote of its sender.
         """
         columns = (self._session.values(table, name).to_pylist() for name in ("kind", "party", "document", "signature"))
-        blocks, votes = [], False
-        for kind, party, body, signature in list(zip(*columns, strict=True)):
+        votes = False
+        for kind, party, body, signature in zip(*columns, strict=True):
             signed = Signed(party, body, signature)
-            if party not in self._seat.members or kind not in ("vote", "attestation", "block"):
+            if party not in self._seat.members or kind not in ("vote", "attestation"):
                 raise BadStatement(party=peer)
             if kind == "vote":
                 self._ballot.add(signed)
                 votes = votes or party == peer
-            elif kind == "attestation":
-                self._attest(signed)
             else:
-                blocks.append(signed.document)
+                self._attest(signed)
         if not votes:
             raise BadStatement("A message of votes has none of its sender.", party=peer)
-        for block in blocks:
-            self._know(block)
+
+    def _on_block(self, peer: str, table: pa.Table) -> None:
+        """Keep a block that a party votes for, if it can be made from the attestations received so far."""
+        block = parse(self._session.scalar(table, "document"), longest_block(len(self._seat.members)))
+        if not isinstance(block, dict):
+            raise BadStatement(party=peer)
+        if digest(block) not in self._blocks and self._made_from(block) is not None:
+            self._blocks[digest(block)] = block
 
     def _on_final(self, peer: str, table: pa.Table) -> None:
-        kept = parse(self._session.scalar(table, "document"), LONGEST_BLOCK)
+        kept = parse(self._session.scalar(table, "document"), longest_block(len(self._seat.members)))
         block = verify_block(kept, self._seat.members)
         if block["height"] == self._ballot.height:
             self._final = kept
@@ -205,15 +216,13 @@ class Assembly:
         known = [sha256 for party, sha256 in self._attested if party == signed.party]
         if signed.digest in known or len(known) > 1:
             return
-        attested = read_attestation(signed, self._seat.members[signed.party])
+        attested = self._read(signed, self._seat.members[signed.party])
         if (attested.agreement, attested.height) != (self._ballot.agreement, self._ballot.height):
             raise BadStatement("An attestation is about another block.", party=signed.party)
         self._attested[(signed.party, signed.digest)] = signed
 
-    def _know(self, block: dict[str, Any]) -> None:
-        """Keep a block that a party votes for, if it can be made from the attestations received so far."""
-        if digest(block) not in self._blocks and made_from(block, self._attested.values(), self._seat.members) is not None:
-            self._blocks[digest(block)] = block
+    def _made_from(self, block: dict[str, Any]) -> list[Signed] | None:
+        return made_from(block, self._attested.values(), self._seat.members, self._read)
 
     # -- deciding -----------------------------------------------------------------------------------------------------------
 
@@ -222,7 +231,7 @@ class Assembly:
         attesting = {party for party, _ in self._attested}
         if patient and self._voter.view == 0 and not attesting >= self._present:
             return None
-        block = build(self._attested.values(), self._seat.members)
+        block = build(self._attested.values(), self._seat.members, self._read)
         if block is None:
             return None
         self._blocks[digest(block)] = block
@@ -249,9 +258,9 @@ class Assembly:
             raise NoAgreement(f"There were {_MOST_VIEWS} views.", party=self._session.me)
         rows = [("vote", vote), *(("attestation", signed) for signed in self._attested.values())]
         rows += [("vote", signed) for signed in self._ballot.grounds(content["view"], content["phase"])]
-        if content["block"] in self._blocks:
-            rows.append(("block", Signed(self._session.me, canonical(self._blocks[content["block"]]), b"")))
         self._session.enter(content["view"])
+        if content["phase"] == PREVOTE and content["block"] in self._blocks:
+            self._session.send("voted_block", document=canonical(self._blocks[content["block"]]))
         self._session.send(
             content["phase"],
             kind=[kind for kind, _ in rows],
@@ -265,7 +274,7 @@ class Assembly:
         final = self._ballot.final()
         if self._final is None and final in self._blocks:
             block = self._blocks[final]
-            own = made_from(block, self._attested.values(), self._seat.members) or []
+            own = self._made_from(block) or []
             self._final = document(block, self._ballot, own)
             if forgiving(self._seat.members):  # a late party reads the block here, because nobody votes any more
                 self._session.enter(0)
