@@ -122,7 +122,7 @@ def two_faced(message: str, to: str, change: Any) -> Any:
 )
 def test_the_others_begin_with_a_liar_that_tells_two_things(tmp_path, monkeypatch, message, to, change):
     """What the liar told the centre counts for all; a run needs enough signatures, not all."""
-    fed = hospitals(tmp_path, horizontal={"absence": "skip"}, terms={"deadlines": {"join": 20, "message": 4}})
+    fed = hospitals(tmp_path, horizontal={"absence": "skip", "step_seconds": 2}, terms={"deadlines": {"join": 20, "message": 4}})
     invite(fed.context("centre"), "run-1")
     monkeypatch.setattr(Exchange, "send", two_faced(message, to, change))
     honest = ["centre", *HOSPITALS[:3]]

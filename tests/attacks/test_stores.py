@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import threading
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -16,7 +17,7 @@ from tombolo.agreements.agreement import Agreement
 from tombolo.agreements.amendments import BadAmendment
 from tombolo.agreements.reading import BadDocument
 from tombolo.plugins.console.facts.artifacts import DIFFERS, Artifact, hash_state
-from tombolo.storage.stores import minio
+from tombolo.storage.stores import bounded, minio
 from tombolo.storage.stores.local import LocalStore
 from tombolo.storage.stores.minio import MinioStore, S3Config
 from tombolo.storage.stores.opening import require_shareable
@@ -33,6 +34,11 @@ LISTING = (
 )
 
 
+EMPTY_PAGE = LISTING.replace(LISTING[LISTING.index(b"<Contents>") : LISTING.rindex(b"</Contents>") + 11], b"")
+LONG_NAME = EMPTY_PAGE.replace(b"<Next", b"<Contents><Key>k" + b"x" * (7 << 20) + b"</Key><Size>1</Size></Contents><Next")
+PAGES = {"listing without end": LISTING, "empty pages without end": EMPTY_PAGE, "names of 7 MB": LONG_NAME}
+
+
 class Hostile(http.server.BaseHTTPRequestHandler):
     """Says that every object has 100 bytes. What it sends is in ``mode``."""
 
@@ -47,9 +53,17 @@ class Hostile(http.server.BaseHTTPRequestHandler):
         self._begin(200, {"Content-Length": "100", "ETag": '"x"', "Last-Modified": modified})
 
     def do_GET(self) -> None:
-        if self.mode == "listing without end":
-            self._begin(200, {"Content-Length": str(len(LISTING)), "Content-Type": "application/xml"})
-            self.wfile.write(LISTING)
+        if self.mode in PAGES:
+            self._begin(200, {"Content-Length": str(len(PAGES[self.mode])), "Content-Type": "application/xml"})
+            self.wfile.write(PAGES[self.mode])
+        elif self.mode == "interim answers without end":
+            while True:
+                self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n" * 1000)
+        elif self.mode == "headers that never end":
+            self.wfile.write(b"HTTP/1.1 200 OK\r\n")
+            while True:
+                self.wfile.write(b"X: a")
+                time.sleep(0.05)
         elif self.mode == "no XML":
             self._begin(200, {"Content-Length": "5", "Content-Type": "application/xml"})
             self.wfile.write(b"<a><b")
@@ -88,12 +102,17 @@ def hostile(monkeypatch) -> MinioStore:
         ("endless error", lambda store: store.get("to-me/head", 100), LARGE),
         ("endless error", lambda store: store.list("to-me/"), LARGE),
         ("listing without end", lambda store: store.list("k", 5000), LARGE),
+        ("empty pages without end", lambda store: store.list("k", 5000), LARGE),
+        ("names of 7 MB", lambda store: store.list("k", 5000), LARGE),
+        ("interim answers without end", lambda store: store.get("to-me/head", 100), LARGE),
+        ("headers that never end", lambda store: store.get("to-me/head", 100), UNREACHABLE),
         ("no XML", lambda store: store.list("to-me/"), UNREACHABLE),
         ("odd time", lambda store: store.stat("to-me/head"), UNREACHABLE),
     ],
 )
 def test_an_s3_server_without_end(hostile, monkeypatch, mode, work, expected):
     monkeypatch.setattr(Hostile, "mode", mode)
+    monkeypatch.setattr(bounded, "_GRACE", 3.0)
     assert outcome(lambda: work(hostile)) == expected
 
 
@@ -109,6 +128,12 @@ def test_a_folder_of_too_many_files(tmp_path):
     store = LocalStore(tmp_path)
     assert len(store.list("k", 30)) == 30
     assert outcome(lambda: store.list("k", 29)) == LARGE
+
+
+def test_folders_without_files(tmp_path):
+    for number in range(2000):
+        (tmp_path / f"k{number}").mkdir()
+    assert outcome(lambda: LocalStore(tmp_path).list("k", 10)) == LARGE
 
 
 def test_the_console_reads_no_more_than_was_booked(tmp_path):

@@ -146,7 +146,8 @@ class Assembly:
             for view in range(self._voter.view + 1):
                 for phase in (PREVOTE, PRECOMMIT):
                     self._hear(peer, phase, view, self._on_vote, self._most_statements)
-                self._hear(peer, "voted_block", view, self._on_block)
+                if (peer, PREVOTE, view) in self._heard:  # with the attestations that the block is made from
+                    self._hear(peer, "voted_block", view, self._on_block)
         self._refuse_two_faces()
         return len(self._heard) > before
 
@@ -259,8 +260,6 @@ class Assembly:
         rows = [("vote", vote), *(("attestation", signed) for signed in self._attested.values())]
         rows += [("vote", signed) for signed in self._ballot.grounds(content["view"], content["phase"])]
         self._session.enter(content["view"])
-        if content["phase"] == PREVOTE and content["block"] in self._blocks:
-            self._session.send("voted_block", document=canonical(self._blocks[content["block"]]))
         self._session.send(
             content["phase"],
             kind=[kind for kind, _ in rows],
@@ -268,6 +267,8 @@ class Assembly:
             document=[signed.body for _, signed in rows],
             signature=[signed.signature for _, signed in rows],
         )
+        if content["phase"] == PREVOTE and content["block"] in self._blocks:
+            self._session.send("voted_block", document=canonical(self._blocks[content["block"]]))
 
     def _concluded(self) -> dict[str, Any] | None:
         """The document of the final block to keep; None until the block is final and this party has it."""
