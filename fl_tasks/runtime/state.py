@@ -180,7 +180,7 @@ class RunState:
 
 
 MANIFEST = Item(
-    "manifest", written(Manifest.document, Manifest.from_document), "The manifest that all parties signed.", ends="never"
+    "manifest", written(Manifest.document, Manifest.from_document), "The run's manifest, which the parties signed.", ends="never"
 )
 JOIN = Item("join", DOCUMENT, "This party's answer to the invitation, a join or a refusal.", ends="never")
 CLOSING = Item(

@@ -2,7 +2,7 @@
 
 A client refuses a list that is wrong. The list may name only clients of the agreement, and at least as many as the threshold of
 sums. With the list come the signed joins and refusals of those on it. Before the deadline, no client may be missing.
-If the aggregator sends two different lists, they lead to two manifests, and neither is signed by all parties.
+If the aggregator sends two different lists, they lead to two manifests, of which at most one gets enough signatures.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The manifests: the manifest of each joined run is the one that record and block name, and all participants have signed it."""
+"""The manifests: the manifest of each joined run is the one that record and block name, and its participants have signed it.
+
+Where a run may begin without some clients, enough of the clients on the list have signed it.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tombolo.agreements.agreement import Link
+from tombolo.agreements.horizontal import HorizontalTerms
 from tombolo.agreements.manifest import MANIFEST_DOMAIN, Manifest
 from tombolo.agreements.terms import Terms
 from tombolo.fl_tasks.learning.horizontal.secagg.lists import LEAST_SURVIVORS
@@ -33,11 +37,21 @@ def check_manifests(audit: Audit, source: AuditSource, record: RecordSummary, bl
             if not _may_be(manifest.parties, link, source.agreement.terms):
                 raise Differs("Its participants are not members of the agreement, or they are too few.")
             audit.count(PART, "manifests")
-            for party in manifest.parties:
+            for party in _signers(source, run, manifest, link):
                 signature = run_key(source, run, SIGNATURES.of(party))
                 with audit.at(PART, signature):
                     link.members[party].verify.verify(_read(source, signature), MANIFEST_DOMAIN, bytes.fromhex(manifest.digest))
                     audit.count(PART, "signatures")
+
+
+def _signers(source: AuditSource, run: str, manifest: Manifest, link: Link) -> list[str]:
+    """Whose signatures must be there: all participants', without the clients that were too late to sign, if enough others have."""
+    clients = [party for party in manifest.parties if link.members[party].role == CLIENT]
+    keys = {party: run_key(source, run, SIGNATURES.of(party)) for party in clients}
+    signed = [party for party, key in keys.items() if key in source.names(key)]
+    horizontal = source.agreement.terms.task.horizontal_terms
+    enough = horizontal is not None and horizontal.absence != "wait" and len(signed) >= _least(horizontal, link)
+    return [party for party in manifest.parties if party not in clients or party in signed or not enough]
 
 
 def _link(source: AuditSource, manifest: Manifest) -> Link:
@@ -56,7 +70,12 @@ def _may_be(parties: list[str], link: Link, terms: Terms) -> bool:
     clients = [name for name in everybody if link.members[name].role == CLIENT]
     there = [name for name in clients if name in parties]
     fits = parties == [name for name in everybody if name not in clients or name in there]
-    return fits and len(there) >= max(horizontal.threshold_of(len(clients)), LEAST_SURVIVORS)
+    return fits and len(there) >= _least(horizontal, link)
+
+
+def _least(horizontal: HorizontalTerms, link: Link) -> int:
+    """How many clients a run needs."""
+    return max(horizontal.threshold_of(sum(member.role == CLIENT for member in link.members.values())), LEAST_SURVIVORS)
 
 
 def _read(source: AuditSource, key: str) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.federation import FOREVER, Federation, quiet
+from tests.federation import FOREVER, Federation, party_keys, quiet
 from tests.fl_tasks.learning.horizontal.hospitals import HOSPITALS, hospitals
 from tests.fl_tasks.ledger.audit.settled import audited
 from tests.fl_tasks.workflow.test_absence import OTHERS, joined
@@ -28,6 +28,8 @@ from tombolo.fl_tasks.workflow.settle import settle
 from tombolo.fl_tasks.workflow.train import train
 from tombolo.fl_tasks.workflow.validate import validate
 from tombolo.storage.canonical import parse
+from tombolo.storage.exchange import Exchange
+from tombolo.storage.identity import encode_key
 
 PAID = {"budget": 1000, "method": "volume"}
 
@@ -95,6 +97,36 @@ def test_a_client_that_comes_late_is_in_the_model_and_in_the_ledger(tmp_path, mo
     rows = done["north"]["contributions"]["training_rows"]
     assert rows["west"] > 0 and done["north"]["rewards"]["rewards"]["west"] > 0
     assert {party: audited(fed, party).findings for party in fed.parties} == {party: [] for party in fed.parties}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("others", ["nothing", "another key"])
+def test_a_late_join_that_only_the_aggregator_has_counts_for_all(tmp_path, monkeypatch, others):
+    fed = admitting(tmp_path)
+    run = begun(fed, 2)
+    real = Exchange.send
+
+    def send(self, message, recipient, round, columns):
+        forged = (self.me.name, message.name) == ("west", "late_join") and recipient != "centre"
+        if forged and others == "nothing":
+            return 0
+        if forged:
+            said = {**parse(columns["document"][0]), "seal": encode_key(party_keys("east").sealing.public().raw)}
+            columns = columns_of(sign_answer(fed.context("west"), said))
+        return real(self, message, recipient, round, columns)
+
+    monkeypatch.setattr(Exchange, "send", send)
+    comes(fed, run)
+    fed.stage(train, run, OTHERS, leg_end=3)
+    join(fed.context("west"), run, FOREVER, approver="ada", progress=quiet)
+    for stage in (validate, align):
+        fed.stage(stage, run, ["west"])
+    fed.stage(train, run, ["west"], leg_end=3)
+    for stage in (train, evaluate, publish):
+        fed.stage(stage, run)
+    done = fed.stage(settle, run)
+    assert {one["block"] for one in done.values()} == {done["west"]["block"]}
+    assert fed.context("north").blocks.get(1)["block"]["attested"] == sorted(fed.parties)
 
 
 @pytest.mark.slow
