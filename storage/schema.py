@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -116,6 +116,10 @@ class Column:
         if self.base in _LONGEST:
             return self.longest or _LONGEST[self.base]
         return self.width if self.base == "fixed" else 8
+
+    def shorter(self, longest: int) -> Column:
+        """This column; texts and binary values have at most ``longest`` bytes."""
+        return replace(self, longest=max(1, min(self.cell, longest))) if self.base in _LONGEST else self
 
     def accepts(self, found: pa.DataType) -> bool:
         """Whether an Arrow type has this protection and these parameters. It may have more, such as a key id."""
@@ -234,6 +238,14 @@ class Message:
         if self.rows is None and expected is None:
             raise ValueError(f"{self.name} has no fixed number of rows: the recipient must say how many it expects")
         return min(bound for bound in (self.rows, expected) if bound is not None)
+
+    def shorter(self, longest: int) -> Message:
+        """This message, whose texts and binary values have at most ``longest`` bytes here, as the recipient knows."""
+        columns = {
+            name: replace(one, longest=min(one.cell, longest)) if one.base in _LONGEST else one
+            for name, one in self.columns.items()
+        }
+        return replace(self, columns=columns)
 
     def most_bytes(self, rows: int) -> int:
         """The most bytes of an artifact, or of a part of it, with so many rows."""

@@ -170,13 +170,15 @@ class Session:
         for recipient in self._recipients(message, to):
             self._exchange.send(message, recipient, self.round, wrapped)
 
-    def receive(self, name: str, frm: str, rows: int | None = None) -> pa.Table:
-        """Wait for message ``name`` of this round, which has at most ``rows`` rows.
+    def receive(self, name: str, frm: str, rows: int | None = None, longest: int | None = None) -> pa.Table:
+        """Wait for message ``name`` of this round, which has at most ``rows`` rows, and values of at most ``longest`` bytes.
 
         A message that is declared without a number of rows needs ``rows``. It is compared with the signed header before the table
         is read. Raises Waiting, PeerSilent, PeerAborted, or an error about the message.
         """
         message = self._message(name)
+        if longest is not None:
+            message = message.shorter(longest)
         message.most_rows(rows)
         address = self._exchange.address(message.name, self.me, self.round, message.step)
         receipt = self._watch.until(lambda: self._fetch(message, frm, self.round, rows), frm, message.name, address.head())

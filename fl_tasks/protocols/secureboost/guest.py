@@ -28,6 +28,7 @@ from tombolo.fl_tasks.protocols.secureboost.messages import (
     ForeignFeatures,
     ForeignRoute,
     HostTotalsDiffer,
+    bytes_of,
     guest_only,
     packed,
     unpacked,
@@ -246,7 +247,8 @@ class Remote:
             cut=[split.cut for _, split in asked],
             missing_left=[split.missing_left for _, split in asked],
         )
-        table = self._receive("route")
+        longest = max((bytes_of(len(choice.node.rows)) for choice in choices), default=0)
+        table = self._receive("route", len(choices), longest)
         answers = list(zip(*(self._session.values(table, name).to_pylist() for name in ("node", "column", "left")), strict=True))
         if [number for number, _, _ in answers] != [choice.node.number for choice in choices]:
             raise ForeignRoute(party=self._party)
@@ -269,6 +271,6 @@ class Remote:
         nodes, lefts = [split.node.number for split in parted], [packed(split.left) for split in parted]
         self._session.send("partition", self._party, node=nodes, left=lefts)
 
-    def _receive(self, name: str) -> pa.Table:
+    def _receive(self, name: str, rows: int, longest: int) -> pa.Table:
         self._session.within(self._level)
-        return self._session.receive(name, self._party)
+        return self._session.receive(name, self._party, rows, longest)

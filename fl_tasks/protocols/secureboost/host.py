@@ -25,6 +25,7 @@ from tombolo.fl_tasks.protocols.secureboost.messages import (
     ForeignChoice,
     ForeignRows,
     NodeTooSmall,
+    bytes_of,
     guest_only,
     packed,
     unpacked,
@@ -246,7 +247,7 @@ class Host:
     def _follow(self, grown: _Round) -> list[int]:
         """Step 5: receive which rows went left. Returns the smaller child of every split node; its histogram comes next."""
         session, fresh, before = self._session, [], dict(grown.nodes)
-        table = session.receive("partition", session.guest)
+        table = session.receive("partition", session.guest, len(before), bytes_of(self._data.rows))
         grown.nodes = {}
         for number, data in zip(*(session.values(table, name).to_pylist() for name in ("node", "left")), strict=True):
             node = before.pop(number, None)

@@ -11,11 +11,14 @@ from tombolo.fl_tasks.learning.terms import BoostingTerms
 from tombolo.fl_tasks.learning.trees.bins import Codes
 from tombolo.fl_tasks.learning.trees.tree import MOST_NODES, Bools
 from tombolo.fl_tasks.learning.vertical.key_holder import public_key_message
-from tombolo.fl_tasks.learning.vertical.rows import MOST_COLUMNS, MOST_ROWS
+from tombolo.fl_tasks.learning.vertical.rows import MOST_COLUMNS
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.storage.errors import CodedError
 from tombolo.storage.roles import GUEST, HOST
 from tombolo.storage.schema import Disclosed, Message, MessageSet, Paillier, Public
+
+LONGEST_MASK = 1 << 26
+"""The most bytes of a mask with one bit per row. A recipient knows the rows, and takes no more bytes than theirs."""
 
 MESSAGES = MessageSet(
     "secureboost",
@@ -102,7 +105,7 @@ MESSAGES = MessageSet(
         {
             "node": Public("int64", "the node that was asked for"),
             "column": Disclosed("int64", "which of the equal columns was taken", "one alias per node"),
-            "left": Disclosed("binary", "which of the node's rows go left", "one bit per row of the node", longest=MOST_ROWS // 8),
+            "left": Disclosed("binary", "which of the node's rows go left", "one bit per row of the node", longest=LONGEST_MASK),
         },
         learns="on which side of the host's split each row of the node is; not the name of the column, and not the cut",
         step="4",
@@ -119,7 +122,7 @@ MESSAGES = MessageSet(
                 "binary",
                 "which of their rows go left",
                 "one bit per row of the node; not of the last level",
-                longest=MOST_ROWS // 8,
+                longest=LONGEST_MASK,
             ),
         },
         learns="which rows are together in a node; with its own columns a host may guess labels from that",
@@ -204,6 +207,11 @@ def guest_only(session: Session) -> bool:
     return boosting.first_tree_guest_only and session.round == 1
 
 
+def bytes_of(rows: int) -> int:
+    """How many bytes a mask of so many rows has."""
+    return -(-rows // 8)
+
+
 def packed(mask: Bools) -> bytes:
     """Pack a mask into one bit per row of a node."""
     return np.packbits(mask).tobytes()
@@ -211,7 +219,7 @@ def packed(mask: Bools) -> bytes:
 
 def unpacked(data: bytes, rows: int) -> Bools | None:
     """Inverse of :func:`packed`; None if the bits are not for exactly ``rows`` rows."""
-    if len(data) != -(-rows // 8):
+    if len(data) != bytes_of(rows):
         return None
     bits = np.unpackbits(np.frombuffer(data, dtype=np.uint8))
     return None if bits[rows:].any() else bits[:rows].astype(np.bool_)

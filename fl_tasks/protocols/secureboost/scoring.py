@@ -18,9 +18,8 @@ from tombolo.fl_tasks.learning.trees.bins import Codes
 from tombolo.fl_tasks.learning.trees.part import TreePart
 from tombolo.fl_tasks.learning.trees.tree import LEAF, MOST_NODES, Bools, directions, margins
 from tombolo.fl_tasks.learning.vertical.messages import TOTAL
-from tombolo.fl_tasks.learning.vertical.rows import MOST_ROWS
 from tombolo.fl_tasks.learning.vertical.scoring import WrongScoreCount
-from tombolo.fl_tasks.protocols.secureboost.messages import packed, unpacked
+from tombolo.fl_tasks.protocols.secureboost.messages import LONGEST_MASK, bytes_of, packed, unpacked
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.storage.errors import CodedError
 from tombolo.storage.roles import GUEST, HOST
@@ -41,7 +40,7 @@ MESSAGES = MessageSet(
                 "binary",
                 "the way of every row at the split",
                 "one bit per row and split; boosting.prediction",
-                longest=MOST_ROWS // 8,
+                longest=LONGEST_MASK,
             ),
         },
         learns="which way every row goes at every split of the host, also at splits that the row never comes to",
@@ -55,7 +54,7 @@ MESSAGES = MessageSet(
         HOST,
         {
             "record": Disclosed("int64", "the splits that rows have come to", "splits of one level"),
-            "rows": Disclosed("binary", "which rows have come there", "one bit per row and split", longest=MOST_ROWS // 8),
+            "rows": Disclosed("binary", "which rows have come there", "one bit per row and split", longest=LONGEST_MASK),
         },
         learns="which rows come to which of the host's own splits",
         step="visit",
@@ -68,7 +67,7 @@ MESSAGES = MessageSet(
         GUEST,
         {
             "record": Public("int64", "the number of one of the host's splits"),
-            "left": Disclosed("binary", "the way of the rows that came", "one bit per visiting row", longest=MOST_ROWS // 8),
+            "left": Disclosed("binary", "the way of the rows that came", "one bit per visiting row", longest=LONGEST_MASK),
         },
         learns="which way the asked rows go; nothing about other rows",
         step="visit",
@@ -132,7 +131,7 @@ def _gather(session: Session, part: TreePart, codes: Codes, batch: int) -> list[
     ways = [directions(part.records, codes)]
     for position, party in enumerate(part.parties[1:], start=1):
         session.within(batch)
-        table = session.receive("directions", party)
+        table = session.receive("directions", party, longest=bytes_of(len(codes)))
         lefts = session.values(table, "left").to_pylist()
         needed = _splits(part, position)
         if session.values(table, "record").to_pylist() != list(range(len(lefts))) or len(lefts) < needed:
@@ -173,11 +172,11 @@ def _visit(session: Session, part: TreePart, codes: Codes, batch: int) -> list[B
             visits = asked[position]
             session.send("visit", party, record=[record for record, _, _, _ in visits], rows=[packed(mask) for *_, mask in visits])
         for position, party in enumerate(part.parties[1:], start=1):
-            table = session.receive("turned", party)
             visits = asked[position]
+            sizes = [int(mask.sum()) for *_, mask in visits]
+            table = session.receive("turned", party, len(visits), bytes_of(max(sizes, default=0)))
             if session.values(table, "record").to_pylist() != [record for record, _, _, _ in visits]:
                 raise WrongScoreCount("The answers are about other splits than those asked for.", party=party)
-            sizes = [int(mask.sum()) for *_, mask in visits]
             lefts = _matrix(session.values(table, "left").to_pylist(), sizes, party, max(sizes, default=0))
             for (record, index, node, mask), left, size in zip(visits, lefts, sizes, strict=True):
                 here, tree = np.flatnonzero(mask), part.trees[index]
@@ -206,7 +205,7 @@ def _serve(session: Session, part: TreePart, codes: Codes, batch: int) -> None:
     """The side of a host in the form level-wise: it answers the visits of every level."""
     for level in range(part.depth):
         session.within(batch * part.depth + level)
-        table = session.receive("visit", session.guest)
+        table = session.receive("visit", session.guest, longest=bytes_of(len(codes)))
         records, masks = session.values(table, "record").to_pylist(), session.values(table, "rows").to_pylist()
         lefts = []
         for record, data in zip(records, masks, strict=True):

@@ -44,7 +44,8 @@ def aggregate(session: Session, count: int, closing: Closing) -> Sum:
     """Compute the sum of this round and part, over vectors of ``count`` words.
 
     A step ends when all clients that it waits for are in, or after ``closing.seconds``. A client that sends something wrong counts
-    as silent in that step. Raises BelowThreshold, ForeignShare, or what waiting raises.
+    as silent in that step. Raises BelowThreshold, ForeignShare, what is wrong with a message if too few others are left, or what
+    waiting raises.
     """
     roster = _keys(session, closing)
     sharers = _shares(session, roster, closing)
@@ -83,23 +84,34 @@ def _close(
 ) -> list[str]:
     """The clients that are in after a step, whose messages ``read`` took. They are kept before they are sent to anybody.
 
-    ``read`` changes nothing if it raises an error. Raises BelowThreshold.
+    ``read`` changes nothing if it raises an error. Raises BelowThreshold, or, if too few are left because a message was wrong, what
+    was wrong with it.
     """
+    wrong: list[CodedError] = []
     step = CLOSED.of(session.round, session.moment["part"] or 0, message)
     names = session.state.get(step)
     if names is None:
         expected = [name for name in among if name in closing.expected] if first else among
         session.gather(message, expected if len(expected) >= closing.threshold else among, closing.seconds)
-        there = [name for name in session.gather(message, among, 0.0) if _reads(session, message, name, read, rows)]
+        there = [name for name in session.gather(message, among, 0.0) if _reads(session, message, name, read, rows, wrong)]
         names = session.state.keep(step, there)
     else:
         for name in names:
             read(name, session.receive(message, name, rows))
+    if wrong and len(names) < closing.threshold:
+        raise wrong[0]
     enough(names, closing.threshold, session.me)
     return names
 
 
-def _reads(session: Session, message: str, name: str, read: Callable[[str, pa.Table], None], rows: int | None) -> bool:
+def _reads(
+    session: Session,
+    message: str,
+    name: str,
+    read: Callable[[str, pa.Table], None],
+    rows: int | None,
+    wrong: list[CodedError],
+) -> bool:
     """Whether a client has sent something that ``read`` takes. What is wrong is logged with the client's name."""
     try:
         table = session.peek(message, name, session.round, rows)
@@ -110,6 +122,7 @@ def _reads(session: Session, message: str, name: str, read: Callable[[str, pa.Ta
         if error.party != name:
             raise
         log.warning("%s", error)
+        wrong.append(error)
         return False
 
 
