@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, ValidationError
 
 from tombolo.agreements.kinds import JOINT
 from tombolo.agreements.protocol import Offered
@@ -168,6 +168,9 @@ class Decline(_Document):
     created: Moment
 
 
+_Names = Annotated[tuple[Name, ...], Field(max_length=MOST_PARTIES), FailFast()]
+
+
 class Closing(_Document):
     """The aggregator's list of the clients that had joined, and of those that had declined, when joining ended.
 
@@ -176,8 +179,8 @@ class Closing(_Document):
 
     run: Run
     invitation_digest: Digest
-    joined: tuple[Name, ...] = Field(max_length=MOST_PARTIES)
-    declined: tuple[Name, ...] = Field(max_length=MOST_PARTIES)
+    joined: _Names
+    declined: _Names
     closed: Moment
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import combinations, islice, product
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
 
 from tombolo.storage.canonical import canonical, digest
 from tombolo.storage.errors import CodedError
@@ -70,7 +70,7 @@ class Attestation(_Strict):
     kind: _Name
     manifest: _Hash
     party: _Name
-    pairs: tuple[Pair, ...]
+    pairs: Annotated[tuple[Pair, ...], FailFast()]  # a list of wrong entries must not become a list of errors
     record: Head
     facts: dict[str, Any]
 

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
+from tests.bounds import outcome
 from tests.federation import FOREVER, Federation, federation, invite, join, party_keys, quiet
 from tests.fl_tasks.learning.horizontal.hospitals import HOSPITALS, hospitals
 from tests.fl_tasks.ledger.audit.settled import source
 from tests.fl_tasks.workflow.test_pipeline import tables
 from tests.fl_tasks.workflow.test_retain import later
 from tombolo.agreements.agreement import Agreement, public_half
-from tombolo.agreements.manifest import Invitation
+from tombolo.agreements.manifest import Closing, Decline, Invitation, Join, LateJoin
 from tombolo.fl_tasks.ledger.audit.history import histories
 from tombolo.fl_tasks.runtime.context import PartyContext
 from tombolo.fl_tasks.runtime.waiting import Wait, Waiting
@@ -26,6 +27,7 @@ from tombolo.storage.identity import PartyKeys, SealRefused, SignatureRefused, e
 from tombolo.storage.moments import WrongTime
 
 LIAR = "west"
+LONGEST_DOCUMENT = 1 << 20
 FOREIGN = party_keys("north").signing
 LOW_ORDER = encode_key(party_keys("west").sealing.public().raw[:-32] + bytes(32))
 
@@ -219,3 +221,16 @@ def test_a_revoked_key_signs_and_opens_nothing_in_the_next_run(tmp_path):
     with pytest.raises(SignatureRefused) as caught:
         join(fed.context("clinic"), "run-2", FOREVER, progress=quiet)
     assert caught.value.party == "lab"
+
+
+@pytest.mark.parametrize("kind", [Join, LateJoin, Decline, Closing, Invitation])
+@pytest.mark.parametrize("item", [b"0", b"{}"])
+def test_a_long_document_costs_little(kind, item):
+    """A list of wrong entries does not become a list of errors, each of them larger than its entry."""
+    listed = b"[" + b",".join([item] * (LONGEST_DOCUMENT // (len(item) + 1))) + b"]"
+    fields = sorted(kind.model_fields)
+    body = b"{" + b",".join(b'"%s":%s' % (name.encode(), listed) for name in fields[:1]) + b"}"
+    assert outcome(lambda: kind.from_document(parse(body, 2 * LONGEST_DOCUMENT))) == "TMB-MANIFEST-001 None"
+    for name in fields:
+        document = {name: parse(listed, 2 * LONGEST_DOCUMENT)}
+        assert outcome(lambda document=document: kind.from_document(document)) == "TMB-MANIFEST-001 None"

@@ -7,14 +7,19 @@ from typing import Any
 
 import pytest
 
-from tests.federation import FOREVER, Federation, quiet
+from tests.bounds import outcome
+from tests.federation import FOREVER, Federation, party_keys, quiet
 from tests.fl_tasks.ledger.audit.settled import source
 from tests.fl_tasks.ledger.settlement.test_settle import HURRY, SEVERAL, blocks, joined
 from tombolo.fl_tasks.ledger.audit.history import histories
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.fl_tasks.workflow.settle import settle
-from tombolo.storage.canonical import canonical
+from tombolo.storage.canonical import canonical, parse
 from tombolo.storage.errors import CodedError
+from tombolo.storage.ledger.block import DOMAIN, ForgedBlock, longest_block, read_attestation, verify_block
+from tombolo.storage.ledger.signed import LONGEST_STATEMENT, BadStatement, Signed
+from tombolo.storage.ledger.voting import DOMAIN as VOTES
+from tombolo.storage.ledger.voting import Ballot
 from tombolo.storage.stores.base import MOST_KEYS, StoreUnreachable
 from tombolo.storage.stores.local import LocalStore
 
@@ -124,3 +129,23 @@ def test_with_three_members_the_liar_is_named_at_once(tmp_path):
     ended = settled(fed, run, *LIES["a book about others"])
     assert all("TMB-LEDGER-106" in ended[party] and f"party {LIAR}" in ended[party] for party in ("clinic", "notary"))
     assert blocks(fed) == []
+
+
+LARGEST = {
+    "zeros": b"[" + b"0," * (LONGEST_STATEMENT // 2 - 1) + b"0]",
+    "empty lists": b"[" + b"[]," * (LONGEST_STATEMENT // 3 - 1) + b"[]]",
+    "objects": b'{"pairs":[' + b"{}," * (LONGEST_STATEMENT // 3 - 8) + b"{}]}",
+    "a text": b'"' + b"x" * (LONGEST_STATEMENT - 2) + b'"',
+}
+
+
+@pytest.mark.parametrize("what", LARGEST)
+def test_the_largest_statements_cost_little(what):
+    """As much as a member may sign: a statement, a vote, and a block of five members."""
+    key, members = party_keys(LIAR).signing, {party: party_keys(party).signing.public() for party in SEVERAL}
+    body = LARGEST[what]
+    statement, vote = (Signed(LIAR, body, key.sign(domain, body)) for domain in (DOMAIN, VOTES))
+    assert outcome(lambda: read_attestation(statement, members[LIAR])) == f"{BadStatement.code} {LIAR}"
+    assert outcome(lambda: Ballot("trial", 1, members).add(vote)) == f"{BadStatement.code} {LIAR}"
+    block = b"[" + b",".join([body] * (longest_block(len(members)) // LONGEST_STATEMENT - 1)) + b"]"
+    assert outcome(lambda: verify_block(parse(block, longest_block(len(members))), members)) == f"{ForgedBlock.code} None"

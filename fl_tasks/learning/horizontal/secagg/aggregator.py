@@ -49,18 +49,20 @@ def aggregate(session: Session, count: int, closing: Closing) -> Sum:
     """
     roster = _keys(session, closing)
     sharers = _shares(session, roster, closing)
-    total = np.zeros(count, dtype=np.uint64)
 
-    def add(name: str, table: pa.Table) -> None:
-        words = session.values(table, "value").to_numpy()
+    def vector(name: str, table: pa.Table) -> Words:
+        words: Words = session.values(table, "value").to_numpy()
         if len(words) != count:
             raise WrongShape(f"{len(words)} values of a sum over {count}.", party=name)
-        np.add(total, words, out=total)
+        return words
 
-    survivors = _close(session, "masked", sharers, closing, add, count)
+    survivors = _close(session, "masked", sharers, closing, vector, count)
     roster.require(survivors, session.me)
     for name in sharers:
         session.send("survivors", name, client=survivors)
+    total = np.zeros(count, dtype=np.uint64)
+    for name in survivors:
+        total += vector(name, session.receive("masked", name, count))
     _consents(session, roster, sharers, survivors, closing)
     seeds, masks = _secrets(session, roster, sharers, survivors, closing)
     for seed in seeds.values():
@@ -78,14 +80,14 @@ def _close(
     message: str,
     among: Sequence[str],
     closing: Closing,
-    read: Callable[[str, pa.Table], None],
+    read: Callable[[str, pa.Table], object],
     rows: int | None = None,
     first: bool = False,
 ) -> list[str]:
-    """The clients that are in after a step, whose messages ``read`` took. They are kept before they are sent to anybody.
+    """The clients that are in after a step, with messages that ``read`` takes. They are kept before they are sent to anybody.
 
-    ``read`` changes nothing if it raises an error. Raises BelowThreshold, or, if too few are left because a message was wrong, what
-    was wrong with it.
+    The caller reads the messages of these clients again, because the list that was kept first decides. Raises BelowThreshold, or,
+    if too few are left because a message was wrong, what was wrong with it.
     """
     wrong: list[CodedError] = []
     step = CLOSED.of(session.round, session.moment["part"] or 0, message)
@@ -95,9 +97,6 @@ def _close(
         session.gather(message, expected if len(expected) >= closing.threshold else among, closing.seconds)
         there = [name for name in session.gather(message, among, 0.0) if _reads(session, message, name, read, rows, wrong)]
         names = session.state.keep(step, there)
-    else:
-        for name in names:
-            read(name, session.receive(message, name, rows))
     if wrong and len(names) < closing.threshold:
         raise wrong[0]
     enough(names, closing.threshold, session.me)
@@ -108,7 +107,7 @@ def _reads(
     session: Session,
     message: str,
     name: str,
-    read: Callable[[str, pa.Table], None],
+    read: Callable[[str, pa.Table], object],
     rows: int | None,
     wrong: list[CodedError],
 ) -> bool:
@@ -142,6 +141,8 @@ def _keys(session: Session, closing: Closing) -> Roster:
         shown[name] = joined, signature
 
     names = _close(session, "advertise", session.clients, closing, read, first=True)
+    for name in names:
+        read(name, session.receive("advertise", name))
     session.send("roster", client=names, keys=[shown[name][0] for name in names], signature=[shown[name][1] for name in names])
     return Roster.of(session, {name: keys[name] for name in names}, closing.threshold)
 
@@ -158,6 +159,8 @@ def _shares(session: Session, roster: Roster, closing: Closing) -> list[str]:
 
     sharers = _close(session, "shares", roster.names, closing, read)
     roster.require(sharers, session.me)
+    for name in sharers:
+        read(name, session.receive("shares", name))
     for name in roster.names:
         mine = [boxes.get((other, name), b"") if name in sharers else b"" for other in sharers]
         session.send("inbox", name, client=sharers, box=pa.array(mine, pa.binary()))
@@ -175,6 +178,8 @@ def _consents(session: Session, roster: Roster, sharers: Sequence[str], survivor
         signatures[name] = signature
 
     signers = _close(session, "consent", survivors, closing, read)
+    for name in signers:
+        read(name, session.receive("consent", name))
     for name in survivors:
         session.send("consents", name, client=signers, signature=[signatures[signer] for signer in signers])
 
@@ -194,7 +199,8 @@ def _secrets(
         for name, share in zip(held, session.values(table, "share").to_pylist(), strict=True):
             shares[name][roster.places[holder]] = share
 
-    _close(session, "unmask", survivors, closing, read)
+    for name in _close(session, "unmask", survivors, closing, read):
+        read(name, session.receive("unmask", name))
     suspects: set[int] = set()
 
     def recovered(name: str, fits_its_owner: Callable[[bytes], bool]) -> bytes:
