@@ -252,12 +252,9 @@ class PartyContext:
         """The peers whose abort ends a run for this party.
 
         A horizontal run that has begun goes on if a client aborts. Before it has begun, it also goes on if the terms allow it to
-        begin without that client.
+        begin without some clients: whether enough of them are left is seen from their signatures.
         """
-        joined, closing = MANIFEST in self.state(run), self.state(run).get(CLOSING)
-        needed: Collection[str] = () if joined else self.clients
-        if not joined and self.may_skip:
-            needed = () if closing is None else closing.joined
+        needed = () if MANIFEST in self.state(run) or self.may_skip else self.clients
         return [peer for peer in self.peers if self.roles[peer] != CLIENT or peer in needed]
 
     def session(

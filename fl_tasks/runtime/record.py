@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 from tombolo.fl_tasks.runtime.context import PartyContext
+from tombolo.fl_tasks.runtime.state import BEGUN, FINDINGS
 from tombolo.storage.books import booking_name
 from tombolo.storage.ledger.chain import Chain
 from tombolo.storage.ledger.entries import Entry
@@ -16,9 +19,26 @@ def enter(context: PartyContext, run: str, kind: str, subject: str, **facts: Any
     chain.append([*_artifacts(context, chain, run), Entry.now(kind, run, subject, facts)])
 
 
+def enter_finding(context: PartyContext, run: str, subject: str, code: str, addresses: Sequence[str] = ()) -> None:
+    """Record once what is wrong with a peer, by the code of the error. Before the run has begun, it is kept until then."""
+    state, name = context.state(run), hashlib.sha256(subject.encode()).hexdigest()[:32]
+    state.keep(FINDINGS.of(name), {"subject": subject, "code": code, "addresses": list(addresses)})
+    if BEGUN in state:
+        _enter_findings(context, run)
+
+
 def enter_run(context: PartyContext, run: str, kind: str, **facts: Any) -> None:
-    """Record that a run began; its other entries follow."""
+    """Record that a run began; its other entries follow, with what was found before."""
     context.chain.append([Entry.now("run", run, kind, facts)])
+    context.state(run).keep(BEGUN, b"")
+    _enter_findings(context, run)
+
+
+def _enter_findings(context: PartyContext, run: str) -> None:
+    state = context.state(run)
+    for item in state.all(FINDINGS):
+        found = state[item]
+        enter(context, run, "finding", found["subject"], code=found["code"], addresses=found["addresses"])
 
 
 def _artifacts(context: PartyContext, chain: Chain, run: str) -> list[Entry]:

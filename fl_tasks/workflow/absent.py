@@ -7,6 +7,7 @@ have signed (joins, manifest, block), sealed with its long-term key from the agr
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,11 +17,11 @@ from tombolo.agreements.manifest import MOST_OF_A_PERSON, RUN_ID, Decline, Manif
 from tombolo.fl_tasks.ledger.settlement.messages import SETTLEMENT
 from tombolo.fl_tasks.ledger.settlement.settle import EarlierRun, OtherHistory
 from tombolo.fl_tasks.runtime.context import PartyContext
-from tombolo.fl_tasks.runtime.record import enter
+from tombolo.fl_tasks.runtime.record import enter_finding
 from tombolo.fl_tasks.runtime.state import JOIN, MANIFEST
 from tombolo.fl_tasks.runtime.waiting import Wait
 from tombolo.fl_tasks.workflow.closing import heard_closing, joins_of, note_absence
-from tombolo.fl_tasks.workflow.handshake import collect_signatures, columns_of, send_to_all, sign_answer
+from tombolo.fl_tasks.workflow.handshake import NotSigned, collect_signatures, columns_of, send_to_all, sign_answer
 from tombolo.fl_tasks.workflow.join import invitation
 from tombolo.storage.canonical import canonical, digest, parse
 from tombolo.storage.errors import CodedError, blame, shown
@@ -55,7 +56,7 @@ def show_block(context: PartyContext, run: str, kept: dict[str, Any], previous_r
 def take_block(context: PartyContext, run: str, wait: Wait) -> dict[str, Any]:
     """Keep the manifest and the block of a run that this party took no part in; returns the block as it is kept.
 
-    The first valid block that a member shows is taken. Raises EarlierRun if this party does not have the block before yet,
+    A member that shows a wrong block does not count. Raises EarlierRun if this party does not have the block before yet,
     OtherHistory if it has another one, or the errors of waiting.
     """
     invited, exchange, limits = invitation(context, run), context.handshake(run), context.terms.deadlines
@@ -63,26 +64,32 @@ def take_block(context: PartyContext, run: str, wait: Wait) -> dict[str, Any]:
     manifest = Manifest.build(invited, joins_of(context, invited, exchange, closing))
     watch = context.watch(run, wait, settling=True, deadline=limits.run + limits.settle)
     message, wrong = SETTLEMENT["absentees_block"], dict[str, CodedError]()
+    shown: dict[str, tuple[dict[str, Any], str]] = {}
 
-    def shown() -> tuple[str, dict[str, Any], str] | None:
+    def known() -> tuple[dict[str, Any], str] | None:
         for peer in manifest.parties:
+            if peer in shown or peer in wrong:
+                continue
             try:
-                receipt = None if peer in wrong else exchange.fetch(message, peer, 0)
+                receipt = exchange.fetch(message, peer, 0)
                 if receipt is not None:
                     with blame(peer):
-                        return (peer, *_read_block(context, run, manifest, receipt.table))
+                        shown[peer] = _read_block(context, run, manifest, receipt.table)
             except StoreUnreachable:
                 continue
             except CodedError as error:
                 wrong[peer] = error
-                enter(context, run, "finding", peer, code=error.code, addresses=[])
+                enter_finding(context, run, peer, error.code)
         if len(wrong) == len(manifest.parties):
             raise wrong[context.initiator]
-        return None
+        return _agreed(context, shown)
 
     key = exchange.address(message.name, context.me, 0, message.step).head()
-    sender, kept, previous_run = watch.until(shown, context.initiator, message.name, key)
-    collect_signatures(context, exchange, watch, manifest, 0.0)
+    kept, previous_run = watch.until(known, context.initiator, message.name, key)
+    try:
+        collect_signatures(context, exchange, watch, manifest, 0.0)
+    except NotSigned as error:  # the votes on the block stand for the manifest too
+        enter_finding(context, run, error.party or context.initiator, error.code)
     context.state(run).keep(MANIFEST, manifest)
     note_absence(context, invited, answer="none", joined=list(closing.joined))
     block = kept["block"]
@@ -91,8 +98,25 @@ def take_block(context: PartyContext, run: str, wait: Wait) -> dict[str, Any]:
         if before is None:
             raise EarlierRun(previous_run)
         if digest(before["block"]) != block["previous"]:
-            raise OtherHistory(f"Block {block['height'] - 1} is another one here.", party=sender)
+            raise OtherHistory(f"Block {block['height'] - 1} is another one here.", party=context.initiator)
     return context.blocks.put(block["height"], kept)
+
+
+def _agreed(context: PartyContext, shown: Mapping[str, tuple[dict[str, Any], str]]) -> tuple[dict[str, Any], str] | None:
+    """The block, and the run that the block before it closes; None while too few members have named that run.
+
+    The votes prove the block, but not this name. It is needed only if this party lacks the block before; then so many members must
+    name the same run that one of them is honest.
+    """
+    for kept, _ in shown.values():
+        block = kept["block"]
+        if block["previous"] == FIRST_PREVIOUS or context.blocks.get(block["height"] - 1) is not None:
+            return kept, ""
+    honest = (len(context.agreement.members) - 1) // 3 + 1
+    for kept, name in shown.values():
+        if sum(other == name for _, other in shown.values()) >= honest:
+            return kept, name
+    return None
 
 
 def _read_block(context: PartyContext, run: str, manifest: Manifest, table: pa.Table) -> tuple[dict[str, Any], str]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from tombolo.agreements.manifest import Closing, Decline, Invitation, Join
 from tombolo.fl_tasks.runtime.context import Absent, PartyContext
-from tombolo.fl_tasks.runtime.record import enter, enter_run
+from tombolo.fl_tasks.runtime.record import enter, enter_finding, enter_run
 from tombolo.fl_tasks.runtime.state import CLOSING, JOIN
 from tombolo.fl_tasks.runtime.waiting import Wait
 from tombolo.fl_tasks.workflow.handshake import (
@@ -175,7 +175,7 @@ def _usable(context: PartyContext, invited: Invitation, exchange: Exchange, peer
         return None
     except CodedError as error:
         wrong.add(peer)
-        enter(context, invited.run, "finding", peer, code=error.code, addresses=[])
+        enter_finding(context, invited.run, peer, error.code)
         return None
 
 
@@ -249,7 +249,7 @@ def _require_place(context: PartyContext, invited: Invitation, closing: Closing)
     if (context.me in closing.declined and not declined) or (joined and _in_time(context, closing)):
         note_absence(context, invited, answer="left out", **facts)
         addresses = [_address(context, run, "join", context.initiator), _address(context, run, "closing", context.me)]
-        enter(context, run, "finding", context.initiator, code=LeftOut.code, addresses=addresses)
+        enter_finding(context, run, context.initiator, LeftOut.code, addresses)
         raise LeftOut(f"Joining of run {run} was closed at {closing.closed}.", party=context.initiator)
     if context.admits and invited.kind == "train" and not declined:
         raise Late

@@ -17,7 +17,7 @@ from tombolo.fl_tasks.incentives.state import TWO_COUNTS, WRONG_COUNT
 from tombolo.fl_tasks.learning.linear_part import LinearPart, partial_scores
 from tombolo.fl_tasks.models.reading import part_of_run
 from tombolo.fl_tasks.runtime.context import PartyContext
-from tombolo.fl_tasks.runtime.record import enter
+from tombolo.fl_tasks.runtime.record import enter, enter_finding
 from tombolo.fl_tasks.runtime.session import Progress
 from tombolo.fl_tasks.runtime.waiting import Wait
 from tombolo.fl_tasks.workflow.aligned import LEARNT, SCORED, encoded_rows, label, load_aligned
@@ -79,11 +79,11 @@ def _row_facts(context: PartyContext, run: str, incentives: IncentiveTerms, wait
         counts = volume.agree_on_rows(session, own)
         session.report(**{f"rows, {party}": rows for party, rows in counts.items()})
         if own is not None and context.me not in counts:
-            enter(context, run, "finding", f"{context.me}, rows", code=volume.NotCounted.code, addresses=[])
+            enter_finding(context, run, f"{context.me}, rows", volume.NotCounted.code)
         for client in two_counts(context, run):
-            enter(context, run, "finding", f"{client}, rows", code=volume.TwoCounts.code, addresses=[])
+            enter_finding(context, run, f"{client}, rows", volume.TwoCounts.code)
         for wrong in session.state.all(WRONG_COUNT):
-            enter(context, run, "finding", f"{wrong.key[0]}, rows", code=session.state[wrong], addresses=[])
+            enter_finding(context, run, f"{wrong.key[0]}, rows", session.state[wrong])
     rows = int(context.state(run)[EVALUATION]["rows"])
     worth = unvalued(metric_of(context.terms), incentives, rows, volume.shares(context.clients, counts))
     return {**worth, "training_rows": {client: counts.get(client, 0) for client in context.clients}}

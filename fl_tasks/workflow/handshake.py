@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import pyarrow as pa
 
 from tombolo.agreements.manifest import MANIFEST_DOMAIN, Decline, Invitation, Join, Manifest, Software, SoftwareDiffers
 from tombolo.fl_tasks.learning.horizontal.secagg.lists import LEAST_SURVIVORS
+from tombolo.fl_tasks.runtime.aborts import ABORT
 from tombolo.fl_tasks.runtime.context import PartyContext
-from tombolo.fl_tasks.runtime.record import enter
+from tombolo.fl_tasks.runtime.record import enter_finding
 from tombolo.fl_tasks.runtime.state import SECRET, SIGNATURES
 from tombolo.fl_tasks.runtime.waiting import Watch
 from tombolo.storage.canonical import parse
@@ -208,7 +210,7 @@ def collect_signatures(context: PartyContext, exchange: Exchange, watch: Watch, 
                     continue
                 except CodedError as error:
                     wrong[party] = error
-                    enter(context, manifest.invitation.run, "finding", party, code=error.code, addresses=[])
+                    enter_finding(context, manifest.invitation.run, party, error.code)
         return [party for party in clients if party in signed or party in wrong]
 
     if not clients:
@@ -232,6 +234,14 @@ def _keep_signature(context: PartyContext, exchange: Exchange, manifest: Manifes
         context.agreement.members[party].verify.verify(signature, MANIFEST_DOMAIN, bytes.fromhex(manifest.digest))
     context.state(manifest.invitation.run).keep(SIGNATURES.of(party), signature)
     return True
+
+
+def book_answers(context: PartyContext, run: str, peer: str) -> None:
+    """Book what a peer sent while the parties joined, and later, so that both sides have the same books. Nothing of it is used."""
+    exchange = context.handshake(run)
+    for message in (*(HANDSHAKE[name] for name in ("join", "late_join", "manifest_signature")), ABORT["abort"]):
+        with suppress(CodedError):
+            exchange.fetch(message, peer, 0)
 
 
 def require_seal(seal: str, party: str) -> None:

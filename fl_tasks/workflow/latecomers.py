@@ -8,7 +8,6 @@ of those it has admitted, with their signed late joins.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -17,7 +16,7 @@ import pyarrow as pa
 
 from tombolo.agreements.manifest import MOST_OF_A_PERSON, Invitation, LateJoin, Manifest, Software
 from tombolo.fl_tasks.runtime.context import Absent, PartyContext
-from tombolo.fl_tasks.runtime.record import enter
+from tombolo.fl_tasks.runtime.record import enter_finding
 from tombolo.fl_tasks.runtime.state import ADMITTED, COPIES, MANIFEST
 from tombolo.fl_tasks.runtime.waiting import PeerAborted, PeerSilent, RunExpired, Wait
 from tombolo.fl_tasks.workflow.closing import BadClosing, heard_closing, joins_of, note_absence
@@ -101,7 +100,7 @@ def admit(context: PartyContext, run: str) -> None:
                 continue
             except CodedError as error:  # a wrong late join must not stop the clients that take part
                 address = exchange.address("late_join", context.me, 0, HANDSHAKE["late_join"].step).prefix()
-                enter(context, run, "finding", client, code=error.code, addresses=[address])
+                enter_finding(context, run, client, error.code, [address])
                 continue
             if signed is not None:
                 state.keep(ADMITTED.of(client), signed)
@@ -136,9 +135,7 @@ def hear_latecomers(context: PartyContext, run: str, wait: Wait) -> None:
     if not context.admits or context.manifest(run).invitation.kind != "train":
         return
     exchange, state = context.handshake(run), context.state(run)
-    if context.role == AGGREGATOR:
-        names = state.get(LATECOMERS) or []
-    else:
+    if context.role != AGGREGATOR:
         table = hear(exchange, context.watch(run, wait, settling=True), HANDSHAKE["latecomers"], context.initiator).table
         names = table.column("client").to_pylist()
         if len(set(names)) != len(names) or any(
@@ -152,11 +149,6 @@ def hear_latecomers(context: PartyContext, run: str, wait: Wait) -> None:
             except CodedError as error:
                 raise BadClosing(f"{client} has not joined late ({error.code}).", party=context.initiator) from None
             state.keep(ADMITTED.of(client), signed)
-    for client in names:
-        if client != context.me:
-            for message in ("join", "late_join"):  # so that both sides book what came directly, also an answer that came too late
-                with suppress(CodedError):
-                    exchange.fetch(HANDSHAKE[message], client, 0)
 
 
 def _outside(context: PartyContext, run: str) -> list[str]:

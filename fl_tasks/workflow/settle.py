@@ -22,12 +22,13 @@ from tombolo.fl_tasks.ledger.settlement.settle import (
 )
 from tombolo.fl_tasks.ledger.settlement.state import HEIGHT, HEIGHTS
 from tombolo.fl_tasks.runtime.context import Absent, NotJoined, PartyContext
-from tombolo.fl_tasks.runtime.record import enter
+from tombolo.fl_tasks.runtime.record import enter, enter_finding
 from tombolo.fl_tasks.runtime.session import Progress, log_progress
 from tombolo.fl_tasks.runtime.state import SETTLED
 from tombolo.fl_tasks.runtime.waiting import PeerAborted, PeerSilent, Wait
 from tombolo.fl_tasks.workflow.absent import show_block, take_block
 from tombolo.fl_tasks.workflow.contribute import contribute, two_counts
+from tombolo.fl_tasks.workflow.handshake import book_answers
 from tombolo.fl_tasks.workflow.latecomers import hear_latecomers
 from tombolo.fl_tasks.workflow.state import EVALUATION, items_of
 from tombolo.storage.canonical import digest
@@ -107,6 +108,7 @@ def _settle(context: PartyContext, run: str, wait: Wait, progress: Progress) -> 
         exchange = context.exchange(run)
         for peer in context.taking_part(run):
             if peer != context.me:
+                book_answers(context, run, peer)
                 _book_unread(context, exchange, peer)
     with context.session(run, SETTLEMENT, "settle", wait, progress, settling=True) as session:
         books = reconcile(session, context.books(run), forgiving(members))
@@ -119,7 +121,7 @@ def _settle(context: PartyContext, run: str, wait: Wait, progress: Progress) -> 
     kept = context.blocks.put(at.height, document)
     show_block(context, run, kept, at.previous_run)
     for peer, code in (*books.refused.items(), *assembly.refused.items()):
-        enter(context, run, "finding", peer, code=code, addresses=[])
+        enter_finding(context, run, peer, code)
     return _close(context, run, kept, books)
 
 
@@ -130,7 +132,7 @@ def _book_unread(context: PartyContext, exchange: Exchange, peer: str) -> None:
     except CodedError as error:
         if error.transient and not forgiving(context.agreement.members):
             raise
-        enter(context, exchange.run, "finding", peer, code=error.code, addresses=[])
+        enter_finding(context, exchange.run, peer, error.code)
 
 
 def _parties(context: PartyContext, run: str) -> list[str]:
@@ -187,7 +189,7 @@ def _close(context: PartyContext, run: str, kept: dict[str, Any], books: Reconci
     block = kept["block"]
     for peer, matched in books.findings.items():
         odd = sorted({line.address for line in (*matched.ours, *matched.theirs)})[:_MOST_ADDRESSES]
-        enter(context, run, "finding", peer, code=BooksDiffer.code, addresses=odd)
+        enter_finding(context, run, peer, BooksDiffer.code, odd)
     pairs = [pair for pair in block["pairs"] if "root" in pair]
     facts = {
         "run": run,

@@ -53,7 +53,7 @@ def read_at_most(response: BaseHTTPResponse, most: int) -> bytes:
 
 
 class _Head(io.RawIOBase):
-    """The bytes of an answer before its body: not too many, and not for too long, even if each of them comes in time."""
+    """The lines of an answer around its body: not too many bytes, and not for too long, even if each of them comes in time."""
 
     def __init__(self, source: Any, connection: Any) -> None:
         self._source, self._connection = source, connection
@@ -80,19 +80,34 @@ class _Head(io.RawIOBase):
 
 
 class _Response(http.client.HTTPResponse):
+    """An answer whose lines (status, headers, sizes of chunks, trailers) are read within bounds."""
+
     def __init__(self, sock: Any, *args: Any, **options: Any) -> None:
         super().__init__(sock, *args, **options)
         self._connection = sock
 
     def begin(self) -> None:
-        """Read the head of the answer within bounds."""
-        body, waits = self.fp, self._connection.gettimeout()
-        self.fp = _Head(body, self._connection)  # type: ignore[assignment]
-        try:
+        with self._bounded():
             super().begin()
+
+    def _read_next_chunk_size(self) -> int:
+        with self._bounded():
+            return int(super()._read_next_chunk_size())  # type: ignore[misc]
+
+    def _read_and_discard_trailer(self) -> None:
+        with self._bounded():
+            super()._read_and_discard_trailer()  # type: ignore[misc]
+
+    @contextmanager
+    def _bounded(self) -> Iterator[None]:
+        body, waits = self.fp, self._connection.gettimeout()
+        head: Any = _Head(body, self._connection)
+        self.fp = head
+        try:
+            yield
         finally:
             self._connection.settimeout(waits)
-            if self.fp is not None:
+            if self.fp is head:
                 self.fp = body
 
 

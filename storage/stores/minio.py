@@ -158,6 +158,9 @@ class MinioStore:
                     if attempt > 1 and isinstance(trouble, _Conflict) and self._is(name, writing):
                         return None  # type: ignore[return-value]  # our earlier try worked
                     raise trouble from None
+            except (TimeoutError, urllib3.exceptions.TimeoutError):
+                if attempt > 1:  # others must not wait long for a server that does not answer
+                    break
             except (ServerError, urllib3.exceptions.HTTPError, OSError):
                 pass
             except (CodedError, MemoryError):
@@ -217,7 +220,7 @@ def connect(config: S3Config) -> Minio:
         context = ssl.create_default_context(cafile=str(config.ca_file) if config.ca_file else None)
     except OSError:
         raise BadStoreAddress("The certificate authority file cannot be read.") from None
-    timeout = urllib3.Timeout(connect=10, read=120)
+    timeout = urllib3.Timeout(connect=10, read=30)
     try:
         options: dict[str, Any] = {"ssl_context": context, "timeout": timeout, "maxsize": 16, "retries": False}
         http = BoundedProxy(config.proxy, **options) if config.proxy else BoundedPool(**options)

@@ -42,7 +42,7 @@ class Forged(Exception):
 
 @pytest.fixture
 def fed(tmp_path) -> Federation:
-    made = hospitals(tmp_path, horizontal={"absence": "skip"}, terms={"deadlines": {"join": JOIN_SECONDS}})
+    made = hospitals(tmp_path, horizontal={"absence": "skip"}, terms={"deadlines": {"join": JOIN_SECONDS, "message": JOIN_SECONDS}})
     invite(made.context("centre"), "run-1")
     return made
 

@@ -10,18 +10,34 @@ from tests.attacks.test_secagg import CLIENTS, COUNT, HONEST, turns_of, words
 from tests.fl_tasks.learning.horizontal.parties import AGGREGATORS_NAME
 from tombolo.fl_tasks.learning.horizontal.secagg import client as clients_part
 from tombolo.fl_tasks.learning.horizontal.secagg.keys import ForeignShare
+from tombolo.fl_tasks.learning.horizontal.secagg.lists import KEYS_DOMAIN, keys_statement
 from tombolo.fl_tasks.runtime.session import Session
 
 LIES = {
-    "another length": lambda name, columns: {"value": np.zeros(COUNT + 1, dtype=np.uint64)} if name == "masked" else columns,
-    "no values": lambda name, columns: {"value": np.zeros(0, dtype=np.uint64)} if name == "masked" else columns,
-    "keys": lambda name, columns: {**columns, "keys": bytes(100)} if name == "advertise" else columns,
-    "a foreign signature": lambda name, columns: {**columns, "signature": bytes(3374)} if name == "advertise" else columns,
-    "too few boxes": lambda name, columns: {"box": columns["box"][:-1]} if name == "shares" else columns,
-    "consent": lambda name, columns: {"signature": b"yes"} if name == "consent" else columns,
-    "shares": lambda name, columns: {**columns, "share": flipped(columns["share"])} if name == "unmask" else columns,
-    "fewer shares": lambda name, columns: {key: one[:-1] for key, one in columns.items()} if name == "unmask" else columns,
+    "another length": ("masked", lambda session, given: {"value": np.zeros(COUNT + 1, dtype=np.uint64)}),
+    "no values": ("masked", lambda session, given: {"value": np.zeros(0, dtype=np.uint64)}),
+    "short keys": ("advertise", lambda session, given: {**given, "keys": bytes(95)}),
+    "a foreign signature": ("advertise", lambda session, given: {**given, "signature": bytes(3374)}),
+    "one key twice": ("advertise", lambda session, given: signed(session, given["keys"][:32] * 2 + bytes(32))),
+    "a key of small order": ("advertise", lambda session, given: signed(session, bytes(32) + given["keys"][32:])),
+    "a box that cannot be opened": ("shares", lambda session, given: {"box": garbled(given["box"])}),
+    "too few boxes": ("shares", lambda session, given: {"box": given["box"][:-1]}),
+    "consent": ("consent", lambda session, given: {"signature": b"yes"}),
+    "wrong shares": ("unmask", lambda session, given: {**given, "share": flipped(given["share"])}),
+    "fewer shares": ("unmask", lambda session, given: {name: one[:-1] for name, one in given.items()}),
 }
+"""What a client sends instead of a message."""
+INSIDE = ("a box that cannot be opened", "consent", "wrong shares", "fewer shares")
+"""Lies that leave the liar's values in the sum."""
+
+
+def signed(session: Session, keys: bytes) -> dict[str, bytes]:
+    return {"keys": keys, "signature": session.sign(KEYS_DOMAIN, keys_statement(session, keys))}
+
+
+def garbled(boxes: pa.Array) -> pa.Array:
+    """The first box of a client cannot be opened."""
+    return pa.array([bytes(len(boxes[0].as_py())), *boxes.to_pylist()[1:]], boxes.type)
 
 
 def flipped(shares: pa.Array) -> pa.Array:
@@ -35,14 +51,14 @@ def test_a_client_that_sends_nonsense_counts_as_silent(tmp_path, monkeypatch, ca
     turns, real = turns_of(tmp_path), Session.send
 
     def send(self, name, to=None, /, **columns):
-        real(self, name, to, **(LIES[lie](name, columns) if self.me == liar else columns))
+        message, change = LIES[lie]
+        real(self, name, to, **(change(self, columns) if (self.me, name) == (liar, message) else columns))
 
     monkeypatch.setattr(Session, "send", send)
     result = turns.play(HONEST, monkeypatch)[AGGREGATORS_NAME]
-    inside = lie in ("consent", "shares", "fewer shares")
-    assert result.survivors == tuple(name for name in CLIENTS if inside or name != liar)
+    assert result.survivors == tuple(name for name in CLIENTS if lie in INSIDE or name != liar)
     assert np.array_equal(result.words, sum(words(name) for name in result.survivors))
-    if lie != "shares":
+    if lie != "wrong shares":
         assert f"party {liar}" in caplog.text
 
 

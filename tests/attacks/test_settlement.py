@@ -12,11 +12,12 @@ from tests.federation import FOREVER, Federation, party_keys, quiet
 from tests.fl_tasks.ledger.audit.settled import source
 from tests.fl_tasks.ledger.settlement.test_settle import HURRY, SEVERAL, blocks, joined
 from tombolo.fl_tasks.ledger.audit.history import histories
+from tombolo.fl_tasks.ledger.settlement.messages import SETTLEMENT
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.fl_tasks.workflow.settle import settle
-from tombolo.storage.canonical import canonical, parse
+from tombolo.storage.canonical import canonical, digest, parse
 from tombolo.storage.errors import CodedError
-from tombolo.storage.ledger.block import DOMAIN, ForgedBlock, longest_block, read_attestation, verify_block
+from tombolo.storage.ledger.block import DOMAIN, ForgedBlock, build, document, longest_block, read_attestation, verify_block
 from tombolo.storage.ledger.signed import LONGEST_STATEMENT, BadStatement, Signed
 from tombolo.storage.ledger.voting import DOMAIN as VOTES
 from tombolo.storage.ledger.voting import Ballot
@@ -121,6 +122,40 @@ def test_the_others_settle_while_a_store_cannot_be_reached(tmp_path, monkeypatch
 
     fed.run_all(one, HONEST)
     assert len({ended[party] for party in HONEST}) == 1 and len(ended["clinic"]) == 64, ended
+
+
+def renamed(kept: dict[str, Any], **changed: Any) -> bytes:
+    """The final block of another agreement that the same members have: every member has signed it there."""
+    keys = {party: party_keys(party).signing for party in SEVERAL}
+    members = {party: key.public() for party, key in keys.items()}
+    attested = [Signed.from_json(one) for one in kept["attestations"]]
+    attested = [Signed.make(one.party, {**one.document, **changed}, keys[one.party], DOMAIN) for one in attested]
+    block = build(attested, members)
+    assert block is not None
+    ballot = Ballot(block["agreement"], 1, members)
+    for vote in map(Signed.from_json, kept["certificate"]):
+        said = {**vote.document, "agreement": block["agreement"], "block": digest(block)}
+        ballot.add(Signed.make(vote.party, said, keys[vote.party], VOTES))
+    return canonical(document(block, ballot, attested))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "changed", [{"agreement": "other"}, {"agreement": "other", "run": "run-2"}, {"manifest": "ab" * 32}], ids=str
+)
+def test_a_final_block_of_something_else_is_none(tmp_path, changed):
+    """Its votes are good, and it has the same height."""
+    elsewhere = joined(tmp_path / "elsewhere", SEVERAL, **HURRY)
+    elsewhere.start()
+    elsewhere.run_all(lambda party: settle(elsewhere.context(party), "run-1", FOREVER, progress=quiet))
+    foreign = renamed(elsewhere.context(LIAR).blocks.get(1), **changed)
+    fed = joined(tmp_path / "here", SEVERAL, **HURRY)
+    fed.start()
+    with fed.context(LIAR).session("run-1", SETTLEMENT, "settle", FOREVER, quiet, settling=True) as session:
+        session.send("final_block", document=foreign)
+    ended = settled(fed, "run-1", "final_block", lambda given: given)
+    assert len({ended[party] for party in HONEST}) == 1 and len(ended["clinic"]) == 64, ended
+    assert all(block["manifest"] == fed.context("clinic").manifest("run-1").digest for block in blocks(fed))
 
 
 def test_with_three_members_the_liar_is_named_at_once(tmp_path):

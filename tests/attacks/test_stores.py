@@ -59,6 +59,12 @@ class Hostile(http.server.BaseHTTPRequestHandler):
         elif self.mode == "interim answers without end":
             while True:
                 self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n" * 1000)
+        elif self.mode in ("trailers without end", "sizes of chunks without end"):
+            self._begin(200, {"Transfer-Encoding": "chunked"})
+            self.wfile.write(b"1\r\nx\r\n" + (b"0\r\n" if self.mode == "trailers without end" else b""))
+            while True:
+                self.wfile.write(b"X: a\r\n" if self.mode == "trailers without end" else b"0")
+                time.sleep(0.05)
         elif self.mode == "headers that never end":
             self.wfile.write(b"HTTP/1.1 200 OK\r\n")
             while True:
@@ -106,6 +112,8 @@ def hostile(monkeypatch) -> MinioStore:
         ("names of 7 MB", lambda store: store.list("k", 5000), LARGE),
         ("interim answers without end", lambda store: store.get("to-me/head", 100), LARGE),
         ("headers that never end", lambda store: store.get("to-me/head", 100), UNREACHABLE),
+        ("trailers without end", lambda store: store.get("to-me/head", 100), UNREACHABLE),
+        ("sizes of chunks without end", lambda store: store.get("to-me/head", 100), UNREACHABLE),
         ("no XML", lambda store: store.list("to-me/"), UNREACHABLE),
         ("odd time", lambda store: store.stat("to-me/head"), UNREACHABLE),
     ],

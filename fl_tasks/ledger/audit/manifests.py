@@ -45,12 +45,16 @@ def check_manifests(audit: Audit, source: AuditSource, record: RecordSummary, bl
 
 
 def _signers(source: AuditSource, run: str, manifest: Manifest, link: Link) -> list[str]:
-    """Whose signatures must be there: all participants', without the clients that were too late to sign, if enough others have."""
+    """Whose signatures must be there: all participants', without the clients that were too late to sign, if enough others have.
+
+    At a party that took no part, the votes on the block stand for the clients' signatures.
+    """
     clients = [party for party in manifest.parties if link.members[party].role == CLIENT]
     keys = {party: run_key(source, run, SIGNATURES.of(party)) for party in clients}
     signed = [party for party, key in keys.items() if key in source.names(key)]
     horizontal = source.agreement.terms.task.horizontal_terms
-    enough = horizontal is not None and horizontal.absence != "wait" and len(signed) >= _least(horizontal, link)
+    absent = source.party not in manifest.parties
+    enough = horizontal is not None and horizontal.absence != "wait" and (absent or len(signed) >= _least(horizontal, link))
     return [party for party in manifest.parties if party not in clients or party in signed or not enough]
 
 

@@ -209,8 +209,12 @@ class Assembly:
     def _on_final(self, peer: str, table: pa.Table) -> None:
         kept = parse(self._session.scalar(table, "document"), longest_block(len(self._seat.members)))
         block = verify_block(kept, self._seat.members)
-        if block["height"] == self._ballot.height:
-            self._final = kept
+        own = self._own.document
+        if (block["agreement"], block["height"]) != (self._ballot.agreement, self._ballot.height):
+            raise BadStatement("A final block is about another agreement or height.", party=peer)
+        if block["run"] == own["run"] and block["manifest"] != own["manifest"]:
+            raise BadStatement("A final block is about another manifest.", party=peer)
+        self._final = kept
 
     def _attest(self, signed: Signed) -> None:
         """Keep at most two different attestations of one party. Two are enough to prove that it signed different statements."""

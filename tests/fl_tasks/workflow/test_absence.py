@@ -26,6 +26,7 @@ from tombolo.fl_tasks.workflow.settle import settle
 from tombolo.fl_tasks.workflow.train import train
 from tombolo.fl_tasks.workflow.validate import validate
 from tombolo.storage.canonical import parse
+from tombolo.storage.exchange import Exchange
 
 OTHERS = ["north", "east", "south", "centre"]
 
@@ -174,3 +175,48 @@ def test_the_threshold_is_of_the_agreements_clients(tmp_path):
         assert session.clients == ["north", "east", "south"] and session.enrolled == list(HOSPITALS)
         assert _threshold(session) == 3
         assert session.terms.task.horizontal_terms.threshold_of(2) == 2  # what it would be of a smaller cohort
+
+
+def test_a_client_that_gives_up_before_it_has_signed_stops_nobody(tmp_path):
+    """Enough others have signed the manifest."""
+    terms = {"deadlines": {"join": 86400, "message": 3}}
+    fed = hospitals(tmp_path, horizontal={"absence": "skip", "step_seconds": 2}, terms=terms)
+    invite(fed.context("centre"), "run-1")
+    with pytest.raises(Waiting):
+        join(fed.context("west"), "run-1", Wait(0), progress=quiet)
+    abort(fed.context("west"), "run-1", ValueError("its disk is full"), "join")
+    fed.run_all(lambda party: join(fed.context(party), "run-1", FOREVER, progress=quiet), OTHERS)
+    assert "west" in fed.context("east").agreed("run-1").parties
+    assert "west" not in fed.context("east").run_area("run-1").area("signatures").names()
+
+
+def test_who_is_absent_gets_the_block_though_a_participant_has_given_up(tmp_path):
+    fed = skipping(tmp_path)
+    run = joined(fed, OTHERS)
+    abort(fed.context("south"), run, ValueError("its disk is full"), "train")
+    done = fed.stage(settle, run, OTHERS)
+    assert settle(fed.context("west"), run, FOREVER, progress=quiet)["block"] == done["north"]["block"]
+
+
+@pytest.mark.parametrize("lie", ["previous run", "signature", "block"])
+def test_who_is_absent_gets_the_block_beside_a_liar(tmp_path, monkeypatch, lie):
+    """North, the first in order, shows another run before this one, another block, or no signature; the others' count."""
+    fed = skipping(tmp_path)
+    real = Exchange.send
+
+    def send(self, message, recipient, round, columns):
+        if self.me.name == "north" and recipient == "west" and message.name == "absentees_block":
+            changes = {"previous run": {"previous_run": "run-0"}, "block": {"document": b"{}"}}
+            columns = {**columns, **changes.get(lie, {})}
+        return real(self, message, recipient, round, columns)
+
+    monkeypatch.setattr(Exchange, "send", send)
+    for run in ("run-1", "run-2"):
+        joined(fed, OTHERS, run)
+        if lie == "signature":
+            (signature,) = (tmp_path / "north" / "store").glob(f"to-west/trial/{run}/000000/sign/manifest_signature/head")
+            signature.unlink()
+        done = fed.stage(settle, run, OTHERS)
+    assert settle(fed.context("west"), "run-2", FOREVER, progress=quiet)["block"] == done["east"]["block"]
+    assert fed.context("west").blocks.height() == 2
+    assert audited(fed, "west").findings == []

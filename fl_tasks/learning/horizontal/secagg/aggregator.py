@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from tombolo.fl_tasks.crypto.errors import WrongShape
-from tombolo.fl_tasks.learning.horizontal.secagg.keys import ForeignShare, PublicKeys, fits, mask_seed, seed_digest
+from tombolo.fl_tasks.learning.horizontal.secagg.keys import ForeignKey, ForeignShare, PublicKeys, fits, mask_seed, seed_digest
 from tombolo.fl_tasks.learning.horizontal.secagg.lists import SURVIVORS_DOMAIN, Roster, enough, read_keys, survivors_statement
 from tombolo.fl_tasks.learning.horizontal.secagg.masking import Words, add_mask, pair_sign
 from tombolo.fl_tasks.learning.horizontal.secagg.messages import BelowThreshold, ForeignList
@@ -137,8 +137,11 @@ def _keys(session: Session, closing: Closing) -> Roster:
 
     def read(name: str, table: pa.Table) -> None:
         joined, signature = session.scalar(table, "keys"), session.scalar(table, "signature")
-        keys[name] = read_keys(session, name, joined, signature)
-        shown[name] = joined, signature
+        theirs = read_keys(session, name, joined, signature)
+        taken = {key for other, public in keys.items() if other != name for key in (public.seal, public.mask)}
+        if taken & {theirs.seal, theirs.mask}:
+            raise ForeignKey("Another client has the same key.", party=name)
+        keys[name], shown[name] = theirs, (joined, signature)
 
     names = _close(session, "advertise", session.clients, closing, read, first=True)
     for name in names:
@@ -206,9 +209,9 @@ def _secrets(
     def recovered(name: str, fits_its_owner: Callable[[bytes], bool]) -> bytes:
         if len(shares[name]) < roster.graph.threshold:
             raise BelowThreshold(f"{len(shares[name])} of {roster.graph.threshold} shares in a neighbourhood.", party=session.me)
-        secret = _combined(shares[name], roster.graph.threshold, fits_its_owner, suspects)
-        if secret is None:
-            raise ForeignShare("The shares of this client's secret do not fit together.", party=name)
+        secret, complete = _combined(shares[name], roster.graph.threshold, fits_its_owner, suspects)
+        if secret is None:  # if many choices were left out, several holders may be wrong instead
+            raise ForeignShare(f"The shares of {name}'s secret do not fit together.", party=name if complete else None)
         return secret
 
     seeds = {u: recovered(u, lambda seed, u=u: seed_digest(seed) == roster.keys[u].seed_digest) for u in survivors}  # type: ignore[misc]
@@ -218,18 +221,21 @@ def _secrets(
 
 def _combined(
     shares: Mapping[int, bytes], threshold: int, fits_its_owner: Callable[[bytes], bool], suspects: set[int]
-) -> bytes | None:
-    """The secret, even if some of the shares are wrong; None after many tries.
+) -> tuple[bytes | None, bool]:
+    """The secret, even if some of the shares are wrong (else None), and whether all choices of shares were tried.
 
     It leaves out no share, then one, then two, and so on. Holders that were left out at last are ``suspects``, and come last next
     time.
     """
     places = sorted(shares, key=lambda place: (place in suspects, place))
-    choices = (out for number in range(len(places) - threshold + 1) for out in combinations(places, number))
-    for out in islice(choices, _MOST_TRIES):
-        chosen = [place for place in places if place not in out][:threshold]
+    spare = range(len(places) - threshold + 1)
+    choices = ((number, out) for number in spare for out in combinations(places[: threshold + number - 1], number))
+    tries = 0
+    for number, out in islice(choices, _MOST_TRIES):
+        tries += 1
+        chosen = [place for place in places[: threshold + number] if place not in out]
         secret = combine({place: shares[place] for place in chosen})
         if secret is not None and fits_its_owner(secret):
             suspects.update(out)
-            return secret
-    return None
+            return secret, True
+    return None, tries < _MOST_TRIES

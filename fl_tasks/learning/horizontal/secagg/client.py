@@ -30,7 +30,7 @@ from tombolo.fl_tasks.learning.horizontal.secagg.masking import Words, add_mask,
 from tombolo.fl_tasks.learning.horizontal.secagg.messages import TwoLists
 from tombolo.fl_tasks.learning.horizontal.secagg.shamir import SHARE_BYTES, split
 from tombolo.fl_tasks.learning.horizontal.state import SURVIVORS
-from tombolo.fl_tasks.runtime.session import Session
+from tombolo.fl_tasks.runtime.session import Session, log
 from tombolo.storage.identity import SignatureRefused
 
 
@@ -38,7 +38,7 @@ def contribute(session: Session, words: Words, threshold: int) -> bool:
     """Put ``words`` (uint64, shape (n,)) into the sum of this round and part; returns whether they are in it.
 
     False if the aggregator closed a step without this client; the client then sends nothing more. Raises ForeignList,
-    BelowThreshold, ForeignKey, ForeignShare, TwoLists, or what waiting raises.
+    BelowThreshold, ForeignKey, TwoLists, or what waiting raises.
     """
     own = OwnKeys.draw(Prf(session.prf("secagg", session.moment["part"] or 0).derive("keys")))
     joined = own.public().joined()
@@ -138,12 +138,20 @@ def _consent(session: Session, roster: Roster, sharers: Sequence[str], survivors
 
 
 def _opened(session: Session, own: OwnKeys, roster: Roster, boxes: dict[str, bytes]) -> dict[str, bytes]:
-    """The pairs of shares that this client's neighbours sealed to it."""
+    """The pairs of shares that this client's neighbours sealed to it.
+
+    A neighbour's box that cannot be opened must not put this client out of the sum. Zeros stand for its shares: the aggregator
+    finds that they do not fit, and goes on with those of others.
+    """
     pairs = {}
     for name, box in boxes.items():
-        pair = open_shares(own.seal, roster.keys[name].seal, box, roster.context(name, session.me), name)
-        if len(pair) != 2 * SHARE_BYTES:
-            raise ForeignShare(party=name)
+        try:
+            pair = open_shares(own.seal, roster.keys[name].seal, box, roster.context(name, session.me), name)
+            if len(pair) != 2 * SHARE_BYTES:
+                raise ForeignShare(party=name)
+        except ForeignShare as error:
+            log.warning("%s", error)
+            pair = bytes(2 * SHARE_BYTES)
         pairs[name] = pair
     return pairs
 

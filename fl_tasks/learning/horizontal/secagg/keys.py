@@ -42,10 +42,16 @@ class PublicKeys:
         return self.seal + self.mask + self.seed_digest
 
     @classmethod
-    def of(cls, joined: bytes) -> PublicKeys | None:
-        """Inverse of :meth:`joined`; None for bytes of another length."""
-        at = range(0, 3 * KEY_BYTES, KEY_BYTES)
-        return cls(*(joined[start : start + KEY_BYTES] for start in at)) if len(joined) == 3 * KEY_BYTES else None
+    def of(cls, joined: bytes, party: str) -> PublicKeys:
+        """Inverse of :meth:`joined`. Raises :class:`ForeignKey` naming ``party`` for what cannot be two keys of a client."""
+        if len(joined) != 3 * KEY_BYTES:
+            raise ForeignKey(party=party)
+        seal, mask, seed = (joined[start : start + KEY_BYTES] for start in range(0, 3 * KEY_BYTES, KEY_BYTES))
+        if seal == mask:
+            raise ForeignKey(party=party)
+        for key in (seal, mask):  # a point of small order gives nobody a secret
+            _agree(bytes(KEY_BYTES), key, b"", party)
+        return cls(seal, mask, seed)
 
 
 @dataclass(frozen=True, repr=False)

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from tombolo.fl_tasks.learning.horizontal.secagg.graph import Graph
-from tombolo.fl_tasks.learning.horizontal.secagg.keys import ForeignKey, PublicKeys
+from tombolo.fl_tasks.learning.horizontal.secagg.keys import PublicKeys
 from tombolo.fl_tasks.learning.horizontal.secagg.messages import BelowThreshold, ForeignList
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.storage.canonical import canonical, digest
@@ -100,11 +100,8 @@ def keys_statement(session: Session, keys: bytes) -> bytes:
 
 def read_keys(session: Session, party: str, joined: bytes, signature: bytes) -> PublicKeys:
     """A client's keys, signed by itself. Raises ForeignKey or SignatureRefused."""
-    keys = PublicKeys.of(joined)
-    if keys is None:
-        raise ForeignKey(party=party)
     session.verify(party, signature, KEYS_DOMAIN, keys_statement(session, joined))
-    return keys
+    return PublicKeys.of(joined, party)
 
 
 def survivors_statement(roster: Roster, sharers: Sequence[str], survivors: Sequence[str]) -> bytes:

@@ -100,8 +100,11 @@ VECTOR = (
 
 def test_keys_fit_their_owner_and_context():
     one, other = keys(1), keys(2)
-    assert PublicKeys.of(one.public().joined()) == one.public()
-    assert PublicKeys.of(one.public().joined()[1:]) is None
+    joined = one.public().joined()
+    assert PublicKeys.of(joined, "v") == one.public()
+    for wrong in (joined[1:], joined[:32] * 2 + joined[64:], bytes(32) + joined[32:]):
+        with pytest.raises(ForeignKey, match="party v"):
+            PublicKeys.of(wrong, "v")
     assert fits(one.mask, one.public()) and not fits(other.mask, one.public())
     assert seed_digest(one.seed) == one.public().seed_digest
     seed = mask_seed(one.mask, other.public().mask, b"sum 1", "v")
