@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tombolo.fl_tasks.runtime.context import PartyContext
-from tombolo.fl_tasks.runtime.state import BEGUN, FINDINGS
+from tombolo.fl_tasks.runtime.state import FINDINGS
 from tombolo.storage.books import booking_name
 from tombolo.storage.ledger.chain import Chain
 from tombolo.storage.ledger.entries import Entry
@@ -23,14 +23,13 @@ def enter_finding(context: PartyContext, run: str, subject: str, code: str, addr
     """Record once what is wrong with a peer, by the code of the error. Before the run has begun, it is kept until then."""
     state, name = context.state(run), hashlib.sha256(subject.encode()).hexdigest()[:32]
     state.keep(FINDINGS.of(name), {"subject": subject, "code": code, "addresses": list(addresses)})
-    if BEGUN in state:
+    if any(recorded.startswith("run:") for recorded in context.chain.names(run)):
         _enter_findings(context, run)
 
 
 def enter_run(context: PartyContext, run: str, kind: str, **facts: Any) -> None:
     """Record that a run began; its other entries follow, with what was found before."""
     context.chain.append([Entry.now("run", run, kind, facts)])
-    context.state(run).keep(BEGUN, b"")
     _enter_findings(context, run)
 
 

@@ -199,7 +199,6 @@ BOOKING = Item(
     "books/{book}/{booking}", DOCUMENT, "One artifact that was sent or received: address, hash, size, time.", ends="never"
 )
 WAITS = Item("waits/{wait}", DOCUMENT, "When a wait began, so that its deadline stays the same after a restart.")
-BEGUN = Item("begun", BYTES, "A note that the record has the beginning of the run.", ends="never")
 FINDINGS = Item("findings/{subject}", DOCUMENT, "What is wrong with a peer, for the record.", ends="never")
 GIVEN_UP = Item(
     "given-up", written(Failure.document, lambda document: Failure(**document)), "Why this party gave up the run.", ends="never"
@@ -219,7 +218,6 @@ ITEMS = (
     SETTLED,
     BOOKING,
     WAITS,
-    BEGUN,
     FINDINGS,
     GIVEN_UP,
     COPIES,

@@ -17,7 +17,6 @@ KEPT = (
     "join",
     "closing",
     "answers",
-    "begun",
     "findings/",
     "admitted/",
     "signatures/",
