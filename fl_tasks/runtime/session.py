@@ -176,9 +176,7 @@ class Session:
         A message that is declared without a number of rows needs ``rows``. It is compared with the signed header before the table
         is read. Raises Waiting, PeerSilent, PeerAborted, or an error about the message.
         """
-        message = self._message(name)
-        if longest is not None:
-            message = message.shorter(longest)
+        message = self._message(name) if longest is None else self._message(name).shorter(longest)
         message.most_rows(rows)
         address = self._exchange.address(message.name, self.me, self.round, message.step)
         receipt = self._watch.until(lambda: self._fetch(message, frm, self.round, rows), frm, message.name, address.head())

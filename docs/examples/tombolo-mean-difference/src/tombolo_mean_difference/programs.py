@@ -34,7 +34,15 @@ from tombolo_mean_difference.reference import shrunk
 MESSAGES = MessageSet(
     "mean-difference",
     public_key_message(GUEST, (HOST,)),
-    Message("contrasts", GUEST, HOST, {"c": Paillier(GUEST)}, learns="nothing: ciphertexts under the guest's key", step="1", rows=None),
+    Message(
+        "contrasts",
+        GUEST,
+        HOST,
+        {"c": Paillier(GUEST)},
+        learns="nothing: ciphertexts under the guest's key",
+        step="1",
+        rows=None,
+    ),
     *gradient_messages(GUEST, (HOST,)),
 )
 
