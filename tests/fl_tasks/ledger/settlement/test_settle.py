@@ -123,7 +123,7 @@ def test_below_four_everybody_is_waited_for(tmp_path):
 
 
 def test_from_four_up_a_quorum_goes_on_and_the_late_one_finds_the_block(tmp_path):
-    fed = joined(tmp_path, SEVERAL, **HURRY)
+    fed = joined(tmp_path, SEVERAL, deadlines={"message": 60, "settle": 6})
     run = fed.start()
     punctual = [party for party in fed.parties if party != "farm"]
     fed.stage(settle, run, punctual)
