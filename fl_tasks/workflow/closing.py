@@ -18,9 +18,9 @@ from tombolo.fl_tasks.runtime.waiting import Wait
 from tombolo.fl_tasks.workflow.handshake import (
     HANDSHAKE,
     answer_of,
+    clients_needed,
     columns_of,
     hear,
-    least_clients,
     read_answer,
     sign_answer,
     signed_row,
@@ -228,7 +228,7 @@ def _passed_on(context: PartyContext, invited: Invitation, exchange: Exchange, c
 
 
 def _enough(context: PartyContext, closing: Closing) -> None:
-    least = least_clients(context)
+    least = clients_needed(context)
     if len(closing.joined) < least:
         raise TooFewJoined(f"{len(closing.joined)} have joined; at least {least} are needed.", party=context.initiator)
 

@@ -76,14 +76,16 @@ def _row_facts(context: PartyContext, run: str, incentives: IncentiveTerms, wait
     """Contributions of clients, by their training rows. A client that took no part, or does not settle the run, has none."""
     own = int((~load_aligned(context, run).test).sum()) if context.role == CLIENT else None
     with context.session(run, volume.MESSAGES, "contribute", wait, progress, settling=True) as session:
-        counts = volume.agree_on_rows(session, own)
+        try:
+            counts = volume.agree_on_rows(session, own)
+        finally:  # the record names who sent a wrong count, also if there is no result
+            for wrong in session.state.all(WRONG_COUNT):
+                enter_finding(context, run, f"{wrong.key[0]}, rows", session.state[wrong])
         session.report(**{f"rows, {party}": rows for party, rows in counts.items()})
         if own is not None and context.me not in counts:
             enter_finding(context, run, f"{context.me}, rows", volume.NotCounted.code)
         for client in two_counts(context, run):
             enter_finding(context, run, f"{client}, rows", volume.TwoCounts.code)
-        for wrong in session.state.all(WRONG_COUNT):
-            enter_finding(context, run, f"{wrong.key[0]}, rows", session.state[wrong])
     rows = int(context.state(run)[EVALUATION]["rows"])
     worth = unvalued(metric_of(context.terms), incentives, rows, volume.shares(context.clients, counts))
     return {**worth, "training_rows": {client: counts.get(client, 0) for client in context.clients}}

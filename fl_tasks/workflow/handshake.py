@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from tombolo.agreements.manifest import MANIFEST_DOMAIN, Decline, Invitation, Join, Manifest, Software, SoftwareDiffers
-from tombolo.fl_tasks.learning.horizontal.secagg.lists import LEAST_SURVIVORS
+from tombolo.fl_tasks.learning.horizontal.secagg.lists import least_clients
 from tombolo.fl_tasks.runtime.aborts import ABORT
 from tombolo.fl_tasks.runtime.context import PartyContext
 from tombolo.fl_tasks.runtime.record import enter_finding
@@ -179,10 +179,10 @@ def require_software(invited: Invitation, found: Software | None, party: str) ->
         raise SoftwareDiffers(f"{found or 'An older version'} there; the invitation names {invited.software}.", party=party)
 
 
-def least_clients(context: PartyContext) -> int:
+def clients_needed(context: PartyContext) -> int:
     """How many clients a run needs that may go on without some of them."""
     assert context.terms.task.horizontal_terms is not None
-    return max(context.terms.task.horizontal_terms.threshold_of(len(context.clients)), LEAST_SURVIVORS)
+    return least_clients(context.terms.task.horizontal_terms, len(context.clients))
 
 
 def collect_signatures(context: PartyContext, exchange: Exchange, watch: Watch, manifest: Manifest, seconds: float) -> None:
@@ -219,7 +219,7 @@ def collect_signatures(context: PartyContext, exchange: Exchange, watch: Watch, 
     key = exchange.address(message.name, context.me, 0, message.step).head()
     watch.gather(answered, clients, seconds, message.name, key)
     own = context.role == CLIENT and context.me in manifest.parties
-    if len(signed) + own < least_clients(context):
+    if len(signed) + own < clients_needed(context):
         silent = next(party for party in clients if party not in signed)
         raise wrong.get(silent) or NotSigned(f"{len(signed) + own} of {len(clients) + own} clients have signed.", party=silent)
 

@@ -12,7 +12,7 @@ from tombolo.agreements.agreement import Link
 from tombolo.agreements.horizontal import HorizontalTerms
 from tombolo.agreements.manifest import MANIFEST_DOMAIN, Manifest
 from tombolo.agreements.terms import Terms
-from tombolo.fl_tasks.learning.horizontal.secagg.lists import LEAST_SURVIVORS
+from tombolo.fl_tasks.learning.horizontal.secagg.lists import least_clients
 from tombolo.fl_tasks.ledger.audit.findings import Audit, Differs, Missing
 from tombolo.fl_tasks.ledger.audit.record import RecordSummary
 from tombolo.fl_tasks.ledger.audit.source import AuditSource, read_document, run_key, runs_with
@@ -78,8 +78,7 @@ def _may_be(parties: list[str], link: Link, terms: Terms) -> bool:
 
 
 def _least(horizontal: HorizontalTerms, link: Link) -> int:
-    """How many clients a run needs."""
-    return max(horizontal.threshold_of(sum(member.role == CLIENT for member in link.members.values())), LEAST_SURVIVORS)
+    return least_clients(horizontal, sum(member.role == CLIENT for member in link.members.values()))
 
 
 def _read(source: AuditSource, key: str) -> bytes:

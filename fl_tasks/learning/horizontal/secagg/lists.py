@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from tombolo.agreements.horizontal import HorizontalTerms
 from tombolo.fl_tasks.learning.horizontal.secagg.graph import Graph
 from tombolo.fl_tasks.learning.horizontal.secagg.keys import PublicKeys
 from tombolo.fl_tasks.learning.horizontal.secagg.messages import BelowThreshold, ForeignList
@@ -84,6 +85,11 @@ def listed(session: Session, table: pa.Table, among: Sequence[str], threshold: i
         raise ForeignList(party=session.aggregator)
     enough(names, threshold, session.aggregator)
     return names
+
+
+def least_clients(horizontal: HorizontalTerms, clients: int) -> int:
+    """How many of an agreement's ``clients`` clients must be in a run that may go on without the others."""
+    return max(horizontal.threshold_of(clients), LEAST_SURVIVORS)
 
 
 def enough(names: Collection[str], threshold: int, party: str) -> None:
