@@ -222,6 +222,7 @@ class Quadratic:
     def _data_party(self, session: Session, data: VerticalRows, target: Floats | None) -> State:
         batch = batch_size(session, data.rows)
         guard_batch(session, data, batch)
+        batches = _batches(session, data.rows, batch)
         if target is not None:
             session.send("training_rows", rows=data.rows)
         assert session.arbiter is not None
@@ -234,7 +235,7 @@ class Quadratic:
         preconditioner = solver(len(session.data_parties) * data.curvature(self.curvature, penalty))
         state = session.latest or {"w": start, "p": np.zeros(columns), "g": np.zeros(columns), "loss": []}
         for number in session.rounds():
-            rows = _batch(session, number, data.rows, batch)
+            rows = batches[(number - 1) % len(batches)]
             trial = state["w"] + state["p"]
             sums = party.gradient(_part(data, trial, target)[rows], rows)
             there = self.curvature * sums / len(rows) + penalty * trial
@@ -250,7 +251,7 @@ class Quadratic:
             alpha, beta = (session.scalar(step, name, -LONGEST_STEP, LONGEST_STEP) for name in ("alpha", "beta"))
             w = state["w"] + alpha * state["p"]
             g = state["g"] + alpha * curved
-            if batch < data.rows:
+            if len(batches) > 1:
                 g, p = there, -session.parameters(Batched).step / np.sqrt(number) * there
             else:
                 p = -preconditioner @ g + beta * state["p"]
@@ -268,16 +269,16 @@ class Quadratic:
     def arbiter(self, session: Session) -> State:
         """Help with gradients and learn the loss; tell the data parties the step and when to stop."""
         total_rows = int(session.scalar(session.receive("training_rows", session.guest), "rows", 1, MOST_ROWS))
-        batch = batch_size(session, total_rows)
+        sizes = [len(rows) for rows in _parts(np.arange(total_rows), batch_size(session, total_rows))]
         helper = self.helper(session, total_rows)
         state: State = session.latest or {"loss": []}
         for number in session.rounds():
             squares = helper.squares()
             slope, bend, gz, hz, hh, rest = total(session.receive_all("scalars"), _SCALARS)
             votes = [session.scalar(vote, "yes") for vote in session.receive_all("converged").values()]
-            trial = self.curvature / 2 * squares / batch + rest
+            trial = self.curvature / 2 * squares / sizes[(number - 1) % len(sizes)] + rest
             alpha, beta, loss = _step(slope, bend, gz, hz, hh, trial)
-            if batch < total_rows:
+            if len(sizes) > 1:
                 alpha, beta, loss = 1.0, 0.0, trial
             stop = all(votes)
             session.send("step", alpha=alpha, beta=beta, stop=stop)
@@ -317,8 +318,12 @@ def batch_size(session: Session, rows: int) -> int:
     return session.params.batch(rows) if isinstance(session.params, Batched) else rows
 
 
-def _batch(session: Session, number: int, rows: int, batch: int) -> RowNumbers:
-    """The rows of one round: all of them, or a batch that the data parties draw together."""
-    if batch >= rows:
-        return np.arange(rows)
-    return np.sort(session.common().stream("batch", number).permutation(rows)[:batch])
+def _batches(session: Session, rows: int, batch: int) -> list[RowNumbers]:
+    """The rows of each batch, which the data parties draw together once per run. A batch of new rows in every round would be a new
+    equation about the same labels."""
+    return [np.sort(part) for part in _parts(session.common().stream("batches").permutation(rows), batch)]
+
+
+def _parts(order: RowNumbers, batch: int) -> list[RowNumbers]:
+    """Rows in parts of at least ``batch`` rows; the sizes differ by one at most."""
+    return np.array_split(order, max(1, len(order) // batch))

@@ -12,6 +12,7 @@ PROTOCOL = Protocol(
     family="vertical",
     roles=WITH_ARBITER,
     outcome="number",
+    wire=2,  # batches are drawn once per run
     engines={
         "paillier": Engine(
             "tombolo.fl_tasks.protocols.linear.programs:PROGRAMS",

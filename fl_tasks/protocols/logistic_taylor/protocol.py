@@ -11,6 +11,7 @@ PROTOCOL = Protocol(
     title="vertical logistic regression, Taylor form, with an arbiter",
     family="vertical",
     roles=WITH_ARBITER,
+    wire=2,  # batches are drawn once per run
     engines={
         "paillier": Engine(
             "tombolo.fl_tasks.protocols.logistic_taylor.programs:PROGRAMS",
