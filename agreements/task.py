@@ -22,6 +22,8 @@ S = TypeVar("S", bound=TaskSection)
 SHORTEST_KEY = 2048
 """The fewest bits of a Paillier key that terms may allow."""
 COALITION_WAIVER = "disclose-coalition-scores-to-guest"
+EXPOSURE_WAIVER = "expose-small-tables"
+"""Signed by parties whose tables are so small that a training tells more about single rows than the rules allow."""
 VERSION_1_SECTIONS = ("boosting", "horizontal", "network", "privacy", "query", "transfer")
 """The sections of every task of ``tombolo.terms/1``; they are null if the protocol does not have them."""
 VERSION_1_WAIVERS = (
@@ -188,7 +190,7 @@ class _OfProtocol(TaskTerms):
     @model_validator(mode="after")
     def _waivers_are_known(self) -> Self:
         engines = (engine.waiver for engine in self.PROTOCOL.engines.values() if engine.waiver)
-        known = dict.fromkeys((*VERSION_1_WAIVERS, *self.PROTOCOL.waivers, *engines))
+        known = dict.fromkeys((*VERSION_1_WAIVERS, EXPOSURE_WAIVER, *self.PROTOCOL.waivers, *engines))
         unknown = [name for name in self.waivers if name not in known]
         if unknown:
             raise ValueError(f"waivers: {', '.join(unknown)} is unknown; known waivers: {', '.join(known)}")

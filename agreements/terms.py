@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 from tombolo.agreements.parameters import Parameter, Parameters, Value, choose
 from tombolo.agreements.protocol import blamed
 from tombolo.agreements.tables import Strict, TableTerms
-from tombolo.agreements.task import COALITION_WAIVER, VERSION_1_SECTIONS, TaskTerms, read_task
+from tombolo.agreements.task import COALITION_WAIVER, EXPOSURE_WAIVER, VERSION_1_SECTIONS, TaskTerms, read_task
 from tombolo.storage.canonical import digest
 from tombolo.storage.moments import CLOCKS_APART
 from tombolo.storage.roles import HOLDERS
@@ -19,7 +19,7 @@ from tombolo.storage.roles import HOLDERS
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 Metric = Literal["auc", "ks", "accuracy", "logloss", "rmse", "r2"]
 VERSION_1 = "tombolo.terms/1"
-SINCE_VERSION_2 = {"alignment": "maximum_ids", "deadlines": "clocks"}
+SINCE_VERSION_2 = {"alignment": ("maximum_ids",), "deadlines": ("clocks",), "limits": ("exposure", "row_bits")}
 """Fields of these sections that the first version does not have; its agreements have the defaults."""
 MOST_RETRAINED = 6
 """The largest number of data parties for which every coalition may train its own model: 30 more trainings."""
@@ -73,7 +73,11 @@ class QualityTerms(Strict):
 
 
 class LimitTerms(Strict):
-    """Limits that keep facts about single people out of what a party sends (docs/security.md)."""
+    """Limits that keep facts about single people out of what a party sends (docs/security.md).
+
+    ``exposure`` is how often more numbers and metrics may leave than the rules of docs/what-adds-up.md allow; more than 1 needs a
+    waiver. ``row_bits`` is what one recipient may learn about one person by scores and similar values, over all runs.
+    """
 
     minimum_batch: int = Field(256, ge=1)
     minimum_one_hot_count: int = Field(10, ge=1)
@@ -84,6 +88,14 @@ class LimitTerms(Strict):
     minimum_numbers_per_weight: int = Field(15, ge=1)
     minimum_row_difference: int = Field(100, ge=0)
     maximum_rounds_over_runs: int | None = Field(None, ge=1)
+    exposure: float = Field(1.0, gt=0, le=10_000)
+    row_bits: int = Field(10_000, ge=1)
+
+
+class LeaverTerms(Strict):
+    """People who leave (no consent any more, or no row) wait up to ``pool_days`` and leave together, with others if they are few."""
+
+    pool_days: int = Field(30, ge=0, le=366)
 
 
 class DeadlineTerms(Strict):
@@ -152,6 +164,7 @@ class Terms(Strict):
     scores: list[Name] = Field(default_factory=list)
     quality: QualityTerms | None = None
     limits: LimitTerms = LimitTerms()  # type: ignore[call-arg]
+    leavers: LeaverTerms = LeaverTerms()  # type: ignore[call-arg]
     deadlines: DeadlineTerms = DeadlineTerms()  # type: ignore[call-arg]
     incentives: IncentiveTerms | None = None
     retention: RetentionTerms | None = None
@@ -162,6 +175,8 @@ class Terms(Strict):
     @model_validator(mode="after")
     def _parties_fit(self) -> Self:
         self._require_version()
+        if self.limits.exposure > 1 and EXPOSURE_WAIVER not in self.task.waivers:
+            raise ValueError(f"limits.exposure: above 1 it needs the waiver {EXPOSURE_WAIVER} in task.waivers")
         self.require_composition(self.roles().values())
         data = {name for name, party in self.parties.items() if party.role in HOLDERS}
         for field, names in (("scores", self.scores), ("tables", self.tables)):
@@ -185,9 +200,12 @@ class Terms(Strict):
             return
         if self.task.offered.foreign:
             raise ValueError(f"task.protocol: {self.task.protocol} comes from a plug-in, which needs schema: tombolo.terms/2")
-        for section, field in SINCE_VERSION_2.items():
-            if field in getattr(self, section).model_fields_set:
-                raise ValueError(f"{section}.{field}: it needs schema: tombolo.terms/2")
+        for section, fields in SINCE_VERSION_2.items():
+            for field in fields:
+                if field in getattr(self, section).model_fields_set:
+                    raise ValueError(f"{section}.{field}: it needs schema: tombolo.terms/2")
+        if "leavers" in self.model_fields_set:
+            raise ValueError("leavers: it needs schema: tombolo.terms/2")
 
     def require_composition(self, roles: Iterable[str]) -> None:
         """Raise ValueError unless parties with these roles can train and settle by the terms. Also checked after an amendment."""
@@ -246,8 +264,10 @@ class Terms(Strict):
         plain["task"]["parameters"] = {name: parameter.document() for name, parameter in self.parameters().items()}
         if self.schema_version == VERSION_1:
             plain["task"] = {**dict.fromkeys(VERSION_1_SECTIONS), **plain["task"]}
-            for section, field in SINCE_VERSION_2.items():
-                del plain[section][field]
+            for section, fields in SINCE_VERSION_2.items():
+                for field in fields:
+                    del plain[section][field]
+            del plain["leavers"]
         return plain
 
     @property
