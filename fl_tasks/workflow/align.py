@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,10 @@ import pyarrow as pa
 from tombolo.agreements.parameters import TrainingParameters
 from tombolo.fl_tasks.alignment import pair, ring
 from tombolo.fl_tasks.alignment.messages import MESSAGES
-from tombolo.fl_tasks.alignment.order import check_order, share_split
+from tombolo.fl_tasks.alignment.order import HELD_OUT, LEARNT, WAITS, check_order
 from tombolo.fl_tasks.models.family import Training
 from tombolo.fl_tasks.models.part import Encodes
+from tombolo.fl_tasks.privacy.roster import Mask
 from tombolo.fl_tasks.runtime.context import PartyContext
 from tombolo.fl_tasks.runtime.record import enter
 from tombolo.fl_tasks.runtime.session import Progress, Session, log_progress
@@ -25,9 +26,13 @@ from tombolo.fl_tasks.tables.prepared import Prepared, pinned, unpin_validated
 from tombolo.fl_tasks.tables.source import read_table
 from tombolo.fl_tasks.workflow.aligned import is_aligned, learnt_table, load_aligned, pin_prediction, pin_training, tableless
 from tombolo.fl_tasks.workflow.parts import vertical_model_of
-from tombolo.fl_tasks.workflow.state import ROW_SETS
+from tombolo.fl_tasks.workflow.roster import BUCKETS, Decided, Places, buckets, decide, hold, keep
+from tombolo.fl_tasks.workflow.state import MOVED
 from tombolo.storage.errors import CodedError
-from tombolo.storage.roles import ARBITER, CLIENT, GUEST, HOLDERS
+from tombolo.storage.roles import ARBITER, CLIENT, HOLDERS
+
+FEWEST_OF_A_CLASS = 10
+"""Strangers who join together have at least so many rows of each class."""
 
 
 class TooFewCommon(CodedError):
@@ -36,15 +41,6 @@ class TooFewCommon(CodedError):
     remedy = (
         "Check the id columns and their canonical form at all parties and start a new run, or agree on new terms with a smaller "
         "alignment.minimum_intersection."
-    )
-
-
-class RowSetsTooClose(CodedError):
-    code = "TMB-ALIGN-012"
-    cause = "The training rows differ in only a few from those of an earlier run; comparing the two models would expose these rows."
-    remedy = (
-        "Start a run on exactly the same rows as the earlier run, or wait until at least limits.minimum_row_difference rows have "
-        "changed."
     )
 
 
@@ -57,8 +53,9 @@ class BadSplit(CodedError):
 def align(context: PartyContext, run: str, wait: Wait, progress: Progress = log_progress) -> dict[str, Any]:
     """Take part in the alignment: pin the aligned rows, and delete the validated table, which is no longer needed.
 
-    Returns ``{"rows", "train", "test"}`` (an empty dict where there is no table).
-    In a horizontal agreement nothing is aligned: a client only chooses which of its own rows are held out, and sends no message.
+    Returns ``{"rows", "train", "test"}`` (an empty dict where there is no table), and how many people wait to join, left, or
+    wait to leave, as far as there are any. In a horizontal agreement nothing is aligned: a client only chooses which of its own
+    rows are held out, and sends no message.
     """
     many = sum(role in HOLDERS for role in context.roles.values()) > 2
     with context.session(run, MESSAGES, "align", wait, progress) as session:
@@ -74,10 +71,10 @@ def align(context: PartyContext, run: str, wait: Wait, progress: Progress = log_
                 _align(context, session, ring if many else pair)
         unpin_validated(context, run)
         aligned = load_aligned(context, run)
-        test = int(aligned.test.sum())
-        enter(context, run, "alignment", "rows", rows=len(aligned.test), test=test)
-        session.report(rows=len(aligned.test), test=test)
-        return {"rows": len(aligned.test), "train": len(aligned.test) - test, "test": test}
+        test, moved = int(aligned.test.sum()), session.state.get(MOVED) or {}
+        enter(context, run, "alignment", "rows", rows=len(aligned.test), test=test, **moved)
+        session.report(rows=len(aligned.test), test=test, **moved)
+        return {"rows": len(aligned.test), "train": len(aligned.test) - test, "test": test, **moved}
 
 
 def _own_users(context: PartyContext, run: str) -> bool:
@@ -89,25 +86,32 @@ def _align(context: PartyContext, session: Session, protocol: Any) -> None:
     predicting = context.manifest(session.run).invitation.kind == "predict"
     least = 1 if predicting else session.terms.alignment.minimum_intersection
     prepared = pinned(context, session.run)
+    if not predicting:
+        held = hold(context, session.run, prepared)
+        prepared = held.prepared
     rows = protocol.common_rows(session, prepared.ids, least)
     if len(rows) < least:
         raise TooFewCommon(f"There are {len(rows)}; at least {least} are agreed.", party=session.me)
-    ids = [prepared.ids[at] for at in rows]
-    table = prepared.table.take(pa.array(rows, pa.int64()))
     if predicting:
+        ids = [prepared.ids[at] for at in rows]
         check_order(session, ids)
-        pin_prediction(context, session.run, table)
+        pin_prediction(context, session.run, prepared.table.take(pa.array(rows, pa.int64())))
         return
-    test = share_split(session, _split(context, session, ids) if session.role == GUEST else None, len(ids))
-    mine = _row_set(context, session, [row_id for row_id, out in zip(ids, test, strict=True) if not out])
+    decided = decide(context, session, held, rows, _places(context, session))
+    ids = [prepared.ids[rows[at]] for at in decided.rows]
     own = _others(prepared, rows) if session.terms.task.descriptor.own_users else None
-    learnt = learnt_table(table, test, own)
+    learnt = learnt_table(decided.table, decided.test, own)
     columns = learnt.select(feature_columns(context, learnt.column_names))
     training = Training(context.terms, session.params, context.me)
     encoder: Encodes = vertical_model_of(context.terms.task).fit(training, columns, np.ones(len(learnt), dtype=bool))
-    check_order(session, ids)  # a party sends its digest only after its checks: if one party fails, none keeps a row set
-    session.state.keep(ROW_SETS.of(session.run), mine)
-    pin_training(context, session.run, table, test, encoder, own)
+    check_order(session, ids)  # a party sends its digest only after its checks: if one party fails, none keeps a roster
+    _keep(context, session, decided, ids)
+    pin_training(context, session.run, decided.table, decided.test, encoder, own)
+
+
+def _keep(context: PartyContext, session: Session, decided: Decided, ids: Sequence[str]) -> None:
+    keep(context, session.run, decided, ids)
+    session.state.keep(MOVED, {name: count for name, count in decided.facts.items() if count})
 
 
 def _others(prepared: Prepared, rows: list[int]) -> pa.Table:
@@ -122,21 +126,36 @@ def _hold_out(context: PartyContext, session: Session) -> None:
     if context.manifest(session.run).invitation.kind == "predict":
         pin_prediction(context, session.run, prepared.table)
         return
-    test = _split(context, session, prepared.ids)
-    mine = _row_set(context, session, [row_id for row_id, out in zip(prepared.ids, test, strict=True) if not out])
-    session.state.keep(ROW_SETS.of(session.run), mine)
-    pin_training(context, session.run, prepared.table, test)
+    held = hold(context, session.run, prepared)
+    decided = decide(context, session, held, range(len(held.prepared.ids)), _places(context, session))
+    _keep(context, session, decided, [held.prepared.ids[at] for at in decided.rows])
+    pin_training(context, session.run, decided.table, decided.test)
 
 
-def _split(context: PartyContext, session: Session, ids: list[str]) -> npt.NDArray[np.bool_]:
-    """The held-out rows: those of the split file, or a random part. The same ids give the same random part in every run."""
+def _places(context: PartyContext, session: Session) -> Places:
+    """Who is held out; and who must wait, because the strangers of a side have too few rows of a class."""
+
+    def places(ids: Sequence[str], table: pa.Table, known: Mask) -> npt.NDArray[np.int64]:
+        test = _split(context, session, ids)
+        where = np.where(test, HELD_OUT, LEARNT)
+        if known.any() and session.terms.task.outcome != "number":
+            labels = np.asarray(table.column(session.terms.task.label_column).cast(pa.float64()))
+            for side in (HELD_OUT, LEARNT):
+                strangers = ~known & (where == side)
+                counts = [int((labels[strangers] == number).sum()) for number in range(session.terms.task.classes)]
+                if min(counts) < FEWEST_OF_A_CLASS:
+                    where[strangers] = WAITS
+        return where
+
+    return places
+
+
+def _split(context: PartyContext, session: Session, ids: Sequence[str]) -> Mask:
+    """The held-out rows: those of the split file, or of so many of the 20 fixed buckets."""
     given = context.agreement_settings.split
     if given is None:
-        test = np.zeros(len(ids), dtype=bool)
-        test[
-            np.argsort(_hashes(context, ids, "split"))[: round(session.parameters(TrainingParameters).test_fraction * len(ids))]
-        ] = True
-        return test
+        fraction = session.parameters(TrainingParameters).test_fraction
+        return np.asarray(buckets(context, ids) < max(round(fraction * BUCKETS), int(fraction > 0)))
     from tombolo.agreements.settings import TableSettings
 
     columns = id_columns(context)
@@ -152,21 +171,3 @@ def _split(context: PartyContext, session: Session, ids: list[str]) -> npt.NDArr
     if test.all():
         raise BadSplit("The file leaves no aligned row for training.", party=context.me)
     return test
-
-
-def _row_set(context: PartyContext, session: Session, ids: list[str]) -> npt.NDArray[np.uint64]:
-    """Keyed hashes of the training rows. Raises RowSetsTooClose if they differ from those of an earlier run in only a few rows."""
-    mine = np.unique(_hashes(context, ids, "row sets"))
-    for earlier in session.state.all(ROW_SETS):
-        difference = len(np.setxor1d(mine, session.state[earlier], assume_unique=True))
-        if 0 < difference < session.terms.limits.minimum_row_difference:
-            raise RowSetsTooClose(f"{difference} rows differ from those of run {earlier.key[0]}.", party=session.me)
-    return mine
-
-
-def _hashes(context: PartyContext, ids: list[str], purpose: str) -> npt.NDArray[np.uint64]:
-    """A 64-bit hash of each id, with a key that is derived from this party's vault."""
-    key = context.keys.vault.derive(purpose)
-    return np.array(
-        [int.from_bytes(hashlib.blake2b(row_id.encode(), key=key, digest_size=8).digest(), "little") for row_id in ids], "<u8"
-    )

@@ -19,7 +19,6 @@ from tombolo.fl_tasks.runtime.state import (
     STAGE,
     TEXT,
     Item,
-    numbers,
     written,
 )
 from tombolo.storage.plugins import offered
@@ -53,7 +52,31 @@ ROWS = Item(
     HOLDERS,
 )
 ENCODER = Item("aligned/encoder", DOCUMENT, "How this party's columns are encoded, fitted on training rows.", HOLDERS)
-ROW_SETS = Item("history/row-sets/{run}", numbers("<u8"), "Keyed hashes of a run's training rows.", HOLDERS, AGREEMENT, "never")
+ROSTER = Item(
+    "history/roster/{event:06d}",
+    ARRAYS,
+    "Keyed hashes of everybody who was in the rows of trainings so far: who is held out, and when they joined and left.",
+    HOLDERS,
+    AGREEMENT,
+    "never",
+)
+USED = Item(
+    "history/used/{event:06d}/{chunk:06d}",
+    BYTES,
+    "The values that trainings use of the people in the roster, until enough of them have changed.",
+    HOLDERS,
+    AGREEMENT,
+    "protocol",
+)
+ABSENT = Item(
+    "history/absent/{run}",
+    ARRAYS,
+    "Keyed hashes of people who are in the roster, but not in the table any more, and since when.",
+    HOLDERS,
+    AGREEMENT,
+    "protocol",
+)
+MOVED = Item("moved", DOCUMENT, "How many people wait to join, left, came along, and wait to leave.", HOLDERS)
 ROUNDS = Item(
     "history/rounds/{run}", NUMBER, "The rounds that a run may take, for the limit over all runs.", place=AGREEMENT, ends="never"
 )
@@ -84,7 +107,10 @@ ITEMS = (
     WHOLE,
     ROWS,
     ENCODER,
-    ROW_SETS,
+    ROSTER,
+    USED,
+    ABSENT,
+    MOVED,
     ROUNDS,
     PRIVACY,
     EVALUATION,

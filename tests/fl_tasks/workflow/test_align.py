@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
 from tests.federation import Federation, federation
 from tests.fl_tasks.workflow.test_pipeline import tables
 from tombolo.fl_tasks.tables.encoding import LeverageTooHigh
-from tombolo.fl_tasks.workflow.align import BadSplit, RowSetsTooClose, align
-from tombolo.fl_tasks.workflow.aligned import load_aligned
+from tombolo.fl_tasks.workflow.align import BadSplit, align
+from tombolo.fl_tasks.workflow.aligned import LEARNT, encoded_rows, load_aligned
+from tombolo.fl_tasks.workflow.roster import RostersDiffer, SideChanged
+from tombolo.fl_tasks.workflow.state import ROSTER, USED
 from tombolo.fl_tasks.workflow.validate import validate
 
 LOOSE = {"maximum_leverage": 0.5}  # a few hundred rows
@@ -46,28 +50,102 @@ def test_a_split_file_is_followed_and_must_cover_all(tmp_path):
         fed.stage(align, run)
 
 
+AT_ONCE: dict[str, object] = {"schema": "tombolo.terms/2", "leavers": {"pool_days": 0}}
+
+
+def withhold(fed: Federation, party: str, ids: list[str]) -> None:
+    (fed.root / party / "withheld.txt").write_text("\n".join(ids))
+    settle(fed, party, consent="withheld.txt")
+
+
 def test_withheld_ids_leave_no_trace(tmp_path):
-    fed = federation(tmp_path, tables(), limits={**LOOSE, "minimum_row_difference": 0})
+    fed = federation(tmp_path, tables(), limits={**LOOSE, "minimum_row_difference": 0}, **AT_ONCE)
     before = aligned(fed, fed.start())["clinic"]
-    (tmp_path / "lab" / "withheld.txt").write_text("\n".join(before[:7]))
-    settle(fed, "lab", consent="withheld.txt")
+    withhold(fed, "lab", before[:7])
     after = aligned(fed, fed.start("run-2"))
     assert set(after["clinic"]) == set(after["lab"]) == set(before[7:])
 
 
-def test_runs_on_nearly_the_same_rows_are_refused(tmp_path):
+def test_who_leaves_waits_for_others(tmp_path):
     fed = federation(tmp_path, tables(), limits=LOOSE)
     before = aligned(fed, fed.start())["clinic"]
     assert set(aligned(fed, fed.start("same-rows"))["clinic"]) == set(before)
-    trained_on = load_aligned(fed.context("lab"), "run-1")
-    (tmp_path / "lab" / "withheld.txt").write_text(before[trained_on.test.tolist().index(False)])
-    settle(fed, "lab", consent="withheld.txt")
-    run = fed.start("one-less")
+    withhold(fed, "lab", before[:1])
+    run = fed.start("one-waits")
     fed.stage(validate, run)
-    with pytest.raises(RowSetsTooClose) as caught:
+    found = fed.stage(align, run)
+    assert found["lab"]["pending"] == 1 and "pending" not in found["clinic"]
+    assert {one.casefold() for one in load_aligned(fed.context("clinic"), run).ids} == set(before)
+
+
+def test_who_leaves_takes_company_and_does_not_come_back(tmp_path):
+    fed = federation(tmp_path, tables(), limits={**LOOSE, "minimum_row_difference": 30}, **AT_ONCE)
+    before = aligned(fed, fed.start())["clinic"]
+    withhold(fed, "lab", before[:2])
+    run = fed.start("two-leave")
+    fed.stage(validate, run)
+    found = fed.stage(align, run)
+    after = {one.casefold() for one in load_aligned(fed.context("clinic"), run).ids}
+    assert len(before) - len(after) >= 30 and not set(before[:2]) & after
+    assert found["lab"]["left"] == len(before) - len(after) == found["clinic"]["left"]
+    assert found["lab"]["companions"] == found["lab"]["left"] - 2 and "companions" not in found["clinic"]
+    withhold(fed, "lab", [])
+    assert set(aligned(fed, fed.start("all-agree-again"))["clinic"]) == after
+
+
+def test_strangers_wait_until_they_are_a_group(tmp_path):
+    given, limits = tables(), {**LOOSE, "minimum_row_difference": 15}
+    rows = given["lab"].num_rows
+    few = given["lab"].slice(0, rows - 20)
+    fed = federation(tmp_path, {**given, "lab": few}, limits=limits, parameters={"test_fraction": 0})
+    before = aligned(fed, fed.start())["clinic"]
+    pq.write_table(given["lab"].slice(0, rows - 15), tmp_path / "lab" / "table.parquet")
+    run = fed.start("five-wait")
+    fed.stage(validate, run)
+    found = fed.stage(align, run)
+    assert 0 < found["clinic"]["waiting"] == found["lab"]["waiting"] <= 5
+    assert {one.casefold() for one in load_aligned(fed.context("clinic"), run).ids} == set(before)
+
+
+def test_changed_values_wait_until_they_are_a_group(tmp_path):
+    given = tables()
+    fed = federation(tmp_path, given, limits={**LOOSE, "minimum_row_difference": 40}, parameters={"test_fraction": 0})
+    before = encoded_of(fed, fed.start(), "lab")
+    for run, changed, taken in (("one-waits", 1, False), ("many-count", 120, True)):
+        values = np.array(given["lab"].column("lab_0").to_pylist())
+        values[:changed] += 0.5
+        pq.write_table(given["lab"].set_column(1, "lab_0", pa.array(values)), tmp_path / "lab" / "table.parquet")
+        now = encoded_of(fed, fed.start(run), "lab")
+        assert (not np.allclose(before, now)) == taken
+
+
+def encoded_of(fed: Federation, run: str, party: str) -> np.ndarray:
+    """The encoded training rows, in the order of their ids."""
+    ids = np.array(aligned(fed, run)[party])
+    return encoded_rows(fed.context(party), run, LEARNT)[np.argsort(ids)]
+
+
+def test_nobody_changes_sides(tmp_path):
+    fed = federation(tmp_path, tables(), limits=LOOSE, parameters={"test_fraction": {"default": 0.25, "min": 0.1, "max": 0.5}})
+    aligned(fed, fed.start())
+    run = fed.start("more-held-out", test_fraction=0.5)
+    fed.stage(validate, run)
+    with pytest.raises(SideChanged, match="people"):
         fed.stage(align, run)
-    assert "rows differ from those of run" in str(caught.value)
-    assert before[0] not in str(caught.value)
+
+
+def test_a_lost_roster_is_noticed(tmp_path):
+    fed = federation(tmp_path, tables(), limits=LOOSE)
+    aligned(fed, fed.start())
+    lab = fed.context("lab").state()
+    for family in (ROSTER, USED):
+        for item in lab.all(family):
+            lab.delete(item)
+    withhold(fed, "lab", ["user 00005", "user 00006"])
+    run = fed.start("after-the-loss")
+    fed.stage(validate, run)
+    with pytest.raises(RostersDiffer):
+        fed.stage(align, run)
 
 
 def test_a_run_that_the_guards_stop_does_not_count(tmp_path):

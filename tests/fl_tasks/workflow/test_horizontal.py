@@ -43,7 +43,7 @@ def test_a_whole_run_equals_the_pooled_model(tmp_path, outcome):
     assert fed.guest == "centre"
     results = {stage.__name__: fed.stage(stage, run) for stage in (validate, align)}
     assert results["align"]["centre"] == {}
-    assert results["align"]["north"]["test"] == round(0.25 * results["align"]["north"]["rows"])
+    assert 0.1 < results["align"]["north"]["test"] / results["align"]["north"]["rows"] < 0.4  # five of twenty buckets
     assert not fed.stage(train, run, leg_end=1)["north"]["finished"]
     trained = fed.stage(train, run)
     assert all(one["finished"] for one in trained.values())
