@@ -14,9 +14,11 @@ TOLERANCE = 1e-11
 
 
 def rank(weights: Sequence[np.ndarray]) -> int:
-    """The rank of equations of shape (equations, rows), stacked. Rows of weights are scaled to length 1, so that small ones
-    count.""" stacked = np.vstack(list(weights)) lengths = np.linalg.norm(stacked, axis=1) real = stacked[lengths > 0] /
-    lengths[lengths > 0, None] return int((np.linalg.svd(real, compute_uv=False) > TOLERANCE * len(real)).sum()) if len(real) else 0
+    """The rank of equations of shape (equations, rows), stacked. Each is scaled to length 1, so that small weights count."""
+    stacked = np.vstack(list(weights))
+    lengths = np.linalg.norm(stacked, axis=1)
+    real = stacked[lengths > 0] / lengths[lengths > 0, None]
+    return int((np.linalg.svd(real, compute_uv=False) > TOLERANCE * len(real)).sum()) if len(real) else 0
 
 
 def declared(fed: Federation, columns: Mapping[str, int], rows: int, rounds: int, **parameters: object) -> list[Numbers]:

@@ -25,17 +25,14 @@ from tombolo.fl_tasks.runtime.session import Session
 ROWS, COLUMNS, L2 = 120, 6, 0.01
 PARTIES = ("clinic", "lab", "mill")
 CASES = [
-    ("linear", "paillier", 2, 8, None),
     ("linear", "paillier", 1, 7, 50),
     ("linear", "dealer", 2, 8, None),
-    ("logistic-taylor", "paillier", 1, 6, None),
-    ("logistic-taylor", "paillier", 2, 5, 60),
+    ("logistic-taylor", "paillier", 2, 3, None),
     ("logistic-taylor", "dealer", 1, 8, None),
-    ("logistic-arbiter", "paillier", 2, 6, None),
+    ("logistic-arbiter", "paillier", 2, 3, None),
     ("logistic-arbiter", "dealer", 1, 6, None),
-    ("logistic-arbiter", "dealer", 2, 7, None),
-    ("logistic-guest", "paillier", 2, 5, None),
-    ("logistic-guest", "paillier", 1, 4, None),
+    ("logistic-guest", "paillier", 2, 4, None),
+    ("logistic-guest", "paillier", 1, 3, None),
 ]
 
 
