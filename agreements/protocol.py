@@ -77,7 +77,8 @@ class Engine:
 
     ``discloses`` lists what a recipient may read of a sender's data, as ``message.column``; the conformance tests compare it
     with the declared messages. ``waiver`` must be signed for this engine, because of ``risk``. ``helper`` is a role that it
-    needs.
+    needs. ``numbers`` says how many independent numbers a training gives about whose secrets: a function of a
+    :class:`tombolo.fl_tasks.privacy.numbers.Shape` that returns a list of ``Numbers``. An engine that does not train has none.
     """
 
     programs: Part
@@ -86,6 +87,7 @@ class Engine:
     waiver: str | None = None
     risk: str = ""
     helper: str | None = None
+    numbers: Part | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -20,6 +20,7 @@ PROTOCOL = Protocol(
             "tombolo.fl_tasks.learning.horizontal.newton:PROGRAMS",
             Regression,
             frozenset({"statistic.value", "unmask.share", "verdict.loss", "verdict.stop", "weights.weight"}),
+            numbers="tombolo.fl_tasks.learning.horizontal.numbers:linear",
         )
     },
     composition=require_clients,

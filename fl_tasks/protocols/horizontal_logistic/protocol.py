@@ -19,6 +19,7 @@ PROTOCOL = Protocol(
             "tombolo.fl_tasks.learning.horizontal.newton:PROGRAMS",
             Regression,
             frozenset({"statistic.value", "unmask.share", "verdict.loss", "verdict.stop", "weights.weight"}),
+            numbers="tombolo.fl_tasks.learning.horizontal.numbers:logistic",
         )
     },
     composition=require_clients,

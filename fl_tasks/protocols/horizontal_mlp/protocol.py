@@ -56,6 +56,7 @@ PROTOCOL = Protocol(
             "tombolo.fl_tasks.protocols.horizontal_mlp.programs:PROGRAMS",
             Averaged,
             frozenset({"end.stop", "statistic.value", "training_loss.loss", "unmask.share", "weights.weight"}),
+            numbers="tombolo.fl_tasks.learning.horizontal.numbers:network",
         )
     },
     composition=require_clients,

@@ -49,6 +49,7 @@ PROTOCOL = Protocol(
                     "verdict.validation",
                 }
             ),
+            numbers="tombolo.fl_tasks.learning.trees.numbers:horizontal",
         )
     },
     composition=require_clients,

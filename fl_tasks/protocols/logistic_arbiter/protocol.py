@@ -6,6 +6,7 @@ from tombolo.agreements.protocol import Engine, Protocol
 from tombolo.fl_tasks.learning.parameters import EncryptedRegression, Regression
 from tombolo.fl_tasks.learning.vertical.roles import DEALER_RISK, DEALER_WAIVER, WITH_ARBITER
 
+NUMBERS = "tombolo.fl_tasks.learning.vertical.numbers:logistic"
 PROTOCOL = Protocol(
     name="logistic-arbiter",
     title="vertical logistic regression, exact, with an arbiter",
@@ -16,6 +17,7 @@ PROTOCOL = Protocol(
             "tombolo.fl_tasks.protocols.logistic_arbiter.programs:PROGRAMS",
             EncryptedRegression,
             frozenset({"converged.yes", "direction.coefficient", "loss.loss", "step.better", "step.keep", "step.stop"}),
+            numbers=NUMBERS,
         ),
         "dealer": Engine(
             "tombolo.fl_tasks.protocols.logistic_arbiter.dealer:PROGRAMS",
@@ -25,6 +27,7 @@ PROTOCOL = Protocol(
             ),
             waiver=DEALER_WAIVER,
             risk=DEALER_RISK,
+            numbers=NUMBERS,
         ),
     },
     model="tombolo.fl_tasks.learning.vertical.regression:MODEL",

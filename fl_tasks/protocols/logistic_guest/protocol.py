@@ -34,6 +34,7 @@ PROTOCOL = Protocol(
             "tombolo.fl_tasks.protocols.logistic_guest.programs:PROGRAMS",
             EncryptedRegression,
             frozenset({"columns.count", "converged.yes", "step.alpha", "step.stop", "turn.beta"}),
+            numbers="tombolo.fl_tasks.protocols.logistic_guest.numbers:declared",
         )
     },
     waivers=(DIRECTION_WAIVER,),

@@ -6,6 +6,7 @@ from tombolo.agreements.protocol import Engine, Protocol
 from tombolo.fl_tasks.learning.parameters import BatchedRegression, Regression
 from tombolo.fl_tasks.learning.vertical.roles import DEALER_RISK, DEALER_WAIVER, WITH_ARBITER
 
+NUMBERS = "tombolo.fl_tasks.learning.vertical.numbers:quadratic"
 PROTOCOL = Protocol(
     name="logistic-taylor",
     title="vertical logistic regression, Taylor form, with an arbiter",
@@ -17,6 +18,7 @@ PROTOCOL = Protocol(
             "tombolo.fl_tasks.protocols.logistic_taylor.programs:PROGRAMS",
             BatchedRegression,
             frozenset({"converged.yes", "loss.loss", "step.alpha", "step.beta", "step.stop"}),
+            numbers=NUMBERS,
         ),
         "dealer": Engine(
             "tombolo.fl_tasks.protocols.logistic_taylor.dealer:PROGRAMS",
@@ -24,6 +26,7 @@ PROTOCOL = Protocol(
             frozenset({"columns.count", "converged.yes", "loss.loss", "scale.exponent", "step.alpha", "step.beta", "step.stop"}),
             waiver=DEALER_WAIVER,
             risk=DEALER_RISK,
+            numbers=NUMBERS,
         ),
     },
     model="tombolo.fl_tasks.learning.vertical.regression:MODEL",

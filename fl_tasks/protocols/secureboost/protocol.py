@@ -41,6 +41,7 @@ PROTOCOL = Protocol(
                     "turn.stop",
                 }
             ),
+            numbers="tombolo.fl_tasks.learning.trees.numbers:vertical",
         )
     },
     unvalued="trees and networks have no score per party, so coalitions cannot be valued",

@@ -85,7 +85,12 @@ PROTOCOL = Protocol(
     roles=(Role("guest", tables=("train",)), Role("host", tables=("train", "predict"))),
     sections={"transfer": Section(TransferTerms, default={})},
     engines={
-        "paillier": Engine("tombolo.fl_tasks.protocols.transfer.programs:PROGRAMS", TransferParameters, frozenset({"stop.yes"}))
+        "paillier": Engine(
+            "tombolo.fl_tasks.protocols.transfer.programs:PROGRAMS",
+            TransferParameters,
+            frozenset({"stop.yes"}),
+            numbers="tombolo.fl_tasks.protocols.transfer.numbers:declared",
+        )
     },
     check=_check,
     unvalued="with transfer no party can score alone, so coalitions cannot be valued",

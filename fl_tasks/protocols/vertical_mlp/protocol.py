@@ -39,7 +39,12 @@ PROTOCOL = Protocol(
     roles=WITHOUT_ARBITER,
     sections={"network": Section(NetworkTerms, default={"bottom": 8, "hidden": [4], "activation": "tanh"})},
     engines={
-        "paillier": Engine("tombolo.fl_tasks.protocols.vertical_mlp.encrypted:PROGRAMS", EncryptedNetworkParameters, frozenset()),
+        "paillier": Engine(
+            "tombolo.fl_tasks.protocols.vertical_mlp.encrypted:PROGRAMS",
+            EncryptedNetworkParameters,
+            frozenset(),
+            numbers="tombolo.fl_tasks.protocols.vertical_mlp.numbers:hidden",
+        ),
         "dealer": Engine(
             "tombolo.fl_tasks.protocols.vertical_mlp.dealt:PROGRAMS",
             NetworkParameters,
@@ -47,6 +52,7 @@ PROTOCOL = Protocol(
             waiver=DEALER_WAIVER,
             risk=DEALER_RISK,
             helper="arbiter",
+            numbers="tombolo.fl_tasks.protocols.vertical_mlp.numbers:hidden",
         ),
         "split": Engine(
             "tombolo.fl_tasks.protocols.vertical_mlp.split:PROGRAMS",
@@ -54,6 +60,7 @@ PROTOCOL = Protocol(
             frozenset({"readable_slopes.slope", "readable_units.unit"}),
             waiver=SPLIT_WAIVER,
             risk=_SPLIT_RISK,
+            numbers="tombolo.fl_tasks.protocols.vertical_mlp.numbers:split",
         ),
     },
     check=_check,
