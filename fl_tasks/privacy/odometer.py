@@ -200,6 +200,13 @@ class Odometer:
                 detail = f"Segment {index} is another one than block {height} of {agreement} names."
                 raise Restored(detail, party=self._keys.party)
 
+    def check_persons(self) -> None:
+        """Raise Damaged if the newest snapshot of a recipient, of what is known of each person, is missing or altered."""
+        with self._lock:
+            self._follow()
+            for recipient in list(self._totals.snapshots):
+                self._persons(recipient)
+
     def _follow(self) -> Tail:
         """Read what is new. Only the first time, the store is listed: no number may be missing."""
         tail, area = self._tail, f"ledger/{chain_name((self._tail.generation if self._tail else 0) + 1)}/"
