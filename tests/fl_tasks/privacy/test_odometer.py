@@ -94,7 +94,7 @@ def test_a_release_must_make_sense(wrong):
         replace(release(), **wrong)
 
 
-def test_a_hundred_threads_do_not_pass_a_limit_together(tmp_path):
+def test_threads_do_not_pass_a_limit_together(tmp_path):
     refused = []
 
     def work(number: int) -> None:
