@@ -59,5 +59,6 @@ def test_nothing_is_stored_past_the_declarations() -> None:
         if bare.search(path.read_text())
     }
     assert {one.removeprefix("tombolo/") for one in found} == {
-        f"fl_tasks/{one}.py" for one in ("ledger/rebuild", "privacy/odometer", "runtime/context", "runtime/state", "workflow/settle")
+        f"fl_tasks/{one}.py"
+        for one in ("ledger/rebuild", "privacy/odometer", "runtime/context", "runtime/state", "workflow/settle")
     }
