@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
@@ -18,6 +18,7 @@ from tombolo.agreements.tables import Strict
 from tombolo.agreements.terms import Name
 from tombolo.storage.errors import CodedError
 from tombolo.storage.identity import BadKeyMaterial, PartyKeys
+from tombolo.storage.meters import METERS
 from tombolo.storage.plugins import find
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ class AgreementSettings(Strict):
     consent: str | None = None
     suite: str | None = None
     split: str | None = None
+    population: str | None = Field(default=None, min_length=1, max_length=200, description="who is in the table, for the odometer")
     rename: dict[str, str] = Field(default={}, description="agreed id column: the column's name in this party's tables")
 
 
@@ -93,6 +95,9 @@ class PartySettings(Strict):
     executor: str | None = None
     inline_seconds: float = Field(10, ge=0)
     plugins: list[str] = Field(default=[], description="distributions whose plug-ins this party trusts, in addition to Tombolo")
+    odometer: dict[str, Annotated[float, Field(ge=0)]] = Field(
+        default={}, description="meter: the most that one recipient may get about one population"
+    )
     agreements: dict[Name, AgreementSettings] = Field(default_factory=dict)
 
     _folder: Path = PrivateAttr(default_factory=Path.cwd)
@@ -108,6 +113,14 @@ class PartySettings(Strict):
         if scheme == "dask" and not _this_machine(host or ""):
             raise ValueError("dask:// is not encrypted, so it is for this machine only; for another machine use tls://host:port")
         return address
+
+    @field_validator("odometer")
+    @classmethod
+    def _meters_exist(cls, limits: dict[str, float]) -> dict[str, float]:
+        unknown = sorted(set(limits) - set(METERS))
+        if unknown:
+            raise ValueError(f"odometer: there is no meter {unknown[0]}; the meters are {', '.join(METERS)}")
+        return limits
 
     @model_validator(mode="after")
     def _sources_fit(self) -> Self:

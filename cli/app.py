@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from tombolo.cli import agreement, audit, keys, model, query
+from tombolo.cli import agreement, audit, keys, model, odometer, query
 from tombolo.cli.acceptance import acceptance
 from tombolo.cli.demo import demo, demo_stop
 from tombolo.cli.errors import errors
@@ -19,6 +19,7 @@ app.add_typer(agreement.app, name="agreement")
 app.add_typer(audit.app, name="audit")
 app.add_typer(model.app, name="model")
 app.add_typer(query.app, name="query")
+app.add_typer(odometer.app, name="odometer")
 for command in (simulate, preflight, demo, acceptance, errors, leakage, run_state):
     app.command()(command)
 app.command("demo-stop")(demo_stop)

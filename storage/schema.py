@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tombolo.storage.errors import CodedError
+from tombolo.storage.meters import METRIC, Meter
 from tombolo.storage.roles import includes
 
 _MAX_WIDTH = 4096
@@ -109,6 +110,18 @@ class Column:
     most: float = _MOST
     longest: int = 0
     width: int = _MAX_WIDTH
+    meter: Meter | None = None
+
+    @property
+    def bits(self) -> int:
+        """The most that one value tells, in bits."""
+        if self.base == "bool":
+            return 1
+        if self.base == "float64":
+            return 13 if self.meter == METRIC else 53
+        if self.base == "int64":
+            return min(53, math.ceil(math.log2(self.most - self.least + 2)))
+        return 8 * self.cell
 
     @property
     def cell(self) -> int:
@@ -232,6 +245,11 @@ class Message:
     def schema(self) -> tuple[tuple[str, str], ...]:
         """The column names with their kinds, as the signed header lists them."""
         return tuple((name, column.kind) for name, column in self.columns.items())
+
+    @property
+    def metered(self) -> bool:
+        """Whether a column of it has a meter."""
+        return any(column.meter is not None for column in self.columns.values())
 
     def most_rows(self, expected: int | None = None) -> int:
         """The most rows of an artifact, of which the recipient expects at most ``expected``."""

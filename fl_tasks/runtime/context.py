@@ -15,8 +15,12 @@ from tombolo.agreements.settings import AgreementSettings, PartySettings
 from tombolo.agreements.terms import Terms
 from tombolo.fl_tasks.crypto.paillier import MIN_BITS
 from tombolo.fl_tasks.crypto.prf import Prf
+from tombolo.fl_tasks.privacy.odometer import Odometer
+from tombolo.fl_tasks.privacy.populations import population_of
 from tombolo.fl_tasks.runtime.aborts import ended_by, heard_abort
-from tombolo.fl_tasks.runtime.session import Progress, Secrets, Session, log_progress
+from tombolo.fl_tasks.runtime.payments import Payments
+from tombolo.fl_tasks.runtime.secrets import Secrets
+from tombolo.fl_tasks.runtime.session import Progress, Session, log_progress
 from tombolo.fl_tasks.runtime.state import ADMITTED, CLOSING, GIVEN_UP, JOIN, MANIFEST, SECRET, SETTLED, SHARED_SEEDS, RunState
 from tombolo.fl_tasks.runtime.waiting import Wait, Watch
 from tombolo.storage.books import Books
@@ -48,6 +52,10 @@ class RunSettled(CodedError):
     code = "TMB-RUN-008"
     cause = "The run is settled and its keys are destroyed; its tasks cannot be repeated."
     remedy = "Start a new run."
+
+
+_LOOK_BACK = 20
+"""In how many blocks the last statement about the odometer is looked for: runs of others have blocks without one."""
 
 
 @dataclass
@@ -131,6 +139,16 @@ class PartyContext:
     def blocks(self) -> Blocks:
         """The final blocks of the agreement's ledger, as this party keeps them."""
         return Blocks(self.store, self.keys.vault, self.agreement.name)
+
+    @cached_property
+    def odometer(self) -> Odometer:
+        """What this party has released in all its agreements, and what it may still release."""
+        return Odometer(self.store, self.keys, self.party_settings.odometer)
+
+    @cached_property
+    def population(self) -> str:
+        """The tag of the people in this party's table: the same in every agreement that uses the same table."""
+        return population_of(self.keys.vault, self.agreement.name, self.agreement_settings)
 
     # -- the manifest and the participants of a run -------------------------------------------------------------------------
 
@@ -268,10 +286,17 @@ class PartyContext:
         settling: bool = False,
         among: Collection[str] | None = None,
     ) -> Session:
-        """A session of one stage of a joined run; with ``among``, only between these parties."""
+        """A session of one stage of a joined run; with ``among``, only between these parties.
+
+        Raises Damaged or Restored if the stage may release something and the odometer cannot be trusted.
+        """
+        roles = {party: role for party, role in self.taking_part(run).items() if among is None or party in among}
+        if any(message.metered and message.sent_by(roles[self.me]) for message in messages.values()):
+            self._require_odometer()
+        kind, name = self.agreed(run).invitation.kind, self.agreement.name
         return Session(
             me=self.me,
-            roles={party: role for party, role in self.taking_part(run).items() if among is None or party in among},
+            roles=roles,
             terms=self.terms,
             params=self.params(run),
             exchange=self.exchange(run),
@@ -287,7 +312,21 @@ class PartyContext:
             enrolled=self.clients,
             copies=self.admits and self.role == AGGREGATOR and stage == "train",
             shortest_key=self.shortest_key,
+            payments=Payments(self.odometer, name, run, kind, stage, self.population),
         )
+
+    def _require_odometer(self) -> None:
+        """The odometer must be as long as this party's newest statement about it in a block, and have the same segment there.
+
+        Raises Damaged or Restored.
+        """
+        self.odometer.head()
+        height = self.blocks.height()
+        for at in range(height, max(0, height - _LOOK_BACK), -1):
+            kept = self.blocks.get(at)
+            stated = kept["block"].get("odometers", {}).get(self.me) if kept else None
+            if stated is not None:
+                return self.odometer.require(stated["odometer"], at, self.agreement.name)
 
     def _secrets(self, run: str) -> Secrets:
         shared = self.state(run).get(SHARED_SEEDS) or {"pairs": {}, "common": None}

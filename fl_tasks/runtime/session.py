@@ -8,11 +8,10 @@ depend on comes from :meth:`Session.prf`, which gives the same bytes for the sam
 from __future__ import annotations
 
 import hashlib
-import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
@@ -23,6 +22,10 @@ from tombolo.fl_tasks.crypto.paillier import MIN_BITS, PrivateKey
 from tombolo.fl_tasks.crypto.pool import Pool, default_workers, open_pool
 from tombolo.fl_tasks.crypto.prf import Prf
 from tombolo.fl_tasks.runtime.checkpoints import Checkpoints, State
+from tombolo.fl_tasks.runtime.columns import protect
+from tombolo.fl_tasks.runtime.payments import Payments
+from tombolo.fl_tasks.runtime.progress import Progress, log, log_progress
+from tombolo.fl_tasks.runtime.secrets import Secrets
 from tombolo.fl_tasks.runtime.state import COPIES, RunState
 from tombolo.fl_tasks.runtime.waiting import Wait, Watch
 from tombolo.storage.errors import CodedError
@@ -35,26 +38,12 @@ from tombolo.storage.wire import pack_table
 
 if TYPE_CHECKING:
     from tombolo.agreements.terms import Terms
+    from tombolo.fl_tasks.privacy.odometer import Odometer
+    from tombolo.storage.meters import Meter
 
-Progress = Callable[[Mapping[str, Any]], None]
 P = TypeVar("P", bound=Parameters)
 _SENDER = b"sender"
 """The metadata key under which a received table names its sender, inside the process only."""
-log = logging.getLogger("tombolo")
-
-
-def log_progress(facts: Mapping[str, Any]) -> None:
-    """The default progress: one log line with the facts that a role reports."""
-    log.info(" ".join(f"{name}={value:.6g}" if isinstance(value, float) else f"{name}={value}" for name, value in facts.items()))
-
-
-@dataclass(frozen=True)
-class Secrets:
-    """The secrets of one run, 32 bytes each: this party's own, one for each pair of data parties, and one of all data parties."""
-
-    own: bytes
-    pairs: Mapping[str, bytes]
-    common: bytes | None
 
 
 class Session:
@@ -63,7 +52,7 @@ class Session:
     ``round`` is 0 before the first training round. All names are party names; ``roles`` is in the agreement's order. ``enrolled``
     are all clients of the agreement, also those that take no part in the run; thresholds count from them. With ``copies``, the
     session keeps a copy of everything that is sent to all clients, for clients that are admitted later. Every Paillier key, own or
-    received, must have at least ``shortest_key`` bits.
+    received, must have at least ``shortest_key`` bits. ``payments`` pay for what is sent.
     """
 
     def __init__(
@@ -79,6 +68,7 @@ class Session:
         private: PrivateArea,
         secrets: Secrets,
         watch: Watch,
+        payments: Payments,
         progress: Progress = log_progress,
         leg_end: int | None = None,
         workers: int | None = None,
@@ -92,7 +82,7 @@ class Session:
         self.state = RunState(private, self.run, stage)
         self.enrolled = self.clients if enrolled is None else list(enrolled)
         self._copies = copies
-        self.shortest_key = shortest_key
+        self.shortest_key, self.payments = shortest_key, payments
         self.round = 0
         self.last_round = 0
         self._part: int | None = None
@@ -160,15 +150,33 @@ class Session:
         """Send message ``name`` to one party, to several, or to every party with a role that it is declared for.
 
         Open columns take scalars, lists or arrays; protected columns take Arrow arrays of their storage type (ciphertexts as
-        fixed-size binary) or numpy uint64 for values under a 64-bit pad. Raises UndeclaredColumn before a byte is written.
+        fixed-size binary) or numpy uint64 for values under a 64-bit pad. Columns with a meter are paid
+        for. Raises UndeclaredColumn or Spent before a byte is written.
         """
         message = self._message(name)
-        wrapped = {key: _protect(message, key, value) for key, value in columns.items()}
+        wrapped = {key: protect(message, key, value) for key, value in columns.items()}
+        recipients = self._recipients(message, to)
+        if message.metered:
+            last = self.round if self.last_round == 0 else int(min(self.last_round, self._leg_end))
+            self.payments.pay(message, assemble(message, wrapped).num_rows, recipients, self.round, last)
         if self._copies and to is None:
             copy = COPIES.of(self.round, message.step, message.name)
             self.state.keep(copy, bytes(pack_table(assemble(message, wrapped))))
-        for recipient in self._recipients(message, to):
+        for recipient in recipients:
             self._exchange.send(message, recipient, self.round, wrapped)
+
+    @property
+    def odometer(self) -> Odometer:
+        """What this party has released, over all runs and agreements."""
+        return self.payments.odometer
+
+    def limit(self, meter: Meter, amount: float | None) -> None:
+        """Set the most of a meter that a recipient may have got; what is sent later is checked against it."""
+        self.payments.limit(meter, amount)
+
+    def prepaid(self, meter: Meter) -> None:
+        """Say that this stage has paid for all that it sends on the meter ``numbers`` or ``rows``."""
+        self.payments.prepaid(meter)
 
     def receive(self, name: str, frm: str, rows: int | None = None, longest: int | None = None) -> pa.Table:
         """Wait for message ``name`` of this round, which has at most ``rows`` rows, and values of at most ``longest`` bytes.
@@ -385,15 +393,4 @@ class Session:
         return self._workers or default_workers()
 
 
-def _protect(message: Message, name: str, value: Any) -> Any:
-    """Wrap an array of the right storage type in its declared protection. Plain values stay plain and are refused later."""
-    declared = message.columns.get(name)
-    if declared is None or declared.open or isinstance(value, pa.ExtensionArray):
-        return value
-    if declared.base == "uint64" and getattr(value, "dtype", None) == "uint64":
-        value = pa.array(value)
-    fits = isinstance(value, pa.FixedSizeBinaryArray) if declared.base == "fixed" else isinstance(value, pa.Array)
-    return declared.wrap(value) if fits else value
-
-
-__all__ = ["Progress", "Secrets", "Session", "Wait", "log_progress"]
+__all__ = ["Progress", "Secrets", "Session", "Wait", "log", "log_progress"]

@@ -114,6 +114,7 @@ def _settle(context: PartyContext, run: str, wait: Wait, progress: Progress) -> 
         books = reconcile(session, context.books(run), forgiving(members))
         at = agree_on_place(session, lambda: _next_place(context, run))
         own = {"party": context.me, "pairs": books.pairs, "record": _record_head(context)}
+        own |= context.odometer.statement(context.agreement.members)
         statement = {**common, "height": at.height, "previous": _previous(context, run, at), **own}
         assembly = Assembly(session, seat, at, attestation(session, seat, statement))
         document = assembly.run()

@@ -49,7 +49,7 @@ def _environment() -> Environment:
     from tombolo.fl_tasks.pages.rendering import environment
 
     made = environment(FOLDER / "templates")
-    made.filters |= {"size": size, "moment": moment, "number": charts.number, "hash": short_hash, "money": money}
+    made.filters |= {"size": size, "moment": moment, "number": charts.number, "hash": short_hash, "money": money, "amount": amount}
     made.globals |= {"bars": charts.cell_bars, "losses": charts.losses}
     return made
 
@@ -74,6 +74,12 @@ def moment(at: str | datetime) -> Markup:
     return Markup('<time datetime="{}" title="{} UTC">{}</time>').format(
         at.isoformat(), at.strftime("%Y-%m-%d %H:%M:%S.%f")[:-3], at.strftime("%Y-%m-%d %H:%M:%S")
     )
+
+
+def amount(value: float) -> str:
+    """An amount on a meter: a whole number, or one with two decimals, with narrow spaces between the thousands."""
+    text = f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:,.2f}"
+    return text.replace(",", "\u202f")
 
 
 def short_hash(value: str) -> Markup:

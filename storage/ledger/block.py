@@ -21,6 +21,8 @@ FIRST_PREVIOUS = "0" * 64
 _MOST_CHOICES = 256
 """How many ways are tried to make a block when parties have made two attestations each."""
 _LONGEST_BLOCK = 1 << 26
+MOST_READINGS = 1000
+"""The most readings of its odometer that a party states."""
 _Name = Annotated[str, Field(max_length=255)]
 _Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 _Count = Annotated[int, Field(ge=0, le=2**53 - 1)]
@@ -59,8 +61,24 @@ class Head(_Strict):
     digest: _Hash
 
 
+class Reading(_Strict):
+    """How much a recipient has got from the stating party about one population on a meter, over all runs and agreements.
+
+    The population is a tag that only the stating party can read.
+    """
+
+    recipient: _Name
+    population: _Name
+    meter: _Name
+    amount: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
 class Attestation(_Strict):
-    """What one party states about a run: the summaries of its pairs, the end of its record, and the facts common to all."""
+    """What one party states about a run: the summaries of its pairs, the end of its record, and the facts common to all.
+
+    ``odometer`` is the end of its odometer, ``readings`` are its totals up to there for the members of the agreement. Statements
+    of a party that has released nothing, and of older versions, have neither.
+    """
 
     agreement: _Name
     agreement_digest: _Hash
@@ -73,11 +91,18 @@ class Attestation(_Strict):
     pairs: Annotated[tuple[Pair, ...], FailFast()]  # a list of wrong entries must not become a list of errors
     record: Head
     facts: dict[str, Any]
+    odometer: Head | None = None
+    readings: Annotated[tuple[Reading, ...], FailFast(), Field(max_length=MOST_READINGS)] = ()
 
     @property
     def common(self) -> dict[str, Any]:
         """The fields that must be the same at every party."""
-        return self.model_dump(mode="json", exclude={"party", "pairs", "record"})
+        return self.model_dump(mode="json", exclude={"party", "pairs", "record", "odometer", "readings"})
+
+    @property
+    def released(self) -> dict[str, Any] | None:
+        """What the party states about its odometer, as the block has it; None if it states nothing."""
+        return None if self.odometer is None else self.model_dump(mode="json", include={"odometer", "readings"})
 
 
 def read_attestation(signed: Signed, key: VerifyKey) -> Attestation:
@@ -90,6 +115,9 @@ def read_attestation(signed: Signed, key: VerifyKey) -> Attestation:
         raise BadStatement("A field of an attestation is missing, wrong or unknown.", party=signed.party) from None
     pairs = attestation.pairs
     own = all(signed.party in pair.parties and list(pair.parties) == sorted(set(pair.parties)) for pair in pairs)
+    places = [(one.recipient, one.population, one.meter) for one in attestation.readings]
+    if places != sorted(set(places)) or (places and attestation.odometer is None):
+        raise BadStatement("The readings in an attestation are not in order.", party=signed.party)
     if attestation.party != signed.party or not own or len({pair.parties for pair in pairs}) != len(pairs):
         raise BadStatement("An attestation names a wrong party, or a wrong or repeated pair of parties.", party=signed.party)
     return attestation
@@ -122,6 +150,7 @@ def build(attested: Iterable[Signed], members: Mapping[str, VerifyKey], read: Re
     agreeing = {party: statement for party, statement in sorted(statements.items()) if canonical(statement.common) == common}
     pairs = _pairs(agreeing)
     first = next(iter(agreeing.values()))
+    released = {party: said for party, statement in agreeing.items() if (said := statement.released) is not None}
     return {
         "schema": "tombolo.block/1",
         **first.common,
@@ -130,6 +159,7 @@ def build(attested: Iterable[Signed], members: Mapping[str, VerifyKey], read: Re
         "records": {party: statement.record.model_dump(mode="json") for party, statement in agreeing.items()},
         "pairs": pairs,
         "entries_root": merkle.root([merkle.leaf(canonical(pair)) for pair in pairs]).hex(),
+        **({"odometers": released} if released else {}),
     }
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
@@ -132,10 +132,16 @@ class Chain:
 
     def segment(self, index: int) -> Segment:
         """One segment; checks its place in the record, not its signature. Raises :class:`BadSegment`."""
+        segment = self._find(index)
+        if segment is None:
+            raise BadSegment(f"Segment {index} is missing.")
+        return segment
+
+    def _find(self, index: int) -> Segment | None:
         try:
             segment = Segment.decode(self._store.get(segment_key(self.agreement, index)))
         except KeyMissing:
-            raise BadSegment(f"Segment {index} is missing.") from None
+            return None
         if (segment.header.agreement, segment.header.index) != (self.agreement, index):
             raise BadSegment(f"The object of segment {index} is another segment.")
         return segment
@@ -169,16 +175,30 @@ class Chain:
                 break
         return names
 
-    def _put(self, last: int, part: list[Entry]) -> bool:
-        """Write the next segment; False if another process wrote it first."""
-        index, lines = last + 1, [entry.line() for entry in part]
+    def after(self, index: int) -> Iterator[Segment]:
+        """The segments after number ``index``, as far as they follow each other; looks each up by its number, without a listing."""
+        while True:
+            index += 1
+            segment = self._find(index)
+            if segment is None:
+                return
+            yield segment
+
+    def add(self, index: int, entries: Sequence[Entry], previous: str = "") -> Header | None:
+        """Write segment ``index`` with these entries, all or nothing; returns None if another process wrote that number first.
+
+        ``previous`` is the digest of the header before, if the caller knows it. What is recorded already is recorded again.
+        """
+        lines = [entry.line() for entry in entries]
         key = segment_key(self.agreement, index)
         sealed = self._keys.vault.seal(b"\n".join(lines), key)
+        if not previous:
+            previous = self.segment(index - 1).header.digest if index > 1 else FIRST_PREVIOUS
         header = Header(
             party=self._keys.party,
             agreement=self.agreement,
             index=index,
-            previous=self.segment(last).header.digest if last else FIRST_PREVIOUS,
+            previous=previous,
             count=len(lines),
             root=merkle.root([merkle.leaf(line) for line in lines]).hex(),
             body=hashlib.sha256(sealed).hexdigest(),
@@ -188,5 +208,9 @@ class Chain:
         try:
             self._store.put(key, Segment(header, signature, sealed).encode(), permanent=True)
         except KeyTaken:
-            return False
-        return True
+            return None
+        return header
+
+    def _put(self, last: int, part: list[Entry]) -> bool:
+        """Write the next segment; False if another process wrote it first."""
+        return self.add(last + 1, part) is not None

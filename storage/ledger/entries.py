@@ -31,6 +31,7 @@ KINDS = (
     "erasure",
     "index",
     "query",
+    "release",
 )
 """The kinds of entries. The subject of ``sent`` and ``received`` is ``<peer>/<address>``; other kinds have other subjects."""
 

@@ -18,6 +18,7 @@ PROVES = {
     "record": "No segment is missing or altered; each is signed and holds exactly the entries that were signed.",
     "blocks": "The members' votes make each block final; it is made from their attestations and follows the block before it.",
     "reconciliation": "The party's books give the summaries that it attested, and every line is in the record.",
+    "odometer": "Every release is in its place and signed; the totals are those that the party stated in the blocks.",
     "manifests": "All participants signed the manifest of each run before data was touched.",
     "equivocation": "Each kept proof is valid: a party signed two different statements for one place.",
     "bookings": "The bookings made when artifacts were sent and received are equal to the record.",

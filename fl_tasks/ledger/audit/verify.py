@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tombolo.fl_tasks.ledger.audit.agreement import check_agreement
-from tombolo.fl_tasks.ledger.audit.blocks import check_blocks, check_evidence, check_pairs
+from tombolo.fl_tasks.ledger.audit.blocks import Kept, check_blocks, check_evidence, check_pairs
 from tombolo.fl_tasks.ledger.audit.findings import Audit
 from tombolo.fl_tasks.ledger.audit.manifests import check_manifests
 from tombolo.fl_tasks.ledger.audit.objects import check_artifacts, check_bookings, check_private
+from tombolo.fl_tasks.ledger.audit.odometer import check_odometer
 from tombolo.fl_tasks.ledger.audit.record import RecordSummary, check_record
 from tombolo.fl_tasks.ledger.audit.source import AuditSource, StoreSource
 from tombolo.storage.canonical import digest
@@ -27,7 +28,8 @@ class Ends:
 def verify_store(source: StoreSource) -> tuple[Audit, Ends]:
     """Check everything that one party's store can prove about one agreement, without any other party."""
     audit = Audit()
-    record, ends = verify_documents(audit, source)
+    record, ends, blocks = _documents(audit, source)
+    check_odometer(audit, source, blocks)
     check_artifacts(audit, source, record, check_bookings(audit, source, record))
     check_private(audit, source)
     return audit, ends
@@ -35,6 +37,11 @@ def verify_store(source: StoreSource) -> tuple[Audit, Ends]:
 
 def verify_documents(audit: Audit, source: AuditSource) -> tuple[RecordSummary, Ends]:
     """The checks that are also possible on a bundle: agreement, record, blocks, reconciliation, manifests, evidence."""
+    record, ends, _ = _documents(audit, source)
+    return record, ends
+
+
+def _documents(audit: Audit, source: AuditSource) -> tuple[RecordSummary, Ends, dict[int, Kept]]:
     check_agreement(audit, source.agreement)
     record = check_record(audit, source)
     blocks = check_blocks(audit, source, record)
@@ -43,4 +50,4 @@ def verify_documents(audit: Audit, source: AuditSource) -> tuple[RecordSummary, 
     check_evidence(audit, source)
     height = max(blocks, default=0)
     block = digest(blocks[height]["block"]) if height else ""
-    return record, Ends(record.length, record.heads.get(record.length, ""), height, block)
+    return record, Ends(record.length, record.heads.get(record.length, ""), height, block), blocks

@@ -1,4 +1,4 @@
-"""The agreements of this party: the signatures, the state of its record, and the published models."""
+"""The agreements of this party: the signatures, the state of its record, what was released, and the published models."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tombolo.plugins.console.facts.odometer import Gauge, gauge
 from tombolo.plugins.console.facts.record import Health, LastBlock, RecordIndex, record_of
 from tombolo.plugins.console.facts.runs import Runs, runs
 from tombolo.storage.errors import CodedError
@@ -69,6 +70,7 @@ class Overview:
     health: Health | None = None
     block: LastBlock | None = None
     models: tuple[Model, ...] = ()
+    gauge: Gauge | None = None
     error: CodedError | None = None
 
 
@@ -99,6 +101,7 @@ def overview(settings: PartySettings, name: str, page: int = 1, file: Path | Non
             health=record.health(context),
             block=record.last_block(context),
             models=tuple(models(record)[:MODELS]),
+            gauge=gauge(context),
         )
     except CodedError as error:
         return Overview(name, summary, error=error)

@@ -163,3 +163,54 @@ def test_odd_attestations_are_refused(changes):
 def test_statements_that_are_none_are_refused(found):
     with pytest.raises(BadStatement):
         Signed.from_json(found)
+
+
+# -- the odometers ---------------------------------------------------------------------------------------------------------------
+
+HEAD = {"index": 2, "digest": HASH}
+
+
+def reading(recipient: str = "ben", meter: str = "progress", amount: float = 5) -> dict:
+    return {"recipient": recipient, "population": "tag", "meter": meter, "amount": amount}
+
+
+def test_statements_without_an_odometer_make_the_block_that_they_always_made():
+    block = build(everybody(3), members(3))
+    assert "odometers" not in block and set(attested("ann", 3).document) == set(read(attested("ann", 3)).model_dump()) - {
+        "odometer",
+        "readings",
+    }
+    assert digest(block) == "6721903126ed3f532f69ea720653d86b5d99178637fee1c0f343b4a01b95e649"
+
+
+def read(signed: Signed):
+    return read_attestation(signed, members(5)[signed.party])
+
+
+def test_a_block_has_the_readings_of_those_who_state_them():
+    said = {"odometer": HEAD, "readings": [reading(amount=5), reading(meter="rows", amount=0.5)]}
+    statements = [attested("ann", 3, **said), *everybody(3)[1:]]
+    block = build(statements, members(3))
+    assert block["odometers"] == {"ann": said}
+    assert verify_block(final(3, statements), members(3)) == block
+    kept = final(3, statements)
+    kept["block"]["odometers"]["ann"]["readings"][0]["amount"] = 4
+    with pytest.raises((ForgedBlock, NotFinal)):
+        verify_block(kept, members(3))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"odometer": None, "readings": [reading()]},
+        {"odometer": HEAD, "readings": [reading(), reading()]},
+        {"odometer": HEAD, "readings": [reading("cy"), reading("ben")]},
+        {"odometer": HEAD, "readings": [reading(amount=-1)]},
+        {"odometer": HEAD, "readings": [{**reading(), "more": 1}]},
+        {"odometer": HEAD, "readings": [reading(meter=f"{number:05d}") for number in range(1001)]},
+        {"odometer": {**HEAD, "index": -1}},
+    ],
+)
+def test_readings_that_are_refused(said):
+    with pytest.raises(BadStatement):
+        read(attested("ann", 3, **said))
