@@ -37,6 +37,7 @@ from tombolo.fl_tasks.learning.vertical.scoring import (
 )
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.storage.errors import CodedError
+from tombolo.storage.meters import METRIC, ROWS, SIZE
 from tombolo.storage.roles import ARBITER, DATA, EVERYONE, GUEST, HOST
 from tombolo.storage.schema import Disclosed, Message, MessageSet, Pad64, Public
 
@@ -54,7 +55,7 @@ MESSAGES = MessageSet(
         "volume",
         DATA,
         EVERYONE,
-        {"columns": Disclosed("int64", "contributions by share of the data are computed from it", "one count per run")},
+        {"columns": Disclosed("int64", "contributions by share of the data are computed from it", "one count per run", SIZE)},
         learns="how many encoded columns the sender trained with",
         step="0",
         limit="one count; sent only if the terms pay for contributions",
@@ -63,7 +64,7 @@ MESSAGES = MessageSet(
         "coalition_shares",
         DATA,
         ARBITER,
-        {"score": Pad64(), "label": Pad64()},
+        {"score": Pad64(ROWS), "label": Pad64(ROWS)},
         learns=(
             "after adding all shares, for each coalition: held-out scores with their labels, without ids, in a new random order; "
             "each share alone is uniform"
@@ -86,6 +87,7 @@ MESSAGES = MessageSet(
                 "float64",
                 "without an arbiter, the guest computes the values of coalitions",
                 "by a waiver in the terms; once per run",
+                ROWS,
             )
         },
         learns="the host's mean partial score over training rows, then its partial score of each held-out row",
@@ -99,7 +101,7 @@ MESSAGES = MessageSet(
         EVERYONE,
         {
             "coalition": Public("int64", "the coalition: bit k stands for data party k"),
-            "value": Disclosed("float64", "what each party contributed", "one aggregate per coalition and run"),
+            "value": Disclosed("float64", "what each party contributed", "one aggregate per coalition and run", METRIC),
         },
         learns="each coalition's quality on the held-out rows",
         step="2",

@@ -26,6 +26,7 @@ from tombolo.fl_tasks.workflow.aligned import SCORED, encoded_rows, label, load_
 from tombolo.fl_tasks.workflow.parts import horizontal_model_of, model_of
 from tombolo.fl_tasks.workflow.state import EVALUATION, GATE
 from tombolo.storage.errors import CodedError
+from tombolo.storage.meters import METRIC, SIZE
 from tombolo.storage.roles import AGGREGATOR, ARBITER, DATA, EVERYONE, GUEST, HOLDERS, INITIATORS
 from tombolo.storage.schema import FEW, Disclosed, Message, MessageSet, Public
 
@@ -38,8 +39,8 @@ METRICS = MessageSet(
         EVERYONE,
         {
             "name": Public("string", "names of the metrics that the protocol has"),
-            "value": Disclosed("float64", _AGGREGATE, "one value per metric and run"),
-            "rows": Disclosed("int64", "the number of held-out rows in the aggregate", "one count per run"),
+            "value": Disclosed("float64", _AGGREGATE, "one value per metric and run", METRIC),
+            "rows": Disclosed("int64", "the number of held-out rows in the aggregate", "one count per run", SIZE),
         },
         learns="the model's quality on held-out rows",
         step="metrics",
@@ -50,7 +51,7 @@ METRICS = MessageSet(
         "score_edges",
         GUEST,
         DATA,
-        {"edge": Disclosed("float64", "deciles of held-out scores, to detect drift later", "nine numbers per run")},
+        {"edge": Disclosed("float64", "deciles of held-out scores, to detect drift later", "nine numbers per run", METRIC)},
         learns="deciles of the held-out scores",
         step="metrics",
         limit="parties that receive scores by the agreement",
@@ -60,7 +61,7 @@ METRICS = MessageSet(
         "score_shares",
         GUEST,
         DATA,
-        {"share": Disclosed("float64", "shares of held-out scores between the deciles", "ten numbers per run")},
+        {"share": Disclosed("float64", "shares of held-out scores between the deciles", "ten numbers per run", METRIC)},
         learns="how many held-out scores lie between the deciles",
         step="metrics",
         limit="parties that receive scores by the agreement",

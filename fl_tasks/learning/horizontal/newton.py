@@ -21,6 +21,7 @@ from tombolo.fl_tasks.learning.parameters import Regression
 from tombolo.fl_tasks.runtime.checkpoints import State
 from tombolo.fl_tasks.runtime.programs import Programs
 from tombolo.fl_tasks.runtime.session import Session
+from tombolo.storage.meters import MODEL, PROGRESS
 from tombolo.storage.roles import AGGREGATOR, CLIENT
 from tombolo.storage.schema import Disclosed, Message, MessageSet
 
@@ -32,7 +33,7 @@ MESSAGES = MessageSet(
         "weights",
         AGGREGATOR,
         CLIENT,
-        {"weight": Disclosed("float64", "the joint model", "one vector per round")},
+        {"weight": Disclosed("float64", "the joint model", "one vector per round", MODEL)},
         learns="the joint model so far",
         step="6",
         limit="a function of the sums",
@@ -43,8 +44,8 @@ MESSAGES = MessageSet(
         AGGREGATOR,
         CLIENT,
         {
-            "loss": Disclosed("float64", "the regularised training loss", "one aggregate per round"),
-            "stop": Disclosed("bool", "whether training is over", "one bit per round"),
+            "loss": Disclosed("float64", "the regularised training loss", "one aggregate per round", PROGRESS),
+            "stop": Disclosed("bool", "whether training is over", "one bit per round", PROGRESS),
         },
         learns="the joint training loss, and whether training is over",
         step="6",

@@ -31,6 +31,7 @@ from tombolo.fl_tasks.runtime.checkpoints import State
 from tombolo.fl_tasks.runtime.programs import Programs
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.storage.errors import CodedError
+from tombolo.storage.meters import PROGRESS
 from tombolo.storage.roles import AGGREGATOR, CLIENT
 from tombolo.storage.schema import Disclosed, Message, MessageSet
 
@@ -43,7 +44,7 @@ MESSAGES = MessageSet(
         "training_loss",
         AGGREGATOR,
         CLIENT,
-        {"loss": Disclosed("float64", "the mean training loss", "one aggregate per round; none with task.privacy")},
+        {"loss": Disclosed("float64", "the mean training loss", "one aggregate per round; none with task.privacy", PROGRESS)},
         learns="the mean training loss of the weights that the round began with",
         step="6",
         limit="one aggregate per round",
@@ -52,7 +53,7 @@ MESSAGES = MessageSet(
         "end",
         AGGREGATOR,
         CLIENT,
-        {"stop": Disclosed("bool", "whether training is over", "one bit per round")},
+        {"stop": Disclosed("bool", "whether training is over", "one bit per round", PROGRESS)},
         learns="whether training is over",
         step="6",
         limit="one bit per round",

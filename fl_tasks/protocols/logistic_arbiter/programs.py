@@ -40,6 +40,7 @@ from tombolo.fl_tasks.runtime.checkpoints import State
 from tombolo.fl_tasks.runtime.programs import Programs
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.storage.errors import blame
+from tombolo.storage.meters import PROGRESS, ROWS
 from tombolo.storage.roles import ARBITER, DATA, GUEST, HOST
 from tombolo.storage.schema import FEW, Disclosed, Message, MessageSet, Pad64, Paillier
 
@@ -61,7 +62,7 @@ ENCRYPTED = (
         "logits",
         GUEST,
         ARBITER,
-        {"c": Paillier(ARBITER)},
+        {"c": Paillier(ARBITER, ROWS)},
         learns="the unordered multiset of logit magnitudes (order permuted, signs flipped at random)",
         step="1",
         limit="no ids, signs or labels; in late rounds logits hardly change, so the same unnamed row may be linked by its value",
@@ -93,7 +94,7 @@ _STEP = (
         "scalars",
         DATA,
         ARBITER,
-        {"share": Pad64()},
+        {"share": Pad64(PROGRESS)},
         learns="sums over the data parties: the linear and penalty parts of the loss, inner products of steps and gradients",
         step="6",
         limit="no share of a single party (zero-sum masks modulo 2^128); 100 sums per round at most, nothing per row",
@@ -105,9 +106,9 @@ _STEP = (
         ARBITER,
         DATA,
         {
-            "better": Disclosed("bool", "whether the loss fell", "one bit per round"),
-            "keep": Disclosed("bool", "whether to remember the step", "one bit per round"),
-            "stop": Disclosed("bool", "when to stop", "one bit per round"),
+            "better": Disclosed("bool", "whether the loss fell", "one bit per round", PROGRESS),
+            "keep": Disclosed("bool", "whether to remember the step", "one bit per round", PROGRESS),
+            "stop": Disclosed("bool", "when to stop", "one bit per round", PROGRESS),
         },
         learns="whether the loss fell, whether to remember the step, and whether to stop",
         step="7",
@@ -117,7 +118,11 @@ _STEP = (
         "direction",
         ARBITER,
         DATA,
-        {"coefficient": Disclosed("float64", "where to go next", "two numbers per remembered step and one more, 41 at most")},
+        {
+            "coefficient": Disclosed(
+                "float64", "where to go next", "two numbers per remembered step and one more, 41 at most", PROGRESS
+            )
+        },
         learns="how to combine the recipient's own earlier steps and gradients into the next step",
         step="7",
         limit="at most 41 numbers, the same for all parties and columns; they are functions of the sums above",

@@ -17,6 +17,7 @@ from tombolo.fl_tasks.runtime.arrays import unpack
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.fl_tasks.workflow.settle import settle
 from tombolo.fl_tasks.workflow.train import RoundsSpent
+from tombolo.storage.meters import ROWS
 from tombolo.storage.schema import Pad64
 
 MEAN = {"budget": 10_001, "refunds": {"notary": 500}}
@@ -174,7 +175,7 @@ def test_disclosures_are_pinned():
         "live_quality.rows",
         "live_quality.value",
     }
-    assert MESSAGES[SHARES].columns == {"score": Pad64(), "label": Pad64()}
+    assert MESSAGES[SHARES].columns == {"score": Pad64(ROWS), "label": Pad64(ROWS)}
 
 
 # -- other protocols, metrics and evaluators --------------------------------------------------------------------------------
