@@ -18,6 +18,7 @@ from tombolo.fl_tasks.learning.horizontal.statistics import aggregate_statistics
 from tombolo.fl_tasks.learning.horizontal.sums import STATISTIC, Attendance, contribute_values, sum_values
 from tombolo.fl_tasks.learning.links import sigmoid
 from tombolo.fl_tasks.learning.parameters import Regression
+from tombolo.fl_tasks.learning.rounding import shown
 from tombolo.fl_tasks.runtime.checkpoints import State
 from tombolo.fl_tasks.runtime.programs import Programs
 from tombolo.fl_tasks.runtime.session import Session
@@ -89,7 +90,7 @@ def aggregator(session: Session) -> State:
         sums = sum_values(session, 2 + size + size * (size + 1) // 2, attendance)
         moved = _moved(session, state, sums, attendance.expected)
         session.send("weights", weight=moved["ahead"])
-        session.send("verdict", loss=moved["loss"][-1], stop=moved["stopped"])
+        session.send("verdict", loss=shown(moved["loss"][-1]), stop=moved["stopped"])
         state = session.checkpoint(moved)
         session.report(round=session.round, loss=state["loss"][-1], clients=len(attendance.expected))
     if session.finished:

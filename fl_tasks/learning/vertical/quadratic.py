@@ -21,6 +21,7 @@ from tombolo.fl_tasks.crypto.fixedpoint import decode, encode
 from tombolo.fl_tasks.crypto.matvec import transposed_product
 from tombolo.fl_tasks.crypto.vector import CipherVector, decrypt, encrypt
 from tombolo.fl_tasks.learning.parameters import Batched, Regression
+from tombolo.fl_tasks.learning.rounding import shown
 from tombolo.fl_tasks.learning.vertical.key_holder import (
     RESIDUAL_BITS,
     MaskedGradient,
@@ -283,7 +284,7 @@ class Quadratic:
                 alpha, beta, loss = 1.0, 0.0, trial
             stop = all(votes)
             session.send("step", alpha=alpha, beta=beta, stop=stop)
-            session.send("loss", loss=loss)
+            session.send("loss", loss=shown(loss))
             state = session.checkpoint({"loss": [*state["loss"], loss], "stopped": stop})
             session.report(round=number, loss=loss)
         return state

@@ -24,6 +24,7 @@ from tombolo.fl_tasks.learning.horizontal.sums import Attendance, contribute_val
 from tombolo.fl_tasks.learning.nets.optimisers import Adam
 from tombolo.fl_tasks.learning.nets.training import Sample, Training
 from tombolo.fl_tasks.learning.parameters import Averaged
+from tombolo.fl_tasks.learning.rounding import shown
 from tombolo.fl_tasks.learning.terms import NetworkTerms, PrivacyTerms
 from tombolo.fl_tasks.protocols.horizontal_mlp.privacy import Noise
 from tombolo.fl_tasks.protocols.horizontal_mlp.state import NOISY
@@ -163,7 +164,7 @@ def aggregator(session: Session) -> State:
         # send before the checkpoint: a retried task starts after the checkpoint, and sends nothing of this round
         session.send("weights", weight=after["w"])
         if plan.noise is None:
-            session.send("training_loss", loss=after["loss"][-1])
+            session.send("training_loss", loss=shown(after["loss"][-1]))
         session.send("end", stop=bool(after["stopped"]))
         state = session.checkpoint(after)
         loss = state["loss"][-1] if state["loss"] else None

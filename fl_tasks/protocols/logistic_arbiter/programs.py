@@ -21,6 +21,7 @@ from tombolo.fl_tasks.crypto.fixedpoint import check_headroom, decode, encode
 from tombolo.fl_tasks.crypto.packing import check_slots, pack, slots_per_ciphertext, unpack
 from tombolo.fl_tasks.crypto.vector import CipherVector, decrypt, encrypt
 from tombolo.fl_tasks.learning.parameters import Regression
+from tombolo.fl_tasks.learning.rounding import shown
 from tombolo.fl_tasks.learning.vertical.key_holder import (
     RESIDUAL_BITS,
     MaskedGradient,
@@ -319,7 +320,7 @@ class Oracle:
             stop = all(votes) or flat
             session.send("step", better=guide.better, keep=guide.keep, stop=stop)
             session.send("direction", coefficient=guide.coefficients())
-            session.send("loss", loss=loss)
+            session.send("loss", loss=shown(loss))
             state = session.checkpoint({**guide.state(), "loss": losses, "stopped": stop})
             session.report(round=number, loss=loss)
         return state
