@@ -60,7 +60,10 @@ def compare(agreement: str, settings: Mapping[str, Path], run: str, vanished: Co
         compared = _by_columns(contexts, run)
     initiator = next(context for context in contexts.values() if context.role in INITIATORS)
     measured = initiator.state(run).get(MEASURED)
-    return compared if measured is None else replace(compared, models={"federated": measured, **compared.models})
+    if measured is None:
+        return compared
+    names = dict.fromkeys([*metric_names(initiator.terms.task.outcome), *measured])
+    return replace(compared, models={"federated": {name: measured[name] for name in names}, **compared.models})
 
 
 def _by_columns(contexts: Mapping[str, PartyContext], run: str) -> Comparison:

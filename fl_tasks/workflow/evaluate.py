@@ -132,7 +132,8 @@ def _summed(context: PartyContext, run: str, session: Session) -> dict[str, Any]
         sums = sum_values(session, quality.SIZES[outcome], Attendance(session.state.get(PRESENT) or []))
         if sums[0] < 0.5:
             raise NoHeldOutRows(party=session.me)
-        rows, metrics = round(sums[0]), session.state.keep(MEASURED, quality.metrics(outcome, sums, scale))
+        rows, metrics = round(sums[0]), quality.metrics(outcome, sums, scale)
+        session.state.keep(MEASURED, metrics)
         evaluation = {"metrics": supported(metrics, rows, quality.ERRORS[outcome]), "rows": rows, "histogram": None}
         _tell(session, evaluation)
         return evaluation
@@ -165,7 +166,8 @@ def _held_out_scores(
 
 def _measured(session: Session, totals: Any, labels: Any) -> dict[str, Any]:
     outcome = session.terms.task.outcome
-    metrics, scores = session.state.keep(MEASURED, measure(outcome, labels, totals)), presented(outcome, totals)
+    metrics, scores = measure(outcome, labels, totals), presented(outcome, totals)
+    session.state.keep(MEASURED, metrics)
     histogram = Histogram.of(scores).rounded(scores, digits(len(totals)))
     measured = {"metrics": supported(metrics, len(totals)), "rows": len(totals), "histogram": histogram.document()}
     return {**measured, "gains": gains(labels, totals)} if outcome == "binary" else measured
