@@ -103,7 +103,6 @@ def _report(laid: Layout, initiator: str, run: str, outcomes: dict[str, Outcome]
         agreement=laid.agreement,
         protocol=laid.terms.task.protocol,
         run=run,
-        federated=outcomes[initiator].results["evaluate"]["metrics"],
         compared=compared,
         rounds=trained["round"],
         losses=trained.get("loss") or [],

@@ -27,27 +27,27 @@ PROGRESS = Meter(
     "progress",
     "bits",
     "numbers that steer a training: losses, steps, when to stop",
-    "functions of all training rows together; never of rows that differ by fewer than a group",
+    "functions of all training rows together",
 )
 METRIC = Meter(
     "metric",
     "bits",
     "aggregates over the held-out rows, with four digits at most",
-    "the bits of all metrics stay below a quarter of the entropy of the held-out labels",
+    "some of what the held-out labels are",
 )
 MODEL = Meter(
-    "model", "bits", "parts of the model that the terms give to the recipient", "what a model tells about its training rows"
+    "model", "bits", "parts of the model that the terms give to the recipient", "what the model tells about its training rows"
 )
 NUMBERS = Meter(
     "numbers",
     "numbers",
     "sums over rows whose weights the recipients may know",
-    "equations about the rows; there are never so many that they can be solved",
+    "equations about the rows",
 )
 ROWS = Meter(
     "rows",
     "bits",
     "values of single rows: scores, directions, memberships, answers",
-    "what the recipient knows of one person; at most limits.row_bits over all runs",
+    "what the recipient knows of one person",
 )
 METERS = {meter.name: meter for meter in (SIZE, PROGRESS, METRIC, MODEL, NUMBERS, ROWS)}

@@ -90,6 +90,8 @@ _BASES = {
 }
 _LONGEST = {"string": 1 << 10, "binary": 1 << 16}
 """The most bytes of one value, if its column declares no other number."""
+_NUMBER_BITS, _METRIC_BITS = 53, 13
+_TOKENS = ("blinded-point", "oprf-tag", "keyed-token")
 
 
 @dataclass(frozen=True)
@@ -110,17 +112,21 @@ class Column:
     most: float = _MOST
     longest: int = 0
     width: int = _MAX_WIDTH
-    meter: Meter | None = None
+    meter: Meter | None = None  # of what the recipient reads of the sender's data, also if it first takes a protection off
+
+    def __post_init__(self) -> None:
+        if self.kind == "disclosed" and self.meter is None:
+            raise ValueError("a disclosed column must name its meter (tombolo.storage.meters)")
 
     @property
-    def bits(self) -> int:
-        """The most that one value tells, in bits."""
-        if self.base == "bool":
+    def bits(self) -> float:
+        """The most bits that one value tells. Metrics leave rounded to four digits; a token tells only who is common."""
+        if self.kind in _TOKENS or self.base == "bool":
             return 1
         if self.base == "float64":
-            return 13 if self.meter == METRIC else 53
+            return _METRIC_BITS if self.meter == METRIC else _NUMBER_BITS
         if self.base == "int64":
-            return min(53, math.ceil(math.log2(self.most - self.least + 2)))
+            return min(math.ceil(math.log2(self.most - self.least + 2)), _NUMBER_BITS)
         return 8 * self.cell
 
     @property
@@ -160,24 +166,27 @@ class Column:
         return pa.ExtensionArray.from_storage(ProtectedType(array.type, self.kind, {**self.params, **extra}), array)
 
 
-def Paillier(holder: str) -> Column:  # noqa: N802 - reads as a type in a contract
+# A protected column has a meter if its recipient can read what is in it: it decrypts, removes a pad, or adds up shares.
+
+
+def Paillier(holder: str, meter: Meter | None = None) -> Column:  # noqa: N802 - reads as a type in a contract
     """Paillier ciphertexts that only the ``holder`` role can decrypt."""
-    return Column("paillier", {"holder": holder})
+    return Column("paillier", {"holder": holder}, meter=meter)
 
 
-def PaddedModN(holder: str) -> Column:  # noqa: N802
+def PaddedModN(holder: str, meter: Meter | None = None) -> Column:  # noqa: N802
     """Numbers modulo n, the modulus of the ``holder``'s key, under a one-time pad that only the recipient can remove."""
-    return Column("one-time-pad-mod-n", {"holder": holder})
+    return Column("one-time-pad-mod-n", {"holder": holder}, meter=meter)
 
 
-def Pad64() -> Column:  # noqa: N802
+def Pad64(meter: Meter | None = None) -> Column:  # noqa: N802
     """Values modulo 2^64 under masks that cancel only in the sum over all senders (or for the recipient alone)."""
-    return Column("one-time-pad-mod-2^64", base="uint64")
+    return Column("one-time-pad-mod-2^64", base="uint64", meter=meter)
 
 
-def BlindedPoint() -> Column:  # noqa: N802
+def BlindedPoint(meter: Meter | None = None) -> Column:  # noqa: N802
     """ristretto255 points raised to a secret exponent."""
-    return Column("blinded-point", width=32)
+    return Column("blinded-point", width=32, meter=meter)
 
 
 def MaskedCode() -> Column:  # noqa: N802
@@ -185,14 +194,14 @@ def MaskedCode() -> Column:  # noqa: N802
     return Column("masked-code", width=64)
 
 
-def OprfTag() -> Column:  # noqa: N802
+def OprfTag(meter: Meter | None = None) -> Column:  # noqa: N802
     """Values of an oblivious pseudo-random function. The recipient knows the tags of ids it asked for; the others look random."""
-    return Column("oprf-tag", width=16)
+    return Column("oprf-tag", width=16, meter=meter)
 
 
-def KeyedToken() -> Column:  # noqa: N802
+def KeyedToken(meter: Meter | None = None) -> Column:  # noqa: N802
     """Ids that the sender and the recipient both have, encrypted under a key that only these two have."""
-    return Column("keyed-token", width=16)
+    return Column("keyed-token", width=16, meter=meter)
 
 
 def Commitment() -> Column:  # noqa: N802
@@ -214,9 +223,10 @@ def Public(base: str, reason: str, **bounds: Any) -> Column:  # noqa: N802
     return Column("public", base=base, open=True, reason=reason, **_bounds(base, bounds))
 
 
-def Disclosed(base: str, reason: str, limit: str, **bounds: Any) -> Column:  # noqa: N802
-    """What the recipient may learn of the sender's data. ``reason`` says why, ``limit`` what limits it; bounds as in Public."""
-    return Column("disclosed", base=base, open=True, reason=reason, limit=limit, **_bounds(base, bounds))
+def Disclosed(base: str, reason: str, limit: str, meter: Meter, **bounds: Any) -> Column:  # noqa: N802
+    """What the recipient may learn of the sender's data. ``reason`` says why, ``limit`` what limits it, and ``meter`` counts it;
+    bounds as in Public."""
+    return Column("disclosed", base=base, open=True, reason=reason, limit=limit, meter=meter, **_bounds(base, bounds))
 
 
 def _bounds(base: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -308,13 +318,14 @@ class MessageSet(Mapping[str, Message]):
 
     def leakage_table(self) -> str:
         """The protocol's leakage table as Markdown: one row per message."""
-        rows = ["| step | message | from | to | protected by | the recipient learns | limited by |", "|---" * 7 + "|"]
+        titles = "step | message | from | to | protected by | the recipient learns | limited by | adds up to"
+        rows = [f"| {titles} |", "|---" * 8 + "|"]
         for message in self.values():
             kinds = ", ".join(f"{name}: {column.kind}" for name, column in message.columns.items())
             ends = [named if isinstance(named, str) else ", ".join(named) for named in (message.sender, message.to)]
-            rows.append(
-                f"| {message.step} | {message.name} | {ends[0]} | {ends[1]} | {kinds} | {message.learns} | {message.limit} |"
-            )
+            meters = dict.fromkeys(column.meter for column in message.columns.values() if column.meter is not None)
+            total = "; ".join(f"{meter.name}: {meter.adds_up}" for meter in meters) or "-"
+            rows.append(f"| {' | '.join((message.step, message.name, *ends, kinds, message.learns, message.limit, total))} |")
         return "\n".join(rows) + "\n"
 
 

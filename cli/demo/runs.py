@@ -72,7 +72,6 @@ class Up:
         compared = compare(federation.agreement, federation.settings, run, vanished)
         return {
             "run": run,
-            "federated": airflow.xcom(training.dag, at, "evaluate")["metrics"],
             "compared": compared,
             "rounds": training.rounds,
             "losses": training.losses,

@@ -37,11 +37,12 @@ def transfer_and_diagnose(up: Up) -> dict[str, Any]:
     predicted = up.airflows[clinic].xcom(prediction.dag, prediction.runs[clinic], "predict")
     up.show.say("training the clinic's own models, and transfer with fewer and more common patients, for comparison")
     came = up.came_of(training)
+    compared = came["compared"]
     contexts = {party: PartyContext.open(federation.agreement, file) for party, file in federation.settings.items()}
     models = on_new_patients(contexts, clinic, came["run"], Path(predicted["scores"]))
     return {
         **came,
-        "compared": replace(came["compared"], models=models, gains={}),
+        "compared": replace(compared, models={"federated": compared.models["federated"], **models}, gains={}),
         "seconds": {**training.seconds(federation.initiator), "prediction": prediction.seconds(clinic)["total"]},
         "bytes_sent": bytes_sent(federation, training.runs, prediction.runs),
         "predicted_rows": predicted["rows"],

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.storage.errors import CodedError
+from tombolo.storage.meters import ROWS
 from tombolo.storage.roles import DATA, GUEST, HOST
 from tombolo.storage.schema import Commitment, Disclosed, Message, MessageSet, Public
 
@@ -45,7 +46,7 @@ MESSAGES = MessageSet(
         "leaving",
         DATA,
         DATA,
-        {"leaves": Disclosed("bool", "which common rows are used no longer", "leavers wait, and take companions with them")},
+        {"leaves": Disclosed("bool", "which common rows are used no longer", "leavers wait, and take companions with them", ROWS)},
         learns="which common rows leave for good; those who asked for it are hidden among others",
         step="10",
         rows=None,

@@ -17,6 +17,7 @@ from tombolo.fl_tasks.alignment.two_party import DOMAIN, WrongListSize
 from tombolo.fl_tasks.crypto import ristretto
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.storage.errors import blame
+from tombolo.storage.meters import ROWS
 from tombolo.storage.roles import ARBITER, DATA, GUEST, HOST
 from tombolo.storage.schema import BlindedPoint, Disclosed, Message, MessageSet
 
@@ -47,7 +48,7 @@ MESSAGES = MessageSet(
         "common_positions",
         (ARBITER, GUEST),
         DATA,
-        {"position": Disclosed("int64", "which of the recipient's own ids are common to all", "one list per run")},
+        {"position": Disclosed("int64", "which of the recipient's own ids are common to all", "one list per run", ROWS)},
         learns="which of the recipient's own ids all parties have, in the common order",
         step="5",
         limit="common ids only",
@@ -57,7 +58,7 @@ MESSAGES = MessageSet(
         "shuffled_positions",
         GUEST,
         HOST,
-        {"position": Disclosed("int64", "which points of the guest's shuffled list are common to all", "one list per run")},
+        {"position": Disclosed("int64", "which points of the guest's shuffled list are common to all", "one list per run", ROWS)},
         learns="only how many there are: the points are in an order that the recipient drew (only without an arbiter)",
         step="5",
         limit="no id: the guest's points are blinded and in the guest's random order",
@@ -67,7 +68,7 @@ MESSAGES = MessageSet(
         "guest_positions",
         HOST,
         GUEST,
-        {"position": Disclosed("int64", "which of the guest's own ids are common to all", "one list per run")},
+        {"position": Disclosed("int64", "which of the guest's own ids are common to all", "one list per run", ROWS)},
         learns="which of the recipient's own ids all parties have, in the common order (only without an arbiter)",
         step="5",
         limit="common ids only",

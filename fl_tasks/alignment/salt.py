@@ -15,6 +15,7 @@ from tombolo.fl_tasks.alignment.state import SALT
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.storage.canonical import canonical
 from tombolo.storage.errors import CodedError
+from tombolo.storage.meters import SIZE
 from tombolo.storage.roles import DATA
 from tombolo.storage.schema import Commitment, Disclosed, Message, MessageSet, Public
 
@@ -34,7 +35,7 @@ MESSAGES = MessageSet(
         DATA,
         {
             "salt": Public("binary", "a random part of the joint salt", longest=32),
-            "size": Disclosed("int64", "lists below the agreed minimum are refused", "one count per run"),
+            "size": Disclosed("int64", "lists below the agreed minimum are refused", "one count per run", SIZE),
         },
         learns="how many ids the sender has; with three or more data parties, rounded up to a multiple of 1024",
         step="2",

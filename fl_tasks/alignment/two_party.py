@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from tombolo.fl_tasks.crypto import ristretto
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.storage.errors import CodedError, blame
+from tombolo.storage.meters import ROWS
 from tombolo.storage.roles import DATA
 from tombolo.storage.schema import BlindedPoint, Message, MessageSet
 
@@ -32,7 +33,7 @@ MESSAGES = MessageSet(
         "doubly_blinded_ids",
         DATA,
         DATA,
-        {"point": BlindedPoint()},
+        {"point": BlindedPoint(ROWS)},
         learns="which of the recipient's own ids the sender has too",
         step="4",
         limit="common ids only; lists below the agreed minimum are refused before this step",

@@ -27,6 +27,7 @@ from tombolo.fl_tasks.incentives.live import LIVE
 from tombolo.fl_tasks.incentives.shapley import Coalition
 from tombolo.fl_tasks.incentives.state import VALUE
 from tombolo.fl_tasks.learning.metrics import measure
+from tombolo.fl_tasks.learning.rounding import digits, significant, unit
 from tombolo.fl_tasks.learning.vertical.scoring import (
     SCORE_LIMIT,
     ScoreOutOfRange,
@@ -37,6 +38,7 @@ from tombolo.fl_tasks.learning.vertical.scoring import (
 )
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.storage.errors import CodedError
+from tombolo.storage.meters import METRIC, ROWS, SIZE
 from tombolo.storage.roles import ARBITER, DATA, EVERYONE, GUEST, HOST
 from tombolo.storage.schema import Disclosed, Message, MessageSet, Pad64, Public
 
@@ -54,7 +56,7 @@ MESSAGES = MessageSet(
         "volume",
         DATA,
         EVERYONE,
-        {"columns": Disclosed("int64", "contributions by share of the data are computed from it", "one count per run")},
+        {"columns": Disclosed("int64", "contributions by share of the data are computed from it", "one count per run", SIZE)},
         learns="how many encoded columns the sender trained with",
         step="0",
         limit="one count; sent only if the terms pay for contributions",
@@ -63,7 +65,7 @@ MESSAGES = MessageSet(
         "coalition_shares",
         DATA,
         ARBITER,
-        {"score": Pad64(), "label": Pad64()},
+        {"score": Pad64(ROWS), "label": Pad64(ROWS)},
         learns=(
             "after adding all shares, for each coalition: held-out scores with their labels, without ids, in a new random order; "
             "each share alone is uniform"
@@ -86,6 +88,7 @@ MESSAGES = MessageSet(
                 "float64",
                 "without an arbiter, the guest computes the values of coalitions",
                 "by a waiver in the terms; once per run",
+                ROWS,
             )
         },
         learns="the host's mean partial score over training rows, then its partial score of each held-out row",
@@ -99,7 +102,7 @@ MESSAGES = MessageSet(
         EVERYONE,
         {
             "coalition": Public("int64", "the coalition: bit k stands for data party k"),
-            "value": Disclosed("float64", "what each party contributed", "one aggregate per coalition and run"),
+            "value": Disclosed("float64", "what each party contributed", "one aggregate per coalition and run", METRIC),
         },
         learns="each coalition's quality on the held-out rows",
         step="2",
@@ -157,23 +160,23 @@ def value_coalitions(
     shape (rows,), are known to the guest. Raises :class:`ForeignValues`, :class:`OtherQuality` or what scoring raises.
     """
     if session.role not in (*DATA, ARBITER):
-        return _heard(session, game, session.arbiter or session.guest, told)
+        return _heard(session, game, session.arbiter or session.guest, rows, told)
     if session.arbiter is not None:
         if scores_of is not None:
             _send_shares(session, game, scores_of, labels)
-            return _heard(session, game, session.arbiter, told)
+            return _heard(session, game, session.arbiter, rows, told)
         values = _measured_shares(session, game, rows)
     elif labels is None:
         assert scores_of is not None
         scores = np.concatenate([scores_of(frozenset({game.guest}))[:1], scores_of(frozenset(game.players))])
         session.send("host_scores", score=_checked(session, scores))
-        return _heard(session, game, session.guest, told)
+        return _heard(session, game, session.guest, rows, told)
     else:
         assert scores_of is not None
         values = _measured_at_guest(session, game, rows, scores_of, labels)
     session.enter(0)
     session.send("coalition_values", coalition=[game.mask(coalition) for coalition in game.asked], value=values)
-    return _accepted(game, values, session.me, told)
+    return _accepted(game, values, session.me, rows, told)
 
 
 # -- with an arbiter --------------------------------------------------------------------------------------------------------
@@ -219,7 +222,7 @@ def _measured_shares(session: Session, game: Game, rows: int) -> list[float]:
                         raise WrongScoreCount(f"{len(share)} scores for {rows} rows.", party=party)
                 sums[name] = unmasked(shares.values())
             measured = measure(session.terms.task.outcome, sums["label"], sums["score"])[game.metric]
-            value = session.state.keep(VALUE.of(number), measured)
+            value = session.state.keep(VALUE.of(number), significant(measured, digits(rows)))
         values.append(value)
     return values
 
@@ -235,7 +238,7 @@ def _measured_at_guest(session: Session, game: Game, rows: int, scores_of: Score
         scores = scores_of(coalition)
         if coalition:
             scores = scores + sum(score[1:] if host in coalition else score[0] for host, score in heard.items())
-        values.append(measure(outcome, labels, scores)[game.metric])
+        values.append(significant(measure(outcome, labels, scores)[game.metric], digits(rows)))
     return values
 
 
@@ -248,17 +251,18 @@ def _checked(session: Session, scores: Floats, party: str | None = None) -> Floa
     return scores
 
 
-def _heard(session: Session, game: Game, evaluator: str, told: float) -> list[float]:
+def _heard(session: Session, game: Game, evaluator: str, rows: int, told: float) -> list[float]:
     table = session.receive("coalition_values", evaluator)
     asked = Session.values(table, "coalition").to_pylist()
     if asked != [game.mask(coalition) for coalition in game.asked]:
         raise ForeignValues("The values are of other coalitions.", party=evaluator)
-    return _accepted(game, Session.values(table, "value").to_pylist(), evaluator, told)
+    return _accepted(game, Session.values(table, "value").to_pylist(), evaluator, rows, told)
 
 
-def _accepted(game: Game, values: list[float], evaluator: str, told: float) -> list[float]:
+def _accepted(game: Game, values: list[float], evaluator: str, rows: int, told: float) -> list[float]:
     if not game.plausible(values):
         raise ForeignValues(party=evaluator)
-    if abs(values[-1] - told) > _TOLERANCE * max(1.0, abs(told)):
+    rounded = unit(told, digits(rows))  # both are rounded: almost equal metrics may be one unit apart
+    if abs(values[-1] - told) > _TOLERANCE * max(1.0, abs(told)) + rounded:
         raise OtherQuality(f"{game.metric} is {values[-1]:.4f} now and was {told:.4f} in the evaluation.", party=evaluator)
     return values

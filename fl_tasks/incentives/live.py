@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tombolo.storage.meters import METRIC, SIZE
 from tombolo.storage.roles import EVERYONE, GUEST
 from tombolo.storage.schema import Disclosed, Message, MessageSet, Public
 
@@ -13,9 +14,9 @@ LIVE = MessageSet(
         EVERYONE,
         {
             "booking": Public("string", "the monitoring run that booked the value; empty if there is no new value"),
-            "rows": Disclosed("int64", "how many labelled rows the aggregate covers", "one count per prediction run"),
+            "rows": Disclosed("int64", "how many labelled rows the aggregate covers", "one count per prediction run", SIZE),
             "value": Disclosed(
-                "float64", "quality of the joint model on labels that arrived later", "one value per prediction run"
+                "float64", "quality of the joint model on labels that arrived later", "one value per prediction run", METRIC
             ),
         },
         learns="the quality of the published model in use",

@@ -15,6 +15,7 @@ from tombolo.fl_tasks.runtime.session import Session
 from tombolo.storage.canonical import canonical
 from tombolo.storage.errors import CodedError
 from tombolo.storage.identity import SignatureRefused
+from tombolo.storage.meters import SIZE
 from tombolo.storage.roles import AGGREGATOR, CLIENT, MOST_PARTIES
 from tombolo.storage.schema import Disclosed, Message, MessageSet, Public
 
@@ -29,7 +30,7 @@ MESSAGES = MessageSet(
         "row_count",
         CLIENT,
         (CLIENT, AGGREGATOR),
-        {"rows": Disclosed("int64", _REASON, "one count per run", most=_MOST_ROWS), "signature": _SIGNATURE},
+        {"rows": Disclosed("int64", _REASON, "one count per run", SIZE, most=_MOST_ROWS), "signature": _SIGNATURE},
         learns="how many training rows the client has",
         step="0",
         limit="one count; sent only if the terms pay for contributions",
@@ -40,7 +41,7 @@ MESSAGES = MessageSet(
         CLIENT,
         {
             "client": Public("string", "which clients are paid for their rows"),
-            "rows": Disclosed("int64", _REASON, "one count per client and run", most=_MOST_ROWS),
+            "rows": Disclosed("int64", _REASON, "one count per client and run", SIZE, most=_MOST_ROWS),
             "signature": _SIGNATURE,
         },
         learns="how many training rows each client has, which it knows already",

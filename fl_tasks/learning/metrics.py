@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tombolo.fl_tasks.learning.links import sigmoid, softmax
+from tombolo.fl_tasks.learning.rounding import significant
 from tombolo.storage.errors import CodedError
 
 Floats = npt.NDArray[np.float64]
@@ -107,6 +108,12 @@ class Histogram:
         s = np.asarray(scores, dtype=np.float64)
         inner = np.unique(np.quantile(s, np.arange(1, bins) / bins))
         return cls(tuple(float(edge) for edge in inner), cls._shares(inner, s))
+
+    def rounded(self, scores: npt.ArrayLike, count: int) -> Histogram:
+        """The same for others to keep: edges and shares of these scores have ``count`` significant digits."""
+        inner = np.unique([significant(edge, count) for edge in self.edges])
+        shares = self._shares(inner, np.asarray(scores, dtype=np.float64))
+        return Histogram(tuple(float(edge) for edge in inner), tuple(significant(share, count) for share in shares))
 
     @staticmethod
     def _shares(inner: Floats, scores: Floats) -> tuple[float, ...]:

@@ -22,15 +22,16 @@ from tombolo.fl_tasks.runtime.checkpoints import State
 from tombolo.fl_tasks.runtime.context import PartyContext
 from tombolo.fl_tasks.workflow.aligned import features, label, load_aligned, weight
 from tombolo.fl_tasks.workflow.parts import reference_of
-from tombolo.fl_tasks.workflow.state import EVALUATION
-from tombolo.storage.roles import CLIENT, GUEST, HOLDERS
+from tombolo.fl_tasks.workflow.state import EVALUATION, MEASURED
+from tombolo.storage.roles import CLIENT, GUEST, HOLDERS, INITIATORS
 
 
 @dataclass(frozen=True)
 class Comparison:
     """What a comparison gives.
 
-    ``models``: metrics by model. They are ``pooled``, ``pooled_survivors`` if clients have vanished, and the model of one party:
+    ``models``: metrics by model, with all digits, while the parties have rounded ones of the federated model. They are
+    ``federated`` (if the run was evaluated), ``pooled``, ``pooled_survivors`` if clients have vanished, and the model of one party:
     ``guest_only``, ``best_client``, or ``self_learning`` (the target of a transfer, given the labels of its common training rows).
     ``rows``: counts of rows. ``gains``: of a binary label that only the guest holds, the gains of these models and of the federated
     model. ``margins``: of boosted trees and of transfer, the largest difference of a held-out row's margin between the federated
@@ -50,12 +51,19 @@ def compare(agreement: str, settings: Mapping[str, Path], run: str, vanished: Co
     """
     contexts = {party: PartyContext.open(agreement, file) for party, file in settings.items()}
     protocol = next(iter(contexts.values())).terms.task.descriptor
+    compared: Comparison
     if protocol.compare is not None:
-        comparison: Comparison = protocol.load(protocol.compare)(contexts, run)
-        return comparison
-    if protocol.family == "horizontal":
-        return _by_rows([context for context in contexts.values() if context.role == CLIENT], run, vanished)
-    return _by_columns(contexts, run)
+        compared = protocol.load(protocol.compare)(contexts, run)
+    elif protocol.family == "horizontal":
+        compared = _by_rows([context for context in contexts.values() if context.role == CLIENT], run, vanished)
+    else:
+        compared = _by_columns(contexts, run)
+    initiator = next(context for context in contexts.values() if context.role in INITIATORS)
+    measured = initiator.state(run).get(MEASURED)
+    if measured is None:
+        return compared
+    names = dict.fromkeys([*metric_names(initiator.terms.task.outcome), *measured])
+    return replace(compared, models={"federated": {name: measured[name] for name in names}, **compared.models})
 
 
 def _by_columns(contexts: Mapping[str, PartyContext], run: str) -> Comparison:

@@ -1,6 +1,7 @@
 """Evaluate stage: measure the model on held-out rows and apply the quality gate.
 
-The guest measures, or in a horizontal agreement the clients together, by secure sums. Every party applies the gate by itself.
+The guest measures, or in a horizontal agreement the clients together, by secure sums. All parties get and keep the same
+numbers, with as many digits as the held-out rows support. Every party applies the gate by itself.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from tombolo.fl_tasks.learning.horizontal.state import PRESENT
 from tombolo.fl_tasks.learning.horizontal.statistics import statistics_of
 from tombolo.fl_tasks.learning.horizontal.sums import Attendance, contribute_values, sum_values
 from tombolo.fl_tasks.learning.metrics import Histogram, measure, metric_names, presented
+from tombolo.fl_tasks.learning.rounding import digits, supported
 from tombolo.fl_tasks.models.reading import part_of_run
 from tombolo.fl_tasks.runtime.context import PartyContext
 from tombolo.fl_tasks.runtime.record import enter
@@ -24,8 +26,9 @@ from tombolo.fl_tasks.runtime.session import Progress, Session, log_progress
 from tombolo.fl_tasks.runtime.waiting import Wait
 from tombolo.fl_tasks.workflow.aligned import SCORED, encoded_rows, label, load_aligned
 from tombolo.fl_tasks.workflow.parts import horizontal_model_of, model_of
-from tombolo.fl_tasks.workflow.state import EVALUATION, GATE
+from tombolo.fl_tasks.workflow.state import EVALUATION, GATE, MEASURED
 from tombolo.storage.errors import CodedError
+from tombolo.storage.meters import METRIC, SIZE
 from tombolo.storage.roles import AGGREGATOR, ARBITER, DATA, EVERYONE, GUEST, HOLDERS, INITIATORS
 from tombolo.storage.schema import FEW, Disclosed, Message, MessageSet, Public
 
@@ -38,8 +41,8 @@ METRICS = MessageSet(
         EVERYONE,
         {
             "name": Public("string", "names of the metrics that the protocol has"),
-            "value": Disclosed("float64", _AGGREGATE, "one value per metric and run"),
-            "rows": Disclosed("int64", "the number of held-out rows in the aggregate", "one count per run"),
+            "value": Disclosed("float64", _AGGREGATE, "one value per metric and run", METRIC),
+            "rows": Disclosed("int64", "the number of held-out rows in the aggregate", "one count per run", SIZE),
         },
         learns="the model's quality on held-out rows",
         step="metrics",
@@ -50,7 +53,7 @@ METRICS = MessageSet(
         "score_edges",
         GUEST,
         DATA,
-        {"edge": Disclosed("float64", "deciles of held-out scores, to detect drift later", "nine numbers per run")},
+        {"edge": Disclosed("float64", "deciles of held-out scores, to detect drift later", "nine numbers per run", METRIC)},
         learns="deciles of the held-out scores",
         step="metrics",
         limit="parties that receive scores by the agreement",
@@ -60,7 +63,7 @@ METRICS = MessageSet(
         "score_shares",
         GUEST,
         DATA,
-        {"share": Disclosed("float64", "shares of held-out scores between the deciles", "ten numbers per run")},
+        {"share": Disclosed("float64", "shares of held-out scores between the deciles", "ten numbers per run", METRIC)},
         learns="how many held-out scores lie between the deciles",
         step="metrics",
         limit="parties that receive scores by the agreement",
@@ -129,8 +132,9 @@ def _summed(context: PartyContext, run: str, session: Session) -> dict[str, Any]
         sums = sum_values(session, quality.SIZES[outcome], Attendance(session.state.get(PRESENT) or []))
         if sums[0] < 0.5:
             raise NoHeldOutRows(party=session.me)
-        metrics = quality.metrics(outcome, sums, scale)
-        evaluation = {"metrics": metrics, "rows": round(sums[0]), "histogram": None}
+        rows, metrics = round(sums[0]), quality.metrics(outcome, sums, scale)
+        session.state.keep(MEASURED, metrics)
+        evaluation = {"metrics": supported(metrics, rows, quality.ERRORS[outcome]), "rows": rows, "histogram": None}
         _tell(session, evaluation)
         return evaluation
     aligned = load_aligned(context, run)
@@ -163,7 +167,9 @@ def _held_out_scores(
 def _measured(session: Session, totals: Any, labels: Any) -> dict[str, Any]:
     outcome = session.terms.task.outcome
     metrics, scores = measure(outcome, labels, totals), presented(outcome, totals)
-    measured = {"metrics": metrics, "rows": len(totals), "histogram": Histogram.of(scores).document()}
+    session.state.keep(MEASURED, metrics)
+    histogram = Histogram.of(scores).rounded(scores, digits(len(totals)))
+    measured = {"metrics": supported(metrics, len(totals)), "rows": len(totals), "histogram": histogram.document()}
     return {**measured, "gains": gains(labels, totals)} if outcome == "binary" else measured
 
 

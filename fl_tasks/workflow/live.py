@@ -14,6 +14,7 @@ from tombolo.agreements.terms import LiveTerms
 from tombolo.fl_tasks.incentives.coalitions import MESSAGES
 from tombolo.fl_tasks.incentives.game import Game
 from tombolo.fl_tasks.incentives.rewards import divide, weights_of
+from tombolo.fl_tasks.learning.rounding import digits, significant
 from tombolo.fl_tasks.ledger.settlement.settle import EarlierRun
 from tombolo.fl_tasks.runtime.context import PartyContext
 from tombolo.fl_tasks.runtime.session import Progress, Session
@@ -87,7 +88,8 @@ def _latest(context: PartyContext, run: str, game: Game, version: str, live: Liv
     if not measured:
         return nothing
     latest = max(measured, key=lambda booking: (booking["at"], booking["run"]))
-    rows, value = latest["labelled_rows"], latest["live"][game.metric]
+    rows = latest["labelled_rows"]
+    value = significant(latest["live"][game.metric], digits(rows))
     state = context.state()
     claims = [state[item] for item in state.all(LIVE.of(version))]
     paid = [claim["rows"] for claim in claims if claim["run"] != run]

@@ -22,7 +22,7 @@ from tombolo.fl_tasks.runtime.state import (
     written,
 )
 from tombolo.storage.plugins import offered
-from tombolo.storage.roles import AGGREGATOR, ARBITER, CLIENT, DATA, GUEST, HOLDERS, HOST
+from tombolo.storage.roles import AGGREGATOR, ARBITER, CLIENT, DATA, GUEST, HOLDERS, HOST, INITIATORS
 
 VERTICAL = (GUEST, HOST, ARBITER)
 
@@ -82,6 +82,7 @@ ROUNDS = Item(
 )
 PRIVACY = Item("privacy", DOCUMENT, "The privacy cost of the run's rounds: epsilon and delta.")
 EVALUATION = Item("evaluation", DOCUMENT, "Metrics of the run's model.", ends="never")
+MEASURED = Item("measured", DOCUMENT, "The metrics with all digits. Nobody else gets them.", INITIATORS)
 GATE = Item("gate", TEXT, "A note that the model may be published.", ends="never")
 
 # -- predictions and rewards ------------------------------------------------------------------------------------------------
@@ -114,6 +115,7 @@ ITEMS = (
     ROUNDS,
     PRIVACY,
     EVALUATION,
+    MEASURED,
     GATE,
     MADE,
     SCORES,

@@ -16,10 +16,11 @@ from tests.bounds import outcome
 from tests.forging import forge, stream
 from tests.storage.conftest import Wire
 from tombolo.storage.errors import CodedError, shown
+from tombolo.storage.meters import METRIC
 from tombolo.storage.schema import Disclosed, Message, Paillier, ProtectedType, Public, assemble
 from tombolo.storage.wire import pack_table
 
-ONE = Message("one", "guest", "host", {"n": Public("int64", "-"), "x": Disclosed("float64", "-", "-")}, learns="-")
+ONE = Message("one", "guest", "host", {"n": Public("int64", "-"), "x": Disclosed("float64", "-", "-", METRIC)}, learns="-")
 MANY = Message("many", "guest", "host", {"c": Paillier("guest")}, learns="-", rows=None)
 WORDS = Message("words", "guest", "host", {"word": Public("string", "-"), "data": Public("binary", "-")}, learns="-", rows=9)
 EXPECTED = 1000

@@ -13,6 +13,7 @@ from tombolo.storage.envelope import (
     MisaddressedArtifact,
 )
 from tombolo.storage.identity import SealRefused, SignatureRefused
+from tombolo.storage.meters import METRIC
 from tombolo.storage.schema import Disclosed, ForeignSchema, Message, Paillier, Public, UndeclaredColumn
 from tombolo.storage.stores.base import TooLarge
 
@@ -112,7 +113,7 @@ def test_a_sending_that_died_between_chunks_is_finished_by_a_retry(wire):
         {},
         {"c": Paillier("guest").wrap(ciphertexts(3))},
         {"c": NUMBERS.columns["value"].wrap([1.0, 2.0, 3.0])},
-        {"c": Disclosed("float64", "test", "none").wrap([1.0])},
+        {"c": Disclosed("float64", "test", "none", METRIC).wrap([1.0])},
     ],
 )
 def test_undeclared_columns_are_refused_before_a_byte_is_written(wire, columns):
@@ -195,7 +196,7 @@ def test_other_bytes_at_a_received_address_are_equivocation(wire):
 
 
 def test_a_sender_with_another_schema_is_refused(wire):
-    other = Message("numbers", "guest", "host", {"value": Disclosed("float64", "test", "none")}, learns="more", step="1")
+    other = Message("numbers", "guest", "host", {"value": Disclosed("float64", "test", "none", METRIC)}, learns="more", step="1")
     wire.exchange("ann").send(other, "ben", 3, {"value": [1.0]})
     with pytest.raises(ForeignSchema):
         wire.exchange("ben").fetch(NUMBERS, "ann", 3)

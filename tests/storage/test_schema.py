@@ -9,12 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tombolo.storage.meters import METRIC, MODEL, PROGRESS, ROWS, SIZE
 from tombolo.storage.schema import (
+    BlindedPoint,
     Column,
     Disclosed,
+    KeyedToken,
     Message,
     MessageSet,
+    OprfTag,
     Pad64,
+    PaddedModN,
     Paillier,
     ProtectedType,
     Public,
@@ -23,7 +28,7 @@ from tombolo.storage.schema import (
     assemble,
 )
 
-KINDS = [Paillier("arbiter"), Pad64(), Sealed(), Public("float64", "why"), Disclosed("bool", "why", "once")]
+KINDS = [Paillier("arbiter"), Pad64(), Sealed(), Public("float64", "why"), Disclosed("bool", "why", "once", PROGRESS)]
 
 
 @pytest.mark.parametrize("column", KINDS, ids=lambda column: column.kind)
@@ -60,9 +65,44 @@ def test_nulls_and_other_names_are_refused():
 def test_disclosures_and_table_name_everything():
     contract = MessageSet(
         "trial",
-        Message("open", "guest", "host", {"bit": Disclosed("bool", "stop", "one bit")}, learns="when to stop", step="1"),
-        Message("shut", "host", "arbiter", {"c": Paillier("arbiter")}, learns="sums", step="2"),
+        Message("open", "guest", "host", {"bit": Disclosed("bool", "stop", "one bit", PROGRESS)}, learns="when to stop", step="1"),
+        Message("shut", "host", "arbiter", {"c": Paillier("arbiter"), "d": Pad64(ROWS)}, learns="sums", step="2"),
+        Message("dark", "host", "guest", {"c": Paillier("arbiter")}, learns="nothing"),
     )
     assert contract.disclosures() == {"open.bit": "stop"}
     table = contract.leakage_table()
-    assert "when to stop" in table and "| 2 | shut | host | arbiter | c: paillier | sums |" in table
+    assert "when to stop" in table
+    assert "| 2 | shut | host | arbiter | c: paillier, d: one-time-pad-mod-2^64 | sums | - | rows:" in table
+    assert "| nothing | - | - |" in table and f"| - | {PROGRESS.name}: {PROGRESS.adds_up} |" in table
+
+
+def test_what_is_disclosed_has_a_meter():
+    with pytest.raises(ValueError, match="meter"):
+        Column("disclosed", base="float64", open=True)
+    with pytest.raises(TypeError, match="meter"):
+        Disclosed("float64", "why", "once")
+    assert Column("public", base="float64", open=True).meter is None
+    padded = [Pad64(ROWS), PaddedModN("guest", ROWS), Paillier("guest", ROWS), BlindedPoint(ROWS), OprfTag(ROWS), KeyedToken(ROWS)]
+    assert {column.meter for column in padded} == {ROWS}
+
+
+@pytest.mark.parametrize(
+    ("column", "bits"),
+    [
+        (Disclosed("bool", "why", "once", PROGRESS), 1),
+        (Disclosed("float64", "why", "once", METRIC), 13),
+        (Disclosed("float64", "why", "once", PROGRESS), 53),
+        (Disclosed("int64", "why", "once", SIZE), 53),
+        (Disclosed("int64", "why", "once", SIZE, most=2), 2),
+        (Disclosed("int64", "why", "once", SIZE, least=-3, most=3), 3),
+        (Disclosed("int64", "why", "once", SIZE, most=1000), 10),
+        (Disclosed("string", "why", "once", MODEL, longest=5), 40),
+        (Disclosed("binary", "why", "once", ROWS, longest=3), 24),
+        (Pad64(ROWS), 64),
+        (BlindedPoint(ROWS), 1),
+        (OprfTag(ROWS), 1),
+        (KeyedToken(ROWS), 1),
+    ],
+)
+def test_the_bits_of_one_value(column: Column, bits: float):
+    assert column.bits == bits

@@ -12,6 +12,7 @@ from tombolo.fl_tasks.crypto import ristretto
 from tombolo.fl_tasks.crypto.vector import fixed_bytes
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.storage.errors import CodedError, blame
+from tombolo.storage.meters import ROWS
 from tombolo.storage.roles import DATA
 from tombolo.storage.schema import BlindedPoint, KeyedToken, MaskedCode, Message, MessageSet, OprfTag, Public
 
@@ -52,7 +53,7 @@ MESSAGES = MessageSet(
         "id_tags",
         DATA,
         DATA,
-        {name: OprfTag() for name in GROUPS},
+        {name: OprfTag(ROWS) for name in GROUPS},
         learns="which of the recipient's own ids the sender has too; the other tags look random",
         step="6",
         limit="common ids only; the number of tags follows from the size of the sender's list, and tags are sorted by value",
@@ -62,7 +63,7 @@ MESSAGES = MessageSet(
         "common_tokens",
         DATA,
         DATA,
-        {"token": KeyedToken()},
+        {"token": KeyedToken(ROWS)},
         learns="which of the recipient's own ids the sender has too, in the common order",
         step="7",
         limit="common ids only: the recipient refuses a token that does not belong to one of its own ids",

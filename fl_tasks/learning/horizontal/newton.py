@@ -18,9 +18,11 @@ from tombolo.fl_tasks.learning.horizontal.statistics import aggregate_statistics
 from tombolo.fl_tasks.learning.horizontal.sums import STATISTIC, Attendance, contribute_values, sum_values
 from tombolo.fl_tasks.learning.links import sigmoid
 from tombolo.fl_tasks.learning.parameters import Regression
+from tombolo.fl_tasks.learning.rounding import shown
 from tombolo.fl_tasks.runtime.checkpoints import State
 from tombolo.fl_tasks.runtime.programs import Programs
 from tombolo.fl_tasks.runtime.session import Session
+from tombolo.storage.meters import MODEL, PROGRESS
 from tombolo.storage.roles import AGGREGATOR, CLIENT
 from tombolo.storage.schema import Disclosed, Message, MessageSet
 
@@ -32,7 +34,7 @@ MESSAGES = MessageSet(
         "weights",
         AGGREGATOR,
         CLIENT,
-        {"weight": Disclosed("float64", "the joint model", "one vector per round")},
+        {"weight": Disclosed("float64", "the joint model", "one vector per round", MODEL)},
         learns="the joint model so far",
         step="6",
         limit="a function of the sums",
@@ -43,8 +45,8 @@ MESSAGES = MessageSet(
         AGGREGATOR,
         CLIENT,
         {
-            "loss": Disclosed("float64", "the regularised training loss", "one aggregate per round"),
-            "stop": Disclosed("bool", "whether training is over", "one bit per round"),
+            "loss": Disclosed("float64", "the regularised training loss", "one aggregate per round", PROGRESS),
+            "stop": Disclosed("bool", "whether training is over", "one bit per round", PROGRESS),
         },
         learns="the joint training loss, and whether training is over",
         step="6",
@@ -88,7 +90,7 @@ def aggregator(session: Session) -> State:
         sums = sum_values(session, 2 + size + size * (size + 1) // 2, attendance)
         moved = _moved(session, state, sums, attendance.expected)
         session.send("weights", weight=moved["ahead"])
-        session.send("verdict", loss=moved["loss"][-1], stop=moved["stopped"])
+        session.send("verdict", loss=shown(moved["loss"][-1]), stop=moved["stopped"])
         state = session.checkpoint(moved)
         session.report(round=session.round, loss=state["loss"][-1], clients=len(attendance.expected))
     if session.finished:

@@ -18,8 +18,8 @@ BINS = 256
 _SPREAD = 3.0
 SIZES = {"binary": 3 + 2 * BINS, "number": 4, "classes": 3}
 """How many sums there are, by what is predicted."""
-ERRORS = {"binary": ("auc_error",), "number": (), "classes": ()}
-"""The names of the values that are given besides the usual metrics."""
+ERRORS: dict[str, dict[str, str]] = {"binary": {"auc_error": "auc"}, "number": {}, "classes": {}}
+"""The bounds of errors that are given besides the usual metrics, each with the metric that it is about."""
 
 
 def addends(outcome: str, labels: Floats, totals: Floats, label_scale: float) -> Floats:

@@ -21,6 +21,7 @@ from tombolo.fl_tasks.learning.horizontal.secagg import (
 )
 from tombolo.fl_tasks.learning.horizontal.secagg.masking import Integers, Words
 from tombolo.fl_tasks.runtime.session import Session
+from tombolo.storage.meters import NUMBERS
 from tombolo.storage.roles import AGGREGATOR, CLIENT
 from tombolo.storage.schema import Disclosed, Message
 
@@ -30,7 +31,7 @@ STATISTIC = Message(
     CLIENT,
     {
         "value": Disclosed(
-            "float64", "common encoding", "a column's count, mean, deviation and quantiles over all clients, once per run"
+            "float64", "common encoding", "a column's count, mean, deviation and quantiles over all clients, once per run", NUMBERS
         )
     },
     learns="how many training rows all clients have; count, mean and deviation of every column over them; for trees, and where the "

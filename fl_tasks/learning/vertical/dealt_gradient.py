@@ -20,6 +20,7 @@ from tombolo.fl_tasks.runtime.session import Session
 from tombolo.fl_tasks.shares.dealt import SEED_BYTES, Masks, Matrix, WrongProduct, dealer_addend, peer_addend
 from tombolo.fl_tasks.shares.ring import LARGEST_COLUMN, Ring, Scale
 from tombolo.storage.errors import CodedError
+from tombolo.storage.meters import NUMBERS, SIZE
 from tombolo.storage.roles import ARBITER, DATA, GUEST, HOST
 from tombolo.storage.schema import Disclosed, Message, MessageSet, Pad64, Public
 
@@ -31,7 +32,7 @@ MESSAGES = MessageSet(
         "columns",
         DATA,
         ARBITER,
-        {"count": Disclosed("int64", "the shape of the masks", "one number per run")},
+        {"count": Disclosed("int64", "the shape of the masks", "one number per run", SIZE)},
         learns="the sender's number of columns",
         step="0",
         limit="one number per run",
@@ -78,7 +79,7 @@ MESSAGES = MessageSet(
         "product",
         DATA,
         DATA,
-        {"share": Pad64()},
+        {"share": Pad64(NUMBERS)},
         learns="uniformly random values, one per own column and one more: each is under a pad of the sender",
         step="4",
         limit="a pad is for one round and recipient",
@@ -88,7 +89,7 @@ MESSAGES = MessageSet(
         "correction",
         ARBITER,
         DATA,
-        {"share": Pad64()},
+        {"share": Pad64(NUMBERS)},
         learns="with the products, its own gradient: one number per own column",
         step="5",
         limit="at least ten rows per column; rows of high leverage and rare one-hot columns refused",

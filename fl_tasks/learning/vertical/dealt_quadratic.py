@@ -18,6 +18,7 @@ from tombolo.fl_tasks.learning.vertical.state import FIRST_SUMS
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.fl_tasks.shares.ring import Scale
 from tombolo.storage.errors import CodedError
+from tombolo.storage.meters import NUMBERS
 from tombolo.storage.roles import GUEST, HOST
 from tombolo.storage.schema import Disclosed, Message
 
@@ -33,6 +34,7 @@ SCALED = (
                 "int64",
                 "one fixed-point scale for all residuals",
                 "a power of two, once per run",
+                NUMBERS,
                 least=-1000,
                 most=1000,
             )

@@ -23,6 +23,7 @@ from tombolo.fl_tasks.learning.vertical.shares import ScalarTooLarge
 from tombolo.fl_tasks.learning.vertical.state import PAILLIER
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.storage.errors import CodedError, blame
+from tombolo.storage.meters import NUMBERS
 from tombolo.storage.schema import Message, PaddedModN, Paillier, Public
 
 RESIDUAL_BITS = 32
@@ -69,7 +70,7 @@ def gradient_messages(holder: str, others: tuple[str, ...]) -> tuple[Message, Me
             "unmasked_gradient",
             holder,
             others,
-            {"gradient": PaddedModN(holder)},
+            {"gradient": PaddedModN(holder, NUMBERS)},
             learns="its own gradient, one number per own column",
             step="5",
             limit="at least ten rows per column; rows of high leverage and rare one-hot columns refused",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tombolo.storage.meters import PROGRESS, ROWS
 from tombolo.storage.roles import ARBITER, DATA, GUEST
 from tombolo.storage.schema import Disclosed, Message, Public
 
@@ -17,7 +18,7 @@ CONVERGED = Message(
     "converged",
     DATA,
     ARBITER,
-    {"yes": Disclosed("bool", "when to stop", "one bit per round")},
+    {"yes": Disclosed("bool", "when to stop", "one bit per round", PROGRESS)},
     learns="whether the sender's gradient is small",
     step="6",
     limit="one bit per party and round",
@@ -26,7 +27,7 @@ LOSS = Message(
     "loss",
     ARBITER,
     GUEST,
-    {"loss": Disclosed("float64", "progress of training", "one aggregate per round")},
+    {"loss": Disclosed("float64", "progress of training", "one aggregate per round", PROGRESS)},
     learns="the regularised training loss",
     step="7",
     limit="one aggregate per round",
@@ -35,7 +36,7 @@ TOTAL = Message(
     "total",
     GUEST,
     DATA,
-    {"score": Disclosed("float64", "the score", "rows that the agreement lets this recipient score")},
+    {"score": Disclosed("float64", "the score", "rows that the agreement lets this recipient score", ROWS)},
     learns="the total score per row (and class)",
     step="total",
     limit="parties that receive scores by the agreement",

@@ -21,6 +21,7 @@ from tombolo.fl_tasks.crypto.fixedpoint import decode, encode
 from tombolo.fl_tasks.crypto.matvec import transposed_product
 from tombolo.fl_tasks.crypto.vector import CipherVector, decrypt, encrypt
 from tombolo.fl_tasks.learning.parameters import Batched, Regression
+from tombolo.fl_tasks.learning.rounding import shown
 from tombolo.fl_tasks.learning.vertical.key_holder import (
     RESIDUAL_BITS,
     MaskedGradient,
@@ -48,6 +49,7 @@ from tombolo.fl_tasks.learning.vertical.shares import total, zero_sum
 from tombolo.fl_tasks.runtime.checkpoints import State
 from tombolo.fl_tasks.runtime.programs import Programs
 from tombolo.fl_tasks.runtime.session import Session
+from tombolo.storage.meters import PROGRESS
 from tombolo.storage.roles import ARBITER, DATA, GUEST, HOST
 from tombolo.storage.schema import FEW, Disclosed, Message, MessageSet, Pad64, Paillier
 
@@ -57,7 +59,7 @@ _STEP = (
         "scalars",
         DATA,
         ARBITER,
-        {"share": Pad64()},
+        {"share": Pad64(PROGRESS)},
         learns="sums over the data parties: inner products of gradients and directions, and the loss without the encrypted squares",
         step="6",
         limit="never one party's own numbers; zero-sum masks modulo 2^128",
@@ -69,9 +71,9 @@ _STEP = (
         ARBITER,
         DATA,
         {
-            "alpha": Disclosed("float64", "length of the step", "one number per round"),
-            "beta": Disclosed("float64", "share of the old direction", "one number per round"),
-            "stop": Disclosed("bool", "when to stop", "one bit per round"),
+            "alpha": Disclosed("float64", "length of the step", "one number per round", PROGRESS),
+            "beta": Disclosed("float64", "share of the old direction", "one number per round", PROGRESS),
+            "stop": Disclosed("bool", "when to stop", "one bit per round", PROGRESS),
         },
         learns="the common step length, direction share and stop bit",
         step="7",
@@ -103,7 +105,7 @@ ENCRYPTED = (
         "squared_residuals",
         GUEST,
         ARBITER,
-        {"c": Paillier(ARBITER)},
+        {"c": Paillier(ARBITER, PROGRESS)},
         learns="the sum of squared residuals, one number per round",
         step="3",
         limit="one aggregate over all training rows",
@@ -282,7 +284,7 @@ class Quadratic:
                 alpha, beta, loss = 1.0, 0.0, trial
             stop = all(votes)
             session.send("step", alpha=alpha, beta=beta, stop=stop)
-            session.send("loss", loss=loss)
+            session.send("loss", loss=shown(loss))
             state = session.checkpoint({"loss": [*state["loss"], loss], "stopped": stop})
             session.report(round=number, loss=loss)
         return state

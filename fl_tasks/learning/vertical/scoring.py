@@ -21,6 +21,7 @@ import numpy.typing as npt
 from tombolo.fl_tasks.crypto import fixedpoint
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.storage.errors import CodedError
+from tombolo.storage.meters import ROWS
 from tombolo.storage.roles import DATA
 from tombolo.storage.schema import Disclosed, Message, MessageSet, Pad64
 
@@ -34,7 +35,7 @@ MESSAGES = MessageSet(
         "masked_score",
         DATA,
         DATA,
-        {"share": Pad64()},
+        {"share": Pad64(ROWS)},
         learns="the sum of all senders' partial scores per row, once all shares are added; each share alone is uniform",
         step="score",
         limit="rows that the agreement lets this recipient score; one vector per run",
@@ -49,6 +50,7 @@ MESSAGES = MessageSet(
                 "float64",
                 "with one sender the total minus the recipient's own part is the sender's partial score",
                 "two data parties only; rows that the agreement lets this recipient score; one vector per run",
+                ROWS,
             )
         },
         learns="the only sender's partial score per row: x_k w_k, one number for all its features",

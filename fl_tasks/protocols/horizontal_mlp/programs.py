@@ -24,6 +24,7 @@ from tombolo.fl_tasks.learning.horizontal.sums import Attendance, contribute_val
 from tombolo.fl_tasks.learning.nets.optimisers import Adam
 from tombolo.fl_tasks.learning.nets.training import Sample, Training
 from tombolo.fl_tasks.learning.parameters import Averaged
+from tombolo.fl_tasks.learning.rounding import shown
 from tombolo.fl_tasks.learning.terms import NetworkTerms, PrivacyTerms
 from tombolo.fl_tasks.protocols.horizontal_mlp.privacy import Noise
 from tombolo.fl_tasks.protocols.horizontal_mlp.state import NOISY
@@ -31,6 +32,7 @@ from tombolo.fl_tasks.runtime.checkpoints import State
 from tombolo.fl_tasks.runtime.programs import Programs
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.storage.errors import CodedError
+from tombolo.storage.meters import PROGRESS
 from tombolo.storage.roles import AGGREGATOR, CLIENT
 from tombolo.storage.schema import Disclosed, Message, MessageSet
 
@@ -43,7 +45,7 @@ MESSAGES = MessageSet(
         "training_loss",
         AGGREGATOR,
         CLIENT,
-        {"loss": Disclosed("float64", "the mean training loss", "one aggregate per round; none with task.privacy")},
+        {"loss": Disclosed("float64", "the mean training loss", "one aggregate per round; none with task.privacy", PROGRESS)},
         learns="the mean training loss of the weights that the round began with",
         step="6",
         limit="one aggregate per round",
@@ -52,7 +54,7 @@ MESSAGES = MessageSet(
         "end",
         AGGREGATOR,
         CLIENT,
-        {"stop": Disclosed("bool", "whether training is over", "one bit per round")},
+        {"stop": Disclosed("bool", "whether training is over", "one bit per round", PROGRESS)},
         learns="whether training is over",
         step="6",
         limit="one bit per round",
@@ -162,7 +164,7 @@ def aggregator(session: Session) -> State:
         # send before the checkpoint: a retried task starts after the checkpoint, and sends nothing of this round
         session.send("weights", weight=after["w"])
         if plan.noise is None:
-            session.send("training_loss", loss=after["loss"][-1])
+            session.send("training_loss", loss=shown(after["loss"][-1]))
         session.send("end", stop=bool(after["stopped"]))
         state = session.checkpoint(after)
         loss = state["loss"][-1] if state["loss"] else None

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from tombolo.fl_tasks.learning.horizontal.columns import Floats, ForeignSums
 from tombolo.fl_tasks.learning.horizontal.state import PRESENT
 from tombolo.fl_tasks.learning.horizontal.sums import Attendance, sum_integers, sum_values
+from tombolo.fl_tasks.learning.rounding import shown
 from tombolo.fl_tasks.learning.trees.boosting import Plan, plan_of
 from tombolo.fl_tasks.learning.trees.growing import gain_of, heavy, leaf_value
 from tombolo.fl_tasks.learning.trees.splits import Pair, Sums, best_splits
@@ -51,7 +52,7 @@ def aggregator(session: Session) -> State:
         sums = sum_values(session, 4, attendance)
         session.within(None)
         after = _measured(session, plan, start, state, sums, attendance.expected, grown.flat)
-        losses = {name: after[name][-1] for name in ("loss", "validation")}
+        losses = {name: shown(after[name][-1]) for name in ("loss", "validation")}
         session.send("verdict", **losses, kept=after["kept"], stop=after["stopped"])
         state = session.checkpoint(after)
         session.report(round=session.round, loss=state["loss"][-1], clients=len(attendance.expected))

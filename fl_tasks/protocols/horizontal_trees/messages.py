@@ -16,6 +16,7 @@ from tombolo.fl_tasks.learning.trees.boosting import Plan
 from tombolo.fl_tasks.learning.trees.splits import Sums
 from tombolo.fl_tasks.learning.trees.tree import MOST_NODES
 from tombolo.storage.errors import CodedError
+from tombolo.storage.meters import MODEL, PROGRESS
 from tombolo.storage.roles import AGGREGATOR, CLIENT
 from tombolo.storage.schema import Disclosed, Message, MessageSet
 
@@ -31,12 +32,12 @@ MESSAGES = MessageSet(
         AGGREGATOR,
         CLIENT,
         {
-            "node": Disclosed("int64", _MODEL, "nodes that are split"),
-            "column": Disclosed("int64", _MODEL, "one number per split"),
-            "cut": Disclosed("int64", _MODEL, "one number per split"),
-            "missing_left": Disclosed("bool", _MODEL, "one bit per split"),
-            "gain": Disclosed("float64", _MODEL, "one number per split"),
-            "next": Disclosed("int64", "which sums are taken next", "one number per split"),
+            "node": Disclosed("int64", _MODEL, "nodes that are split", MODEL),
+            "column": Disclosed("int64", _MODEL, "one number per split", MODEL),
+            "cut": Disclosed("int64", _MODEL, "one number per split", MODEL),
+            "missing_left": Disclosed("bool", _MODEL, "one bit per split", MODEL),
+            "gain": Disclosed("float64", _MODEL, "one number per split", MODEL),
+            "next": Disclosed("int64", "which sums are taken next", "one number per split", PROGRESS),
         },
         learns="the splits of the joint model at one level, and which nodes may be split next",
         step="6",
@@ -48,8 +49,8 @@ MESSAGES = MessageSet(
         AGGREGATOR,
         CLIENT,
         {
-            "value": Disclosed("float64", _MODEL, "one number per node"),
-            "cover": Disclosed("float64", _MODEL, "one number per node"),
+            "value": Disclosed("float64", _MODEL, "one number per node", MODEL),
+            "cover": Disclosed("float64", _MODEL, "one number per node", MODEL),
         },
         learns="the value of each node in the new trees of the joint model, and the sum of h in it",
         step="7",
@@ -61,10 +62,10 @@ MESSAGES = MessageSet(
         AGGREGATOR,
         CLIENT,
         {
-            "loss": Disclosed("float64", "the training loss", "one aggregate per round"),
-            "validation": Disclosed("float64", "the loss of rows kept for early stopping", "one aggregate per round"),
-            "kept": Disclosed("int64", "how many rounds the model keeps so far", "one number per round"),
-            "stop": Disclosed("bool", "whether training is over", "one bit per round"),
+            "loss": Disclosed("float64", "the training loss", "one aggregate per round", PROGRESS),
+            "validation": Disclosed("float64", "the loss of rows kept for early stopping", "one aggregate per round", PROGRESS),
+            "kept": Disclosed("int64", "how many rounds the model keeps so far", "one number per round", PROGRESS),
+            "stop": Disclosed("bool", "whether training is over", "one bit per round", PROGRESS),
         },
         learns="the joint losses, the round that early stopping goes back to, and whether training is over",
         step="8",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tombolo.fl_tasks.runtime.programs import AnyPrograms, Programs
+from tombolo.storage.meters import ROWS
 from tombolo.storage.roles import ARBITER, DATA, GUEST, HOST
 from tombolo.storage.schema import (
     BlindedPoint,
@@ -117,7 +118,7 @@ QUERY = MessageSet(
         "masked_answer",
         HOST,
         GUEST,
-        {"sum": PaddedModN(HOST)},
+        {"sum": PaddedModN(HOST, ROWS)},
         learns="how many open loans the person has at all lenders together, and the total exposure",
         step="5",
         limit="no part of a single lender, unless only one lender knows the person; at least three lenders must have an index; not "

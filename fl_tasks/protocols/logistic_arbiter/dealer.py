@@ -17,6 +17,7 @@ from tombolo.fl_tasks.learning.vertical.scoring import masked, unmasked
 from tombolo.fl_tasks.protocols.logistic_arbiter.programs import MAX_LOGIT, Oracle, disguise, places, with_engine
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.fl_tasks.shares.ring import Ring, Scale
+from tombolo.storage.meters import ROWS
 from tombolo.storage.roles import ARBITER, DATA, GUEST
 from tombolo.storage.schema import Message, Pad64
 
@@ -24,7 +25,7 @@ _LOGITS = Message(
     "logits",
     DATA,
     ARBITER,
-    {"share": Pad64()},
+    {"share": Pad64(ROWS)},
     learns="the unordered multiset of logit magnitudes (order permuted, signs flipped at random), once all shares are added",
     step="1",
     limit="no ids, signs or labels; in late rounds logits hardly change, so the same unnamed row may be linked by its value",

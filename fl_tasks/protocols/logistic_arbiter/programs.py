@@ -21,6 +21,7 @@ from tombolo.fl_tasks.crypto.fixedpoint import check_headroom, decode, encode
 from tombolo.fl_tasks.crypto.packing import check_slots, pack, slots_per_ciphertext, unpack
 from tombolo.fl_tasks.crypto.vector import CipherVector, decrypt, encrypt
 from tombolo.fl_tasks.learning.parameters import Regression
+from tombolo.fl_tasks.learning.rounding import shown
 from tombolo.fl_tasks.learning.vertical.key_holder import (
     RESIDUAL_BITS,
     MaskedGradient,
@@ -40,6 +41,7 @@ from tombolo.fl_tasks.runtime.checkpoints import State
 from tombolo.fl_tasks.runtime.programs import Programs
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.storage.errors import blame
+from tombolo.storage.meters import PROGRESS, ROWS
 from tombolo.storage.roles import ARBITER, DATA, GUEST, HOST
 from tombolo.storage.schema import FEW, Disclosed, Message, MessageSet, Pad64, Paillier
 
@@ -61,7 +63,7 @@ ENCRYPTED = (
         "logits",
         GUEST,
         ARBITER,
-        {"c": Paillier(ARBITER)},
+        {"c": Paillier(ARBITER, ROWS)},
         learns="the unordered multiset of logit magnitudes (order permuted, signs flipped at random)",
         step="1",
         limit="no ids, signs or labels; in late rounds logits hardly change, so the same unnamed row may be linked by its value",
@@ -93,7 +95,7 @@ _STEP = (
         "scalars",
         DATA,
         ARBITER,
-        {"share": Pad64()},
+        {"share": Pad64(PROGRESS)},
         learns="sums over the data parties: the linear and penalty parts of the loss, inner products of steps and gradients",
         step="6",
         limit="no share of a single party (zero-sum masks modulo 2^128); 100 sums per round at most, nothing per row",
@@ -105,9 +107,9 @@ _STEP = (
         ARBITER,
         DATA,
         {
-            "better": Disclosed("bool", "whether the loss fell", "one bit per round"),
-            "keep": Disclosed("bool", "whether to remember the step", "one bit per round"),
-            "stop": Disclosed("bool", "when to stop", "one bit per round"),
+            "better": Disclosed("bool", "whether the loss fell", "one bit per round", PROGRESS),
+            "keep": Disclosed("bool", "whether to remember the step", "one bit per round", PROGRESS),
+            "stop": Disclosed("bool", "when to stop", "one bit per round", PROGRESS),
         },
         learns="whether the loss fell, whether to remember the step, and whether to stop",
         step="7",
@@ -117,7 +119,11 @@ _STEP = (
         "direction",
         ARBITER,
         DATA,
-        {"coefficient": Disclosed("float64", "where to go next", "two numbers per remembered step and one more, 41 at most")},
+        {
+            "coefficient": Disclosed(
+                "float64", "where to go next", "two numbers per remembered step and one more, 41 at most", PROGRESS
+            )
+        },
         learns="how to combine the recipient's own earlier steps and gradients into the next step",
         step="7",
         limit="at most 41 numbers, the same for all parties and columns; they are functions of the sums above",
@@ -314,7 +320,7 @@ class Oracle:
             stop = all(votes) or flat
             session.send("step", better=guide.better, keep=guide.keep, stop=stop)
             session.send("direction", coefficient=guide.coefficients())
-            session.send("loss", loss=loss)
+            session.send("loss", loss=shown(loss))
             state = session.checkpoint({**guide.state(), "loss": losses, "stopped": stop})
             session.report(round=number, loss=loss)
         return state

@@ -43,6 +43,7 @@ from tombolo.fl_tasks.runtime.checkpoints import State
 from tombolo.fl_tasks.runtime.programs import Programs
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.storage.errors import CodedError
+from tombolo.storage.meters import PROGRESS, ROWS, SIZE
 from tombolo.storage.roles import DATA, GUEST, HOST
 from tombolo.storage.schema import FEW, Disclosed, Message, MessageSet, Pad64, Paillier
 
@@ -57,7 +58,7 @@ MESSAGES = MessageSet(
         "columns",
         HOST,
         DATA,
-        {"count": Disclosed("int64", "bounds the number of directions", "one number")},
+        {"count": Disclosed("int64", "bounds the number of directions", "one number", SIZE)},
         learns="how many encoded columns the host has",
         step="0",
     ),
@@ -76,7 +77,7 @@ MESSAGES = MessageSet(
         "slopes",
         HOST,
         GUEST,
-        {"share": Pad64()},
+        {"share": Pad64(PROGRESS)},
         learns="sums over the hosts of two inner products of gradients",
         step="6",
         limit="with one host, these are its own products (waived in the terms)",
@@ -86,7 +87,7 @@ MESSAGES = MessageSet(
         "turn",
         GUEST,
         HOST,
-        {"beta": Disclosed("float64", "share of the old direction", "one number per round")},
+        {"beta": Disclosed("float64", "share of the old direction", "one number per round", PROGRESS)},
         learns="the share of the old direction in the new one",
         step="7",
     ),
@@ -94,7 +95,7 @@ MESSAGES = MessageSet(
         "direction",
         HOST,
         GUEST,
-        {"v": Pad64()},
+        {"v": Pad64(ROWS)},
         learns="the logits of the direction, summed over the hosts: one vector per round",
         step="8",
         limit="over all runs, fewer directions than the hosts have columns; a single host only with the waiver",
@@ -104,7 +105,7 @@ MESSAGES = MessageSet(
         "bends",
         HOST,
         GUEST,
-        {"share": Pad64()},
+        {"share": Pad64(PROGRESS)},
         learns="sums over the hosts of w.w, w.p and p.p, which the penalty needs",
         step="8",
         limit="with one host, these are its own products (waived in the terms)",
@@ -114,7 +115,7 @@ MESSAGES = MessageSet(
         "converged",
         HOST,
         GUEST,
-        {"yes": Disclosed("bool", "when to stop", "one bit per round")},
+        {"yes": Disclosed("bool", "when to stop", "one bit per round", PROGRESS)},
         learns="whether the sender's gradient is small",
         step="8",
         limit="one bit per host and round",
@@ -124,8 +125,8 @@ MESSAGES = MessageSet(
         GUEST,
         HOST,
         {
-            "alpha": Disclosed("float64", "length of the step", "one number per round"),
-            "stop": Disclosed("bool", "when to stop", "one bit per round"),
+            "alpha": Disclosed("float64", "length of the step", "one number per round", PROGRESS),
+            "stop": Disclosed("bool", "when to stop", "one bit per round", PROGRESS),
         },
         learns="the common step length, and when to stop",
         step="9",

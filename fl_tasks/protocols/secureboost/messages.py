@@ -14,6 +14,7 @@ from tombolo.fl_tasks.learning.vertical.key_holder import public_key_message
 from tombolo.fl_tasks.learning.vertical.rows import MOST_COLUMNS
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.storage.errors import CodedError
+from tombolo.storage.meters import MODEL, NUMBERS, PROGRESS, ROWS, SIZE
 from tombolo.storage.roles import GUEST, HOST
 from tombolo.storage.schema import Disclosed, Message, MessageSet, Paillier, Public
 
@@ -28,8 +29,10 @@ MESSAGES = MessageSet(
         HOST,
         GUEST,
         {
-            "bins": Disclosed("int64", "how many sums each column has", "one number per column, under this run's aliases"),
-            "missing": Disclosed("bool", "whether missing values have a bin of their own", "one bit per column, under aliases"),
+            "bins": Disclosed("int64", "how many sums each column has", "one number per column, under this run's aliases", SIZE),
+            "missing": Disclosed(
+                "bool", "whether missing values have a bin of their own", "one bit per column, under aliases", SIZE
+            ),
         },
         learns="how many binned columns the host has, and how many bins each has; the order of the columns is new in every run",
         step="0",
@@ -39,7 +42,7 @@ MESSAGES = MessageSet(
         "names",
         HOST,
         GUEST,
-        {"name": Disclosed("string", "importance by name", "only where the terms say boosting.feature_names")},
+        {"name": Disclosed("string", "importance by name", "only where the terms say boosting.feature_names", MODEL)},
         learns="the names of the host's columns, in the order of the aliases",
         step="0",
         limit="only if the terms say boosting.feature_names",
@@ -50,7 +53,7 @@ MESSAGES = MessageSet(
         GUEST,
         HOST,
         {
-            "row": Disclosed("int64", "which training rows count in this round", "all; those of the common seed; or GOSS's"),
+            "row": Disclosed("int64", "which training rows count in this round", "all; those of the common seed; or GOSS's", ROWS),
             "pair": Paillier(GUEST),
         },
         learns="nothing about g and h: one ciphertext per row (for all classes); with GOSS, which rows have large gradients",
@@ -76,6 +79,7 @@ MESSAGES = MessageSet(
                 "fixed",
                 "sums of g and h per bin, under the guest's key",
                 "bins and nodes of fewer rows than agreed are refused",
+                NUMBERS,
             )
         },
         learns="sums of g and h per node, column alias and bin; so about how many rows of which label each bin has",
@@ -88,10 +92,10 @@ MESSAGES = MessageSet(
         GUEST,
         HOST,
         {
-            "node": Disclosed("int64", "which node the host is to split", "one per node that the host splits"),
-            "column": Disclosed("int64", "which of its columns split best", "several where gains are equal"),
-            "cut": Disclosed("int64", "at which bin", "one per column named"),
-            "missing_left": Disclosed("bool", "where missing values go", "one bit per column named"),
+            "node": Disclosed("int64", "which node the host is to split", "one per node that the host splits", MODEL),
+            "column": Disclosed("int64", "which of its columns split best", "several where gains are equal", MODEL),
+            "cut": Disclosed("int64", "at which bin", "one per column named", MODEL),
+            "missing_left": Disclosed("bool", "where missing values go", "one bit per column named", MODEL),
         },
         learns="which of the host's own splits are used in the model",
         step="3",
@@ -104,8 +108,10 @@ MESSAGES = MessageSet(
         GUEST,
         {
             "node": Public("int64", "the node that was asked for"),
-            "column": Disclosed("int64", "which of the equal columns was taken", "one alias per node"),
-            "left": Disclosed("binary", "which of the node's rows go left", "one bit per row of the node", longest=LONGEST_MASK),
+            "column": Disclosed("int64", "which of the equal columns was taken", "one alias per node", MODEL),
+            "left": Disclosed(
+                "binary", "which of the node's rows go left", "one bit per row of the node", ROWS, longest=LONGEST_MASK
+            ),
         },
         learns="on which side of the host's split each row of the node is; not the name of the column, and not the cut",
         step="4",
@@ -117,11 +123,12 @@ MESSAGES = MessageSet(
         GUEST,
         HOST,
         {
-            "node": Disclosed("int64", "which nodes are looked at further", "nodes that were split"),
+            "node": Disclosed("int64", "which nodes are looked at further", "nodes that were split", MODEL),
             "left": Disclosed(
                 "binary",
                 "which of their rows go left",
                 "one bit per row of the node; not of the last level",
+                ROWS,
                 longest=LONGEST_MASK,
             ),
         },
@@ -135,8 +142,8 @@ MESSAGES = MessageSet(
         GUEST,
         HOST,
         {
-            "stop": Disclosed("bool", "when to stop", "one bit per round"),
-            "kept": Disclosed("int64", "how many rounds the model keeps so far", "one number per round"),
+            "stop": Disclosed("bool", "when to stop", "one bit per round", PROGRESS),
+            "kept": Disclosed("int64", "how many rounds the model keeps so far", "one number per round", PROGRESS),
         },
         learns="whether training is over, and the round that early stopping goes back to",
         step="6",

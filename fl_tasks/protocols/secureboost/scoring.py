@@ -22,6 +22,7 @@ from tombolo.fl_tasks.learning.vertical.scoring import WrongScoreCount
 from tombolo.fl_tasks.protocols.secureboost.messages import LONGEST_MASK, bytes_of, packed, unpacked
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.storage.errors import CodedError
+from tombolo.storage.meters import ROWS
 from tombolo.storage.roles import GUEST, HOST
 from tombolo.storage.schema import Disclosed, Message, MessageSet, Public
 
@@ -40,6 +41,7 @@ MESSAGES = MessageSet(
                 "binary",
                 "the way of every row at the split",
                 "one bit per row and split; boosting.prediction",
+                ROWS,
                 longest=LONGEST_MASK,
             ),
         },
@@ -53,8 +55,8 @@ MESSAGES = MessageSet(
         GUEST,
         HOST,
         {
-            "record": Disclosed("int64", "the splits that rows have come to", "splits of one level"),
-            "rows": Disclosed("binary", "which rows have come there", "one bit per row and split", longest=LONGEST_MASK),
+            "record": Disclosed("int64", "the splits that rows have come to", "splits of one level", ROWS),
+            "rows": Disclosed("binary", "which rows have come there", "one bit per row and split", ROWS, longest=LONGEST_MASK),
         },
         learns="which rows come to which of the host's own splits",
         step="visit",
@@ -67,7 +69,7 @@ MESSAGES = MessageSet(
         GUEST,
         {
             "record": Public("int64", "the number of one of the host's splits"),
-            "left": Disclosed("binary", "the way of the rows that came", "one bit per visiting row", longest=LONGEST_MASK),
+            "left": Disclosed("binary", "the way of the rows that came", "one bit per visiting row", ROWS, longest=LONGEST_MASK),
         },
         learns="which way the asked rows go; nothing about other rows",
         step="visit",

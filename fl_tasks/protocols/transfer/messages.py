@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tombolo.storage.meters import NUMBERS, PROGRESS
 from tombolo.storage.roles import DATA, GUEST, HOST
 from tombolo.storage.schema import Disclosed, Message, MessageSet, PaddedModN, Paillier, Public
 
@@ -50,7 +51,7 @@ MESSAGES = MessageSet(
         "target_gradient_back",
         GUEST,
         HOST,
-        {"residue": PaddedModN(GUEST)},
+        {"residue": PaddedModN(GUEST, NUMBERS)},
         learns="the gradient of the recipient's own net, one number per weight",
         step="3",
         limit=_ROWS,
@@ -70,7 +71,7 @@ MESSAGES = MessageSet(
         "source_gradient_back",
         HOST,
         GUEST,
-        {"residue": PaddedModN(HOST)},
+        {"residue": PaddedModN(HOST, NUMBERS)},
         learns="the gradient of the recipient's own net, one number per weight, and the loss of the round",
         step="4",
         limit=_ROWS,
@@ -80,7 +81,7 @@ MESSAGES = MessageSet(
         "stop",
         GUEST,
         HOST,
-        {"yes": Disclosed("bool", "when to stop", "one bit per round")},
+        {"yes": Disclosed("bool", "when to stop", "one bit per round", PROGRESS)},
         learns="whether training stops because the loss hardly changes",
         step="5",
         limit="one bit per round",

@@ -18,6 +18,7 @@ from tombolo.fl_tasks.protocols.transfer.messages import PUBLIC_KEY
 from tombolo.fl_tasks.protocols.transfer.part import TransferPart
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.storage.errors import blame
+from tombolo.storage.meters import ROWS
 from tombolo.storage.roles import GUEST, HOST
 from tombolo.storage.schema import Message, MessageSet, PaddedModN, Paillier
 
@@ -38,7 +39,7 @@ MESSAGES = MessageSet(
         "row_scores",
         GUEST,
         HOST,
-        {"c": Paillier(HOST)},
+        {"c": Paillier(HOST, ROWS)},
         learns="the scores Phi . u_B of the host's own rows",
         step="score",
         limit=f"only if the agreement lets the host receive scores; {_ONE_FUNCTIONAL}, an aggregate over the guest's rows",
@@ -58,7 +59,7 @@ MESSAGES = MessageSet(
         "padded_scores_back",
         HOST,
         GUEST,
-        {"residue": PaddedModN(HOST)},
+        {"residue": PaddedModN(HOST, ROWS)},
         learns="scores Phi . u_B of held-out common rows",
         step="score",
         limit="one number per held-out row and run; it does not give u_B",

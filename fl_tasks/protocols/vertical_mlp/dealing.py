@@ -25,6 +25,7 @@ from tombolo.fl_tasks.runtime.session import Session
 from tombolo.fl_tasks.shares import wide
 from tombolo.fl_tasks.shares.dealt import SEED_BYTES
 from tombolo.fl_tasks.shares.wide import Wide
+from tombolo.storage.meters import NUMBERS, ROWS, SIZE
 from tombolo.storage.roles import ARBITER, DATA, GUEST, HOST
 from tombolo.storage.schema import Disclosed, Message, MessageSet, Pad64, Public
 
@@ -37,7 +38,7 @@ FORWARD = (
         "rows",
         GUEST,
         ARBITER,
-        {"count": Disclosed("int64", "the shape of the masks", "one number per training or scoring")},
+        {"count": Disclosed("int64", "the shape of the masks", "one number per training or scoring", SIZE)},
         learns="how many rows are used in training or scored",
         step="0",
         limit="one number",
@@ -66,7 +67,7 @@ FORWARD = (
         "shared_sums",
         HOST,
         GUEST,
-        {"sums": Pad64()},
+        {"sums": Pad64(ROWS)},
         learns="the host's addend of every sum: as many numbers per row as the first joint layer of the guest has units",
         step="3",
         limit="fewer sums than the host has units; nobody knows the weights between units and sums",
@@ -82,7 +83,7 @@ MESSAGES = MessageSet(
         "columns",
         HOST,
         ARBITER,
-        {"count": Disclosed("int64", "the shape of the masks", "one number per run")},
+        {"count": Disclosed("int64", "the shape of the masks", "one number per run", SIZE)},
         learns="how many columns the sender has",
         step="0",
         limit="one number per run",
@@ -134,7 +135,7 @@ MESSAGES = MessageSet(
         "shared_gradient",
         GUEST,
         HOST,
-        {"gradient": Pad64()},
+        {"gradient": Pad64(NUMBERS)},
         learns="the recipient's own gradient, summed over the batch: one number per weight",
         step="6",
         limit="limits.minimum_rows_per_weight; batches are the same in every round",

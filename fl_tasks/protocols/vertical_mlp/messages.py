@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tombolo.fl_tasks.protocols.vertical_mlp.grid import MOST_STEPS
 from tombolo.storage.errors import CodedError
+from tombolo.storage.meters import NUMBERS, ROWS
 from tombolo.storage.roles import DATA, GUEST, HOST
 from tombolo.storage.schema import Message, MessageSet, PaddedModN, Paillier, Public
 
@@ -39,7 +40,7 @@ FORWARD = (
         "sums",
         HOST,
         GUEST,
-        {"sums": PaddedModN(HOST)},
+        {"sums": PaddedModN(HOST, ROWS)},
         learns="the host's addend of every sum: as many numbers per row as the first joint layer of the guest has units",
         step="3",
         limit="fewer sums than the host has units; nobody knows the weights between units and sums",
@@ -93,7 +94,7 @@ MESSAGES = MessageSet(
         "unmasked_gradient",
         GUEST,
         HOST,
-        {"gradient": PaddedModN(GUEST)},
+        {"gradient": PaddedModN(GUEST, NUMBERS)},
         learns="the recipient's own gradient, summed over the batch: one number per weight",
         step="6",
         limit="limits.minimum_rows_per_weight; batches are the same in every round",

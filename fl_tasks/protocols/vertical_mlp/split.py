@@ -26,6 +26,7 @@ from tombolo.fl_tasks.protocols.vertical_mlp.grid import (
 from tombolo.fl_tasks.protocols.vertical_mlp.messages import TooLarge
 from tombolo.fl_tasks.protocols.vertical_mlp.programs import NetworkPrograms, Shape
 from tombolo.fl_tasks.runtime.session import Session
+from tombolo.storage.meters import ROWS
 from tombolo.storage.roles import GUEST, HOST
 from tombolo.storage.schema import Disclosed, Message, MessageSet
 
@@ -34,7 +35,7 @@ READABLE_UNITS = Message(
     "readable_units",
     HOST,
     GUEST,
-    {"unit": Disclosed("float64", _WAIVED, "engine: split only")},
+    {"unit": Disclosed("float64", _WAIVED, "engine: split only", ROWS)},
     learns="**the host's units, row by row**; the guest also has their weights, so it may compute the host's columns",
     step="1",
     limit="only with the waiver",
@@ -47,7 +48,7 @@ MESSAGES = MessageSet(
         "readable_slopes",
         GUEST,
         HOST,
-        {"slope": Disclosed("float64", _WAIVED, "engine: split only")},
+        {"slope": Disclosed("float64", _WAIVED, "engine: split only", ROWS)},
         learns="**the derivatives by the host's units, row by row, and so most labels**",
         step="2",
         limit="only with the waiver",

@@ -8,6 +8,7 @@ import pytest
 
 from tests.federation import Federation
 from tests.fl_tasks.incentives.evaluated import Pooled, evaluated
+from tests.rounded import rounded
 from tombolo.agreements.terms import COALITION_WAIVER
 from tombolo.fl_tasks.incentives import shapley
 from tombolo.fl_tasks.incentives.coalitions import MESSAGES
@@ -17,6 +18,7 @@ from tombolo.fl_tasks.runtime.arrays import unpack
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.fl_tasks.workflow.settle import settle
 from tombolo.fl_tasks.workflow.train import RoundsSpent
+from tombolo.storage.meters import ROWS
 from tombolo.storage.schema import Pad64
 
 MEAN = {"budget": 10_001, "refunds": {"notary": 500}}
@@ -61,7 +63,7 @@ def test_values_are_the_plaintext_computation(three):
         ["clinic", "lab", "bank"],
     ]
     for one in found["coalitions"]:
-        assert one["value"] == pytest.approx(pooled.with_means(set(one["members"]), "auc"), abs=1e-6)
+        assert one["value"] == rounded(pooled.with_means(set(one["members"]), "auc"), pooled.test.sum())
     assert found["baseline"] == 0.5
     assert (found["metric"], found["rows"], found["errors"]) == ("auc", int(pooled.test.sum()), None)
     assert found["volume"] == pytest.approx({"clinic": 2 / 6, "lab": 3 / 6, "bank": 1 / 6})
@@ -174,7 +176,7 @@ def test_disclosures_are_pinned():
         "live_quality.rows",
         "live_quality.value",
     }
-    assert MESSAGES[SHARES].columns == {"score": Pad64(), "label": Pad64()}
+    assert MESSAGES[SHARES].columns == {"score": Pad64(ROWS), "label": Pad64(ROWS)}
 
 
 # -- other protocols, metrics and evaluators --------------------------------------------------------------------------------
@@ -195,9 +197,9 @@ def test_every_metric_survives_its_disguise(tmp_path, protocol, metric):
     found, pooled = settled(made)[0]["contributions"], Pooled(made)
     name = metric or "rmse"
     for one in found["coalitions"]:
-        assert one["value"] == pytest.approx(pooled.with_means(set(one["members"]), name), abs=1e-6)
+        assert one["value"] == rounded(pooled.with_means(set(one["members"]), name), pooled.test.sum())
     assert found["metric"] == name
-    assert found["baseline"] == pytest.approx(pooled.baseline(name), abs=1e-6)
+    assert found["baseline"] == rounded(pooled.baseline(name), pooled.test.sum())
     assert found["shapley"]["clinic"] > 0, "a lower loss is a gain"
     gain = found["coalitions"][-1]["value"] - found["baseline"]
     assert sum(found["shapley"].values()) == pytest.approx(-gain if name in ("rmse", "logloss") else gain)
@@ -222,7 +224,7 @@ def test_the_guest_values_coalitions_under_the_waiver(tmp_path):
     facts, received = settled(made)
     pooled = Pooled(made)
     for one in facts["contributions"]["coalitions"]:
-        assert one["value"] == pytest.approx(pooled.with_means(set(one["members"]), "auc"), abs=1e-12)
+        assert one["value"] == rounded(pooled.with_means(set(one["members"]), "auc"), pooled.test.sum(), 1e-12)
     assert {me for me, name, *_ in received if name == "host_scores"} == {"clinic"}
     assert SHARES not in {name for _, name, *_ in received}
 
@@ -232,7 +234,7 @@ def test_an_arbiter_beside_logistic_guest_spares_the_hosts_scores(tmp_path):
     facts, received = settled(made)
     pooled = Pooled(made)
     for one in facts["contributions"]["coalitions"]:
-        assert one["value"] == pytest.approx(pooled.with_means(set(one["members"]), "auc"), abs=1e-6)
+        assert one["value"] == rounded(pooled.with_means(set(one["members"]), "auc"), pooled.test.sum())
     assert {me for me, name, *_ in received if name == SHARES} == {"notary"}
 
 
@@ -262,7 +264,7 @@ def test_coalitions_that_train_anew_reach_their_own_optimum(tmp_path, engine):
         x = np.hstack([pooled.x[party] for party in one["members"]])
         weights, intercept = regression.linear(x[train], pooled.y[train], 0.01)
         errors = x[pooled.test] @ weights + intercept - pooled.y[pooled.test]
-        assert one["value"] == pytest.approx(np.sqrt(np.mean(errors**2)), abs=1e-6)
+        assert one["value"] == rounded(np.sqrt(np.mean(errors**2)), len(errors))
     assert found["absent"] == "retrain"
     for me, name, sender, _ in received:
         assert not (name == "masked_gradient" and {me, sender} <= {"clinic", "lab", "bank"})
@@ -281,7 +283,7 @@ def test_retraining_equals_the_models_that_came_of_it(tmp_path):
             w = unpack(made.context(party).run_area("run-1").area("retrained").get(f"{number:04d}"))["w"]
             total = total + (pooled.score(party, w[1:], w[0]) if party == "clinic" else pooled.score(party, w, 0.0))
         expected = measure("binary", pooled.y[pooled.test], total[pooled.test])["auc"]
-        assert one["value"] == pytest.approx(expected, abs=1e-6)
+        assert one["value"] == rounded(expected, pooled.test.sum())
 
 
 def test_rounds_of_retrained_coalitions_are_booked_beforehand(tmp_path):

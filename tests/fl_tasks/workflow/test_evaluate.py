@@ -5,6 +5,7 @@ import pytest
 
 from tests.federation import FOREVER, quiet
 from tests.fl_tasks.workflow.trained import trained
+from tests.rounded import rounded
 from tombolo.agreements.task import TaskTerms
 from tombolo.fl_tasks.learning.gains import gains
 from tombolo.fl_tasks.learning.linear_part import partial_scores
@@ -31,12 +32,12 @@ def test_all_parties_hear_the_metrics_of_the_whole_model(tmp_path, hosts):
             labels = label(context, aligned)[aligned.test]
     expected = classification(labels, totals)
     for party in made.parties:
-        assert found[party]["metrics"] == pytest.approx(expected, abs=1e-6)
+        assert found[party]["metrics"] == rounded(expected, len(labels))
         assert found[party]["rows"] == len(labels)
         assert found[party]["quality"] == "no gate"
     assert expected["auc"] > 0.7
     histograms = {party: parse(made.context(party).run_area("run-1").get("evaluation"))["histogram"] for party in made.parties}
-    assert histograms["clinic"] == histograms["lab"] and sum(histograms["lab"]["shares"]) == pytest.approx(1)
+    assert histograms["clinic"] == histograms["lab"] and sum(histograms["lab"]["shares"]) == pytest.approx(1, abs=0.05)
     assert all(histograms[party] is None for party in made.parties if party not in ("clinic", "lab"))
     kept = {party: parse(made.context(party).run_area("run-1").get("evaluation")).get("gains") for party in made.parties}
     assert kept.pop("clinic") == pytest.approx(gains(labels, totals), abs=1e-6)

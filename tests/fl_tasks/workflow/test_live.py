@@ -12,6 +12,7 @@ import pytest
 from tests.federation import FOREVER, Federation, quiet
 from tests.fl_tasks.incentives.evaluated import evaluated
 from tests.fl_tasks.workflow.trained import settle as point_at
+from tombolo.fl_tasks.learning.rounding import digits, significant
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.fl_tasks.workflow.align import align
 from tombolo.fl_tasks.workflow.evaluate import evaluate
@@ -57,7 +58,7 @@ def label(made: Federation, run: str, rows: int, booking: str, right: bool = Tru
     point_at(made, "clinic", "labels_table", pa.table({"id": scores.column("id"), "label": labels}))
     found = monitor(made.context("clinic"), booking, FOREVER, quiet)
     assert found["labelled_rows"] == rows
-    return found["live"]["auc"]
+    return significant(found["live"]["auc"], digits(rows))
 
 
 def settled(made: Federation, run: str) -> dict:

@@ -6,6 +6,7 @@ Every list that the aggregator sends closes a step. The clients on the list go o
 from __future__ import annotations
 
 from tombolo.storage.errors import CodedError
+from tombolo.storage.meters import NUMBERS
 from tombolo.storage.roles import AGGREGATOR, CLIENT, MOST_PARTIES
 from tombolo.storage.schema import Disclosed, Message, MessageSet, Pad64, Public, Sealed
 
@@ -55,7 +56,7 @@ MESSAGES = MessageSet(
         "masked",
         CLIENT,
         AGGREGATOR,
-        {"value": Pad64()},
+        {"value": Pad64(NUMBERS)},
         learns="uniformly random values; with the answers below, the sum over the survivors",
         step="2a",
         limit="masks cancel only in the sum over all survivors, of which there are at least three and the threshold",
@@ -95,7 +96,7 @@ MESSAGES = MessageSet(
         {
             "client": _LIST,
             "share": Disclosed(
-                "fixed", "removing masks from the sum", "of a survivor for its own mask, of others for the pair masks"
+                "fixed", "removing masks from the sum", "of a survivor for its own mask, of others for the pair masks", NUMBERS
             ),
         },
         learns="shares that remove the masks from the sum over the survivors, and from nothing smaller",

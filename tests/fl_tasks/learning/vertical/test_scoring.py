@@ -12,6 +12,7 @@ from tombolo.fl_tasks.learning.vertical.scoring import (
     WrongScoreCount,
     exchange_scores,
 )
+from tombolo.storage import meters
 from tombolo.storage.schema import Pad64
 
 ROWS = 50
@@ -91,4 +92,4 @@ def test_a_score_that_does_not_fit_is_refused_before_anything_leaves(tmp_path, b
 
 def test_only_the_single_senders_score_is_readable():
     assert set(MESSAGES.disclosures()) == {"sole_score.score"}
-    assert MESSAGES["masked_score"].columns == {"share": Pad64()}
+    assert MESSAGES["masked_score"].columns == {"share": Pad64(meters.ROWS)}
