@@ -93,7 +93,7 @@ class LimitTerms(Strict):
 
 
 class LeaverTerms(Strict):
-    """People who leave (no consent any more, or no row) wait up to ``pool_days`` and leave together, with others if they are few."""
+    """People who leave (no consent any more, or no row) wait up to ``pool_days`` and leave together, with others if few."""
 
     pool_days: int = Field(30, ge=0, le=366)
 
