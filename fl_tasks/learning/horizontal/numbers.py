@@ -20,10 +20,11 @@ def linear(shape: Shape) -> list[Numbers]:
 
     With the column of ones there are s columns. The gradient is X^T X w - X^T y: about labels it is always X^T y, s numbers however
     many rounds. The Hessian X^T X is the same in every round. About one column, X^T X gives its products with the other s - 1
-    columns, and X^T y the product with the labels: s numbers; its product with itself is not linear, nor is the loss.
+    columns and, around the true values, with itself; X^T y gives its product with the labels: s + 1 numbers. The loss adds y^T y,
+    which is quadratic in the labels and on the meter ``progress``.
     """
     size = _columns(shape) + 1
-    return _numbers(shape, size, size)
+    return _numbers(shape, size, size + 1)
 
 
 def logistic(shape: Shape) -> list[Numbers]:
@@ -32,11 +33,11 @@ def logistic(shape: Shape) -> list[Numbers]:
     The gradient is X^T (sigmoid(u) - y), and the loss has y u with u = X w: the labels' weights are columns of X in every round, so
     there are s numbers about labels (s as in :func:`linear`). The Hessian does not depend on labels.
 
-    About one column, the first round (w = 0) gives the s numbers of :func:`linear`. In later rounds gradient, Hessian and loss are
-    not linear in it, and have new weights around the true values: 1 + s + s (s + 1) / 2 numbers per round.
+    About one column, the first round (w = 0) gives the s + 1 numbers of :func:`linear`. In later rounds gradient, Hessian and loss
+    are not linear in it, and have new weights around the true values: 1 + s + s (s + 1) / 2 numbers per round.
     """
     size = _columns(shape) + 1
-    return _numbers(shape, size, size + (shape.rounds - 1) * (1 + size + size * (size + 1) // 2))
+    return _numbers(shape, size, size + 1 + (shape.rounds - 1) * (1 + size + size * (size + 1) // 2))
 
 
 def network(shape: Shape) -> list[Numbers]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,22 +17,22 @@ from tombolo.storage.meters import METRIC, NUMBERS, PROGRESS, ROWS
 from tombolo.storage.roles import DATA, EVERYONE
 from tombolo.storage.schema import Disclosed, Message, MessageSet
 
-LOSS = Message("loss", DATA, EVERYONE, {"loss": replace(Disclosed("float64", "why", "what"), meter=PROGRESS)}, "a loss", "1")
+LOSS = Message("loss", DATA, EVERYONE, {"loss": Disclosed("float64", "why", "what", PROGRESS)}, "a loss", "1")
 SCORES = Message(
     "scores",
     DATA,
     EVERYONE,
     {
-        "auc": replace(Disclosed("float64", "why", "what"), meter=METRIC),
-        "stopped": replace(Disclosed("bool", "why", "what"), meter=PROGRESS),
+        "auc": Disclosed("float64", "why", "what", METRIC),
+        "stopped": Disclosed("bool", "why", "what", PROGRESS),
         "rows": Disclosed("int64", "why", "what"),
     },
     "metrics",
     "2",
     rows=10,
 )
-SUMS = Message("sums", DATA, EVERYONE, {"sum": replace(Disclosed("float64", "why", "what"), meter=NUMBERS)}, "sums", "3")
-ANSWERS = Message("answers", DATA, EVERYONE, {"is": replace(Disclosed("bool", "why", "what"), meter=ROWS)}, "bits", "4", rows=None)
+SUMS = Message("sums", DATA, EVERYONE, {"sum": Disclosed("float64", "why", "what", NUMBERS)}, "sums", "3")
+ANSWERS = Message("answers", DATA, EVERYONE, {"is": Disclosed("bool", "why", "what", ROWS)}, "bits", "4", rows=None)
 METERED = MessageSet("metered", LOSS, SCORES, SUMS, ANSWERS)
 
 
