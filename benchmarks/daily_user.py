@@ -65,7 +65,8 @@ def play(people: int, seed: int = 1) -> None:
     print(
         f"{people:>9,} people, groups of {least[False]} (training) and {least[True]} (held out): after {RUNS} runs {in_use:,} "
         f"are in use, {len(waiting)} newcomers, {len(changed)} changed values and {len(gone)} withdrawals wait; "
-        f"{company} companions left with {int((~roster.inside).sum()) - company} who withdrew; {changes} changed values taken over; {roster.events} events; "
+        f"{company} companions left with {int((~roster.inside).sum()) - company} who withdrew; {changes} changed values "
+        f"taken over; {roster.events} events; "
         f"the roster took {time.process_time() - began:.1f} s in all, {slowest:.2f} s on the slowest day",
         flush=True,
     )

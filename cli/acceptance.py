@@ -31,6 +31,7 @@ class Tables:
     categorical: frozenset[str] = frozenset()
     leverage: float = 0.1  # the maximum leverage in the terms; small wide tables need more than the default
     rows: Mapping[str, int] = field(default_factory=dict)  # the row counts that alignment must find: common, train, test
+    exposure: float = 1.0  # of the terms' limits; small tables need more than the default
 
 
 @dataclass(frozen=True)
@@ -159,6 +160,7 @@ def _write_agreement(case: Case, tables: Tables, folder: Path) -> Path:
     import yaml
 
     from tombolo.agreements.protocol import protocol_named
+    from tombolo.agreements.task import EXPOSURE_WAIVER
 
     roles = {party: {"role": "guest" if index == 0 else "host"} for index, party in enumerate(tables.files)}
     protocol = protocol_named(case.protocol).protocol
@@ -173,7 +175,7 @@ def _write_agreement(case: Case, tables: Tables, folder: Path) -> Path:
         }
         columns[party] = {"columns": kinds, "missing": "level" if "bins" in engine.parameters.model_fields else "reject"}
     terms = {
-        "schema": "tombolo.terms/1",
+        "schema": "tombolo.terms/2",
         "name": case.name,
         "parties": roles,
         "task": {
@@ -181,10 +183,11 @@ def _write_agreement(case: Case, tables: Tables, folder: Path) -> Path:
             "label": {"column": tables.label},
             "parameters": dict(case.parameters),
             **case.task,
+            "waivers": [*case.task.get("waivers", []), *([EXPOSURE_WAIVER] if tables.exposure > 1 else [])],
         },
         "alignment": {"id": [{"column": "id", "canonical": "text"}], "minimum_intersection": 100},
         "tables": columns,
-        "limits": {"maximum_leverage": tables.leverage, **case.limits},
+        "limits": {"maximum_leverage": tables.leverage, "exposure": tables.exposure, **case.limits},
         "scores": [next(iter(tables.files))],
     }
     file = folder / case.name / "agreement.yaml"
@@ -236,7 +239,7 @@ def _from_scikit_learn(loader: str, shares: list[int]) -> Callable[[Path, Path],
         sets = np.where(rng.permutation(len(frame)) < len(frame) // 4, "test", "train")
         split = work / f"{loader}-{len(shares)}-split.csv"
         pd.DataFrame({"id": ids, "set": sets}).to_csv(split, index=False)
-        return Tables(files, "y", split, leverage=0.7)
+        return Tables(files, "y", split, leverage=0.7, exposure=16)
 
     return tables
 

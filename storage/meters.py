@@ -50,4 +50,6 @@ ROWS = Meter(
     "values of single rows: scores, directions, memberships, answers",
     "what the recipient knows of one person",
 )
+METRIC_BITS = 13
+"""Bits of a metric, which has four digits at most."""
 METERS = {meter.name: meter for meter in (SIZE, PROGRESS, METRIC, MODEL, NUMBERS, ROWS)}

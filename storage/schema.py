@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tombolo.storage.errors import CodedError
-from tombolo.storage.meters import METRIC, Meter
+from tombolo.storage.meters import METRIC, METRIC_BITS, Meter
 from tombolo.storage.roles import includes
 
 _MAX_WIDTH = 4096
@@ -90,7 +90,7 @@ _BASES = {
 }
 _LONGEST = {"string": 1 << 10, "binary": 1 << 16}
 """The most bytes of one value, if its column declares no other number."""
-_NUMBER_BITS, _METRIC_BITS = 53, 13
+_NUMBER_BITS = 53
 _TOKENS = ("blinded-point", "oprf-tag", "keyed-token")
 
 
@@ -124,7 +124,7 @@ class Column:
         if self.kind in _TOKENS or self.base == "bool":
             return 1
         if self.base == "float64":
-            return _METRIC_BITS if self.meter == METRIC else _NUMBER_BITS
+            return METRIC_BITS if self.meter == METRIC else _NUMBER_BITS
         if self.base == "int64":
             return min(math.ceil(math.log2(self.most - self.least + 2)), _NUMBER_BITS)
         return 8 * self.cell

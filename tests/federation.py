@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from tombolo.agreements.agreement import Agreement
+from tombolo.agreements.task import EXPOSURE_WAIVER
 from tombolo.fl_tasks.learning.vertical.roles import DEALER_WAIVER
 from tombolo.fl_tasks.runtime.context import PartyContext
 from tombolo.fl_tasks.runtime.session import Session
@@ -28,6 +29,8 @@ from tombolo.storage.schema import MessageSet
 FOREVER = Wait(math.inf)
 TEST_BITS = 1024
 """Bits of the Paillier keys of parties in this process: fast, and long enough for everything that the protocols pack into one."""
+SMALL_TABLES = 10_000.0
+"""The ``exposure`` of agreements in tests, whose tables are small; tests of what adds up name the limits themselves."""
 ROUNDS = {"default": 40, "min": 1, "max": 200}
 
 
@@ -139,8 +142,8 @@ def federation(
         roles = {party: ("guest" if index == 0 else "host") for index, party in enumerate(tables)} | {"notary": "arbiter"}
     given = {} if engine == "dealer" else {"key_bits": key_bits}
     given |= {"rounds": ROUNDS, **(parameters or {})} if query is None else {}
-    document = {
-        "schema": "tombolo.terms/2" if plugins else "tombolo.terms/1",
+    document: dict[str, Any] = {
+        "schema": "tombolo.terms/2",
         "name": "trial",
         "parties": {party: {"role": role} for party, role in roles.items()},
         "task": {
@@ -155,6 +158,10 @@ def federation(
         "scores": [party for party, role in roles.items() if role == "guest" and query is None],
         **terms,
     }
+    if document["schema"] == "tombolo.terms/2":
+        document["limits"] = {"exposure": SMALL_TABLES, **document.get("limits", {})}
+        if document["limits"]["exposure"] > 1:
+            document["task"] = {**document["task"], "waivers": [*document["task"].get("waivers", []), EXPOSURE_WAIVER]}
     shared = root / "federations" / "trial"
     shared.mkdir(parents=True)
     (shared / "agreement.yaml").write_text(yaml.safe_dump(document, sort_keys=False))

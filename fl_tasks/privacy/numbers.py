@@ -77,6 +77,10 @@ class Numbers:
 
     About ``columns``, the numbers are about one column, as if the recipients knew all others and the weights of the model. They are
     the rank of the weights in every group by itself. ``rows`` are those of the smallest group: a batch, or all rows.
+
+    ``lasting`` numbers are the same in every run on the same rows, whatever its other parameters are; such numbers cost once.
+    Numbers that are not ``limited`` are counted without a limit, because the recipients do not know the weights: another guard
+    limits them.
     """
 
     about: Literal["labels", "columns"]
@@ -84,6 +88,8 @@ class Numbers:
     to: tuple[str, ...]
     numbers: int
     rows: int
+    lasting: bool = False
+    limited: bool = True
 
 
 def most_label_numbers(rows: int, share: float = 0.5) -> int:

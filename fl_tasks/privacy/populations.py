@@ -26,12 +26,18 @@ def population_of(vault: Vault, agreement: str, settings: AgreementSettings) -> 
     return hmac.new(vault.derive("population"), canonical(said), hashlib.sha256).hexdigest()[:32]
 
 
+def part_of(population: str, about: str) -> str:
+    """The tag of one kind of secret of a population's people, such as their labels, which is counted by itself."""
+    return hashlib.sha256(f"{population}/{about}".encode()).hexdigest()[:32]
+
+
 def titles(vault: Vault, settings: PartySettings, agreements: list[str]) -> dict[str, str]:
     """What the party itself calls its populations, by tag: the name in its settings, or where the table comes from."""
-    named = {}
+    named: dict[str, str] = {}
     for name in sorted({*agreements, *settings.agreements}):
         own = settings.for_agreement(name)
         table = own.table
         place = None if table is None else table.path or table.connection or table.source
-        named[population_of(vault, name, own)] = own.population or place or f"no table ({name})"
+        tag, title = population_of(vault, name, own), own.population or place or f"no table ({name})"
+        named |= {tag: title, **{part_of(tag, about): f"{title}: {about}" for about in ("labels", "columns")}}
     return named

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
 from tombolo.fl_tasks.privacy.odometer import Odometer, Release, Spent
+from tombolo.fl_tasks.privacy.populations import part_of
 from tombolo.storage.meters import NUMBERS, ROWS, Meter
 from tombolo.storage.schema import Message
 
@@ -42,17 +43,20 @@ class Payments:
             self._limits[meter.name] = amount
 
     def prepaid(self, meter: Meter) -> None:
-        """The stage has paid for everything that it sends on this meter (``numbers`` or ``rows``)."""
-        if meter.name not in AHEAD:
-            raise ValueError(f"the meter {meter.name} is paid when something is sent")
+        """The stage has paid for everything that it sends on this meter."""
         self._prepaid.add(meter.name)
 
     def require_prepaid(self) -> None:
         """From now on, a column on the meter ``numbers`` or ``rows`` is refused unless the stage has said that it is prepaid."""
         self._strict = True
 
-    def release(self, meter: Meter, item: str, to: Iterable[str], amount: float = 0.0, limit: float | None = None) -> Release:
-        """A release of this stage, for what it pays itself. What has the same ``item`` in any run costs once."""
+    def release(
+        self, meter: Meter, item: str, to: Iterable[str], amount: float = 0.0, limit: float | None = None, about: str = ""
+    ) -> Release:
+        """A release of this stage, for what it pays itself. What has the same ``item`` in any run costs once.
+
+        ``about`` is the kind of secret, if it is counted by itself.
+        """
         return Release(
             agreement=self._agreement,
             run=self._run,
@@ -60,7 +64,7 @@ class Payments:
             stage=self._stage,
             meter=meter.name,
             to=tuple(sorted(to)),
-            population=self._population,
+            population=part_of(self._population, about) if about else self._population,
             item=item,
             amount=float(amount),
             limit=limit,
@@ -75,7 +79,7 @@ class Payments:
         due: dict[str, tuple[Meter, float]] = {}
         for name, column in message.columns.items():
             meter = column.meter
-            if meter is not None and meter.name not in AHEAD:
+            if meter is not None and meter.name not in AHEAD | self._prepaid:
                 due[meter.name] = meter, due.get(meter.name, (meter, 0.0))[1] + column.bits * rows
             elif meter is not None and self._strict and meter.name not in self._prepaid:
                 raise ValueError(f"{message.name}.{name}: the stage must pay for it before (meter {meter.name})")

@@ -203,6 +203,7 @@ FINDINGS = Item("findings/{subject}", DOCUMENT, "What is wrong with a peer, for 
 GIVEN_UP = Item(
     "given-up", written(Failure.document, lambda document: Failure(**document)), "Why this party gave up the run.", ends="never"
 )
+COLUMNS = Item("columns", DOCUMENT, "How many encoded columns each data party has in a training.")
 COPIES = Item(
     "copies/{round:06d}/{step}/{message}", BYTES, "Copies of what was sent to all clients, kept until training is over.", AGGREGATOR
 )
@@ -220,6 +221,7 @@ ITEMS = (
     WAITS,
     FINDINGS,
     GIVEN_UP,
+    COLUMNS,
     COPIES,
     CHECKPOINTS,
 )

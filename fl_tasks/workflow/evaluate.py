@@ -20,15 +20,18 @@ from tombolo.fl_tasks.learning.horizontal.sums import Attendance, contribute_val
 from tombolo.fl_tasks.learning.metrics import Histogram, measure, metric_names, presented
 from tombolo.fl_tasks.learning.rounding import digits, supported
 from tombolo.fl_tasks.models.reading import part_of_run
+from tombolo.fl_tasks.privacy.numbers import ENTROPY_SHARE, entropy
 from tombolo.fl_tasks.runtime.context import PartyContext
 from tombolo.fl_tasks.runtime.record import enter
 from tombolo.fl_tasks.runtime.session import Progress, Session, log_progress
 from tombolo.fl_tasks.runtime.waiting import Wait
 from tombolo.fl_tasks.workflow.aligned import SCORED, encoded_rows, label, load_aligned
+from tombolo.fl_tasks.workflow.numbers import rarer
 from tombolo.fl_tasks.workflow.parts import horizontal_model_of, model_of
 from tombolo.fl_tasks.workflow.state import EVALUATION, GATE, MEASURED
+from tombolo.storage.canonical import digest
 from tombolo.storage.errors import CodedError
-from tombolo.storage.meters import METRIC, SIZE
+from tombolo.storage.meters import METRIC, METRIC_BITS, SIZE
 from tombolo.storage.roles import AGGREGATOR, ARBITER, DATA, EVERYONE, GUEST, HOLDERS, INITIATORS
 from tombolo.storage.schema import FEW, Disclosed, Message, MessageSet, Public
 
@@ -107,6 +110,7 @@ def evaluate(context: PartyContext, run: str, wait: Wait, progress: Progress = l
         elif session.role == GUEST:
             totals, labels = _held_out_scores(context, run, session)
             measured = _measured(session, totals, labels)
+            pay_metrics(session, measured, labels)
             _tell(session, measured)
             evaluation = _stored(session, measured)
         else:
@@ -171,6 +175,28 @@ def _measured(session: Session, totals: Any, labels: Any) -> dict[str, Any]:
     histogram = Histogram.of(scores).rounded(scores, digits(len(totals)))
     measured = {"metrics": supported(metrics, len(totals)), "rows": len(totals), "histogram": histogram.document()}
     return {**measured, "gains": gains(labels, totals)} if outcome == "binary" else measured
+
+
+def pay_metrics(session: Session, measured: dict[str, Any], labels: Any) -> None:
+    """Pay for the metrics and the distribution of scores: equal ones cost once. Raises Spent.
+
+    All metrics together may have a quarter of the entropy of the held-out labels as bits, or as many bits as the metrics of one run
+    if that is more (docs/what-adds-up.md).
+    """
+    outcome, told = session.terms.task.outcome, {name: measured[name] for name in ("metrics", "rows", "histogram")}
+    one_run = METRIC_BITS * len(measured["metrics"])
+    limit = session.terms.limits.exposure * max(one_run, ENTROPY_SHARE * len(labels) * entropy(rarer(outcome, labels)))
+    scored = {party for party in session.terms.scores if party in session.roles} - {session.me}
+    others = set(session.roles) - {session.me} - scored
+    histogram = measured["histogram"]
+    for to, bits in (
+        (others, one_run),
+        (scored, one_run + METRIC_BITS * (len(histogram["edges"]) + len(histogram["shares"]))),
+    ):
+        if to:
+            release = session.payments.release(METRIC, f"metrics/{digest(told)}", to, bits, limit)
+            session.odometer.pay([release])
+    session.prepaid(METRIC)
 
 
 def _tell(session: Session, evaluation: dict[str, Any]) -> None:

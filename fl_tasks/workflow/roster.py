@@ -18,7 +18,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tombolo.fl_tasks.alignment.order import HELD_OUT, WAITS, share_group, share_leaving, share_places
+from tombolo.fl_tasks.learning.metrics import metric_names
 from tombolo.fl_tasks.privacy.company import Least, admitted, leaving, require, taken_over
+from tombolo.fl_tasks.privacy.numbers import ENTROPY_SHARE, ROWS_PER_SUM, entropy, smallest_group
+from tombolo.fl_tasks.privacy.populations import part_of
 from tombolo.fl_tasks.privacy.roster import Changes, Mask, Persons, Roster
 from tombolo.fl_tasks.runtime.context import PartyContext
 from tombolo.fl_tasks.runtime.session import Session
@@ -26,10 +29,12 @@ from tombolo.fl_tasks.tables.columns import ID
 from tombolo.fl_tasks.tables.frozen import as_present, differing, replaced
 from tombolo.fl_tasks.tables.pinned import chunks, pin, unpin
 from tombolo.fl_tasks.tables.prepared import Prepared
+from tombolo.fl_tasks.workflow.numbers import rarer
 from tombolo.fl_tasks.workflow.state import ABSENT, ROSTER, USED
 from tombolo.storage.errors import CodedError
+from tombolo.storage.meters import METRIC_BITS, NUMBERS
 from tombolo.storage.moments import moment
-from tombolo.storage.roles import CLIENT, GUEST
+from tombolo.storage.roles import CLIENT, GUEST, LABELLED
 
 BUCKETS = 20
 """Splits are unions of so many fixed buckets."""
@@ -141,7 +146,7 @@ def decide(context: PartyContext, session: Session, held: Held, rows: Sequence[i
             f"{int(roster.inside.sum())} people are in, and {int(known.sum())} of them are aligned.", party=context.me
         )
     alone = context.role == CLIENT
-    own = _least(context)
+    own = _least(context, held)
     least = own if alone else share_group(session, own)
     place = None
     if alone or context.role == GUEST:
@@ -251,9 +256,43 @@ def _due(context: PartyContext, run: str, missing: Persons) -> Persons:
     return missing if any(moment(one) + pool <= now for one in first) else missing[:0]
 
 
-def _least(context: PartyContext) -> dict[bool, int]:
-    """The smallest group of people in whom two runs may differ, for this party."""
-    return dict.fromkeys((False, True), context.terms.limits.minimum_row_difference)
+def _least(context: PartyContext, held: Held) -> dict[bool, int]:
+    """The smallest group of people in whom two runs may differ, for this party.
+
+    What a run tells about all rows, the difference of two runs tells about those that differ. So they must be as many as the
+    rules of docs/what-adds-up.md ask for the numbers and metrics that a run gives. Rounded up to two digits.
+    """
+    limits, task = context.terms.limits, context.terms.task
+    least = dict.fromkeys((False, True), limits.minimum_row_difference)
+    if held.roster.events:
+        told = _told(context)
+        share = 0.5
+        if context.role in LABELLED and len(held.here):
+            share = rarer(
+                task.outcome, np.asarray(held.prepared.table.column(task.label_column).cast(pa.float64()))[: len(held.here)]
+            )
+            metrics = METRIC_BITS * len(metric_names(task.outcome))
+            least[True] = max(least[True], _rounded(metrics / ENTROPY_SHARE / entropy(share) / limits.exposure))
+        by_labels = smallest_group(0, told["labels"], share) if told["labels"] else 0
+        by_columns = ROWS_PER_SUM * told["columns"]
+        least[False] = max(least[False], _rounded(max(by_labels, by_columns) / limits.exposure))
+    return least
+
+
+def _told(context: PartyContext) -> dict[str, int]:
+    """How many limited numbers any recipient got about this party's labels, and about a column."""
+    readings = [reading for reading in context.odometer.readings() if reading.meter == NUMBERS.name and reading.limit is not None]
+    tags = {about: part_of(context.population, about) for about in ("labels", "columns")}
+    return {
+        about: int(max((reading.amount for reading in readings if reading.population == tag), default=0))
+        for about, tag in tags.items()
+    }
+
+
+def _rounded(count: float) -> int:
+    """Rounded up to two digits."""
+    step = 10 ** max(0, len(str(int(count))) - 2)
+    return int(-(-count // step) * step)
 
 
 def _hashes(context: PartyContext, ids: Sequence[str]) -> Persons:

@@ -32,6 +32,7 @@ from tombolo.fl_tasks.workflow.aligned import (
     with_own,
 )
 from tombolo.fl_tasks.workflow.latecomers import admit, close_admission
+from tombolo.fl_tasks.workflow.numbers import account
 from tombolo.fl_tasks.workflow.parts import horizontal_model_of, model_of, programs_of, vertical_model_of
 from tombolo.fl_tasks.workflow.state import PRIVACY, ROUNDS
 from tombolo.storage.errors import CodedError
@@ -54,6 +55,7 @@ def train(
     """
     programs, task = programs_of(context.terms.task), context.terms.task
     admit(context, run)
+    account(context, run, wait)
     with context.session(run, programs.messages, "train", wait, progress, leg_end) as session:
         _book_rounds(session)
         if session.role not in HOLDERS:

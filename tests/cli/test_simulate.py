@@ -20,14 +20,16 @@ app = Typer()
 app.command()(simulate)
 
 TERMS = {
-    "schema": "tombolo.terms/1",
+    "schema": "tombolo.terms/2",
     "name": "trial",
     "parties": {"bank": {"role": "guest"}, "insurer": {"role": "host"}, "notary": {"role": "arbiter"}},
     "task": {
         "protocol": "logistic-arbiter",
         "label": {"column": "late"},
         "parameters": {"rounds": {"default": 3, "min": 1, "max": 5}},
+        "waivers": ["expose-small-tables"],
     },
+    "limits": {"exposure": 100},
     "alignment": {"id": [{"column": "customer"}], "minimum_intersection": 100},
     "scores": ["bank"],
     "quality": {"metric": "auc", "minimum": 0.55},
@@ -82,7 +84,7 @@ def test_a_whole_run_with_parquet_and_csv(folder):
 
 def test_a_whole_run_on_dealt_shares(folder):
     """The same terms with the other engine, signed for; its model is as good."""
-    waivers = ["expose-features-to-colluding-arbiter"]
+    waivers = ["expose-features-to-colluding-arbiter", "expose-small-tables"]
     parameters = {"rounds": {"default": 3, "min": 1, "max": 20}}
     task = {**TERMS["task"], "parameters": parameters, "engine": "dealer"}
     result = _simulate(folder, task=task)

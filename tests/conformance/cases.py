@@ -242,7 +242,7 @@ class Case:
             **hint.task,
         }
         terms: dict[str, Any] = {
-            "schema": "tombolo.terms/2" if self.plugins else "tombolo.terms/1",
+            "schema": "tombolo.terms/2",
             "limits": LIMITS,
             "scores": holders,
             **hint.terms,

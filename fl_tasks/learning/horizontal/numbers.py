@@ -59,8 +59,8 @@ def network(shape: Shape) -> list[Numbers]:
 def _numbers(shape: Shape, labels: int, columns: int) -> list[Numbers]:
     everybody, rows = tuple(shape.roles), shape.rows
     return [
-        Numbers("labels", EVERY_CLIENT, everybody, min(labels, rows), rows),
-        Numbers("columns", EVERY_CLIENT, everybody, min(columns, rows), rows),
+        Numbers("labels", EVERY_CLIENT, everybody, min(labels, rows), rows, limited=False),
+        Numbers("columns", EVERY_CLIENT, everybody, min(columns, rows), rows, limited=False),
     ]
 
 

@@ -26,7 +26,9 @@ def vertical(shape: Shape) -> list[Numbers]:
     drawn = round(params.goss_top * rows) + round(params.goss_other * rows) if params.goss_top else int(params.subsample * rows)
     sums = 2 * params.bins * _nodes(shape, params, shape.rounds - alone)
     guest = shape.having(GUEST)
-    return [Numbers("columns", host, guest, min(sums, 2 * params.bins * drawn), drawn) for host in shape.having(HOST)]
+    return [
+        Numbers("columns", host, guest, min(sums, 2 * params.bins * drawn), drawn, limited=False) for host in shape.having(HOST)
+    ]
 
 
 def horizontal(shape: Shape) -> list[Numbers]:
@@ -42,8 +44,8 @@ def horizontal(shape: Shape) -> list[Numbers]:
     rows, nodes, everybody = _learning(shape, params), _nodes(shape, params, shape.rounds), tuple(shape.roles)
     width = max(shape.columns.values())
     return [
-        Numbers("labels", EVERY_CLIENT, everybody, min(nodes * (width * params.bins + 1), rows), rows),
-        Numbers("columns", EVERY_CLIENT, everybody, min(2 * params.bins * nodes, 2 * params.bins * rows), rows),
+        Numbers("labels", EVERY_CLIENT, everybody, min(nodes * (width * params.bins + 1), rows), rows, limited=False),
+        Numbers("columns", EVERY_CLIENT, everybody, min(2 * params.bins * nodes, 2 * params.bins * rows), rows, limited=False),
     ]
 
 

@@ -25,7 +25,7 @@ def quadratic(shape: Shape) -> list[Numbers]:
     the step that follows from them, are on the meter ``progress``.
     """
     group = smallest_batch(shape)
-    return [labels(shape, group), *columns(shape, group)]
+    return [labels(shape, group), *columns(shape, group, lasting=True)]
 
 
 def logistic(shape: Shape) -> list[Numbers]:
@@ -53,15 +53,15 @@ def labels(shape: Shape, group: int, numbers: int | None = None) -> Numbers:
     """What all hosts learn of labels in a group of rows: as many numbers as they have columns, if no other count is given."""
     hosts = shape.having(HOST)
     count = shape.columns_of(hosts) if numbers is None else numbers
-    return Numbers("labels", _guest(shape), hosts, _most(count, group), group)
+    return Numbers("labels", _guest(shape), hosts, _most(count, group), group, lasting=True)
 
 
-def columns(shape: Shape, group: int, rounds: int = 1) -> list[Numbers]:
+def columns(shape: Shape, group: int, rounds: int = 1, lasting: bool = False) -> list[Numbers]:
     """What all other data parties learn of a column of each: as many numbers as they have columns, in each of these rounds."""
     found = []
     for owner in shape.holders:
         others = tuple(party for party in shape.holders if party != owner)
-        found.append(Numbers("columns", owner, others, _most(rounds * shape.columns_of(others), group), group))
+        found.append(Numbers("columns", owner, others, _most(rounds * shape.columns_of(others), group), group, lasting))
     return found
 
 

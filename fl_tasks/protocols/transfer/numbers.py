@@ -32,7 +32,7 @@ def declared(shape: Shape) -> list[Numbers]:
         return shape.rounds * PartyNet.of(terms, min(shape.columns[party], terms.components)).net.count
 
     return [
-        Numbers("labels", source, (target,), min(sums(target), labelled), labelled),
-        Numbers("columns", source, (target,), min(sums(target), shape.rows), shape.rows),
-        Numbers("columns", target, (source,), min(sums(source), shape.rows), shape.rows),
+        Numbers("labels", source, (target,), min(sums(target), labelled), labelled, limited=False),
+        Numbers("columns", source, (target,), min(sums(target), shape.rows), shape.rows, limited=False),
+        Numbers("columns", target, (source,), min(sums(source), shape.rows), shape.rows, limited=False),
     ]

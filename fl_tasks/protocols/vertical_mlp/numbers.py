@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tombolo.fl_tasks.learning.terms import NetworkTerms
 from tombolo.fl_tasks.learning.vertical.numbers import labels, smallest_batch
 from tombolo.fl_tasks.privacy.numbers import Numbers, Shape
@@ -24,11 +26,11 @@ def hidden(shape: Shape) -> list[Numbers]:
     sums over rows; the joint sums reach it row by row, on the meter ``rows``.
     """
     group, guest, hosts = smallest_batch(shape), shape.having(GUEST)[0], shape.having(HOST)
-    found = [labels(shape, group, _sums(shape, hosts))]
+    found = [replace(labels(shape, group, _sums(shape, hosts)), lasting=False, limited=False)]
     for owner in (guest, *hosts):
         others = tuple(party for party in hosts if party != owner)
         if others:
-            found.append(Numbers("columns", owner, others, min(_sums(shape, others), group), group))
+            found.append(Numbers("columns", owner, others, min(_sums(shape, others), group), group, limited=False))
     return found
 
 

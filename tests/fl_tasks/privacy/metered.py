@@ -15,7 +15,7 @@ from tombolo.fl_tasks.crypto.paillier import MIN_BITS
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.storage.meters import METRIC, NUMBERS, PROGRESS, ROWS
 from tombolo.storage.roles import DATA, EVERYONE
-from tombolo.storage.schema import Disclosed, Message, MessageSet
+from tombolo.storage.schema import Disclosed, Message, MessageSet, Public
 
 LOSS = Message("loss", DATA, EVERYONE, {"loss": Disclosed("float64", "why", "what", PROGRESS)}, "a loss", "1")
 SCORES = Message(
@@ -25,7 +25,7 @@ SCORES = Message(
     {
         "auc": Disclosed("float64", "why", "what", METRIC),
         "stopped": Disclosed("bool", "why", "what", PROGRESS),
-        "rows": Disclosed("int64", "why", "what"),
+        "rows": Public("int64", "why"),
     },
     "metrics",
     "2",

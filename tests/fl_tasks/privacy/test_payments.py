@@ -14,7 +14,7 @@ import pytest
 
 from tests.fl_tasks.privacy.metered import LOSS, METERED, change_settings, joined, send, used
 from tombolo.fl_tasks.privacy.odometer import Damaged, Odometer, Spent
-from tombolo.fl_tasks.privacy.populations import population_of, titles
+from tombolo.fl_tasks.privacy.populations import part_of, population_of, titles
 from tombolo.fl_tasks.runtime.session import Session
 from tombolo.storage.exchange import Exchange
 from tombolo.storage.ledger.chain import segment_key
@@ -35,14 +35,14 @@ def train(session: Session, upto: int = 99) -> None:
 @pytest.mark.parametrize(
     ("column", "bits"),
     [
-        (Disclosed("bool", "", ""), 1),
-        (Disclosed("float64", "", ""), 53),
-        (replace(Disclosed("float64", "", ""), meter=METRIC), 13),
-        (Disclosed("int64", "", "", least=0, most=1), 2),
-        (Disclosed("int64", "", "", least=-10, most=1000), 10),
-        (Disclosed("int64", "", ""), 53),
-        (Disclosed("string", "", "", longest=4), 32),
-        (Disclosed("binary", "", "", longest=16), 128),
+        (Disclosed("bool", "", "", PROGRESS), 1),
+        (Disclosed("float64", "", "", PROGRESS), 53),
+        (replace(Disclosed("float64", "", "", PROGRESS), meter=METRIC), 13),
+        (Disclosed("int64", "", "", PROGRESS, least=0, most=1), 2),
+        (Disclosed("int64", "", "", PROGRESS, least=-10, most=1000), 10),
+        (Disclosed("int64", "", "", PROGRESS), 53),
+        (Disclosed("string", "", "", PROGRESS, longest=4), 32),
+        (Disclosed("binary", "", "", PROGRESS, longest=16), 128),
     ],
 )
 def test_what_a_value_tells(column, bits):
@@ -153,8 +153,6 @@ def test_some_meters_are_prepaid_by_the_stage(tmp_path):
         session.odometer.pay([session.payments.release(NUMBERS, "batch 1", session.hosts, amount=12, limit=20)])
         session.prepaid(NUMBERS)
         session.send("sums", sum=0.5)
-        with pytest.raises(ValueError, match="paid when something is sent"):
-            session.prepaid(PROGRESS)
         session.prepaid(ROWS)
         session.send("answers", **{"is": [True, False]})
 
@@ -226,6 +224,7 @@ def test_people_in_the_same_table_are_the_same_population(tmp_path):
     assert population_of(vault, "trial", own.model_copy(update={"table": moved})) != clinic.population
     named = [own.model_copy(update={"population": "patients", "table": table}) for table in (own.table, moved)]
     assert population_of(vault, "a", named[0]) == population_of(vault, "b", named[1]) != clinic.population
-    assert titles(vault, settings, ["trial"]) == {clinic.population: "table.parquet"}
+    labels = {part_of(clinic.population, about): f"table.parquet: {about}" for about in ("labels", "columns")}
+    assert titles(vault, settings, ["trial"]) == {clinic.population: "table.parquet", **labels}
     notary = fed.context("notary")
-    assert titles(notary.keys.vault, notary.party_settings, ["trial"]) == {notary.population: "no table (trial)"}
+    assert titles(notary.keys.vault, notary.party_settings, ["trial"])[notary.population] == "no table (trial)"
