@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tombolo.storage.errors import CodedError
-from tombolo.storage.meters import METRIC, METRIC_BITS, Meter
+from tombolo.storage.meters import METRIC, METRIC_BITS, ROWS, Meter
 from tombolo.storage.roles import includes
 
 _MAX_WIDTH = 4096
@@ -120,10 +120,10 @@ class Column:
 
     @property
     def bits(self) -> float:
-        """The most bits that one value tells. Metrics leave rounded to four digits; a token tells only who is common."""
-        if self.kind in _TOKENS or self.base == "bool":
+        """The most bits that one value tells. Metrics have four digits; a token or a row's position tells who is in a set."""
+        if self.kind in _TOKENS or self.base == "bool" or (self.base == "int64" and self.meter == ROWS):
             return 1
-        if self.base == "float64":
+        if self.base in ("float64", "fixed", "uint64"):
             return METRIC_BITS if self.meter == METRIC else _NUMBER_BITS
         if self.base == "int64":
             return min(math.ceil(math.log2(self.most - self.least + 2)), _NUMBER_BITS)

@@ -159,7 +159,7 @@ def federation(
         **terms,
     }
     if document["schema"] == "tombolo.terms/2":
-        document["limits"] = {"exposure": SMALL_TABLES, **document.get("limits", {})}
+        document["limits"] = {"exposure": SMALL_TABLES, "row_bits": 10**7, **document.get("limits", {})}
         if document["limits"]["exposure"] > 1:
             document["task"] = {**document["task"], "waivers": [*document["task"].get("waivers", []), EXPOSURE_WAIVER]}
     shared = root / "federations" / "trial"

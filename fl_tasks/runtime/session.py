@@ -158,7 +158,7 @@ class Session:
         recipients = self._recipients(message, to)
         if message.metered:
             last = self.round if self.last_round == 0 else int(min(self.last_round, self._leg_end))
-            self.payments.pay(message, assemble(message, wrapped).num_rows, recipients, self.round, last)
+            self.payments.pay(message, assemble(message, wrapped), recipients, self.round, last)
         if self._copies and to is None:
             copy = COPIES.of(self.round, message.step, message.name)
             self.state.keep(copy, bytes(pack_table(assemble(message, wrapped))))
@@ -175,7 +175,7 @@ class Session:
         self.payments.limit(meter, amount)
 
     def prepaid(self, meter: Meter) -> None:
-        """Say that this stage has paid for all that it sends on the meter ``numbers`` or ``rows``."""
+        """Say that this stage has paid for all that it sends on a meter."""
         self.payments.prepaid(meter)
 
     def receive(self, name: str, frm: str, rows: int | None = None, longest: int | None = None) -> pa.Table:

@@ -26,6 +26,7 @@ from tombolo.fl_tasks.tables.prepared import Prepared, pinned, unpin_validated
 from tombolo.fl_tasks.tables.source import read_table
 from tombolo.fl_tasks.workflow.aligned import is_aligned, learnt_table, load_aligned, pin_prediction, pin_training, tableless
 from tombolo.fl_tasks.workflow.parts import vertical_model_of
+from tombolo.fl_tasks.workflow.people import sends_about
 from tombolo.fl_tasks.workflow.roster import BUCKETS, Decided, Places, buckets, decide, hold, keep
 from tombolo.fl_tasks.workflow.state import MOVED
 from tombolo.storage.errors import CodedError
@@ -89,6 +90,7 @@ def _align(context: PartyContext, session: Session, protocol: Any) -> None:
     if not predicting:
         held = hold(context, session.run, prepared)
         prepared = held.prepared
+    sends_about(context, session, prepared.ids, "common")
     rows = protocol.common_rows(session, prepared.ids, least)
     if len(rows) < least:
         raise TooFewCommon(f"There are {len(rows)}; at least {least} are agreed.", party=session.me)

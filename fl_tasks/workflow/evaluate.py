@@ -10,6 +10,7 @@ import math
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from tombolo.agreements.task import TaskTerms
 from tombolo.fl_tasks.learning.gains import gains
@@ -28,6 +29,7 @@ from tombolo.fl_tasks.runtime.waiting import Wait
 from tombolo.fl_tasks.workflow.aligned import SCORED, encoded_rows, label, load_aligned
 from tombolo.fl_tasks.workflow.numbers import rarer
 from tombolo.fl_tasks.workflow.parts import horizontal_model_of, model_of
+from tombolo.fl_tasks.workflow.people import ids_of, sends_about, trained_item
 from tombolo.fl_tasks.workflow.state import EVALUATION, GATE, MEASURED
 from tombolo.storage.canonical import digest
 from tombolo.storage.errors import CodedError
@@ -162,6 +164,8 @@ def _held_out_scores(
     aligned = load_aligned(context, run)
     if not aligned.test.any():
         raise NoHeldOutRows(party=session.me)
+    held_out = ids_of(context, aligned.table.filter(pa.array(aligned.test)))
+    sends_about(context, session, held_out, f"evaluate/{trained_item(context, run)}")
     totals = model.totals(session, part_of_run(context, run), encoded_rows(context, run, SCORED), [session.guest])
     if session.role != GUEST:
         return None, None

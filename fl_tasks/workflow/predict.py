@@ -20,8 +20,10 @@ from tombolo.fl_tasks.runtime.record import enter
 from tombolo.fl_tasks.runtime.session import Progress, log_progress
 from tombolo.fl_tasks.runtime.waiting import Wait
 from tombolo.fl_tasks.tables.columns import id_columns
+from tombolo.fl_tasks.tables.state import VALIDATED
 from tombolo.fl_tasks.workflow.aligned import SCORED, encoded_rows, load_aligned, tableless
 from tombolo.fl_tasks.workflow.parts import model_of
+from tombolo.fl_tasks.workflow.people import ids_of, sends_about
 from tombolo.fl_tasks.workflow.state import MADE, SCORES
 from tombolo.storage.errors import CodedError
 from tombolo.storage.roles import ARBITER, HOLDERS
@@ -57,6 +59,11 @@ def predict(context: PartyContext, run: str, wait: Wait, progress: Progress = lo
     aligned = None if tableless(context, run) else load_aligned(context, run)
     with context.session(run, model.messages, "predict", wait, progress) as session:
         recipients = [party for party in session.terms.scores if party in session.roles]
+        if aligned is not None:
+            values = context.state(run)[VALIDATED]["sha256"]  # the same people with other values tell something new
+            sends_about(
+                context, session, ids_of(context, aligned.table), f"predict/{context.agreement.name}/{version}/{values[:16]}"
+            )
         rows: Any = None if aligned is None else encoded_rows(context, run, SCORED)
         totals = model.totals(session, part, rows, recipients)
         facts["rows"] = None if aligned is None else aligned.table.num_rows

@@ -7,7 +7,6 @@ leaves, and which changed values are taken over. :func:`keep` remembers it. Only
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -30,6 +29,7 @@ from tombolo.fl_tasks.tables.frozen import as_present, differing, replaced
 from tombolo.fl_tasks.tables.pinned import chunks, pin, unpin
 from tombolo.fl_tasks.tables.prepared import Prepared
 from tombolo.fl_tasks.workflow.numbers import rarer
+from tombolo.fl_tasks.workflow.people import hashes
 from tombolo.fl_tasks.workflow.state import ABSENT, ROSTER, USED
 from tombolo.storage.errors import CodedError
 from tombolo.storage.meters import METRIC_BITS, NUMBERS
@@ -102,12 +102,12 @@ class Decided:
 def hold(context: PartyContext, run: str, prepared: Prepared) -> Held:
     """Complete the validated table by what earlier runs have used. Repeating it gives the same."""
     roster = _before(context, run)
-    persons = _hashes(context, prepared.ids)
+    persons = hashes(context, prepared.ids)
     place = roster.find(persons)
     stranger = place < 0
     inside = np.flatnonzero(roster.inside)
     used, canonical = _used(context, roster.events)
-    order = roster.find(_hashes(context, canonical))
+    order = roster.find(hashes(context, canonical))
     row_of = np.full(len(roster.persons), -1, np.int64)
     row_of[place[~stranger]] = np.flatnonzero(~stranger)
     at = row_of[order]
@@ -295,15 +295,6 @@ def _rounded(count: float) -> int:
     return int(-(-count // step) * step)
 
 
-def _hashes(context: PartyContext, ids: Sequence[str]) -> Persons:
-    """A 64-bit hash of each id, by a key that never changes and that only this party has."""
-    key = context.keys.vault.derive("roster")
-    digests = (hashlib.blake2b(row_id.encode(), key=key, digest_size=8).digest() for row_id in ids)
-    return np.frombuffer(b"".join(digests), "<u8").astype(np.uint64)
-
-
 def buckets(context: PartyContext, ids: Sequence[str]) -> npt.NDArray[np.int64]:
     """One of 20 fixed buckets for each id, by a key of this party: the same in all runs and agreements, whoever else is there."""
-    key = context.keys.vault.derive("split")
-    digests = (hashlib.blake2b(row_id.encode(), key=key, digest_size=8).digest() for row_id in ids)
-    return (np.frombuffer(b"".join(digests), "<u8") % BUCKETS).astype(np.int64)
+    return (hashes(context, ids, "split") % np.uint64(BUCKETS)).astype(np.int64)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy.typing as npt
+import pyarrow as pa
 
 from tombolo.agreements.parameters import TrainingParameters
 from tombolo.fl_tasks.incentives.game import trainings
@@ -34,6 +35,7 @@ from tombolo.fl_tasks.workflow.aligned import (
 from tombolo.fl_tasks.workflow.latecomers import admit, close_admission
 from tombolo.fl_tasks.workflow.numbers import account
 from tombolo.fl_tasks.workflow.parts import horizontal_model_of, model_of, programs_of, vertical_model_of
+from tombolo.fl_tasks.workflow.people import ids_of, sends_about, trained_item
 from tombolo.fl_tasks.workflow.state import PRIVACY, ROUNDS
 from tombolo.storage.errors import CodedError
 from tombolo.storage.roles import CLIENT, GUEST, HOLDERS
@@ -108,6 +110,8 @@ def _client(context: PartyContext, session: Session) -> tuple[Encodes, State]:
 def _data_party(context: PartyContext, session: Session) -> tuple[Encodes, State]:
     """The rounds of the guest or a host, on its own columns, which alignment has encoded."""
     model, shared = vertical_model_of(context.terms.task), load_aligned(context, session.run)
+    learnt = ids_of(context, shared.table.filter(pa.array(~shared.test)))
+    sends_about(context, session, learnt, f"train/{trained_item(context, session.run)}")
     encoder, target = model.encoder(encoder_document(context, session.run) or {}), None
     if session.role == GUEST:
         aligned = with_own(context, session.run, shared)

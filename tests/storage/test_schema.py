@@ -98,7 +98,7 @@ def test_what_is_disclosed_has_a_meter():
         (Disclosed("int64", "why", "once", SIZE, most=1000), 10),
         (Disclosed("string", "why", "once", MODEL, longest=5), 40),
         (Disclosed("binary", "why", "once", ROWS, longest=3), 24),
-        (Pad64(ROWS), 64),
+        (Pad64(ROWS), 53),
         (BlindedPoint(ROWS), 1),
         (OprfTag(ROWS), 1),
         (KeyedToken(ROWS), 1),
