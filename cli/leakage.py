@@ -15,6 +15,7 @@ STAGE_PAGES = {
     "protocols/dealer.md": "linear-dealer",
     "protocols/kkrt.md": "kkrt",
     "protocols/secure-aggregation.md": "secure-aggregation",
+    "what-adds-up.md": "numbers",
 }
 """Pages that are not about a protocol, and the message set that each lists (named in :mod:`tombolo.fl_tasks.workflow.messages`)."""
 _TABLE = re.compile(r"(<!-- leakage(?: ([a-z-]+))? -->\n).*?(<!-- /leakage -->)", re.DOTALL)

@@ -15,6 +15,7 @@ STAGES = {
     "seeds": "tombolo.fl_tasks.workflow.handshake:SEEDS",
     "alignment": "tombolo.fl_tasks.alignment.messages:MESSAGES",
     "kkrt": "tombolo.fl_tasks.alignment.messages:KKRT",
+    "numbers": "tombolo.fl_tasks.workflow.numbers:MESSAGES",
     "secure-aggregation": "tombolo.fl_tasks.learning.horizontal.secagg:MESSAGES",
     "evaluation": "tombolo.fl_tasks.workflow.evaluate:METRICS",
     "incentives": "tombolo.fl_tasks.incentives.coalitions:MESSAGES",

@@ -6,7 +6,6 @@ what the protocol declares: the owner of the secrets pays, and the arbiter check
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 
 import numpy as np
@@ -94,7 +93,7 @@ def _own(context: PartyContext, session: Session) -> dict[str, int] | None:
     allowed = 0
     if session.role == GUEST:
         share = rarer(context.terms.task.outcome, label(context, aligned)[~aligned.test])
-        allowed = math.floor(context.terms.limits.exposure * most_label_numbers(rows, share))
+        allowed = most_label_numbers(rows, share, context.terms.limits.exposure)
     return {"columns": len(encoder.names) + intercept, "rows": rows, "labels": allowed}
 
 
@@ -125,8 +124,7 @@ def _releases(context: PartyContext, session: Session, shape: Shape, declared: l
             if about == "labels":
                 aligned = load_aligned(context, session.run)
                 share = rarer(context.terms.task.outcome, label(context, aligned)[~aligned.test])
-            most = most_label_numbers(group, share) if about == "labels" else most_column_numbers(group)
-            limit = float(math.floor(exposure * most))
+            limit = float(most_label_numbers(group, share, exposure) if about == "labels" else most_column_numbers(group, exposure))
         lasting = max((numbers.numbers for numbers in own if numbers.lasting), default=0)
         passing = max((numbers.numbers for numbers in own if not numbers.lasting), default=0)
         if about == "columns":
