@@ -200,4 +200,4 @@ def test_positions_that_cannot_be_are_refused(tmp_path, monkeypatch, forged):
 
 def test_disclosures_are_these_and_no_more():
     positions = {f"{name}.position" for name in ("common_positions", "shuffled_positions", "guest_positions")}
-    assert set(MESSAGES.disclosures()) == {"salt_opening.size", *positions}
+    assert set(MESSAGES.disclosures()) == {"salt_opening.size", *positions, "leaving.leaves"}
