@@ -65,7 +65,7 @@ def test_joint_weights_are_those_of_sums_in_the_clear(tmp_path, strategy):
     assert np.abs(expected["w"] - start(plan)["w"]).max() > 0.01
     for state in found.values():
         assert state["w"] == pytest.approx(expected["w"], abs=1e-5)
-        assert state["loss"] == pytest.approx(expected["loss"], abs=1e-5)
+        assert state["loss"] == pytest.approx(expected["loss"], rel=5e-4, abs=1e-5)  # clients get four digits
         assert state["loss"][-1] < state["loss"][0]
         assert np.array_equal(state["w"], found["centre"]["w"])
 

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from tests.federation import FOREVER, Federation, federation
+from tombolo.fl_tasks.learning.rounding import shown
 from tombolo.fl_tasks.learning.vertical.rows import BatchTooSmall, VerticalRows
 from tombolo.fl_tasks.protocols.linear import programs as linear
 
@@ -57,8 +58,9 @@ def test_equals_the_closed_form_with_two_hosts(tmp_path):
     states = train(fed, linear, x, y, fed.start(rounds=25))
     assert np.allclose(weights(states, fed), pooled(x, y, 0.01), rtol=1e-6, atol=1e-5)
     assert states["notary"]["stopped"] and states["notary"]["round"] < 25
-    losses = states["clinic"]["loss"]
-    assert losses == states["notary"]["loss"] and all(b <= a * (1 + 1e-6) for a, b in pairwise(losses[1:]))
+    losses = states["notary"]["loss"]
+    assert states["clinic"]["loss"] == [shown(loss) for loss in losses]
+    assert all(b <= a * (1 + 1e-6) for a, b in pairwise(losses[1:]))
     assert states["lab"]["loss"] == []
 
 
@@ -71,7 +73,7 @@ def test_mini_batches_descend(tmp_path):
     y = (y - y.mean()) / y.std()
     fed = layout(tmp_path, hosts=1, batch_rows=100, step=0.2)
     states = train(fed, linear, x, y, fed.start(rounds=12))
-    losses = states["clinic"]["loss"]
+    losses = states["notary"]["loss"]
     assert losses[-1] < 0.5 * losses[0]
 
 
