@@ -15,7 +15,9 @@ import pytest
 
 from tests.federation import party_keys, quiet
 from tombolo.agreements.parameters import Parameters
+from tombolo.fl_tasks.privacy.odometer import Odometer
 from tombolo.fl_tasks.runtime import waiting
+from tombolo.fl_tasks.runtime.payments import Payments
 from tombolo.fl_tasks.runtime.session import Secrets, Session
 from tombolo.fl_tasks.runtime.state import RunState
 from tombolo.fl_tasks.runtime.waiting import Wait, Waiting, Watch
@@ -106,6 +108,7 @@ class Turns:
             secrets=Secrets(keys.vault.derive("run"), {}, None),
             watch=Watch(Wait(0), 1e9, datetime(2999, 1, 1, tzinfo=UTC), RunState(private, "run-1"), lambda: None),
             progress=quiet,
+            payments=Payments(Odometer(stores[me], keys), "trial", "run-1", "train", stage, "people"),
         )
 
     def play(self, programs: Mapping[str, Callable[[Session], Any]], monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
