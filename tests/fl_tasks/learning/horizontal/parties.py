@@ -68,6 +68,7 @@ class Turns:
     lost: Mapping[str, int] = field(default_factory=dict)
     sent: dict[str, set[str]] = field(default_factory=dict)
     hears: Callable[[str, str, Any], Any] = lambda me, name, table: table
+    odometers: dict[str, Odometer] = field(default_factory=dict)
 
     @property
     def roles(self) -> dict[str, str]:
@@ -108,7 +109,9 @@ class Turns:
             secrets=Secrets(keys.vault.derive("run"), {}, None),
             watch=Watch(Wait(0), 1e9, datetime(2999, 1, 1, tzinfo=UTC), RunState(private, "run-1"), lambda: None),
             progress=quiet,
-            payments=Payments(Odometer(stores[me], keys), "trial", "run-1", "train", stage, "people"),
+            payments=Payments(
+                self.odometers.setdefault(me, Odometer(stores[me], keys)), "trial", "run-1", "train", stage, "people"
+            ),
         )
 
     def play(self, programs: Mapping[str, Callable[[Session], Any]], monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
