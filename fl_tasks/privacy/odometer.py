@@ -41,8 +41,8 @@ class Spent(CodedError):
         "later run with other people."
     )
 
-    def __init__(self, detail: str = "", *, house: bool = False, party: str | None = None) -> None:
-        super().__init__(detail, party=party)
+    def __init__(self, detail: str = "", *, house: bool = False, **where: Any) -> None:
+        super().__init__(detail, **where)
         self.house = house
 
     def words(self) -> tuple[str, str]:

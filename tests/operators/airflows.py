@@ -23,6 +23,7 @@ from safetensors.numpy import load
 
 from tests.federation import FOREVER, quiet
 from tombolo.agreements.agreement import Agreement
+from tombolo.agreements.task import EXPOSURE_WAIVER
 from tombolo.cli.demo.airflow_api import FINISHED, Airflow
 from tombolo.cli.demo.demos import DIAGNOSIS, HOSPITALS, LENDING, WDBC
 from tombolo.cli.demo.federation import Federation, lay_out
@@ -167,16 +168,16 @@ def network_airflows(root: Path) -> Iterator[Airflows]:
     kept = dict(list(columns.items())[:8])
     laboratory = {"columns": kept, "drop": [*drop, *(columns.keys() - kept.keys())]}
     network = {"protocol": "vertical-mlp", "label": document["task"]["label"], "network": {"bottom": 3, "hidden": [2]}}
-    network["parameters"] = {"rounds": ROUNDS, "step": 0.5, "test_fraction": 0.25}
+    network |= {"parameters": {"rounds": ROUNDS, "step": 0.5, "test_fraction": 0.25}, "waivers": [EXPOSURE_WAIVER]}
     terms = {
         "tables": {**document["tables"], "laboratory": laboratory},
-        "limits": {"minimum_batch": 100, "maximum_leverage": 0.5, "minimum_rows_per_weight": 10},
+        "limits": {"minimum_batch": 100, "maximum_leverage": 0.5, "minimum_rows_per_weight": 10, "exposure": 16},
         "incentives": {"budget": 1000, "method": "volume"},
         "leg": LEG,
         "quality": None,
     }
     federation = lay_out(root / "demo", {**terms, "task": network}, inline_seconds=12)
-    task = {**network, "engine": "dealer", "waivers": [DEALER_WAIVER]}
+    task = {**network, "engine": "dealer", "waivers": [DEALER_WAIVER, EXPOSURE_WAIVER]}
     _add_agreement(federation, DEALT, {**terms, "task": task})
     with _up(root, federation) as airflows:
         yield airflows
